@@ -1,0 +1,90 @@
+// The training iteration of a GAN: n_critic discriminator steps, one generator step, the moving average of G.
+// method.md calls this "one iteration"; every count and schedule of Poise is in these units.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/image_set.h"
+#include "engine/nn/init.h"
+#include "engine/optim/parameter_slab.h"
+#include "engine/tape/step_graph.h"
+#include "models/registry.h"
+
+namespace poise {
+
+struct TrainerOptions {
+  ModelOptions model;
+  InitScheme init = InitScheme::pytorch;
+  GanLoss loss = GanLoss::hinge;
+  int64_t batch_size_d = 64, batch_size_g = 128, n_critic = 5;
+  double learning_rate_g = 2e-4, learning_rate_d = 2e-4;
+  AdamOptions adam;
+  double ema_decay = 0.999;
+  bool flip = true;
+  uint64_t seed = 1;
+};
+
+// One tensor of the run's state, by name: "G.block2.conv1.weight", "G.adam_m.block2.conv1.weight", "D.block1.conv1.u".
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+};
+
+// What the last iteration saw (means over its D steps for the D entries).
+struct IterationReport {
+  double loss_d = 0, loss_g = 0, mean_real = 0, mean_fake = 0;
+  bool finite() const;
+};
+
+// What an iteration will cost, found by running it against kernels that do nothing.
+struct TrainingPlan {
+  int64_t parameters_g = 0, parameters_d = 0;
+  size_t slab_bytes = 0, arena_bytes = 0, data_bytes = 0;
+  double flops = 0, executed_flops = 0;  // one iteration: n_critic D steps and one G step
+  Profile layers;                        // the same, by layer, op and pass
+};
+
+enum class Weights : uint8_t { ema, live };
+
+class Trainer {
+ public:
+  // Builds and initialises both networks, plans the step, allocates everything. `images` is copied to the device.
+  Trainer(const TrainerOptions& options, const ImageSet& images);
+  ~Trainer();
+
+  static TrainingPlan plan(const TrainerOptions& options, int64_t image_count);
+
+  void iterate();
+  int64_t iteration() const;
+  IterationReport report() const;
+
+  // Everything that the future depends on, in a fixed order. Writing bytes into these tensors and calling
+  // set_step_state() restores a run exactly.
+  std::vector<NamedTensor> state();
+  const StepState& step_state() const;
+  void set_step_state(const StepState& state);
+
+  // Images of latents [N, latent] (host, row-major) as uint8 [N,H,W,C], in batches of at most `batch`. Leaves all state
+  // of training as it was. Mode::evaluate_batch or evaluate_running.
+  std::vector<uint8_t> sample(const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch);
+
+  Profile* profile() const;             // null unless set
+  void set_profile(Profile* profile);   // times every launch from now on
+  const TrainingPlan& training_plan() const;
+  const TrainerOptions& options() const;
+  int64_t latent_size() const;
+  Shape image_shape() const;  // [H,W,C]
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+// x in [-1, 1] to a byte: round(x * 127.5 + 127.5), clamped. The one rule for every picture Poise writes.
+uint8_t to_byte(float x);
+
+// Latent rows for seeds first, first+1, ..: row i depends on its seed alone.
+std::vector<float> latents_of_seeds(const std::vector<uint64_t>& seeds, int64_t latent_size);
+
+}  // namespace poise

@@ -1,0 +1,66 @@
+// Layers: parameters, their shapes, and the op that uses them.
+#pragma once
+#include "engine/nn/module.h"
+#include "engine/ops/ops.h"
+
+namespace poise {
+
+struct LayerOptions {
+  bool bias = true;
+  bool spectral_norm = false;
+  double spectral_norm_eps = 1e-12;
+};
+
+// A weight, seen through spectral normalisation if the layer has it.
+class Weight {
+ public:
+  Var operator()(Tape& tape);  // [out,...], divided by sigma if normalised
+  Parameter parameter;         // the raw weight
+  StateBuffer u, v;            // [out], [rest]; unused without spectral norm
+  bool normalised = false;
+  double eps = 1e-12;
+};
+
+// y = x w^T + b.   x [N,in], y [N,out].
+class Linear : public Module {
+ public:
+  Linear(Module& parent, const std::string& name, int64_t in, int64_t out, const LayerOptions& options = {});
+  Var operator()(Var x);
+  Weight weight;
+  Parameter bias;
+
+ private:
+  LayerOptions options_;
+};
+
+// Square or rectangular kernel, zero padding; see kernels/dense/conv2d.h.   x [N,H,W,C_in], y [N,H',W',C_out].
+class Conv2d : public Module {
+ public:
+  Conv2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_out, const Conv2dOptions& conv,
+         const LayerOptions& options = {});
+  Var operator()(Var x);
+  Weight weight;
+  Parameter bias;
+
+ private:
+  Conv2dOptions conv_;
+  LayerOptions options_;
+};
+
+// kernel x kernel, stride 1, the padding that keeps the size.
+Conv2dOptions same_padding(int64_t kernel);
+// The same on an input enlarged twice by nearest neighbour.
+Conv2dOptions upsampled(Conv2dOptions conv);
+
+class BatchNorm2d : public Module {
+ public:
+  BatchNorm2d(Module& parent, const std::string& name, int64_t channels, const BatchNormOptions& options = {});
+  Var operator()(Var x);
+  Parameter gamma, beta;
+  StateBuffer running_mean, running_var;
+
+ private:
+  BatchNormOptions options_;
+};
+
+}  // namespace poise

@@ -1,0 +1,48 @@
+// The differentiable operations. Each checks shapes, allocates its output, calls one kernel and records its backward.
+// Every function throws Error(runtime) that names the layer, what it expected, what it got and what to change.
+#pragma once
+#include "engine/tape/tape.h"
+
+namespace poise {
+
+// --- element-wise ----------------------------------------------------------------------------------------------------
+Var leaky_relu(Var x, float slope);  // slope in [0, 1)
+inline Var relu(Var x) { return leaky_relu(x, 0.0f); }
+Var tanh(Var x);
+Var add(Var a, Var b);  // same shape
+
+// --- shape -----------------------------------------------------------------------------------------------------------
+Var reshape(Var x, const Shape& shape);  // a view
+Var detach(Var x);                       // a view through which no gradient flows
+Var concat_batch(Var a, Var b);          // [N_a,...], [N_b,...] -> [N_a + N_b,...]
+
+// --- layers ----------------------------------------------------------------------------------------------------------
+// x [N,in], weight [out,in], bias [out] or absent (Var{}) -> [N,out]
+Var linear(Var x, Var weight, Var bias);
+
+struct Conv2dOptions {
+  int64_t kh = 1, kw = 1, stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
+  int64_t upsample = 1;  // 2: convolve the twice enlarged x (nearest neighbour) without forming it
+};
+// x [N,H,W,C_in], weight [C_out,kh,kw,C_in], bias [C_out] or absent -> [N,H',W',C_out]
+Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options);
+
+// x [...,C], gamma, beta [C]; running statistics [C] are read or updated as tape.mode says. options.relu adds a ReLU.
+Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_var, const BatchNormOptions& options);
+
+// weight / sigma; u [out] and v [rest] advance by one power iteration in Mode::train.
+Var spectral_norm(Var weight, Tensor u, Tensor v, double eps);
+
+// --- space -----------------------------------------------------------------------------------------------------------
+Var upsample_nearest_2x(Var x);  // [N,H,W,C] -> [N,2H,2W,C]
+Var avg_pool_2x2(Var x);         // [N,2H,2W,C] -> [N,H,W,C]
+Var sum_space(Var x);            // [N,H,W,C] -> [N,C]
+Var mean_space(Var x);           // [N,H,W,C] -> [N,C]
+
+// --- losses (kernels/dense/loss.h) -----------------------------------------------------------------------------------
+// logits [N,1], the first n_real of real images -> loss [1]. `means` [2], the caller's memory, receives the mean logit
+// of real and of fake images.
+Var gan_loss_d(Var logits, int64_t n_real, GanLoss loss, Tensor means);
+Var gan_loss_g(Var logits, GanLoss loss);
+
+}  // namespace poise

@@ -1,0 +1,33 @@
+// What a network owns: parameters, which are trained, and buffers, which only follow (running statistics, the vectors
+// of spectral normalisation). Their memory lies in the network's ParameterSlab.
+#pragma once
+#include <string>
+
+#include "kernels/core/tensor.h"
+
+namespace poise {
+
+// How a parameter starts; engine/nn/init.h says what each kind of weight gets under each scheme.
+enum class ParameterRole : uint8_t { weight, bias, bn_gamma, bn_beta };
+
+struct Parameter {
+  std::string path;  // "block2.conv1.weight", unique inside its network
+  Shape shape;
+  ParameterRole role = ParameterRole::weight;
+  int64_t fan_in = 1;   // of the layer, for initialisers; a bias has its weight's
+  int64_t fan_out = 1;
+  Tensor value, grad;   // set by ParameterSlab
+  bool requires_grad = true;
+};
+
+// How a buffer starts.
+enum class BufferRole : uint8_t { zeros, ones, unit_random };  // unit_random: a random vector of length 1
+
+struct StateBuffer {
+  std::string path;
+  Shape shape;
+  BufferRole role = BufferRole::zeros;
+  Tensor value;
+};
+
+}  // namespace poise

@@ -1,0 +1,129 @@
+#include "engine/tape/tape.h"
+
+namespace poise {
+
+const std::string Tape::kNoScope;
+
+const Tensor& Var::value() const { return tape->slots_[id].value; }
+bool Var::requires_grad() const { return tape->slots_[id].requires_grad; }
+
+Var Tape::add_slot(const Slot& slot) {
+  slots_.push_back(slot);
+  slots_.back().scope = scope_;
+  return {this, static_cast<int>(slots_.size()) - 1};
+}
+
+Var Tape::constant(const Tensor& value) { return add_slot({.value = value, .kind = Kind::constant}); }
+
+Var Tape::variable(const Tensor& value) {
+  return add_slot({.value = value, .kind = Kind::variable, .requires_grad = true});
+}
+
+Var Tape::parameter(Parameter& parameter) {
+  // A parameter used twice in a step is one leaf: its gradient is the sum over both uses.
+  for (int id = 0; id < size(); ++id) {
+    if (slots_[id].parameter == &parameter) return {this, id};
+  }
+  return add_slot({.value = parameter.value,
+                   .parameter = &parameter,
+                   .kind = Kind::parameter,
+                   .requires_grad = parameter.requires_grad});
+}
+
+Var Tape::record(const Node& node) {
+  bool requires_grad = false;
+  for (const Var& x : node.inputs) requires_grad = requires_grad || (x.tape && slots_[x.id].requires_grad);
+  requires_grad = requires_grad && node.backward;
+  nodes_.push_back(node);
+  return add_slot({.value = node.output,
+                   .node = static_cast<int>(nodes_.size()) - 1,
+                   .kind = Kind::result,
+                   .requires_grad = requires_grad});
+}
+
+void Tape::backward(Var loss, double seed) {
+  require(loss.value().elements() == 1, "backward() starts from a scalar; backward_from() from any shape");
+  Tensor gradient = alloc(loss.shape(), loss.dtype());
+  ctx.kernels->fill(ctx, seed, gradient);
+  backward_from(loss, gradient);
+}
+
+void Tape::backward_from(Var output, const Tensor& gradient) {
+  require(output.tape == this && slots_[output.id].requires_grad, "backward() needs an output that depends on a leaf");
+  slots_[output.id].gradient = gradient;
+  const std::string* saved = scope_;
+  for (int id = output.id; id >= 0; --id) {
+    Slot& slot = slots_[id];
+    if (slot.kind != Kind::result) continue;
+    scope_ = slot.scope;
+    Node& node = nodes_[slot.node];
+    if (slot.requires_grad && slot.gradient) {
+      Grads grads(*this, id);
+      node.backward(grads);
+    }
+    release(slots_[id], node);
+  }
+  scope_ = saved;
+}
+
+// Everything that reads this value or this gradient has run.
+void Tape::release(Slot& slot, Node& node) {
+  if (slot.gradient) ctx.arena->recycle(slot.gradient);
+  slot.gradient = {};
+  if (slot.kept || node.is_view || !slot.value) return;
+  ctx.arena->recycle(slot.value);
+  slot.value.bytes = nullptr;  // shape and dtype stay readable
+}
+
+void Tape::reset() {
+  nodes_.clear();
+  slots_.clear();
+}
+
+void Tape::finish_launch(const Work& work, double seconds) { ctx.profile->add(*scope_, work, seconds); }
+
+void Tape::rethrow_with_scope(const Error& error) const {
+  if (scope_->empty()) throw error;
+  throw Error(error.kind(), *scope_ + ": " + error.what());
+}
+
+Tensor Grads::alloc(Var x) const {
+  const auto& slot = tape_.slots_[x.id];
+  if (slot.kind == Tape::Kind::parameter && !slot.gradient) return slot.parameter->grad;
+  return tape_.alloc(slot.value.shape, slot.value.dtype);
+}
+
+void Grads::add(Var x, const Tensor& dx) {
+  auto& slot = tape_.slots_[x.id];
+  if (!slot.gradient) {
+    slot.gradient = dx;
+    return;
+  }
+  tape_.launch({.op = "add_gradients", .pass = Pass::backward, .bytes = 3.0 * static_cast<double>(dx.size_bytes())},
+               kernels().add, slot.gradient, dx, slot.gradient);
+  tape_.ctx.arena->recycle(dx);
+}
+
+void Grads::move_dy_to(Var x, const Shape& shape) {
+  require(!moved_, "dy moves to one input only");
+  auto& to = tape_.slots_[x.id];
+  if (to.gradient || to.kind == Tape::Kind::parameter) return copy_dy_to(x);
+  moved_ = true;
+  to.gradient = std::exchange(tape_.slots_[slot_].gradient, Tensor{}).reshaped(shape);
+}
+
+void Grads::copy_dy_to(Var x) {
+  auto& to = tape_.slots_[x.id];
+  const Tensor source = dy().reshaped(to.value.shape);
+  const double bytes = static_cast<double>(source.size_bytes());
+  if (to.gradient) {
+    tape_.launch({.op = "add_gradients", .pass = Pass::backward, .bytes = 3 * bytes}, kernels().add, to.gradient, source,
+                 to.gradient);
+    return;
+  }
+  Tensor dx = alloc(x);
+  tape_.launch({.op = "copy_gradient", .pass = Pass::backward, .bytes = 2 * bytes}, kernels().copy, source, dx);
+  to.gradient = dx;
+}
+
+}  // namespace poise

@@ -1,0 +1,169 @@
+// Reverse-mode differentiation as a list. Ops append a node when they run; backward() walks the list from its end.
+// There is no graph to search and nothing to register: recording is the registration.
+//
+// Memory: a node owns the block of its output (unless it is a view). backward() hands each block back to the arena once
+// the node's own backward has run, because everything that reads it stands later in the list; gradients are taken from
+// what was handed back. Values that are read after backward() must be kept (`keep`) or copied out before.
+#pragma once
+#include <array>
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/tape/backward_function.h"
+#include "engine/tape/parameter.h"
+#include "kernels/table.h"
+
+namespace poise {
+
+class Tape;
+
+// A value on a tape: a slot number. Cheap to copy, valid until the tape is reset.
+struct Var {
+  Tape* tape = nullptr;
+  int id = -1;
+  const Tensor& value() const;
+  const Shape& shape() const { return value().shape; }
+  DType dtype() const { return value().dtype; }
+  bool requires_grad() const;
+};
+
+// What layers with two behaviours do in this pass.
+enum class Mode : uint8_t {
+  train,             // batch statistics, running statistics follow, spectral norm iterates
+  evaluate_batch,    // batch statistics, nothing changes (the paper's way to sample)
+  evaluate_running,  // running statistics, nothing changes: an image depends on its own latent alone
+};
+
+struct Node {
+  static constexpr int kMaxInputs = 4;
+  const char* name = "";
+  std::array<Var, kMaxInputs> inputs{};  // an unused slot has tape == nullptr
+  Tensor output;
+  bool is_view = false;  // the output's bytes belong to an input
+  BackwardFunction backward;
+};
+
+class Tape {
+ public:
+  explicit Tape(Context& context) : ctx(context) {
+    nodes_.reserve(512);
+    slots_.reserve(1024);
+  }
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  Context& ctx;
+  Mode mode = Mode::train;
+  double batch_norm_momentum = -1;  // negative: each layer's own. Recalibration of running statistics overrides it.
+
+  // Leaves. The memory of all three belongs to the caller.
+  Var constant(const Tensor& value);
+  Var variable(const Tensor& value);  // gradient kept until reset(): gradient(var)
+  Var parameter(Parameter& parameter);
+
+  // For ops: memory of an output, and the record of how to differentiate it. The node's output needs a gradient if any
+  // input does; otherwise the closure is dropped.
+  Tensor alloc(const Shape& shape, DType dtype) { return ctx.arena->alloc(shape, dtype); }
+  Var record(const Node& node);
+  void keep(Var var) { slots_[var.id].kept = true; }
+
+  // Runs one kernel in the current scope: kernel(ctx, args...). Accounts for its work, times it if a profile is
+  // attached, and names the layer in whatever it throws.
+  template <class Kernel, class... Args>
+  void launch(const Work& work, Kernel* kernel, Args&&... args);
+
+  // d(loss)/d(everything that wants it). `loss` has one element; its gradient starts as `seed`.
+  void backward(Var loss, double seed = 1.0);
+  // Likewise from a given gradient of an output of any shape.
+  void backward_from(Var output, const Tensor& gradient);
+  // The gradient of a variable() or parameter() after backward(); an empty tensor if none arrived.
+  const Tensor& gradient(Var leaf) const { return slots_[leaf.id].gradient; }
+
+  void reset();  // forgets all nodes; the caller resets the arena
+
+  const std::vector<Node>& nodes() const { return nodes_; }
+  int size() const { return static_cast<int>(slots_.size()); }
+  const std::string& scope() const { return *scope_; }
+
+ private:
+  friend class Grads;
+  friend class Scope;
+  friend struct Var;
+
+  enum class Kind : uint8_t { constant, variable, parameter, result };
+  struct Slot {
+    Tensor value, gradient;
+    Parameter* parameter = nullptr;
+    const std::string* scope = nullptr;
+    int node = -1;
+    Kind kind = Kind::constant;
+    bool requires_grad = false, kept = false;
+  };
+
+  Var add_slot(const Slot& slot);
+  void release(Slot& slot, Node& node);
+  void finish_launch(const Work& work, double seconds);
+  [[noreturn]] void rethrow_with_scope(const Error& error) const;
+
+  std::vector<Node> nodes_;
+  std::vector<Slot> slots_;
+  const std::string* scope_ = &kNoScope;
+  static const std::string kNoScope;
+};
+
+// What a backward closure sees.
+class Grads {
+ public:
+  Grads(Tape& tape, int slot) : tape_(tape), slot_(slot) {}
+
+  Tape& tape() const { return tape_; }
+  Context& ctx() const { return tape_.ctx; }
+  const KernelTable& kernels() const { return *tape_.ctx.kernels; }
+  const Tensor& dy() const { return tape_.slots_[slot_].gradient; }
+
+  // Is this input's gradient needed? (No: constants, frozen parameters, detached values.)
+  bool wants(Var x) const { return x.tape != nullptr && tape_.slots_[x.id].requires_grad; }
+  // Memory for a gradient of x, to be filled completely and passed to add(). For the first contribution to a parameter
+  // this is the parameter's gradient itself.
+  Tensor alloc(Var x) const;
+  // x's gradient becomes, or grows by, dx; dx is spent.
+  void add(Var x, const Tensor& dx);
+  // x receives dy itself (under x's shape): at most once per op, and only as the closure's last use of dy.
+  void move_dy_to(Var x, const Shape& shape);
+  // x receives a copy of dy. Every receiver but one needs a copy: two that shared one dy would both grow it.
+  void copy_dy_to(Var x);
+
+ private:
+  Tape& tape_;
+  int slot_;
+  bool moved_ = false;
+};
+
+// Names the layer for errors, profiles and (on CUDA) NVTX ranges, for as long as it lives.
+class Scope {
+ public:
+  Scope(Tape& tape, const std::string& path) : tape_(tape), saved_(std::exchange(tape.scope_, &path)) {}
+  ~Scope() { tape_.scope_ = saved_; }
+  Scope(const Scope&) = delete;
+  Scope& operator=(const Scope&) = delete;
+
+ private:
+  Tape& tape_;
+  const std::string* saved_;
+};
+
+template <class Kernel, class... Args>
+void Tape::launch(const Work& work, Kernel* kernel, Args&&... args) {
+  try {
+    if (!ctx.profile) return kernel(ctx, std::forward<Args>(args)...);
+    const auto start = std::chrono::steady_clock::now();
+    kernel(ctx, std::forward<Args>(args)...);
+    finish_launch(work, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  } catch (const Error& error) {
+    rethrow_with_scope(error);
+  }
+}
+
+}  // namespace poise

@@ -1,0 +1,63 @@
+// The memory of one step. Values and gradients come from the bottom, scratch of a kernel from the top; a step that
+// repeats gets the same addresses every time, which is what a captured graph needs.
+//
+// Blocks can be given back early (`recycle`): the backward pass returns every value and gradient after its last use
+// and takes new gradients from there, so the peak of a training step is about the peak of its forward pass.
+#pragma once
+#include <vector>
+
+#include "kernels/core/memory.h"
+
+namespace poise {
+
+class Arena {
+ public:
+  // A working arena with `bytes` of memory on the device.
+  Arena(size_t bytes, Device device);
+  // A planning arena: addresses without memory behind them, no limit. A plan runs a whole step against it to learn
+  // peak(); whatever touches such memory by mistake faults at once.
+  static Arena for_planning(Device device);
+  Arena(Arena&&) noexcept;
+  ~Arena();
+
+  // Memory that lives until it is recycled or the arena is reset. Contents are undefined (NaN in debug builds).
+  // Throws Error(runtime) naming both sizes when the arena is full.
+  Tensor alloc(const Shape& shape, DType dtype);
+  void recycle(const Tensor& tensor);
+  void reset();  // every tensor of the arena is dead
+
+  // Scratch for the duration of one kernel call; scopes nest.
+  class Scratch {
+   public:
+    Scratch(Arena& arena, size_t bytes);
+    ~Scratch();
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    Tensor& tensor() { return tensor_; }  // u8, [bytes]
+
+   private:
+    Arena& arena_;
+    size_t saved_top_;
+    Tensor tensor_;
+  };
+
+  size_t capacity() const { return capacity_; }
+  size_t peak() const { return peak_; }  // most bytes in use at once since construction, both ends together
+  size_t in_use() const { return in_use_; }
+
+ private:
+  Arena() = default;
+  struct Block { size_t offset, bytes; };
+
+  char* base_ = nullptr;
+  Buffer buffer_;
+  bool planning_ = false;
+  Device device_ = Device::cpu;
+  size_t capacity_ = 0, bottom_ = 0, top_ = 0, in_use_ = 0, peak_ = 0;
+  uint64_t generation_ = 0;
+  std::vector<Block> free_;  // below bottom_, sorted by offset, no two adjacent
+  void note_peak();
+  Tensor view(size_t offset, const Shape& shape, DType dtype) const;
+};
+
+}  // namespace poise

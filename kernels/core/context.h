@@ -1,0 +1,22 @@
+// All that a launch needs: the device and its kernels, the memory of the step, and the state that changes from step to
+// step. A plain bundle of pointers; the program that owns the parts outlives it.
+#pragma once
+#include "kernels/core/arena.h"
+#include "kernels/core/profile.h"
+#include "kernels/core/step_state.h"
+
+namespace poise {
+
+struct KernelTable;
+
+struct Context {
+  Device device = Device::cpu;
+  Precision precision = Precision::fp32;
+  const KernelTable* kernels = nullptr;
+  Arena* arena = nullptr;
+  StepState* step = nullptr;    // device memory
+  Profile* profile = nullptr;   // null: do not measure
+  bool planning = false;        // kernels do nothing; shapes, memory and work are still accounted for
+};
+
+}  // namespace poise

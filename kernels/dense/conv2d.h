@@ -1,0 +1,61 @@
+// Two-dimensional convolution (cross-correlation, as in PyTorch), NHWC, zero padding, optionally of a nearest-neighbour
+// enlarged input:
+//
+//   y[n,p,q,o] = b[o] + sum_{r,s,i} u[n, p*stride_h + r - pad_h, q*stride_w + s - pad_w, i] * w[o,r,s,i]
+//   u[n,a,b,i] = x[n, a/upsample, b/upsample, i]        (zero outside)
+//
+// x [N,H,W,C_in], w [C_out,kh,kw,C_in], b [C_out] or empty, y [N,out_h,out_w,C_out].
+//
+// The enlargement belongs to the convolution because no kernel needs the enlarged tensor: an implicit GEMM reads x at
+// half the coordinate, and a 3x3 convolution of a twice enlarged image is four 2x2 convolutions of the small image (one
+// per output parity, on sums of the taps), 4/9 of the arithmetic.
+#pragma once
+#include "kernels/core/context.h"
+
+namespace poise {
+
+struct Conv2dGeometry {
+  int64_t n = 0, h = 0, w = 0, c_in = 0;  // the stored input, before enlargement
+  int64_t c_out = 0, kh = 1, kw = 1;
+  int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
+  int64_t upsample = 1;  // 1 or 2
+
+  int64_t out_h() const { return (h * upsample + 2 * pad_h - kh) / stride_h + 1; }
+  int64_t out_w() const { return (w * upsample + 2 * pad_w - kw) / stride_w + 1; }
+  Shape x_shape() const { return {n, h, w, c_in}; }
+  Shape weight_shape() const { return {c_out, kh, kw, c_in}; }
+  Shape y_shape() const { return {n, out_h(), out_w(), c_out}; }
+  // Multiply-adds of the textbook sum, padding included, the same for all three passes.
+  double macs() const { return static_cast<double>(n * out_h() * out_w()) * c_out * kh * kw * c_in; }
+  bool operator==(const Conv2dGeometry&) const = default;
+};
+
+// What a kernel will need and do for one pass: asked before a step runs, so that plans and captured graphs know.
+struct Conv2dPlan {
+  size_t workspace_bytes = 0;
+  double executed_macs = 0;
+};
+using Conv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, DType, Pass);
+
+// `workspace` has the bytes that the planner asked for in the same pass.
+using Conv2dForward = void(Context&, const Conv2dGeometry&, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                           Tensor& workspace, Tensor& y);
+using Conv2dBackwardInput = void(Context&, const Conv2dGeometry&, const Tensor& dy, const Tensor& weight,
+                                 Tensor& workspace, Tensor& dx);
+// dbias may be empty.
+using Conv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const Tensor& x, const Tensor& dy,
+                                  Tensor& workspace, Tensor& dweight, Tensor& dbias);
+
+namespace cpu {
+// Plain loops, f32 and f64: the oracle.
+Conv2dPlanner conv2d_plan;
+Conv2dForward conv2d_forward;
+Conv2dBackwardInput conv2d_backward_input;
+Conv2dBackwardWeight conv2d_backward_weight;
+// f32 on oneDNN; f64 goes to the plain loops.
+Conv2dPlanner conv2d_plan_onednn;
+Conv2dForward conv2d_forward_onednn;
+Conv2dBackwardInput conv2d_backward_input_onednn;
+Conv2dBackwardWeight conv2d_backward_weight_onednn;
+}  // namespace cpu
+}  // namespace poise

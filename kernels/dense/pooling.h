@@ -1,0 +1,20 @@
+// Reductions over space.
+#pragma once
+#include "kernels/core/context.h"
+
+namespace poise {
+
+// y[n,p,q,c] = mean of the 2x2 block of x.  x [N,2H,2W,C], y [N,H,W,C].
+using AvgPool2x2Forward = void(Context&, const Tensor& x, Tensor& y);
+using AvgPool2x2Backward = void(Context&, const Tensor& dy, Tensor& dx);
+// y[n,c] = scale * sum_{h,w} x[n,h,w,c]: scale 1 is the sum, 1/(H W) the mean.  x [N,H,W,C], y [N,C].
+using SumSpaceForward = void(Context&, double scale, const Tensor& x, Tensor& y);
+using SumSpaceBackward = void(Context&, double scale, const Tensor& dy, Tensor& dx);
+
+namespace cpu {
+AvgPool2x2Forward avg_pool_2x2_forward;
+AvgPool2x2Backward avg_pool_2x2_backward;
+SumSpaceForward sum_space_forward;
+SumSpaceBackward sum_space_backward;
+}  // namespace cpu
+}  // namespace poise

@@ -1,0 +1,116 @@
+#include "kernels/table.h"
+
+namespace poise {
+namespace {
+
+struct Nothing {
+  template <class... Args>
+  using Kernel = void (*)(Args...);
+  template <class... Args>
+  operator Kernel<Args...>() const {
+    return [](Args...) {};
+  }
+};
+
+KernelTable reference_table() {
+  return {
+      .leaky_relu_forward = cpu::leaky_relu_forward,
+      .leaky_relu_backward = cpu::leaky_relu_backward,
+      .tanh_forward = cpu::tanh_forward,
+      .tanh_backward = cpu::tanh_backward,
+      .add = cpu::add,
+      .copy = cpu::copy,
+      .fill = cpu::fill,
+      .linear_forward = cpu::linear_forward,
+      .linear_backward_input = cpu::linear_backward_input,
+      .linear_backward_weight = cpu::linear_backward_weight,
+      .conv2d_plan = cpu::conv2d_plan,
+      .conv2d_forward = cpu::conv2d_forward,
+      .conv2d_backward_input = cpu::conv2d_backward_input,
+      .conv2d_backward_weight = cpu::conv2d_backward_weight,
+      .batch_norm_forward_train = cpu::batch_norm_forward_train,
+      .batch_norm_forward_eval = cpu::batch_norm_forward_eval,
+      .batch_norm_backward = cpu::batch_norm_backward,
+      .spectral_norm_forward = cpu::spectral_norm_forward,
+      .spectral_norm_backward = cpu::spectral_norm_backward,
+      .upsample_nearest_2x_forward = cpu::upsample_nearest_2x_forward,
+      .upsample_nearest_2x_backward = cpu::upsample_nearest_2x_backward,
+      .avg_pool_2x2_forward = cpu::avg_pool_2x2_forward,
+      .avg_pool_2x2_backward = cpu::avg_pool_2x2_backward,
+      .sum_space_forward = cpu::sum_space_forward,
+      .sum_space_backward = cpu::sum_space_backward,
+      .gan_loss_d_forward = cpu::gan_loss_d_forward,
+      .gan_loss_d_backward = cpu::gan_loss_d_backward,
+      .gan_loss_g_forward = cpu::gan_loss_g_forward,
+      .gan_loss_g_backward = cpu::gan_loss_g_backward,
+      .begin_step = cpu::begin_step,
+      .adam = cpu::adam,
+      .random_normal = cpu::random_normal,
+      .gather_images = cpu::gather_images,
+  };
+}
+
+KernelTable onednn_table() {
+  KernelTable table = reference_table();
+  table.linear_forward = cpu::linear_forward_onednn;
+  table.linear_backward_input = cpu::linear_backward_input_onednn;
+  table.linear_backward_weight = cpu::linear_backward_weight_onednn;
+  table.conv2d_plan = cpu::conv2d_plan_onednn;
+  table.conv2d_forward = cpu::conv2d_forward_onednn;
+  table.conv2d_backward_input = cpu::conv2d_backward_input_onednn;
+  table.conv2d_backward_weight = cpu::conv2d_backward_weight_onednn;
+  return table;
+}
+
+}  // namespace
+
+const KernelTable& cpu_reference_kernels() {
+  static const KernelTable table = reference_table();
+  return table;
+}
+
+const KernelTable& cpu_kernels() {
+  static const KernelTable table = onednn_table();
+  return table;
+}
+
+KernelTable planning_kernels(const KernelTable& device_kernels) {
+  constexpr Nothing nothing;
+  return {
+      .leaky_relu_forward = nothing,
+      .leaky_relu_backward = nothing,
+      .tanh_forward = nothing,
+      .tanh_backward = nothing,
+      .add = nothing,
+      .copy = nothing,
+      .fill = nothing,
+      .linear_forward = nothing,
+      .linear_backward_input = nothing,
+      .linear_backward_weight = nothing,
+      .conv2d_plan = device_kernels.conv2d_plan,
+      .conv2d_forward = nothing,
+      .conv2d_backward_input = nothing,
+      .conv2d_backward_weight = nothing,
+      .batch_norm_forward_train = nothing,
+      .batch_norm_forward_eval = nothing,
+      .batch_norm_backward = nothing,
+      .spectral_norm_forward = nothing,
+      .spectral_norm_backward = nothing,
+      .upsample_nearest_2x_forward = nothing,
+      .upsample_nearest_2x_backward = nothing,
+      .avg_pool_2x2_forward = nothing,
+      .avg_pool_2x2_backward = nothing,
+      .sum_space_forward = nothing,
+      .sum_space_backward = nothing,
+      .gan_loss_d_forward = nothing,
+      .gan_loss_d_backward = nothing,
+      .gan_loss_g_forward = nothing,
+      .gan_loss_g_backward = nothing,
+      .begin_step = nothing,
+      .adam = nothing,
+      .random_normal = nothing,
+      .gather_images = nothing,
+  };
+}
+
+}  // namespace poise

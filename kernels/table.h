@@ -1,0 +1,60 @@
+// Every kernel of a device, by name. One entry per kernel; a null entry is a bug that a test finds, so no op exists on
+// one device only and nothing falls back in silence.
+#pragma once
+#include "kernels/dense/activation.h"
+#include "kernels/dense/arithmetic.h"
+#include "kernels/dense/batch_norm.h"
+#include "kernels/dense/conv2d.h"
+#include "kernels/dense/linear.h"
+#include "kernels/dense/loss.h"
+#include "kernels/dense/pooling.h"
+#include "kernels/dense/resample.h"
+#include "kernels/dense/spectral_norm.h"
+#include "kernels/train/adam.h"
+#include "kernels/train/gather_images.h"
+#include "kernels/train/random.h"
+
+namespace poise {
+
+struct KernelTable {
+  LeakyReluForward* leaky_relu_forward = nullptr;
+  LeakyReluBackward* leaky_relu_backward = nullptr;
+  TanhForward* tanh_forward = nullptr;
+  TanhBackward* tanh_backward = nullptr;
+  Add* add = nullptr;
+  Copy* copy = nullptr;
+  Fill* fill = nullptr;
+  LinearForward* linear_forward = nullptr;
+  LinearBackwardInput* linear_backward_input = nullptr;
+  LinearBackwardWeight* linear_backward_weight = nullptr;
+  Conv2dPlanner* conv2d_plan = nullptr;
+  Conv2dForward* conv2d_forward = nullptr;
+  Conv2dBackwardInput* conv2d_backward_input = nullptr;
+  Conv2dBackwardWeight* conv2d_backward_weight = nullptr;
+  BatchNormForwardTrain* batch_norm_forward_train = nullptr;
+  BatchNormForwardEval* batch_norm_forward_eval = nullptr;
+  BatchNormBackward* batch_norm_backward = nullptr;
+  SpectralNormForward* spectral_norm_forward = nullptr;
+  SpectralNormBackward* spectral_norm_backward = nullptr;
+  UpsampleNearest2xForward* upsample_nearest_2x_forward = nullptr;
+  UpsampleNearest2xBackward* upsample_nearest_2x_backward = nullptr;
+  AvgPool2x2Forward* avg_pool_2x2_forward = nullptr;
+  AvgPool2x2Backward* avg_pool_2x2_backward = nullptr;
+  SumSpaceForward* sum_space_forward = nullptr;
+  SumSpaceBackward* sum_space_backward = nullptr;
+  GanLossDForward* gan_loss_d_forward = nullptr;
+  GanLossDBackward* gan_loss_d_backward = nullptr;
+  GanLossGForward* gan_loss_g_forward = nullptr;
+  GanLossGBackward* gan_loss_g_backward = nullptr;
+  BeginStep* begin_step = nullptr;
+  Adam* adam = nullptr;
+  RandomNormal* random_normal = nullptr;
+  GatherImages* gather_images = nullptr;
+};
+
+const KernelTable& cpu_reference_kernels();  // plain loops throughout, f32 and f64
+const KernelTable& cpu_kernels();            // the same, with f32 convolution and linear layers on oneDNN
+// The planner of `device_kernels` and, for everything that would touch memory, nothing: see Context::planning.
+KernelTable planning_kernels(const KernelTable& device_kernels);
+
+}  // namespace poise

@@ -1,0 +1,19 @@
+// Random tensors, functions of (seed, stream, StepState::step, element) alone: see core/philox.h.
+#pragma once
+#include "kernels/core/context.h"
+#include "kernels/core/philox.h"
+
+namespace poise {
+
+// Standard normal numbers: Box-Muller on the four uniforms of one Philox call, elements 4i .. 4i+3 from counter i.
+using RandomNormal = void(Context&, RandomStream, Tensor& y);
+
+// The same numbers for a given seed and step, on the host: initialisation, fixed latents, tests.
+void normal_on_host(uint64_t seed, RandomStream stream, uint64_t step, int64_t count, double* out);
+// Uniform in (0, 1), four per counter likewise.
+void uniform_on_host(uint64_t seed, RandomStream stream, uint64_t step, int64_t count, double* out);
+
+namespace cpu {
+RandomNormal random_normal;
+}  // namespace cpu
+}  // namespace poise
