@@ -3,11 +3,22 @@
 Same networks, same iteration as models/sngan32: D sees real and fake as one concatenated batch, hinge loss,
 Adam(beta1 = 0, beta2 = 0.9), EMA of G. Module names equal ours, so a state dict maps one to one; only the layout
 differs (PyTorch OIHW, Poise OHWI).
+
+ReLU and the residual sums work in place wherever PyTorch's autograd allows it: a peer should not lose to its own
+temporaries.
 """
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import spectral_norm
+
+
+def up(x):
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def relu_(x):
+    return F.relu(x, inplace=True)
 
 
 class GenBlock(nn.Module):
@@ -18,17 +29,15 @@ class GenBlock(nn.Module):
         self.shortcut = nn.Conv2d(c, c, 1)
 
     def forward(self, x):
-        def up(t):
-            return F.interpolate(t, scale_factor=2, mode="nearest")
-        h = self.conv1(up(F.relu(self.bn1(x))))
-        h = self.conv2(F.relu(self.bn2(h)))
-        return h + self.shortcut(up(x))
+        h = self.conv1(up(relu_(self.bn1(x))))
+        h = self.conv2(relu_(self.bn2(h)))
+        return h.add_(self.shortcut(up(x)))
 
 
 class Generator(nn.Module):
     def __init__(self, width=256, latent=128):
         super().__init__()
-        self.width = width
+        self.width, self.latent = width, latent
         self.linear = nn.Linear(latent, width * 16)
         self.block2, self.block3, self.block4 = GenBlock(width), GenBlock(width), GenBlock(width)
         self.bn_out = nn.BatchNorm2d(width)
@@ -38,7 +47,7 @@ class Generator(nn.Module):
         # Poise keeps activations NHWC, so its linear output [N, 4*4*C] has C fastest; the view below is the same map.
         h = self.linear(z).view(-1, 4, 4, self.width).permute(0, 3, 1, 2)
         h = self.block4(self.block3(self.block2(h)))
-        return torch.tanh(self.conv_out(F.relu(self.bn_out(h))))
+        return torch.tanh(self.conv_out(relu_(self.bn_out(h))))
 
 
 class DisBlock(nn.Module):
@@ -54,17 +63,18 @@ class DisBlock(nn.Module):
 
     def forward(self, x):
         h = x if self.kind == "first" else F.relu(x)
-        h = self.conv2(F.relu(self.conv1(h)))
+        h = self.conv2(relu_(self.conv1(h)))
         if self.kind == "first":
-            return F.avg_pool2d(h, 2) + self.shortcut(F.avg_pool2d(x, 2))
+            return F.avg_pool2d(h, 2).add_(self.shortcut(F.avg_pool2d(x, 2)))
         if self.kind == "down":
-            return F.avg_pool2d(h, 2) + F.avg_pool2d(self.shortcut(x), 2)
-        return h + x
+            return F.avg_pool2d(h, 2).add_(F.avg_pool2d(self.shortcut(x), 2))
+        return h.add_(x)
 
 
 class Discriminator(nn.Module):
     def __init__(self, width=128):
         super().__init__()
+        self.width = width
         self.block1 = DisBlock(3, width, "first")
         self.block2 = DisBlock(width, width, "down")
         self.block3, self.block4 = DisBlock(width, width, "plain"), DisBlock(width, width, "plain")
@@ -72,16 +82,16 @@ class Discriminator(nn.Module):
 
     def forward(self, x):
         h = self.block4(self.block3(self.block2(self.block1(x))))
-        return self.linear(F.relu(h).sum(dim=(2, 3)))
+        return self.linear(relu_(h).sum(dim=(2, 3)))
 
 
 class Trainer:
     """The training iteration: n_critic D steps, one G step, EMA."""
 
-    def __init__(self, g, d, lr=2e-4, betas=(0.0, 0.9), ema=0.999):
+    def __init__(self, g, d, lr_g=2e-4, lr_d=2e-4, betas=(0.0, 0.9), eps=1e-8, ema=0.999):
         self.g, self.d, self.ema_decay = g, d, ema
-        self.opt_g = torch.optim.Adam(g.parameters(), lr, betas)
-        self.opt_d = torch.optim.Adam(d.parameters(), lr, betas)
+        self.opt_g = torch.optim.Adam(g.parameters(), lr_g, betas, eps)
+        self.opt_d = torch.optim.Adam(d.parameters(), lr_d, betas, eps)
         self.ema = [p.detach().clone() for p in g.parameters()]
 
     def d_step(self, real, z):
@@ -89,11 +99,11 @@ class Trainer:
             fake = self.g(z)
         self.opt_d.zero_grad(set_to_none=True)
         logits = self.d(torch.cat([real, fake]))
-        n = real.shape[0]
-        loss = F.relu(1 - logits[:n]).mean() + F.relu(1 + logits[n:]).mean()
+        r, f = logits[:real.shape[0]], logits[real.shape[0]:]
+        loss = F.relu(1 - r).mean() + F.relu(1 + f).mean()
         loss.backward()
         self.opt_d.step()
-        return loss
+        return loss.detach(), r.detach().mean(), f.detach().mean()
 
     def g_step(self, z):
         for p in self.d.parameters():
@@ -107,4 +117,18 @@ class Trainer:
         with torch.no_grad():
             for e, p in zip(self.ema, self.g.parameters()):
                 e.mul_(self.ema_decay).add_(p, alpha=1 - self.ema_decay)
-        return loss
+        return loss.detach()
+
+
+def iteration_flops(width_g, width_d, latent, batch_size_d, batch_size_g, n_critic):
+    """Textbook cost of one iteration: a multiply-add is 2, padding counted, a backward pass is two forward passes.
+
+    A D step runs G forward and D forward and backward on real and fake; the G step runs G forward and backward and D
+    forward and backward to its input only.
+    """
+    g = latent * 16 * width_g + 3 * 9 * width_g * 1024
+    g += sum(width_g * width_g * (9 + 9 + 1) * side * side for side in (8, 16, 32))
+    d = 3 * width_d * (9 * 1024 + 256) + 9 * width_d * width_d * 1024  # block1
+    d += width_d * width_d * (9 + 9 + 1) * 256 + 4 * 9 * width_d * width_d * 64 + width_d
+    images = n_critic * batch_size_d
+    return 2.0 * (g * (images + 3 * batch_size_g) + d * (6 * images + 2 * batch_size_g))

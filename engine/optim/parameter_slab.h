@@ -40,7 +40,7 @@ class ParameterSlab {
  private:
   Buffer memory_;
   std::unique_ptr<Arena> planning_memory_;
-  OwnedTensor exchange_;
+  Tensor exchange_;
   std::vector<Entry> entries_;
   std::vector<BufferEntry> buffers_;
 };

@@ -16,29 +16,36 @@ Var Tape::add_slot(const Slot& slot) {
 Var Tape::constant(const Tensor& value) { return add_slot({.value = value, .kind = Kind::constant}); }
 
 Var Tape::variable(const Tensor& value) {
-  return add_slot({.value = value, .kind = Kind::variable, .requires_grad = true});
+  return add_slot({.value = value, .kind = Kind::variable, .requires_grad = !no_grad_});
 }
 
 Var Tape::parameter(Parameter& parameter) {
+  const bool requires_grad = parameter.requires_grad && !no_grad_;
   // A parameter used twice in a step is one leaf: its gradient is the sum over both uses.
   for (int id = 0; id < size(); ++id) {
-    if (slots_[id].parameter == &parameter) return {this, id};
+    if (slots_[id].parameter == &parameter && slots_[id].requires_grad == requires_grad) return {this, id};
   }
   return add_slot({.value = parameter.value,
                    .parameter = &parameter,
                    .kind = Kind::parameter,
-                   .requires_grad = parameter.requires_grad});
+                   .requires_grad = requires_grad});
 }
 
 Var Tape::record(const Node& node) {
   bool requires_grad = false;
   for (const Var& x : node.inputs) requires_grad = requires_grad || (x.tape && slots_[x.id].requires_grad);
-  requires_grad = requires_grad && node.backward;
+  requires_grad = requires_grad && !no_grad_ && node.backward;
   nodes_.push_back(node);
   return add_slot({.value = node.output,
                    .node = static_cast<int>(nodes_.size()) - 1,
                    .kind = Kind::result,
                    .requires_grad = requires_grad});
+}
+
+void Tape::keep(Var var) {
+  slots_[var.id].kept = true;
+  const int node = slots_[var.id].node;
+  if (node >= 0 && nodes_[node].is_view) keep(nodes_[node].inputs[0]);
 }
 
 void Tape::backward(Var loss, double seed) {
@@ -67,12 +74,21 @@ void Tape::backward_from(Var output, const Tensor& gradient) {
 }
 
 // Everything that reads this value or this gradient has run.
-void Tape::release(Slot& slot, Node& node) {
+void Tape::release(Slot& slot, const Node& node) {
   if (slot.gradient) ctx.arena->recycle(slot.gradient);
   slot.gradient = {};
   if (slot.kept || node.is_view || !slot.value) return;
   ctx.arena->recycle(slot.value);
   slot.value.bytes = nullptr;  // shape and dtype stay readable
+}
+
+void Tape::release_all_but_last(int first) {
+  const int last = size() - 1;
+  for (int id = first; id < last; ++id) {
+    Slot& slot = slots_[id];
+    const bool shared_with_last = slot.value.bytes == slots_[last].value.bytes;  // the last is a view of this one
+    if (slot.kind == Kind::result && !shared_with_last) release(slot, nodes_[slot.node]);
+  }
 }
 
 void Tape::reset() {
@@ -89,7 +105,7 @@ void Tape::rethrow_with_scope(const Error& error) const {
 
 Tensor Grads::alloc(Var x) const {
   const auto& slot = tape_.slots_[x.id];
-  if (slot.kind == Tape::Kind::parameter && !slot.gradient) return slot.parameter->grad;
+  if (slot.kind == Tape::Kind::parameter && slot.requires_grad && !slot.gradient) return slot.parameter->grad;
   return tape_.alloc(slot.value.shape, slot.value.dtype);
 }
 
@@ -101,6 +117,11 @@ void Grads::add(Var x, const Tensor& dx) {
   }
   tape_.launch({.op = "add_gradients", .pass = Pass::backward, .bytes = 3.0 * static_cast<double>(dx.size_bytes())},
                kernels().add, slot.gradient, dx, slot.gradient);
+  tape_.ctx.arena->recycle(dx);
+}
+
+void Grads::add_or_recycle(Var x, const Tensor& dx) {
+  if (wants(x)) return add(x, dx);
   tape_.ctx.arena->recycle(dx);
 }
 

@@ -67,7 +67,7 @@ class Tape {
   // input does; otherwise the closure is dropped.
   Tensor alloc(const Shape& shape, DType dtype) { return ctx.arena->alloc(shape, dtype); }
   Var record(const Node& node);
-  void keep(Var var) { slots_[var.id].kept = true; }
+  void keep(Var var);  // its value outlives backward(); a view keeps what it looks at
 
   // Runs one kernel in the current scope: kernel(ctx, args...). Accounts for its work, times it if a profile is
   // attached, and names the layer in whatever it throws.
@@ -76,7 +76,7 @@ class Tape {
 
   // d(loss)/d(everything that wants it). `loss` has one element; its gradient starts as `seed`.
   void backward(Var loss, double seed = 1.0);
-  // Likewise from a given gradient of an output of any shape.
+  // Likewise from a given gradient of an output of any shape; the gradient, memory of the arena, is spent.
   void backward_from(Var output, const Tensor& gradient);
   // The gradient of a variable() or parameter() after backward(); an empty tensor if none arrived.
   const Tensor& gradient(Var leaf) const { return slots_[leaf.id].gradient; }
@@ -85,6 +85,20 @@ class Tape {
 
   const std::vector<Node>& nodes() const { return nodes_; }
   int size() const { return static_cast<int>(slots_.size()); }
+
+  // Within its lifetime nothing is differentiated, so values are given back as soon as the module that made them
+  // returns: sampling, and G in the D step.
+  class NoGrad {
+   public:
+    explicit NoGrad(Tape& tape) : tape_(tape), saved_(std::exchange(tape.no_grad_, true)) {}
+    ~NoGrad() { tape_.no_grad_ = saved_; }
+    NoGrad(const NoGrad&) = delete;
+    NoGrad& operator=(const NoGrad&) = delete;
+
+   private:
+    Tape& tape_;
+    bool saved_;
+  };
   const std::string& scope() const { return *scope_; }
 
  private:
@@ -103,13 +117,15 @@ class Tape {
   };
 
   Var add_slot(const Slot& slot);
-  void release(Slot& slot, Node& node);
+  void release(Slot& slot, const Node& node);
+  void release_all_but_last(int first);
   void finish_launch(const Work& work, double seconds);
   [[noreturn]] void rethrow_with_scope(const Error& error) const;
 
   std::vector<Node> nodes_;
   std::vector<Slot> slots_;
   const std::string* scope_ = &kNoScope;
+  bool no_grad_ = false;
   static const std::string kNoScope;
 };
 
@@ -125,11 +141,13 @@ class Grads {
 
   // Is this input's gradient needed? (No: constants, frozen parameters, detached values.)
   bool wants(Var x) const { return x.tape != nullptr && tape_.slots_[x.id].requires_grad; }
-  // Memory for a gradient of x, to be filled completely and passed to add(). For the first contribution to a parameter
-  // this is the parameter's gradient itself.
+  // Memory for a gradient of x, to be filled completely and passed to add(). For the first contribution to a trained
+  // parameter this is the parameter's gradient itself.
   Tensor alloc(Var x) const;
   // x's gradient becomes, or grows by, dx; dx is spent.
   void add(Var x, const Tensor& dx);
+  // For a gradient that the kernel had to compute beside a wanted one: added if wanted, given back if not.
+  void add_or_recycle(Var x, const Tensor& dx);
   // x receives dy itself (under x's shape): at most once per op, and only as the closure's last use of dy.
   void move_dy_to(Var x, const Shape& shape);
   // x receives a copy of dy. Every receiver but one needs a copy: two that shared one dy would both grow it.
@@ -141,17 +159,23 @@ class Grads {
   bool moved_ = false;
 };
 
-// Names the layer for errors, profiles and (on CUDA) NVTX ranges, for as long as it lives.
+// A module at work: names the layer for errors, profiles and (on CUDA) NVTX ranges, for as long as it lives. The value
+// that a module returns is the last one it records; under NoGrad the others are given back here.
 class Scope {
  public:
-  Scope(Tape& tape, const std::string& path) : tape_(tape), saved_(std::exchange(tape.scope_, &path)) {}
-  ~Scope() { tape_.scope_ = saved_; }
+  Scope(Tape& tape, const std::string& path)
+      : tape_(tape), saved_(std::exchange(tape.scope_, &path)), first_(tape.size()) {}
+  ~Scope() {
+    tape_.scope_ = saved_;
+    if (tape_.no_grad_) tape_.release_all_but_last(first_);
+  }
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;
 
  private:
   Tape& tape_;
   const std::string* saved_;
+  int first_;
 };
 
 template <class Kernel, class... Args>

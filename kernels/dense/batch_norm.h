@@ -15,10 +15,18 @@ struct BatchNormOptions {
   bool relu = false;
 };
 
+// Rows are summed in chunks of this many, and the chunks' sums in order: the result does not depend on who computes it.
+constexpr int64_t kBatchNormChunkRows = 128;
+// Bytes of `workspace` in the kernels below: two sums in double per chunk and channel.
+inline size_t batch_norm_workspace(int64_t rows, int64_t channels) {
+  const int64_t chunks = (rows + kBatchNormChunkRows - 1) / kBatchNormChunkRows;
+  return static_cast<size_t>(chunks * channels * 2) * sizeof(double);
+}
+
 // Statistics of this batch. mean and inv_std are results, kept for the backward pass. Empty running tensors: no update.
 using BatchNormForwardTrain = void(Context&, const BatchNormOptions&, const Tensor& x, const Tensor& gamma,
-                                   const Tensor& beta, Tensor& running_mean, Tensor& running_var, Tensor& mean,
-                                   Tensor& inv_std, Tensor& y);
+                                   const Tensor& beta, Tensor& running_mean, Tensor& running_var, Tensor& workspace,
+                                   Tensor& mean, Tensor& inv_std, Tensor& y);
 // Statistics of the past.
 using BatchNormForwardEval = void(Context&, const BatchNormOptions&, const Tensor& x, const Tensor& gamma,
                                   const Tensor& beta, const Tensor& running_mean, const Tensor& running_var,
@@ -27,10 +35,11 @@ using BatchNormForwardEval = void(Context&, const BatchNormOptions&, const Tenso
 //   dbeta = sum g;  dgamma = sum g * xhat
 //   dx = gamma * inv_std * (g - dbeta / M - xhat * dgamma / M)     statistics of this batch (train)
 //   dx = gamma * inv_std * g                                       statistics of the past   (not train)
-// An empty dx is not wanted.
-using BatchNormBackward = void(Context&, const BatchNormOptions&, bool train, const Tensor& x, const Tensor& y,
-                               const Tensor& gamma, const Tensor& mean, const Tensor& inv_std, const Tensor& dy,
-                               Tensor& dx, Tensor& dgamma, Tensor& dbeta);
+// Where act passes is computed again from x and beta, to the bit as in the forward pass: the kernel is bound by memory,
+// and reading y would add two of seven streams. An empty dx is not wanted; dx may be dy.
+using BatchNormBackward = void(Context&, const BatchNormOptions&, bool train, const Tensor& x, const Tensor& gamma,
+                               const Tensor& beta, const Tensor& mean, const Tensor& inv_std, const Tensor& dy,
+                               Tensor& workspace, Tensor& dx, Tensor& dgamma, Tensor& dbeta);
 
 namespace cpu {
 BatchNormForwardTrain batch_norm_forward_train;

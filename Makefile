@@ -1,0 +1,46 @@
+# The two commands that do everything: `make demo` and `make test`. See README.md.
+PRESET ?= release
+BUILD := build/$(PRESET)
+JOBS ?= $(shell nproc)
+PACKAGES := g++ make cmake ninja-build libgtest-dev libbenchmark-dev libdnnl-dev libcli11-dev libfmt-dev \
+            nlohmann-json3-dev libtomlplusplus-dev libstb-dev zlib1g-dev
+
+.PHONY: all demo test bench format packages configure build clean
+
+all: build
+
+# Installs what is missing where that is allowed (root, or sudo without a password); else prints the command and stops.
+packages:
+	@missing=""; for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then \
+	  if ! command -v apt-get >/dev/null; then echo "Please install the equivalents of:$$missing"; exit 3; fi; \
+	  if [ "$$(id -u)" = 0 ]; then as=""; elif sudo -n true 2>/dev/null; then as="sudo -n"; \
+	  else echo "Missing packages. Please run:  sudo apt-get install --yes$$missing"; exit 3; fi; \
+	  echo "Installing:$$missing"; \
+	  $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install --yes --no-install-recommends -qq $$missing >/dev/null; \
+	fi
+
+configure: packages
+	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET) -G Ninja
+
+build: configure
+	@cmake --build $(BUILD) -j $(JOBS)
+
+# Trains a small GAN on the bundled CIFAR-10 images for a few minutes; leaves pictures and a report.
+demo: configure
+	@cmake --build $(BUILD) -j $(JOBS) --target train_gan sample_gan
+	@$(BUILD)/bin/train_gan --preset tiny
+
+test: build
+	@ctest --test-dir $(BUILD) --output-on-failure
+
+bench: build
+	@$(BUILD)/bin/op_bench
+	@$(BUILD)/bin/train_step_bench
+
+format:
+	@command -v clang-format >/dev/null || { echo "Please run:  sudo apt-get install --yes clang-format"; exit 3; }
+	@git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format -i
+
+clean:
+	rm -rf build

@@ -1,0 +1,44 @@
+// Arguments of a program, as text. The one place that knows the library which splits argv.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+namespace poise {
+
+struct Flag {
+  enum class Kind : uint8_t {
+    on,       // no value
+    value,    // one value; the last one given counts
+    list,     // one value each time it is given
+    boolean,  // a value that may be left out: --flip means --flip true
+  };
+  std::string name;  // "--preset" or "-o,--output"
+  Kind kind = Kind::on;
+  std::string value_name;
+  std::string help;
+  std::string group = "Options";
+};
+
+struct CommandLineSpec {
+  std::string description;
+  std::vector<Flag> flags;  // besides --help
+  std::string positional, positional_help;  // one optional argument, or ""
+  std::string footer;
+};
+
+struct CommandLine {
+  std::map<std::string, std::vector<std::string>> values;  // by long name without dashes; Kind::on has one empty value
+  std::string positional;
+  std::string help;                   // what --help prints
+  bool wants_help = false;
+  std::vector<std::string> problems;  // unknown flags (with a suggestion), missing values, stray arguments
+
+  bool has(const std::string& name) const { return values.count(name) > 0; }
+  // The value of a flag, or `otherwise`.
+  std::string get(const std::string& name, const std::string& otherwise) const;
+};
+
+CommandLine parse_command_line(const CommandLineSpec& spec, int argc, const char* const* argv);
+
+}  // namespace poise

@@ -1,0 +1,17 @@
+// "Did you mean ..?" for names that are not known.
+#pragma once
+#include <string>
+#include <vector>
+
+namespace poise {
+
+// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
+int edit_distance(const std::string& a, const std::string& b);
+
+// " (did you mean width_g?)", or "" when nothing known is close enough to be a slip of the fingers.
+std::string did_you_mean(const std::string& name, const std::vector<std::string>& known);
+
+// "a, b or c"
+std::string join_alternatives(const std::vector<std::string>& words);
+
+}  // namespace poise

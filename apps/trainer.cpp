@@ -1,0 +1,293 @@
+#include "apps/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "apps/gan_step.h"
+
+namespace poise {
+namespace {
+
+constexpr int kRecalibrationBatches = 16;
+constexpr int64_t kRecalibrationBatch = 64;
+
+// Everything that an iteration touches, on a real device or in a plan.
+struct Machine {
+  const TrainerOptions options;
+  KernelTable kernels;
+  OwnedTensor step_state_memory{Shape{static_cast<int64_t>(sizeof(StepState))}, DType::u8, Device::cpu};
+  StepState* step_state = new (step_state_memory.tensor().bytes) StepState;
+  Context ctx;
+  Tape tape{ctx};
+  GanModel model;
+  ParameterSlab slab_g, slab_d;
+  Arena arena;
+  OwnedTensor results{Shape{8}, DType::f32, Device::cpu};  // loss_d, mean_real, mean_fake, loss_g, then D's sums
+  Tensor images;                                           // u8 [N,H,W,C]
+  GanStep step;
+  StepGraph d_graph, g_graph;
+
+  Machine(const TrainerOptions& o, Arena step_arena, bool planning)
+      : options(o),
+        kernels(planning ? planning_kernels(cpu_kernels()) : cpu_kernels()),
+        model(make_model(o.model)),
+        slab_g(*model.generator, DType::f32, Device::cpu, true, planning),
+        slab_d(*model.discriminator, DType::f32, Device::cpu, false, planning),
+        arena(std::move(step_arena)),
+        d_graph(tape, [this] { run_d_step(); }),
+        g_graph(tape, [this] { run_g_step(); }) {
+    ctx.kernels = &kernels;
+    ctx.arena = &arena;
+    ctx.step = step_state;
+    ctx.planning = planning;
+    const Tensor& r = results.tensor();
+    step = {.model = &model,
+            .slab_g = &slab_g,
+            .slab_d = &slab_d,
+            .tape = &tape,
+            .loss = o.loss,
+            .adam = o.adam,
+            .ema_decay = o.ema_decay,
+            .loss_d = r.slice(0, 1),
+            .loss_g = r.slice(3, 1),
+            .means_d = r.slice(1, 2)};
+  }
+
+  Tensor latents(RandomStream stream, int64_t count) {
+    Tensor z = arena.alloc({count, model.generator->latent_size}, DType::f32);
+    tape.launch({.op = "random_normal", .bytes = static_cast<double>(z.size_bytes())}, kernels.random_normal, stream,
+                z);
+    return z;
+  }
+
+  void run_d_step() {
+    const Shape& image = model.generator->image_shape;
+    Tensor real = arena.alloc({options.batch_size_d, image[0], image[1], image[2]}, DType::f32);
+    // One loader batch of the method holds n_critic minibatches; the incomplete one at the end of an epoch is dropped.
+    const int64_t loader_batches = images.shape[0] / (options.n_critic * options.batch_size_d);
+    const GatherOptions gather{.batches_per_epoch = loader_batches * options.n_critic, .flip = options.flip};
+    tape.launch({.op = "gather_images", .bytes = 1.25 * static_cast<double>(real.size_bytes())}, kernels.gather_images,
+                gather, images, real);
+    d_step(step, real, latents(RandomStream::latent_d, options.batch_size_d));
+    Tensor last = results.tensor().slice(0, 3), sum = results.tensor().slice(4, 3);
+    kernels.add(ctx, sum, last, sum);
+  }
+
+  void run_g_step() { g_step(step, latents(RandomStream::latent_g, options.batch_size_g)); }
+
+  void iterate() {
+    Tensor sum = results.tensor().slice(4, 3);
+    kernels.fill(ctx, 0.0, sum);
+    for (int64_t i = 0; i < options.n_critic; ++i) d_graph.launch();
+    g_graph.launch();
+  }
+};
+
+// G as it is, for as long as a sampler borrows it: afterwards the weights are the live ones again and the running
+// statistics what they were, whatever happened in between.
+class BorrowedGenerator {
+ public:
+  BorrowedGenerator(ParameterSlab& slab, Context& ctx, Weights weights)
+      : slab_(slab), ctx_(ctx), averaged_(weights == Weights::ema) {
+    for (const auto& buffer : slab.buffers()) {
+      buffers_.emplace_back(buffer.value.size_bytes());
+      copy_to_host(buffers_.back().data(), buffer.value);
+    }
+    if (averaged_) slab_.swap_value_and_ema(ctx_);
+  }
+  ~BorrowedGenerator() {
+    for (size_t i = 0; i < buffers_.size(); ++i) copy_from_host(slab_.buffers()[i].value, buffers_[i].data());
+    if (averaged_) slab_.swap_value_and_ema(ctx_);
+  }
+  BorrowedGenerator(const BorrowedGenerator&) = delete;
+  BorrowedGenerator& operator=(const BorrowedGenerator&) = delete;
+
+ private:
+  ParameterSlab& slab_;
+  Context& ctx_;
+  bool averaged_;
+  std::vector<std::vector<char>> buffers_;
+};
+
+// One forward pass of G in an arena of its own (that of training is sized for training): images [N,H,W,C] of z.
+void generate(Generator& generator, const Context& outer, const Tensor& z, Mode mode, double momentum, float* images) {
+  auto forward = [&](Context& ctx) {
+    Tape tape(ctx);
+    tape.mode = mode;
+    tape.batch_norm_momentum = momentum;
+    const Tape::NoGrad no_grad(tape);
+    const Var y = generator(tape.constant(z));
+    if (images && !ctx.planning) copy_to_host(images, y.value());
+  };
+  Context ctx = outer;
+  ctx.profile = nullptr;
+  const KernelTable nothing = planning_kernels(*outer.kernels);
+  Arena plan = Arena::for_planning(outer.device);
+  ctx.kernels = &nothing;
+  ctx.arena = &plan;
+  ctx.planning = true;
+  forward(ctx);
+  Arena arena(plan.peak(), outer.device);
+  ctx.kernels = outer.kernels;
+  ctx.arena = &arena;
+  ctx.planning = false;
+  forward(ctx);
+}
+
+// Running statistics of training belong to live weights of the past. For the weights at hand: the plain average over
+// batches of fixed latents, which train-mode passes with momentum 1/(k+1) accumulate.
+void recalibrate(Generator& generator, const Context& ctx) {
+  OwnedTensor z({kRecalibrationBatch, generator.latent_size}, DType::f32, ctx.device);
+  std::vector<double> normal(static_cast<size_t>(z.tensor().elements()));
+  for (int k = 0; k < kRecalibrationBatches; ++k) {
+    normal_on_host(0, RandomStream::recalibration, static_cast<uint64_t>(k), z.tensor().elements(), normal.data());
+    const std::vector<float> latents(normal.begin(), normal.end());
+    copy_from_host(z.tensor(), latents.data());
+    generate(generator, ctx, z.tensor(), Mode::train, 1.0 / (k + 1), nullptr);
+  }
+}
+
+void check_options(const TrainerOptions& o, int64_t image_count) {
+  if (o.batch_size_d < 1 || o.batch_size_g < 1 || o.n_critic < 1) {
+    fail(ErrorKind::usage, "batch_size_d, batch_size_g and n_critic must be at least 1");
+  }
+  if (image_count < o.n_critic * o.batch_size_d) {
+    fail(ErrorKind::usage,
+         "one iteration draws n_critic * batch_size_d = " + std::to_string(o.n_critic * o.batch_size_d) +
+             " images but the data set has " + std::to_string(image_count) + "; use a smaller batch_size_d");
+  }
+}
+
+}  // namespace
+
+bool IterationReport::finite() const {
+  return std::isfinite(loss_d) && std::isfinite(loss_g) && std::isfinite(mean_real) && std::isfinite(mean_fake);
+}
+
+struct Trainer::Parts {
+  TrainingPlan plan;
+  Machine machine;
+  OwnedTensor images;
+
+  Parts(const TrainerOptions& o, const ImageSet& set)
+      : plan(Trainer::plan(o, set.count)), machine(o, Arena(plan.arena_bytes, Device::cpu), false) {
+    const Shape& image = machine.model.generator->image_shape;
+    if (Shape{set.height, set.width, set.channels} != image) {
+      fail(ErrorKind::data, "model " + o.model.name + " expects images " + image.to_string() + " but " + set.name +
+                                " has " + Shape{set.height, set.width, set.channels}.to_string() +
+                                "; choose another model or data set");
+    }
+    images = OwnedTensor({set.count, set.height, set.width, set.channels}, DType::u8, Device::cpu);
+    copy_from_host(images.tensor(), set.pixels.data());
+    machine.images = images.tensor();
+    initialise(*machine.model.generator, o.init, o.seed);
+    initialise(*machine.model.discriminator, o.init, o.seed);
+    machine.slab_g.copy_value_to_ema(machine.ctx);
+    StepState start;
+    start.seed = o.seed;
+    start.clocks[static_cast<int>(Network::generator)].learning_rate = o.learning_rate_g;
+    start.clocks[static_cast<int>(Network::discriminator)].learning_rate = o.learning_rate_d;
+    *machine.step_state = start;
+  }
+};
+
+Trainer::Trainer(const TrainerOptions& options, const ImageSet& images)
+    : parts_(std::make_unique<Parts>(options, images)) {}
+Trainer::~Trainer() = default;
+
+TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
+  check_options(o, image_count);
+  Machine machine(o, Arena::for_planning(Device::cpu), true);
+  const Shape& image = machine.model.generator->image_shape;
+  machine.images = {.bytes = machine.step_state_memory.tensor().bytes,  // never read by a plan
+                    .shape = {image_count, image[0], image[1], image[2]},
+                    .dtype = DType::u8};
+  TrainingPlan plan;
+  machine.ctx.profile = &plan.layers;
+  machine.iterate();
+  const Profile::Row total = plan.layers.total();
+  plan.parameters_g = machine.slab_g.parameters;
+  plan.parameters_d = machine.slab_d.parameters;
+  plan.slab_bytes = machine.slab_g.bytes + machine.slab_d.bytes;
+  plan.arena_bytes = machine.arena.peak();
+  plan.data_bytes = machine.images.size_bytes();
+  plan.flops = total.work.flops;
+  plan.executed_flops = total.work.executed_flops;
+  return plan;
+}
+
+void Trainer::iterate() { parts_->machine.iterate(); }
+
+int64_t Trainer::iteration() const { return static_cast<int64_t>(step_state().step) / (options().n_critic + 1); }
+
+IterationReport Trainer::report() const {
+  float r[8];
+  copy_to_host(r, parts_->machine.results.tensor());
+  const double n = static_cast<double>(options().n_critic);
+  return {.loss_d = r[4] / n, .loss_g = r[3], .mean_real = r[5] / n, .mean_fake = r[6] / n};
+}
+
+std::vector<NamedTensor> Trainer::state() {
+  std::vector<NamedTensor> all;
+  auto append = [&](const std::string& network, const ParameterSlab& slab) {
+    for (const auto& e : slab.entries()) {
+      all.push_back({network + "." + e.path, e.value});
+      all.push_back({network + ".adam_m." + e.path, e.adam_m});
+      all.push_back({network + ".adam_v." + e.path, e.adam_v});
+      if (e.ema) all.push_back({network + ".ema." + e.path, e.ema});
+    }
+    for (const auto& b : slab.buffers()) all.push_back({network + "." + b.path, b.value});
+  };
+  append("G", parts_->machine.slab_g);
+  append("D", parts_->machine.slab_d);
+  return all;
+}
+
+const StepState& Trainer::step_state() const { return *parts_->machine.step_state; }
+void Trainer::set_step_state(const StepState& state) { *parts_->machine.step_state = state; }
+
+std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch) {
+  Machine& m = parts_->machine;
+  Generator& generator = *m.model.generator;
+  const int64_t count = static_cast<int64_t>(latents.size()) / generator.latent_size;
+  const BorrowedGenerator borrowed(m.slab_g, m.ctx, weights);
+  if (mode == Mode::evaluate_running) recalibrate(generator, m.ctx);
+
+  std::vector<uint8_t> bytes;
+  bytes.reserve(static_cast<size_t>(count * generator.image_shape.elements()));
+  std::vector<float> images;
+  for (int64_t first = 0; first < count; first += batch) {
+    const int64_t n = std::min(batch, count - first);
+    OwnedTensor z({n, generator.latent_size}, DType::f32, m.ctx.device);
+    copy_from_host(z.tensor(), latents.data() + first * generator.latent_size);
+    images.resize(static_cast<size_t>(n * generator.image_shape.elements()));
+    generate(generator, m.ctx, z.tensor(), mode, -1, images.data());
+    for (float x : images) bytes.push_back(to_byte(x));
+  }
+  return bytes;
+}
+
+Profile* Trainer::profile() const { return parts_->machine.ctx.profile; }
+void Trainer::set_profile(Profile* profile) { parts_->machine.ctx.profile = profile; }
+const TrainingPlan& Trainer::training_plan() const { return parts_->plan; }
+const TrainerOptions& Trainer::options() const { return parts_->machine.options; }
+int64_t Trainer::latent_size() const { return parts_->machine.model.generator->latent_size; }
+Shape Trainer::image_shape() const { return parts_->machine.model.generator->image_shape; }
+
+uint8_t to_byte(float x) {
+  const float scaled = std::nearbyint(x * 127.5f + 127.5f);
+  if (!(scaled > 0)) return 0;  // NaN too: a broken network paints black, not undefined behaviour
+  return static_cast<uint8_t>(std::min(scaled, 255.0f));
+}
+
+std::vector<float> latents_of_seeds(const std::vector<uint64_t>& seeds, int64_t latent_size) {
+  std::vector<float> latents;
+  std::vector<double> row(static_cast<size_t>(latent_size));
+  for (uint64_t seed : seeds) {
+    normal_on_host(seed, RandomStream::fixed_latent, 0, latent_size, row.data());
+    latents.insert(latents.end(), row.begin(), row.end());
+  }
+  return latents;
+}
+
+}  // namespace poise

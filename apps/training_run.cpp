@@ -1,0 +1,345 @@
+#include "apps/training_run.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <optional>
+
+#include "apps/metric.h"
+#include "apps/plan_text.h"
+#include "apps/program.h"
+#include "apps/progress.h"
+#include "apps/run_directory.h"
+#include "apps/run_log.h"
+#include "apps/run_report.h"
+#include "apps/run_state.h"
+#include "apps/signals.h"
+#include "engine/io/atomic_file.h"
+#include "engine/io/jsonl.h"
+#include "engine/io/png.h"
+
+namespace poise {
+namespace {
+
+constexpr int kStopped = 75;        // EX_TEMPFAIL: run me again
+constexpr int64_t kSampleBatch = 64;
+constexpr int64_t kSchema = 1;
+
+bool due(int64_t every, int64_t iteration) { return every > 0 && iteration % every == 0; }
+
+std::vector<uint64_t> first_seeds(int64_t count) {
+  std::vector<uint64_t> seeds(static_cast<size_t>(count));
+  std::iota(seeds.begin(), seeds.end(), uint64_t{0});
+  return seeds;
+}
+
+std::string picture_name(int64_t iteration) { return fmt::format("samples/fakes_{:06}.png", iteration); }
+
+class TrainingRun {
+ public:
+  TrainingRun(const RunRequest& request, ImageSet images);
+  int run();
+
+ private:
+  void fill_new_directory(const std::string& path);
+  void continue_from_checkpoint();
+  void open_logs();
+  void note(const std::string& text);
+  std::string environment_json() const;
+  std::vector<uint8_t> fakes(int64_t count);
+  void write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const;
+  void write_fakes(const std::string& folder);
+  void write_reals(const std::string& folder) const;
+  void log_iteration();
+  void measure();
+  void save();
+  void train();
+  int stop();
+  int finish();
+
+  const RunRequest& request_;
+  const OptionSet& options_;
+  const Settings& settings_;
+  ImageSet images_;
+  Trainer trainer_;
+  std::optional<SlicedWasserstein> metric_;
+  SignalWatch signals_;
+  std::optional<RunDirectory> directory_;
+  std::optional<CheckpointStore> store_;
+  std::optional<TextLog> log_;
+  std::optional<JsonlWriter> train_lines_, metric_lines_;
+  std::optional<Progress> progress_;
+  double earlier_seconds_ = 0;  // of training, in earlier processes
+  int64_t saved_at_ = 0, logged_at_ = 0;
+  double logged_seconds_ = 0;
+  std::string last_checkpoint_;
+};
+
+TrainingRun::TrainingRun(const RunRequest& request, ImageSet images)
+    : request_(request),
+      options_(request.options),
+      settings_(request.options.settings()),
+      images_(std::move(images)),
+      trainer_(trainer_options(settings_), images_) {
+  if (settings_.metric_every > 0) {
+    metric_.emplace(images_.pixels, images_.count, images_.height * images_.width * images_.channels);
+  }
+}
+
+std::string TrainingRun::environment_json() const {
+  char host[256] = "unknown";
+  ::gethostname(host, sizeof host - 1);
+  return json_line({{"schema", kSchema},
+                    {"poise", version()},
+                    {"build", build_type()},
+                    {"compiler", compiler()},
+                    {"device", std::string("cpu")},
+                    {"cpu", cpu_model()},
+                    {"threads", int64_t{thread_count()}},
+                    {"host", std::string(host)},
+                    {"data", images_.source},
+                    {"images", images_.count},
+                    {"data_crc", crc_text(images_.crc)},
+                    {"config_hash", config_hash(settings_)},
+                    {"time", iso_time_now()}}) +
+         "\n";
+}
+
+std::vector<uint8_t> TrainingRun::fakes(int64_t count) {
+  const auto latents = latents_of_seeds(first_seeds(count), trainer_.latent_size());
+  return trainer_.sample(latents, Weights::ema, Mode::evaluate_batch, std::min(count, kSampleBatch));
+}
+
+void TrainingRun::write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const {
+  const auto columns = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(settings_.sample_count))));
+  write_image_grid(path, pixels, count, images_.height, images_.width, images_.channels, columns,
+                   settings_.sample_scale);
+}
+
+void TrainingRun::write_fakes(const std::string& folder) {
+  const int64_t count = settings_.sample_count;
+  write_grid(folder + "/" + picture_name(trainer_.iteration()), fakes(count), count);
+}
+
+void TrainingRun::write_reals(const std::string& folder) const {
+  const int64_t size = images_.height * images_.width * images_.channels;
+  const int64_t count = std::min(settings_.sample_count, images_.count);
+  std::vector<uint8_t> reals;
+  for (int64_t i = 0; i < count; ++i) {  // spread over the set, which may be sorted by class
+    const uint8_t* first = images_.pixels.data() + i * images_.count / count * size;
+    reals.insert(reals.end(), first, first + size);
+  }
+  write_grid(folder + "/samples/reals.png", reals, count);
+}
+
+void TrainingRun::fill_new_directory(const std::string& path) {
+  const std::string heading = fmt::format(
+      "# The options of this run, each with its origin. To continue the run: train_gan --resume THIS_FOLDER.\n"
+      "# To start another one like it: train_gan --config THIS_FILE.\n\n");
+  write_file_atomically(path + "/config.toml", heading + options_.to_toml(true));
+  write_file_atomically(path + "/env.json", environment_json());
+  write_reals(path);
+  write_fakes(path);
+  CheckpointStore store(path + "/checkpoints", settings_.keep_checkpoints);
+  save_state(store, trainer_, settings_, images_.crc);
+}
+
+void TrainingRun::continue_from_checkpoint() {
+  directory_.emplace(RunDirectory::open(request_.resume));
+  store_.emplace(directory_->file("checkpoints"), settings_.keep_checkpoints);
+  const CheckpointStore::Loaded loaded = store_->newest_valid();
+  check_same_run(loaded.file, settings_, images_.crc);
+  if (loaded.step > settings_.iterations) {
+    fail(ErrorKind::usage, fmt::format("iterations: the run is at {} already but {} were asked for; ask for more",
+                                       loaded.step, settings_.iterations));
+  }
+  restore_state(loaded.file, trainer_);
+  // From here on the directory changes: what lies beyond the checkpoint is dropped, it will be written again.
+  for (const char* folder : {"", "samples"}) remove_stale_temporaries(directory_->file(folder));
+  store_->discard_after(loaded.step);
+  truncate_jsonl_after(directory_->file("train.jsonl"), "iteration", loaded.step);
+  truncate_jsonl_after(directory_->file("metrics.jsonl"), "iteration", loaded.step);
+  const auto lines = read_train_lines(directory_->file("train.jsonl"));
+  if (!lines.empty() && std::isfinite(lines.back().seconds)) earlier_seconds_ = lines.back().seconds;
+  write_file_atomically(directory_->file("config.toml"),
+                        "# The options of this run, each with its origin.\n\n" + options_.to_toml(true));
+  open_logs();
+  for (const std::string& warning : loaded.warnings) note("warning: " + warning);
+  note(fmt::format("resumed {} at iteration {}", directory_->path(), loaded.step));
+  last_checkpoint_ = loaded.path;
+}
+
+void TrainingRun::open_logs() {
+  log_.emplace(directory_->file("log.txt"));
+  train_lines_.emplace(directory_->file("train.jsonl"));
+  if (metric_) metric_lines_.emplace(directory_->file("metrics.jsonl"));
+  saved_at_ = logged_at_ = trainer_.iteration();
+  ProgressStyle style = style_of(STDERR_FILENO);
+  style.quiet = request_.quiet;
+  progress_.emplace(STDERR_FILENO, style, trainer_.iteration(), settings_.iterations);
+  log_->line(fmt::format("poise {} {} {}, {} threads, seed {}, config {}, data {}", version(), build_type(), compiler(),
+                         thread_count(), settings_.seed, config_hash(settings_), crc_text(images_.crc)));
+}
+
+void TrainingRun::note(const std::string& text) {
+  log_->line(text);
+  progress_->note(text);
+}
+
+void TrainingRun::log_iteration() {
+  const IterationReport report = trainer_.report();
+  const int64_t iteration = trainer_.iteration();
+  const double now = progress_->training_seconds(), elapsed = now - logged_seconds_;
+  const double rate = elapsed > 0 ? static_cast<double>(iteration - logged_at_) / elapsed : 0;
+  train_lines_->write({{"schema", kSchema},
+                       {"iteration", iteration},
+                       {"loss_d", report.loss_d},
+                       {"loss_g", report.loss_g},
+                       {"mean_real", report.mean_real},
+                       {"mean_fake", report.mean_fake},
+                       {"seconds", earlier_seconds_ + now},
+                       {"it_per_s", rate}});
+  logged_at_ = iteration;
+  logged_seconds_ = now;
+  progress_->losses(report.loss_d, report.loss_g);
+  log_->line(progress_plain_line(progress_->view()));
+  if (!report.finite()) {
+    fail(ErrorKind::runtime,
+         fmt::format("iteration {}: loss_d is {} and loss_g is {}: training diverged; try a lower learning_rate_g or "
+                     "learning_rate_d; the last good checkpoint is {}",
+                     iteration, report.loss_d, report.loss_g, last_checkpoint_));
+  }
+  progress_->line();
+}
+
+void TrainingRun::save() {
+  if (saved_at_ == trainer_.iteration()) return;
+  train_lines_->sync();
+  last_checkpoint_ = save_state(*store_, trainer_, settings_, images_.crc);
+  saved_at_ = trainer_.iteration();
+}
+
+// swd of the averaged weights; the checkpoint of the smallest is kept.
+void TrainingRun::measure() {
+  const double swd = metric_->distance(fakes(metric_->images()));
+  metric_lines_->write({{"schema", kSchema},
+                        {"iteration", trainer_.iteration()},
+                        {"swd", swd},
+                        {"images", metric_->images()},
+                        {"projections", SlicedWasserstein::kProjections},
+                        {"weights", std::string("ema")}});
+  const auto best = store_->best();
+  if (best && swd >= best->score) return note(fmt::format("iteration {}  swd {:.5f}", trainer_.iteration(), swd));
+  save();
+  store_->pin_best(trainer_.iteration(), swd, "swd");
+  note(fmt::format("iteration {}  swd {:.5f} (best so far)", trainer_.iteration(), swd));
+}
+
+void TrainingRun::train() {
+  const Settings& s = settings_;
+  while (trainer_.iteration() < s.iterations && !signals_.stop_requested()) {
+    trainer_.iterate();
+    const int64_t iteration = trainer_.iteration();
+    const bool last = iteration == s.iterations;
+    progress_->iterated(iteration);
+    if (due(s.log_every, iteration) || last) log_iteration();
+    progress_->pause();
+    if (metric_ && (due(s.metric_every, iteration) || last)) measure();
+    if (due(s.sample_every, iteration)) write_fakes(directory_->path());
+    const bool save_now = signals_.take_save_request();
+    if (due(s.checkpoint_every, iteration) || last || save_now) save();
+    if (save_now) note("saved " + last_checkpoint_ + " (SIGUSR2)");
+    progress_->resume();
+  }
+}
+
+int TrainingRun::stop() {
+  progress_->pause();
+  save();
+  const std::string command = shell_word(request_.program) + " --resume " + shell_word(directory_->path());
+  note(fmt::format("stopped by {} after iteration {}, saved {}", signals_.stop_signal(), trainer_.iteration(),
+                   last_checkpoint_));
+  log_->line("resume with: " + command);
+  progress_->finish();
+  try {
+    print_result("resume with: " + command + "\n");
+  } catch (const Error&) {
+    // The terminal may be gone (SIGHUP). The run is saved, and log.txt has the command.
+  }
+  return kStopped;
+}
+
+int TrainingRun::finish() {
+  progress_->pause();
+  const int64_t iteration = trainer_.iteration();
+  write_fakes(directory_->path());
+  const RunSummary summary{.iterations = iteration,
+                           .seconds = earlier_seconds_ + progress_->training_seconds(),
+                           .flops_per_iteration = trainer_.training_plan().flops,
+                           .last_picture = picture_name(iteration),
+                           .last_checkpoint = last_checkpoint_.substr(directory_->path().size() + 1)};
+  const std::string report = write_report(*directory_, options_, summary);
+  log_->line(fmt::format("finished at iteration {}", iteration));
+  progress_->finish();
+  std::string text = fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s, peak memory {:.0f} MiB\n",
+                                 format_count(iteration), format_duration(summary.seconds), summary.it_per_s(),
+                                 summary.gflops(), peak_memory_mib());
+  if (const auto best = store_->best()) {
+    text += fmt::format("best swd    {:.5f} at iteration {}: {}\n", best->score, best->step, store_->path_of(best->step));
+  }
+  text += fmt::format("pictures    {}\n", directory_->file(summary.last_picture));
+  text += fmt::format("checkpoint  {}\n", last_checkpoint_);
+  text += fmt::format("report      {}\n", report);
+  print_result(text);
+  return 0;
+}
+
+int TrainingRun::run() {
+  if (request_.resume.empty()) {
+    directory_.emplace(RunDirectory::create(settings_.runs, fmt::format("{}-seed{}", request_.label, settings_.seed),
+                                            [this](const std::string& path) { fill_new_directory(path); }));
+    store_.emplace(directory_->file("checkpoints"), settings_.keep_checkpoints);
+    last_checkpoint_ = store_->path_of(0);
+    open_logs();
+    note(fmt::format("run {}: {} images from {}{}", directory_->path(), format_count(images_.count), images_.source,
+                     settings_.data == "sample" ? " (the bundled sample; --data FOLDER for all of CIFAR-10)" : ""));
+  } else {
+    continue_from_checkpoint();
+  }
+  images_.pixels = {};  // the trainer and the metric have what they need
+  try {
+    train();
+    return trainer_.iteration() < settings_.iterations ? stop() : finish();
+  } catch (const Error& error) {
+    progress_->finish();
+    try {
+      log_->line(std::string("error: ") + error.what());
+    } catch (const Error&) {
+      // Most likely the same full disk. The first error is the one to report.
+    }
+    throw;
+  }
+}
+
+}  // namespace
+
+int run_training(const RunRequest& request) {
+  const Settings& settings = request.options.settings();
+  set_thread_count(settings.threads);
+  ImageSet images = load_images(settings);
+  if (request.dry_run) {
+    const TrainerOptions options = trainer_options(settings);
+    const std::string would = request.resume.empty()
+                                  ? fmt::format("would create {}/NNNNN-{}-seed{}", settings.runs, request.label,
+                                                settings.seed)
+                                  : fmt::format("would continue {}", readable_path(request.resume));
+    print_result(plan_text(settings, options, Trainer::plan(options, images.count), images, would));
+    return 0;
+  }
+  return TrainingRun(request, std::move(images)).run();
+}
+
+}  // namespace poise

@@ -1,0 +1,21 @@
+// CIFAR-10, binary version (Krizhevsky 2009): six files of 10,000 records; a record is one label byte and the red,
+// green and blue planes of a 32x32 image, each row-major. The planes become NHWC here, once, at load.
+#pragma once
+#include <span>
+
+#include "data/image_set.h"
+
+namespace poise {
+
+enum class CifarSplit : uint8_t { train, test };
+
+// `folder` holds the official files, or a folder `cifar-10-batches-bin` that does, or the bundled sample
+// `cifar10_sample.bin` (training images only). Whatever is wrong with them is an Error(data) that names the file; the
+// sizes of all files are checked before the first byte is read.
+ImageSet read_cifar10(const std::string& folder, CifarSplit split);
+
+// The records of one file that is already in memory: any positive number of them up to 50,000. `source` names it in
+// errors.
+ImageSet parse_cifar10(std::span<const uint8_t> records, const std::string& source);
+
+}  // namespace poise

@@ -1,0 +1,44 @@
+// JSON lines: one object per line, appended with a single write() each, so that a killed run leaves at most its last
+// line torn. JSON has no NaN and no infinities; they become the strings "nan", "inf" and "-inf".
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace poise {
+
+using JsonValue = std::variant<int64_t, double, std::string, bool>;
+
+struct JsonField {
+  std::string key;
+  JsonValue value;
+};
+
+std::string json_line(const std::vector<JsonField>& fields);  // without the newline
+
+class JsonlWriter {
+ public:
+  explicit JsonlWriter(const std::string& path);  // appends; creates the file if need be
+  ~JsonlWriter();
+  JsonlWriter(const JsonlWriter&) = delete;
+  JsonlWriter& operator=(const JsonlWriter&) = delete;
+
+  // The line is with the operating system when this returns. If it does not fit on the disk, none of it stays.
+  void write(const std::vector<JsonField>& fields);
+  void sync();  // also survives a power failure; costs milliseconds, so only before a checkpoint
+
+ private:
+  std::string path_;
+  int descriptor_ = -1;
+};
+
+// The lines of `text` that are whole, valid JSON objects with an integer `key` of at most `value`.
+std::string keep_jsonl_up_to(std::string_view text, const std::string& key, int64_t value);
+
+// The same for a file, in place and atomically: on resume, what the run wrote after its checkpoint is dropped before
+// it is written again. A missing file stays missing. Close the file's JsonlWriter first.
+void truncate_jsonl_after(const std::string& path, const std::string& key, int64_t value);
+
+}  // namespace poise

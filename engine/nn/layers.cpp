@@ -1,0 +1,84 @@
+#include "engine/nn/layers.h"
+
+namespace poise {
+namespace {
+
+// A weight and, under spectral norm, its two vectors.
+void add_weight(Weight& weight, const LayerOptions& options, const Shape& shape,
+                const std::function<void(Parameter&)>& add_parameter,
+                const std::function<void(StateBuffer&, const char*, const Shape&)>& add_buffer) {
+  weight.normalised = options.spectral_norm;
+  weight.eps = options.spectral_norm_eps;
+  add_parameter(weight.parameter);
+  if (!options.spectral_norm) return;
+  add_buffer(weight.u, "u", Shape{shape[0]});
+  add_buffer(weight.v, "v", Shape{shape.elements() / shape[0]});
+}
+
+}  // namespace
+
+Var Weight::operator()(Tape& tape) {
+  Var w = tape.parameter(parameter);
+  return normalised ? spectral_norm(w, u.value, v.value, eps) : w;
+}
+
+Linear::Linear(Module& parent, const std::string& name, int64_t in, int64_t out, const LayerOptions& options)
+    : Module(parent, name), options_(options) {
+  const Shape shape{out, in};
+  add_weight(
+      weight, options, shape, [&](Parameter& p) { add_parameter(p, "weight", shape, ParameterRole::weight, in, out); },
+      [&](StateBuffer& b, const char* n, const Shape& s) { add_buffer(b, n, s, BufferRole::unit_random); });
+  if (options.bias) add_parameter(bias, "bias", {out}, ParameterRole::bias, in, out);
+}
+
+Var Linear::operator()(Var x) {
+  Tape& tape = *x.tape;
+  Scope scope(tape, path());
+  Var w = weight(tape);
+  return linear(x, w, options_.bias ? tape.parameter(bias) : Var{});
+}
+
+Conv2d::Conv2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_out, const Conv2dOptions& conv,
+               const LayerOptions& options)
+    : Module(parent, name), conv_(conv), options_(options) {
+  const Shape shape{c_out, conv.kh, conv.kw, c_in};
+  const int64_t fan_in = c_in * conv.kh * conv.kw, fan_out = c_out * conv.kh * conv.kw;
+  add_weight(
+      weight, options, shape,
+      [&](Parameter& p) { add_parameter(p, "weight", shape, ParameterRole::weight, fan_in, fan_out); },
+      [&](StateBuffer& b, const char* n, const Shape& s) { add_buffer(b, n, s, BufferRole::unit_random); });
+  if (options.bias) add_parameter(bias, "bias", {c_out}, ParameterRole::bias, fan_in, fan_out);
+}
+
+Var Conv2d::operator()(Var x) {
+  Tape& tape = *x.tape;
+  Scope scope(tape, path());
+  Var w = weight(tape);
+  return conv2d(x, w, options_.bias ? tape.parameter(bias) : Var{}, conv_);
+}
+
+Conv2dOptions same_padding(int64_t kernel) {
+  return {.kh = kernel, .kw = kernel, .pad_h = kernel / 2, .pad_w = kernel / 2};
+}
+
+Conv2dOptions upsampled(Conv2dOptions conv) {
+  conv.upsample = 2;
+  return conv;
+}
+
+BatchNorm2d::BatchNorm2d(Module& parent, const std::string& name, int64_t channels, const BatchNormOptions& options)
+    : Module(parent, name), options_(options) {
+  add_parameter(gamma, "gamma", {channels}, ParameterRole::bn_gamma, channels, channels);
+  add_parameter(beta, "beta", {channels}, ParameterRole::bn_beta, channels, channels);
+  add_buffer(running_mean, "running_mean", {channels}, BufferRole::zeros);
+  add_buffer(running_var, "running_var", {channels}, BufferRole::ones);
+}
+
+Var BatchNorm2d::operator()(Var x) {
+  Tape& tape = *x.tape;
+  Scope scope(tape, path());
+  Var g = tape.parameter(gamma), b = tape.parameter(beta);
+  return batch_norm(x, g, b, running_mean.value, running_var.value, options_);
+}
+
+}  // namespace poise

@@ -1,0 +1,49 @@
+// Element-wise ops: leaky ReLU, tanh, add.
+#include "engine/ops/check.h"
+#include "engine/ops/ops.h"
+
+namespace poise {
+
+Var leaky_relu(Var x, float slope) {
+  Tape& t = *x.tape;
+  check(t, slope >= 0 && slope < 1,
+        [&] { return "leaky_relu expects a slope in [0,1) but got " + std::to_string(slope); });
+  Tensor y = t.alloc(x.shape(), x.dtype());
+  t.launch(memory_work("leaky_relu", Pass::forward, {&y, &y}), t.ctx.kernels->leaky_relu_forward, slope, x.value(), y);
+  return t.record({.name = "leaky_relu", .inputs = {x}, .output = y, .backward = [x, y, slope](Grads& g) {
+                     Tensor dx = g.alloc(x);
+                     g.tape().launch(memory_work("leaky_relu", Pass::backward, {&y, &dx, &dx}),
+                                     g.kernels().leaky_relu_backward, slope, y, g.dy(), dx);
+                     g.add(x, dx);
+                   }});
+}
+
+Var tanh(Var x) {
+  Tape& t = *x.tape;
+  Tensor y = t.alloc(x.shape(), x.dtype());
+  t.launch(memory_work("tanh", Pass::forward, {&y, &y}), t.ctx.kernels->tanh_forward, x.value(), y);
+  return t.record(
+      {.name = "tanh", .inputs = {x}, .output = y, .backward = [x, y](Grads& g) {
+         Tensor dx = g.alloc(x);
+         g.tape().launch(memory_work("tanh", Pass::backward, {&y, &dx, &dx}), g.kernels().tanh_backward, y, g.dy(), dx);
+         g.add(x, dx);
+       }});
+}
+
+Var add(Var a, Var b) {
+  Tape& t = *a.tape;
+  check_operands("add", a, b);
+  check(t, a.shape() == b.shape(), [&] {
+    return "add expects two tensors of one shape but got " + a.shape().to_string() + " and " + b.shape().to_string();
+  });
+  Tensor y = t.alloc(a.shape(), a.dtype());
+  t.launch(memory_work("add", Pass::forward, {&y, &y, &y}), t.ctx.kernels->add, a.value(), b.value(), y);
+  return t.record({.name = "add", .inputs = {a, b}, .output = y, .backward = [a, b](Grads& g) {
+                     // The copy comes first: once dy has moved it belongs to its receiver.
+                     if (g.wants(a) && g.wants(b)) g.copy_dy_to(a);
+                     if (g.wants(b)) return g.move_dy_to(b, b.shape());
+                     if (g.wants(a)) g.move_dy_to(a, a.shape());
+                   }});
+}
+
+}  // namespace poise

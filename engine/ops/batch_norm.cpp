@@ -1,0 +1,53 @@
+// Batch normalisation with the tape's mode, and an optional ReLU behind it.
+#include "engine/ops/check.h"
+#include "engine/ops/ops.h"
+
+namespace poise {
+
+Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_var, const BatchNormOptions& options) {
+  Tape& t = *x.tape;
+  check_operands("batch_norm", x, gamma);
+  check_operands("batch_norm", x, beta);
+  const Shape channels{x.shape().back()};
+  check(t,
+        gamma.shape() == channels && beta.shape() == channels && running_mean.shape == channels &&
+            running_var.shape == channels,
+        [&] {
+          return "batch_norm expects gamma, beta and running statistics " + channels.to_string() + " for input " +
+                 x.shape().to_string() + " but got gamma " + gamma.shape().to_string();
+        });
+  const bool batch_statistics = t.mode != Mode::evaluate_running;
+  check(t, !batch_statistics || x.shape().rows() > 1, [&] {
+    return "batch_norm expects more than one value per channel to take statistics of but got " + x.shape().to_string();
+  });
+  BatchNormOptions o = options;
+  if (t.batch_norm_momentum >= 0) o.momentum = t.batch_norm_momentum;
+  const Tensor xv = x.value(), gv = gamma.value(), bv = beta.value();
+  const size_t workspace_bytes = batch_norm_workspace(x.shape().rows(), channels[0]);
+  Tensor y = t.alloc(x.shape(), x.dtype());
+  Tensor mean = t.alloc(channels, x.dtype()), inv_std = t.alloc(channels, x.dtype());
+  if (batch_statistics) {
+    Tensor no_mean, no_var;
+    const bool update = t.mode == Mode::train;
+    Arena::Scratch workspace(*t.ctx.arena, workspace_bytes);
+    t.launch(memory_work("batch_norm", Pass::forward, {&xv, &xv, &xv, &y}), t.ctx.kernels->batch_norm_forward_train, o,
+             xv, gv, bv, update ? running_mean : no_mean, update ? running_var : no_var, workspace.tensor(), mean,
+             inv_std, y);
+  } else {
+    t.launch(memory_work("batch_norm", Pass::forward, {&xv, &y}), t.ctx.kernels->batch_norm_forward_eval, o, xv, gv, bv,
+             running_mean, running_var, mean, inv_std, y);
+  }
+  return t.record({.name = "batch_norm", .inputs = {x, gamma, beta}, .output = y, .backward = [=](Grads& g) {
+                     Tensor dx = g.wants(x) ? g.alloc(x) : Tensor{};
+                     Tensor dgamma = g.alloc(gamma), dbeta = g.alloc(beta);
+                     Arena::Scratch workspace(*g.ctx().arena, workspace_bytes);
+                     g.tape().launch(memory_work("batch_norm", Pass::backward, {&xv, &xv, &xv, &xv, &xv}),
+                                     g.kernels().batch_norm_backward, o, batch_statistics, xv, gv, bv, mean, inv_std,
+                                     g.dy(), workspace.tensor(), dx, dgamma, dbeta);
+                     if (dx) g.add(x, dx);
+                     g.add_or_recycle(gamma, dgamma);
+                     g.add_or_recycle(beta, dbeta);
+                   }});
+}
+
+}  // namespace poise

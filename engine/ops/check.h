@@ -1,0 +1,35 @@
+// The shape checks of the ops: every message names the layer (from the Scope), what was expected and what came.
+#pragma once
+#include <string>
+
+#include "engine/tape/tape.h"
+
+namespace poise {
+
+[[noreturn]] inline void op_error(const Tape& tape, const std::string& message) {
+  fail(ErrorKind::runtime, tape.scope().empty() ? message : tape.scope() + ": " + message);
+}
+
+// `message` is only built when the check fails: f() returns it.
+template <class F>
+void check(const Tape& tape, bool condition, const F& message) {
+  if (!condition) op_error(tape, message());
+}
+
+// All operands of an op share one tape and one dtype.
+inline void check_operands(const char* op, Var x, Var other) {
+  check(*x.tape, other.tape == x.tape, [&] { return std::string(op) + ": operands live on different tapes"; });
+  check(*x.tape, other.dtype() == x.dtype(), [&] {
+    return std::string(op) + " expects operands of one dtype but got " + name_of(x.dtype()) + " and " +
+           name_of(other.dtype());
+  });
+}
+
+// The cost of a loop that reads and writes these tensors once.
+inline Work memory_work(const char* op, Pass pass, std::initializer_list<const Tensor*> tensors, double flops = 0) {
+  Work work{.op = op, .pass = pass, .flops = flops, .executed_flops = flops};
+  for (const Tensor* t : tensors) work.bytes += static_cast<double>(t->size_bytes());
+  return work;
+}
+
+}  // namespace poise

@@ -1,0 +1,102 @@
+// Two-dimensional convolution, optionally of a twice enlarged input (kernels/dense/conv2d.h).
+#include "engine/ops/check.h"
+#include "engine/ops/ops.h"
+
+namespace poise {
+namespace {
+
+// One pass of one convolution: what the kernel needs, and what it costs.
+struct ConvPass {
+  Conv2dPlan plan;
+  Work work;
+  ConvPass(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass)
+      : plan(ctx.kernels->conv2d_plan(ctx, geometry, dtype, pass)) {
+    const int64_t elements =
+        geometry.x_shape().elements() + geometry.weight_shape().elements() + geometry.y_shape().elements();
+    work = {.op = "conv2d",
+            .pass = pass,
+            .flops = 2 * geometry.macs(),
+            .executed_flops = 2 * plan.executed_macs,
+            .bytes = static_cast<double>(elements) * static_cast<double>(size_of(dtype))};
+  }
+};
+
+Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
+  const Shape xs = x.shape(), ws = weight.shape();
+  check(*x.tape, xs.rank() == 4 && ws.rank() == 4 && xs[3] == ws[3], [&] {
+    return "conv2d expects input [N,H,W," + (ws.rank() == 4 ? std::to_string(ws[3]) : "C_in") + "] for weight " +
+           ws.to_string() + " [C_out,kh,kw,C_in] but got " + xs.to_string();
+  });
+  check(*x.tape, ws[1] == o.kh && ws[2] == o.kw, [&] {
+    return "conv2d expects a weight with a " + std::to_string(o.kh) + "x" + std::to_string(o.kw) + " kernel but got " +
+           ws.to_string();
+  });
+  const bool same_1x1 = o.kh == 1 && o.kw == 1 && o.pad_h == 0 && o.pad_w == 0;
+  const bool same_3x3 = o.kh == 3 && o.kw == 3 && o.pad_h == 1 && o.pad_w == 1;
+  const bool can_enlarge = o.upsample == 2 && o.stride_h == 1 && o.stride_w == 1 && (same_1x1 || same_3x3);
+  check(*x.tape, o.upsample == 1 || can_enlarge, [&] {
+    return std::string("conv2d expects upsample 1, or upsample 2 with stride 1 and a 1x1 or 3x3 kernel that keeps the "
+                       "size (padding 0 or 1); use upsample_nearest_2x before any other");
+  });
+  const Conv2dGeometry geometry{.n = xs[0],
+                                .h = xs[1],
+                                .w = xs[2],
+                                .c_in = xs[3],
+                                .c_out = ws[0],
+                                .kh = o.kh,
+                                .kw = o.kw,
+                                .stride_h = o.stride_h,
+                                .stride_w = o.stride_w,
+                                .pad_h = o.pad_h,
+                                .pad_w = o.pad_w,
+                                .upsample = o.upsample};
+  check(*x.tape, geometry.h * o.upsample + 2 * o.pad_h >= o.kh && geometry.w * o.upsample + 2 * o.pad_w >= o.kw, [&] {
+    return "conv2d expects an input at least as large as its " + std::to_string(o.kh) + "x" + std::to_string(o.kw) +
+           " kernel (after padding " + std::to_string(o.pad_h) + "," + std::to_string(o.pad_w) + ") but got " +
+           xs.to_string();
+  });
+  return geometry;
+}
+
+}  // namespace
+
+Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options) {
+  Tape& t = *x.tape;
+  check_operands("conv2d", x, weight);
+  const Conv2dGeometry geometry = geometry_of(x, weight, options);
+  if (bias.tape) {
+    check_operands("conv2d", x, bias);
+    check(t, bias.shape() == Shape{geometry.c_out}, [&] {
+      return "conv2d expects bias " + Shape{geometry.c_out}.to_string() + " but got " + bias.shape().to_string();
+    });
+  }
+  const Tensor xv = x.value(), w = weight.value();
+  Tensor y = t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
+  {
+    const ConvPass pass(t.ctx, geometry, x.dtype(), Pass::forward);
+    Arena::Scratch workspace(*t.ctx.arena, pass.plan.workspace_bytes);
+    t.launch(pass.work, t.ctx.kernels->conv2d_forward, geometry, xv, w, bias.tape ? bias.value() : Tensor{},
+             workspace.tensor(), y);
+  }
+  return t.record({.name = "conv2d", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
+                     if (g.wants(weight) || g.wants(bias)) {
+                       Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
+                       const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_weight);
+                       Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+                       g.tape().launch(pass.work, g.kernels().conv2d_backward_weight, geometry, xv, g.dy(),
+                                       workspace.tensor(), dw, db);
+                       g.add_or_recycle(weight, dw);
+                       if (db) g.add(bias, db);
+                     }
+                     if (g.wants(x)) {
+                       Tensor dx = g.alloc(x);
+                       const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_input);
+                       Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+                       g.tape().launch(pass.work, g.kernels().conv2d_backward_input, geometry, g.dy(), w,
+                                       workspace.tensor(), dx);
+                       g.add(x, dx);
+                     }
+                   }});
+}
+
+}  // namespace poise

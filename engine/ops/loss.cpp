@@ -1,0 +1,44 @@
+// GAN losses on raw logits (kernels/dense/loss.h).
+#include "engine/ops/check.h"
+#include "engine/ops/ops.h"
+
+namespace poise {
+
+Var gan_loss_d(Var logits, int64_t n_real, GanLoss kind, Tensor means) {
+  Tape& t = *logits.tape;
+  const Shape s = logits.shape();
+  check(t, s.rank() == 2 && s[1] == 1 && n_real > 0 && n_real < s[0], [&] {
+    return "gan_loss_d expects logits [N,1] with 0 < n_real < N but got " + s.to_string() + " and n_real " +
+           std::to_string(n_real);
+  });
+  check(t, means.shape == Shape{2} && means.dtype == logits.dtype(),
+        [&] { return "gan_loss_d expects means [2] of the logits' dtype but got " + means.shape.to_string(); });
+  const Tensor value = logits.value();
+  Tensor loss = t.alloc({1}, logits.dtype());
+  t.launch(memory_work("gan_loss_d", Pass::forward, {&value}), t.ctx.kernels->gan_loss_d_forward, kind, n_real, value,
+           means, loss);
+  return t.record({.name = "gan_loss_d", .inputs = {logits}, .output = loss, .backward = [=](Grads& g) {
+                     Tensor dx = g.alloc(logits);
+                     g.tape().launch(memory_work("gan_loss_d", Pass::backward, {&value, &dx}),
+                                     g.kernels().gan_loss_d_backward, kind, n_real, value, g.dy(), dx);
+                     g.add(logits, dx);
+                   }});
+}
+
+Var gan_loss_g(Var logits, GanLoss kind) {
+  Tape& t = *logits.tape;
+  const Shape s = logits.shape();
+  check(t, s.rank() == 2 && s[1] == 1 && s[0] > 0,
+        [&] { return "gan_loss_g expects logits [N,1] but got " + s.to_string(); });
+  const Tensor value = logits.value();
+  Tensor loss = t.alloc({1}, logits.dtype());
+  t.launch(memory_work("gan_loss_g", Pass::forward, {&value}), t.ctx.kernels->gan_loss_g_forward, kind, value, loss);
+  return t.record({.name = "gan_loss_g", .inputs = {logits}, .output = loss, .backward = [=](Grads& g) {
+                     Tensor dx = g.alloc(logits);
+                     g.tape().launch(memory_work("gan_loss_g", Pass::backward, {&value, &dx}),
+                                     g.kernels().gan_loss_g_backward, kind, value, g.dy(), dx);
+                     g.add(logits, dx);
+                   }});
+}
+
+}  // namespace poise

@@ -1,0 +1,54 @@
+// Ops that only move or rename: reshape, detach, concat_batch.
+#include "engine/ops/check.h"
+#include "engine/ops/ops.h"
+
+namespace poise {
+
+Var reshape(Var x, const Shape& shape) {
+  Tape& t = *x.tape;
+  check(t, shape.elements() == x.shape().elements(), [&] {
+    return "reshape to " + shape.to_string() + " expects " + std::to_string(shape.elements()) + " elements but got " +
+           x.shape().to_string();
+  });
+  return t.record({.name = "reshape",
+                   .inputs = {x},
+                   .output = x.value().reshaped(shape),
+                   .is_view = true,
+                   .backward = [x](Grads& g) { g.move_dy_to(x, x.shape()); }});
+}
+
+Var detach(Var x) { return x.tape->record({.name = "detach", .inputs = {x}, .output = x.value(), .is_view = true}); }
+
+Var concat_batch(Var a, Var b) {
+  Tape& t = *a.tape;
+  check_operands("concat_batch", a, b);
+  Shape shape = a.shape(), other = b.shape();
+  check(t, shape.rank() > 0 && shape.rank() == other.rank(), [&] {
+    return "concat_batch expects tensors of one rank but got " + a.shape().to_string() + " and " +
+           b.shape().to_string();
+  });
+  const int64_t n_a = shape[0], n_b = other[0];
+  other[0] = n_a;
+  check(t, shape == other, [&] {
+    return "concat_batch expects shapes that differ only in the batch but got " + a.shape().to_string() + " and " +
+           b.shape().to_string();
+  });
+  shape[0] = n_a + n_b;
+  Tensor y = t.alloc(shape, a.dtype());
+  Tensor head = y.slice(0, n_a), tail = y.slice(n_a, n_b);
+  t.launch(memory_work("concat_batch", Pass::forward, {&head, &head}), t.ctx.kernels->copy, a.value(), head);
+  t.launch(memory_work("concat_batch", Pass::forward, {&tail, &tail}), t.ctx.kernels->copy, b.value(), tail);
+  return t.record({.name = "concat_batch", .inputs = {a, b}, .output = y, .backward = [a, b, n_a, n_b](Grads& g) {
+                     auto give = [&](Var x, int64_t first, int64_t count) {
+                       if (!g.wants(x)) return;
+                       Tensor dx = g.alloc(x);
+                       g.tape().launch(memory_work("concat_batch", Pass::backward, {&dx, &dx}), g.kernels().copy,
+                                       g.dy().slice(first, count), dx);
+                       g.add(x, dx);
+                     };
+                     give(a, 0, n_a);
+                     give(b, n_a, n_b);
+                   }});
+}
+
+}  // namespace poise

@@ -1,0 +1,80 @@
+#include "engine/optim/parameter_slab.h"
+
+#include "kernels/table.h"
+
+namespace poise {
+namespace {
+int64_t padded(int64_t elements, DType dtype) {
+  return static_cast<int64_t>(align_up(static_cast<size_t>(elements) * size_of(dtype)) / size_of(dtype));
+}
+}  // namespace
+
+ParameterSlab::ParameterSlab(Module& root, DType dtype, Device device, bool with_ema, bool planning) {
+  int64_t parameter_elements = 0, buffer_elements = 0;
+  root.for_each_parameter([&](Parameter& p) {
+    parameters += p.shape.elements();
+    parameter_elements += padded(p.shape.elements(), dtype);
+  });
+  root.for_each_buffer([&](StateBuffer& b) { buffer_elements += padded(b.shape.elements(), dtype); });
+
+  // [value | grad | m | v | ema | exchange | buffers]; ema and exchange only with_ema.
+  const size_t section = static_cast<size_t>(parameter_elements) * size_of(dtype);
+  const size_t sections = with_ema ? 6 : 4;
+  bytes = sections * section + static_cast<size_t>(buffer_elements) * size_of(dtype);
+  char* base;
+  if (planning) {
+    planning_memory_ = std::make_unique<Arena>(Arena::for_planning(device));
+    base = static_cast<char*>(planning_memory_->alloc({static_cast<int64_t>(bytes)}, DType::u8).bytes);
+  } else {
+    memory_ = Buffer(bytes, device);
+    base = static_cast<char*>(memory_.bytes());
+  }
+  auto place = [&](size_t offset, const Shape& shape) {
+    return Tensor{.bytes = base + offset, .shape = shape, .dtype = dtype, .device = device};
+  };
+  const Shape flat{parameter_elements};
+  value = place(0, flat);
+  grad = place(section, flat);
+  adam_m = place(2 * section, flat);
+  adam_v = place(3 * section, flat);
+  if (with_ema) {
+    ema = place(4 * section, flat);
+    exchange_ = place(5 * section, flat);
+  }
+
+  size_t offset = 0;
+  root.for_each_parameter([&](Parameter& p) {
+    auto view = [&](const Tensor& whole, size_t start) { return whole ? place(start + offset, p.shape) : Tensor{}; };
+    entries_.push_back({.path = p.path,
+                        .value = view(value, 0),
+                        .grad = view(grad, section),
+                        .adam_m = view(adam_m, 2 * section),
+                        .adam_v = view(adam_v, 3 * section),
+                        .ema = view(ema, 4 * section)});
+    p.value = entries_.back().value;
+    p.grad = entries_.back().grad;
+    offset += static_cast<size_t>(padded(p.shape.elements(), dtype)) * size_of(dtype);
+  });
+  offset = sections * section;
+  root.for_each_buffer([&](StateBuffer& b) {
+    b.value = place(offset, b.shape);
+    buffers_.push_back({.path = b.path, .value = b.value});
+    offset += static_cast<size_t>(padded(b.shape.elements(), dtype)) * size_of(dtype);
+  });
+}
+
+void ParameterSlab::zero_grad(Context& ctx) { ctx.kernels->fill(ctx, 0.0, grad); }
+
+void ParameterSlab::copy_value_to_ema(Context& ctx) {
+  require(static_cast<bool>(ema), "this slab keeps no moving average");
+  ctx.kernels->copy(ctx, value, ema);
+}
+
+void ParameterSlab::swap_value_and_ema(Context& ctx) {
+  require(static_cast<bool>(ema), "this slab keeps no moving average");
+  ctx.kernels->copy(ctx, value, exchange_);
+  ctx.kernels->copy(ctx, ema, value);
+  ctx.kernels->copy(ctx, exchange_, ema);
+}
+
+}  // namespace poise

@@ -1,0 +1,44 @@
+// Inner products whose order of summation depends on the length alone, and which vectorise all the same: sixteen
+// interleaved partial sums, in double for f32 too.
+#pragma once
+#include <cstdint>
+
+namespace poise {
+
+class DotSum {
+ public:
+  // += sum_i a[i] * b[i]
+  template <class T>
+  void add(const T* a, const T* b, int64_t n) {
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+      for (int64_t lane = 0; lane < kLanes; ++lane) {
+        lanes_[lane] += static_cast<double>(a[i + lane]) * static_cast<double>(b[i + lane]);
+      }
+    }
+    for (; i < n; ++i) tail_ += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+  }
+
+  double total() const {
+    double sum[kLanes];
+    for (int64_t lane = 0; lane < kLanes; ++lane) sum[lane] = lanes_[lane];
+    for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+      for (int64_t lane = 0; lane < half; ++lane) sum[lane] += sum[lane + half];
+    }
+    return sum[0] + tail_;
+  }
+
+ private:
+  static constexpr int64_t kLanes = 16;
+  double lanes_[kLanes] = {};
+  double tail_ = 0;
+};
+
+template <class T>
+double dot(const T* a, const T* b, int64_t n) {
+  DotSum sum;
+  sum.add(a, b, n);
+  return sum.total();
+}
+
+}  // namespace poise

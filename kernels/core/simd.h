@@ -1,0 +1,68 @@
+// Vector instructions on the CPU without writing any: simd(f) is f, compiled once for the baseline, once for AVX2 and
+// once for AVX-512, and called in the best version that the machine has.
+//
+//   parallel_chunks(n, kElementGrain, simd([=](int64_t begin, int64_t end) { for (...) y[i] = a[i] + b[i]; }));
+//
+// All versions give the same bits, because the compiler may neither contract nor reassociate (no -ffast-math,
+// -ffp-contract=off); sums that shall vectorise spell out their order, as in dot.h. f is copied, so capture by value:
+// what it captures then lives in registers. Element-wise loops that may run in place carry `#pragma GCC ivdep`.
+#pragma once
+#include <cstdint>
+#include <utility>
+
+namespace poise {
+
+// Asks for n elements that a loop will read soon. Worth it where short inner loops read several streams: there the
+// hardware's own prefetching stops at every turn. May point past the end of a tensor.
+template <class T>
+void prefetch(const T* from, int64_t n) {
+  constexpr int64_t kCacheLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < n; i += kCacheLine) __builtin_prefetch(from + i);
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+
+enum class InstructionSet { baseline, avx2, avx512 };
+
+inline InstructionSet instruction_set() {
+  static const InstructionSet best = __builtin_cpu_supports("avx512f") ? InstructionSet::avx512
+                                     : __builtin_cpu_supports("avx2")  ? InstructionSet::avx2
+                                                                       : InstructionSet::baseline;
+  return best;
+}
+
+// A function may be inlined into one with more instructions; `flatten` inlines f and all it calls, so its loops are
+// vectorised with the instructions of the function that it ends up in.
+template <class F>
+class simd {
+ public:
+  explicit simd(F f) : f_(std::move(f)) {}
+
+  template <class... Args>
+  void operator()(Args... args) const {
+    switch (instruction_set()) {
+      case InstructionSet::avx512: return run_avx512(f_, args...);
+      case InstructionSet::avx2: return run_avx2(f_, args...);
+      case InstructionSet::baseline: return run_baseline(f_, args...);
+    }
+  }
+
+ private:
+  template <class... Args>
+  [[gnu::target("avx512f"), gnu::flatten, gnu::noinline]] static void run_avx512(F f, Args... args) { f(args...); }
+  template <class... Args>
+  [[gnu::target("avx2"), gnu::flatten, gnu::noinline]] static void run_avx2(F f, Args... args) { f(args...); }
+  template <class... Args>
+  [[gnu::flatten, gnu::noinline]] static void run_baseline(F f, Args... args) { f(args...); }
+
+  F f_;
+};
+
+#else
+
+template <class F>
+F simd(F f) { return f; }
+
+#endif
+
+}  // namespace poise

@@ -1,0 +1,51 @@
+// Adam on the CPU. The corrections are computed in double once and folded into two factors:
+//   w <- w - rate * m / ( sqrt(v) * root + eps ),   rate = lr / (1 - beta1^t),   root = 1 / sqrt(1 - beta2^t)
+#include "kernels/train/adam.h"
+
+#include <cmath>
+
+#include "kernels/core/dispatch.h"
+#include "kernels/core/parallel.h"
+#include "kernels/core/simd.h"
+
+namespace poise::cpu {
+
+void begin_step(Context& ctx, Network network, const AdamOptions& options) {
+  ctx.step->step += 1;
+  OptimizerClock& clock = ctx.step->clocks[static_cast<size_t>(network)];
+  clock.t += 1;
+  clock.beta1_power *= options.beta1;
+  clock.beta2_power *= options.beta2;
+}
+
+void adam(Context& ctx, Network network, const AdamOptions& options, double ema_decay, const Tensor& grad,
+          Tensor& value, Tensor& m, Tensor& v, Tensor& ema) {
+  constexpr int64_t kAdamGrain = 4096;  // a chunk's weights are still in the cache when the average reads them
+  dispatch_float(value.dtype, [&]<class T>() {
+    const OptimizerClock clock = ctx.step->clocks[static_cast<size_t>(network)];
+    const T rate = static_cast<T>(clock.learning_rate / (1 - clock.beta1_power));
+    const T root = static_cast<T>(1 / std::sqrt(1 - clock.beta2_power));
+    const T beta1 = static_cast<T>(options.beta1), one_minus_beta1 = static_cast<T>(1 - options.beta1);
+    const T beta2 = static_cast<T>(options.beta2), one_minus_beta2 = static_cast<T>(1 - options.beta2);
+    const T eps = static_cast<T>(options.eps);
+    const T decay = static_cast<T>(ema_decay), one_minus_decay = static_cast<T>(1 - ema_decay);
+    const T* g = grad.data<T>();
+    T* w = value.data<T>();
+    T* first = m.data<T>();
+    T* second = v.data<T>();
+    T* average = ema ? ema.data<T>() : nullptr;
+    parallel_chunks(value.elements(), kAdamGrain, simd([=](int64_t begin, int64_t end) {
+#pragma GCC ivdep
+      for (int64_t i = begin; i < end; ++i) {
+        first[i] = beta1 * first[i] + one_minus_beta1 * g[i];
+        second[i] = beta2 * second[i] + one_minus_beta2 * (g[i] * g[i]);
+        w[i] -= rate * first[i] / (std::sqrt(second[i]) * root + eps);
+      }
+      if (!average) return;
+#pragma GCC ivdep
+      for (int64_t i = begin; i < end; ++i) average[i] = decay * average[i] + one_minus_decay * w[i];
+    }));
+  });
+}
+
+}  // namespace poise::cpu

@@ -1,0 +1,38 @@
+// The next minibatch on the CPU: one task per image. Flips are drawn per (image of the batch, batch), so that they do
+// not depend on how many steps lie between two batches.
+#include "kernels/train/gather_images.h"
+
+#include "kernels/core/dispatch.h"
+#include "kernels/core/parallel.h"
+#include "kernels/core/philox.h"
+#include "kernels/core/simd.h"
+
+namespace poise::cpu {
+
+void gather_images(Context& ctx, const GatherOptions& options, const Tensor& images, Tensor& y) {
+  dispatch_float(y.dtype, [&]<class T>() {
+    const int64_t h = y.shape[1], w = y.shape[2], c = y.shape[3];
+    const auto count = static_cast<uint64_t>(images.shape[0]), batch_size = static_cast<uint64_t>(y.shape[0]);
+    const auto per_epoch = static_cast<uint64_t>(options.batches_per_epoch);
+    const uint64_t seed = ctx.step->seed, batch = ctx.step->d_batches;
+    const uint8_t* all = images.data<uint8_t>();
+    T* out = y.data<T>();
+    parallel_for(y.shape[0], simd([=, flip = options.flip](int64_t task) {
+      const auto j = static_cast<uint64_t>(task);
+      const uint64_t index = permute(batch % per_epoch * batch_size + j, count, seed, batch / per_epoch);
+      const bool mirrored =
+          flip && (philox4x32(seed, j, static_cast<uint32_t>(RandomStream::flip), batch).x[0] & 1) != 0;
+      const uint8_t* image = all + static_cast<int64_t>(index) * h * w * c;
+      T* to = out + task * h * w * c;
+      for (int64_t row = 0; row < h; ++row) {
+        for (int64_t column = 0; column < w; ++column) {
+          const uint8_t* pixel = image + (row * w + (mirrored ? w - 1 - column : column)) * c;
+          for (int64_t i = 0; i < c; ++i) *to++ = static_cast<T>(pixel[i]) / T{127.5} - 1;
+        }
+      }
+    }));
+  });
+  ctx.step->d_batches += 1;
+}
+
+}  // namespace poise::cpu

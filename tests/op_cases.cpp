@@ -1,0 +1,163 @@
+// The families of cases without weights: element-wise, shape, space, losses. Layers: op_cases_layers.cpp and
+// op_cases_normalisation.cpp.
+#include "tests/op_cases.h"
+
+namespace poise {
+namespace {
+
+using Vars = std::vector<Var>;
+using Tensors = std::vector<Tensor>;
+
+OpCase unary(const std::string& name, const std::string& op, const OpTensor& x, const std::function<Var(Var)>& f,
+             bool model_sized = false) {
+  return {.name = name,
+          .op = op,
+          .inputs = {x},
+          .build = [f](Tape&, const Vars& in, const Tensors&) { return f(in[0]); },
+          .model_sized = model_sized};
+}
+
+OpCase binary(const std::string& name, const std::string& op, const OpTensor& a, const OpTensor& b,
+              const std::function<Var(Var, Var)>& f, bool model_sized = false) {
+  return {.name = name,
+          .op = op,
+          .inputs = {a, b},
+          .build = [f](Tape&, const Vars& in, const Tensors&) { return f(in[0], in[1]); },
+          .model_sized = model_sized};
+}
+
+const char* name_of(GanLoss loss) {
+  return loss == GanLoss::hinge ? "hinge" : loss == GanLoss::bce ? "bce" : "wasserstein";
+}
+
+OpCase loss_d(const std::string& name, GanLoss loss, int64_t n, int64_t n_real, Draw draw, bool model_sized = false) {
+  return {.name = name,
+          .op = "gan_loss_d",
+          .inputs = {{{n, 1}, draw}},
+          .states = {{{2}, Draw::undefined}},
+          .build = [=](Tape&, const Vars& in, const Tensors& states) {
+            return gan_loss_d(in[0], n_real, loss, states[0]);
+          },
+          .model_sized = model_sized};
+}
+
+}  // namespace
+
+void add_elementwise_cases(std::vector<OpCase>& cases, int64_t model_batch) {
+  const OpTensor awkward{{2, 3, 5, 7}, Draw::away_from_zero};
+  const OpTensor model{{model_batch, 32, 32, 256}, Draw::away_from_zero};
+  cases.push_back(unary("relu", "leaky_relu", awkward, relu));
+  cases.push_back(unary("leaky_relu", "leaky_relu", awkward, [](Var x) { return leaky_relu(x, 0.2f); }));
+  cases.push_back(unary("relu_model", "leaky_relu", model, relu, true));
+  cases.push_back(unary("tanh", "tanh", {{3, 7}}, tanh));
+  cases.push_back(unary("tanh_wide", "tanh", {{2, 3, 3, 3}, Draw::wide}, tanh));
+  cases.push_back(unary("tanh_model", "tanh", {{model_batch, 32, 32, 3}}, tanh, true));
+
+  const OpTensor x{{2, 3, 5, 7}};
+  cases.push_back(binary("add", "add", x, x, add));
+  cases.push_back(binary("add_model", "add", {model.shape}, {model.shape}, add, true));
+  // The hard part of add is who owns dy: both inputs the same value, three uses, views, a gradient that already exists.
+  cases.push_back(unary("add_self", "add", x, [](Var v) { return add(v, v); }));
+  cases.push_back(unary("add_self_of_result", "add", x, [](Var v) {
+    const Var y = tanh(v);
+    return add(y, y);
+  }));
+  cases.push_back(unary("add_three_uses", "add", x, [](Var v) {
+    const Var y = tanh(v);
+    return add(add(y, tanh(y)), y);
+  }));
+  cases.push_back(binary("add_residual", "add", awkward, x, [](Var a, Var b) {
+    const Var h = add(tanh(relu(a)), a);
+    return add(h, tanh(add(b, h)));
+  }));
+  cases.push_back(binary("add_one_side_through_kernel", "add", x, x, [](Var a, Var b) { return add(tanh(a), b); }));
+}
+
+void add_shape_cases(std::vector<OpCase>& cases, int64_t model_batch) {
+  const OpTensor x{{2, 3, 5, 7}};
+  cases.push_back(unary("reshape", "reshape", x, [](Var v) { return reshape(v, {6, 35}); }));
+  cases.push_back(
+      unary("reshape_of_result", "reshape", x, [](Var v) { return tanh(reshape(tanh(v), {7, 5, 3, 2})); }));
+  cases.push_back(unary("reshape_two_views", "reshape", x, [](Var v) {
+    const Var y = tanh(v);
+    return add(reshape(y, {210}), reshape(reshape(y, {2, 105}), {210}));
+  }));
+  cases.push_back(unary("reshape_view_and_base", "reshape", x, [](Var v) {
+    const Var y = tanh(v);
+    return add(tanh(reshape(reshape(y, {210}), {2, 3, 5, 7})), y);
+  }));
+  cases.push_back(unary("reshape_model", "reshape", {{model_batch, 4 * 4 * 256}},
+                        [=](Var v) { return tanh(reshape(v, {model_batch, 4, 4, 256})); }, true));
+
+  // The gradient of tanh(x) + leaky_relu(detach(x)) is that of tanh(x) + leaky_relu(c) with c a constant equal to x.
+  OpCase detached = binary("detach", "detach", {x.shape, Draw::away_from_zero},
+                           {x.shape, Draw::away_from_zero, /*trainable=*/false},
+                           [](Var v, Var) { return add(tanh(v), leaky_relu(detach(v), 0.2f)); });
+  detached.differentiated = [](Tape&, const Vars& in, const Tensors&) {
+    return add(tanh(in[0]), leaky_relu(in[1], 0.2f));
+  };
+  detached.prepare = [](HostValues& inputs, HostValues&) { inputs[1] = inputs[0]; };
+  cases.push_back(detached);
+  detached.name = "detach_of_result";
+  detached.build = [](Tape&, const Vars& in, const Tensors&) {
+    const Var y = tanh(in[0]);
+    return add(detach(y), y);
+  };
+  detached.differentiated = [](Tape&, const Vars& in, const Tensors&) { return add(tanh(in[1]), tanh(in[0])); };
+  cases.push_back(detached);
+
+  cases.push_back(binary("concat_batch", "concat_batch", {{2, 3, 5, 7}}, {{1, 3, 5, 7}}, concat_batch));
+  cases.push_back(binary("concat_batch_matrix", "concat_batch", {{1, 3}}, {{4, 3}}, concat_batch));
+  cases.push_back(unary("concat_batch_self", "concat_batch", {{3, 5}}, [](Var v) { return concat_batch(v, v); }));
+  cases.push_back(unary("concat_batch_self_of_result", "concat_batch", {{3, 5}}, [](Var v) {
+    const Var y = tanh(v);
+    return tanh(concat_batch(y, y));
+  }));
+  const OpTensor images{{model_batch, 32, 32, 3}};
+  cases.push_back(binary("concat_batch_model", "concat_batch", images, images, concat_batch, true));
+}
+
+void add_space_cases(std::vector<OpCase>& cases, int64_t model_batch) {
+  cases.push_back(unary("upsample_nearest_2x", "upsample_nearest_2x", {{2, 3, 5, 7}}, upsample_nearest_2x));
+  cases.push_back(unary("upsample_nearest_2x_pixel", "upsample_nearest_2x", {{1, 1, 1, 3}}, upsample_nearest_2x));
+  cases.push_back(
+      unary("upsample_nearest_2x_model", "upsample_nearest_2x", {{model_batch, 16, 16, 256}}, upsample_nearest_2x, true));
+  cases.push_back(unary("avg_pool_2x2", "avg_pool_2x2", {{2, 6, 10, 3}}, avg_pool_2x2));
+  cases.push_back(unary("avg_pool_2x2_to_pixel", "avg_pool_2x2", {{3, 2, 2, 5}}, avg_pool_2x2));
+  cases.push_back(unary("avg_pool_2x2_model", "avg_pool_2x2", {{model_batch, 32, 32, 128}}, avg_pool_2x2, true));
+  cases.push_back(unary("sum_space", "sum_space", {{2, 3, 5, 7}}, sum_space));
+  cases.push_back(unary("sum_space_one_image", "sum_space", {{1, 5, 1, 3}}, sum_space));
+  cases.push_back(unary("sum_space_model", "sum_space", {{model_batch, 8, 8, 128}}, sum_space, true));
+  cases.push_back(unary("mean_space", "mean_space", {{2, 3, 5, 7}}, mean_space));
+  cases.push_back(unary("mean_space_model", "mean_space", {{model_batch, 8, 8, 128}}, mean_space, true));
+}
+
+void add_loss_cases(std::vector<OpCase>& cases, int64_t model_batch) {
+  for (const GanLoss loss : {GanLoss::hinge, GanLoss::bce, GanLoss::wasserstein}) {
+    const std::string suffix = std::string("_") + name_of(loss);
+    cases.push_back(loss_d("gan_loss_d" + suffix, loss, 7, 3, Draw::logits));
+    cases.push_back(loss_d("gan_loss_d_one_real" + suffix, loss, 4, 1, Draw::logits));
+    cases.push_back(loss_d("gan_loss_d_one_fake" + suffix, loss, 4, 3, Draw::logits));
+    cases.push_back(loss_d("gan_loss_d_extreme" + suffix, loss, 9, 4, Draw::extreme));
+    cases.push_back(loss_d("gan_loss_d_model" + suffix, loss, 2 * model_batch, model_batch, Draw::logits, true));
+    auto loss_g = [loss](Var logits) { return gan_loss_g(logits, loss); };
+    cases.push_back(unary("gan_loss_g" + suffix, "gan_loss_g", {{7, 1}, Draw::logits}, loss_g));
+    cases.push_back(unary("gan_loss_g_one" + suffix, "gan_loss_g", {{1, 1}, Draw::logits}, loss_g));
+    cases.push_back(unary("gan_loss_g_extreme" + suffix, "gan_loss_g", {{9, 1}, Draw::extreme}, loss_g));
+    cases.push_back(unary("gan_loss_g_model" + suffix, "gan_loss_g", {{model_batch, 1}, Draw::logits}, loss_g, true));
+  }
+}
+
+std::vector<OpCase> op_cases(int64_t model_batch) {
+  std::vector<OpCase> cases;
+  add_elementwise_cases(cases, model_batch);
+  add_shape_cases(cases, model_batch);
+  add_linear_cases(cases, model_batch);
+  add_conv2d_cases(cases, model_batch);
+  add_normalisation_cases(cases, model_batch);
+  add_space_cases(cases, model_batch);
+  add_loss_cases(cases, model_batch);
+  return cases;
+}
+
+}  // namespace poise

@@ -1,0 +1,70 @@
+// Every op in every variant, once. A case says what goes in, how the op is called and what it costs; the tests
+// (op_test.cpp: gradients, parity, determinism, guards, plans) and the benchmark (bench/op_bench_main.cpp) derive the
+// rest. A new op needs cases here and nothing else: coverage_test.cpp fails while a model records an op without one.
+#pragma once
+#include <functional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "engine/ops/ops.h"
+
+namespace poise {
+
+// How the elements of a tensor start. Central differences must not cross a kink, so the draws keep their distance.
+enum class Draw : uint8_t {
+  uniform,         // [-1, 1]
+  away_from_zero,  // 0.3 <= |x| <= 1: on either side of a ReLU's kink
+  positive,        // [0.5, 1.5]: scales and variances
+  small,           // 0.05 <= |x| <= 0.1: an offset too small to carry a normalised value across a kink
+  logits,          // [-3, 3], at least 0.1 away from the hinge's kinks at -1 and 1
+  wide,            // [-20, 20]
+  extreme,         // [-100, 100]: where a careless exp overflows in f32
+  unit,            // a random vector of length 1
+  undefined,       // NaN: the op writes it, and reads it never
+};
+
+struct OpTensor {
+  Shape shape;
+  Draw draw = Draw::uniform;
+  bool trainable = true;  // inputs only: has a gradient
+};
+
+using HostValues = std::vector<std::vector<double>>;  // one vector per tensor
+using OpBuild = std::function<Var(Tape&, const std::vector<Var>& inputs, const std::vector<Tensor>& states)>;
+
+struct OpCase {
+  std::string name;  // letters, digits and underscores: "conv2d_3x3_same"
+  std::string op;    // the name that the op has on the tape
+  std::vector<OpTensor> inputs;
+  std::vector<OpTensor> states;  // memory of the caller that the op reads or writes besides: running statistics, u, v
+  OpBuild build;
+  Mode mode = Mode::train;
+  // The textbook cost (a multiply-add is 2, element-wise arithmetic counts as nothing) with every input trainable.
+  double forward_flops = 0, backward_flops = 0;
+  // Model-sized cases: too large for finite differences, worth a benchmark.
+  bool model_sized = false;
+  // False where the op's gradient is not the derivative of its value by definition; parity still covers it.
+  bool gradient_check = true;
+  // What finite differences see, where that is not `build`: see the cases of detach.
+  OpBuild differentiated;
+  // Last word on the host values, after they were drawn.
+  std::function<void(HostValues& inputs, HostValues& states)> prepare;
+};
+
+inline void PrintTo(const OpCase& c, std::ostream* out) { *out << c.name; }  // for GoogleTest
+
+// All cases. `model_batch` is the batch size of the model-sized ones: small for tests, where a plain f64 loop has to
+// keep up, and that of training for benchmarks.
+std::vector<OpCase> op_cases(int64_t model_batch);
+
+// The families behind op_cases().
+void add_elementwise_cases(std::vector<OpCase>& cases, int64_t model_batch);
+void add_shape_cases(std::vector<OpCase>& cases, int64_t model_batch);
+void add_linear_cases(std::vector<OpCase>& cases, int64_t model_batch);
+void add_conv2d_cases(std::vector<OpCase>& cases, int64_t model_batch);
+void add_normalisation_cases(std::vector<OpCase>& cases, int64_t model_batch);
+void add_space_cases(std::vector<OpCase>& cases, int64_t model_batch);
+void add_loss_cases(std::vector<OpCase>& cases, int64_t model_batch);
+
+}  // namespace poise

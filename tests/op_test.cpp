@@ -1,0 +1,202 @@
+// What is true of every op, for every case of op_cases.h.
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "tests/op_fixture.h"
+
+namespace poise {
+namespace {
+
+constexpr int64_t kModelBatch = 2;          // small: the f64 loops compute the model-sized cases too
+constexpr double kGradientLimit = 1e-7;     // f64, against central differences
+constexpr double kParityLimit = 1e-5;       // f32 against f64. One limit for all ops.
+constexpr size_t kCheckedElements = 400, kSampledElements = 200;
+
+const std::vector<OpCase>& cases() {
+  static const std::vector<OpCase> all = op_cases(kModelBatch);
+  return all;
+}
+
+double largest(const std::vector<double>& values) {
+  double result = 0;
+  for (const double v : values) result = std::isnan(v) ? v : std::max(result, std::abs(v));
+  return result;
+}
+
+// max |a - b| / max |b|; NaN if anything is. A reference of zeros asks for zeros.
+double relative_error(const std::vector<double>& a, const std::vector<double>& b) {
+  if (a.size() != b.size()) return std::nan("");
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double error = std::abs(a[i] - b[i]);
+    if (std::isnan(error)) return error;
+    worst = std::max(worst, error);
+  }
+  return worst == 0 ? 0 : worst / largest(b);
+}
+
+bool same_bytes(const std::vector<double>& a, const std::vector<double>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0);
+}
+
+void expect_same_bytes(const OpResult& a, const OpResult& b, const std::string& what) {
+  EXPECT_TRUE(same_bytes(a.output, b.output)) << what << ": output";
+  for (size_t i = 0; i < a.gradients.size(); ++i) {
+    EXPECT_TRUE(same_bytes(a.gradients[i], b.gradients[i])) << what << ": gradient of input " << i;
+  }
+  for (size_t i = 0; i < a.states.size(); ++i) {
+    EXPECT_TRUE(same_bytes(a.states[i], b.states[i])) << what << ": state " << i;
+  }
+}
+
+class OpTest : public testing::TestWithParam<OpCase> {
+ protected:
+  const OpCase& op_case() const { return GetParam(); }
+  void compare(double error, double limit, const std::string& what) {
+    EXPECT_FALSE(!(error <= limit)) << what << " is off by " << error << ", limit " << limit;
+    worst_ = std::max(worst_, error);
+  }
+  void TearDown() override {
+    if (worst_ >= 0) RecordProperty("worst_error", testing::PrintToString(worst_));  // --gtest_output=xml shows it
+  }
+
+ private:
+  double worst_ = -1;
+};
+
+// d(sum_j dy_j y_j) / dx by fourth-order central differences: the error of the formula is h^4/30 times a fifth
+// derivative, that of the arithmetic 1e-16/h, so h = 2^-10 leaves four digits to the limit. h is a power of two and x
+// an f32 number: x + h is exact.
+double central_difference(OpFixture& fixture, const OpBuild& build, double& x) {
+  constexpr double h = 1.0 / 1024;
+  const double saved = x;
+  auto at = [&](double value) {
+    x = value;
+    return fixture.evaluate(build);
+  };
+  const std::vector<double> p1 = at(saved + h), m1 = at(saved - h), p2 = at(saved + 2 * h), m2 = at(saved - 2 * h);
+  x = saved;
+  double sum = 0;
+  for (size_t j = 0; j < p1.size(); ++j) sum += fixture.dy[j] * (8 * (p1[j] - m1[j]) - (p2[j] - m2[j]));
+  return sum / (12 * h);
+}
+
+TEST_P(OpTest, GradientMatchesCentralDifferences) {
+  if (op_case().model_sized || !op_case().gradient_check) GTEST_SKIP() << "covered by parity";
+  OpFixture fixture(op_case(), {.dtype = DType::f64, .kernels = &cpu_reference_kernels()});
+  const OpResult result = fixture.run();
+  const OpBuild& build = op_case().differentiated ? op_case().differentiated : op_case().build;
+  for (size_t input = 0; input < fixture.inputs.size(); ++input) {
+    if (!op_case().inputs[input].trainable) {
+      EXPECT_TRUE(result.gradients[input].empty()) << "input " << input << " is constant but received a gradient";
+      continue;
+    }
+    std::vector<double>& x = fixture.inputs[input];
+    ASSERT_EQ(result.gradients[input].size(), x.size()) << "input " << input << " received no gradient";
+    std::vector<size_t> checked(x.size());
+    for (size_t i = 0; i < x.size(); ++i) checked[i] = i;
+    if (x.size() > kCheckedElements) {
+      std::shuffle(checked.begin(), checked.end(), std::mt19937(1));
+      checked.resize(kSampledElements);
+    }
+    std::vector<double> analytic, numeric;
+    for (const size_t i : checked) {
+      analytic.push_back(result.gradients[input][i]);
+      numeric.push_back(central_difference(fixture, build, x[i]));
+    }
+    compare(relative_error(analytic, numeric), kGradientLimit, "gradient of input " + std::to_string(input));
+  }
+}
+
+TEST_P(OpTest, F32MatchesF64) {
+  const OpResult expected = OpFixture(op_case(), {.dtype = DType::f64, .kernels = &cpu_reference_kernels()}).run();
+  const std::pair<const char*, const KernelTable*> tables[] = {{"cpu: ", &cpu_kernels()},
+                                                               {"cpu reference: ", &cpu_reference_kernels()}};
+  for (const auto& [name, table] : tables) {
+    const OpResult got = OpFixture(op_case(), {.kernels = table}).run();
+    const std::string prefix = name;
+    compare(relative_error(got.output, expected.output), kParityLimit, prefix + "output");
+    for (size_t i = 0; i < expected.gradients.size(); ++i) {
+      compare(relative_error(got.gradients[i], expected.gradients[i]), kParityLimit,
+              prefix + "gradient of input " + std::to_string(i));
+    }
+    for (size_t i = 0; i < expected.states.size(); ++i) {
+      compare(relative_error(got.states[i], expected.states[i]), kParityLimit, prefix + "state " + std::to_string(i));
+    }
+  }
+}
+
+TEST_P(OpTest, SameBytesEveryRunAndForAnyNumberOfThreads) {
+  const int threads = omp_get_max_threads();
+  OpFixture fixture(op_case());
+  const OpResult first = fixture.run();
+  expect_same_bytes(first, fixture.run(), "second run of one fixture");
+  expect_same_bytes(first, OpFixture(op_case()).run(), "first run of another fixture");
+  for (const int count : {1, 2, 3}) {
+    omp_set_num_threads(count);
+    expect_same_bytes(first, OpFixture(op_case()).run(), std::to_string(count) + " threads");
+  }
+  omp_set_num_threads(threads);
+}
+
+// Results do not depend on where memory lies or on what it held before, and nothing is written that is not the op's.
+TEST_P(OpTest, StaysInsideItsMemory) {
+  for (const KernelTable* table : {&cpu_kernels(), &cpu_reference_kernels()}) {
+    if (op_case().model_sized && table != &cpu_kernels()) continue;
+    const OpResult plain = OpFixture(op_case(), {.kernels = table}).run();
+    const OpResult guarded = OpFixture(op_case(), {.kernels = table, .parameters = true, .guards = true}).run();
+    EXPECT_EQ(plain.damage, "");
+    EXPECT_EQ(guarded.damage, "");
+    EXPECT_FALSE(std::isnan(largest(plain.output))) << "the output was not written completely, or depends on old memory";
+    for (const auto& gradient : plain.gradients) EXPECT_FALSE(std::isnan(largest(gradient)));
+    for (const auto& state : plain.states) EXPECT_FALSE(std::isnan(largest(state)));
+    expect_same_bytes(plain, guarded, "inputs as parameters, in a fragmented arena");
+  }
+}
+
+TEST_P(OpTest, FreezingAnInputChangesNoOtherGradient) {
+  if (op_case().model_sized) GTEST_SKIP() << "which gradients are wanted does not depend on sizes";
+  const OpResult all = OpFixture(op_case()).run();
+  for (size_t frozen = 0; frozen < op_case().inputs.size(); ++frozen) {
+    if (!op_case().inputs[frozen].trainable) continue;
+    for (const bool parameters : {false, true}) {
+      const OpResult some = OpFixture(op_case(), {.parameters = parameters, .frozen = static_cast<int>(frozen)}).run();
+      OpResult expected = all;
+      expected.gradients[frozen].clear();
+      expect_same_bytes(expected, some, "input " + std::to_string(frozen) + " frozen");
+      EXPECT_EQ(some.damage, "");
+    }
+  }
+}
+
+TEST_P(OpTest, PlanEqualsRun) {
+  for (const KernelTable* table : {&cpu_kernels(), &cpu_reference_kernels()}) {
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      if (op_case().model_sized && (dtype == DType::f64 || table != &cpu_kernels())) continue;
+      OpFixture fixture(op_case(), {.dtype = dtype, .kernels = table});
+      EXPECT_EQ(fixture.plan.forward.flops, op_case().forward_flops);
+      EXPECT_EQ(fixture.plan.backward.flops, op_case().backward_flops);
+      EXPECT_EQ(fixture.plan.forward.executed_flops > 0, op_case().forward_flops > 0);
+      fixture.run();
+      EXPECT_EQ(fixture.arena_peak(), fixture.plan.arena_bytes);
+      EXPECT_EQ(fixture.profile.total().work.flops, op_case().forward_flops + op_case().backward_flops);
+      EXPECT_EQ(fixture.profile.total().work.bytes, fixture.plan.forward.bytes + fixture.plan.backward.bytes);
+    }
+  }
+}
+
+TEST_P(OpTest, RecordsTheOpItIsACaseOf) {
+  const std::vector<std::string> ops = plan_of(op_case(), {}).ops;
+  EXPECT_NE(std::find(ops.begin(), ops.end(), op_case().op), ops.end());
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, OpTest, testing::ValuesIn(cases()),
+                         [](const auto& param_info) { return param_info.param.name; });
+
+}  // namespace
+}  // namespace poise
