@@ -16,11 +16,12 @@ void add(CLI::App& app, const Flag& flag) {
   }
   CLI::Option* option = app.add_option(flag.name, CLI::callback_t{}, flag.help);
   option->group(flag.group)->type_name(flag.value_name);
-  if (flag.kind == Flag::Kind::boolean) option->expected(0, 1);
-  else option->expected(1);
-  option->allow_extra_args(false)->multi_option_policy(flag.kind == Flag::Kind::list
-                                                           ? CLI::MultiOptionPolicy::TakeAll
-                                                           : CLI::MultiOptionPolicy::TakeLast);
+  if (flag.kind == Flag::Kind::boolean)
+    option->expected(0, 1);
+  else
+    option->expected(1);
+  option->allow_extra_args(false)->multi_option_policy(
+      flag.kind == Flag::Kind::list ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
 }
 
 // What was left over: unknown flags, and words that are neither flags nor the value of an unknown flag.
@@ -69,7 +70,8 @@ CommandLine parse_command_line(const CommandLineSpec& spec, int argc, const char
     return result;
   } catch (const CLI::ParseError& error) {
     std::string text = error.what();
-    for (char& c : text) if (c == '\n') c = ' ';
+    for (char& c : text)
+      if (c == '\n') c = ' ';
     result.problems.push_back(text);
   }
   for (const Flag& flag : spec.flags) {

@@ -22,7 +22,7 @@ struct Flag {
 
 struct CommandLineSpec {
   std::string description;
-  std::vector<Flag> flags;  // besides --help
+  std::vector<Flag> flags;                  // besides --help
   std::string positional, positional_help;  // one optional argument, or ""
   std::string footer;
 };
@@ -30,7 +30,7 @@ struct CommandLineSpec {
 struct CommandLine {
   std::map<std::string, std::vector<std::string>> values;  // by long name without dashes; Kind::on has one empty value
   std::string positional;
-  std::string help;                   // what --help prints
+  std::string help;  // what --help prints
   bool wants_help = false;
   std::vector<std::string> problems;  // unknown flags (with a suggestion), missing values, stray arguments
 

@@ -31,7 +31,8 @@ double dot(const double* direction, const double* x, int64_t count) {
 
 SlicedWasserstein::SlicedWasserstein(std::span<const uint8_t> reference, int64_t count, int64_t values)
     : images_(std::min(count, kImages)), values_(values), directions_(static_cast<size_t>(kProjections * values)) {
-  require(count > 0 && static_cast<int64_t>(reference.size()) == count * values, "swd reference of count x values bytes");
+  require(count > 0 && static_cast<int64_t>(reference.size()) == count * values,
+          "swd reference of count x values bytes");
   parallel_for(kProjections, [&](int64_t p) {
     double* direction = directions_.data() + p * values_;
     normal_on_host(kDirectionSeed, RandomStream::metric, static_cast<uint64_t>(p), values_, direction);
@@ -59,9 +60,8 @@ std::vector<double> SlicedWasserstein::sorted_projections(const std::vector<cons
       }
     }
   });
-  parallel_for(kProjections, [&](int64_t p) {
-    std::sort(rows.begin() + p * images_, rows.begin() + (p + 1) * images_);
-  });
+  parallel_for(kProjections,
+               [&](int64_t p) { std::sort(rows.begin() + p * images_, rows.begin() + (p + 1) * images_); });
   return rows;
 }
 

@@ -69,9 +69,12 @@ std::string toml_string(const std::string& text) {
   std::string out = "\"";
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') out += '\\', out += c;
-    else if (byte < 0x20 || byte == 0x7f) out += fmt::format("\\u{:04x}", byte);
-    else out += c;
+    if (c == '"' || c == '\\')
+      out += '\\', out += c;
+    else if (byte < 0x20 || byte == 0x7f)
+      out += fmt::format("\\u{:04x}", byte);
+    else
+      out += c;
   }
   return out + "\"";
 }
@@ -99,17 +102,17 @@ bool assign(Settings& settings, const Option& option, const Value& value) {
   if (const auto* field = std::get_if<int64_t Settings::*>(&option.field)) {
     const auto* x = std::get_if<int64_t>(&value);
     if (!x || !inside(static_cast<double>(*x), limits)) return false;
-    settings.**field = *x;
+    settings.*(*field) = *x;
   } else if (const auto* real = std::get_if<double Settings::*>(&option.field)) {
     double x = NAN;
     if (const auto* d = std::get_if<double>(&value)) x = *d;
     if (const auto* i = std::get_if<int64_t>(&value)) x = static_cast<double>(*i);  // "beta1 = 0" is a real number
     if (!inside(x, limits)) return false;
-    settings.**real = x;
+    settings.*(*real) = x;
   } else if (const auto* boolean = std::get_if<bool Settings::*>(&option.field)) {
     const auto* x = std::get_if<bool>(&value);
     if (!x) return false;
-    settings.**boolean = *x;
+    settings.*(*boolean) = *x;
   } else {
     const auto* x = std::get_if<std::string>(&value);
     if (!x || (limits.file_name ? !is_file_name(*x) : limits.choices.empty() && x->empty())) return false;
@@ -125,8 +128,10 @@ bool assign(Settings& settings, const Option& option, const Value& value) {
 Value parse(const Option& option, const std::string& text) {
   const char *begin = text.data(), *end = begin + text.size();
   if (option.is_boolean()) {
-    for (const char* word : {"true", "1", "yes", "on"}) if (text == word) return true;
-    for (const char* word : {"false", "0", "no", "off"}) if (text == word) return false;
+    for (const char* word : {"true", "1", "yes", "on"})
+      if (text == word) return true;
+    for (const char* word : {"false", "0", "no", "off"})
+      if (text == word) return false;
   } else if (!std::holds_alternative<std::string Settings::*>(option.field)) {
     int64_t integer = 0;
     if (const auto r = std::from_chars(begin, end, integer); r.ec == std::errc() && r.ptr == end) return integer;
@@ -144,7 +149,8 @@ const std::vector<Option>& option_table() {
 }
 
 const Option* find_option(const std::string& key) {
-  for (const Option& option : option_table()) if (option.key == key) return &option;
+  for (const Option& option : option_table())
+    if (option.key == key) return &option;
   return nullptr;
 }
 
@@ -156,13 +162,15 @@ std::vector<std::string> option_keys() {
 
 std::string Option::flag() const {
   std::string text = "--" + key;
-  for (char& c : text) if (c == '_') c = '-';
+  for (char& c : text)
+    if (c == '_') c = '-';
   return text;
 }
 
 std::string Option::environment() const {
   std::string text = "POISE_" + key;
-  for (char& c : text) if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  for (char& c : text)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
   return text;
 }
 
@@ -174,7 +182,8 @@ std::string Option::expected() const {
   const bool integer = std::holds_alternative<int64_t Settings::*>(field);
   std::string text = integer ? "an integer" : "a real number";
   text += fmt::format("{} {}", limits.open_least ? " above" : " from", limits.least);
-  if (limits.most < kLargestExactInteger) text += fmt::format(" {} {}", limits.open_most ? "to below" : "to", limits.most);
+  if (limits.most < kLargestExactInteger)
+    text += fmt::format(" {} {}", limits.open_most ? "to below" : "to", limits.most);
   return text;
 }
 
@@ -213,8 +222,8 @@ void OptionSet::set(const std::string& key, const Value& value, const std::strin
   } else {
     const auto* text = std::get_if<std::string>(&value);
     const std::string hint = text ? did_you_mean(*text, option->limits.choices) : "";
-    add_problem(fmt::format("{}: expected {} but got {}{} [{}]", key, option->expected(), describe(value), hint,
-                            origin));
+    add_problem(
+        fmt::format("{}: expected {} but got {}{} [{}]", key, option->expected(), describe(value), hint, origin));
   }
 }
 

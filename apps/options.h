@@ -36,12 +36,12 @@ struct Settings {
 
 // May an existing run be continued with another value?
 enum class OnResume : uint8_t {
-  fixed,     // no: the run would not be the same run. These are stored in checkpoints and compared.
-  free,      // yes: the numbers that come out do not depend on it
-  settled,   // decided when the run directory was made
+  fixed,    // no: the run would not be the same run. These are stored in checkpoints and compared.
+  free,     // yes: the numbers that come out do not depend on it
+  settled,  // decided when the run directory was made
 };
 
-// What a value must satisfy. Numbers: an interval, each end closed unless said; text: one of `choices` if there are any.
+// What a value must satisfy. Numbers: an interval, each end closed unless said. Text: one of `choices`, if there are.
 struct Limits {
   double least = 0, most = 0;
   bool open_least = false, open_most = false;
@@ -49,8 +49,7 @@ struct Limits {
   bool file_name = false;  // text that becomes part of a file name
 };
 
-using Field =
-    std::variant<int64_t Settings::*, double Settings::*, bool Settings::*, std::string Settings::*>;
+using Field = std::variant<int64_t Settings::*, double Settings::*, bool Settings::*, std::string Settings::*>;
 using Value = std::variant<int64_t, double, bool, std::string>;
 
 struct Option {

@@ -56,8 +56,9 @@ std::string network_table(const char* title, const std::vector<LayerWork>& layer
                                  "forward MFLOP/image", "GFLOP/iteration", "share");
   LayerWork sum{.name = "total"};
   const auto row = [&](const LayerWork& l) {
-    text += fmt::format("{:<{}}  {:>12}  {:>20.3f}  {:>15.3f}  {:>5.1f}%\n", l.name, width, format_count(l.parameters),
-                        l.forward / static_cast<double>(images) / 1e6, l.all / 1e9, total > 0 ? 100 * l.all / total : 0);
+    text +=
+        fmt::format("{:<{}}  {:>12}  {:>20.3f}  {:>15.3f}  {:>5.1f}%\n", l.name, width, format_count(l.parameters),
+                    l.forward / static_cast<double>(images) / 1e6, l.all / 1e9, total > 0 ? 100 * l.all / total : 0);
   };
   for (const LayerWork& layer : layers) {
     row(layer);
@@ -76,19 +77,19 @@ int64_t times(int64_t iterations, int64_t every) { return every > 0 ? iterations
 std::string plan_text(const Settings& s, const TrainerOptions& o, const TrainingPlan& plan, const ImageSet& images,
                       const std::string& would) {
   const GanModel model = make_model(o.model);
-  std::string text = fmt::format("model {}: width_g {}, width_d {}, latent_size {}\n", s.model, s.width_g, s.width_d,
-                                 s.latent_size);
+  std::string text =
+      fmt::format("model {}: width_g {}, width_d {}, latent_size {}\n", s.model, s.width_g, s.width_d, s.latent_size);
   text += fmt::format("data {}: {} images of {}x{}x{} from {}, crc {:08x}\n", images.name, format_count(images.count),
                       images.height, images.width, images.channels, images.source, images.crc);
-  text += fmt::format("iteration: {} D steps of {} real + {} fake images, 1 G step of {} images, {} loss\n\n",
-                      s.n_critic, s.batch_size_d, s.batch_size_d, s.batch_size_g, s.loss);
+  text += fmt::format("iteration: {} D step{} of {} real + {} fake images, 1 G step of {} images, {} loss\n\n",
+                      s.n_critic, s.n_critic > 1 ? "s" : "", s.batch_size_d, s.batch_size_d, s.batch_size_g, s.loss);
   text += network_table("generator", layers_of(*model.generator, plan.layers),
                         s.n_critic * s.batch_size_d + s.batch_size_g, plan.flops);
   text += network_table("discriminator", layers_of(*model.discriminator, plan.layers),
                         2 * s.n_critic * s.batch_size_d + s.batch_size_g, plan.flops);
-  text += fmt::format("work        {:.3f} GFLOP per iteration (a multiply-add is 2), {:.4g} TFLOP for {} iterations\n",
-                      plan.flops / 1e9, plan.flops / 1e12 * static_cast<double>(s.iterations),
-                      format_count(s.iterations));
+  text +=
+      fmt::format("work        {:.3f} GFLOP per iteration (a multiply-add is 2), {:.4g} TFLOP for {} iterations\n",
+                  plan.flops / 1e9, plan.flops / 1e12 * static_cast<double>(s.iterations), format_count(s.iterations));
   text += fmt::format("memory      {:.1f} MiB: parameters and optimiser {:.1f}, arena {:.1f}, data {:.1f}\n",
                       static_cast<double>(plan.slab_bytes + plan.arena_bytes + plan.data_bytes) / kMiB,
                       static_cast<double>(plan.slab_bytes) / kMiB, static_cast<double>(plan.arena_bytes) / kMiB,

@@ -15,7 +15,7 @@
 namespace poise {
 namespace {
 
-constexpr double kWindow = 30;      // seconds over which the rate is taken
+constexpr double kWindow = 30;  // seconds over which the rate is taken
 constexpr double kRedrawEvery = 0.1;
 
 bool is_set(const char* name) {
@@ -82,9 +82,8 @@ std::string iso_time_now() {
 }
 
 std::string progress_bar_line(const ProgressView& view, int columns, bool colour) {
-  std::vector<std::string> words = {
-      fmt::format("{}/{}", format_count(view.iteration), format_count(view.total)), rate(view.it_per_s),
-      "ETA " + eta(view)};
+  std::vector<std::string> words = {fmt::format("{}/{}", format_count(view.iteration), format_count(view.total)),
+                                    rate(view.it_per_s), "ETA " + eta(view)};
   if (view.has_losses) {
     words.push_back(fmt::format("D {:.3g}", view.loss_d));
     words.push_back(fmt::format("G {:.3g}", view.loss_g));
@@ -114,7 +113,9 @@ std::string progress_plain_line(const ProgressView& view) {
 
 Progress::Progress(int descriptor, const ProgressStyle& style, int64_t first_iteration, int64_t total, Clock clock,
                    int columns)
-    : descriptor_(descriptor), style_(style), clock_(clock ? std::move(clock) : steady_seconds),
+    : descriptor_(descriptor),
+      style_(style),
+      clock_(clock ? std::move(clock) : steady_seconds),
       fixed_columns_(columns) {
   view_.iteration = first_iteration;
   view_.total = total;
@@ -124,9 +125,7 @@ Progress::Progress(int descriptor, const ProgressStyle& style, int64_t first_ite
 
 Progress::~Progress() { finish(); }
 
-double Progress::training_seconds() const {
-  return (paused_at_ >= 0 ? paused_at_ : clock_()) - started_ - paused_;
-}
+double Progress::training_seconds() const { return (paused_at_ >= 0 ? paused_at_ : clock_()) - started_ - paused_; }
 
 double Progress::it_per_s() const {
   const double seconds = recent_.back().seconds - recent_.front().seconds;
@@ -145,7 +144,7 @@ void Progress::iterated(int64_t iteration) {
   recent_.push_back({now, iteration});
   // The window begins at the last moment that is at least kWindow old, so slow iterations still give a rate.
   while (recent_.size() > 2 && now - recent_[1].seconds >= kWindow) recent_.pop_front();
-  if (style_.terminal && !style_.quiet && (drawn_at_ < 0 || clock_() - drawn_at_ >= kRedrawEvery)) redraw();
+  if (style_.terminal && !style_.quiet) redraw_if_due();
 }
 
 void Progress::losses(double loss_d, double loss_g) {
@@ -156,8 +155,10 @@ void Progress::losses(double loss_d, double loss_g) {
 
 void Progress::line() {
   if (style_.quiet) return;
-  if (style_.terminal) redraw();
-  else write(iso_time_now() + " " + progress_plain_line(view()) + "\n");
+  if (style_.terminal)
+    redraw_if_due();
+  else
+    write(iso_time_now() + " " + progress_plain_line(view()) + "\n");
 }
 
 void Progress::note(const std::string& text) {
@@ -180,6 +181,11 @@ void Progress::pause() {
 void Progress::resume() {
   if (paused_at_ >= 0) paused_ += clock_() - paused_at_;
   paused_at_ = -1;
+}
+
+void Progress::redraw_if_due() {
+  const bool last = view_.iteration == view_.total;
+  if (last || drawn_at_ < 0 || clock_() - drawn_at_ >= kRedrawEvery) redraw();
 }
 
 void Progress::redraw() {

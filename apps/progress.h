@@ -11,7 +11,7 @@ namespace poise {
 struct ProgressStyle {
   bool terminal = false;  // redraw one line
   bool colour = false;
-  bool quiet = false;     // nothing at all
+  bool quiet = false;  // nothing at all
 };
 // What `descriptor` is: a terminal unless TERM is dumb or unset; colour unless NO_COLOR is set and not empty.
 ProgressStyle style_of(int descriptor);
@@ -45,7 +45,7 @@ class Progress {
 
   void iterated(int64_t iteration);  // once per iteration: counts, and redraws a few times per second
   void losses(double loss_d, double loss_g);
-  void line();                         // one plain line, or a redraw
+  void line();                         // one plain line; on a terminal the same as iterated()
   void note(const std::string& text);  // a line of its own, above the bar
   void finish();                       // leaves the bar as it is and ends its line
 
@@ -58,6 +58,7 @@ class Progress {
   ProgressView view() const;
 
  private:
+  void redraw_if_due();
   void redraw();
   void erase();
   void write(const std::string& text) const;

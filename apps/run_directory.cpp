@@ -41,7 +41,8 @@ class MadeFolders {
     fs::path part;
     for (const fs::path& name : fs::path(path)) {
       part /= name;
-      if (::mkdir(part.c_str(), 0777) == 0) made_.push_back(part.string());
+      if (::mkdir(part.c_str(), 0777) == 0)
+        made_.push_back(part.string());
       else if (const int error = errno; error != EEXIST && !fs::is_directory(part)) {
         fail_with(part.string(), "cannot make the folder", error);
       }
@@ -192,8 +193,10 @@ std::string shell_word(const std::string& word) {
   if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) return word;
   std::string text = "'";
   for (const char c : word) {
-    if (c == '\'') text += "'\\''";
-    else text += c;
+    if (c == '\'')
+      text += "'\\''";
+    else
+      text += c;
   }
   return text + "'";
 }

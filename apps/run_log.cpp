@@ -62,7 +62,8 @@ std::vector<TrainLine> read_train_lines(const std::string& path) {
   std::vector<TrainLine> lines;
   for_each_line(path, [&](const json& object, int64_t iteration) {
     lines.push_back({.iteration = iteration,
-                     .report = {.loss_d = number_of(object, "loss_d"), .loss_g = number_of(object, "loss_g"),
+                     .report = {.loss_d = number_of(object, "loss_d"),
+                                .loss_g = number_of(object, "loss_g"),
                                 .mean_real = number_of(object, "mean_real"),
                                 .mean_fake = number_of(object, "mean_fake")},
                      .seconds = number_of(object, "seconds"),

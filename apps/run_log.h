@@ -25,7 +25,7 @@ class TextLog {
 struct TrainLine {
   int64_t iteration = 0;
   IterationReport report;
-  double seconds = 0;  // of training since the run began: without pictures, checkpoints, measurements, interruptions
+  double seconds = 0;   // of training since the run began: without pictures, checkpoints, measurements, interruptions
   double it_per_s = 0;  // since the line before
 };
 // A line of metrics.jsonl.

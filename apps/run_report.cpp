@@ -21,7 +21,8 @@ std::string settings_section(const OptionSet& options) {
                         to_toml(value_of(Settings{}, option)));
   }
   if (rows.empty()) return "All settings have their defaults (`config.toml`).\n";
-  return "Settings that differ from the defaults (all: `config.toml`):\n\n| option | here | default |\n|---|---|---|\n" +
+  return "Settings that differ from the defaults (all: `config.toml`):\n\n| option | here | default "
+         "|\n|---|---|---|\n" +
          rows;
 }
 
@@ -46,8 +47,7 @@ std::string metric_section(const std::vector<MetricLine>& lines) {
       "\n## Distance to the data\n\nswd, the sliced Wasserstein distance of pixels (lower is better; comparable only "
       "within Poise at the same data and image count; not FID):\n\n| | iteration | swd |\n|---|---|---|\n"
       "| first | {} | {:.5f} |\n| best | {} | {:.5f} |\n| last | {} | {:.5f} |\n",
-      lines.front().iteration, lines.front().swd, best->iteration, best->swd, lines.back().iteration,
-      lines.back().swd);
+      lines.front().iteration, lines.front().swd, best->iteration, best->swd, lines.back().iteration, lines.back().swd);
 }
 
 }  // namespace
@@ -62,7 +62,8 @@ std::string write_report(const RunDirectory& directory, const OptionSet& options
   text += fmt::format("| training time | {} ({:.1f} s, without pictures, checkpoints and measurements) |\n",
                       format_duration(s.seconds), s.seconds);
   text += fmt::format("| speed | {:.3g} it/s |\n", s.it_per_s());
-  text += fmt::format("| work | {:.3f} GFLOP per iteration, {:.1f} GFLOP/s |\n", s.flops_per_iteration / 1e9, s.gflops());
+  text +=
+      fmt::format("| work | {:.3f} GFLOP per iteration, {:.1f} GFLOP/s |\n", s.flops_per_iteration / 1e9, s.gflops());
   text += fmt::format("| peak memory | {:.0f} MiB (last process) |\n", peak_memory_mib());
   text += fmt::format("| last checkpoint | [{0}]({0}) |\n\n", s.last_checkpoint);
   text += settings_section(options) + losses_section(train) + metric_section(metrics);

@@ -9,9 +9,9 @@ namespace poise {
 
 struct RunSummary {
   int64_t iterations = 0;
-  double seconds = 0;              // of training, all sessions together
+  double seconds = 0;  // of training, all sessions together
   double flops_per_iteration = 0;
-  std::string last_picture;        // relative to the run directory
+  std::string last_picture;  // relative to the run directory
   std::string last_checkpoint;
   double it_per_s() const { return seconds > 0 ? static_cast<double>(iterations) / seconds : 0; }
   double gflops() const { return flops_per_iteration / 1e9 * it_per_s(); }

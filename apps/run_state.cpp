@@ -190,8 +190,8 @@ void restore_state(const SafetensorsFile& file, Trainer& trainer) {
   for (const auto& [name, tensor] : state) {
     const TensorView& view = file.at(name);
     if (view.dtype != tensor.dtype || view.shape != extents(tensor.shape)) {
-      refuse(file, fmt::format("{}: expected {} {}, found {} {}", name, name_of(tensor.dtype),
-                               tensor.shape.to_string(), name_of(view.dtype), shape_text(view.shape)));
+      refuse(file, fmt::format("{}: expected {} {}, found {} {}", name, name_of(tensor.dtype), tensor.shape.to_string(),
+                               name_of(view.dtype), shape_text(view.shape)));
     }
   }
   for (const auto& [name, tensor] : state) copy_from_host(tensor, file.at(name).bytes.data());

@@ -64,7 +64,8 @@ Request request_of(const CommandLine& args) {
   request.source = args.positional;
   request.output = args.get("output", "");
   request.raw = args.get("raw", "");
-  if (request.source.empty()) problems.push_back("expected a run directory or a checkpoint file; give one, as runs/latest");
+  if (request.source.empty())
+    problems.push_back("expected a run directory or a checkpoint file; give one, as runs/latest");
   if (request.output.empty()) problems.push_back("--output: expected a file name for the picture; give one with -o");
   const auto choice = [&](const std::string& name, const std::vector<std::string>& words) {
     const std::string word = args.get(name, words[0]);
@@ -80,7 +81,8 @@ Request request_of(const CommandLine& args) {
     const auto r = std::from_chars(text.data(), text.data() + text.size(), value);
     if (!args.has(name)) return otherwise;
     if (r.ec != std::errc() || r.ptr != text.data() + text.size() || value < least || value > most) {
-      problems.push_back(fmt::format("--{}: expected an integer from {} to {} but got \"{}\"", name, least, most, text));
+      problems.push_back(
+          fmt::format("--{}: expected an integer from {} to {} but got \"{}\"", name, least, most, text));
     }
     return value;
   };
@@ -122,8 +124,8 @@ std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file) {
   const Shape image = make_model(trainer_options(settings).model).generator->image_shape;
   TrainerOptions options = trainer_options(settings);
   options.batch_size_d = options.batch_size_g = 1;
-  ImageSet images{.name = "none", .count = options.n_critic, .height = image[0], .width = image[1],
-                  .channels = image[2]};
+  ImageSet images{
+      .name = "none", .count = options.n_critic, .height = image[0], .width = image[1], .channels = image[2]};
   images.pixels.resize(static_cast<size_t>(images.count * image.elements()));
   auto trainer = std::make_unique<Trainer>(options, images);
   restore_state(file, *trainer);
@@ -161,7 +163,8 @@ int sample_gan(int argc, const char* const* argv) {
 std::vector<uint64_t> parse_seeds(const std::string& text) {
   const auto refuse = [&](const char* got) {
     fail(ErrorKind::usage, fmt::format("--seeds: expected numbers and ranges such as 0-63 or 1,5,9-12, at most {} in "
-                                       "all, but got {} in \"{}\"", kMostSeeds, got, text));
+                                       "all, but got {} in \"{}\"",
+                                       kMostSeeds, got, text));
   };
   std::vector<uint64_t> seeds;
   const char *at = text.data(), *end = at + text.size();

@@ -26,7 +26,7 @@ std::string did_you_mean(const std::string& name, const std::vector<std::string>
   const std::string* closest = nullptr;
   for (const std::string& candidate : known) {
     int distance = edit_distance(name, candidate);
-    if (name.size() >= 3 && candidate.starts_with(name)) distance = std::min(distance, 2);
+    if (name.size() >= 3 && candidate.starts_with(name)) distance = 1;
     if (distance < best) best = distance, closest = &candidate;
   }
   return closest ? " (did you mean " + *closest + "?)" : "";

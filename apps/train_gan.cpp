@@ -24,6 +24,12 @@ Every option can also stand in a file (--config), in the environment (POISE_WIDT
 Precedence: defaults < preset < file < environment < command line; --print-config shows what came from where.
 Exit codes: 0 done, 1 run-time failure, 2 usage, 3 environment, 4 data, 5 checkpoint, 75 stopped after saving.)";
 
+const char* value_name_of(const Option& option) {
+  if (std::holds_alternative<int64_t Settings::*>(option.field)) return "N";
+  if (std::holds_alternative<double Settings::*>(option.field)) return "X";
+  return option.is_boolean() ? "[BOOL]" : "TEXT";
+}
+
 CommandLineSpec command_line_spec() {
   using Kind = Flag::Kind;
   CommandLineSpec spec;
@@ -42,7 +48,7 @@ CommandLineSpec command_line_spec() {
     const std::string text = to_toml(value_of(Settings{}, option));
     const std::string choices =
         option.limits.choices.size() > 1 ? ": " + join_alternatives(option.limits.choices) : std::string();
-    spec.flags.push_back({option.flag(), option.is_boolean() ? Kind::boolean : Kind::value, "",
+    spec.flags.push_back({option.flag(), option.is_boolean() ? Kind::boolean : Kind::value, value_name_of(option),
                           option.help + choices + " (" + text + ")", "[" + option.group + "]"});
   }
   spec.footer = kExamples;
@@ -53,8 +59,10 @@ void read_command_line(const CommandLine& args, OptionSet& options) {
   if (const auto found = args.values.find("set"); found != args.values.end()) {
     for (const std::string& word : found->second) {
       const size_t equals = word.find('=');
-      if (equals == std::string::npos) options.add_problem("--set: expected KEY=VALUE but got \"" + word + "\"");
-      else options.set_text(word.substr(0, equals), word.substr(equals + 1), "command line --set");
+      if (equals == std::string::npos)
+        options.add_problem("--set: expected KEY=VALUE but got \"" + word + "\"");
+      else
+        options.set_text(word.substr(0, equals), word.substr(equals + 1), "command line --set");
     }
   }
   for (const Option& option : option_table()) {
@@ -84,12 +92,14 @@ OptionSet options_of_resumed_run(const CommandLine& args, const std::string& run
   OptionSet options = stored;
   for (const std::string& problem : args.problems) options.add_problem(problem);
   for (const char* name : {"preset", "config"}) {
-    if (args.has(name)) options.add_problem("--" + std::string(name) + " has no meaning with --resume: the run has its options");
+    if (args.has(name))
+      options.add_problem("--" + std::string(name) + " has no meaning with --resume: the run has its options");
   }
   read_options_environment(environ, options, OnResume::settled);
   read_command_line(args, options);
   std::vector<std::string> free;
-  for (const Option& option : option_table()) if (option.on_resume == OnResume::free) free.push_back(option.key);
+  for (const Option& option : option_table())
+    if (option.on_resume == OnResume::free) free.push_back(option.key);
   for (const Option& option : option_table()) {
     const Value was = value_of(stored.settings(), option), now = value_of(options.settings(), option);
     if (option.on_resume == OnResume::free || was == now) continue;
@@ -112,7 +122,7 @@ int train_gan(int argc, const char* const* argv) {
   const Settings& settings = request.options.settings();
   if (args.has("print-config")) return print_result(request.options.to_toml(true)), 0;
   request.label = !settings.name.empty() ? settings.name : args.get("preset", settings.model);
-  request.program = argv[0];
+  request.program = argc > 0 ? argv[0] : "train_gan";
   request.quiet = args.has("quiet");
   request.dry_run = args.has("dry-run");
   return run_training(request);

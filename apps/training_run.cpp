@@ -24,7 +24,7 @@
 namespace poise {
 namespace {
 
-constexpr int kStopped = 75;        // EX_TEMPFAIL: run me again
+constexpr int kStopped = 75;  // EX_TEMPFAIL: run me again
 constexpr int64_t kSampleBatch = 64;
 constexpr int64_t kSchema = 1;
 
@@ -284,11 +284,12 @@ int TrainingRun::finish() {
   const std::string report = write_report(*directory_, options_, summary);
   log_->line(fmt::format("finished at iteration {}", iteration));
   progress_->finish();
-  std::string text = fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s, peak memory {:.0f} MiB\n",
-                                 format_count(iteration), format_duration(summary.seconds), summary.it_per_s(),
-                                 summary.gflops(), peak_memory_mib());
+  std::string text =
+      fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s, peak memory {:.0f} MiB\n", format_count(iteration),
+                  format_duration(summary.seconds), summary.it_per_s(), summary.gflops(), peak_memory_mib());
   if (const auto best = store_->best()) {
-    text += fmt::format("best swd    {:.5f} at iteration {}: {}\n", best->score, best->step, store_->path_of(best->step));
+    text +=
+        fmt::format("best swd    {:.5f} at iteration {}: {}\n", best->score, best->step, store_->path_of(best->step));
   }
   text += fmt::format("pictures    {}\n", directory_->file(summary.last_picture));
   text += fmt::format("checkpoint  {}\n", last_checkpoint_);
@@ -330,14 +331,22 @@ int run_training(const RunRequest& request) {
   const Settings& settings = request.options.settings();
   set_thread_count(settings.threads);
   ImageSet images = load_images(settings);
+  const TrainerOptions options = trainer_options(settings);
+  const TrainingPlan plan = Trainer::plan(options, images.count);
   if (request.dry_run) {
-    const TrainerOptions options = trainer_options(settings);
-    const std::string would = request.resume.empty()
-                                  ? fmt::format("would create {}/NNNNN-{}-seed{}", settings.runs, request.label,
-                                                settings.seed)
-                                  : fmt::format("would continue {}", readable_path(request.resume));
-    print_result(plan_text(settings, options, Trainer::plan(options, images.count), images, would));
+    const std::string would = request.resume.empty() ? fmt::format("would create {}/NNNNN-{}-seed{}", settings.runs,
+                                                                   request.label, settings.seed)
+                                                     : fmt::format("would continue {}", readable_path(request.resume));
+    print_result(plan_text(settings, options, plan, images, would));
     return 0;
+  }
+  // Asking for more than there is would not fail here but later, by the hand of the kernel's out-of-memory killer.
+  const double needed = static_cast<double>(plan.slab_bytes + plan.arena_bytes + plan.data_bytes) / (1024.0 * 1024.0);
+  if (needed > machine_memory_mib()) {
+    fail(ErrorKind::environment,
+         fmt::format("the run needs {:.0f} MiB of memory but this machine has {:.0f}; use smaller widths or batches "
+                     "(--dry-run shows what needs how much)",
+                     needed, machine_memory_mib()));
   }
   return TrainingRun(request, std::move(images)).run();
 }

@@ -33,12 +33,12 @@ std::string join(const std::string& folder, const std::string& name) {
 }
 
 bool exists(const std::string& path) {
-  struct stat status{};
+  struct stat status {};
   return ::stat(path.c_str(), &status) == 0;
 }
 
 bool is_folder(const std::string& path) {
-  struct stat status{};
+  struct stat status {};
   return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
 }
 
@@ -68,7 +68,7 @@ class DataFile {
       fail_data(fmt::format("{}: expected a readable file, found: {}; correct the path or the permissions", path,
                             error_text(error)));
     }
-    struct stat status{};
+    struct stat status {};
     if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
       const char* found = S_ISDIR(status.st_mode) ? "a folder" : "something that is no regular file";
       ::close(descriptor_);  // the destructor of a half-built object does not run
@@ -175,9 +175,10 @@ ImageSet read_official(const std::string& folder, CifarSplit split) {
 ImageSet read_sample(const std::string& folder, CifarSplit split) {
   const std::string path = join(folder, kSampleFile);
   if (split == CifarSplit::test) {
-    fail_data(fmt::format("{}: expected test images, found the bundled sample, which holds training images only; use "
-                          "the full set: {}",
-                          path, kWhereToGet));
+    fail_data(
+        fmt::format("{}: expected test images, found the bundled sample, which holds training images only; use "
+                    "the full set: {}",
+                    path, kWhereToGet));
   }
   const DataFile file(path);
   check_record_bytes(file.size(), path);
@@ -196,21 +197,23 @@ ImageSet read_sample(const std::string& folder, CifarSplit split) {
   } else if (exists(join(folder, "cifar-10-binary.tar.gz"))) {
     found = "cifar-10-binary.tar.gz, not unpacked (tar xzf)";
   }
-  fail_data(fmt::format("{}: expected data_batch_1.bin to data_batch_5.bin and test_batch.bin, or {}/, or {}, found {}; {}",
-                        folder, kOfficialFolder, kSampleFile, found, kWhereToGet));
+  fail_data(
+      fmt::format("{}: expected data_batch_1.bin to data_batch_5.bin and test_batch.bin, or {}/, or {}, found {}; {}",
+                  folder, kOfficialFolder, kSampleFile, found, kWhereToGet));
 }
 
 ImageSet read_folder(const std::string& folder, CifarSplit split) {
-  struct stat status{};
+  struct stat status {};
   if (::stat(folder.c_str(), &status) != 0) {
     const int error = errno;
     fail_data(fmt::format("{}: expected a folder, found: {}; correct the path, or {}", folder, error_text(error),
                           kWhereToGet));
   }
   if (!S_ISDIR(status.st_mode)) {
-    fail_data(fmt::format("{}: expected a folder, found a file; give the folder that holds the .bin files (unpack an "
-                          "archive with tar xzf)",
-                          folder));
+    fail_data(
+        fmt::format("{}: expected a folder, found a file; give the folder that holds the .bin files (unpack an "
+                    "archive with tar xzf)",
+                    folder));
   }
   if (holds_any_official_file(folder)) return read_official(folder, split);
   const std::string inside = join(folder, kOfficialFolder);

@@ -44,7 +44,8 @@ TEST(Coverage, EveryOpOfEveryModelHasACase) {
 
     Names recorded;
     const Var fake = detach(g(c.tape.constant(z.tensor())));
-    c.tape.backward(gan_loss_d(d(concat_batch(c.tape.constant(real.tensor()), fake)), n, GanLoss::hinge, means.tensor()));
+    c.tape.backward(
+        gan_loss_d(d(concat_batch(c.tape.constant(real.tensor()), fake)), n, GanLoss::hinge, means.tensor()));
     take_names(c.tape, recorded);
     expect_finite(slab_d.grad);
     EXPECT_EQ(values_of<float>(slab_g.grad), std::vector<float>(static_cast<size_t>(slab_g.grad.elements())));

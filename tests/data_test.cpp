@@ -46,7 +46,8 @@ void make_official_train(const std::string& folder) {
   std::filesystem::create_directories(folder);
   write_bytes(folder + "/data_batch_1.bin", made_batch());
   for (int b = 2; b <= 5; ++b) {
-    std::filesystem::create_hard_link(folder + "/data_batch_1.bin", folder + "/data_batch_" + std::to_string(b) + ".bin");
+    std::filesystem::create_hard_link(folder + "/data_batch_1.bin",
+                                      folder + "/data_batch_" + std::to_string(b) + ".bin");
   }
 }
 
@@ -82,7 +83,9 @@ TEST(Cifar10, ReadsTheBundledSample) {
 
 TEST(Cifar10, ChecksumCoversPixelsAndLabels) {
   std::string bytes = made_record(1, 3) + made_record(2, 4);
-  const auto parse = [&bytes] { return parse_cifar10({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, "m"); };
+  const auto parse = [&bytes] {
+    return parse_cifar10({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, "m");
+  };
   const ImageSet set = parse();
   uLong crc = crc32(0, set.pixels.data(), static_cast<uInt>(set.pixels.size()));
   crc = crc32(crc, reinterpret_cast<const Bytef*>(set.labels.data()), static_cast<uInt>(set.labels.size() * 4));
@@ -98,16 +101,18 @@ TEST(Cifar10, ReadsTheOfficialFolderAndTheFolderAroundIt) {
   TemporaryFolder folder;
   make_official_train(folder / "cifar-10-batches-bin");
   write_bytes(folder / "cifar-10-batches-bin/test_batch.bin", made_batch());
-  for (const std::string& given : {folder.path(), folder / "cifar-10-batches-bin", folder.path() + "/"}) {
-    const ImageSet set = read_cifar10(given, CifarSplit::train);
-    EXPECT_EQ(set.name, "cifar10");
-    EXPECT_EQ(set.count, 50000);
-    EXPECT_EQ(set.labels.size(), 50000u);
-    EXPECT_EQ(set.pixels.size(), 50000u * 3072);
-    EXPECT_EQ(set.labels[49999], 9);
-    EXPECT_EQ(pixel(set, 49998, 2, 3), "67,8,2");  // red 2*32+3, green its record, blue its row
+  const ImageSet set = read_cifar10(folder.path(), CifarSplit::train);
+  EXPECT_EQ(set.name, "cifar10");
+  EXPECT_EQ(set.source, folder / "cifar-10-batches-bin");
+  EXPECT_EQ(set.count, 50000);
+  EXPECT_EQ(set.labels.size(), 50000u);
+  EXPECT_EQ(set.pixels.size(), 50000u * 3072);
+  EXPECT_EQ(set.labels[49999], 9);
+  EXPECT_EQ(pixel(set, 49998, 2, 3), "67,8,2");  // red 2*32+3, green its record, blue its row
+  for (const std::string& given :
+       {folder.path() + "/", folder / "cifar-10-batches-bin", folder / "cifar-10-batches-bin/"}) {
+    EXPECT_EQ(read_cifar10(given, CifarSplit::test).count, 10000);
   }
-  EXPECT_EQ(read_cifar10(folder.path(), CifarSplit::test).count, 10000);
 }
 
 TEST(Cifar10, SaysWhatIsWrongWithTheFolder) {
@@ -121,7 +126,8 @@ TEST(Cifar10, SaysWhatIsWrongWithTheFolder) {
                read(folder.path()));
   write_bytes(folder / "cifar-10-binary.tar.gz", "x");
   expect_error(ErrorKind::data, {"found cifar-10-binary.tar.gz, not unpacked (tar xzf)"}, read(folder.path()));
-  expect_error(ErrorKind::data, {"expected a folder, found a file", "tar xzf"}, read(folder / "cifar-10-binary.tar.gz"));
+  expect_error(ErrorKind::data, {"expected a folder, found a file", "tar xzf"},
+               read(folder / "cifar-10-binary.tar.gz"));
   expect_error(ErrorKind::data, {"Not a directory"}, read(folder / "cifar-10-binary.tar.gz/inside"));
   write_bytes(folder / "data_batch_1", "x");
   expect_error(ErrorKind::data, {"found the Python version"}, read(folder.path()));

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <filesystem>
 #include <iostream>
 #include <set>
 #include <string>
@@ -19,8 +18,7 @@ namespace poise {
 class GoldenFile {
  public:
   explicit GoldenFile(const std::string& name)
-      : file_(SafetensorsFile::read(
-            (std::filesystem::path(__FILE__).parent_path() / "golden" / (name + ".safetensors")).string())) {}
+      : file_(SafetensorsFile::read(std::string(POISE_GOLDEN_DIR) + "/" + name + ".safetensors")) {}
 
   // Says how close the comparisons came, for whoever moves a limit.
   ~GoldenFile() {

@@ -15,6 +15,7 @@ struct Setup {
   DType dtype;
   const KernelTable& (*kernels)();
   double layer_limit, training_limit;
+  friend std::ostream& operator<<(std::ostream& out, const Setup& setup) { return out << setup.name; }
 };
 constexpr std::array kSetups{Setup{"reference_f64", DType::f64, cpu_reference_kernels, 1e-9, 1e-9},
                              Setup{"reference_f32", DType::f32, cpu_reference_kernels, 1e-5, 1e-4},
@@ -276,7 +277,7 @@ TEST_P(GoldenTraining, ThreeIterations) {
 
 std::string name_of_setup(const testing::TestParamInfo<Setup>& info) { return info.param.name; }
 INSTANTIATE_TEST_SUITE_P(, GoldenLayers, testing::ValuesIn(kSetups), name_of_setup);
-INSTANTIATE_TEST_SUITE_P(, GoldenTraining, testing::ValuesIn(kSetups), name_of_setup);
+INSTANTIATE_TEST_SUITE_P(, GoldenTraining, testing::Values(kSetups[0], kSetups[2]), name_of_setup);
 
 }  // namespace
 }  // namespace poise

@@ -150,7 +150,8 @@ double distance_from_orthonormal(const std::vector<double>& m, int64_t rows, int
 }
 
 struct TallNet : Module {
-  explicit TallNet(const std::string& name) : Module(name), linear(*this, "linear", 30, 70), square(*this, "square", 9, 9) {}
+  explicit TallNet(const std::string& name)
+      : Module(name), linear(*this, "linear", 30, 70), square(*this, "square", 9, 9) {}
   Linear linear, square;
 };
 

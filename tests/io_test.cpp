@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -81,7 +82,7 @@ TEST(AtomicFile, WritesReplacesAndKeepsNothingElse) {
   ::chmod(path.c_str(), 0600);
   write_file_atomically(path, "three");
   EXPECT_EQ(read_bytes(path), "three");
-  struct stat status{};
+  struct stat status {};
   ::stat(path.c_str(), &status);
   EXPECT_EQ(status.st_mode & 0777, 0600u);  // a private file stays private
   EXPECT_THROW(file.write("more"), Error);  // after commit
@@ -118,7 +119,8 @@ TEST(AtomicFile, NamesThePathTheErrorAndTheRemedy) {
   TemporaryFolder folder;
   write_bytes(folder / "file", "x");
   const auto write = [](const std::string& path) { return [path] { write_file_atomically(path, "x"); }; };
-  expect_error(ErrorKind::runtime, {folder / "none/a", "No such file", "create the folder first"}, write(folder / "none/a"));
+  expect_error(ErrorKind::runtime, {folder / "none/a", "No such file", "create the folder first"},
+               write(folder / "none/a"));
   expect_error(ErrorKind::runtime, {folder / "file/a", "Not a directory", "a part of the path is a file"},
                write(folder / "file/a"));
   expect_error(ErrorKind::runtime, {"File name too long", "shorter name"}, write(folder / std::string(300, 'x')));
@@ -126,7 +128,8 @@ TEST(AtomicFile, NamesThePathTheErrorAndTheRemedy) {
   expect_error(ErrorKind::runtime, {"found a folder"}, write(folder.path() + "/"));
   expect_error(ErrorKind::runtime, {"/dev/full", "no regular file"}, write("/dev/full"));  // not replaced, even by root
   if (::geteuid() != 0) {
-    std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+    std::filesystem::permissions(folder.path(),
+                                 std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
     expect_error(ErrorKind::runtime, {"Permission denied", "you may not write there"}, write(folder / "a"));
     std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
   }
@@ -139,7 +142,8 @@ TEST(AtomicFile, RemovesStaleTemporariesOnly) {
   if (dead == 0) ::_exit(0);
   ::waitpid(dead, nullptr, 0);
   const std::string of_dead = std::to_string(dead), of_parent = std::to_string(::getppid());
-  const Names stay = {".a.tmp-", ".a.tmp-" + of_dead + "x", ".a.tmp-" + of_parent, ".tmp-" + of_dead, "a.tmp-" + of_dead};
+  Names stay = {".a.tmp-", ".a.tmp-" + of_dead + "x", ".a.tmp-" + of_parent, ".tmp-" + of_dead, "a.tmp-" + of_dead};
+  std::sort(stay.begin(), stay.end());
   for (const std::string& name : stay) write_bytes(folder / name, "x");
   write_bytes(folder / (".a.tmp-" + of_dead), "x");
   write_bytes(folder / (".b.tmp-" + std::to_string(::getpid())), "x");
@@ -150,9 +154,18 @@ TEST(AtomicFile, RemovesStaleTemporariesOnly) {
 
 TEST(Jsonl, LinesAreJsonAndNumbersReadBackExactly) {
   const double third = 1.0 / 3, tiny = 5e-324, nan = std::nan(""), inf = std::numeric_limits<double>::infinity();
-  const std::string line = json_line({{"iteration", 7}, {"loss", third}, {"one", 1.0}, {"tiny", tiny}, {"bad", nan},
-                                      {"up", inf}, {"down", -inf}, {"text", "a\"\n\\b"}, {"ok", true},
-                                      {"bytes", std::string("\xff")}, {"large", 1e300}, {"least", INT64_MIN}});
+  const std::string line = json_line({{"iteration", 7},
+                                      {"loss", third},
+                                      {"one", 1.0},
+                                      {"tiny", tiny},
+                                      {"bad", nan},
+                                      {"up", inf},
+                                      {"down", -inf},
+                                      {"text", "a\"\n\\b"},
+                                      {"ok", true},
+                                      {"bytes", std::string("\xff")},
+                                      {"large", 1e300},
+                                      {"least", INT64_MIN}});
   EXPECT_EQ(line.substr(0, 47), R"({"iteration": 7, "loss": 0.3333333333333333, "o)");
   const auto object = nlohmann::json::parse(line);
   EXPECT_EQ(object["loss"].get<double>(), third);
@@ -174,7 +187,7 @@ TEST(Jsonl, AppendsWholeLines) {
   const std::string path = folder / "train.jsonl";
   JsonlWriter(path).write({{"iteration", 1}});
   EXPECT_EQ(read_bytes(path), "{\"iteration\": 1}\n");  // there before anything is closed or synced
-  write_bytes(path, "{\"iteration\": 1}\n{\"itera");      // a torn last line gets a line of its own
+  write_bytes(path, "{\"iteration\": 1}\n{\"itera");    // a torn last line gets a line of its own
   JsonlWriter writer(path);
   writer.write({{"iteration", 2}});
   writer.sync();
@@ -188,7 +201,9 @@ TEST(Jsonl, AFullDiskLeavesNoHalfLine) {
   writer.write({{"iteration", 1}});
   {
     const FileSizeLimit limit(30);
-    expect_error(ErrorKind::runtime, {path, "cannot append", "File too large"}, [&] { writer.write({{"iteration", 2}}); });
+    expect_error(ErrorKind::runtime, {path, "cannot append", "File too large"}, [&] {
+      writer.write({{"iteration", 2}});
+    });
     EXPECT_EQ(read_bytes(path), "{\"iteration\": 1}\n");
   }
   writer.write({{"iteration", 3}});
@@ -206,13 +221,15 @@ TEST(Jsonl, TruncateKeepsWholeValidLinesUpToTheStep) {
   EXPECT_FALSE(std::filesystem::exists(path));
 
   const std::string first = "{\"iteration\": 4, \"loss\": \"nan\"}\n", second = "{\"loss\": 1.5, \"iteration\": 5}\n";
-  write_bytes(path, first + "{\"iteration\": 6}\n" + second + "not json\n\n{\"loss\": 1}\n[4]\n{\"iteration\": \"4\"}\n" +
+  write_bytes(path, first + "{\"iteration\": 6}\n" + second +
+                        "not json\n\n{\"loss\": 1}\n[4]\n{\"iteration\": \"4\"}\n" +
                         "{\"iteration\": 4.0}\n{\"iteration\": 18446744073709551615}\n{\"iteration\": 3, \"lo");
   truncate_jsonl_after(path, "iteration", 5);
   EXPECT_EQ(read_bytes(path), first + second);
   EXPECT_EQ(folder.files(), Names{"train.jsonl"});
 
-  EXPECT_EQ(keep_jsonl_up_to("{\"i\": -1}\n{\"i\": 2}", "i", 2), "{\"i\": -1}\n{\"i\": 2}\n");  // whole but for its newline
+  EXPECT_EQ(keep_jsonl_up_to("{\"i\": -1}\n{\"i\": 2}", "i", 2),
+            "{\"i\": -1}\n{\"i\": 2}\n");  // whole but for its newline
   EXPECT_EQ(keep_jsonl_up_to("{\"i\": 0}\n{\"i\": -3}\n", "i", -2), "{\"i\": -3}\n");
   EXPECT_EQ(keep_jsonl_up_to(std::string(200'000, '[') + "\n{\"i\": " + std::string(200'000, '[') + "\n", "i", 2), "");
   expect_error(ErrorKind::runtime, {"found a folder"}, [&] { truncate_jsonl_after(folder.path(), "iteration", 5); });

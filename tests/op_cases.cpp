@@ -2,6 +2,10 @@
 // op_cases_normalisation.cpp.
 #include "tests/op_cases.h"
 
+#include <cmath>
+
+#include "tests/op_definitions.h"
+
 namespace poise {
 namespace {
 
@@ -9,20 +13,22 @@ using Vars = std::vector<Var>;
 using Tensors = std::vector<Tensor>;
 
 OpCase unary(const std::string& name, const std::string& op, const OpTensor& x, const std::function<Var(Var)>& f,
-             bool model_sized = false) {
+             const OpDefinition& definition, bool model_sized = false) {
   return {.name = name,
           .op = op,
           .inputs = {x},
           .build = [f](Tape&, const Vars& in, const Tensors&) { return f(in[0]); },
+          .definition = definition,
           .model_sized = model_sized};
 }
 
 OpCase binary(const std::string& name, const std::string& op, const OpTensor& a, const OpTensor& b,
-              const std::function<Var(Var, Var)>& f, bool model_sized = false) {
+              const std::function<Var(Var, Var)>& f, const OpDefinition& definition, bool model_sized = false) {
   return {.name = name,
           .op = op,
           .inputs = {a, b},
           .build = [f](Tape&, const Vars& in, const Tensors&) { return f(in[0], in[1]); },
+          .definition = definition,
           .model_sized = model_sized};
 }
 
@@ -31,14 +37,21 @@ const char* name_of(GanLoss loss) {
 }
 
 OpCase loss_d(const std::string& name, GanLoss loss, int64_t n, int64_t n_real, Draw draw, bool model_sized = false) {
-  return {.name = name,
-          .op = "gan_loss_d",
-          .inputs = {{{n, 1}, draw}},
-          .states = {{{2}, Draw::undefined}},
-          .build = [=](Tape&, const Vars& in, const Tensors& states) {
-            return gan_loss_d(in[0], n_real, loss, states[0]);
-          },
-          .model_sized = model_sized};
+  return {
+      .name = name,
+      .op = "gan_loss_d",
+      .inputs = {{{n, 1}, draw}},
+      .states = {{{2}, Draw::undefined}},
+      .build = [=](Tape&, const Vars& in, const Tensors& states) { return gan_loss_d(in[0], n_real, loss, states[0]); },
+      .definition = define_gan_loss_d(loss, n_real),
+      .model_sized = model_sized};
+}
+
+double th(double x) { return std::tanh(x); }
+
+// y = max(x, slope x)
+OpDefinition define_leaky_relu(float slope) {
+  return define_each([=](double x) { return std::max(x, static_cast<double>(slope) * x); });
 }
 
 }  // namespace
@@ -46,55 +59,93 @@ OpCase loss_d(const std::string& name, GanLoss loss, int64_t n, int64_t n_real, 
 void add_elementwise_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   const OpTensor awkward{{2, 3, 5, 7}, Draw::away_from_zero};
   const OpTensor model{{model_batch, 32, 32, 256}, Draw::away_from_zero};
-  cases.push_back(unary("relu", "leaky_relu", awkward, relu));
-  cases.push_back(unary("leaky_relu", "leaky_relu", awkward, [](Var x) { return leaky_relu(x, 0.2f); }));
-  cases.push_back(unary("relu_model", "leaky_relu", model, relu, true));
-  cases.push_back(unary("tanh", "tanh", {{3, 7}}, tanh));
-  cases.push_back(unary("tanh_wide", "tanh", {{2, 3, 3, 3}, Draw::wide}, tanh));
-  cases.push_back(unary("tanh_model", "tanh", {{model_batch, 32, 32, 3}}, tanh, true));
+  const OpDefinition rectified = define_leaky_relu(0), hyperbolic = define_each(th);
+  cases.push_back(unary("relu", "leaky_relu", awkward, relu, rectified));
+  cases.push_back(unary(
+      "leaky_relu", "leaky_relu", awkward, [](Var x) { return leaky_relu(x, 0.2f); }, define_leaky_relu(0.2f)));
+  cases.push_back(unary("relu_model", "leaky_relu", model, relu, rectified, true));
+  cases.push_back(unary("tanh", "tanh", {{3, 7}}, tanh, hyperbolic));
+  cases.push_back(unary("tanh_wide", "tanh", {{2, 3, 3, 3}, Draw::wide}, tanh, hyperbolic));
+  cases.push_back(unary("tanh_model", "tanh", {{model_batch, 32, 32, 3}}, tanh, hyperbolic, true));
 
   const OpTensor x{{2, 3, 5, 7}};
-  cases.push_back(binary("add", "add", x, x, add));
-  cases.push_back(binary("add_model", "add", {model.shape}, {model.shape}, add, true));
+  const OpDefinition sum = define_each_pair([](double a, double b) { return a + b; });
+  cases.push_back(binary("add", "add", x, x, add, sum));
+  cases.push_back(binary("add_model", "add", {model.shape}, {model.shape}, add, sum, true));
   // The hard part of add is who owns dy: both inputs the same value, three uses, views, a gradient that already exists.
-  cases.push_back(unary("add_self", "add", x, [](Var v) { return add(v, v); }));
-  cases.push_back(unary("add_self_of_result", "add", x, [](Var v) {
-    const Var y = tanh(v);
-    return add(y, y);
-  }));
-  cases.push_back(unary("add_three_uses", "add", x, [](Var v) {
-    const Var y = tanh(v);
-    return add(add(y, tanh(y)), y);
-  }));
-  cases.push_back(binary("add_residual", "add", awkward, x, [](Var a, Var b) {
-    const Var h = add(tanh(relu(a)), a);
-    return add(h, tanh(add(b, h)));
-  }));
-  cases.push_back(binary("add_one_side_through_kernel", "add", x, x, [](Var a, Var b) { return add(tanh(a), b); }));
+  cases.push_back(unary(
+      "add_self", "add", x, [](Var v) { return add(v, v); }, define_each([](double v) { return 2 * v; })));
+  cases.push_back(unary(
+      "add_self_of_result", "add", x,
+      [](Var v) {
+        const Var y = tanh(v);
+        return add(y, y);
+      },
+      define_each([](double v) { return 2 * th(v); })));
+  cases.push_back(unary(
+      "add_three_uses", "add", x,
+      [](Var v) {
+        const Var y = tanh(v);
+        return add(add(y, tanh(y)), y);
+      },
+      define_each([](double v) { return 2 * th(v) + th(th(v)); })));
+  cases.push_back(binary(
+      "add_residual", "add", awkward, x,
+      [](Var a, Var b) {
+        const Var h = add(tanh(relu(a)), a);
+        return add(h, tanh(add(b, h)));
+      },
+      define_each_pair([](double a, double b) {
+        const double h = th(std::max(a, 0.0)) + a;
+        return h + th(b + h);
+      })));
+  cases.push_back(binary(
+      "add_one_side_through_kernel", "add", x, x, [](Var a, Var b) { return add(tanh(a), b); },
+      define_each_pair([](double a, double b) { return th(a) + b; })));
 }
 
 void add_shape_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   const OpTensor x{{2, 3, 5, 7}};
-  cases.push_back(unary("reshape", "reshape", x, [](Var v) { return reshape(v, {6, 35}); }));
-  cases.push_back(
-      unary("reshape_of_result", "reshape", x, [](Var v) { return tanh(reshape(tanh(v), {7, 5, 3, 2})); }));
-  cases.push_back(unary("reshape_two_views", "reshape", x, [](Var v) {
-    const Var y = tanh(v);
-    return add(reshape(y, {210}), reshape(reshape(y, {2, 105}), {210}));
-  }));
-  cases.push_back(unary("reshape_view_and_base", "reshape", x, [](Var v) {
-    const Var y = tanh(v);
-    return add(tanh(reshape(reshape(y, {210}), {2, 3, 5, 7})), y);
-  }));
-  cases.push_back(unary("reshape_model", "reshape", {{model_batch, 4 * 4 * 256}},
-                        [=](Var v) { return tanh(reshape(v, {model_batch, 4, 4, 256})); }, true));
+  cases.push_back(unary(
+      "reshape", "reshape", x,
+      [](Var v) {
+        return reshape(v, {6, 35});
+      },
+      define_each([](double v) { return v; })));
+  cases.push_back(unary(
+      "reshape_of_result", "reshape", x,
+      [](Var v) {
+        return tanh(reshape(tanh(v), {7, 5, 3, 2}));
+      },
+      define_each([](double v) { return th(th(v)); })));
+  cases.push_back(unary(
+      "reshape_two_views", "reshape", x,
+      [](Var v) {
+        const Var y = tanh(v);
+        return add(reshape(y, {210}), reshape(reshape(y, {2, 105}), {210}));
+      },
+      define_each([](double v) { return 2 * th(v); })));
+  cases.push_back(unary(
+      "reshape_view_and_base", "reshape", x,
+      [](Var v) {
+        const Var y = tanh(v);
+        return add(tanh(reshape(reshape(y, {210}), {2, 3, 5, 7})), y);
+      },
+      define_each([](double v) { return th(th(v)) + th(v); })));
+  cases.push_back(unary(
+      "reshape_model", "reshape", {{model_batch, 4 * 4 * 256}},
+      [=](Var v) {
+        return tanh(reshape(v, {model_batch, 4, 4, 256}));
+      },
+      define_each(th), true));
 
   // The gradient of tanh(x) + leaky_relu(detach(x)) is that of tanh(x) + leaky_relu(c) with c a constant equal to x.
-  OpCase detached = binary("detach", "detach", {x.shape, Draw::away_from_zero},
-                           {x.shape, Draw::away_from_zero, /*trainable=*/false},
-                           [](Var v, Var) { return add(tanh(v), leaky_relu(detach(v), 0.2f)); });
+  OpCase detached = binary(
+      "detach", "detach", {x.shape, Draw::away_from_zero}, {x.shape, Draw::away_from_zero, /*trainable=*/false},
+      [](Var v, Var) { return add(tanh(v), leaky_relu(detach(v), 0.5f)); },
+      define_each([](double v) { return th(v) + std::max(v, v / 2); }));
   detached.differentiated = [](Tape&, const Vars& in, const Tensors&) {
-    return add(tanh(in[0]), leaky_relu(in[1], 0.2f));
+    return add(tanh(in[0]), leaky_relu(in[1], 0.5f));
   };
   detached.prepare = [](HostValues& inputs, HostValues&) { inputs[1] = inputs[0]; };
   cases.push_back(detached);
@@ -103,33 +154,49 @@ void add_shape_cases(std::vector<OpCase>& cases, int64_t model_batch) {
     const Var y = tanh(in[0]);
     return add(detach(y), y);
   };
+  detached.definition = define_each([](double v) { return 2 * th(v); });
   detached.differentiated = [](Tape&, const Vars& in, const Tensors&) { return add(tanh(in[1]), tanh(in[0])); };
   cases.push_back(detached);
 
-  cases.push_back(binary("concat_batch", "concat_batch", {{2, 3, 5, 7}}, {{1, 3, 5, 7}}, concat_batch));
-  cases.push_back(binary("concat_batch_matrix", "concat_batch", {{1, 3}}, {{4, 3}}, concat_batch));
-  cases.push_back(unary("concat_batch_self", "concat_batch", {{3, 5}}, [](Var v) { return concat_batch(v, v); }));
-  cases.push_back(unary("concat_batch_self_of_result", "concat_batch", {{3, 5}}, [](Var v) {
-    const Var y = tanh(v);
-    return tanh(concat_batch(y, y));
-  }));
+  const OpDefinition both = define_concat_batch();
+  cases.push_back(binary("concat_batch", "concat_batch", {{2, 3, 5, 7}}, {{1, 3, 5, 7}}, concat_batch, both));
+  cases.push_back(binary("concat_batch_matrix", "concat_batch", {{1, 3}}, {{4, 3}}, concat_batch, both));
+  cases.push_back(unary("concat_batch_self", "concat_batch", {{3, 5}}, [](Var v) { return concat_batch(v, v); }, {}));
+  cases.push_back(unary("concat_batch_self_of_result", "concat_batch", {{3, 5}},
+                        [](Var v) {
+                          const Var y = tanh(v);
+                          return tanh(concat_batch(y, y));
+                        },
+                        {}));
   const OpTensor images{{model_batch, 32, 32, 3}};
-  cases.push_back(binary("concat_batch_model", "concat_batch", images, images, concat_batch, true));
+  cases.push_back(binary("concat_batch_model", "concat_batch", images, images, concat_batch, both, true));
 }
 
 void add_space_cases(std::vector<OpCase>& cases, int64_t model_batch) {
-  cases.push_back(unary("upsample_nearest_2x", "upsample_nearest_2x", {{2, 3, 5, 7}}, upsample_nearest_2x));
-  cases.push_back(unary("upsample_nearest_2x_pixel", "upsample_nearest_2x", {{1, 1, 1, 3}}, upsample_nearest_2x));
-  cases.push_back(
-      unary("upsample_nearest_2x_model", "upsample_nearest_2x", {{model_batch, 16, 16, 256}}, upsample_nearest_2x, true));
-  cases.push_back(unary("avg_pool_2x2", "avg_pool_2x2", {{2, 6, 10, 3}}, avg_pool_2x2));
-  cases.push_back(unary("avg_pool_2x2_to_pixel", "avg_pool_2x2", {{3, 2, 2, 5}}, avg_pool_2x2));
-  cases.push_back(unary("avg_pool_2x2_model", "avg_pool_2x2", {{model_batch, 32, 32, 128}}, avg_pool_2x2, true));
-  cases.push_back(unary("sum_space", "sum_space", {{2, 3, 5, 7}}, sum_space));
-  cases.push_back(unary("sum_space_one_image", "sum_space", {{1, 5, 1, 3}}, sum_space));
-  cases.push_back(unary("sum_space_model", "sum_space", {{model_batch, 8, 8, 128}}, sum_space, true));
-  cases.push_back(unary("mean_space", "mean_space", {{2, 3, 5, 7}}, mean_space));
-  cases.push_back(unary("mean_space_model", "mean_space", {{model_batch, 8, 8, 128}}, mean_space, true));
+  auto add_case = [&](const std::string& name, const std::string& op, const Shape& x, const std::function<Var(Var)>& f,
+                      const OpDefinition& definition, bool model_sized = false) {
+    cases.push_back(unary(op + name, op, {x}, f, definition, model_sized));
+  };
+  auto upsample = [&](const std::string& name, const Shape& x, bool model_sized = false) {
+    add_case(name, "upsample_nearest_2x", x, upsample_nearest_2x, define_upsample_nearest_2x(x), model_sized);
+  };
+  upsample("", {2, 3, 5, 7});
+  upsample("_pixel", {1, 1, 1, 3});
+  upsample("_model", {model_batch, 16, 16, 256}, true);
+  auto pool = [&](const std::string& name, const Shape& x, bool model_sized = false) {
+    add_case(name, "avg_pool_2x2", x, avg_pool_2x2, define_avg_pool_2x2(x), model_sized);
+  };
+  pool("", {2, 6, 10, 3});
+  pool("_to_pixel", {3, 2, 2, 5});
+  pool("_model", {model_batch, 32, 32, 128}, true);
+  auto sum_and_mean = [&](const std::string& name, const Shape& x, bool model_sized = false) {
+    add_case(name, "sum_space", x, sum_space, define_sum_space(x, 1), model_sized);
+    add_case(name, "mean_space", x, mean_space, define_sum_space(x, 1.0 / static_cast<double>(x[1] * x[2])),
+             model_sized);
+  };
+  sum_and_mean("", {2, 3, 5, 7});
+  sum_and_mean("_one_image", {1, 5, 1, 3});
+  sum_and_mean("_model", {model_batch, 8, 8, 128}, true);
 }
 
 void add_loss_cases(std::vector<OpCase>& cases, int64_t model_batch) {
@@ -140,11 +207,15 @@ void add_loss_cases(std::vector<OpCase>& cases, int64_t model_batch) {
     cases.push_back(loss_d("gan_loss_d_one_fake" + suffix, loss, 4, 3, Draw::logits));
     cases.push_back(loss_d("gan_loss_d_extreme" + suffix, loss, 9, 4, Draw::extreme));
     cases.push_back(loss_d("gan_loss_d_model" + suffix, loss, 2 * model_batch, model_batch, Draw::logits, true));
-    auto loss_g = [loss](Var logits) { return gan_loss_g(logits, loss); };
-    cases.push_back(unary("gan_loss_g" + suffix, "gan_loss_g", {{7, 1}, Draw::logits}, loss_g));
-    cases.push_back(unary("gan_loss_g_one" + suffix, "gan_loss_g", {{1, 1}, Draw::logits}, loss_g));
-    cases.push_back(unary("gan_loss_g_extreme" + suffix, "gan_loss_g", {{9, 1}, Draw::extreme}, loss_g));
-    cases.push_back(unary("gan_loss_g_model" + suffix, "gan_loss_g", {{model_batch, 1}, Draw::logits}, loss_g, true));
+    auto loss_g = [&](const std::string& name, int64_t n, Draw draw, bool model_sized = false) {
+      cases.push_back(unary(
+          "gan_loss_g" + name + suffix, "gan_loss_g", {{n, 1}, draw},
+          [loss](Var logits) { return gan_loss_g(logits, loss); }, define_gan_loss_g(loss), model_sized));
+    };
+    loss_g("", 7, Draw::logits);
+    loss_g("_one", 1, Draw::logits);
+    loss_g("_extreme", 9, Draw::extreme);
+    loss_g("_model", model_batch, Draw::logits, true);
   }
 }
 

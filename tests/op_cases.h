@@ -31,6 +31,8 @@ struct OpTensor {
 };
 
 using HostValues = std::vector<std::vector<double>>;  // one vector per tensor
+// The value of the op, from the host values; moves the states as the op does. See op_definitions.h.
+using OpDefinition = std::function<std::vector<double>(const HostValues& inputs, HostValues& states)>;
 using OpBuild = std::function<Var(Tape&, const std::vector<Var>& inputs, const std::vector<Tensor>& states)>;
 
 struct OpCase {
@@ -39,6 +41,7 @@ struct OpCase {
   std::vector<OpTensor> inputs;
   std::vector<OpTensor> states;  // memory of the caller that the op reads or writes besides: running statistics, u, v
   OpBuild build;
+  OpDefinition definition;
   Mode mode = Mode::train;
   // The textbook cost (a multiply-add is 2, element-wise arithmetic counts as nothing) with every input trainable.
   double forward_flops = 0, backward_flops = 0;
@@ -46,6 +49,7 @@ struct OpCase {
   bool model_sized = false;
   // False where the op's gradient is not the derivative of its value by definition; parity still covers it.
   bool gradient_check = true;
+  bool reads_every_element = true;  // no: a stride that stops short of the edge
   // What finite differences see, where that is not `build`: see the cases of detach.
   OpBuild differentiated;
   // Last word on the host values, after they were drawn.

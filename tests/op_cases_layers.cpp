@@ -1,5 +1,5 @@
 // Cases of the matrix products: linear and conv2d.
-#include "tests/op_cases.h"
+#include "tests/op_definitions.h"
 
 namespace poise {
 namespace {
@@ -12,6 +12,7 @@ OpCase linear_case(const std::string& name, int64_t n, int64_t in, int64_t out, 
            .op = "linear",
            .inputs = {{{n, in}}, {{out, in}}},
            .build = [bias](Tape&, const Vars& v, const Tensors&) { return linear(v[0], v[1], bias ? v[2] : Var{}); },
+           .definition = define_linear(n, in, out),
            .model_sized = model_sized};
   if (bias) c.inputs.push_back({{out}});
   c.forward_flops = 2.0 * static_cast<double>(n * in * out);
@@ -36,6 +37,7 @@ OpCase conv_case(const std::string& name, const Image& x, int64_t c_out, const C
                  require(y.shape() == expected, "conv2d has the output size that the case states");
                  return y;
                },
+           .definition = define_conv2d({x.n, x.h, x.w, x.c}, c_out, o),
            .model_sized = model_sized};
   if (bias) c.inputs.push_back({{c_out}});
   c.forward_flops = 2.0 * static_cast<double>(x.n * expected_out[0] * expected_out[1]) *
@@ -83,7 +85,10 @@ void add_linear_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   cases.push_back(linear_case("linear_model_d", 2 * model_batch, 128, 1, false, true));
 
   OpCase shared = linear_case("linear_weight_used_twice", 3, 5, 5, true);
-  shared.build = [](Tape&, const Vars& v, const Tensors&) { return linear(tanh(linear(v[0], v[1], v[2])), v[1], v[2]); };
+  shared.build = [](Tape&, const Vars& v, const Tensors&) {
+    return linear(tanh(linear(v[0], v[1], v[2])), v[1], v[2]);
+  };
+  shared.definition = nullptr;
   shared.forward_flops *= 2;
   shared.backward_flops *= 2;
   cases.push_back(shared);
@@ -91,9 +96,8 @@ void add_linear_cases(std::vector<OpCase>& cases, int64_t model_batch) {
 
 void add_conv2d_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   auto add = [&](const std::string& name, const Image& x, int64_t c_out, const Conv2dOptions& o,
-                 const std::array<int64_t, 2>& out, bool bias = true) {
-    cases.push_back(conv_case(name, x, c_out, o, out, bias));
-  };
+                 const std::array<int64_t, 2>& out,
+                 bool bias = true) { cases.push_back(conv_case(name, x, c_out, o, out, bias)); };
   add("1x1", {2, 3, 5, 4}, 6, same(1), {3, 5});
   add("1x1_no_bias", {3, 3, 5, 4}, 6, same(1), {3, 5}, false);
   add("1x1_padded", {1, 2, 3, 4}, 3, {.pad_h = 1, .pad_w = 2}, {4, 7});
@@ -110,6 +114,7 @@ void add_conv2d_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   add("3x3_stride2", {2, 5, 7, 3}, 4, {.kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2, .pad_h = 1, .pad_w = 1}, {3, 4});
   // The last row and column of this input are never read: their gradient is zero, and has to be written.
   add("3x3_stride2_unread_edge", {2, 6, 8, 3}, 4, {.kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2}, {2, 3});
+  cases.back().reads_every_element = false;
   add("3x3_stride2_by_1", {2, 5, 4, 3}, 4, {.kh = 3, .kw = 3, .stride_h = 2, .pad_h = 1, .pad_w = 1}, {3, 4});
   add("1x1_stride2", {2, 4, 5, 3}, 4, {.stride_h = 2, .stride_w = 2}, {2, 3});
   add("4x4_stride2", {2, 6, 4, 3}, 4, {.kh = 4, .kw = 4, .stride_h = 2, .stride_w = 2, .pad_h = 1, .pad_w = 1}, {3, 2});

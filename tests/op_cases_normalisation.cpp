@@ -1,7 +1,7 @@
 // Cases of batch normalisation and spectral normalisation.
 #include <cmath>
 
-#include "tests/op_cases.h"
+#include "tests/op_definitions.h"
 
 namespace poise {
 namespace {
@@ -17,16 +17,16 @@ const char* name_of(Mode mode) {
 OpCase batch_norm_case(const std::string& name, const Shape& x, Mode mode, const BatchNormOptions& options,
                        bool model_sized = false) {
   const Shape c{x.back()};
-  return {.name = "batch_norm_" + name,
-          .op = "batch_norm",
-          .inputs = {{x, Draw::away_from_zero}, {c, Draw::positive}, {c, Draw::small}},
-          .states = {{c, Draw::small}, {c, Draw::positive}},
-          .build =
-              [options](Tape&, const Vars& v, const Tensors& states) {
-                return batch_norm(v[0], v[1], v[2], states[0], states[1], options);
-              },
-          .mode = mode,
-          .model_sized = model_sized};
+  return {
+      .name = "batch_norm_" + name,
+      .op = "batch_norm",
+      .inputs = {{x, Draw::away_from_zero}, {c, Draw::positive}, {c, Draw::small}},
+      .states = {{c, Draw::small}, {c, Draw::positive}},
+      .build = [options](Tape&, const Vars& v,
+                         const Tensors& states) { return batch_norm(v[0], v[1], v[2], states[0], states[1], options); },
+      .definition = define_batch_norm(x, mode, options),
+      .mode = mode,
+      .model_sized = model_sized};
 }
 
 void scale_to_length_one(std::vector<double>& x) {
@@ -63,6 +63,7 @@ OpCase spectral_norm_case(const std::string& name, const Shape& weight, Mode mod
            .inputs = {{weight}},
            .states = {{{out}, Draw::unit}, {{rest}, Draw::unit}},
            .build = [](Tape&, const Vars& v, const Tensors& s) { return spectral_norm(v[0], s[0], s[1], 1e-12); },
+           .definition = define_spectral_norm(weight, mode),
            .mode = mode,
            .model_sized = model_sized,
            .prepare = power_iterations(iterations)};
@@ -89,8 +90,8 @@ void add_normalisation_cases(std::vector<OpCase>& cases, int64_t model_batch) {
     cases.push_back(batch_norm_case("model_g" + std::to_string(size), {model_batch, size, size, 256}, Mode::train,
                                     {.relu = true}, true));
   }
-  cases.push_back(batch_norm_case("model_running", {model_batch, 16, 16, 256}, Mode::evaluate_running,
-                                  {.relu = true}, true));
+  cases.push_back(
+      batch_norm_case("model_running", {model_batch, 16, 16, 256}, Mode::evaluate_running, {.relu = true}, true));
 
   // Evaluating, u and v are constants and the gradient is exact wherever they stand. Training, the op by definition
   // differentiates with u and v held, which is the derivative of its value only where the iteration has converged.

@@ -84,14 +84,29 @@ std::vector<double> drawn_values(const OpTensor& spec, const std::string& case_n
     const double t = 2 * value - 1, sign = t < 0 ? -1 : 1, size = std::abs(t);
     switch (spec.draw) {
       case Draw::uniform:
-      case Draw::unit: value = t; break;
-      case Draw::away_from_zero: value = sign * (0.3 + 0.7 * size); break;
-      case Draw::positive: value = 1 + 0.5 * t; break;
-      case Draw::small: value = sign * (0.05 + 0.05 * size); break;
-      case Draw::logits: value = sign * (size < 0.45 ? 2 * size : 1.1 + (size - 0.45) / 0.55 * 1.9); break;
-      case Draw::wide: value = 20 * t; break;
-      case Draw::extreme: value = 100 * t; break;
-      case Draw::undefined: break;
+      case Draw::unit:
+        value = t;
+        break;
+      case Draw::away_from_zero:
+        value = sign * (0.3 + 0.7 * size);
+        break;
+      case Draw::positive:
+        value = 1 + 0.5 * t;
+        break;
+      case Draw::small:
+        value = sign * (0.05 + 0.05 * size);
+        break;
+      case Draw::logits:
+        value = sign * (size < 0.45 ? 2 * size : 1.1 + (size - 0.45) / 0.55 * 1.9);
+        break;
+      case Draw::wide:
+        value = 20 * t;
+        break;
+      case Draw::extreme:
+        value = 100 * t;
+        break;
+      case Draw::undefined:
+        break;
     }
     square += value * value;
   }
@@ -175,8 +190,10 @@ void OpFixture::poison() {
   tape_->reset();
   top_guard_.reset();
   arena_->reset();
-  Arena::Scratch end(*arena_, 0);  // finds the memory without counting as use of it
-  std::memset(static_cast<char*>(end.tensor().bytes) - arena_->capacity(), kPoison, arena_->capacity());
+  {
+    Arena::Scratch end(*arena_, 0);  // finds the memory without counting as use of it
+    std::memset(static_cast<char*>(end.tensor().bytes) - arena_->capacity(), kPoison, arena_->capacity());
+  }
   for (GuardedTensor& gradient : gradient_memory_) {
     std::memset(gradient.tensor().bytes, kPoison, gradient.tensor().size_bytes());
   }

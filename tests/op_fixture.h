@@ -31,7 +31,8 @@ std::vector<double> drawn_values(const OpTensor& spec, const std::string& case_n
 struct RunOptions {
   DType dtype = DType::f32;
   const KernelTable* kernels = &cpu_kernels();
-  // Trainable inputs are parameters, whose gradients lie in guarded memory; otherwise variables, whose lie in the arena.
+  // Trainable inputs are parameters, whose gradients lie in guarded memory; otherwise variables, whose lie in the
+  // arena.
   bool parameters = false;
   // Breaks the arena into holes between canaries, in sizes that the case is likely to ask for, so that a kernel that
   // writes past its tensor hits a canary and not a neighbour.
@@ -50,8 +51,8 @@ struct OpResult {
 struct OpPlan {
   Shape output;
   size_t arena_bytes = 0;
-  Work forward, backward;            // totals
-  std::vector<std::string> ops;      // as recorded
+  Work forward, backward;        // totals
+  std::vector<std::string> ops;  // as recorded
 };
 OpPlan plan_of(const OpCase& op_case, const RunOptions& options);
 
@@ -72,8 +73,8 @@ class OpFixture {
   // The output alone; `build` replaces the case's own.
   std::vector<double> evaluate(const OpBuild& build);
 
-  // For the benchmark: the passes, and what has to happen before each. forward() may be repeated; backward() spends what
-  // one forward() and one prepare_backward() have left.
+  // For the benchmark: the passes, and what has to happen before each. forward() may be repeated; backward() spends
+  // what one forward() and one prepare_backward() have left.
   void load();
   void forward(const OpBuild& build);
   void prepare_backward();

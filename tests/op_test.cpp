@@ -14,12 +14,23 @@ namespace {
 
 constexpr int64_t kModelBatch = 2;          // small: the f64 loops compute the model-sized cases too
 constexpr double kGradientLimit = 1e-7;     // f64, against central differences
+constexpr double kDefinitionLimit = 1e-12;  // f64, against op_definitions.h
 constexpr double kParityLimit = 1e-5;       // f32 against f64. One limit for all ops.
 constexpr size_t kCheckedElements = 400, kSampledElements = 200;
 
-const std::vector<OpCase>& cases() {
-  static const std::vector<OpCase> all = op_cases(kModelBatch);
-  return all;
+std::vector<OpCase> all_cases() { return op_cases(kModelBatch); }
+
+template <class Condition>
+std::vector<OpCase> small_cases(const Condition& condition) {
+  std::vector<OpCase> cases = all_cases();
+  std::erase_if(cases, [&](const OpCase& c) { return c.model_sized || !condition(c); });
+  return cases;
+}
+std::vector<OpCase> defined_cases() {
+  return small_cases([](const OpCase& c) { return c.definition != nullptr; });
+}
+std::vector<OpCase> differentiable_cases() {
+  return small_cases([](const OpCase& c) { return c.gradient_check; });
 }
 
 double largest(const std::vector<double>& values) {
@@ -69,6 +80,9 @@ class OpTest : public testing::TestWithParam<OpCase> {
   double worst_ = -1;
 };
 
+class OpDefinitionTest : public OpTest {};
+class OpGradientTest : public OpTest {};
+
 // d(sum_j dy_j y_j) / dx by fourth-order central differences: the error of the formula is h^4/30 times a fifth
 // derivative, that of the arithmetic 1e-16/h, so h = 2^-10 leaves four digits to the limit. h is a power of two and x
 // an f32 number: x + h is exact.
@@ -86,8 +100,7 @@ double central_difference(OpFixture& fixture, const OpBuild& build, double& x) {
   return sum / (12 * h);
 }
 
-TEST_P(OpTest, GradientMatchesCentralDifferences) {
-  if (op_case().model_sized || !op_case().gradient_check) GTEST_SKIP() << "covered by parity";
+TEST_P(OpGradientTest, MatchesCentralDifferences) {
   OpFixture fixture(op_case(), {.dtype = DType::f64, .kernels = &cpu_reference_kernels()});
   const OpResult result = fixture.run();
   const OpBuild& build = op_case().differentiated ? op_case().differentiated : op_case().build;
@@ -113,6 +126,17 @@ TEST_P(OpTest, GradientMatchesCentralDifferences) {
   }
 }
 
+TEST_P(OpDefinitionTest, F64MatchesTheDefinition) {
+  OpFixture fixture(op_case(), {.dtype = DType::f64, .kernels = &cpu_reference_kernels()});
+  HostValues states = fixture.states;
+  const std::vector<double> output = op_case().definition(fixture.inputs, states);
+  const OpResult result = fixture.run();
+  compare(relative_error(result.output, output), kDefinitionLimit, "output");
+  for (size_t i = 0; i < states.size(); ++i) {
+    compare(relative_error(result.states[i], states[i]), kDefinitionLimit, "state " + std::to_string(i));
+  }
+}
+
 TEST_P(OpTest, F32MatchesF64) {
   const OpResult expected = OpFixture(op_case(), {.dtype = DType::f64, .kernels = &cpu_reference_kernels()}).run();
   const std::pair<const char*, const KernelTable*> tables[] = {{"cpu: ", &cpu_kernels()},
@@ -122,11 +146,29 @@ TEST_P(OpTest, F32MatchesF64) {
     const std::string prefix = name;
     compare(relative_error(got.output, expected.output), kParityLimit, prefix + "output");
     for (size_t i = 0; i < expected.gradients.size(); ++i) {
+      EXPECT_NE(got.gradients[i].empty(), op_case().inputs[i].trainable) << prefix << "gradient of input " << i;
       compare(relative_error(got.gradients[i], expected.gradients[i]), kParityLimit,
               prefix + "gradient of input " + std::to_string(i));
     }
     for (size_t i = 0; i < expected.states.size(); ++i) {
       compare(relative_error(got.states[i], expected.states[i]), kParityLimit, prefix + "state " + std::to_string(i));
+    }
+  }
+}
+
+// A run that has diverged must not look healthy: comparisons are written so that a NaN falls on the side that keeps it.
+TEST_P(OpDefinitionTest, ANaNReachesTheOutput) {
+  for (const KernelTable* table : {&cpu_kernels(), &cpu_reference_kernels()}) {
+    for (size_t input = 0; input < op_case().inputs.size(); ++input) {
+      if (!op_case().inputs[input].trainable) continue;
+      for (const bool last : {false, true}) {
+        OpFixture fixture(op_case(), {.kernels = table});
+        std::vector<double>& x = fixture.inputs[input];
+        if (last && !op_case().reads_every_element) continue;
+        (last ? x.back() : x.front()) = std::nan("");
+        const std::vector<double> output = fixture.evaluate(op_case().build);
+        EXPECT_TRUE(std::isnan(largest(output))) << (last ? "last" : "first") << " element of input " << input;
+      }
     }
   }
 }
@@ -152,15 +194,15 @@ TEST_P(OpTest, StaysInsideItsMemory) {
     const OpResult guarded = OpFixture(op_case(), {.kernels = table, .parameters = true, .guards = true}).run();
     EXPECT_EQ(plain.damage, "");
     EXPECT_EQ(guarded.damage, "");
-    EXPECT_FALSE(std::isnan(largest(plain.output))) << "the output was not written completely, or depends on old memory";
+    EXPECT_FALSE(std::isnan(largest(plain.output)))
+        << "the output was not written completely, or depends on old memory";
     for (const auto& gradient : plain.gradients) EXPECT_FALSE(std::isnan(largest(gradient)));
     for (const auto& state : plain.states) EXPECT_FALSE(std::isnan(largest(state)));
     expect_same_bytes(plain, guarded, "inputs as parameters, in a fragmented arena");
   }
 }
 
-TEST_P(OpTest, FreezingAnInputChangesNoOtherGradient) {
-  if (op_case().model_sized) GTEST_SKIP() << "which gradients are wanted does not depend on sizes";
+TEST_P(OpGradientTest, IsTheSameWhenAnotherInputIsFrozen) {
   const OpResult all = OpFixture(op_case()).run();
   for (size_t frozen = 0; frozen < op_case().inputs.size(); ++frozen) {
     if (!op_case().inputs[frozen].trainable) continue;
@@ -195,8 +237,10 @@ TEST_P(OpTest, RecordsTheOpItIsACaseOf) {
   EXPECT_NE(std::find(ops.begin(), ops.end(), op_case().op), ops.end());
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, OpTest, testing::ValuesIn(cases()),
-                         [](const auto& param_info) { return param_info.param.name; });
+std::string name_of(const testing::TestParamInfo<OpCase>& case_info) { return case_info.param.name; }
+INSTANTIATE_TEST_SUITE_P(Cases, OpTest, testing::ValuesIn(all_cases()), name_of);
+INSTANTIATE_TEST_SUITE_P(Cases, OpDefinitionTest, testing::ValuesIn(defined_cases()), name_of);
+INSTANTIATE_TEST_SUITE_P(Cases, OpGradientTest, testing::ValuesIn(differentiable_cases()), name_of);
 
 }  // namespace
 }  // namespace poise

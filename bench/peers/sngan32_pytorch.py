@@ -35,9 +35,9 @@ class GenBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    def __init__(self, width=256, latent=128):
+    def __init__(self, width=256, latent=128, memory_format=torch.contiguous_format):
         super().__init__()
-        self.width, self.latent = width, latent
+        self.width, self.memory_format = width, memory_format
         self.linear = nn.Linear(latent, width * 16)
         self.block2, self.block3, self.block4 = GenBlock(width), GenBlock(width), GenBlock(width)
         self.bn_out = nn.BatchNorm2d(width)
@@ -45,7 +45,7 @@ class Generator(nn.Module):
 
     def forward(self, z):
         # Poise keeps activations NHWC, so its linear output [N, 4*4*C] has C fastest; the view below is the same map.
-        h = self.linear(z).view(-1, 4, 4, self.width).permute(0, 3, 1, 2)
+        h = self.linear(z).view(-1, 4, 4, self.width).permute(0, 3, 1, 2).contiguous(memory_format=self.memory_format)
         h = self.block4(self.block3(self.block2(h)))
         return torch.tanh(self.conv_out(relu_(self.bn_out(h))))
 
@@ -74,7 +74,6 @@ class DisBlock(nn.Module):
 class Discriminator(nn.Module):
     def __init__(self, width=128):
         super().__init__()
-        self.width = width
         self.block1 = DisBlock(3, width, "first")
         self.block2 = DisBlock(width, width, "down")
         self.block3, self.block4 = DisBlock(width, width, "plain"), DisBlock(width, width, "plain")
@@ -118,17 +117,3 @@ class Trainer:
             for e, p in zip(self.ema, self.g.parameters()):
                 e.mul_(self.ema_decay).add_(p, alpha=1 - self.ema_decay)
         return loss.detach()
-
-
-def iteration_flops(width_g, width_d, latent, batch_size_d, batch_size_g, n_critic):
-    """Textbook cost of one iteration: a multiply-add is 2, padding counted, a backward pass is two forward passes.
-
-    A D step runs G forward and D forward and backward on real and fake; the G step runs G forward and backward and D
-    forward and backward to its input only.
-    """
-    g = latent * 16 * width_g + 3 * 9 * width_g * 1024
-    g += sum(width_g * width_g * (9 + 9 + 1) * side * side for side in (8, 16, 32))
-    d = 3 * width_d * (9 * 1024 + 256) + 9 * width_d * width_d * 1024  # block1
-    d += width_d * width_d * (9 + 9 + 1) * 256 + 4 * 9 * width_d * width_d * 64 + width_d
-    images = n_critic * batch_size_d
-    return 2.0 * (g * (images + 3 * batch_size_g) + d * (6 * images + 2 * batch_size_g))

@@ -38,14 +38,13 @@ AtomicFile::AtomicFile(const std::string& path) : path_(path) {
   folder_ = parts.folder;
   temporary_ = join_path(folder_, fmt::format(".{}{}{}", parts.name, kTemporaryMark, ::getpid()));
 
-  struct stat target{};
+  struct stat target {};
   const bool replaces = ::stat(path.c_str(), &target) == 0;
   if (parts.name.empty() || (replaces && !S_ISREG(target.st_mode))) {
     // The rename would put a file in the place of /dev/null or of a pipe.
-    fail(ErrorKind::runtime, fmt::format("{}: expected the name of a file, found {}; give a file name", path,
-                                         parts.name.empty() || S_ISDIR(target.st_mode)
-                                             ? "a folder"
-                                             : "something that is no regular file"));
+    fail(ErrorKind::runtime,
+         fmt::format("{}: expected the name of a file, found {}; give a file name", path,
+                     parts.name.empty() || S_ISDIR(target.st_mode) ? "a folder" : "something that is no regular file"));
   }
   // Truncating, not exclusive: in a container every run may have the same process number, and a killed one may have
   // left its temporary.
@@ -91,8 +90,7 @@ void AtomicFile::commit() {
 
 void AtomicFile::fail_with(const char* action, int error) {
   discard();
-  fail(ErrorKind::runtime,
-       fmt::format("{}: {}: {}; {}", path_, action, errno_text(error), write_remedy(error)));
+  fail(ErrorKind::runtime, fmt::format("{}: {}: {}; {}", path_, action, errno_text(error), write_remedy(error)));
 }
 
 void AtomicFile::discard() noexcept {

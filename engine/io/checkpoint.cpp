@@ -28,9 +28,7 @@ constexpr std::string_view kHeaderCrcKey = "\"header_crc32\":\"", kNoCrc = "0000
 
 std::string crc_text(uLong crc) { return fmt::format("{:08x}", static_cast<uint32_t>(crc)); }
 
-uLong crc_of(uLong crc, const void* bytes, size_t size) {
-  return crc32_z(crc, static_cast<const Bytef*>(bytes), size);
-}
+uLong crc_of(uLong crc, const void* bytes, size_t size) { return crc32_z(crc, static_cast<const Bytef*>(bytes), size); }
 
 // The checksum of a header in which the checksum itself stands as 00000000; `at` receives its place.
 std::string header_crc(std::string header, size_t* at) {
@@ -66,8 +64,8 @@ std::string best_path(const std::string& folder) { return join_path(folder, "bes
 CheckpointStore::CheckpointStore(std::string folder, int64_t keep_last)
     : folder_(std::move(folder)), keep_last_(keep_last) {
   if (keep_last < 1) {
-    fail(ErrorKind::usage, fmt::format("checkpoints: expected to keep at least 1, got {}; raise the number to keep",
-                                       keep_last));
+    fail(ErrorKind::usage,
+         fmt::format("checkpoints: expected to keep at least 1, got {}; raise the number to keep", keep_last));
   }
 }
 
@@ -81,8 +79,8 @@ std::string CheckpointStore::save(int64_t step, std::span<const TensorBytes> ten
     std::error_code error;
     std::filesystem::create_directories(folder_, error);
     if (error) {
-      fail(ErrorKind::runtime, fmt::format("{}: cannot create the folder: {}; {}", folder_, error.message(),
-                                           write_remedy(error.value())));
+      fail(ErrorKind::runtime,
+           fmt::format("{}: cannot create the folder: {}; {}", folder_, error.message(), write_remedy(error.value())));
     }
     remove_stale_temporaries(folder_);
   }
@@ -145,8 +143,9 @@ std::optional<CheckpointStore::Best> CheckpointStore::best() const {
   if (!has("step", [](const json& v) { return v.is_number_integer(); }) ||
       !has("score", [](const json& v) { return v.is_number(); }) ||
       !has("metric", [](const json& v) { return v.is_string(); })) {
-    fail(ErrorKind::checkpoint, path + ": expected {\"step\", \"score\", \"metric\"}, found something else; delete the "
-                                       "file and pin the best checkpoint again");
+    fail(ErrorKind::checkpoint, path +
+                                    ": expected {\"step\", \"score\", \"metric\"}, found something else; delete the "
+                                    "file and pin the best checkpoint again");
   }
   return Best{pin["step"].get<int64_t>(), pin["score"].get<double>(), pin["metric"].get<std::string>()};
 }
@@ -193,8 +192,9 @@ CheckpointStore::Loaded CheckpointStore::newest_valid() const {
   fail(ErrorKind::checkpoint,
        fmt::format("{}: expected a checkpoint step-NNNNNNNN.safetensors, found {}; start a new run or give another "
                    "folder",
-                   folder_, warnings.empty() ? std::string("none")
-                                             : fmt::format("{}, all damaged (newest: {})", warnings.size(), warnings[0])));
+                   folder_,
+                   warnings.empty() ? std::string("none")
+                                    : fmt::format("{}, all damaged (newest: {})", warnings.size(), warnings[0])));
 }
 
 int64_t CheckpointStore::verify(const SafetensorsFile& file) {
@@ -218,8 +218,8 @@ int64_t CheckpointStore::verify(const SafetensorsFile& file) {
   }
   const std::string of_data = crc_text(crc_of(0, file.data().data(), file.data().size()));
   if (value("crc32") != of_data) {
-    refuse(fmt::format("expected crc32 {} of the data, found {}; the file is damaged, use an older checkpoint",
-                       of_data, in_quotes(value("crc32"))));
+    refuse(fmt::format("expected crc32 {} of the data, found {}; the file is damaged, use an older checkpoint", of_data,
+                       in_quotes(value("crc32"))));
   }
   const std::string text = value("step");
   int64_t step = -1;

@@ -67,7 +67,7 @@ JsonlWriter::JsonlWriter(const std::string& path) : path_(path) {
          fmt::format("{}: cannot open the file: {}; {}", path, errno_text(error), write_remedy(error)));
   }
   // If the last line is torn, the first new one must not be glued to it.
-  struct stat status{};
+  struct stat status {};
   char last = '\n';
   if (::fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
       ::pread(descriptor_, &last, 1, status.st_size - 1) == 1 && last != '\n') {
@@ -84,7 +84,7 @@ void JsonlWriter::write(const std::vector<JsonField>& fields) {
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
       const int error = written < 0 ? errno : EIO;
-      struct stat status{};
+      struct stat status {};
       if (done > 0 && ::fstat(descriptor_, &status) == 0) {
         (void)!::ftruncate(descriptor_, status.st_size - static_cast<off_t>(done));
       }

@@ -11,19 +11,30 @@ std::string errno_text(int error) { return std::generic_category().message(error
 
 const char* write_remedy(int error) {
   switch (error) {
-    case ENOSPC: return "the disk is full: free some space or choose another disk";
-    case EDQUOT: return "your disk quota is used up: free some space or choose another disk";
-    case EFBIG: return "a file size limit is set (ulimit -f): raise it";
-    case EROFS: return "the file system is read-only: choose another folder";
+    case ENOSPC:
+      return "the disk is full: free some space or choose another disk";
+    case EDQUOT:
+      return "your disk quota is used up: free some space or choose another disk";
+    case EFBIG:
+      return "a file size limit is set (ulimit -f): raise it";
+    case EROFS:
+      return "the file system is read-only: choose another folder";
     case EACCES:
-    case EPERM: return "you may not write there: choose another folder or change its permissions";
-    case ENOENT: return "create the folder first";
-    case ENOTDIR: return "a part of the path is a file, not a folder: correct the path";
-    case ENAMETOOLONG: return "use a shorter name";
+    case EPERM:
+      return "you may not write there: choose another folder or change its permissions";
+    case ENOENT:
+      return "create the folder first";
+    case ENOTDIR:
+      return "a part of the path is a file, not a folder: correct the path";
+    case ENAMETOOLONG:
+      return "use a shorter name";
     case EMFILE:
-    case ENFILE: return "too many open files (ulimit -n): raise the limit";
-    case EIO: return "the device reports an error: check the disk";
-    default: return "check the path and the disk";
+    case ENFILE:
+      return "too many open files (ulimit -n): raise the limit";
+    case EIO:
+      return "the device reports an error: check the disk";
+    default:
+      return "check the path and the disk";
   }
 }
 
@@ -32,8 +43,10 @@ std::string in_quotes(std::string_view text) {
   std::string out = "\"";
   for (const char c : text.substr(0, kMost)) {
     const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte >= 0x7f) out += fmt::format("\\x{:02x}", byte);
-    else out += c;
+    if (byte < 0x20 || byte >= 0x7f)
+      out += fmt::format("\\x{:02x}", byte);
+    else
+      out += c;
   }
   return out + (text.size() > kMost ? "...\"" : "\"");
 }

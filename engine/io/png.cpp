@@ -26,7 +26,7 @@
 namespace poise {
 namespace {
 
-constexpr int64_t kMostSide = 32768;              // stb counts in int
+constexpr int64_t kMostSide = 32768;  // stb counts in int
 constexpr int64_t kMostBytes = int64_t{1} << 30;
 
 void append(void* context, void* data, int size) {
@@ -87,8 +87,8 @@ void write_image_grid(const std::string& path, std::span<const uint8_t> pixels, 
     }
     write_file_atomically(path, png.data(), png.size());
   } catch (const std::bad_alloc&) {
-    fail(ErrorKind::runtime, fmt::format("{}: out of memory for a picture of {} x {} pixels; use fewer images", path,
-                                         grid_w, grid_h));
+    fail(ErrorKind::runtime,
+         fmt::format("{}: out of memory for a picture of {} x {} pixels; use fewer images", path, grid_w, grid_h));
   }
 }
 

@@ -26,7 +26,7 @@ int read_into(const std::string& path, ErrorKind kind, Container& out) {
   // Not blocking: a named pipe in the place of a file must be an error, not a wait.
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) return errno;
-  struct stat status{};
+  struct stat status {};
   if (::fstat(file.fd, &status) != 0) return errno;
   if (!S_ISREG(status.st_mode)) {
     fail(kind, fmt::format("{}: expected a file, found {}; correct the path", path,
@@ -36,8 +36,8 @@ int read_into(const std::string& path, ErrorKind kind, Container& out) {
   try {
     out.resize(size);
   } catch (const std::exception&) {  // bad_alloc, length_error
-    fail(ErrorKind::runtime, fmt::format("{}: out of memory for a file of {} bytes; use a machine with more memory",
-                                         path, size));
+    fail(ErrorKind::runtime,
+         fmt::format("{}: out of memory for a file of {} bytes; use a machine with more memory", path, size));
   }
   for (size_t done = 0; done < size;) {
     const ssize_t got = ::read(file.fd, out.data() + done, size - done);

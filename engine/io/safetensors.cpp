@@ -130,7 +130,8 @@ SafetensorsFile SafetensorsFile::parse(std::vector<std::byte> bytes, const std::
   check_layout(header.entries, file.data().size(), source);
   for (HeaderEntry& entry : header.entries) {
     file.names_.push_back(entry.name);
-    file.tensors_[entry.name] = {.dtype = entry.dtype, .shape = std::move(entry.shape),
+    file.tensors_[entry.name] = {.dtype = entry.dtype,
+                                 .shape = std::move(entry.shape),
                                  .bytes = file.data().subspan(entry.begin, entry.end - entry.begin)};
   }
   return file;

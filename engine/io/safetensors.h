@@ -1,7 +1,7 @@
 // safetensors: eight bytes of header length (little-endian), a JSON header, the bytes of the tensors one after another.
 //   {"__metadata__": {string: string}, name: {"dtype": "F32", "shape": [2,3], "data_offsets": [begin, end]}, ...}
-// Offsets count from the end of the header. The header is padded with spaces so that the data starts at a multiple of 8.
-// The reader trusts nothing: what it returns is checked to the last byte, whatever the file was.
+// Offsets count from the end of the header. The header is padded with spaces so that the data starts at a multiple
+// of 8. The reader trusts nothing: what it returns is checked to the last byte, whatever the file was.
 #pragma once
 #include <cstddef>
 #include <cstdint>

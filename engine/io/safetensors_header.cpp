@@ -27,10 +27,15 @@ class HeaderReader {
 
   bool start_object(size_t) {
     switch (state_) {
-      case State::start: return go(State::names);
-      case State::metadata: return go(State::metadata_keys);
-      case State::tensor: fields_ = 0; return go(State::fields);
-      default: return unexpected("an object");
+      case State::start:
+        return go(State::names);
+      case State::metadata:
+        return go(State::metadata_keys);
+      case State::tensor:
+        fields_ = 0;
+        return go(State::fields);
+      default:
+        return unexpected("an object");
     }
   }
 
@@ -52,7 +57,7 @@ class HeaderReader {
       return go(State::metadata_value);
     }
     if (state_ == State::fields) return field(text);
-    if (!names_.insert(text).second) return refuse(fmt::format("{} appears twice", in_quotes(text)));
+    if (!names_.insert(text).second) return refuse(fmt::format("the name {} appears twice", in_quotes(text)));
     if (text == "__metadata__") return go(State::metadata);
     header.entries.push_back({.name = text});
     return go(State::tensor);
@@ -112,8 +117,21 @@ class HeaderReader {
   }
 
  private:
-  enum class State : uint8_t { start, names, metadata, metadata_keys, metadata_value, tensor, fields, dtype, shape,
-                               dimensions, offsets, offset_values, end };
+  enum class State : uint8_t {
+    start,
+    names,
+    metadata,
+    metadata_keys,
+    metadata_value,
+    tensor,
+    fields,
+    dtype,
+    shape,
+    dimensions,
+    offsets,
+    offset_values,
+    end
+  };
   enum Field : unsigned { kNone = 0, kDType = 1, kShape = 2, kOffsets = 4 };
 
   HeaderEntry& entry() { return header.entries.back(); }
@@ -135,15 +153,22 @@ class HeaderReader {
 
   const char* expected() const {
     switch (state_) {
-      case State::metadata: return "__metadata__ to be an object";
-      case State::metadata_value: return "metadata values to be strings";
-      case State::tensor: return "an object with dtype, shape and data_offsets";
-      case State::dtype: return "dtype to be a string";
+      case State::metadata:
+        return "__metadata__ to be an object";
+      case State::metadata_value:
+        return "metadata values to be strings";
+      case State::tensor:
+        return "an object with dtype, shape and data_offsets";
+      case State::dtype:
+        return "dtype to be a string";
       case State::shape:
-      case State::dimensions: return "shape to be an array of non-negative integers";
+      case State::dimensions:
+        return "shape to be an array of non-negative integers";
       case State::offsets:
-      case State::offset_values: return "data_offsets to be two non-negative integers";
-      default: return "a JSON object";
+      case State::offset_values:
+        return "data_offsets to be two non-negative integers";
+      default:
+        return "a JSON object";
     }
   }
 
@@ -169,11 +194,16 @@ class HeaderReader {
 
 const char* safetensors_name_of(DType dtype) {
   switch (dtype) {
-    case DType::f32: return "F32";
-    case DType::f64: return "F64";
-    case DType::u8: return "U8";
-    case DType::i32: return "I32";
-    case DType::u64: return "U64";
+    case DType::f32:
+      return "F32";
+    case DType::f64:
+      return "F64";
+    case DType::u8:
+      return "U8";
+    case DType::i32:
+      return "I32";
+    case DType::u64:
+      return "U64";
   }
   return "?";
 }

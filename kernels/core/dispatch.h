@@ -9,9 +9,14 @@ namespace poise {
 template <class F>
 void dispatch_float(DType dtype, const F& f) {
   switch (dtype) {
-    case DType::f32: f.template operator()<float>(); return;
-    case DType::f64: f.template operator()<double>(); return;
-    default: require(false, "this kernel exists for f32 and f64 only");
+    case DType::f32:
+      f.template operator()<float>();
+      return;
+    case DType::f64:
+      f.template operator()<double>();
+      return;
+    default:
+      require(false, "this kernel exists for f32 and f64 only");
   }
 }
 

@@ -1,7 +1,7 @@
-// Vector instructions on the CPU without writing any: simd(f) is f, compiled once for the baseline, once for AVX2 and
-// once for AVX-512, and called in the best version that the machine has.
+// Vector instructions on the CPU without writing any: f is compiled once for the baseline, once for AVX2 and once for
+// AVX-512, and runs in the best version that the machine has.
 //
-//   parallel_chunks(n, kElementGrain, simd([=](int64_t begin, int64_t end) { for (...) y[i] = a[i] + b[i]; }));
+//   simd_chunks(n, kElementGrain, [=](int64_t begin, int64_t end) { for (...) y[i] = a[i] + b[i]; });
 //
 // All versions give the same bits, because the compiler may neither contract nor reassociate (no -ffast-math,
 // -ffp-contract=off); sums that shall vectorise spell out their order, as in dot.h. f is copied, so capture by value:
@@ -9,6 +9,8 @@
 #pragma once
 #include <cstdint>
 #include <utility>
+
+#include "kernels/core/parallel.h"
 
 namespace poise {
 
@@ -41,19 +43,28 @@ class simd {
   template <class... Args>
   void operator()(Args... args) const {
     switch (instruction_set()) {
-      case InstructionSet::avx512: return run_avx512(f_, args...);
-      case InstructionSet::avx2: return run_avx2(f_, args...);
-      case InstructionSet::baseline: return run_baseline(f_, args...);
+      case InstructionSet::avx512:
+        return run_avx512(f_, args...);
+      case InstructionSet::avx2:
+        return run_avx2(f_, args...);
+      case InstructionSet::baseline:
+        return run_baseline(f_, args...);
     }
   }
 
  private:
   template <class... Args>
-  [[gnu::target("avx512f"), gnu::flatten, gnu::noinline]] static void run_avx512(F f, Args... args) { f(args...); }
+  [[gnu::target("avx512f"), gnu::flatten, gnu::noinline]] static void run_avx512(F f, Args... args) {
+    f(args...);
+  }
   template <class... Args>
-  [[gnu::target("avx2"), gnu::flatten, gnu::noinline]] static void run_avx2(F f, Args... args) { f(args...); }
+  [[gnu::target("avx2"), gnu::flatten, gnu::noinline]] static void run_avx2(F f, Args... args) {
+    f(args...);
+  }
   template <class... Args>
-  [[gnu::flatten, gnu::noinline]] static void run_baseline(F f, Args... args) { f(args...); }
+  [[gnu::flatten, gnu::noinline]] static void run_baseline(F f, Args... args) {
+    f(args...);
+  }
 
   F f_;
 };
@@ -61,8 +72,20 @@ class simd {
 #else
 
 template <class F>
-F simd(F f) { return f; }
+F simd(F f) {
+  return f;
+}
 
 #endif
+
+// parallel_for and parallel_chunks (parallel.h) with such an f.
+template <class F>
+void simd_for(int64_t tasks, F f) {
+  parallel_for(tasks, simd(std::move(f)));
+}
+template <class F>
+void simd_chunks(int64_t n, int64_t grain, F f) {
+  parallel_chunks(n, grain, simd(std::move(f)));
+}
 
 }  // namespace poise

@@ -14,13 +14,13 @@ void leaky_relu_forward(Context&, float slope, const Tensor& x, Tensor& y) {
     const T* in = x.data<T>();
     T* out = y.data<T>();
     const T factor = static_cast<T>(slope);
-    parallel_chunks(x.elements(), kElementGrain, simd([=](int64_t begin, int64_t end) {
+    simd_chunks(x.elements(), kElementGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
       for (int64_t i = begin; i < end; ++i) {
         const T leaked = factor * in[i];
         out[i] = in[i] > 0 ? in[i] : leaked;
       }
-    }));
+    });
   });
 }
 
@@ -30,13 +30,13 @@ void leaky_relu_backward(Context&, float slope, const Tensor& y, const Tensor& d
     const T* grad_out = dy.data<T>();
     T* grad_in = dx.data<T>();
     const T factor = static_cast<T>(slope);
-    parallel_chunks(y.elements(), kElementGrain, simd([=](int64_t begin, int64_t end) {
+    simd_chunks(y.elements(), kElementGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
       for (int64_t i = begin; i < end; ++i) {
         const T leaked = factor * grad_out[i];
         grad_in[i] = out[i] > 0 ? grad_out[i] : leaked;
       }
-    }));
+    });
   });
 }
 
@@ -56,10 +56,10 @@ void tanh_backward(Context&, const Tensor& y, const Tensor& dy, Tensor& dx) {
     const T* out = y.data<T>();
     const T* grad_out = dy.data<T>();
     T* grad_in = dx.data<T>();
-    parallel_chunks(y.elements(), kElementGrain, simd([=](int64_t begin, int64_t end) {
+    simd_chunks(y.elements(), kElementGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
       for (int64_t i = begin; i < end; ++i) grad_in[i] = grad_out[i] * (1 - out[i] * out[i]);
-    }));
+    });
   });
 }
 

@@ -1,6 +1,7 @@
 // Sums, copies and fills on the CPU.
 #include "kernels/dense/arithmetic.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/core/dispatch.h"
@@ -14,10 +15,10 @@ void add(Context&, const Tensor& a, const Tensor& b, Tensor& y) {
     const T* left = a.data<T>();
     const T* right = b.data<T>();
     T* out = y.data<T>();
-    parallel_chunks(y.elements(), kElementGrain, simd([=](int64_t begin, int64_t end) {
+    simd_chunks(y.elements(), kElementGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
       for (int64_t i = begin; i < end; ++i) out[i] = left[i] + right[i];
-    }));
+    });
   });
 }
 
@@ -32,9 +33,8 @@ void copy(Context&, const Tensor& x, Tensor& y) {
 void fill(Context&, double value, Tensor& y) {
   dispatch_float(y.dtype, [&]<class T>() {
     T* out = y.data<T>();
-    parallel_chunks(y.elements(), kElementGrain, [=](int64_t begin, int64_t end) {
-      std::fill(out + begin, out + end, static_cast<T>(value));
-    });
+    parallel_chunks(y.elements(), kElementGrain,
+                    [=](int64_t begin, int64_t end) { std::fill(out + begin, out + end, static_cast<T>(value)); });
   });
 }
 

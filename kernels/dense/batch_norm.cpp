@@ -11,7 +11,6 @@
 #include <limits>
 
 #include "kernels/core/dispatch.h"
-#include "kernels/core/parallel.h"
 #include "kernels/core/simd.h"
 
 namespace poise::cpu {
@@ -33,16 +32,20 @@ double* sums_in(const Tensor& workspace) { return reinterpret_cast<double*>(work
 
 // The value before the activation, the same expression forward and backward.
 template <class T>
-T normalised(T x, T mean, T scale, T beta) { return (x - mean) * scale + beta; }
+T normalised(T x, T mean, T scale, T beta) {
+  return (x - mean) * scale + beta;
+}
 
 // The activation is max(value, floor); it passes gradient where value > floor.
 template <class T>
-T activation_floor(const BatchNormOptions& options) { return options.relu ? T{0} : -std::numeric_limits<T>::infinity(); }
+T activation_floor(const BatchNormOptions& options) {
+  return options.relu ? T{0} : -std::numeric_limits<T>::infinity();
+}
 
 // mean[c] and m2[c] (sum of squared deviations) of `rows` rows, for `channels` <= kChannels.
 template <class T>
 void chunk_moments(const T* x, int64_t rows, int64_t stride, int64_t channels, double* mean, double* m2) {
-  T centre[kChannels] = {}, sum[kChannels] = {}, square[kChannels] = {};
+  alignas(64) T centre[kChannels] = {}, sum[kChannels] = {}, square[kChannels] = {};
   for (int64_t row = 0; row < rows; ++row) {
     prefetch(x + (row + kRowsAhead) * stride, channels);
     for (int64_t c = 0; c < channels; ++c) centre[c] += x[row * stride + c];
@@ -66,13 +69,13 @@ void chunk_moments(const T* x, int64_t rows, int64_t stride, int64_t channels, d
 
 template <class T>
 void moments(const Rows& m, const T* x, double* sums) {
-  parallel_for(m.chunks(), simd([=](int64_t chunk) {
+  simd_for(m.chunks(), [=](int64_t chunk) {
     double* chunk_sums = sums + chunk * 2 * m.channels;
     for (int64_t first = 0; first < m.channels; first += kChannels) {
       chunk_moments(x + m.offset(chunk) + first, m.rows_of(chunk), m.channels, std::min(kChannels, m.channels - first),
                     chunk_sums + first, chunk_sums + m.channels + first);
     }
-  }));
+  });
 }
 
 // mean[c] and var[c] (biased) over all chunks, for `channels` <= kChannels starting at `first`.
@@ -93,17 +96,17 @@ void combine_moments(const Rows& m, const double* sums, int64_t first, int64_t c
       var[c] += chunk_m2[c] + n * shift * shift;
     }
   }
-  for (int64_t c = 0; c < channels; ++c) var[c] = std::max(0.0, var[c] / static_cast<double>(m.rows));
+  for (int64_t c = 0; c < channels; ++c) var[c] = std::max(var[c] / static_cast<double>(m.rows), 0.0);
 }
 
 template <class T>
 void normalise(const Rows& m, const BatchNormOptions& options, const T* x, const T* gamma, const T* beta, const T* mean,
                const T* inv_std, T* y) {
   const T floor = activation_floor<T>(options);
-  parallel_for(m.chunks(), simd([=](int64_t chunk) {
+  simd_for(m.chunks(), [=](int64_t chunk) {
     for (int64_t first = 0; first < m.channels; first += kChannels) {
       const int64_t channels = std::min(kChannels, m.channels - first);
-      T scale[kChannels];
+      alignas(64) T scale[kChannels];
       for (int64_t c = 0; c < channels; ++c) scale[c] = gamma[first + c] * inv_std[first + c];
       for (int64_t row = 0; row < m.rows_of(chunk); ++row) {
         const int64_t at = m.offset(chunk) + row * m.channels + first;
@@ -114,7 +117,7 @@ void normalise(const Rows& m, const BatchNormOptions& options, const T* x, const
         }
       }
     }
-  }));
+  });
 }
 
 // sums[chunk][0] = sum g;  sums[chunk][1] = sum g (x - mean)
@@ -122,11 +125,12 @@ template <class T>
 void gradient_sums(const Rows& m, const BatchNormOptions& options, const T* x, const T* gamma, const T* beta,
                    const T* mean, const T* inv_std, const T* dy, double* sums) {
   const T floor = activation_floor<T>(options);
-  parallel_for(m.chunks(), simd([=](int64_t chunk) {
+  simd_for(m.chunks(), [=](int64_t chunk) {
     double* chunk_sums = sums + chunk * 2 * m.channels;
     for (int64_t first = 0; first < m.channels; first += kChannels) {
       const int64_t channels = std::min(kChannels, m.channels - first);
-      T scale[kChannels], centre[kChannels], offset[kChannels], sum[kChannels] = {}, product[kChannels] = {};
+      alignas(64) T scale[kChannels], centre[kChannels], offset[kChannels];
+      alignas(64) T sum[kChannels] = {}, product[kChannels] = {};
       for (int64_t c = 0; c < channels; ++c) {
         scale[c] = gamma[first + c] * inv_std[first + c];
         centre[c] = mean[first + c];
@@ -148,7 +152,7 @@ void gradient_sums(const Rows& m, const BatchNormOptions& options, const T* x, c
         chunk_sums[m.channels + first + c] = static_cast<double>(product[c]);
       }
     }
-  }));
+  });
 }
 
 template <class T>
@@ -157,16 +161,16 @@ void input_gradient(const Rows& m, const BatchNormOptions& options, bool train, 
                     T* dx) {
   const T floor = activation_floor<T>(options);
   const double per_row = train ? 1.0 / static_cast<double>(m.rows) : 0.0;
-  parallel_for(m.chunks(), simd([=](int64_t chunk) {
+  simd_for(m.chunks(), [=](int64_t chunk) {
     for (int64_t first = 0; first < m.channels; first += kChannels) {
       const int64_t channels = std::min(kChannels, m.channels - first);
       // dx = scale * (g - mean_g - (x - mean) * slope)
-      T scale[kChannels], mean_g[kChannels], slope[kChannels];
+      alignas(64) T scale[kChannels], mean_g[kChannels], slope[kChannels];
       for (int64_t c = 0; c < channels; ++c) {
         const int64_t channel = first + c;
         scale[c] = gamma[channel] * inv_std[channel];
         mean_g[c] = static_cast<T>(static_cast<double>(dbeta[channel]) * per_row);
-        slope[c] = static_cast<T>(static_cast<double>(dgamma[channel]) * per_row * static_cast<double>(inv_std[channel]));
+        slope[c] = static_cast<T>(static_cast<double>(dgamma[channel]) * per_row) * inv_std[channel];
       }
       for (int64_t row = 0; row < m.rows_of(chunk); ++row) {
         const int64_t at = m.offset(chunk) + row * m.channels + first;
@@ -178,7 +182,7 @@ void input_gradient(const Rows& m, const BatchNormOptions& options, bool train, 
         }
       }
     }
-  }));
+  });
 }
 
 }  // namespace
@@ -200,7 +204,7 @@ void batch_norm_forward_train(Context&, const BatchNormOptions& options, const T
       past = static_cast<T>((1 - momentum) * static_cast<double>(past) + momentum * now);
     };
     constexpr int64_t kCombineChannels = 32;
-    parallel_chunks(m.channels, kCombineChannels, simd([=, eps = options.eps](int64_t begin, int64_t end) {
+    simd_chunks(m.channels, kCombineChannels, [=, eps = options.eps](int64_t begin, int64_t end) {
       double batch_mean[kCombineChannels], batch_var[kCombineChannels];
       combine_moments(m, sums, begin, end - begin, batch_mean, batch_var);
       for (int64_t c = begin; c < end; ++c) {
@@ -209,7 +213,7 @@ void batch_norm_forward_train(Context&, const BatchNormOptions& options, const T
         if (past_mean) blend(past_mean[c], batch_mean[c - begin]);
         if (past_var) blend(past_var[c], batch_var[c - begin] * unbias);
       }
-    }));
+    });
     normalise<T>(m, options, x.data<T>(), gamma.data<T>(), beta.data<T>(), means, inv_stds, y.data<T>());
   });
 }
@@ -241,7 +245,7 @@ void batch_norm_backward(Context&, const BatchNormOptions& options, bool train, 
     T* grad_gamma = dgamma.data<T>();
     T* grad_beta = dbeta.data<T>();
     constexpr int64_t kCombineChannels = 32;
-    parallel_chunks(m.channels, kCombineChannels, simd([=, inv_stds = inv_std.data<T>()](int64_t begin, int64_t end) {
+    simd_chunks(m.channels, kCombineChannels, [=, inv_stds = inv_std.data<T>()](int64_t begin, int64_t end) {
       double sum[kCombineChannels] = {}, product[kCombineChannels] = {};
       for (int64_t chunk = 0; chunk < m.chunks(); ++chunk) {
         const double* chunk_sum = sums + chunk * 2 * m.channels + begin;
@@ -255,7 +259,7 @@ void batch_norm_backward(Context&, const BatchNormOptions& options, bool train, 
         grad_beta[c] = static_cast<T>(sum[c - begin]);
         grad_gamma[c] = static_cast<T>(product[c - begin] * static_cast<double>(inv_stds[c]));
       }
-    }));
+    });
     if (!dx) return;
     input_gradient<T>(m, options, train, x.data<T>(), gamma.data<T>(), beta.data<T>(), mean.data<T>(),
                       inv_std.data<T>(), dy.data<T>(), grad_gamma, grad_beta, dx.data<T>());

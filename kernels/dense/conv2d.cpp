@@ -7,14 +7,13 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/core/dot.h"
-#include "kernels/core/parallel.h"
 #include "kernels/core/simd.h"
 
 namespace poise::cpu {
 namespace {
 
-constexpr int64_t kInputChannels = 64;   // channels of one block of sums: with the other
-constexpr int64_t kOutputChannels = 8;   // 4 KiB of stack
+// The weight gradients of one task: 4 KiB of sums on its stack.
+constexpr int64_t kInputChannels = 64, kOutputChannels = 8;
 
 // The row (or column) of x under tap r of output row p, or -1 where there is padding.
 int64_t input_position(int64_t p, int64_t r, int64_t stride, int64_t pad, int64_t upsample, int64_t size) {
@@ -41,7 +40,7 @@ void conv2d_forward(Context&, const Conv2dGeometry& geometry, const Tensor& x, c
     const T* biases = bias ? bias.data<T>() : nullptr;
     T* outputs = y.data<T>();
     const int64_t out_h = g.out_h(), out_w = g.out_w();
-    parallel_for(g.n * out_h, simd([=](int64_t task) {  // one output row
+    simd_for(g.n * out_h, [=](int64_t task) {  // one output row
       const int64_t image = task / out_h, p = task % out_h;
       for (int64_t q = 0; q < out_w; ++q) {
         T* pixel = outputs + (task * out_w + q) * g.c_out;
@@ -60,7 +59,7 @@ void conv2d_forward(Context&, const Conv2dGeometry& geometry, const Tensor& x, c
           pixel[o] = static_cast<T>(sum.total() + (biases ? static_cast<double>(biases[o]) : 0.0));
         }
       }
-    }));
+    });
   });
 }
 
@@ -72,7 +71,7 @@ void conv2d_backward_input(Context&, const Conv2dGeometry& geometry, const Tenso
     const T* weights = weight.data<T>();
     T* grad_in = dx.data<T>();
     const int64_t out_h = g.out_h(), out_w = g.out_w();
-    parallel_for(g.n * g.h, simd([=](int64_t task) {  // one input row
+    simd_for(g.n * g.h, [=](int64_t task) {  // one input row
       const int64_t image = task / g.h, row = task % g.h;
       for (int64_t column = 0; column < g.w; ++column) {
         T* pixel = grad_in + (task * g.w + column) * g.c_in;
@@ -101,7 +100,7 @@ void conv2d_backward_input(Context&, const Conv2dGeometry& geometry, const Tenso
           for (int64_t i = 0; i < channels; ++i) pixel[first + i] = static_cast<T>(sum[i]);
         }
       }
-    }));
+    });
   });
 }
 
@@ -115,8 +114,9 @@ void conv2d_backward_weight(Context&, const Conv2dGeometry& geometry, const Tens
     const int64_t out_h = g.out_h(), out_w = g.out_w();
     const int64_t input_blocks = (g.c_in + kInputChannels - 1) / kInputChannels;
     const int64_t output_blocks = (g.c_out + kOutputChannels - 1) / kOutputChannels;
-    parallel_for(g.kh * g.kw * output_blocks * input_blocks, simd([=](int64_t task) {  // a block of one tap
-      const int64_t first_i = task % input_blocks * kInputChannels, channels = std::min(kInputChannels, g.c_in - first_i);
+    simd_for(g.kh * g.kw * output_blocks * input_blocks, [=](int64_t task) {  // a block of one tap
+      const int64_t first_i = task % input_blocks * kInputChannels;
+      const int64_t channels = std::min(kInputChannels, g.c_in - first_i);
       const int64_t first_o = task / input_blocks % output_blocks * kOutputChannels;
       const int64_t last_o = std::min(g.c_out, first_o + kOutputChannels);
       const int64_t tap = task / input_blocks / output_blocks, r = tap / g.kw, s = tap % g.kw;
@@ -141,17 +141,17 @@ void conv2d_backward_weight(Context&, const Conv2dGeometry& geometry, const Tens
         T* w = grad_weight + ((o * g.kh + r) * g.kw + s) * g.c_in + first_i;
         for (int64_t i = 0; i < channels; ++i) w[i] = static_cast<T>(sum[o - first_o][i]);
       }
-    }));
+    });
     if (!dbias) return;
     T* grad_bias = dbias.data<T>();
-    parallel_chunks(g.c_out, kInputChannels, simd([=](int64_t begin, int64_t end) {
+    simd_chunks(g.c_out, kInputChannels, [=](int64_t begin, int64_t end) {
       double sum[kInputChannels] = {};
       for (int64_t pixel = 0; pixel < g.n * out_h * out_w; ++pixel) {
         const T* dy_pixel = grad_out + pixel * g.c_out + begin;
         for (int64_t o = 0; o < end - begin; ++o) sum[o] += static_cast<double>(dy_pixel[o]);
       }
       for (int64_t o = begin; o < end; ++o) grad_bias[o] = static_cast<T>(sum[o - begin]);
-    }));
+    });
   });
 }
 

@@ -4,7 +4,6 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/core/dot.h"
-#include "kernels/core/parallel.h"
 #include "kernels/core/simd.h"
 
 namespace poise::cpu {
@@ -36,13 +35,13 @@ void linear_forward(Context&, const Tensor& x, const Tensor& weight, const Tenso
     const T* biases = bias ? bias.data<T>() : nullptr;
     T* outputs = y.data<T>();
     const int64_t blocks = column_blocks(out);
-    parallel_for(n * blocks, simd([=](int64_t task) {
+    simd_for(n * blocks, [=](int64_t task) {
       const int64_t row = task / blocks, first = task % blocks * kColumns, last = std::min(out, first + kColumns);
       for (int64_t o = first; o < last; ++o) {
         const double sum = dot(inputs + row * in, weights + o * in, in);
         outputs[row * out + o] = static_cast<T>(biases ? sum + static_cast<double>(biases[o]) : sum);
       }
-    }));
+    });
   });
 }
 
@@ -53,11 +52,11 @@ void linear_backward_input(Context&, const Tensor& dy, const Tensor& weight, Ten
     const T* weights = weight.data<T>();
     T* grad_in = dx.data<T>();
     const int64_t blocks = column_blocks(in);
-    parallel_for(n * blocks, simd([=](int64_t task) {
+    simd_for(n * blocks, [=](int64_t task) {
       const int64_t row = task / blocks, first = task % blocks * kColumns;
       row_of_product(out, std::min(kColumns, in - first), grad_out + row * out, 1, weights + first, in,
                      grad_in + row * in + first);
-    }));
+    });
   });
 }
 
@@ -69,7 +68,7 @@ void linear_backward_weight(Context&, const Tensor& x, const Tensor& dy, Tensor&
     T* grad_weight = dweight.data<T>();
     T* grad_bias = dbias ? dbias.data<T>() : nullptr;
     const int64_t blocks = column_blocks(in);
-    parallel_for(out * blocks, simd([=](int64_t task) {
+    simd_for(out * blocks, [=](int64_t task) {
       const int64_t o = task / blocks, first = task % blocks * kColumns;
       row_of_product(n, std::min(kColumns, in - first), grad_out + o, out, inputs + first, in,
                      grad_weight + o * in + first);
@@ -78,7 +77,7 @@ void linear_backward_weight(Context&, const Tensor& x, const Tensor& dy, Tensor&
         for (int64_t row = 0; row < n; ++row) sum += static_cast<double>(grad_out[row * out + o]);
         grad_bias[o] = static_cast<T>(sum);
       }
-    }));
+    });
   });
 }
 

@@ -19,18 +19,24 @@ struct Term {
 
 Term real_term(GanLoss loss, double r) {
   switch (loss) {
-    case GanLoss::hinge: return r < 1 ? Term{1 - r, -1} : Term{0, 0};
-    case GanLoss::bce: return {softplus(-r), -sigmoid(-r)};
-    case GanLoss::wasserstein: return {-r, -1};
+    case GanLoss::hinge:
+      return r < 1 ? Term{1 - r, -1} : Term{0, 0};
+    case GanLoss::bce:
+      return {softplus(-r), -sigmoid(-r)};
+    case GanLoss::wasserstein:
+      return {-r, -1};
   }
   return {};
 }
 
 Term fake_term(GanLoss loss, double f) {
   switch (loss) {
-    case GanLoss::hinge: return f > -1 ? Term{1 + f, 1} : Term{0, 0};
-    case GanLoss::bce: return {softplus(f), sigmoid(f)};
-    case GanLoss::wasserstein: return {f, 1};
+    case GanLoss::hinge:
+      return f > -1 ? Term{1 + f, 1} : Term{0, 0};
+    case GanLoss::bce:
+      return {softplus(f), sigmoid(f)};
+    case GanLoss::wasserstein:
+      return {f, 1};
   }
   return {};
 }

@@ -6,13 +6,12 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/core/dot.h"
-#include "kernels/core/parallel.h"
 #include "kernels/core/simd.h"
 
 namespace poise::cpu {
 namespace {
 
-constexpr int64_t kColumns = 128;  // columns of one task of W^T u
+constexpr int64_t kColumns = 128;   // columns of one task of W^T u
 constexpr int64_t kRowGroups = 64;  // tasks of the passes that go by rows, at most
 
 int64_t rows_per_group(int64_t rows) { return (rows + kRowGroups - 1) / kRowGroups; }
@@ -26,7 +25,7 @@ void scale_to_unit(T* vector, int64_t n, double eps) {
 // v = W^T u
 template <class T>
 void multiply_transposed(int64_t out, int64_t rest, const T* w, const T* u, T* v) {
-  parallel_chunks(rest, kColumns, simd([=](int64_t begin, int64_t end) {
+  simd_chunks(rest, kColumns, [=](int64_t begin, int64_t end) {
     double sum[kColumns] = {};
     for (int64_t o = 0; o < out; ++o) {
       const double factor = static_cast<double>(u[o]);
@@ -34,15 +33,15 @@ void multiply_transposed(int64_t out, int64_t rest, const T* w, const T* u, T* v
       for (int64_t i = 0; i < end - begin; ++i) sum[i] += factor * static_cast<double>(row[i]);
     }
     for (int64_t i = begin; i < end; ++i) v[i] = static_cast<T>(sum[i - begin]);
-  }));
+  });
 }
 
 // u = W v
 template <class T>
 void multiply(int64_t out, int64_t rest, const T* w, const T* v, T* u) {
-  parallel_chunks(out, rows_per_group(out), simd([=](int64_t begin, int64_t end) {
+  simd_chunks(out, rows_per_group(out), [=](int64_t begin, int64_t end) {
     for (int64_t o = begin; o < end; ++o) u[o] = static_cast<T>(dot(w + o * rest, v, rest));
-  }));
+  });
 }
 
 }  // namespace
@@ -71,10 +70,10 @@ void spectral_norm_forward(Context&, double eps, bool iterate, const Tensor& wei
 
     T* normed = y.data<T>();
     const T inverse = static_cast<T>(1 / norm);
-    parallel_chunks(out * rest, kElementGrain, simd([=](int64_t begin, int64_t end) {
+    simd_chunks(out * rest, kElementGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
       for (int64_t i = begin; i < end; ++i) normed[i] = w[i] * inverse;
-    }));
+    });
   });
 }
 
@@ -86,9 +85,9 @@ void spectral_norm_backward(Context&, const Tensor& y, const Tensor& u_used, con
     const T* grad_out = dy.data<T>();
     double partial[kRowGroups] = {};
     double* partials = partial;
-    parallel_chunks(out, group, simd([=](int64_t begin, int64_t end) {
+    simd_chunks(out, group, [=](int64_t begin, int64_t end) {
       partials[begin / group] = dot(grad_out + begin * rest, normed + begin * rest, (end - begin) * rest);
-    }));
+    });
     double inner = 0;
     for (double p : partial) inner += p;
 
@@ -96,13 +95,13 @@ void spectral_norm_backward(Context&, const Tensor& y, const Tensor& u_used, con
     const T* right = v_used.data<T>();
     T* grad = dweight.data<T>();
     const double inverse = 1 / static_cast<double>(sigma.data<T>()[0]);
-    parallel_chunks(out, group, simd([=, factor = static_cast<T>(inverse)](int64_t begin, int64_t end) {
+    simd_chunks(out, group, [=, factor = static_cast<T>(inverse)](int64_t begin, int64_t end) {
       for (int64_t o = begin; o < end; ++o) {
         const T along = static_cast<T>(inner * inverse * static_cast<double>(left[o]));
 #pragma GCC ivdep
         for (int64_t i = 0; i < rest; ++i) grad[o * rest + i] = grad_out[o * rest + i] * factor - along * right[i];
       }
-    }));
+    });
   });
 }
 

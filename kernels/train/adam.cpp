@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "kernels/core/dispatch.h"
-#include "kernels/core/parallel.h"
 #include "kernels/core/simd.h"
 
 namespace poise::cpu {
@@ -34,7 +33,7 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
     T* first = m.data<T>();
     T* second = v.data<T>();
     T* average = ema ? ema.data<T>() : nullptr;
-    parallel_chunks(value.elements(), kAdamGrain, simd([=](int64_t begin, int64_t end) {
+    simd_chunks(value.elements(), kAdamGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
       for (int64_t i = begin; i < end; ++i) {
         first[i] = beta1 * first[i] + one_minus_beta1 * g[i];
@@ -44,7 +43,7 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
       if (!average) return;
 #pragma GCC ivdep
       for (int64_t i = begin; i < end; ++i) average[i] = decay * average[i] + one_minus_decay * w[i];
-    }));
+    });
   });
 }
 

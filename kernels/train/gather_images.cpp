@@ -3,7 +3,6 @@
 #include "kernels/train/gather_images.h"
 
 #include "kernels/core/dispatch.h"
-#include "kernels/core/parallel.h"
 #include "kernels/core/philox.h"
 #include "kernels/core/simd.h"
 
@@ -17,7 +16,7 @@ void gather_images(Context& ctx, const GatherOptions& options, const Tensor& ima
     const uint64_t seed = ctx.step->seed, batch = ctx.step->d_batches;
     const uint8_t* all = images.data<uint8_t>();
     T* out = y.data<T>();
-    parallel_for(y.shape[0], simd([=, flip = options.flip](int64_t task) {
+    simd_for(y.shape[0], [=, flip = options.flip](int64_t task) {
       const auto j = static_cast<uint64_t>(task);
       const uint64_t index = permute(batch % per_epoch * batch_size + j, count, seed, batch / per_epoch);
       const bool mirrored =
@@ -30,7 +29,7 @@ void gather_images(Context& ctx, const GatherOptions& options, const Tensor& ima
           for (int64_t i = 0; i < c; ++i) *to++ = static_cast<T>(pixel[i]) / T{127.5} - 1;
         }
       }
-    }));
+    });
   });
   ctx.step->d_batches += 1;
 }

@@ -1,0 +1,262 @@
+// Times whole training iterations (n_critic D steps and one G step) of a model on random pictures, and says where the
+// time goes. The Trainer is the one of train_gan; nothing is left out but files.
+//
+//   train_step_bench                      SNGAN-32 at full width, batches 8 and 16, 5 D steps: 0.444 TFLOP
+//   train_step_bench --serve              one command per line on standard input, for runs interleaved with a peer:
+//                                         run -> milliseconds of one iteration; memory -> peak MiB of the process;
+//                                         profile, info -> a line of JSON; quit -> peak MiB, and ends
+#include <fmt/format.h>
+#include <oneapi/dnnl/dnnl_version.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "apps/program.h"
+#include "apps/trainer.h"
+#include "engine/io/atomic_file.h"
+#include "kernels/core/philox.h"
+
+namespace {
+
+using namespace poise;
+using nlohmann::ordered_json;
+
+constexpr double kMiB = 1024.0 * 1024.0;
+
+struct BenchOptions {
+  TrainerOptions trainer;
+  int64_t iterations = 7, warm_ups = 2, threads = 0, rows = 16;
+  std::string json;
+  bool serve = false;
+};
+
+ImageSet random_images(const Shape& image, int64_t count) {
+  ImageSet set{.name = "random", .count = count, .height = image[0], .width = image[1], .channels = image[2]};
+  set.pixels.resize(static_cast<size_t>(count * image.elements()));
+  for (size_t i = 0; i < set.pixels.size(); ++i) {
+    set.pixels[i] = static_cast<uint8_t>(philox4x32(1, i, static_cast<uint32_t>(RandomStream::test), 0).x[0]);
+  }
+  set.labels.resize(static_cast<size_t>(count));
+  return set;
+}
+
+class TrainStepBench {
+ public:
+  explicit TrainStepBench(const BenchOptions& options)
+      : options_(options.trainer),
+        trainer_(options.trainer, random_images(make_model(options.trainer.model).generator->image_shape,
+                                                4 * options.trainer.n_critic * options.trainer.batch_size_d)) {}
+
+  double milliseconds_of_one_iteration() {
+    const auto start = std::chrono::steady_clock::now();
+    trainer_.iterate();
+    const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    if (!trainer_.report().finite()) fail(ErrorKind::runtime, "the losses are not finite any more");
+    return ms;
+  }
+
+  // One iteration with a clock around every launch.
+  struct Profiled {
+    Profile profile;
+    double seconds = 0;  // the whole iteration; the rows sum to a little less
+  };
+  Profiled profiled_iteration() {
+    Profiled result;
+    trainer_.set_profile(&result.profile);
+    result.seconds = milliseconds_of_one_iteration() * 1e-3;
+    trainer_.set_profile(nullptr);
+    return result;
+  }
+
+  const TrainingPlan& plan() const { return trainer_.training_plan(); }
+
+  ordered_json info() const {
+    const TrainerOptions& o = options_;
+    return {{"program", version_line("train_step_bench")},
+            {"cpu", cpu_model()},
+            {"threads", thread_count()},
+            {"onednn", fmt::format("{}.{}.{}", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH)},
+            {"model", o.model.name},
+            {"width_g", o.model.width_g},
+            {"width_d", o.model.width_d},
+            {"latent_size", o.model.latent_size},
+            {"batch_size_d", o.batch_size_d},
+            {"batch_size_g", o.batch_size_g},
+            {"n_critic", o.n_critic},
+            {"gflop_per_iteration", plan().flops * 1e-9},
+            {"executed_gflop_per_iteration", plan().executed_flops * 1e-9},
+            {"arena_mib", static_cast<double>(plan().arena_bytes) / kMiB},
+            {"slab_mib", static_cast<double>(plan().slab_bytes) / kMiB},
+            {"data_mib", static_cast<double>(plan().data_bytes) / kMiB}};
+  }
+
+ private:
+  TrainerOptions options_;
+  Trainer trainer_;
+};
+
+// Seconds by op: "conv2d forward", "adam update", ..; biggest first.
+std::vector<std::pair<std::string, double>> seconds_by_op(const Profile& profile) {
+  std::map<std::string, double> sums;
+  for (const Profile::Row& row : profile.rows()) {
+    sums[fmt::format("{} {}", row.work.op, name_of(row.work.pass))] += row.seconds;
+  }
+  std::vector<std::pair<std::string, double>> sorted(sums.begin(), sums.end());
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  return sorted;
+}
+
+double convolution_seconds(const Profile& profile) {
+  double sum = 0;
+  for (const Profile::Row& row : profile.rows()) sum += row.work.op == std::string("conv2d") ? row.seconds : 0;
+  return sum;
+}
+
+ordered_json profile_json(const TrainStepBench::Profiled& profiled) {
+  ordered_json shares, rows = ordered_json::array();
+  for (const auto& [name, seconds] : seconds_by_op(profiled.profile)) shares[name] = seconds / profiled.seconds;
+  for (const Profile::Row& row : profiled.profile.rows()) {
+    rows.push_back({{"layer", row.layer},
+                    {"op", row.work.op},
+                    {"pass", name_of(row.work.pass)},
+                    {"calls", row.calls},
+                    {"ms", row.seconds * 1e3},
+                    {"gflop", row.work.flops * 1e-9},
+                    {"executed_gflop", row.work.executed_flops * 1e-9},
+                    {"bytes", row.work.bytes}});
+  }
+  return {{"ms", profiled.seconds * 1e3},
+          {"convolution_share", convolution_seconds(profiled.profile) / profiled.seconds},
+          {"in_launches_share", profiled.profile.total().seconds / profiled.seconds},
+          {"shares", shares},
+          {"rows", rows}};
+}
+
+// The biggest rows by layer, op and pass, under the sums by op.
+std::string profile_text(const TrainStepBench::Profiled& profiled, int64_t row_limit) {
+  const double all = profiled.seconds;
+  std::string text =
+      fmt::format("share of time, in one iteration of {:.0f} ms with a clock around every launch\n  {:<45}{:>7.1f}%\n",
+                  all * 1e3, "all convolutions", 100 * convolution_seconds(profiled.profile) / all);
+  for (const auto& [name, seconds] : seconds_by_op(profiled.profile)) {
+    if (seconds >= 0.005 * all) text += fmt::format("    {:<43}{:>7.1f}%\n", name, 100 * seconds / all);
+  }
+  text +=
+      fmt::format("    {:<43}{:>7.1f}%\n\n", "outside of launches", 100 * (1 - profiled.profile.total().seconds / all));
+
+  std::vector<Profile::Row> rows = profiled.profile.rows();
+  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
+  rows.resize(std::min(rows.size(), static_cast<size_t>(row_limit)));
+  text += fmt::format("  {:<24}{:<14}{:<16}{:>6}{:>9}{:>8}{:>10}{:>8}\n", "layer", "op", "pass", "calls", "ms", "share",
+                      "GFLOP/s", "GB/s");
+  for (const Profile::Row& row : rows) {
+    text += fmt::format("  {:<24}{:<14}{:<16}{:>6}{:>9.1f}{:>7.1f}%{:>10.1f}{:>8.1f}\n", row.layer, row.work.op,
+                        name_of(row.work.pass), row.calls, row.seconds * 1e3, 100 * row.seconds / all,
+                        row.work.flops / row.seconds * 1e-9, row.work.bytes / row.seconds * 1e-9);
+  }
+  return text;
+}
+
+int serve(TrainStepBench& bench) {
+  for (std::string command; std::getline(std::cin, command);) {
+    if (command == "run") {
+      print_result(fmt::format("{:.3f}\n", bench.milliseconds_of_one_iteration()));
+    } else if (command == "memory" || command == "quit") {
+      print_result(fmt::format("{:.1f}\n", peak_memory_mib()));
+      if (command == "quit") break;
+    } else if (command == "profile") {
+      print_result(profile_json(bench.profiled_iteration()).dump() + "\n");
+    } else if (command == "info") {
+      print_result(bench.info().dump() + "\n");
+    } else {
+      fail(ErrorKind::usage, "--serve: expected run, memory, profile, info or quit but got \"" + command + "\"");
+    }
+  }
+  return 0;
+}
+
+int measure(TrainStepBench& bench, const BenchOptions& options) {
+  for (int64_t i = 0; i < options.warm_ups; ++i) bench.milliseconds_of_one_iteration();
+  std::vector<double> ms;
+  for (int64_t i = 0; i < options.iterations; ++i) ms.push_back(bench.milliseconds_of_one_iteration());
+  const double peak_mib = peak_memory_mib();
+  std::vector<double> sorted = ms;
+  std::sort(sorted.begin(), sorted.end());
+  const size_t half = sorted.size() / 2;
+  const double median = sorted.size() % 2 == 1 ? sorted[half] : 0.5 * (sorted[half - 1] + sorted[half]);
+  const TrainStepBench::Profiled profiled = bench.profiled_iteration();
+
+  const TrainerOptions& o = options.trainer;
+  const TrainingPlan& plan = bench.plan();
+  ordered_json report = bench.info();
+  std::string text = fmt::format("{}\ndevice     {}, {} threads, oneDNN {}\n", report["program"].get<std::string>(),
+                                 cpu_model(), thread_count(), report["onednn"].get<std::string>());
+  text +=
+      fmt::format("iteration  {} D steps on {} + {} images and one G step on {}; {} of widths {} and {}\n", o.n_critic,
+                  o.batch_size_d, o.batch_size_d, o.batch_size_g, o.model.name, o.model.width_g, o.model.width_d);
+  text += fmt::format("work       {:.1f} GFLOP per iteration, {:.1f} executed\n", plan.flops * 1e-9,
+                      plan.executed_flops * 1e-9);
+  text += fmt::format("speed      {:.3f} iterations/s, median of {} (min {:.3f}, max {:.3f}): {:.1f} ms\n",
+                      1e3 / median, ms.size(), 1e3 / sorted.back(), 1e3 / sorted.front(), median);
+  text += fmt::format("           {:.1f} GFLOP/s, {:.1f} executed\n", plan.flops / median * 1e-6,
+                      plan.executed_flops / median * 1e-6);
+  text += fmt::format(
+      "memory     {:.0f} MiB at peak: step arena {:.0f}, parameter slabs {:.0f}, images {:.1f}, the rest oneDNN and "
+      "the program\n\n",
+      peak_mib, static_cast<double>(plan.arena_bytes) / kMiB, static_cast<double>(plan.slab_bytes) / kMiB,
+      static_cast<double>(plan.data_bytes) / kMiB);
+  print_result(text + profile_text(profiled, options.rows));
+  if (!options.json.empty()) {
+    report.update({{"ms", ms},
+                   {"median_ms", median},
+                   {"iterations_per_second", 1e3 / median},
+                   {"gflops", plan.flops / median * 1e-6},
+                   {"executed_gflops", plan.executed_flops / median * 1e-6},
+                   {"peak_mib", peak_mib},
+                   {"profile", profile_json(profiled)}});
+    write_file_atomically(options.json, report.dump(2) + "\n");
+  }
+  return 0;
+}
+
+int run(int argc, char** argv) {
+  BenchOptions options;
+  TrainerOptions& t = options.trainer;
+  t.batch_size_d = 8;
+  t.batch_size_g = 16;
+  CLI::App app("Times whole training iterations on random pictures and says where the time goes.");
+  app.add_option("--model", t.model.name, "the networks")->capture_default_str();
+  app.add_option("--width-g", t.model.width_g, "channels of G")->capture_default_str();
+  app.add_option("--width-d", t.model.width_d, "channels of D")->capture_default_str();
+  app.add_option("--latent-size", t.model.latent_size, "numbers that G starts from")->capture_default_str();
+  app.add_option("--batch-size-d", t.batch_size_d, "real images of a D step, and as many fakes")->capture_default_str();
+  app.add_option("--batch-size-g", t.batch_size_g, "images of a G step")->capture_default_str();
+  app.add_option("--n-critic", t.n_critic, "D steps per G step")->capture_default_str();
+  const auto at_least = [](int64_t least) { return CLI::Range(least, int64_t{1000000}); };
+  app.add_option("--iterations", options.iterations, "timed iterations")->check(at_least(1))->capture_default_str();
+  app.add_option("--warm-ups", options.warm_ups, "iterations before these")->check(at_least(0))->capture_default_str();
+  app.add_option("--threads", options.threads, "0: as OpenMP would")->check(at_least(0))->capture_default_str();
+  app.add_option("--rows", options.rows, "rows of the table by layer")->check(at_least(0))->capture_default_str();
+  app.add_option("--json", options.json, "write the numbers to this file as well");
+  app.add_flag("--serve", options.serve,
+               "obey commands on standard input, one per line: run, memory, profile, info, quit");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    fail(ErrorKind::usage, error.what());
+  }
+  set_thread_count(options.threads);
+  TrainStepBench bench(options);
+  return options.serve ? serve(bench) : measure(bench, options);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return poise::run_program("train_step_bench", [=] { return run(argc, argv); });
+}

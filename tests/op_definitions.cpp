@@ -1,0 +1,212 @@
+#include "tests/op_definitions.h"
+
+#include <cmath>
+
+namespace poise {
+namespace {
+
+using Values = std::vector<double>;
+
+// An array [N,H,W,C] with zeros all around.
+struct Image {
+  const Values& values;
+  Shape s;
+  double at(int64_t n, int64_t h, int64_t w, int64_t c) const {
+    if (h < 0 || h >= s[1] || w < 0 || w >= s[2]) return 0;
+    return values[static_cast<size_t>(((n * s[1] + h) * s[2] + w) * s[3] + c)];
+  }
+};
+
+// Values in row-major order of four indices.
+Values tabulate(const Shape& s, const std::function<double(int64_t, int64_t, int64_t, int64_t)>& f) {
+  Values y;
+  for (int64_t a = 0; a < s[0]; ++a) {
+    for (int64_t b = 0; b < s[1]; ++b) {
+      for (int64_t c = 0; c < s[2]; ++c) {
+        for (int64_t d = 0; d < s[3]; ++d) y.push_back(f(a, b, c, d));
+      }
+    }
+  }
+  return y;
+}
+
+double sum_of(const Values& x) {
+  double sum = 0;
+  for (const double value : x) sum += value;
+  return sum;
+}
+double mean_of(const Values& x) { return sum_of(x) / static_cast<double>(x.size()); }
+
+Values normalised_to_length_one(Values x) {
+  double square = 0;
+  for (const double value : x) square += value * value;
+  for (double& value : x) value /= std::sqrt(square);
+  return x;
+}
+
+double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
+
+double real_term(GanLoss loss, double r) {
+  return loss == GanLoss::hinge ? std::max(0.0, 1 - r) : loss == GanLoss::bce ? softplus(-r) : -r;
+}
+double fake_term(GanLoss loss, double f) {
+  return loss == GanLoss::hinge ? std::max(0.0, 1 + f) : loss == GanLoss::bce ? softplus(f) : f;
+}
+
+}  // namespace
+
+OpDefinition define_each(std::function<double(double)> f) {
+  return [f](const HostValues& inputs, HostValues&) {
+    Values y;
+    for (const double x : inputs[0]) y.push_back(f(x));
+    return y;
+  };
+}
+
+OpDefinition define_each_pair(std::function<double(double, double)> f) {
+  return [f](const HostValues& inputs, HostValues&) {
+    Values y;
+    for (size_t i = 0; i < inputs[0].size(); ++i) y.push_back(f(inputs[0][i], inputs[1][i]));
+    return y;
+  };
+}
+
+OpDefinition define_concat_batch() {
+  return [](const HostValues& inputs, HostValues&) {
+    Values y = inputs[0];
+    y.insert(y.end(), inputs[1].begin(), inputs[1].end());
+    return y;
+  };
+}
+
+OpDefinition define_linear(int64_t n, int64_t in, int64_t out) { return define_conv2d({n, 1, 1, in}, out, {}); }
+
+OpDefinition define_conv2d(const Shape& x_shape, int64_t c_out, const Conv2dOptions& o) {
+  return [=](const HostValues& inputs, HostValues&) {
+    const int64_t up = o.upsample, c_in = x_shape[3];
+    const Image x{inputs[0], x_shape}, w{inputs[1], {c_out, o.kh, o.kw, c_in}};
+    const Shape enlarged{x_shape[0], up * x_shape[1], up * x_shape[2], c_in};
+    const Values u_values =
+        tabulate(enlarged, [&](int64_t n, int64_t a, int64_t b, int64_t i) { return x.at(n, a / up, b / up, i); });
+    const Image u{u_values, enlarged};
+    const Shape y_shape{x_shape[0], (enlarged[1] + 2 * o.pad_h - o.kh) / o.stride_h + 1,
+                        (enlarged[2] + 2 * o.pad_w - o.kw) / o.stride_w + 1, c_out};
+    return tabulate(y_shape, [&](int64_t n, int64_t p, int64_t q, int64_t out) {
+      double sum = inputs.size() > 2 ? inputs[2][static_cast<size_t>(out)] : 0;
+      for (int64_t r = 0; r < o.kh; ++r) {
+        for (int64_t s = 0; s < o.kw; ++s) {
+          for (int64_t i = 0; i < c_in; ++i) {
+            sum += u.at(n, p * o.stride_h + r - o.pad_h, q * o.stride_w + s - o.pad_w, i) * w.at(out, r, s, i);
+          }
+        }
+      }
+      return sum;
+    });
+  };
+}
+
+OpDefinition define_batch_norm(const Shape& x_shape, Mode mode, const BatchNormOptions& options) {
+  return [=](const HostValues& inputs, HostValues& states) {
+    const auto channels = static_cast<size_t>(x_shape.back());
+    const Values &x = inputs[0], &gamma = inputs[1], &beta = inputs[2];
+    Values y(x.size());
+    for (size_t c = 0; c < channels; ++c) {
+      Values column;
+      for (size_t i = c; i < x.size(); i += channels) column.push_back(x[i]);
+      const double rows = static_cast<double>(column.size());
+      double mean = mean_of(column), var = 0;
+      for (const double value : column) var += (value - mean) * (value - mean) / rows;
+      if (mode == Mode::train) {
+        const double m = options.momentum;
+        states[0][c] = (1 - m) * states[0][c] + m * mean;
+        states[1][c] = (1 - m) * states[1][c] + m * var * rows / (rows - 1);
+      }
+      if (mode == Mode::evaluate_running) {
+        mean = states[0][c];
+        var = states[1][c];
+      }
+      for (size_t i = c; i < x.size(); i += channels) {
+        y[i] = gamma[c] * (x[i] - mean) / std::sqrt(var + options.eps) + beta[c];
+        if (options.relu) y[i] = std::max(0.0, y[i]);
+      }
+    }
+    return y;
+  };
+}
+
+OpDefinition define_spectral_norm(const Shape& weight, Mode mode) {
+  return [=](const HostValues& inputs, HostValues& states) {
+    const Values& w = inputs[0];
+    Values &u = states[0], &v = states[1];
+    const auto rows = static_cast<size_t>(weight[0]), cols = w.size() / rows;
+    auto w_times = [&](const Values& right) {
+      Values product(rows);
+      for (size_t i = 0; i < w.size(); ++i) product[i / cols] += w[i] * right[i % cols];
+      return product;
+    };
+    if (mode == Mode::train) {
+      Values product(cols);
+      for (size_t i = 0; i < w.size(); ++i) product[i % cols] += w[i] * u[i / cols];
+      v = normalised_to_length_one(product);
+      u = normalised_to_length_one(w_times(v));
+    }
+    const Values wv = w_times(v);
+    double sigma = 0;
+    for (size_t row = 0; row < rows; ++row) sigma += u[row] * wv[row];
+    Values y;
+    for (const double value : w) y.push_back(value / sigma);
+    return y;
+  };
+}
+
+OpDefinition define_upsample_nearest_2x(const Shape& s) {
+  return [=](const HostValues& inputs, HostValues&) {
+    const Image x{inputs[0], s};
+    return tabulate({s[0], 2 * s[1], 2 * s[2], s[3]},
+                    [&](int64_t n, int64_t h, int64_t w, int64_t c) { return x.at(n, h / 2, w / 2, c); });
+  };
+}
+
+OpDefinition define_avg_pool_2x2(const Shape& s) {
+  return [=](const HostValues& inputs, HostValues&) {
+    const Image x{inputs[0], s};
+    return tabulate({s[0], s[1] / 2, s[2] / 2, s[3]}, [&](int64_t n, int64_t h, int64_t w, int64_t c) {
+      return mean_of({x.at(n, 2 * h, 2 * w, c), x.at(n, 2 * h, 2 * w + 1, c), x.at(n, 2 * h + 1, 2 * w, c),
+                      x.at(n, 2 * h + 1, 2 * w + 1, c)});
+    });
+  };
+}
+
+OpDefinition define_sum_space(const Shape& s, double scale) {
+  return [=](const HostValues& inputs, HostValues&) {
+    const Image x{inputs[0], s};
+    return tabulate({s[0], 1, 1, s[3]}, [&](int64_t n, int64_t, int64_t, int64_t c) {
+      Values pixels;
+      for (int64_t i = 0; i < s[1] * s[2]; ++i) pixels.push_back(x.at(n, i / s[2], i % s[2], c));
+      return scale * sum_of(pixels);
+    });
+  };
+}
+
+OpDefinition define_gan_loss_d(GanLoss loss, int64_t n_real) {
+  return [=](const HostValues& inputs, HostValues& states) {
+    const Values reals(inputs[0].begin(), inputs[0].begin() + n_real),
+        fakes(inputs[0].begin() + n_real, inputs[0].end());
+    states[0] = {mean_of(reals), mean_of(fakes)};
+    Values real_terms, fake_terms;
+    for (const double r : reals) real_terms.push_back(real_term(loss, r));
+    for (const double f : fakes) fake_terms.push_back(fake_term(loss, f));
+    return Values{mean_of(real_terms) + mean_of(fake_terms)};
+  };
+}
+
+// G wants its images taken for real ones. Under the hinge loss it does so without the hinge (Lim and Ye, 2017).
+OpDefinition define_gan_loss_g(GanLoss loss) {
+  return [=](const HostValues& inputs, HostValues&) {
+    Values terms;
+    for (const double f : inputs[0]) terms.push_back(loss == GanLoss::bce ? softplus(-f) : -f);
+    return Values{mean_of(terms)};
+  };
+}
+
+}  // namespace poise

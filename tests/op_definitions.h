@@ -1,0 +1,21 @@
+// What each op computes, written down a second time from its definition, in f64 and without a thought for speed. A
+// kernel and its gradient can agree on the wrong function; these do not share a line with the kernels.
+#pragma once
+#include "tests/op_cases.h"
+
+namespace poise {
+
+OpDefinition define_each(std::function<double(double)> f);                                // y_i = f(x_i)
+OpDefinition define_each_pair(std::function<double(double, double)> f);                   // y_i = f(a_i, b_i)
+OpDefinition define_concat_batch();                                                       // a, then b
+OpDefinition define_linear(int64_t n, int64_t in, int64_t out);                           // inputs x, w and perhaps b
+OpDefinition define_conv2d(const Shape& x, int64_t c_out, const Conv2dOptions& options);  // likewise
+OpDefinition define_batch_norm(const Shape& x, Mode mode, const BatchNormOptions& options);
+OpDefinition define_spectral_norm(const Shape& weight, Mode mode);
+OpDefinition define_upsample_nearest_2x(const Shape& x);
+OpDefinition define_avg_pool_2x2(const Shape& x);
+OpDefinition define_sum_space(const Shape& x, double scale);
+OpDefinition define_gan_loss_d(GanLoss loss, int64_t n_real);
+OpDefinition define_gan_loss_g(GanLoss loss);
+
+}  // namespace poise
