@@ -49,7 +49,7 @@ struct OpCase {
   bool model_sized = false;
   // False where the op's gradient is not the derivative of its value by definition; parity still covers it.
   bool gradient_check = true;
-  bool reads_every_element = true;  // no: a stride that stops short of the edge
+  bool reads_every_element = true;  // not where a stride skips pixels, or a tap sees nothing but padding
   // What finite differences see, where that is not `build`: see the cases of detach.
   OpBuild differentiated;
   // Last word on the host values, after they were drawn.

@@ -71,6 +71,15 @@ void add_sngan32_convolutions(std::vector<OpCase>& cases, int64_t n) {
   add("d8_conv", 8, 128, 128, same(3));
 }
 
+// Cases in which some pixel is skipped by the stride, or some tap sees nothing but padding.
+void note_unread_elements(std::vector<OpCase>& cases) {
+  for (OpCase& c : cases) {
+    for (const char* name : {"conv2d_3x3_on_pixel", "conv2d_1x1_stride2", "conv2d_3x3_stride2_unread_edge"}) {
+      if (c.name == name) c.reads_every_element = false;
+    }
+  }
+}
+
 }  // namespace
 
 void add_linear_cases(std::vector<OpCase>& cases, int64_t model_batch) {
@@ -114,7 +123,6 @@ void add_conv2d_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   add("3x3_stride2", {2, 5, 7, 3}, 4, {.kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2, .pad_h = 1, .pad_w = 1}, {3, 4});
   // The last row and column of this input are never read: their gradient is zero, and has to be written.
   add("3x3_stride2_unread_edge", {2, 6, 8, 3}, 4, {.kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2}, {2, 3});
-  cases.back().reads_every_element = false;
   add("3x3_stride2_by_1", {2, 5, 4, 3}, 4, {.kh = 3, .kw = 3, .stride_h = 2, .pad_h = 1, .pad_w = 1}, {3, 4});
   add("1x1_stride2", {2, 4, 5, 3}, 4, {.stride_h = 2, .stride_w = 2}, {2, 3});
   add("4x4_stride2", {2, 6, 4, 3}, 4, {.kh = 4, .kw = 4, .stride_h = 2, .stride_w = 2, .pad_h = 1, .pad_w = 1}, {3, 2});
@@ -127,6 +135,7 @@ void add_conv2d_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   add("3x3_upsampled_pixel", {3, 1, 1, 4}, 3, same(3, 2), {2, 2});
   add("1x1_upsampled", {2, 3, 5, 3}, 4, same(1, 2), {6, 10});
   add("1x1_upsampled_no_bias", {1, 3, 5, 3}, 4, same(1, 2), {6, 10}, false);
+  note_unread_elements(cases);
   add_sngan32_convolutions(cases, model_batch);
 }
 

@@ -75,7 +75,7 @@ TEST(TrainGanInput, UsageErrorsComeBeforeAnythingIsWritten) {
 
 TEST(TrainGanInput, RunsThatDoNotFitIntoMemoryDoNotStart) {
   const TemporaryFolder folder;
-  const auto result = run(folder, kTrainGan, {"--width-g", "4096", "--batch-size-g", "65536"});
+  const auto result = run(folder, kTrainGan, {"--width-g", "4096", "--batch-size-g", "2048"});
   expect_refusal(result, 3, {"MiB of memory but this machine has"});
   EXPECT_TRUE(folder.files().empty());
 }

@@ -20,7 +20,7 @@ struct Term {
 Term real_term(GanLoss loss, double r) {
   switch (loss) {
     case GanLoss::hinge:
-      return r < 1 ? Term{1 - r, -1} : Term{0, 0};
+      return r >= 1 ? Term{0, 0} : Term{1 - r, -1};  // this way round a NaN stays one
     case GanLoss::bce:
       return {softplus(-r), -sigmoid(-r)};
     case GanLoss::wasserstein:
@@ -32,7 +32,7 @@ Term real_term(GanLoss loss, double r) {
 Term fake_term(GanLoss loss, double f) {
   switch (loss) {
     case GanLoss::hinge:
-      return f > -1 ? Term{1 + f, 1} : Term{0, 0};
+      return f <= -1 ? Term{0, 0} : Term{1 + f, 1};
     case GanLoss::bce:
       return {softplus(f), sigmoid(f)};
     case GanLoss::wasserstein:
