@@ -193,7 +193,7 @@ int measure(TrainStepBench& bench, const BenchOptions& options) {
   const TrainerOptions& o = options.trainer;
   const TrainingPlan& plan = bench.plan();
   ordered_json report = bench.info();
-  std::string text = fmt::format("{}\ndevice     {}, {} threads, oneDNN {}\n", report["program"].get<std::string>(),
+  std::string text = fmt::format("{}\ndevice     {}, threads {}, oneDNN {}\n", report["program"].get<std::string>(),
                                  cpu_model(), thread_count(), report["onednn"].get<std::string>());
   text +=
       fmt::format("iteration  {} D steps on {} + {} images and one G step on {}; {} of widths {} and {}\n", o.n_critic,

@@ -219,6 +219,12 @@ TEST(Checkpoint, RoundTripNamesAndDeterminism) {
   EXPECT_EQ(save(other, 1234567890, 0), folder / "other/step-1234567890.safetensors");
   EXPECT_EQ(other.list(), Steps{1234567890});
 
+  // Every type, and tensors without a byte, the last one among them.
+  std::vector<TensorBytes> tensors = all_types();
+  tensors.push_back({"last", DType::u8, {0}, nullptr});
+  EXPECT_EQ(CheckpointStore::load(other.save(1234567891, tensors, {})).names().size(), 7u);
+  EXPECT_EQ(CheckpointStore::load(other.save(1234567892, {}, {})).names().size(), 0u);
+
   EXPECT_THROW(CheckpointStore(folder.path(), 0), Error);
   EXPECT_THROW(store.save(11, {}, {{"crc32", ""}}), Error);
   EXPECT_THROW(store.save(-1, {}, {}), Error);
@@ -316,7 +322,7 @@ TEST(Checkpoint, EveryFlippedBitAndEveryTruncationIsFound) {
   const uint8_t mask[] = {0, 1, 1};
   const std::vector<TensorBytes> tensors = {{"w", DType::f32, {2, 3}, kFloats}, {"mask", DType::u8, {3}, mask}};
   const std::string whole = read_bytes(store.save(10, tensors, {{"seed", "1"}}));
-  CheckpointStore::verify(parse(whole));
+  EXPECT_EQ(CheckpointStore::verify(parse(whole)), 10);
   const auto accepted = [](const std::string& bytes) {
     try {
       CheckpointStore::verify(parse(bytes));

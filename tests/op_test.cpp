@@ -173,12 +173,12 @@ TEST_P(OpDefinitionTest, ANaNReachesTheOutput) {
   }
 }
 
+// Each count is also a run in other memory.
 TEST_P(OpTest, SameBytesEveryRunAndForAnyNumberOfThreads) {
   const int threads = omp_get_max_threads();
   OpFixture fixture(op_case());
   const OpResult first = fixture.run();
   expect_same_bytes(first, fixture.run(), "second run of one fixture");
-  expect_same_bytes(first, OpFixture(op_case()).run(), "first run of another fixture");
   for (const int count : {1, 2, 3}) {
     omp_set_num_threads(count);
     expect_same_bytes(first, OpFixture(op_case()).run(), std::to_string(count) + " threads");

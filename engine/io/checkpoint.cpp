@@ -28,7 +28,10 @@ constexpr std::string_view kHeaderCrcKey = "\"header_crc32\":\"", kNoCrc = "0000
 
 std::string crc_text(uLong crc) { return fmt::format("{:08x}", static_cast<uint32_t>(crc)); }
 
-uLong crc_of(uLong crc, const void* bytes, size_t size) { return crc32_z(crc, static_cast<const Bytef*>(bytes), size); }
+uLong crc_of(uLong crc, const void* bytes, size_t size) {
+  // For a null pointer, which an empty tensor may have, zlib starts anew.
+  return size == 0 ? crc : crc32_z(crc, static_cast<const Bytef*>(bytes), size);
+}
 
 // The checksum of a header in which the checksum itself stands as 00000000; `at` receives its place.
 std::string header_crc(std::string header, size_t* at) {
