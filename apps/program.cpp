@@ -1,7 +1,6 @@
 #include "apps/program.h"
 
 #include <omp.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -82,9 +81,13 @@ void set_thread_count(int64_t threads) {
 }
 
 double peak_memory_mib() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;  // Linux counts in KiB
+  // Not getrusage: its maximum survives fork and exec, so that a large parent would be counted as ours.
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    double kib = 0;
+    if (word == "VmHWM:" && status >> kib) return kib / 1024;
+  }
+  return 0;
 }
 
 double machine_memory_mib() {
