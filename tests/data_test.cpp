@@ -33,27 +33,32 @@ std::string made_record(int i, int label) {
   return record;
 }
 
-std::string made_batch() {
-  std::string batch;
-  batch.reserve(kBatch);
-  for (int i = 0; i < 10; ++i) batch += made_record(i, i);
-  while (batch.size() < kBatch) batch.append(batch, 0, std::min(batch.size(), kBatch - batch.size()));
-  return batch;
+// A batch of the official size: ten made-up records at either end and zeros between them, which cost no disk (sparse).
+void write_batch(const std::string& path) {
+  std::string records;
+  for (int i = 0; i < 10; ++i) records += made_record(i, i);
+  write_bytes(path, records);
+  std::filesystem::resize_file(path, kBatch);
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  file.seekp(static_cast<std::streamoff>(kBatch - records.size()));
+  file << records;
 }
 
 // The official folder of five made-up batches; the last four are links to the first.
 void make_official_train(const std::string& folder) {
   std::filesystem::create_directories(folder);
-  write_bytes(folder + "/data_batch_1.bin", made_batch());
+  write_batch(folder + "/data_batch_1.bin");
   for (int b = 2; b <= 5; ++b) {
     std::filesystem::create_hard_link(folder + "/data_batch_1.bin",
                                       folder + "/data_batch_" + std::to_string(b) + ".bin");
   }
 }
 
-void replace_file(const std::string& path, const std::string& bytes) {
-  std::filesystem::remove(path);  // not through a hard link
-  write_bytes(path, bytes);
+// In the place of a hard link: a file of its own, of any size.
+void replace_file(const std::string& path, size_t bytes) {
+  std::filesystem::remove(path);
+  write_bytes(path, "");
+  std::filesystem::resize_file(path, bytes);
 }
 
 TEST(Cifar10, ReadsTheBundledSample) {
@@ -100,7 +105,7 @@ TEST(Cifar10, ChecksumCoversPixelsAndLabels) {
 TEST(Cifar10, ReadsTheOfficialFolderAndTheFolderAroundIt) {
   TemporaryFolder folder;
   make_official_train(folder / "cifar-10-batches-bin");
-  write_bytes(folder / "cifar-10-batches-bin/test_batch.bin", made_batch());
+  write_batch(folder / "cifar-10-batches-bin/test_batch.bin");
   const ImageSet set = read_cifar10(folder.path(), CifarSplit::train);
   EXPECT_EQ(set.name, "cifar10");
   EXPECT_EQ(set.source, folder / "cifar-10-batches-bin");
@@ -154,20 +159,22 @@ TEST(Cifar10, SaysWhichFileIsWrong) {
   std::filesystem::create_symlink(fourth, fourth);
   expect_error(ErrorKind::data, {fourth, "expected a readable file", "symbolic links"}, train);
 
-  replace_file(fourth, "");
+  replace_file(fourth, 0);
   expect_error(ErrorKind::data, {fourth, "expected 30730000 bytes", "found 0: truncated"}, train);
-  replace_file(fourth, std::string(kBatch - 1, '\0'));
+  replace_file(fourth, kBatch - 1);
   expect_error(ErrorKind::data, {fourth, "found 30729999: truncated"}, train);
-  replace_file(fourth, std::string(kBatch + 1, '\0'));
+  replace_file(fourth, kBatch + 1);
   expect_error(ErrorKind::data, {fourth, "found 30730001: oversized"}, train);
 
-  std::string batch = made_batch();
-  batch[1234 * kRecord] = 10;
-  replace_file(fourth, batch);
+  const auto damage_a_label = [](const std::string& path) {
+    std::fstream(path, std::ios::binary | std::ios::in | std::ios::out).seekp(1234 * kRecord).put(10);
+  };
+  replace_file(fourth, kBatch);
+  damage_a_label(fourth);
   expect_error(ErrorKind::data, {fourth, "expected labels 0 to 9, found 10 in record 1234 (byte 3792082)"}, train);
 
   // Sizes come first: the damaged label of the first file is not what is reported.
-  replace_file(folder / "data_batch_1.bin", batch);
+  damage_a_label(folder / "data_batch_1.bin");
   std::filesystem::remove(folder / "data_batch_5.bin");
   expect_error(ErrorKind::data, {folder / "data_batch_5.bin"}, train);
 }

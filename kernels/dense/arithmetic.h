@@ -4,9 +4,9 @@
 
 namespace poise {
 
-using Add = void(Context&, const Tensor& a, const Tensor& b, Tensor& y);   // y = a + b; y may be a or b
-using Copy = void(Context&, const Tensor& x, Tensor& y);                   // y = x
-using Fill = void(Context&, double value, Tensor& y);                      // y = value
+using Add = void(Context&, const Tensor& a, const Tensor& b, Tensor& y);  // y = a + b; y may be a or b
+using Copy = void(Context&, const Tensor& x, Tensor& y);                  // y = x
+using Fill = void(Context&, double value, Tensor& y);                     // y = value
 
 namespace cpu {
 Add add;

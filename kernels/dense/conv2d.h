@@ -43,8 +43,8 @@ using Conv2dForward = void(Context&, const Conv2dGeometry&, const Tensor& x, con
 using Conv2dBackwardInput = void(Context&, const Conv2dGeometry&, const Tensor& dy, const Tensor& weight,
                                  Tensor& workspace, Tensor& dx);
 // dbias may be empty.
-using Conv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const Tensor& x, const Tensor& dy,
-                                  Tensor& workspace, Tensor& dweight, Tensor& dbias);
+using Conv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const Tensor& x, const Tensor& dy, Tensor& workspace,
+                                  Tensor& dweight, Tensor& dbias);
 
 namespace cpu {
 // Plain loops, f32 and f64: the oracle.

@@ -27,7 +27,7 @@ struct Cut {
   int parities;           // convolutions per task
   ConvolutionKey key;     // of parity 0
 
-  Cut(const Conv2dGeometry& g, Pass pass, bool bias) : geometry(g), method(method_of(g)) {
+  Cut(const Conv2dGeometry& g, Pass pass) : geometry(g), method(method_of(g)) {
     if (g.upsample != 1 && method == Method::plain) {
       fail(ErrorKind::runtime,
            "conv2d: upsample 2 expects a 3x3 kernel with padding 1 or a 1x1 kernel with padding 0; "
@@ -49,7 +49,7 @@ struct Cut {
            .pad_left = g.pad_w,
            .pad_bottom = g.pad_h,
            .pad_right = g.pad_w,
-           .bias = bias};
+           .bias = pass != Pass::backward_input};
     // Enough tasks for a handful of cores; for the weight gradient only as many as pay for their partial sums.
     int64_t wanted = 8;
     if (pass == Pass::backward_weight) wanted = std::clamp<int64_t>(g.n * key.out_h * key.out_w / 1024, 2, 8);
@@ -102,6 +102,7 @@ struct Workspace {
   float* packed[4] = {};  // weights in oneDNN's layout, per parity; for the weight gradient: [task] partial sums
   size_t packed_elements = 0;
   float* bias[4] = {};             // weight gradient: [task][C_out] partial sums, per parity
+  float* no_bias = nullptr;        // forward: [C_out] zeros, should the layer have no bias
   float* parity_weight = nullptr;  // four_parities: [4][C_out,2,2,C_in]
   float* small_y = nullptr;        // enlarged input: the small output or its gradient, [N,H,W,C_out]
   float* small_x = nullptr;        // four_parities, input gradient: one parity's part, [N,H,W,C_in]
@@ -123,7 +124,8 @@ struct Workspace {
       packed[parity] = pieces.take<float>((backward_weight ? tasks : 1) * packed_elements);
       if (backward_weight) bias[parity] = pieces.take<float>(tasks * static_cast<size_t>(cut.geometry.c_out));
     }
-    if (cut.method == Method::four_parities || backward_weight) {
+    if (cut.key.pass == Pass::forward) no_bias = pieces.take<float>(static_cast<size_t>(cut.geometry.c_out));
+    if (cut.method == Method::four_parities) {
       parity_weight = pieces.take<float>(static_cast<size_t>(cut.parities * cut.kernel_elements()));
     }
     if (cut.method != Method::plain) small_y = pieces.take<float>(n * static_cast<size_t>(cut.small_y_stride()));
@@ -191,13 +193,18 @@ void for_parity_pixels(const Conv2dGeometry& g, int64_t images, int parity, floa
   }
 }
 
+void scatter_parity(const Conv2dGeometry& g, int64_t images, int parity, float* small, float* large) {
+  for_parity_pixels(g, images, parity, small, large,
+                    [&](const float* from, float* to) { std::copy_n(from, g.c_out, to); });
+}
+void gather_parity(const Conv2dGeometry& g, int64_t images, int parity, float* small, float* large) {
+  for_parity_pixels(g, images, parity, small, large,
+                    [&](float* to, const float* from) { std::copy_n(from, g.c_out, to); });
+}
+
 // Small output -> large one (all parities equal), and the transpose: the sum of the four.
 void enlarge(const Conv2dGeometry& g, int64_t images, float* small, float* large) {
-  for (int parity = 0; parity < 4; ++parity) {
-    for_parity_pixels(g, images, parity, small, large, [&](const float* from, float* to) {
-      std::memcpy(to, from, static_cast<size_t>(g.c_out) * sizeof(float));
-    });
-  }
+  for (int parity = 0; parity < 4; ++parity) scatter_parity(g, images, parity, small, large);
 }
 void collect(const Conv2dGeometry& g, int64_t images, float* small, float* large) {
   for (int parity = 0; parity < 4; ++parity) {
@@ -223,7 +230,7 @@ float* floats(const Tensor& t) { return t.data<float>(); }
 
 Conv2dPlan conv2d_plan_onednn(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass) {
   if (dtype != DType::f32) return conv2d_plan(ctx, g, dtype, pass);
-  const Cut cut(g, pass, pass != Pass::backward_input);
+  const Cut cut(g, pass);
   const double share = cut.method == Method::plain ? 1.0 : cut.method == Method::four_parities ? 16.0 / 36 : 1.0 / 4;
   return {.workspace_bytes = Workspace(cut, nullptr).bytes, .executed_macs = g.macs() * share};
 }
@@ -231,21 +238,19 @@ Conv2dPlan conv2d_plan_onednn(const Context& ctx, const Conv2dGeometry& g, DType
 void conv2d_forward_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& weight,
                            const Tensor& bias, Tensor& workspace, Tensor& y) {
   if (x.dtype != DType::f32) return conv2d_forward(ctx, g, x, weight, bias, workspace, y);
-  const Cut cut(g, Pass::forward, static_cast<bool>(bias));
+  const Cut cut(g, Pass::forward);
   const Workspace ws(cut, workspace.bytes);
   pack(cut, floats(weight), ws);
+  if (!bias) std::fill_n(ws.no_bias, g.c_out, 0.0f);
+  float* const added = bias ? floats(bias) : ws.no_bias;
   run_tasks(cut.tasks, [&](int64_t task) {
     const int64_t first = task * cut.images, count = cut.images;
     float* large = floats(y) + first * cut.y_stride();
     float* small = cut.method == Method::plain ? large : ws.small_y + first * cut.small_y_stride();
     for (int parity = 0; parity < cut.parities; ++parity) {
-      cut.convolution(parity).run(floats(x) + first * cut.x_stride(), ws.packed[parity], bias ? floats(bias) : nullptr,
-                                  small, ws.scratch + static_cast<size_t>(task) * ws.scratch_bytes);
-      if (cut.method == Method::four_parities) {
-        for_parity_pixels(g, count, parity, small, large, [&](const float* from, float* to) {
-          std::memcpy(to, from, static_cast<size_t>(g.c_out) * sizeof(float));
-        });
-      }
+      cut.convolution(parity).run(floats(x) + first * cut.x_stride(), ws.packed[parity], added, small,
+                                  ws.scratch + static_cast<size_t>(task) * ws.scratch_bytes);
+      if (cut.method == Method::four_parities) scatter_parity(g, count, parity, small, large);
     }
     if (cut.method == Method::enlarge_output) enlarge(g, count, small, large);
   });
@@ -254,7 +259,7 @@ void conv2d_forward_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& 
 void conv2d_backward_input_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
                                   Tensor& workspace, Tensor& dx) {
   if (dy.dtype != DType::f32) return conv2d_backward_input(ctx, g, dy, weight, workspace, dx);
-  const Cut cut(g, Pass::backward_input, false);
+  const Cut cut(g, Pass::backward_input);
   const Workspace ws(cut, workspace.bytes);
   pack(cut, floats(weight), ws);
   run_tasks(cut.tasks, [&](int64_t task) {
@@ -264,11 +269,7 @@ void conv2d_backward_input_onednn(Context& ctx, const Conv2dGeometry& g, const T
     float* sum = floats(dx) + first * cut.x_stride();
     if (cut.method == Method::enlarge_output) collect(g, count, small, large);
     for (int parity = 0; parity < cut.parities; ++parity) {
-      if (cut.method == Method::four_parities) {
-        for_parity_pixels(g, count, parity, small, large, [&](float* to, const float* from) {
-          std::memcpy(to, from, static_cast<size_t>(g.c_out) * sizeof(float));
-        });
-      }
+      if (cut.method == Method::four_parities) gather_parity(g, count, parity, small, large);
       float* part = parity == 0 ? sum : ws.small_x + first * cut.x_stride();
       cut.convolution(parity).run(part, ws.packed[parity], nullptr, small,
                                   ws.scratch + static_cast<size_t>(task) * ws.scratch_bytes);
@@ -282,7 +283,7 @@ void conv2d_backward_input_onednn(Context& ctx, const Conv2dGeometry& g, const T
 void conv2d_backward_weight_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& dy,
                                    Tensor& workspace, Tensor& dweight, Tensor& dbias) {
   if (x.dtype != DType::f32) return conv2d_backward_weight(ctx, g, x, dy, workspace, dweight, dbias);
-  const Cut cut(g, Pass::backward_weight, true);
+  const Cut cut(g, Pass::backward_weight);
   const Workspace ws(cut, workspace.bytes);
   run_tasks(cut.tasks, [&](int64_t task) {
     const int64_t first = task * cut.images, count = cut.images;
@@ -290,11 +291,7 @@ void conv2d_backward_weight_onednn(Context& ctx, const Conv2dGeometry& g, const 
     float* small = cut.method == Method::plain ? large : ws.small_y + first * cut.small_y_stride();
     if (cut.method == Method::enlarge_output) collect(g, count, small, large);
     for (int parity = 0; parity < cut.parities; ++parity) {
-      if (cut.method == Method::four_parities) {
-        for_parity_pixels(g, count, parity, small, large, [&](float* to, const float* from) {
-          std::memcpy(to, from, static_cast<size_t>(g.c_out) * sizeof(float));
-        });
-      }
+      if (cut.method == Method::four_parities) gather_parity(g, count, parity, small, large);
       cut.convolution(parity).run(
           floats(x) + first * cut.x_stride(), ws.packed[parity] + static_cast<size_t>(task) * ws.packed_elements,
           ws.bias[parity] + task * g.c_out, small, ws.scratch + static_cast<size_t>(task) * ws.scratch_bytes);

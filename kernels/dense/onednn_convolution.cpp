@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 
 namespace poise::cpu {
 namespace {
@@ -103,39 +104,13 @@ void OnednnConvolution::unpack_weight(const float* packed, float* ohwi) const {
 
 void OnednnConvolution::run(float* x, float* packed_weight, float* bias, float* y, void* scratch) const {
   const memory mx(x_desc_, engine(), x), my(y_desc_, engine(), y), mw(weight_desc_, engine(), packed_weight);
-  const memory ms(scratch_desc_, engine(), scratch);
-  const memory mb = key_.bias ? memory(bias_desc_, engine(), bias) : memory();
-  switch (key_.pass) {
-    case Pass::forward:
-      if (key_.bias) {
-        primitive_.execute(stream(), {{DNNL_ARG_SRC, mx},
-                                      {DNNL_ARG_WEIGHTS, mw},
-                                      {DNNL_ARG_BIAS, mb},
-                                      {DNNL_ARG_DST, my},
-                                      {DNNL_ARG_SCRATCHPAD, ms}});
-      } else {
-        primitive_.execute(stream(),
-                           {{DNNL_ARG_SRC, mx}, {DNNL_ARG_WEIGHTS, mw}, {DNNL_ARG_DST, my}, {DNNL_ARG_SCRATCHPAD, ms}});
-      }
-      return;
-    case Pass::backward_input:
-      primitive_.execute(
-          stream(),
-          {{DNNL_ARG_DIFF_SRC, mx}, {DNNL_ARG_WEIGHTS, mw}, {DNNL_ARG_DIFF_DST, my}, {DNNL_ARG_SCRATCHPAD, ms}});
-      return;
-    default:
-      if (key_.bias) {
-        primitive_.execute(stream(), {{DNNL_ARG_SRC, mx},
-                                      {DNNL_ARG_DIFF_WEIGHTS, mw},
-                                      {DNNL_ARG_DIFF_BIAS, mb},
-                                      {DNNL_ARG_DIFF_DST, my},
-                                      {DNNL_ARG_SCRATCHPAD, ms}});
-      } else {
-        primitive_.execute(
-            stream(),
-            {{DNNL_ARG_SRC, mx}, {DNNL_ARG_DIFF_WEIGHTS, mw}, {DNNL_ARG_DIFF_DST, my}, {DNNL_ARG_SCRATCHPAD, ms}});
-      }
-  }
+  const bool forward = key_.pass == Pass::forward, backward_input = key_.pass == Pass::backward_input;
+  std::unordered_map<int, memory> arguments{{backward_input ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, mx},
+                                            {forward || backward_input ? DNNL_ARG_WEIGHTS : DNNL_ARG_DIFF_WEIGHTS, mw},
+                                            {forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, my},
+                                            {DNNL_ARG_SCRATCHPAD, memory(scratch_desc_, engine(), scratch)}};
+  if (key_.bias) arguments[forward ? DNNL_ARG_BIAS : DNNL_ARG_DIFF_BIAS] = memory(bias_desc_, engine(), bias);
+  primitive_.execute(stream(), arguments);
 }
 
 }  // namespace poise::cpu

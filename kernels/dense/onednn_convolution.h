@@ -1,6 +1,6 @@
-// One oneDNN convolution primitive that runs on one thread. conv2d_onednn.cpp cuts a layer into several of these, always
-// in the same way, and spreads them over our own threads: left to itself oneDNN splits reductions by the number of
-// threads, and the bits of a gradient would depend on it.
+// One oneDNN convolution primitive that runs on one thread. conv2d_onednn.cpp cuts a layer into several of these,
+// always in the same way, and spreads them over our own threads: left to itself oneDNN splits reductions by the number
+// of threads, and the bits of a gradient would depend on it.
 #pragma once
 #include <dnnl.hpp>
 

@@ -3,49 +3,12 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/core/simd.h"
+#include "kernels/dense/blocks_2x2.h"
 
 namespace poise::cpu {
 
-void avg_pool_2x2_forward(Context&, const Tensor& x, Tensor& y) {
-  dispatch_float(y.dtype, [&]<class T>() {
-    const int64_t rows = y.shape[0] * y.shape[1], w = y.shape[2], c = y.shape[3];
-    const T* large = x.data<T>();
-    T* small = y.data<T>();
-    simd_for(rows, [=](int64_t row) {
-      const T* upper = large + row * 4 * w * c;  // two rows of twice the width
-      for (int64_t q = 0; q < w; ++q) {
-        const T* a = upper + 2 * q * c;  // a b
-        const T* b = a + c;              // d e
-        const T* d = a + 2 * w * c;
-        const T* e = d + c;
-        T* to = small + (row * w + q) * c;
-        prefetch(b + c, 2 * c);  // the next step's
-        prefetch(e + c, 2 * c);
-#pragma GCC ivdep
-        for (int64_t i = 0; i < c; ++i) to[i] = T{0.25} * ((a[i] + b[i]) + (d[i] + e[i]));
-      }
-    });
-  });
-}
-
-void avg_pool_2x2_backward(Context&, const Tensor& dy, Tensor& dx) {
-  dispatch_float(dy.dtype, [&]<class T>() {
-    const int64_t rows = dy.shape[0] * dy.shape[1], w = dy.shape[2], c = dy.shape[3];
-    const T* small = dy.data<T>();
-    T* large = dx.data<T>();
-    simd_for(rows, [=](int64_t row) {
-      T* upper = large + row * 4 * w * c;
-      for (int64_t q = 0; q < w; ++q) {
-        const T* from = small + (row * w + q) * c;
-        T* left = upper + 2 * q * c;
-        T* right = left + c;
-#pragma GCC ivdep
-        for (int64_t i = 0; i < c; ++i) left[i] = right[i] = T{0.25} * from[i];
-      }
-      std::copy_n(upper, 2 * w * c, upper + 2 * w * c);
-    });
-  });
-}
+void avg_pool_2x2_forward(Context&, const Tensor& x, Tensor& y) { sum_blocks_2x2(0.25, x, y); }
+void avg_pool_2x2_backward(Context&, const Tensor& dy, Tensor& dx) { spread_blocks_2x2(0.25, dy, dx); }
 
 namespace {
 constexpr int64_t kChannels = 64;  // channels of one task

@@ -5,8 +5,8 @@
 //   sigma = u^T W v;   y = W / sigma
 //   dW = ( dy - <dy, y> u v^T ) / sigma                                 (u and v are constants of the step)
 //
-// weight, y [out,...]; u [out], v [rest], sigma [1]. u_used and v_used receive the vectors of this pass: a later forward
-// pass in the same step moves u and v, and the backward pass needs its own.
+// weight, y [out,...]; u [out], v [rest], sigma [1]. u_used and v_used receive the vectors of this pass: a later
+// forward pass in the same step moves u and v, and the backward pass needs its own.
 #pragma once
 #include "kernels/core/context.h"
 
