@@ -27,7 +27,7 @@ const char* kExamples = R"(Examples:
   sample_gan runs/latest --seeds 7,40-47 --columns 3 --scale 4 -o few.png
   sample_gan runs/latest/checkpoints/step-00000300.safetensors --weights live --seeds 0-9999 -o grid.png --raw fakes.bin
 
---batch-norm running: statistics measured anew for the chosen weights over 1,000 fixed latents, so that a seed gives the
+--batch-norm running: statistics measured anew for the chosen weights over 1,024 fixed latents, so that a seed gives the
 same image in any company. --batch-norm batch: each batch of 64 normalises itself, as the pictures of train_gan do.)";
 
 struct Request {
