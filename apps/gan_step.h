@@ -10,7 +10,7 @@ struct GanStep {
   GanModel* model = nullptr;
   ParameterSlab* slab_g = nullptr;  // keeps a moving average
   ParameterSlab* slab_d = nullptr;
-  Tape* tape = nullptr;             // reset before each step
+  Tape* tape = nullptr;  // reset before each step
   GanLoss loss = GanLoss::hinge;
   AdamOptions adam;
   double ema_decay = 0.999;

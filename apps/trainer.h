@@ -69,8 +69,8 @@ class Trainer {
   // of training as it was. Mode::evaluate_batch or evaluate_running.
   std::vector<uint8_t> sample(const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch);
 
-  Profile* profile() const;             // null unless set
-  void set_profile(Profile* profile);   // times every launch from now on
+  Profile* profile() const;            // null unless set
+  void set_profile(Profile* profile);  // times every launch from now on
   const TrainingPlan& training_plan() const;
   const TrainerOptions& options() const;
   int64_t latent_size() const;

@@ -35,8 +35,9 @@ Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
   const bool same_3x3 = o.kh == 3 && o.kw == 3 && o.pad_h == 1 && o.pad_w == 1;
   const bool can_enlarge = o.upsample == 2 && o.stride_h == 1 && o.stride_w == 1 && (same_1x1 || same_3x3);
   check(*x.tape, o.upsample == 1 || can_enlarge, [&] {
-    return std::string("conv2d expects upsample 1, or upsample 2 with stride 1 and a 1x1 or 3x3 kernel that keeps the "
-                       "size (padding 0 or 1); use upsample_nearest_2x before any other");
+    return std::string(
+        "conv2d expects upsample 1, or upsample 2 with stride 1 and a 1x1 or 3x3 kernel that keeps the "
+        "size (padding 0 or 1); use upsample_nearest_2x before any other");
   });
   const Conv2dGeometry geometry{.n = xs[0],
                                 .h = xs[1],

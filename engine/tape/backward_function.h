@@ -15,8 +15,8 @@ class BackwardFunction {
 
   BackwardFunction() = default;
   template <class F>
-    requires(!std::is_same_v<std::decay_t<F>, BackwardFunction>)
-  BackwardFunction(F f) {  // NOLINT: an op writes its lambda where a BackwardFunction is wanted
+  requires(!std::is_same_v<std::decay_t<F>, BackwardFunction>)
+      BackwardFunction(F f) {  // NOLINT: an op writes its lambda where a BackwardFunction is wanted
     static_assert(sizeof(F) <= kCapacity, "a backward closure captures too much");
     static_assert(std::is_trivially_copyable_v<F>, "a backward closure captures only plain data");
     new (storage_) F(f);

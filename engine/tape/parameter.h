@@ -14,9 +14,9 @@ struct Parameter {
   std::string path;  // "block2.conv1.weight", unique inside its network
   Shape shape;
   ParameterRole role = ParameterRole::weight;
-  int64_t fan_in = 1;   // of the layer, for initialisers; a bias has its weight's
+  int64_t fan_in = 1;  // of the layer, for initialisers; a bias has its weight's
   int64_t fan_out = 1;
-  Tensor value, grad;   // set by ParameterSlab
+  Tensor value, grad;  // set by ParameterSlab
   bool requires_grad = true;
 };
 

@@ -25,10 +25,8 @@ Var Tape::parameter(Parameter& parameter) {
   for (int id = 0; id < size(); ++id) {
     if (slots_[id].parameter == &parameter && slots_[id].requires_grad == requires_grad) return {this, id};
   }
-  return add_slot({.value = parameter.value,
-                   .parameter = &parameter,
-                   .kind = Kind::parameter,
-                   .requires_grad = requires_grad});
+  return add_slot(
+      {.value = parameter.value, .parameter = &parameter, .kind = Kind::parameter, .requires_grad = requires_grad});
 }
 
 Var Tape::record(const Node& node) {
@@ -138,8 +136,8 @@ void Grads::copy_dy_to(Var x) {
   const Tensor source = dy().reshaped(to.value.shape);
   const double bytes = static_cast<double>(source.size_bytes());
   if (to.gradient) {
-    tape_.launch({.op = "add_gradients", .pass = Pass::backward, .bytes = 3 * bytes}, kernels().add, to.gradient, source,
-                 to.gradient);
+    tape_.launch({.op = "add_gradients", .pass = Pass::backward, .bytes = 3 * bytes}, kernels().add, to.gradient,
+                 source, to.gradient);
     return;
   }
   Tensor dx = alloc(x);

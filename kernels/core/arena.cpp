@@ -11,8 +11,7 @@ namespace {
 constexpr size_t kPlanningBytes = size_t{1} << 40;
 }
 
-Arena::Arena(size_t bytes, Device device)
-    : buffer_(bytes, device), device_(device), capacity_(bytes), top_(bytes) {
+Arena::Arena(size_t bytes, Device device) : buffer_(bytes, device), device_(device), capacity_(bytes), top_(bytes) {
   base_ = static_cast<char*>(buffer_.bytes());
   free_.reserve(256);
 }

@@ -47,7 +47,9 @@ class Arena {
 
  private:
   Arena() = default;
-  struct Block { size_t offset, bytes; };
+  struct Block {
+    size_t offset, bytes;
+  };
 
   char* base_ = nullptr;
   Buffer buffer_;

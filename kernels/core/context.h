@@ -14,9 +14,9 @@ struct Context {
   Precision precision = Precision::fp32;
   const KernelTable* kernels = nullptr;
   Arena* arena = nullptr;
-  StepState* step = nullptr;    // device memory
-  Profile* profile = nullptr;   // null: do not measure
-  bool planning = false;        // kernels do nothing; shapes, memory and work are still accounted for
+  StepState* step = nullptr;   // device memory
+  Profile* profile = nullptr;  // null: do not measure
+  bool planning = false;       // kernels do nothing; shapes, memory and work are still accounted for
 };
 
 }  // namespace poise

@@ -13,32 +13,47 @@ enum class Precision : uint8_t { fp32, tf32, bf16 };
 constexpr size_t size_of(DType dtype) {
   switch (dtype) {
     case DType::f32:
-    case DType::i32: return 4;
+    case DType::i32:
+      return 4;
     case DType::f64:
-    case DType::u64: return 8;
-    case DType::u8: return 1;
+    case DType::u64:
+      return 8;
+    case DType::u8:
+      return 1;
   }
   return 0;
 }
 
 constexpr const char* name_of(DType dtype) {
   switch (dtype) {
-    case DType::f32: return "f32";
-    case DType::f64: return "f64";
-    case DType::u8: return "u8";
-    case DType::i32: return "i32";
-    case DType::u64: return "u64";
+    case DType::f32:
+      return "f32";
+    case DType::f64:
+      return "f64";
+    case DType::u8:
+      return "u8";
+    case DType::i32:
+      return "i32";
+    case DType::u64:
+      return "u64";
   }
   return "?";
 }
 
 template <class T>
 constexpr DType dtype_of() {
-  if constexpr (std::is_same_v<T, float>) return DType::f32;
-  else if constexpr (std::is_same_v<T, double>) return DType::f64;
-  else if constexpr (std::is_same_v<T, uint8_t>) return DType::u8;
-  else if constexpr (std::is_same_v<T, int32_t>) return DType::i32;
-  else { static_assert(std::is_same_v<T, uint64_t>, "not an element type"); return DType::u64; }
+  if constexpr (std::is_same_v<T, float>)
+    return DType::f32;
+  else if constexpr (std::is_same_v<T, double>)
+    return DType::f64;
+  else if constexpr (std::is_same_v<T, uint8_t>)
+    return DType::u8;
+  else if constexpr (std::is_same_v<T, int32_t>)
+    return DType::i32;
+  else {
+    static_assert(std::is_same_v<T, uint64_t>, "not an element type");
+    return DType::u64;
+  }
 }
 
 }  // namespace poise

@@ -11,11 +11,16 @@ enum class Pass : uint8_t { forward, backward, backward_input, backward_weight, 
 
 constexpr const char* name_of(Pass pass) {
   switch (pass) {
-    case Pass::forward: return "forward";
-    case Pass::backward: return "backward";
-    case Pass::backward_input: return "backward_input";
-    case Pass::backward_weight: return "backward_weight";
-    case Pass::update: return "update";
+    case Pass::forward:
+      return "forward";
+    case Pass::backward:
+      return "backward";
+    case Pass::backward_input:
+      return "backward_input";
+    case Pass::backward_weight:
+      return "backward_weight";
+    case Pass::update:
+      return "update";
   }
   return "?";
 }
