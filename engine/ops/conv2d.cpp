@@ -31,14 +31,6 @@ Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
     return "conv2d expects a weight with a " + std::to_string(o.kh) + "x" + std::to_string(o.kw) + " kernel but got " +
            ws.to_string();
   });
-  const bool same_1x1 = o.kh == 1 && o.kw == 1 && o.pad_h == 0 && o.pad_w == 0;
-  const bool same_3x3 = o.kh == 3 && o.kw == 3 && o.pad_h == 1 && o.pad_w == 1;
-  const bool can_enlarge = o.upsample == 2 && o.stride_h == 1 && o.stride_w == 1 && (same_1x1 || same_3x3);
-  check(*x.tape, o.upsample == 1 || can_enlarge, [&] {
-    return std::string(
-        "conv2d expects upsample 1, or upsample 2 with stride 1 and a 1x1 or 3x3 kernel that keeps the "
-        "size (padding 0 or 1); use upsample_nearest_2x before any other");
-  });
   const Conv2dGeometry geometry{.n = xs[0],
                                 .h = xs[1],
                                 .w = xs[2],
@@ -51,6 +43,11 @@ Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
                                 .pad_h = o.pad_h,
                                 .pad_w = o.pad_w,
                                 .upsample = o.upsample};
+  check(*x.tape, geometry.enlargement_allowed(), [&] {
+    return std::string(
+        "conv2d expects upsample 1, or upsample 2 with stride 1 and a 1x1 or 3x3 kernel that keeps the "
+        "size (padding 0 or 1); use upsample_nearest_2x before any other");
+  });
   check(*x.tape, geometry.h * o.upsample + 2 * o.pad_h >= o.kh && geometry.w * o.upsample + 2 * o.pad_w >= o.kw, [&] {
     return "conv2d expects an input at least as large as its " + std::to_string(o.kh) + "x" + std::to_string(o.kw) +
            " kernel (after padding " + std::to_string(o.pad_h) + "," + std::to_string(o.pad_w) + ") but got " +

@@ -25,6 +25,12 @@ struct Conv2dGeometry {
   Shape x_shape() const { return {n, h, w, c_in}; }
   Shape weight_shape() const { return {c_out, kh, kw, c_in}; }
   Shape y_shape() const { return {n, out_h(), out_w(), c_out}; }
+  // Is it a k x k convolution (k odd) whose output is as large as its enlarged input? Enlargement goes with 1x1 and
+  // 3x3.
+  bool keeps_size(int64_t k) const {
+    return kh == k && kw == k && stride_h == 1 && stride_w == 1 && pad_h == k / 2 && pad_w == k / 2;
+  }
+  bool enlargement_allowed() const { return upsample == 1 || (upsample == 2 && (keeps_size(1) || keeps_size(3))); }
   // Multiply-adds of the textbook sum, padding included, the same for all three passes.
   double macs() const { return static_cast<double>(n * out_h() * out_w()) * c_out * kh * kw * c_in; }
   bool operator==(const Conv2dGeometry&) const = default;

@@ -28,11 +28,7 @@ struct Cut {
   ConvolutionKey key;     // of parity 0
 
   Cut(const Conv2dGeometry& g, Pass pass) : geometry(g), method(method_of(g)) {
-    if (g.upsample != 1 && method == Method::plain) {
-      fail(ErrorKind::runtime,
-           "conv2d: upsample 2 expects a 3x3 kernel with padding 1 or a 1x1 kernel with padding 0; "
-           "use upsample_nearest_2x before any other");
-    }
+    require(g.enlargement_allowed(), "the op refuses other enlarged convolutions");
     parities = method == Method::four_parities ? 4 : 1;
     key = {.pass = pass,
            .h = g.h,
@@ -61,8 +57,8 @@ struct Cut {
   }
 
   static Method method_of(const Conv2dGeometry& g) {
-    if (g.upsample == 2 && g.kh == 3 && g.kw == 3 && g.pad_h == 1 && g.pad_w == 1) return Method::four_parities;
-    if (g.upsample == 2 && g.kh == 1 && g.kw == 1 && g.pad_h == 0 && g.pad_w == 0) return Method::enlarge_output;
+    if (g.upsample == 2 && g.keeps_size(3)) return Method::four_parities;
+    if (g.upsample == 2 && g.keeps_size(1)) return Method::enlarge_output;
     return Method::plain;
   }
 
