@@ -1,0 +1,41 @@
+// The two inner loops of block-sparse convolution on the CPU, compiled once per instruction set (block_tiles_*.cpp).
+//
+// Operands are packed so that every address inside a loop is a constant: images as [channel block][row][column][16],
+// weights as blocks of 16 x 16. A tile is 16 output pixels (1x16, 2x8 or 4x4) by 16 output channels, which is 16
+// registers of AVX-512: one multiply-add per pixel and input channel, its pixel operand broadcast from memory.
+#pragma once
+#include <cstdint>
+
+namespace poise::cpu {
+
+constexpr int kBlock = 16;          // channels on either side of a block
+constexpr int kBlockWeights = 256;  // elements of a block
+constexpr int kTilePixels = 16;
+
+enum class TileShape : uint8_t { row_16, rows_2x8, rows_4x4 };
+constexpr int tile_columns(TileShape s) { return s == TileShape::row_16 ? 16 : s == TileShape::rows_2x8 ? 8 : 4; }
+constexpr int tile_rows(TileShape s) { return kTilePixels / tile_columns(s); }
+// Floats from one row of a packed image to the next: a tile's columns and one more on either side.
+constexpr int packed_row(int columns) { return (columns + 2) * kBlock; }
+
+// One block's part of a sum, in floats from the tile's first pixel and from the first block.
+struct BlockTerm {
+  int32_t x, w;
+};
+
+// out[k][0..15] = bias + sum over terms t, input channels i of  x[t.x + pixel k + i] * w[t.w + 16 i + 0..15].
+// bias may be null; a null out[k] is computed and not stored; `channel` is added to every out[k].
+using MultiplyTile = void(TileShape, const BlockTerm* terms, int64_t count, const float* x, const float* w,
+                          const float* bias, float* const* out, int64_t channel);
+// dw[o][0..15] += sum over `rows` rows of a region as wide as a tile of  dy[pixel][o] * x[pixel][0..15].
+// x is a packed image of which the first pixel is given; dy [rows][columns][16].
+using AccumulateBlock = void(TileShape, int rows, const float* x, const float* dy, float* dw);
+
+struct TileKernels {
+  MultiplyTile* multiply;
+  AccumulateBlock* accumulate;
+};
+extern const TileKernels kTilesAvx512, kTilesAvx2, kTilesBaseline;
+const TileKernels& tile_kernels();  // the best that this machine runs
+
+}  // namespace poise::cpu
