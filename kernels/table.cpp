@@ -55,6 +55,11 @@ KernelTable reference_table() {
       .mean_logit = cpu::mean_logit,
       .push_balance = cpu::push_balance,
       .summarise_balance = cpu::summarise_balance,
+      .build_block_index = cpu::build_block_index,
+      .block_conv2d_plan = cpu::block_conv2d_plan,
+      .block_conv2d_forward = cpu::block_conv2d_forward,
+      .block_conv2d_backward_input = cpu::block_conv2d_backward_input,
+      .block_conv2d_backward_weight = cpu::block_conv2d_backward_weight,
   };
 }
 
@@ -126,6 +131,11 @@ KernelTable planning_kernels(const KernelTable& device_kernels) {
       .mean_logit = nothing,
       .push_balance = nothing,
       .summarise_balance = nothing,
+      .build_block_index = nothing,
+      .block_conv2d_plan = device_kernels.block_conv2d_plan,
+      .block_conv2d_forward = nothing,
+      .block_conv2d_backward_input = nothing,
+      .block_conv2d_backward_weight = nothing,
   };
 }
 

@@ -11,6 +11,7 @@
 #include "kernels/dense/resample.h"
 #include "kernels/dense/spectral_norm.h"
 #include "kernels/sparse/balance.h"
+#include "kernels/sparse/block_conv2d.h"
 #include "kernels/sparse/cell_scores.h"
 #include "kernels/sparse/mask.h"
 #include "kernels/sparse/select.h"
@@ -62,6 +63,11 @@ struct KernelTable {
   MeanLogit* mean_logit = nullptr;
   PushBalance* push_balance = nullptr;
   SummariseBalance* summarise_balance = nullptr;
+  BuildBlockIndex* build_block_index = nullptr;
+  BlockConv2dPlanner* block_conv2d_plan = nullptr;
+  BlockConv2dForward* block_conv2d_forward = nullptr;
+  BlockConv2dBackwardInput* block_conv2d_backward_input = nullptr;
+  BlockConv2dBackwardWeight* block_conv2d_backward_weight = nullptr;
 };
 
 const KernelTable& cpu_reference_kernels();  // plain loops throughout, f32 and f64

@@ -35,7 +35,7 @@ Var Linear::operator()(Var x) {
   Tape& tape = *x.tape;
   Scope scope(tape, path());
   Var w = weight(tape);
-  return linear(x, w, options_.bias ? tape.parameter(bias) : Var{});
+  return linear(x, w, options_.bias ? tape.parameter(bias) : Var{}, weight.parameter.execution);
 }
 
 Conv2d::Conv2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_out, const Conv2dOptions& conv,
@@ -54,7 +54,7 @@ Var Conv2d::operator()(Var x) {
   Tape& tape = *x.tape;
   Scope scope(tape, path());
   Var w = weight(tape);
-  return conv2d(x, w, options_.bias ? tape.parameter(bias) : Var{}, conv_);
+  return conv2d(x, w, options_.bias ? tape.parameter(bias) : Var{}, conv_, weight.parameter.execution);
 }
 
 Conv2dOptions same_padding(int64_t kernel) {

@@ -1,16 +1,20 @@
 // Two-dimensional convolution, optionally of a twice enlarged input (kernels/dense/conv2d.h).
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
+#include "engine/sparse/layer_execution.h"
 
 namespace poise {
 namespace {
 
 // One pass of one convolution: what the kernel needs, and what it costs.
 struct ConvPass {
+  const BlockIndex* blocks;  // null: dense
   Conv2dPlan plan;
   Work work;
-  ConvPass(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass)
-      : plan(ctx.kernels->conv2d_plan(ctx, geometry, dtype, pass)) {
+  ConvPass(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass, const LayerExecution* execution)
+      : blocks(execution ? execution->blocks(pass) : nullptr),
+        plan(blocks ? ctx.kernels->block_conv2d_plan(ctx, geometry, *blocks, dtype, pass)
+                    : ctx.kernels->conv2d_plan(ctx, geometry, dtype, pass)) {
     const int64_t elements =
         geometry.x_shape().elements() + geometry.weight_shape().elements() + geometry.y_shape().elements();
     work = {.op = "conv2d",
@@ -18,6 +22,10 @@ struct ConvPass {
             .flops = 2 * geometry.macs(),
             .executed_flops = 2 * plan.executed_macs,
             .bytes = static_cast<double>(elements) * static_cast<double>(size_of(dtype))};
+  }
+  template <class Block, class Dense, class... Args>
+  void launch(Tape& tape, Block* block, Dense* dense, const Conv2dGeometry& geometry, Args&&... args) const {
+    blocks ? tape.launch(work, block, geometry, *blocks, args...) : tape.launch(work, dense, geometry, args...);
   }
 };
 
@@ -58,7 +66,7 @@ Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
 
 }  // namespace
 
-Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options) {
+Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution) {
   Tape& t = *x.tape;
   check_operands("conv2d", x, weight);
   const Conv2dGeometry geometry = geometry_of(x, weight, options);
@@ -68,30 +76,32 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options) {
       return "conv2d expects bias " + Shape{geometry.c_out}.to_string() + " but got " + bias.shape().to_string();
     });
   }
-  const Tensor xv = x.value(), w = weight.value();
+  if (execution) execution->note(geometry);
+  const Tensor xv = x.value(), w = weight.value(), b = bias.tape ? bias.value() : Tensor{};
   Tensor y = t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
   {
-    const ConvPass pass(t.ctx, geometry, x.dtype(), Pass::forward);
+    const ConvPass pass(t.ctx, geometry, x.dtype(), Pass::forward, execution);
     Arena::Scratch workspace(*t.ctx.arena, pass.plan.workspace_bytes);
-    t.launch(pass.work, t.ctx.kernels->conv2d_forward, geometry, xv, w, bias.tape ? bias.value() : Tensor{},
-             workspace.tensor(), y);
+    const KernelTable& k = *t.ctx.kernels;
+    pass.launch(t, k.block_conv2d_forward, k.conv2d_forward, geometry, xv, w, b, workspace.tensor(), y);
   }
   return t.record({.name = "conv2d", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
+                     const KernelTable& k = g.kernels();
                      if (g.wants(weight) || g.wants(bias)) {
                        Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
-                       const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_weight);
+                       const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_weight, execution);
                        Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
-                       g.tape().launch(pass.work, g.kernels().conv2d_backward_weight, geometry, xv, g.dy(),
-                                       workspace.tensor(), dw, db);
+                       pass.launch(g.tape(), k.block_conv2d_backward_weight, k.conv2d_backward_weight, geometry, xv,
+                                   g.dy(), workspace.tensor(), dw, db);
                        g.add_or_recycle(weight, dw);
                        if (db) g.add(bias, db);
                      }
                      if (g.wants(x)) {
                        Tensor dx = g.alloc(x);
-                       const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_input);
+                       const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_input, execution);
                        Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
-                       g.tape().launch(pass.work, g.kernels().conv2d_backward_input, geometry, g.dy(), w,
-                                       workspace.tensor(), dx);
+                       pass.launch(g.tape(), k.block_conv2d_backward_input, k.conv2d_backward_input, geometry,
+                                   g.dy(), w, workspace.tensor(), dx);
                        g.add(x, dx);
                      }
                    }});

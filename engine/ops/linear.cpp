@@ -1,10 +1,25 @@
-// y = x w^T + b.
+// y = x w^T + b. To skip dead blocks, as a 1x1 convolution of N images of one pixel.
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
+#include "engine/sparse/layer_execution.h"
 
 namespace poise {
+namespace {
 
-Var linear(Var x, Var weight, Var bias) {
+// A block-sparse pass: its plan, and what it costs.
+struct BlockPass {
+  const BlockIndex& blocks;
+  Conv2dPlan plan;
+  Work work;
+  BlockPass(const Context& ctx, const Conv2dGeometry& geometry, const BlockIndex& index, DType dtype, Work dense)
+      : blocks(index), plan(ctx.kernels->block_conv2d_plan(ctx, geometry, index, dtype, dense.pass)), work(dense) {
+    work.executed_flops = 2 * plan.executed_macs;
+  }
+};
+
+}  // namespace
+
+Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
   Tape& t = *x.tape;
   check_operands("linear", x, weight);
   const Shape xs = x.shape(), ws = weight.shape();
@@ -24,18 +39,43 @@ Var linear(Var x, Var weight, Var bias) {
   auto work = [xv, w, y](Pass pass) {
     return memory_work("linear", pass, {&xv, &w, &y}, 2.0 * static_cast<double>(xv.elements() * w.shape[0]));
   };
-  t.launch(work(Pass::forward), t.ctx.kernels->linear_forward, xv, w, bias.tape ? bias.value() : Tensor{}, y);
+  const Conv2dGeometry geometry{.n = xs[0], .h = 1, .w = 1, .c_in = ws[1], .c_out = ws[0]};
+  if (execution) execution->note(geometry);
+  const Tensor b = bias.tape ? bias.value() : Tensor{};
+  if (const BlockIndex* blocks = execution ? execution->blocks(Pass::forward) : nullptr) {
+    const BlockPass pass(t.ctx, geometry, *blocks, x.dtype(), work(Pass::forward));
+    Arena::Scratch workspace(*t.ctx.arena, pass.plan.workspace_bytes);
+    t.launch(pass.work, t.ctx.kernels->block_conv2d_forward, geometry, *blocks, xv, w, b, workspace.tensor(), y);
+  } else {
+    t.launch(work(Pass::forward), t.ctx.kernels->linear_forward, xv, w, b, y);
+  }
   return t.record({.name = "linear", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
+                     const KernelTable& k = g.kernels();
                      if (g.wants(weight) || g.wants(bias)) {
                        Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
-                       g.tape().launch(work(Pass::backward_weight), g.kernels().linear_backward_weight, xv, g.dy(), dw,
-                                       db);
+                       const Work dense = work(Pass::backward_weight);
+                       if (const BlockIndex* blocks = execution ? execution->blocks(dense.pass) : nullptr) {
+                         const BlockPass pass(g.ctx(), geometry, *blocks, xv.dtype, dense);
+                         Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+                         g.tape().launch(pass.work, k.block_conv2d_backward_weight, geometry, *blocks, xv, g.dy(),
+                                         workspace.tensor(), dw, db);
+                       } else {
+                         g.tape().launch(dense, k.linear_backward_weight, xv, g.dy(), dw, db);
+                       }
                        g.add_or_recycle(weight, dw);
                        if (db) g.add(bias, db);
                      }
                      if (g.wants(x)) {
                        Tensor dx = g.alloc(x);
-                       g.tape().launch(work(Pass::backward_input), g.kernels().linear_backward_input, g.dy(), w, dx);
+                       const Work dense = work(Pass::backward_input);
+                       if (const BlockIndex* blocks = execution ? execution->blocks(dense.pass) : nullptr) {
+                         const BlockPass pass(g.ctx(), geometry, *blocks, xv.dtype, dense);
+                         Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+                         g.tape().launch(pass.work, k.block_conv2d_backward_input, geometry, *blocks, g.dy(), w,
+                                         workspace.tensor(), dx);
+                       } else {
+                         g.tape().launch(dense, k.linear_backward_input, g.dy(), w, dx);
+                       }
                        g.add(x, dx);
                      }
                    }});

@@ -17,15 +17,16 @@ Var detach(Var x);                       // a view through which no gradient flo
 Var concat_batch(Var a, Var b);          // [N_a,...], [N_b,...] -> [N_a + N_b,...]
 
 // --- layers ----------------------------------------------------------------------------------------------------------
+// Under a mask, `execution` says which passes skip its dead blocks; null: none.
 // x [N,in], weight [out,in], bias [out] or absent (Var{}) -> [N,out]
-Var linear(Var x, Var weight, Var bias);
+Var linear(Var x, Var weight, Var bias, LayerExecution* execution = nullptr);
 
 struct Conv2dOptions {
   int64_t kh = 1, kw = 1, stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
   int64_t upsample = 1;  // 2: convolve the twice enlarged x (nearest neighbour) without forming it
 };
 // x [N,H,W,C_in], weight [C_out,kh,kw,C_in], bias [C_out] or absent -> [N,H',W',C_out]
-Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options);
+Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution = nullptr);
 
 // x [...,C], gamma, beta [C]; running statistics [C] are read or updated as tape.mode says. options.relu adds a ReLU.
 Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_var, const BatchNormOptions& options);

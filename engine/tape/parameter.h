@@ -7,6 +7,8 @@
 
 namespace poise {
 
+struct LayerExecution;  // engine/sparse/layer_execution.h
+
 // How a parameter starts; engine/nn/init.h says what each kind of weight gets under each scheme.
 enum class ParameterRole : uint8_t { weight, bias, bn_gamma, bn_beta };
 
@@ -18,6 +20,7 @@ struct Parameter {
   int64_t fan_out = 1;
   Tensor value, grad;  // set by ParameterSlab
   bool requires_grad = true;
+  LayerExecution* execution = nullptr;  // of a layer under a mask, once somebody decides about it; null: dense
 };
 
 // How a buffer starts.

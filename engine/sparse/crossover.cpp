@@ -1,0 +1,106 @@
+#include "engine/sparse/crossover.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "engine/io/atomic_file.h"
+#include "engine/io/read_file.h"
+
+namespace poise {
+namespace {
+
+// Any change of the kernels makes old measurements worthless.
+constexpr int kKernelVersion = 1;
+
+std::string by(int64_t a, int64_t b) { return std::to_string(a) + "x" + std::to_string(b); }
+
+}  // namespace
+
+std::string CrossoverKey::to_string() const {
+  const Conv2dGeometry& g = geometry;
+  return std::string(name_of(pass)) + " conv " + by(g.kh, g.kw) + " " + std::to_string(g.c_in) + "->" +
+         std::to_string(g.c_out) + " " + by(g.h, g.w) + " batch " + std::to_string(g.n) +
+         (g.upsample > 1 ? " upsample " + std::to_string(g.upsample) : "") + " cell " + poise::to_string(cell);
+}
+
+double CrossoverTable::speedup(const CrossoverKey& key, double density, double saved) const {
+  const auto found = points_.find(key.to_string());
+  if (found == points_.end()) return saved * kEfficiency;
+  const auto& points = found->second;
+  const auto above = std::lower_bound(points.begin(), points.end(), std::make_pair(density, 0.0));
+  if (above == points.end()) return points.back().second * points.back().first / density;
+  if (above->first == density || above == points.begin()) return above->second;  // below: not faster than measured
+  const auto below = std::prev(above);
+  const double t = std::log(density / below->first) / std::log(above->first / below->first);
+  return std::exp(std::log(below->second) * (1 - t) + std::log(above->second) * t);
+}
+
+void CrossoverTable::add(const CrossoverKey& key, double density, double speedup) {
+  auto& points = points_[key.to_string()];
+  const auto at = std::lower_bound(points.begin(), points.end(), std::make_pair(density, 0.0));
+  if (at != points.end() && at->first == density)
+    at->second = speedup;
+  else
+    points.insert(at, {density, speedup});
+}
+
+double CrossoverTable::crossover_density(const CrossoverKey& key) const {
+  double low = 0, high = 1;
+  if (speedup(key, high, 1) >= 1) return 1;
+  for (int step = 0; step < 40; ++step) {
+    const double middle = (low + high) / 2;
+    (speedup(key, middle, 1 / middle) >= 1 ? low : high) = middle;
+  }
+  return low;
+}
+
+std::filesystem::path CrossoverTable::default_path(const std::string& device) {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value ? value : "");
+  };
+  std::filesystem::path folder = variable("POISE_CACHE");
+  if (folder.empty() && !variable("XDG_CACHE_HOME").empty())
+    folder = std::filesystem::path(variable("XDG_CACHE_HOME")) / "poise";
+  if (folder.empty() && !variable("HOME").empty()) folder = std::filesystem::path(variable("HOME")) / ".cache" / "poise";
+  if (folder.empty()) return {};
+  std::string name = "crossover-" + device + "-kernels" + std::to_string(kKernelVersion) + ".json";
+  for (char& c : name) {
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '-') c = '_';
+  }
+  return folder / name;
+}
+
+CrossoverTable CrossoverTable::load(const std::filesystem::path& path) {
+  CrossoverTable table;
+  std::error_code error;
+  if (path.empty() || !std::filesystem::is_regular_file(path, error)) return table;
+  const std::string text = read_file(path);
+  const nlohmann::json file = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!file.is_object() || !file.contains("layers") || !file["layers"].is_object()) return table;
+  for (const auto& [key, points] : file["layers"].items()) {
+    std::vector<std::pair<double, double>> read;
+    for (const auto& point : points) {
+      if (!point.is_array() || point.size() != 2 || !point[0].is_number() || !point[1].is_number()) return {};
+      read.emplace_back(point[0].get<double>(), point[1].get<double>());
+      if (!(read.back().first > 0 && read.back().first <= 1 && read.back().second > 0)) return {};
+    }
+    std::sort(read.begin(), read.end());
+    if (!read.empty()) table.points_[key] = read;
+  }
+  return table;
+}
+
+void CrossoverTable::save(const std::filesystem::path& path, const std::string& device) const {
+  nlohmann::json layers = nlohmann::json::object();
+  for (const auto& [key, points] : points_) {
+    for (const auto& [density, speedup] : points) layers[key].push_back({density, speedup});
+  }
+  const nlohmann::json file = {{"device", device}, {"kernels", kKernelVersion}, {"layers", layers}};
+  std::filesystem::create_directories(path.parent_path());
+  write_file_atomically(path, file.dump(1) + "\n");
+}
+
+}  // namespace poise

@@ -1,0 +1,48 @@
+// How much faster the block-sparse kernels are than the dense ones, by layer, pass, cell and density, as crossover_bench
+// measured it on this machine. Where it measured nothing, an estimate: arithmetic saved times a constant.
+#pragma once
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/sparse/cell.h"
+#include "kernels/dense/conv2d.h"
+
+namespace poise {
+
+// Everything that a time depends on besides the density.
+struct CrossoverKey {
+  Conv2dGeometry geometry;
+  Pass pass = Pass::forward;
+  Cell cell;
+  std::string to_string() const;  // "forward conv 3x3 256->256 16x16 batch 64 upsample 2 cell 16x16"
+};
+
+class CrossoverTable {
+ public:
+  // Of the estimate: what is left of saved arithmetic as saved time. Measured: the least of all passes of 3x3 layers with
+  // 128 and 256 channels at 30 and 50% density (2 cores AMD EPYC Zen 4, 2026-11-22).
+  static constexpr double kEfficiency = 0.8;
+
+  // Dense time over block-sparse time: between measured densities by the logarithms of both; beyond them in proportion
+  // to density. `saved`: dense over executed multiply-adds, for the estimate.
+  double speedup(const CrossoverKey& key, double density, double saved) const;
+  bool measured(const CrossoverKey& key) const { return points_.contains(key.to_string()); }
+  void add(const CrossoverKey& key, double density, double speedup);
+  // Where the measured speed-up passes 1, between 0 and 1; 1 if it never falls below.
+  double crossover_density(const CrossoverKey& key) const;
+  bool empty() const { return points_.empty(); }
+
+  // $POISE_CACHE, else $XDG_CACHE_HOME/poise, else ~/.cache/poise; the file's name holds device and build.
+  static std::filesystem::path default_path(const std::string& device);
+  // What is not there, or not readable as a table, is an empty table.
+  static CrossoverTable load(const std::filesystem::path& path);
+  void save(const std::filesystem::path& path, const std::string& device) const;
+
+ private:
+  std::map<std::string, std::vector<std::pair<double, double>>> points_;  // (density, speed-up), densities rising
+};
+
+}  // namespace poise

@@ -1,0 +1,35 @@
+// How one layer with a mask computes now: by the dense kernels, which multiply its zeros, or by kernels that skip dead
+// blocks. Decided per pass when masks change (execution.h) and read by the ops.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "kernels/sparse/block_conv2d.h"
+
+namespace poise {
+
+enum class Execution : uint8_t { dense, block };
+const char* name_of(Execution execution);
+
+struct LayerExecution {
+  BlockIndex index;
+  Execution forward = Execution::dense, backward_input = Execution::dense, backward_weight = Execution::dense;
+  // In this step the gradients of dead weights are wanted as well: a mask update is going to rank them.
+  bool dense_weight_gradient = false;
+  // The largest convolution that the layer was asked for so far. An op notes it in a plan; decisions read it.
+  Conv2dGeometry geometry;
+
+  Execution of(Pass pass) const {
+    return pass == Pass::forward ? forward : pass == Pass::backward_input ? backward_input : backward_weight;
+  }
+  // The blocks that this pass walks, null if it is dense.
+  const BlockIndex* blocks(Pass pass) const {
+    if (pass == Pass::backward_weight && dense_weight_gradient) return nullptr;
+    return of(pass) == Execution::block ? &index : nullptr;
+  }
+  void note(const Conv2dGeometry& asked) {
+    if (asked.macs() > geometry.macs()) geometry = asked;
+  }
+};
+
+}  // namespace poise
