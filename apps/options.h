@@ -28,6 +28,8 @@ struct Settings {
   double learning_rate_g = 2e-4, learning_rate_d = 2e-4;
   double adam_beta1 = 0.0, adam_beta2 = 0.9, adam_eps = 1e-8, ema_decay = 0.999;
   int64_t seed = 1, threads = 0;
+  // [sparse] execution: kernels that skip dead blocks
+  std::string execution = "auto";
   // [sparse]; 0 where a comment says so: complete_sparse_options() fills it in
   std::string method = "dense";
   double density_g = 1, density_d = 0;  // d: as g

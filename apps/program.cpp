@@ -80,6 +80,8 @@ void set_thread_count(int64_t threads) {
   if (threads > 0) omp_set_num_threads(static_cast<int>(threads));
 }
 
+std::string device_identity() { return "cpu " + cpu_model() + " " + std::to_string(thread_count()) + " threads"; }
+
 double peak_memory_mib() {
   // Not getrusage: its maximum survives fork and exec, so that a large parent would be counted as ours.
   std::ifstream status("/proc/self/status");

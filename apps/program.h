@@ -19,6 +19,7 @@ std::string cpu_model();                               // "Intel(R) Xeon(R) ..."
 std::string version_line(const std::string& program);  // "train_gan 0.1.0 (Release, g++ 12.2.0, CPU)"
 int thread_count();                                    // that a parallel loop would use now
 void set_thread_count(int64_t threads);                // 0: leave it to OpenMP
+std::string device_identity();                         // what measured speeds hold for: processor and threads
 double peak_memory_mib();                              // of this process so far
 double machine_memory_mib();                           // of the whole machine
 

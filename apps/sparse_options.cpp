@@ -65,6 +65,15 @@ void complete_sparse_options(OptionSet& options) {
     problem(fmt::format("cell: expected a form like 1x1, 16x16 or 16x16-all-taps but got \"{}\" [{}]", s.cell,
                         options.origin("cell")));
   }
+  if (s.execution == "block" && method.masks && cell_of(s.cell) && block_of(*cell_of(s.cell)) == 0) {
+    problem(fmt::format(
+        "execution: block skips blocks of 16x16 weights but cell is {}; use cell = 16x16 or execution = auto", s.cell));
+  }
+  if (s.execution == "block" && s.moment_policy == "keep") {
+    problem(
+        "execution: block computes no gradients of dead weights, which moment_policy = keep follows at every step; "
+        "use moment_policy = seed or execution = dense");
+  }
   if (!method.masks) {
     if (s.density_g != 1 || (s.density_d != 0 && s.density_d != 1)) {
       problem("density_g, density_d: method dense has no masks; choose a sparse method or leave them at 1");
@@ -109,6 +118,7 @@ SparseOptions sparse_options(const Settings& s) {
   o.density_d = s.density_d;
   o.rule = density_rule_of(s.density_rule).value_or(DensityRule::erk);
   o.cell = cell_of(s.cell).value_or(Cell{});
+  o.execution = execution_choice_of(s.execution).value_or(ExecutionChoice::automatic);
   o.head = s.mask_head ? MaskableHead::as_reference : MaskableHead::dense;
   o.scope = selection_scope_of(s.selection_scope).value_or(SelectionScope::global);
   o.moments = moment_policy_of(s.moment_policy).value_or(MomentPolicy::seed);

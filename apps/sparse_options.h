@@ -18,6 +18,7 @@
 #include "apps/options.h"
 #include "engine/sparse/balance.h"
 #include "engine/sparse/density_control.h"
+#include "engine/sparse/execution.h"
 #include "engine/sparse/prune_grow.h"
 #include "engine/sparse/schedule.h"
 
@@ -28,6 +29,7 @@ struct SparseOptions {
   double density_g = 1, density_d = 1;  // at the start; posthoc: density_g after pruning
   DensityRule rule = DensityRule::erk;
   Cell cell;
+  ExecutionChoice execution = ExecutionChoice::automatic;
   MaskableHead head = MaskableHead::dense;
   SelectionScope scope = SelectionScope::global;
   MomentPolicy moments = MomentPolicy::seed;

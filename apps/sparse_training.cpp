@@ -3,6 +3,8 @@
 #include <cmath>
 #include <limits>
 
+#include "apps/program.h"
+
 namespace poise {
 namespace {
 
@@ -23,30 +25,37 @@ struct SparseTraining::Masked {
   RandomStream stream;
   Module& network;
   NetworkMasks masks;
+  NetworkExecution execution;
   double density;      // asked for
   int64_t target = 0;  // alive weights that go with it
 
-  Masked(const char* n, RandomStream s, Module& module, ParameterSlab& slab, const SparseOptions& o, double initial,
-         Device device, bool planning)
-      : name(n), stream(s), network(module), masks(module, slab, o.cell, o.head, device, planning), density(initial) {}
+  Masked(const char* n, RandomStream s, Module& module, ParameterSlab& slab, const SparseOptions& o,
+         const CrossoverTable& crossovers, double initial, Device device, bool planning)
+      : name(n),
+        stream(s),
+        network(module),
+        masks(module, slab, o.cell, o.head, device, planning),
+        execution(module, masks, o.execution, crossovers, device, planning),
+        density(initial) {}
 };
 
 SparseTraining::SparseTraining(const SparseOptions& options, GanStep& step, int64_t batch_size_d, Device device,
                                bool planning)
     : options_(options),
       step_(step),
+      crossovers_(planning ? CrossoverTable() : CrossoverTable::load(CrossoverTable::default_path(device_identity()))),
       queue_(options.balance_capacity(), device),
       means_({3}, DType::f32, device),
       counters_({3}, DType::f64, Device::cpu) {
   if (options.masks) {
     const double initial_g = options.prune_at > 0 ? 1.0 : options.density_g;
-    g_ = std::make_unique<Masked>("G", RandomStream::mask_g, *step.model->generator, *step.slab_g, options, initial_g,
-                                  device, planning);
+    g_ = std::make_unique<Masked>("G", RandomStream::mask_g, *step.model->generator, *step.slab_g, options, crossovers_,
+                                  initial_g, device, planning);
     step.mask_g = g_->masks.bytes();
   }
   if (options.masks && options.prune_at == 0) {
     d_ = std::make_unique<Masked>("D", RandomStream::mask_d, *step.model->discriminator, *step.slab_d, options,
-                                  options.density_d, device, planning);
+                                  crossovers_, options.density_d, device, planning);
     step.mask_d = d_->masks.bytes();
   }
   if (measures_balance()) {
@@ -66,6 +75,7 @@ void SparseTraining::draw_masks(Context& ctx) {
         layer_densities(maskable_layers(m->network, options_.head), options_.rule, m->density, options_.cell));
     m->target = m->masks.alive_weights();
     note(*m, "initial", 0, {}, 0);
+    decide_execution(*m, 0);
   }
 }
 
@@ -82,16 +92,39 @@ bool SparseTraining::update_due(Network network, int64_t t) const {
   return changes && t % every == 0 && t < options_.drop.length;
 }
 
-void SparseTraining::update_masks(int64_t t) {
-  if (update_due(Network::generator, t)) {
+void SparseTraining::prepare(int64_t t) {
+  if (g_) g_->execution.set_dense_weight_gradients(update_due(Network::generator, t));
+  if (d_) d_->execution.set_dense_weight_gradients(update_due(Network::discriminator, t));
+}
+
+void SparseTraining::set_all_executions(Execution execution) {
+  for (Masked* m : {g_.get(), d_.get()}) {
+    if (m) m->execution.set_all(execution);
+  }
+}
+
+void SparseTraining::decide_execution(Masked& network, int64_t t) {
+  for (const ExecutionDecision& decision : network.execution.update(ctx())) {
+    if (decision.changed || t == 0) execution_events_.push_back({t, decision});
+  }
+}
+
+bool SparseTraining::update_masks(int64_t t) {
+  const bool g_due = update_due(Network::generator, t), d_due = update_due(Network::discriminator, t);
+  if (g_due) {
     if (options_.prune_at > 0)
       prune_g(t);
     else
       rewire(*g_,
              {.growth = *options_.growth_g, .scope = options_.scope, .moments = options_.moments, .stream = g_->stream},
              t);
+    decide_execution(*g_, t);
   }
-  if (update_due(Network::discriminator, t)) control_d(t);
+  if (d_due) {
+    control_d(t);
+    decide_execution(*d_, t);
+  }
+  return g_due || d_due;
 }
 
 void SparseTraining::plan_updates() {
@@ -175,6 +208,7 @@ void SparseTraining::append_state(std::vector<NamedTensor>& all) {
     for (const MaskedLayer& layer : m->masks.layers()) {
       all.push_back({m->name + ".mask." + layer.weight.path, layer.mask.alive});
     }
+    if (m->execution.choices()) all.push_back({m->name + ".execution", m->execution.choices().tensor()});
   }
   if (options_.masks) all.push_back({"sparse.counters", counters_.tensor()});
   if (!measures_balance()) return;
@@ -189,14 +223,17 @@ void SparseTraining::restored() {
   if (d_) d_->target = static_cast<int64_t>(counters[1]), d_->density = counters[2];
   // Dead weights are zero already, so nothing but the bytes for Adam and the counts follows the masks here.
   for (Masked* m : {g_.get(), d_.get()}) {
-    if (m) m->masks.commit(ctx(), MomentPolicy::keep);
+    if (!m) continue;
+    m->masks.commit(ctx(), MomentPolicy::keep);
+    m->execution.restore(ctx());
   }
   events_.clear();
+  execution_events_.clear();
 }
 
 size_t SparseTraining::bytes() const {
   size_t bytes = queue_.triples().size_bytes() + (real_ ? real_.tensor().size_bytes() : 0);
-  for (const Masked* m : {g_.get(), d_.get()}) bytes += m ? m->masks.memory_bytes() : 0;
+  for (const Masked* m : {g_.get(), d_.get()}) bytes += m ? m->masks.memory_bytes() + m->execution.memory_bytes() : 0;
   return bytes;
 }
 

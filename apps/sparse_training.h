@@ -35,6 +35,12 @@ struct MaskEvent {
   std::vector<std::pair<std::string, double>> layers;  // densities of the masked layers
 };
 
+// What one pass of one layer computes with from an iteration on, and why.
+struct ExecutionEvent {
+  int64_t iteration = 0;
+  ExecutionDecision decision;
+};
+
 struct SparseReport {
   BalanceReadings balance;  // NaN if never measured
   double density_g = 1, density_d = 1;
@@ -46,7 +52,7 @@ class SparseTraining {
   SparseTraining(const SparseOptions& options, GanStep& step, int64_t batch_size_d, Device device, bool planning);
   ~SparseTraining();
 
-  void draw_masks(Context& ctx);  // once, when the weights have their initial values
+  void draw_masks(Context& ctx);  // once, when the weights have their initial values and a plan has run
 
   bool measures_balance() const { return options_.balance_every > 0; }
   bool balance_due(int64_t t) const { return measures_balance() && t % options_.balance_every == 0; }
@@ -55,12 +61,17 @@ class SparseTraining {
 
   // Does iteration t end with an update of this network's mask, that is: does it need dense weight gradients?
   bool update_due(Network network, int64_t t) const;
-  // Steps 2 and 3 above. Takes the whole arena.
-  void update_masks(int64_t t);
+  // Before iteration t: are gradients of dead weights wanted in it?
+  void prepare(int64_t t);
+  // Steps 2 and 3 above. Takes the whole arena. True if masks changed.
+  bool update_masks(int64_t t);
   void plan_updates();  // in a plan: the most that update_masks takes of the arena
 
   SparseReport report() const;  // waits for the device
   std::vector<MaskEvent> take_events() { return std::exchange(events_, {}); }
+  std::vector<ExecutionEvent> take_execution_events() { return std::exchange(execution_events_, {}); }
+
+  void set_all_executions(Execution execution);  // in a plan
 
   void append_state(std::vector<NamedTensor>& all);
   void restored();  // what state tensors do not hold, after somebody wrote them
@@ -73,16 +84,19 @@ class SparseTraining {
   void prune_g(int64_t t);
   void rewire(Masked& network, const PruneGrow& how, int64_t t);
   void control_d(int64_t t);
+  void decide_execution(Masked& network, int64_t t);
   void note(Masked& network, const char* kind, int64_t t, const MaskChange& change, double drop_fraction);
 
   const SparseOptions options_;
   GanStep& step_;
+  const CrossoverTable crossovers_;
   std::unique_ptr<Masked> g_, d_;  // null without a mask
   BalanceQueue queue_;
   OwnedTensor real_;      // [B_D,H,W,C]
   OwnedTensor means_;     // a_pre, a_post, r
   OwnedTensor counters_;  // on the host: what the controllers remember
   std::vector<MaskEvent> events_;
+  std::vector<ExecutionEvent> execution_events_;
 };
 
 }  // namespace poise

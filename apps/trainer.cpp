@@ -22,8 +22,10 @@ struct Machine {
   GanModel model;
   ParameterSlab slab_g, slab_d;
   Arena arena;
-  OwnedTensor results{Shape{8}, DType::f32, Device::cpu};  // loss_d, mean_real, mean_fake, loss_g, then D's sums
-  Tensor images;                                           // u8 [N,H,W,C]
+  OwnedTensor results{Shape{8}, DType::f32, Device::cpu};    // loss_d, mean_real, mean_fake, loss_g, then D's sums
+  Tensor images;                                             // u8 [N,H,W,C]
+  OwnedTensor work_done{Shape{2}, DType::f64, Device::cpu};  // WorkDone, on the host
+  WorkDone per_iteration, per_balance;                       // as masks and choices are now
   GanStep step;
   std::unique_ptr<SparseTraining> sparse;
   StepGraph d_graph, g_graph, balance_graph;
@@ -58,8 +60,8 @@ struct Machine {
 
   Tensor latents(RandomStream stream, int64_t count) {
     Tensor z = arena.alloc({count, model.generator->latent_size}, DType::f32);
-    tape.launch({.op = "random_normal", .bytes = static_cast<double>(z.size_bytes())}, kernels.random_normal, stream,
-                z);
+    tape.launch({.op = "random_normal", .bytes = static_cast<double>(z.size_bytes())}, ctx.kernels->random_normal,
+                stream, z);
     return z;
   }
 
@@ -71,11 +73,11 @@ struct Machine {
     // One loader batch of the method holds n_critic minibatches; the incomplete one at the end of an epoch is dropped.
     const int64_t loader_batches = images.shape[0] / (options.n_critic * options.batch_size_d);
     const GatherOptions gather{.batches_per_epoch = loader_batches * options.n_critic, .flip = options.flip};
-    tape.launch({.op = "gather_images", .bytes = 1.25 * static_cast<double>(real.size_bytes())}, kernels.gather_images,
-                gather, images, real);
+    tape.launch({.op = "gather_images", .bytes = 1.25 * static_cast<double>(real.size_bytes())},
+                ctx.kernels->gather_images, gather, images, real);
     d_step(step, real, latents(RandomStream::latent_d, options.batch_size_d));
     Tensor last = results.tensor().slice(0, 3), sum = results.tensor().slice(4, 3);
-    kernels.add(ctx, sum, last, sum);
+    ctx.kernels->add(ctx, sum, last, sum);
   }
 
   // Of the G step begun last: drawn again, they are the same.
@@ -86,16 +88,57 @@ struct Machine {
 
   void take_steps() {
     Tensor sum = results.tensor().slice(4, 3);
-    kernels.fill(ctx, 0.0, sum);
+    ctx.kernels->fill(ctx, 0.0, sum);
     for (int64_t i = 0; i < options.n_critic; ++i) d_graph.launch();
     g_graph.launch();
   }
 
   void iterate() {
+    const int64_t t = iteration() + 1;
+    const bool update = sparse->update_due(Network::generator, t) || sparse->update_due(Network::discriminator, t);
+    sparse->prepare(t);
+    if (update) count_work();  // with the gradients of dead weights
     take_steps();
-    const int64_t t = iteration();
-    if (sparse->balance_due(t)) balance_graph.launch();
-    sparse->update_masks(t);
+    add_work(per_iteration);
+    if (sparse->balance_due(t)) {
+      balance_graph.launch();
+      add_work(per_balance);
+    }
+    if (sparse->update_masks(t)) {
+      sparse->prepare(t + 1);
+      count_work();
+    }
+  }
+
+  void add_work(const WorkDone& work) {
+    double* done = work_done.tensor().data<double>();
+    done[0] += work.flops;
+    done[1] += work.executed_flops;
+  }
+
+  // f, against kernels that do nothing: what it costs.
+  template <class F>
+  Profile plan_of(const F& f) {
+    const KernelTable nothing = planning_kernels(kernels);
+    Arena planning = Arena::for_planning(arena.device());
+    Profile profile;
+    const Context saved = ctx;
+    ctx.kernels = &nothing;
+    ctx.arena = &planning;
+    ctx.profile = &profile;
+    ctx.planning = true;
+    f();
+    tape.reset();
+    ctx = saved;
+    return profile;
+  }
+  void count_work() {
+    const auto total = [](const Profile& profile) {
+      const Work work = profile.total().work;
+      return WorkDone{work.flops, work.executed_flops};
+    };
+    per_iteration = total(plan_of([&] { take_steps(); }));
+    if (sparse->measures_balance()) per_balance = total(plan_of([&] { balance_graph.launch(); }));
   }
 };
 
@@ -203,7 +246,9 @@ struct Trainer::Parts {
     start.clocks[static_cast<int>(Network::generator)].learning_rate = o.learning_rate_g;
     start.clocks[static_cast<int>(Network::discriminator)].learning_rate = o.learning_rate_d;
     *machine.step_state = start;
+    machine.count_work();  // layers learn what they will be asked for
     machine.sparse->draw_masks(machine.ctx);
+    machine.count_work();
     machine.slab_g.copy_value_to_ema(machine.ctx);
   }
 };
@@ -221,6 +266,10 @@ TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
                     .dtype = DType::u8};
   TrainingPlan plan;
   machine.ctx.profile = &plan.layers;
+  machine.sparse->set_all_executions(Execution::block);  // its workspaces at full density
+  machine.take_steps();
+  plan.layers.clear();
+  machine.sparse->set_all_executions(Execution::dense);
   machine.take_steps();
   const Profile::Row total = plan.layers.total();
   Profile balance;
@@ -264,6 +313,7 @@ std::vector<NamedTensor> Trainer::state() {
   append("G", parts_->machine.slab_g);
   append("D", parts_->machine.slab_d);
   parts_->machine.sparse->append_state(all);
+  all.push_back({"work", parts_->machine.work_done.tensor()});
   return all;
 }
 
@@ -271,18 +321,21 @@ const StepState& Trainer::step_state() const { return *parts_->machine.step_stat
 void Trainer::set_step_state(const StepState& state) {
   *parts_->machine.step_state = state;
   parts_->machine.sparse->restored();
+  parts_->machine.count_work();
 }
 
 SparseReport Trainer::sparse_report() const { return parts_->machine.sparse->report(); }
 std::vector<MaskEvent> Trainer::take_mask_events() { return parts_->machine.sparse->take_events(); }
 
+std::vector<ExecutionEvent> Trainer::take_execution_events() { return parts_->machine.sparse->take_execution_events(); }
+
 WorkDone Trainer::work_done() const {
-  const int64_t every = options().sparse.balance_every;
-  const auto iterations = static_cast<double>(iteration());
-  const auto measurements = static_cast<double>(every > 0 ? iteration() / every : 0);
-  const TrainingPlan& plan = parts_->plan;
-  return {.flops = iterations * plan.flops + measurements * plan.balance_flops,
-          .executed_flops = iterations * plan.executed_flops + measurements * plan.balance_executed_flops};
+  const double* done = parts_->machine.work_done.tensor().data<double>();
+  return {.flops = done[0], .executed_flops = done[1]};
+}
+
+Profile Trainer::work_by_layer() {
+  return parts_->machine.plan_of([&] { parts_->machine.take_steps(); });
 }
 
 std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch) {

@@ -61,8 +61,10 @@ class Trainer {
   int64_t iteration() const;
   IterationReport report() const;
   SparseReport sparse_report() const;
-  std::vector<MaskEvent> take_mask_events();  // since the last call
+  std::vector<MaskEvent> take_mask_events();            // since the last call
+  std::vector<ExecutionEvent> take_execution_events();  // since the last call
   WorkDone work_done() const;
+  Profile work_by_layer();  // of one iteration, as masks and choices are now; no times
 
   // Everything that the future depends on, in a fixed order. Writing bytes into these tensors and calling
   // set_step_state() restores a run exactly.

@@ -100,8 +100,8 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
                        Tensor dx = g.alloc(x);
                        const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_input, execution);
                        Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
-                       pass.launch(g.tape(), k.block_conv2d_backward_input, k.conv2d_backward_input, geometry,
-                                   g.dy(), w, workspace.tensor(), dx);
+                       pass.launch(g.tape(), k.block_conv2d_backward_input, k.conv2d_backward_input, geometry, g.dy(),
+                                   w, workspace.tensor(), dx);
                        g.add(x, dx);
                      }
                    }});

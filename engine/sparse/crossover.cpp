@@ -64,7 +64,8 @@ std::filesystem::path CrossoverTable::default_path(const std::string& device) {
   std::filesystem::path folder = variable("POISE_CACHE");
   if (folder.empty() && !variable("XDG_CACHE_HOME").empty())
     folder = std::filesystem::path(variable("XDG_CACHE_HOME")) / "poise";
-  if (folder.empty() && !variable("HOME").empty()) folder = std::filesystem::path(variable("HOME")) / ".cache" / "poise";
+  if (folder.empty() && !variable("HOME").empty())
+    folder = std::filesystem::path(variable("HOME")) / ".cache" / "poise";
   if (folder.empty()) return {};
   std::string name = "crossover-" + device + "-kernels" + std::to_string(kKernelVersion) + ".json";
   for (char& c : name) {
@@ -75,10 +76,10 @@ std::filesystem::path CrossoverTable::default_path(const std::string& device) {
 
 CrossoverTable CrossoverTable::load(const std::filesystem::path& path) {
   CrossoverTable table;
-  std::error_code error;
-  if (path.empty() || !std::filesystem::is_regular_file(path, error)) return table;
-  const std::string text = read_file(path);
-  const nlohmann::json file = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (path.empty()) return table;
+  const std::optional<std::string> text = read_text_if_exists(path.string(), ErrorKind::data);
+  if (!text) return table;
+  const nlohmann::json file = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
   if (!file.is_object() || !file.contains("layers") || !file["layers"].is_object()) return table;
   for (const auto& [key, points] : file["layers"].items()) {
     std::vector<std::pair<double, double>> read;
@@ -100,7 +101,7 @@ void CrossoverTable::save(const std::filesystem::path& path, const std::string& 
   }
   const nlohmann::json file = {{"device", device}, {"kernels", kKernelVersion}, {"layers", layers}};
   std::filesystem::create_directories(path.parent_path());
-  write_file_atomically(path, file.dump(1) + "\n");
+  write_file_atomically(path.string(), file.dump(1) + "\n");
 }
 
 }  // namespace poise

@@ -1,5 +1,6 @@
-// How much faster the block-sparse kernels are than the dense ones, by layer, pass, cell and density, as crossover_bench
-// measured it on this machine. Where it measured nothing, an estimate: arithmetic saved times a constant.
+// How much faster the block-sparse kernels are than the dense ones, by layer, pass, cell and density, as
+// crossover_bench measured it on this machine. Where it measured nothing, an estimate: arithmetic saved times a
+// constant.
 #pragma once
 #include <filesystem>
 #include <map>
@@ -22,8 +23,8 @@ struct CrossoverKey {
 
 class CrossoverTable {
  public:
-  // Of the estimate: what is left of saved arithmetic as saved time. Measured: the least of all passes of 3x3 layers with
-  // 128 and 256 channels at 30 and 50% density (2 cores AMD EPYC Zen 4, 2026-11-22).
+  // Of the estimate: what is left of saved arithmetic as saved time. Measured: the least of all passes of 3x3 layers
+  // with 128 and 256 channels at 30 and 50% density (2 cores AMD EPYC Zen 4, 2026-11-22).
   static constexpr double kEfficiency = 0.8;
 
   // Dense time over block-sparse time: between measured densities by the logarithms of both; beyond them in proportion

@@ -22,6 +22,9 @@ struct LayerExecution {
   Execution of(Pass pass) const {
     return pass == Pass::forward ? forward : pass == Pass::backward_input ? backward_input : backward_weight;
   }
+  void set(Pass pass, Execution execution) {
+    (pass == Pass::forward ? forward : pass == Pass::backward_input ? backward_input : backward_weight) = execution;
+  }
   // The blocks that this pass walks, null if it is dense.
   const BlockIndex* blocks(Pass pass) const {
     if (pass == Pass::backward_weight && dense_weight_gradient) return nullptr;

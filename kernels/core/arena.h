@@ -41,6 +41,7 @@ class Arena {
     Tensor tensor_;
   };
 
+  Device device() const { return device_; }
   size_t capacity() const { return capacity_; }
   size_t peak() const { return peak_; }  // most bytes in use at once since construction, both ends together
   size_t in_use() const { return in_use_; }
