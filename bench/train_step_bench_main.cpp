@@ -2,6 +2,7 @@
 // time goes. The Trainer is the one of train_gan; nothing is left out but files.
 //
 //   train_step_bench                      SNGAN-32 at full width, batches 8 and 16, 5 D steps: 0.444 TFLOP
+//   train_step_bench --sweep              the same under static masks, over densities and cells: dense, masked, block
 //   train_step_bench --serve              one command per line on standard input, for runs interleaved with a peer:
 //                                         run -> milliseconds of one iteration; memory -> peak MiB of the process;
 //                                         profile, info -> a line of JSON; quit -> peak MiB, and ends
@@ -17,6 +18,7 @@
 
 #include "apps/program.h"
 #include "apps/trainer.h"
+#include "bench/density_sweep.h"
 #include "engine/io/atomic_file.h"
 #include "kernels/core/philox.h"
 
@@ -31,7 +33,8 @@ struct BenchOptions {
   TrainerOptions trainer;
   int64_t iterations = 7, warm_ups = 2, threads = 0, rows = 16;
   std::string json;
-  bool serve = false;
+  bool serve = false, sweep = false;
+  SweepOptions sweeping;
 };
 
 ImageSet random_images(const Shape& image, int64_t count) {
@@ -44,12 +47,14 @@ ImageSet random_images(const Shape& image, int64_t count) {
   return set;
 }
 
+ImageSet random_images(const TrainerOptions& o) {
+  return random_images(make_model(o.model).generator->image_shape, 4 * o.n_critic * o.batch_size_d);
+}
+
 class TrainStepBench {
  public:
   explicit TrainStepBench(const BenchOptions& options)
-      : options_(options.trainer),
-        trainer_(options.trainer, random_images(make_model(options.trainer.model).generator->image_shape,
-                                                4 * options.trainer.n_critic * options.trainer.batch_size_d)) {}
+      : options_(options.trainer), trainer_(options.trainer, random_images(options.trainer)) {}
 
   double milliseconds_of_one_iteration() {
     const auto start = std::chrono::steady_clock::now();
@@ -242,6 +247,11 @@ int run(int argc, char** argv) {
   app.add_option("--threads", options.threads, "0: as OpenMP would")->check(at_least(0))->capture_default_str();
   app.add_option("--rows", options.rows, "rows of the table by layer")->check(at_least(0))->capture_default_str();
   app.add_option("--json", options.json, "write the numbers to this file as well");
+  app.add_flag("--sweep", options.sweep, "static masks: dense, masked and block-sparse iterations in turns");
+  app.add_option("--densities", options.sweeping.densities, "of the sweep, falling")->delimiter(',');
+  app.add_option("--cells", options.sweeping.cells, "of the sweep")->delimiter(',');
+  app.add_option("--csv", options.sweeping.csv, "write the sweep to this file as well");
+  app.add_option("--svg", options.sweeping.svg, "draw the sweep into this file");
   app.add_flag("--serve", options.serve,
                "obey commands on standard input, one per line: run, memory, profile, info, quit");
   try {
@@ -251,6 +261,14 @@ int run(int argc, char** argv) {
     fail(ErrorKind::usage, error.what());
   }
   set_thread_count(options.threads);
+  if (options.sweep) {
+    SweepOptions& sweep = options.sweeping;
+    sweep.trainer = options.trainer;
+    sweep.iterations = options.iterations;
+    sweep.json = options.json;
+    run_density_sweep(sweep, random_images(options.trainer));
+    return 0;
+  }
   TrainStepBench bench(options);
   return options.serve ? serve(bench) : measure(bench, options);
 }

@@ -21,7 +21,7 @@ std::string by(int64_t a, int64_t b) { return std::to_string(a) + "x" + std::to_
 std::string CrossoverKey::to_string() const {
   const Conv2dGeometry& g = geometry;
   return std::string(name_of(pass)) + " conv " + by(g.kh, g.kw) + " " + std::to_string(g.c_in) + "->" +
-         std::to_string(g.c_out) + " " + by(g.h, g.w) + " batch " + std::to_string(g.n) +
+         std::to_string(g.c_out) + " " + by(g.h, g.w) +
          (g.upsample > 1 ? " upsample " + std::to_string(g.upsample) : "") + " cell " + poise::to_string(cell);
 }
 

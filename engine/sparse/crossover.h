@@ -13,12 +13,13 @@
 
 namespace poise {
 
-// Everything that a time depends on besides the density.
+// Everything that a ratio of times depends on besides the density. (The batch size hardly matters: all kernels walk
+// images one after another.)
 struct CrossoverKey {
   Conv2dGeometry geometry;
   Pass pass = Pass::forward;
   Cell cell;
-  std::string to_string() const;  // "forward conv 3x3 256->256 16x16 batch 64 upsample 2 cell 16x16"
+  std::string to_string() const;  // "forward conv 3x3 256->256 16x16 upsample 2 cell 16x16"
 };
 
 class CrossoverTable {

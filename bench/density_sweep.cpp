@@ -1,0 +1,203 @@
+#include "bench/density_sweep.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "apps/program.h"
+#include "engine/io/atomic_file.h"
+
+namespace poise {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct Point {
+  std::string cell;
+  double density, gflop, executed_gflop;
+  double dense_ms, masked_ms, block_ms;
+  double convolution_share;  // of the time of a block-sparse iteration
+  int64_t block_passes, passes;
+};
+
+SparseOptions static_masks(double density, const Cell& cell, ExecutionChoice execution) {
+  SparseOptions o;
+  o.method = "static";
+  o.masks = true;
+  o.density_g = o.density_d = density;
+  o.cell = cell;
+  o.execution = execution;
+  o.balance_every = 0;
+  return o;
+}
+
+double milliseconds(Trainer& trainer) {
+  const auto start = std::chrono::steady_clock::now();
+  trainer.iterate();
+  const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  if (!trainer.report().finite()) fail(ErrorKind::runtime, "the losses are not finite any more");
+  return ms;
+}
+
+Point measure(const SweepOptions& options, const ImageSet& images, Trainer& dense, double density, const Cell& cell) {
+  TrainerOptions o = options.trainer;
+  o.sparse = static_masks(density, cell, ExecutionChoice::dense);
+  Trainer masked(o, images);
+  o.sparse.execution = ExecutionChoice::automatic;
+  Trainer block(o, images);
+  Point point{.cell = to_string(cell), .density = density};
+  for (const ExecutionEvent& event : block.take_execution_events()) {
+    ++point.passes;
+    point.block_passes += event.decision.execution == Execution::block;
+  }
+  const Work work = block.work_by_layer().total().work;
+  point.gflop = work.flops * 1e-9;
+  point.executed_gflop = work.executed_flops * 1e-9;
+  point.dense_ms = point.masked_ms = point.block_ms = 1e12;
+  for (int64_t i = 0; i <= options.iterations; ++i) {
+    const double d = milliseconds(dense), m = milliseconds(masked), b = milliseconds(block);
+    if (i == 0) continue;  // builds primitives, touches memory
+    point.dense_ms = std::min(point.dense_ms, d);
+    point.masked_ms = std::min(point.masked_ms, m);
+    point.block_ms = std::min(point.block_ms, b);
+  }
+  Profile profile;
+  block.set_profile(&profile);
+  const double ms = milliseconds(block);
+  block.set_profile(nullptr);
+  for (const Profile::Row& row : profile.rows()) {
+    if (row.work.op == std::string("conv2d")) point.convolution_share += 1e3 * row.seconds / ms;
+  }
+  return point;
+}
+
+// The density at which the line of speed-ups passes 1, by linear interpolation; 0 or 1 if it does not.
+double crossover(const std::vector<Point>& points, const std::string& cell) {
+  const Point* denser = nullptr;
+  for (const Point& p : points) {  // densities fall
+    if (p.cell != cell) continue;
+    const double speedup = p.dense_ms / p.block_ms;
+    if (speedup >= 1) {
+      if (!denser) return p.density;
+      const double before = denser->dense_ms / denser->block_ms;
+      return denser->density + (p.density - denser->density) * (1 - before) / (speedup - before);
+    }
+    denser = &p;
+  }
+  return 0;
+}
+
+// Speed-up over density, a line per cell, beside what the saved arithmetic promises.
+std::string plot(const std::vector<Point>& points, const std::vector<std::string>& cells) {
+  constexpr double kWidth = 640, kHeight = 400, kLeft = 60, kBottom = 350, kTop = 20, kRight = 500;
+  constexpr const char* kColors[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7"};
+  double highest = 1;
+  for (const Point& p : points) highest = std::max({highest, p.dense_ms / p.block_ms, p.gflop / p.executed_gflop});
+  const auto x = [&](double density) { return kLeft + (kRight - kLeft) * density / 0.55; };
+  const auto y = [&](double speedup) { return kBottom - (kBottom - kTop) * speedup / (1.05 * highest); };
+  std::string svg = fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" font-family=\"sans-serif\" "
+      "font-size=\"12\">\n"
+      "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
+      kWidth, kHeight);
+  for (double d : {0.05, 0.1, 0.2, 0.3, 0.5}) {
+    svg += fmt::format("<text x=\"{:.0f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", x(d), kBottom + 16, d);
+  }
+  for (double s = 0; s <= highest; s += highest > 6 ? 2 : 1) {
+    svg += fmt::format(
+        "<line x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\" stroke=\"#ddd\"/><text x=\"{}\" y=\"{:.1f}\" "
+        "text-anchor=\"end\">{}x</text>\n",
+        kLeft, kRight, y(s), y(s), kLeft - 6, y(s) + 4, s);
+  }
+  for (size_t c = 0; c < cells.size(); ++c) {
+    std::string time, work;
+    for (const Point& p : points) {
+      if (p.cell != cells[c]) continue;
+      time += fmt::format("{:.1f},{:.1f} ", x(p.density), y(p.dense_ms / p.block_ms));
+      work += fmt::format("{:.1f},{:.1f} ", x(p.density), y(p.gflop / p.executed_gflop));
+    }
+    const char* color = kColors[c % 4];
+    svg += fmt::format("<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"/>\n", time, color);
+    svg += fmt::format("<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-dasharray=\"4 4\"/>\n", work, color);
+    const double label = kTop + 20 + 36 * static_cast<double>(c);
+    svg += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"{}\">{}: time</text>\n", kRight + 10, label, color, cells[c]);
+    svg += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"{}\">(dashed: arithmetic)</text>\n", kRight + 10, label + 15,
+                       color);
+  }
+  return svg +
+         fmt::format(
+             "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">density of G and D</text>\n<text x=\"16\" y=\"{}\" "
+             "transform=\"rotate(-90 16 {})\" text-anchor=\"middle\">speed-up of a training iteration</text>\n</svg>\n",
+             (kLeft + kRight) / 2, kBottom + 36, (kTop + kBottom) / 2, (kTop + kBottom) / 2);
+}
+
+}  // namespace
+
+void run_density_sweep(const SweepOptions& options, const ImageSet& images) {
+  Trainer dense(options.trainer, images);
+  std::vector<Point> points;
+  const TrainerOptions& t = options.trainer;
+  print_result(fmt::format(
+      "{}\ndevice     {}\niteration  {} D steps on {} + {} images, one G step on {}; {} of widths {} and {}; static "
+      "masks, "
+      "density_g = density_d, layers by ERK\nGFLOP per iteration; ms: the best of {} in turns; passes: layer passes on "
+      "the block path\n\n{:<16}{:>8}{:>9}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>8}{:>9}\n",
+      version_line("train_step_bench"), device_identity(), t.n_critic, t.batch_size_d, t.batch_size_d, t.batch_size_g,
+      t.model.name, t.model.width_g, t.model.width_d, options.iterations, "cell", "density", "GFLOP", "executed",
+      "dense ms", "masked ms", "block ms", "speed-up", "FLOP red.", "conv", "passes"));
+  for (const std::string& text : options.cells) {
+    const std::optional<Cell> cell = cell_of(text);
+    if (!cell) fail(ErrorKind::usage, "--cells: expected a form like 16x16 or 16x16-all-taps but got " + text);
+    for (double density : options.densities) {
+      points.push_back(measure(options, images, dense, density, *cell));
+      const Point& p = points.back();
+      print_result(fmt::format(
+          "{:<16}{:>8}{:>9.1f}{:>10.1f}{:>10.1f}{:>10.1f}{:>10.1f}{:>9.2f}x{:>9.2f}x{:>7.0f}%{:>9}\n", p.cell,
+          p.density, p.gflop, p.executed_gflop, p.dense_ms, p.masked_ms, p.block_ms, p.dense_ms / p.block_ms,
+          p.gflop / p.executed_gflop, 100 * p.convolution_share, fmt::format("{}/{}", p.block_passes, p.passes)));
+    }
+  }
+  for (const std::string& cell : options.cells) {
+    print_result(fmt::format("crossover {:<16} {:.2f}\n", cell, crossover(points, cell)));
+  }
+
+  std::string csv =
+      "cell,density,gflop,executed_gflop,dense_ms,masked_ms,block_ms,speedup,flop_reduction,convolution_share\n";
+  ordered_json rows = ordered_json::array();
+  for (const Point& p : points) {
+    csv += fmt::format("{},{},{:.3f},{:.3f},{:.2f},{:.2f},{:.2f},{:.3f},{:.3f},{:.3f}\n", p.cell, p.density, p.gflop,
+                       p.executed_gflop, p.dense_ms, p.masked_ms, p.block_ms, p.dense_ms / p.block_ms,
+                       p.gflop / p.executed_gflop, p.convolution_share);
+    rows.push_back({{"cell", p.cell},
+                    {"density", p.density},
+                    {"gflop", p.gflop},
+                    {"executed_gflop", p.executed_gflop},
+                    {"dense_ms", p.dense_ms},
+                    {"masked_ms", p.masked_ms},
+                    {"block_ms", p.block_ms},
+                    {"speedup", p.dense_ms / p.block_ms},
+                    {"flop_reduction", p.gflop / p.executed_gflop},
+                    {"convolution_share", p.convolution_share},
+                    {"block_passes", p.block_passes},
+                    {"passes", p.passes}});
+  }
+  if (!options.csv.empty()) write_file_atomically(options.csv, csv);
+  if (!options.svg.empty()) write_file_atomically(options.svg, plot(points, options.cells));
+  if (!options.json.empty()) {
+    const ordered_json report = {{"program", version_line("train_step_bench")},
+                                 {"device", device_identity()},
+                                 {"model", t.model.name},
+                                 {"width_g", t.model.width_g},
+                                 {"width_d", t.model.width_d},
+                                 {"batch_size_d", t.batch_size_d},
+                                 {"batch_size_g", t.batch_size_g},
+                                 {"n_critic", t.n_critic},
+                                 {"points", rows}};
+    write_file_atomically(options.json, report.dump(2) + "\n");
+  }
+}
+
+}  // namespace poise
