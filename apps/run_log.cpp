@@ -55,6 +55,18 @@ std::vector<JsonField> mask_event_fields(const MaskEvent& event) {
           {"layers", event.layers}};
 }
 
+std::vector<JsonField> execution_event_fields(const ExecutionEvent& event) {
+  const ExecutionDecision& d = event.decision;
+  return {{"event", std::string("execution")},
+          {"iteration", event.iteration},
+          {"layer", d.layer},
+          {"pass", std::string(name_of(d.pass))},
+          {"execution", std::string(name_of(d.execution))},
+          {"density", d.density},
+          {"speedup", d.speedup},
+          {"reason", d.reason}};
+}
+
 TextLog::TextLog(const std::string& path)
     : path_(path), descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) {
   if (descriptor_ < 0) fail_with(path_, errno);

@@ -23,6 +23,7 @@ class TextLog {
 };
 
 // A line of train.jsonl that tells of masks, marked by "event": "mask_update".
+std::vector<JsonField> execution_event_fields(const ExecutionEvent& event);
 std::vector<JsonField> mask_event_fields(const MaskEvent& event);
 
 // A line of train.jsonl at a log iteration.

@@ -43,6 +43,29 @@ std::string drop_text(const SparseOptions& o) {
   return fmt::format("{} from {} to {} of the alive weights", name_of(o.drop.shape), o.drop.start, o.drop.end);
 }
 
+// Layer by layer: which passes skip dead blocks, and how much faster that is.
+std::string execution_table(const TrainingPlan& plan, const SparseOptions& o) {
+  if (plan.execution.empty()) {
+    return o.execution == ExecutionChoice::dense
+               ? std::string("execution   dense: dead weights are multiplied as zeros\n")
+               : fmt::format(
+                     "execution   masked, no speed-up: no kernel skips cells of {}; 16x16 and its multiples have "
+                     "some\n",
+                     to_string(o.cell));
+  }
+  std::string text = fmt::format("execution, predicted\n{:<24}{:>9}{:>18}{:>18}{:>18}\n", "layer", "density", "forward",
+                                 "backward_input", "backward_weight");
+  for (size_t i = 0; i < plan.execution.size(); i += 3) {
+    text += fmt::format("{:<24}{:>9.4f}", plan.execution[i].layer, plan.execution[i].density);
+    for (size_t pass = i; pass < i + 3; ++pass) {
+      const ExecutionDecision& d = plan.execution[pass];
+      text += fmt::format("{:>18}", fmt::format("{:.1f}x -> {}", d.speedup, name_of(d.execution)));
+    }
+    text += "\n";
+  }
+  return text + "speed-ups over dense: measured by crossover_bench where it ran, else estimated from arithmetic\n";
+}
+
 }  // namespace
 
 std::string sparse_plan_text(const TrainerOptions& options, const TrainingPlan& plan) {
@@ -86,7 +109,7 @@ std::string sparse_plan_text(const TrainerOptions& options, const TrainingPlan& 
         o.balance_every, plan.balance_flops / 1e9,
         o.balance_mode == BalanceMode::mean_of_ratios ? "mean of ratios" : "ratio of sums", o.balance_capacity());
   }
-  return text + "\n";
+  return text + "\n" + execution_table(plan, o) + "\n";
 }
 
 }  // namespace poise

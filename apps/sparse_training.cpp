@@ -43,7 +43,8 @@ SparseTraining::SparseTraining(const SparseOptions& options, GanStep& step, int6
                                bool planning)
     : options_(options),
       step_(step),
-      crossovers_(planning ? CrossoverTable() : CrossoverTable::load(CrossoverTable::default_path(device_identity()))),
+      crossovers_(!options.masks ? CrossoverTable()
+                                 : CrossoverTable::load(CrossoverTable::default_path(device_identity()))),
       queue_(options.balance_capacity(), device),
       means_({3}, DType::f32, device),
       counters_({3}, DType::f64, Device::cpu) {
@@ -95,6 +96,21 @@ bool SparseTraining::update_due(Network network, int64_t t) const {
 void SparseTraining::prepare(int64_t t) {
   if (g_) g_->execution.set_dense_weight_gradients(update_due(Network::generator, t));
   if (d_) d_->execution.set_dense_weight_gradients(update_due(Network::discriminator, t));
+}
+
+std::vector<ExecutionDecision> SparseTraining::predict_execution(Network which) const {
+  const Masked* m = which == Network::generator ? g_.get() : d_.get();
+  if (!m) return {};
+  const std::vector<MaskableLayer> maskable = maskable_layers(m->network, options_.head);
+  const std::vector<LayerDensity> densities = layer_densities(maskable, options_.rule, m->density, options_.cell);
+  std::vector<double> of_masked;
+  for (const MaskedLayer& layer : m->masks.layers()) {
+    for (size_t i = 0; i < maskable.size(); ++i) {
+      if (maskable[i].path != layer.path) continue;
+      of_masked.push_back(static_cast<double>(densities[i].alive_cells) / static_cast<double>(densities[i].cells));
+    }
+  }
+  return m->execution.predict(step_.tape->ctx, of_masked);
 }
 
 void SparseTraining::set_all_executions(Execution execution) {

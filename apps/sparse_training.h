@@ -71,7 +71,8 @@ class SparseTraining {
   std::vector<MaskEvent> take_events() { return std::exchange(events_, {}); }
   std::vector<ExecutionEvent> take_execution_events() { return std::exchange(execution_events_, {}); }
 
-  void set_all_executions(Execution execution);  // in a plan
+  std::vector<ExecutionDecision> predict_execution(Network network) const;  // in a plan, at the initial densities
+  void set_all_executions(Execution execution);                             // in a plan
 
   void append_state(std::vector<NamedTensor>& all);
   void restored();  // what state tensors do not hold, after somebody wrote them

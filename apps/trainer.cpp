@@ -272,6 +272,9 @@ TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
   machine.sparse->set_all_executions(Execution::dense);
   machine.take_steps();
   const Profile::Row total = plan.layers.total();
+  for (Network network : {Network::generator, Network::discriminator}) {
+    for (const ExecutionDecision& d : machine.sparse->predict_execution(network)) plan.execution.push_back(d);
+  }
   Profile balance;
   machine.ctx.profile = &balance;
   if (machine.sparse->measures_balance()) machine.balance_graph.launch();

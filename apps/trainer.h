@@ -40,6 +40,7 @@ struct TrainingPlan {
   size_t mask_state_bytes = 0;                           // of a checkpoint: masks and what their controllers remember
   double flops = 0, executed_flops = 0;                  // one iteration: n_critic D steps and one G step
   Profile layers;                                        // the same, by layer, op and pass
+  std::vector<ExecutionDecision> execution;              // predicted for the first masks
   double balance_flops = 0, balance_executed_flops = 0;  // one measurement of the balance ratio
 };
 

@@ -10,8 +10,18 @@ namespace {
 
 // A path is entered for a gain of 5% and left when there is none: no flapping at the crossover.
 constexpr double kEnter = 1.05, kLeave = 1.0;
-constexpr int64_t kBlock = 16;  // that the kernels skip; larger cells are several
+constexpr int64_t kBlock = 16;        // that the kernels skip; larger cells are several
+constexpr double kEverything = 1000;  // saved, where nothing is alive
 constexpr std::array<Pass, 3> kPasses = {Pass::forward, Pass::backward_input, Pass::backward_weight};
+
+// Alive taps of a pair of blocks, as the kernels multiply them, per pixel of the stored image, if each cell is alive
+// with probability `density`. Where a 3x3 convolution enlarges, each of 16 positions is a sum of one, two or four taps.
+double expected_positions(const Conv2dGeometry& g, const Cell& cell, double density) {
+  if (g.upsample == 1 || g.kh == 1) return density * static_cast<double>(g.kh * g.kw);
+  if (cell.all_taps) return density * 16;
+  const double none = 1 - density;
+  return 4 * (1 - none) + 8 * (1 - none * none) + 4 * (1 - none * none * none * none);
+}
 
 }  // namespace
 
@@ -85,13 +95,42 @@ NetworkExecution::~NetworkExecution() {
 std::vector<ExecutionDecision> NetworkExecution::update(Context& ctx) {
   std::vector<ExecutionDecision> decisions;
   for (Layer& layer : layers_) {
-    ctx.kernels->build_block_index(ctx, layer.masked->bytes, layer.execution.index);
-    if (layer.execution.geometry.macs() == 0) continue;
-    for (Pass pass : kPasses) decisions.push_back(decide(ctx, layer, pass));
+    LayerExecution& e = layer.execution;
+    ctx.kernels->build_block_index(ctx, layer.masked->bytes, e.index);
+    if (e.geometry.macs() == 0) continue;
+    for (Pass pass : kPasses) {
+      double saved = 0;
+      if (block_conv2d_serves(e.geometry, e.index.block)) {
+        const double dense = ctx.kernels->conv2d_plan(ctx, e.geometry, DType::f32, pass).executed_macs;
+        const double block = ctx.kernels->block_conv2d_plan(ctx, e.geometry, e.index, DType::f32, pass).executed_macs;
+        saved = block > 0 ? dense / block : kEverything;
+      }
+      decisions.push_back(decide(layer, pass, layer.masked->density(), saved, e.of(pass)));
+      e.set(pass, decisions.back().execution);
+    }
   }
   uint8_t* choice = layers_.empty() ? nullptr : choices_.tensor().data<uint8_t>();
   for (const Layer& layer : layers_) {
     for (Pass pass : kPasses) *choice++ = static_cast<uint8_t>(layer.execution.of(pass));
+  }
+  return decisions;
+}
+
+std::vector<ExecutionDecision> NetworkExecution::predict(const Context& ctx,
+                                                         const std::vector<double>& densities) const {
+  std::vector<ExecutionDecision> decisions;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    const Conv2dGeometry& g = layer.execution.geometry;
+    if (g.macs() == 0) continue;
+    const double small_pixels = static_cast<double>(g.n * g.h * g.w), weights = static_cast<double>(g.c_out * g.c_in);
+    const double positions = expected_positions(g, layer.masked->mask.cell, densities[i]);
+    for (Pass pass : kPasses) {
+      const double dense = ctx.kernels->conv2d_plan(ctx, g, DType::f32, pass).executed_macs;
+      const double saved =
+          block_conv2d_serves(g, layer.execution.index.block) ? dense / (small_pixels * weights * positions) : 0;
+      decisions.push_back(decide(layer, pass, densities[i], saved, Execution::dense));
+    }
   }
   return decisions;
 }
@@ -110,36 +149,30 @@ void NetworkExecution::set_all(Execution execution) {
   }
 }
 
-ExecutionDecision NetworkExecution::decide(Context& ctx, Layer& layer, Pass pass) const {
-  LayerExecution& e = layer.execution;
-  ExecutionDecision decision{.layer = layer.path, .pass = pass, .density = layer.masked->density()};
-  const Execution before = e.of(pass);
-  Execution now = Execution::dense;
-  if (!block_conv2d_serves(e.geometry, e.index.block)) {
+ExecutionDecision NetworkExecution::decide(const Layer& layer, Pass pass, double density, double saved,
+                                           Execution before) const {
+  ExecutionDecision decision{.layer = layer.path, .pass = pass, .density = density};
+  if (saved == 0) {
     if (choice_ == ExecutionChoice::block) {
       fail(ErrorKind::usage, layer.path + ": execution = block serves 1x1 and 3x3 convolutions of stride 1 that keep " +
                                  "the size; use execution = auto, which leaves this layer dense");
     }
     decision.reason = "no block kernel for this convolution";
-  } else {
-    const CrossoverKey key{.geometry = e.geometry, .pass = pass, .cell = layer.masked->mask.cell};
-    const double dense = ctx.kernels->conv2d_plan(ctx, e.geometry, DType::f32, pass).executed_macs;
-    const double block = ctx.kernels->block_conv2d_plan(ctx, e.geometry, e.index, DType::f32, pass).executed_macs;
-    decision.speedup = block > 0 ? crossovers_.speedup(key, decision.density, dense / block) : 1e9;
-    char text[96];
-    std::snprintf(text, sizeof(text), "cell %s, %.1fx %s", to_string(key.cell).c_str(), decision.speedup,
-                  crossovers_.measured(key) ? "measured" : "estimated");
-    decision.reason = text;
-    if (choice_ == ExecutionChoice::block) {
-      now = Execution::block;
-      decision.reason += ", forced";
-    } else {
-      now = decision.speedup >= (before == Execution::block ? kLeave : kEnter) ? Execution::block : Execution::dense;
-    }
+    return decision;
   }
-  e.set(pass, now);
-  decision.execution = now;
-  decision.changed = now != before;
+  const CrossoverKey key{.geometry = layer.execution.geometry, .pass = pass, .cell = layer.masked->mask.cell};
+  decision.speedup = crossovers_.speedup(key, density, saved);
+  char text[96];
+  std::snprintf(text, sizeof(text), "cell %s, %.1fx %s", to_string(key.cell).c_str(), decision.speedup,
+                crossovers_.measured(key) ? "measured" : "estimated");
+  decision.reason = text;
+  if (choice_ == ExecutionChoice::block) {
+    decision.execution = Execution::block;
+    decision.reason += ", forced";
+  } else if (decision.speedup >= (before == Execution::block ? kLeave : kEnter)) {
+    decision.execution = Execution::block;
+  }
+  decision.changed = decision.execution != before;
   return decision;
 }
 

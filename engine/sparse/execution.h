@@ -40,6 +40,8 @@ class NetworkExecution {
   // After masks changed, and before the first step: lists the blocks anew and decides for every layer. Layers that no
   // plan has asked to compute yet keep what they do. Waits for the device.
   std::vector<ExecutionDecision> update(Context& ctx);
+  // What update() would decide from scratch for random masks of these densities, one per masked layer: for plans.
+  std::vector<ExecutionDecision> predict(const Context& ctx, const std::vector<double>& densities) const;
   // What every layer does: u8 [layers, 3 passes] of the host. A resumed run goes on with the choices it was saved with.
   OwnedTensor& choices() { return choices_; }
   void restore(Context& ctx);  // from choices(), which somebody wrote
@@ -52,7 +54,8 @@ class NetworkExecution {
 
  private:
   struct Layer;
-  ExecutionDecision decide(Context& ctx, Layer& layer, Pass pass) const;
+  // `saved`: dense over executed multiply-adds.
+  ExecutionDecision decide(const Layer& layer, Pass pass, double density, double saved, Execution before) const;
 
   const ExecutionChoice choice_;
   const CrossoverTable& crossovers_;
