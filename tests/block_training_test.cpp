@@ -30,7 +30,7 @@ Settings ddst(const std::string& execution) {
   return options.settings();
 }
 
-ImageSet images() { return load_cifar10(POISE_SAMPLE_DATA_DIR); }
+ImageSet images() { return read_cifar10(POISE_SAMPLE_DATA_DIR, CifarSplit::train); }
 
 std::map<std::string, std::vector<char>> state_of(Trainer& trainer) {
   std::map<std::string, std::vector<char>> state;
