@@ -56,15 +56,7 @@ CommandLineSpec command_line_spec() {
 }
 
 void read_command_line(const CommandLine& args, OptionSet& options) {
-  if (const auto found = args.values.find("set"); found != args.values.end()) {
-    for (const std::string& word : found->second) {
-      const size_t equals = word.find('=');
-      if (equals == std::string::npos)
-        options.add_problem("--set: expected KEY=VALUE but got \"" + word + "\"");
-      else
-        options.set_text(word.substr(0, equals), word.substr(equals + 1), "command line --set");
-    }
-  }
+  if (args.has("set")) read_options_words(args.values.at("set"), options);
   for (const Option& option : option_table()) {
     const std::string name = option.flag().substr(2);
     if (args.has(name)) options.set_text(option.key, args.get(name, ""), "command line " + option.flag());
