@@ -3,7 +3,7 @@
 namespace poise {
 namespace {
 
-void update(GanStep& s, Network network, const Module& module, ParameterSlab& slab) {
+void update(GanStep& s, Network network, const Module& module, ParameterSlab& slab, const Tensor& mask) {
   Context& ctx = s.tape->ctx;
   Scope scope(*s.tape, module.path());
   const double parameters = static_cast<double>(slab.value.elements());
@@ -13,8 +13,13 @@ void update(GanStep& s, Network network, const Module& module, ParameterSlab& sl
                   .flops = 12 * parameters,
                   .executed_flops = 12 * parameters,
                   .bytes = words * parameters * static_cast<double>(size_of(slab.value.dtype))},
-                 ctx.kernels->adam, network, s.adam, s.ema_decay, slab.grad, slab.value, slab.adam_m, slab.adam_v,
+                 ctx.kernels->adam, network, s.adam, s.ema_decay, slab.grad, mask, slab.value, slab.adam_m, slab.adam_v,
                  slab.ema);
+}
+
+void take_mean(Tape& tape, Var logits, Tensor& mean) {
+  tape.launch({.op = "mean_logit", .bytes = static_cast<double>(logits.value().size_bytes())},
+              tape.ctx.kernels->mean_logit, logits.value(), mean);
 }
 
 }  // namespace
@@ -36,7 +41,7 @@ void d_step(GanStep& s, const Tensor& real, const Tensor& z) {
   Var loss = gan_loss_d(logits, real.shape[0], s.loss, s.means_d);
   ctx.kernels->copy(ctx, loss.value(), s.loss_d);
   tape.backward(loss);
-  update(s, Network::discriminator, d, *s.slab_d);
+  update(s, Network::discriminator, d, *s.slab_d, s.mask_d);
 }
 
 void g_step(GanStep& s, const Tensor& z) {
@@ -47,10 +52,19 @@ void g_step(GanStep& s, const Tensor& z) {
   s.model->discriminator->set_requires_grad(false);
 
   Var logits = (*s.model->discriminator)((*s.model->generator)(tape.constant(z)));
+  if (s.mean_g) take_mean(tape, logits, s.mean_g);
   Var loss = gan_loss_g(logits, s.loss);
   ctx.kernels->copy(ctx, loss.value(), s.loss_g);
   tape.backward(loss);
-  update(s, Network::generator, *s.model->generator, *s.slab_g);
+  update(s, Network::generator, *s.model->generator, *s.slab_g, s.mask_g);
+}
+
+void balance_probe(GanStep& s, const Tensor& real, const Tensor& z, Tensor& a_post, Tensor& r) {
+  Tape& tape = *s.tape;
+  const Tape::NoGrad no_grad(tape);
+  Discriminator& d = *s.model->discriminator;
+  take_mean(tape, d((*s.model->generator)(tape.constant(z))), a_post);
+  take_mean(tape, d(tape.constant(real)), r);
 }
 
 }  // namespace poise

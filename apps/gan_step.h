@@ -14,9 +14,11 @@ struct GanStep {
   GanLoss loss = GanLoss::hinge;
   AdamOptions adam;
   double ema_decay = 0.999;
+  Tensor mask_g, mask_d;  // u8 [parameters], empty where there is no mask
   // Results, memory of the caller, of the slabs' dtype.
   Tensor loss_d, loss_g;  // [1]
   Tensor means_d;         // [2]: mean logit of real, of fake images
+  Tensor mean_g;          // [1]: mean logit of the G step's images; empty: not wanted
 };
 
 // D learns on `real` [B,H,W,C] and on as many images of G as `z` [B',latent] has rows, as one batch: so spectral norm
@@ -25,5 +27,10 @@ void d_step(GanStep& step, const Tensor& real, const Tensor& z);
 
 // G learns through a frozen D (whose spectral norm still iterates); then the moving average follows.
 void g_step(GanStep& step, const Tensor& z);
+
+// After a G step with the same z: D's mean logits [1] of what G makes of it now and of `real`, a minibatch that D has
+// just learned on. Two more forward passes of D and one of G in train mode: spectral norm iterates, batch norm's
+// running statistics follow, nothing else changes.
+void balance_probe(GanStep& step, const Tensor& real, const Tensor& z, Tensor& a_post, Tensor& r);
 
 }  // namespace poise

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "apps/sparse_options.h"
 #include "apps/suggestion.h"
 #include "engine/nn/init.h"
 #include "kernels/core/error.h"
@@ -50,6 +51,36 @@ std::vector<Option> make_table() {
       {"train", "ema_decay", &S::ema_decay, fixed, from_below(0, 1), "moving average of G's weights, per iteration"},
       {"train", "seed", &S::seed, fixed, at_least(0), "key of every random number"},
       {"train", "threads", &S::threads, free, from_to(0, 4096), "CPU threads; 0: as OMP_NUM_THREADS says, else all"},
+
+      {"sparse", "method", &S::method, fixed, one_of(method_names()), "how G and D are sparse"},
+      {"sparse", "density_g", &S::density_g, fixed, above_to(0, 1), "share of G's weights that are alive"},
+      {"sparse", "density_d", &S::density_d, fixed, from_to(0, 1), "of D's, at the start; 0: as density_g"},
+      {"sparse", "density_rule", &S::density_rule, fixed, one_of(density_rule_names()), "density of each layer"},
+      {"sparse", "cell", &S::cell, fixed, any_text, "what lives or dies together: 1x1, 16x16, 16x16-all-taps, .."},
+      {"sparse", "mask_head", &S::mask_head, fixed, any_text, "mask D's last linear layer too, as the paper's code"},
+      {"sparse", "update_every_g", &S::update_every_g, fixed, at_least(1), "iterations between drop-and-grow in G"},
+      {"sparse", "update_every_d", &S::update_every_d, fixed, at_least(0),
+       "iterations between decisions about D; 0: the method's"},
+      {"sparse", "schedule_iterations", &S::schedule_iterations, fixed, at_least(0),
+       "length of the schedules, after which masks stay; 0: as iterations"},
+      {"sparse", "drop_fraction", &S::drop_fraction, fixed, from_to(0, 1), "share of alive weights dropped, at first"},
+      {"sparse", "drop_fraction_end", &S::drop_fraction_end, fixed, from_to(0, 1), "and at the end"},
+      {"sparse", "drop_schedule", &S::drop_schedule, fixed, one_of(schedule_shape_names()), "from one to the other"},
+      {"sparse", "selection_scope", &S::selection_scope, fixed, one_of(selection_scope_names()),
+       "rank the whole network's weights, or each layer's"},
+      {"sparse", "moment_policy", &S::moment_policy, fixed, one_of(moment_policy_names()),
+       "Adam's moments of grown weights: v = g^2, kept as under dense gradients, or 0"},
+      {"sparse", "band_low", &S::band_low, fixed, from_to(0, 1000),
+       "balance ratio from which D shrinks; 0: the method's"},
+      {"sparse", "band_high", &S::band_high, fixed, from_to(0, 1000), "and from which D grows; 0: the method's"},
+      {"sparse", "density_step", &S::density_step, fixed, above_to(0, 1), "by which D's density changes"},
+      {"sparse", "density_floor", &S::density_floor, fixed, above_to(0, 1), "below which it does not fall"},
+      {"sparse", "d_max", &S::d_max, fixed, above_to(0, 1), "above which it does not rise (ddst-strict)"},
+      {"sparse", "br_every", &S::br_every, fixed, at_least(0), "iterations between balance ratios; 0: none"},
+      {"sparse", "br_window", &S::br_window, fixed, at_least(1), "iterations over which decisions average them"},
+      {"sparse", "br_mode", &S::br_mode, fixed, one_of(balance_mode_names()), "what decisions read"},
+      {"sparse", "posthoc_fine_tune", &S::posthoc_fine_tune, fixed, above_to(0, 10),
+       "iterations after pruning, as a share of those before (posthoc)"},
 
       {"output", "runs", &S::runs, settled, any_text, "folder in which runs get their directories"},
       {"output", "name", &S::name, settled, {.file_name = true}, "name of the run instead of the preset's"},

@@ -28,6 +28,20 @@ struct Settings {
   double learning_rate_g = 2e-4, learning_rate_d = 2e-4;
   double adam_beta1 = 0.0, adam_beta2 = 0.9, adam_eps = 1e-8, ema_decay = 0.999;
   int64_t seed = 1, threads = 0;
+  // [sparse]; 0 where a comment says so: complete_sparse_options() fills it in
+  std::string method = "dense";
+  double density_g = 1, density_d = 0;  // d: as g
+  std::string density_rule = "erk", cell = "1x1";
+  bool mask_head = false;
+  int64_t update_every_g = 500, update_every_d = 0;  // d: the method's
+  int64_t schedule_iterations = 0;                   // as iterations
+  double drop_fraction = 0.5, drop_fraction_end = 0.005;
+  std::string drop_schedule = "cosine", selection_scope = "global", moment_policy = "seed";
+  double band_low = 0, band_high = 0;  // the method's
+  double density_step = 0.05, density_floor = 0.05, d_max = 0.5;
+  int64_t br_every = 10, br_window = 1000;
+  std::string br_mode = "mean-of-ratios";
+  double posthoc_fine_tune = 0.5;
   // [output]
   std::string runs = "runs", name;
   int64_t log_every = 100, sample_every = 1000, sample_count = 64, sample_scale = 2;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "apps/progress.h"
+#include "apps/sparse_plan_text.h"
 
 namespace poise {
 namespace {
@@ -87,6 +88,7 @@ std::string plan_text(const Settings& s, const TrainerOptions& o, const Training
                         s.n_critic * s.batch_size_d + s.batch_size_g, plan.flops);
   text += network_table("discriminator", layers_of(*model.discriminator, plan.layers),
                         2 * s.n_critic * s.batch_size_d + s.batch_size_g, plan.flops);
+  text += sparse_plan_text(o, plan);
   text +=
       fmt::format("work        {:.3f} GFLOP per iteration (a multiply-add is 2), {:.4g} TFLOP for {} iterations\n",
                   plan.flops / 1e9, plan.flops / 1e12 * static_cast<double>(s.iterations), format_count(s.iterations));

@@ -41,6 +41,20 @@ void for_each_line(const std::string& path, const F& f) {
 
 }  // namespace
 
+std::vector<JsonField> mask_event_fields(const MaskEvent& event) {
+  return {{"event", std::string("mask_update")},
+          {"iteration", event.iteration},
+          {"network", event.network},
+          {"kind", event.kind},
+          {"dropped", event.dropped},
+          {"grown", event.grown},
+          {"alive", event.alive},
+          {"density", event.density},
+          {"death_rate", event.drop_fraction},
+          {"balance_ratio", event.balance_ratio},
+          {"layers", event.layers}};
+}
+
 TextLog::TextLog(const std::string& path)
     : path_(path), descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) {
   if (descriptor_ < 0) fail_with(path_, errno);
@@ -61,6 +75,7 @@ void TextLog::line(const std::string& text) {
 std::vector<TrainLine> read_train_lines(const std::string& path) {
   std::vector<TrainLine> lines;
   for_each_line(path, [&](const json& object, int64_t iteration) {
+    if (object.contains("event")) return;
     lines.push_back({.iteration = iteration,
                      .report = {.loss_d = number_of(object, "loss_d"),
                                 .loss_g = number_of(object, "loss_g"),

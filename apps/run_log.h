@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "apps/trainer.h"
+#include "engine/io/jsonl.h"
 
 namespace poise {
 
@@ -21,7 +22,10 @@ class TextLog {
   int descriptor_ = -1;
 };
 
-// A line of train.jsonl.
+// A line of train.jsonl that tells of masks, marked by "event": "mask_update".
+std::vector<JsonField> mask_event_fields(const MaskEvent& event);
+
+// A line of train.jsonl at a log iteration.
 struct TrainLine {
   int64_t iteration = 0;
   IterationReport report;

@@ -123,6 +123,7 @@ TrainerOptions trainer_options(const Settings& s) {
   o.ema_decay = s.ema_decay;
   o.flip = s.flip;
   o.seed = static_cast<uint64_t>(s.seed);
+  o.sparse = sparse_options(s);
   return o;
 }
 

@@ -8,6 +8,7 @@
 #include "apps/option_sources.h"
 #include "apps/program.h"
 #include "apps/run_directory.h"
+#include "apps/sparse_options.h"
 #include "apps/suggestion.h"
 #include "apps/training_run.h"
 #include "kernels/core/error.h"
@@ -70,6 +71,7 @@ OptionSet options_of_new_run(const CommandLine& args) {
   if (args.has("config")) read_options_file(args.get("config", ""), "file " + args.get("config", ""), options);
   read_options_environment(environ, options);
   read_command_line(args, options);
+  complete_sparse_options(options);
   return options;
 }
 

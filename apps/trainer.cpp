@@ -25,7 +25,8 @@ struct Machine {
   OwnedTensor results{Shape{8}, DType::f32, Device::cpu};  // loss_d, mean_real, mean_fake, loss_g, then D's sums
   Tensor images;                                           // u8 [N,H,W,C]
   GanStep step;
-  StepGraph d_graph, g_graph;
+  std::unique_ptr<SparseTraining> sparse;
+  StepGraph d_graph, g_graph, balance_graph;
 
   Machine(const TrainerOptions& o, Arena step_arena, bool planning)
       : options(o),
@@ -35,7 +36,8 @@ struct Machine {
         slab_d(*model.discriminator, DType::f32, Device::cpu, false, planning),
         arena(std::move(step_arena)),
         d_graph(tape, [this] { run_d_step(); }),
-        g_graph(tape, [this] { run_g_step(); }) {
+        g_graph(tape, [this] { run_g_step(); }),
+        balance_graph(tape, [this] { sparse->measure_balance(latents_g()); }) {
     ctx.kernels = &kernels;
     ctx.arena = &arena;
     ctx.step = step_state;
@@ -51,6 +53,7 @@ struct Machine {
             .loss_d = r.slice(0, 1),
             .loss_g = r.slice(3, 1),
             .means_d = r.slice(1, 2)};
+    sparse = std::make_unique<SparseTraining>(o.sparse, step, o.batch_size_d, Device::cpu, planning);
   }
 
   Tensor latents(RandomStream stream, int64_t count) {
@@ -62,7 +65,9 @@ struct Machine {
 
   void run_d_step() {
     const Shape& image = model.generator->image_shape;
-    Tensor real = arena.alloc({options.batch_size_d, image[0], image[1], image[2]}, DType::f32);
+    Tensor real = sparse->measures_balance()
+                      ? sparse->real()
+                      : arena.alloc({options.batch_size_d, image[0], image[1], image[2]}, DType::f32);
     // One loader batch of the method holds n_critic minibatches; the incomplete one at the end of an epoch is dropped.
     const int64_t loader_batches = images.shape[0] / (options.n_critic * options.batch_size_d);
     const GatherOptions gather{.batches_per_epoch = loader_batches * options.n_critic, .flip = options.flip};
@@ -73,13 +78,24 @@ struct Machine {
     kernels.add(ctx, sum, last, sum);
   }
 
-  void run_g_step() { g_step(step, latents(RandomStream::latent_g, options.batch_size_g)); }
+  // Of the G step begun last: drawn again, they are the same.
+  Tensor latents_g() { return latents(RandomStream::latent_g, options.batch_size_g); }
+  void run_g_step() { g_step(step, latents_g()); }
 
-  void iterate() {
+  int64_t iteration() const { return static_cast<int64_t>(step_state->step) / (options.n_critic + 1); }
+
+  void take_steps() {
     Tensor sum = results.tensor().slice(4, 3);
     kernels.fill(ctx, 0.0, sum);
     for (int64_t i = 0; i < options.n_critic; ++i) d_graph.launch();
     g_graph.launch();
+  }
+
+  void iterate() {
+    take_steps();
+    const int64_t t = iteration();
+    if (sparse->balance_due(t)) balance_graph.launch();
+    sparse->update_masks(t);
   }
 };
 
@@ -182,12 +198,13 @@ struct Trainer::Parts {
     machine.images = images.tensor();
     initialise(*machine.model.generator, o.init, o.seed);
     initialise(*machine.model.discriminator, o.init, o.seed);
-    machine.slab_g.copy_value_to_ema(machine.ctx);
     StepState start;
     start.seed = o.seed;
     start.clocks[static_cast<int>(Network::generator)].learning_rate = o.learning_rate_g;
     start.clocks[static_cast<int>(Network::discriminator)].learning_rate = o.learning_rate_d;
     *machine.step_state = start;
+    machine.sparse->draw_masks(machine.ctx);
+    machine.slab_g.copy_value_to_ema(machine.ctx);
   }
 };
 
@@ -204,21 +221,27 @@ TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
                     .dtype = DType::u8};
   TrainingPlan plan;
   machine.ctx.profile = &plan.layers;
-  machine.iterate();
+  machine.take_steps();
   const Profile::Row total = plan.layers.total();
+  Profile balance;
+  machine.ctx.profile = &balance;
+  if (machine.sparse->measures_balance()) machine.balance_graph.launch();
+  machine.sparse->plan_updates();
   plan.parameters_g = machine.slab_g.parameters;
   plan.parameters_d = machine.slab_d.parameters;
-  plan.slab_bytes = machine.slab_g.bytes + machine.slab_d.bytes;
+  plan.slab_bytes = machine.slab_g.bytes + machine.slab_d.bytes + machine.sparse->bytes();
   plan.arena_bytes = machine.arena.peak();
   plan.data_bytes = machine.images.size_bytes();
   plan.flops = total.work.flops;
   plan.executed_flops = total.work.executed_flops;
+  plan.balance_flops = balance.total().work.flops;
+  plan.balance_executed_flops = balance.total().work.executed_flops;
   return plan;
 }
 
 void Trainer::iterate() { parts_->machine.iterate(); }
 
-int64_t Trainer::iteration() const { return static_cast<int64_t>(step_state().step) / (options().n_critic + 1); }
+int64_t Trainer::iteration() const { return parts_->machine.iteration(); }
 
 IterationReport Trainer::report() const {
   float r[8];
@@ -240,11 +263,27 @@ std::vector<NamedTensor> Trainer::state() {
   };
   append("G", parts_->machine.slab_g);
   append("D", parts_->machine.slab_d);
+  parts_->machine.sparse->append_state(all);
   return all;
 }
 
 const StepState& Trainer::step_state() const { return *parts_->machine.step_state; }
-void Trainer::set_step_state(const StepState& state) { *parts_->machine.step_state = state; }
+void Trainer::set_step_state(const StepState& state) {
+  *parts_->machine.step_state = state;
+  parts_->machine.sparse->restored();
+}
+
+SparseReport Trainer::sparse_report() const { return parts_->machine.sparse->report(); }
+std::vector<MaskEvent> Trainer::take_mask_events() { return parts_->machine.sparse->take_events(); }
+
+WorkDone Trainer::work_done() const {
+  const int64_t every = options().sparse.balance_every;
+  const auto iterations = static_cast<double>(iteration());
+  const auto measurements = static_cast<double>(every > 0 ? iteration() / every : 0);
+  const TrainingPlan& plan = parts_->plan;
+  return {.flops = iterations * plan.flops + measurements * plan.balance_flops,
+          .executed_flops = iterations * plan.executed_flops + measurements * plan.balance_executed_flops};
+}
 
 std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch) {
   Machine& m = parts_->machine;

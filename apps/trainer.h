@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/sparse_training.h"
 #include "data/image_set.h"
 #include "engine/nn/init.h"
 #include "engine/optim/parameter_slab.h"
@@ -23,12 +24,7 @@ struct TrainerOptions {
   double ema_decay = 0.999;
   bool flip = true;
   uint64_t seed = 1;
-};
-
-// One tensor of the run's state, by name: "G.block2.conv1.weight", "G.adam_m.block2.conv1.weight", "D.block1.conv1.u".
-struct NamedTensor {
-  std::string name;
-  Tensor tensor;
+  SparseOptions sparse;
 };
 
 // What the last iteration saw (means over its D steps for the D entries).
@@ -41,8 +37,14 @@ struct IterationReport {
 struct TrainingPlan {
   int64_t parameters_g = 0, parameters_d = 0;
   size_t slab_bytes = 0, arena_bytes = 0, data_bytes = 0;
-  double flops = 0, executed_flops = 0;  // one iteration: n_critic D steps and one G step
-  Profile layers;                        // the same, by layer, op and pass
+  double flops = 0, executed_flops = 0;                  // one iteration: n_critic D steps and one G step
+  Profile layers;                                        // the same, by layer, op and pass
+  double balance_flops = 0, balance_executed_flops = 0;  // one measurement of the balance ratio
+};
+
+// Work of a run so far, in FLOP: as dense layers would cost, and as the chosen kernels performed it.
+struct WorkDone {
+  double flops = 0, executed_flops = 0;
 };
 
 enum class Weights : uint8_t { ema, live };
@@ -58,6 +60,9 @@ class Trainer {
   void iterate();
   int64_t iteration() const;
   IterationReport report() const;
+  SparseReport sparse_report() const;
+  std::vector<MaskEvent> take_mask_events();  // since the last call
+  WorkDone work_done() const;
 
   // Everything that the future depends on, in a fixed order. Writing bytes into these tensors and calling
   // set_step_state() restores a run exactly.

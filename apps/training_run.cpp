@@ -55,6 +55,7 @@ class TrainingRun {
   void write_fakes(const std::string& folder);
   void write_reals(const std::string& folder) const;
   void log_iteration();
+  void log_mask_events();
   void measure();
   void save();
   void train();
@@ -192,6 +193,8 @@ void TrainingRun::note(const std::string& text) {
 
 void TrainingRun::log_iteration() {
   const IterationReport report = trainer_.report();
+  const SparseReport sparse = trainer_.sparse_report();
+  const WorkDone work = trainer_.work_done();
   const int64_t iteration = trainer_.iteration();
   const double now = progress_->training_seconds(), elapsed = now - logged_seconds_;
   const double rate = elapsed > 0 ? static_cast<double>(iteration - logged_at_) / elapsed : 0;
@@ -201,6 +204,14 @@ void TrainingRun::log_iteration() {
                        {"loss_g", report.loss_g},
                        {"mean_real", report.mean_real},
                        {"mean_fake", report.mean_fake},
+                       {"balance_ratio", sparse.balance.latest},
+                       {"balance_ratio_mean", sparse.balance.mean_of_ratios},
+                       {"balance_ratio_of_sums", sparse.balance.ratio_of_sums},
+                       {"balance_unusable", sparse.balance.unusable},
+                       {"density_g", sparse.density_g},
+                       {"density_d", sparse.density_d},
+                       {"flops", work.flops},
+                       {"executed_flops", work.executed_flops},
                        {"seconds", earlier_seconds_ + now},
                        {"it_per_s", rate}});
   logged_at_ = iteration;
@@ -214,6 +225,10 @@ void TrainingRun::log_iteration() {
                      iteration, report.loss_d, report.loss_g, last_checkpoint_));
   }
   progress_->line();
+}
+
+void TrainingRun::log_mask_events() {
+  for (const MaskEvent& event : trainer_.take_mask_events()) train_lines_->write(mask_event_fields(event));
 }
 
 void TrainingRun::save() {
@@ -246,6 +261,7 @@ void TrainingRun::train() {
     const int64_t iteration = trainer_.iteration();
     const bool last = iteration == s.iterations;
     progress_->iterated(iteration);
+    log_mask_events();
     if (due(s.log_every, iteration) || last) log_iteration();
     progress_->pause();
     if (metric_ && (due(s.metric_every, iteration) || last)) measure();
@@ -313,6 +329,7 @@ int TrainingRun::run() {
     store_.emplace(directory_->file("checkpoints"), settings_.keep_checkpoints);
     last_checkpoint_ = store_->path_of(0);
     open_logs();
+    log_mask_events();
     note(fmt::format("run {}: {} images from {}{}", directory_->path(), format_count(images_.count), images_.source,
                      settings_.data == "sample" ? " (the bundled sample; --data FOLDER for all of CIFAR-10)" : ""));
   } else {

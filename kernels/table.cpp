@@ -47,6 +47,14 @@ KernelTable reference_table() {
       .adam = cpu::adam,
       .random_normal = cpu::random_normal,
       .gather_images = cpu::gather_images,
+      .cell_scores = cpu::cell_scores,
+      .random_scores = cpu::random_scores,
+      .select_cells = cpu::select_cells,
+      .count_alive = cpu::count_alive,
+      .change_mask = cpu::change_mask,
+      .mean_logit = cpu::mean_logit,
+      .push_balance = cpu::push_balance,
+      .summarise_balance = cpu::summarise_balance,
   };
 }
 
@@ -110,6 +118,14 @@ KernelTable planning_kernels(const KernelTable& device_kernels) {
       .adam = nothing,
       .random_normal = nothing,
       .gather_images = nothing,
+      .cell_scores = nothing,
+      .random_scores = nothing,
+      .select_cells = nothing,
+      .count_alive = nothing,
+      .change_mask = nothing,
+      .mean_logit = nothing,
+      .push_balance = nothing,
+      .summarise_balance = nothing,
   };
 }
 

@@ -10,6 +10,10 @@
 #include "kernels/dense/pooling.h"
 #include "kernels/dense/resample.h"
 #include "kernels/dense/spectral_norm.h"
+#include "kernels/sparse/balance.h"
+#include "kernels/sparse/cell_scores.h"
+#include "kernels/sparse/mask.h"
+#include "kernels/sparse/select.h"
 #include "kernels/train/adam.h"
 #include "kernels/train/gather_images.h"
 #include "kernels/train/random.h"
@@ -50,6 +54,14 @@ struct KernelTable {
   Adam* adam = nullptr;
   RandomNormal* random_normal = nullptr;
   GatherImages* gather_images = nullptr;
+  CellScores* cell_scores = nullptr;
+  RandomScores* random_scores = nullptr;
+  SelectCells* select_cells = nullptr;
+  CountAlive* count_alive = nullptr;
+  ChangeMask* change_mask = nullptr;
+  MeanLogit* mean_logit = nullptr;
+  PushBalance* push_balance = nullptr;
+  SummariseBalance* summarise_balance = nullptr;
 };
 
 const KernelTable& cpu_reference_kernels();  // plain loops throughout, f32 and f64

@@ -131,7 +131,7 @@ void adam_follows_the_formula(double beta1, double limit) {
     for (int64_t i = 0; i < n; ++i) g[i] = static_cast<T>(i == 5 ? 0.0 : std::cos(static_cast<double>(i * t)));
     const OwnedTensor grad = tensor_of<T>({n}, g);
     c.ctx.kernels->begin_step(c.ctx, Network::discriminator, options);
-    c.ctx.kernels->adam(c.ctx, Network::discriminator, options, decay, grad.tensor(), value.tensor(), m.tensor(),
+    c.ctx.kernels->adam(c.ctx, Network::discriminator, options, decay, grad.tensor(), {}, value.tensor(), m.tensor(),
                         v.tensor(), ema.tensor());
     for (int64_t i = 0; i < n; ++i) {
       const double gi = static_cast<double>(g[i]);
@@ -171,7 +171,7 @@ TEST(Adam, WithoutAMovingAverageUpdatesTheSame) {
     const OwnedTensor grad = tensor_of<float>({3}, {0.1f, -0.2f, 0.3f});
     Tensor none;
     c.ctx.kernels->begin_step(c.ctx, Network::generator, {});
-    c.ctx.kernels->adam(c.ctx, Network::generator, {}, 0.5, grad.tensor(), value.tensor(), m.tensor(), v.tensor(),
+    c.ctx.kernels->adam(c.ctx, Network::generator, {}, 0.5, grad.tensor(), {}, value.tensor(), m.tensor(), v.tensor(),
                         with_ema ? ema.tensor() : none);
     results.push_back(values_of<float>(value.tensor()));
     EXPECT_EQ(values_of<float>(ema.tensor())[1], with_ema ? results.back()[1] / 2 : 0);

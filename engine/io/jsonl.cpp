@@ -37,6 +37,14 @@ struct ValueText {
   std::string operator()(double value) const { return json_number(value); }
   std::string operator()(const std::string& value) const { return json_text(value); }
   std::string operator()(bool value) const { return value ? "true" : "false"; }
+  std::string operator()(const JsonNumbers& numbers) const {
+    std::string text = "{";
+    for (const auto& [key, value] : numbers) {
+      if (text.size() > 1) text += ", ";
+      text += json_text(key) + ": " + json_number(value);
+    }
+    return text + "}";
+  }
 };
 
 bool is_kept(std::string_view line, const std::string& key, int64_t value) {

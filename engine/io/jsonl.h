@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
 namespace poise {
 
-using JsonValue = std::variant<int64_t, double, std::string, bool>;
+using JsonNumbers = std::vector<std::pair<std::string, double>>;  // an object of numbers, in this order
+using JsonValue = std::variant<int64_t, double, std::string, bool, JsonNumbers>;
 
 struct JsonField {
   std::string key;

@@ -23,6 +23,8 @@ enum class RandomStream : uint32_t {
   recalibration = 6,
   metric = 7,
   test = 8,
+  mask_g = 9,  // initial masks and random growth
+  mask_d = 10,
 };
 
 struct Philox4 {

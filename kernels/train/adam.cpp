@@ -18,7 +18,7 @@ void begin_step(Context& ctx, Network network, const AdamOptions& options) {
 }
 
 void adam(Context& ctx, Network network, const AdamOptions& options, double ema_decay, const Tensor& grad,
-          Tensor& value, Tensor& m, Tensor& v, Tensor& ema) {
+          const Tensor& mask, Tensor& value, Tensor& m, Tensor& v, Tensor& ema) {
   constexpr int64_t kAdamGrain = 4096;  // a chunk's weights are still in the cache when the average reads them
   dispatch_float(value.dtype, [&]<class T>() {
     const OptimizerClock clock = ctx.step->clocks[static_cast<size_t>(network)];
@@ -32,6 +32,7 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
     T* w = value.data<T>();
     T* first = m.data<T>();
     T* second = v.data<T>();
+    const uint8_t* alive = mask ? mask.data<uint8_t>() : nullptr;
     T* average = ema ? ema.data<T>() : nullptr;
     simd_chunks(value.elements(), kAdamGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
@@ -39,6 +40,10 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
         first[i] = beta1 * first[i] + one_minus_beta1 * g[i];
         second[i] = beta2 * second[i] + one_minus_beta2 * (g[i] * g[i]);
         w[i] -= rate * first[i] / (std::sqrt(second[i]) * root + eps);
+      }
+      if (alive) {
+#pragma GCC ivdep
+        for (int64_t i = begin; i < end; ++i) w[i] = alive[i] ? w[i] : T{0};
       }
       if (!average) return;
 #pragma GCC ivdep

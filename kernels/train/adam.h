@@ -2,9 +2,11 @@
 //
 //   m <- beta1 m + (1 - beta1) g;   v <- beta2 v + (1 - beta2) g^2
 //   w <- w - lr * (m / (1 - beta1^t)) / ( sqrt(v / (1 - beta2^t)) + eps )
+//   w <- 0 where the mask is 0                                              (unless mask is empty)
 //   ema <- decay ema + (1 - decay) w                                        (unless ema is empty)
 //
-// t, lr and the powers of beta come from the StepState; begin_step advances them. All tensors [parameters].
+// t, lr and the powers of beta come from the StepState; begin_step advances them. All tensors [parameters], the mask
+// u8 (see sparse/mask.h). The moments of dead weights follow their gradients like all others.
 #pragma once
 #include "kernels/core/context.h"
 
@@ -16,8 +18,8 @@ struct AdamOptions {
 
 // Opens a D or G step: step += 1; that network's clock: t += 1 and the powers of beta follow.
 using BeginStep = void(Context&, Network, const AdamOptions&);
-using Adam = void(Context&, Network, const AdamOptions&, double ema_decay, const Tensor& grad, Tensor& value, Tensor& m,
-                  Tensor& v, Tensor& ema);
+using Adam = void(Context&, Network, const AdamOptions&, double ema_decay, const Tensor& grad, const Tensor& mask,
+                  Tensor& value, Tensor& m, Tensor& v, Tensor& ema);
 
 namespace cpu {
 BeginStep begin_step;

@@ -1,0 +1,47 @@
+// The queue of balance-ratio measurements (kernels/sparse/balance.h has the definition): a window of the newest ones on
+// the device, and what the host reads of it.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/core/context.h"
+#include "kernels/core/memory.h"
+
+namespace poise {
+
+enum class BalanceMode : uint8_t {
+  mean_of_ratios,  // the paper's
+  ratio_of_sums,   // robust: a denominator near zero counts for little
+};
+std::vector<std::string> balance_mode_names();
+std::optional<BalanceMode> balance_mode_of(const std::string& name);
+
+// NaN: there is no such reading.
+struct BalanceReadings {
+  double latest = 0, mean_of_ratios = 0, ratio_of_sums = 0;
+  int64_t entries = 0;
+  int64_t unusable = 0;  // of them, with a gap between real and fake that was not above zero
+
+  double of(BalanceMode mode) const { return mode == BalanceMode::mean_of_ratios ? mean_of_ratios : ratio_of_sums; }
+};
+
+class BalanceQueue {
+ public:
+  BalanceQueue(int64_t capacity, Device device)
+      : triples_({capacity, 3}, DType::f64, device), pushed_({1}, DType::u64, device) {}
+
+  // Mean logits, [1] each.
+  void push(Context& ctx, const Tensor& a_post, const Tensor& a_pre, const Tensor& r);
+  BalanceReadings read(Context& ctx) const;  // waits for the device
+  int64_t capacity() const { return triples_.tensor().shape[0]; }
+
+  // All there is to it, for checkpoints.
+  const Tensor& triples() const { return triples_.tensor(); }
+  const Tensor& pushed() const { return pushed_.tensor(); }
+
+ private:
+  OwnedTensor triples_, pushed_;
+};
+
+}  // namespace poise

@@ -1,0 +1,32 @@
+// Weights without their zeros: a safetensors file of alive cells, for whoever wants to run a sparse network elsewhere.
+//
+// A tensor P of which some cells are zero throughout is stored as
+//   P.indices   I32 [alive]                    numbers of the alive cells, ascending (engine/sparse/cell.h: by output
+//                                              block, tap, input block)
+//   P.values    F32 [alive, weights per cell]  each cell row by row: output channel, tap (all-taps cells), input
+//   channel
+// and in the metadata "P.shape" (as in "64,3,3,32") and "P.cell" ("16x16"). Every other tensor is stored as it is. The
+// metadata "format" is "poise-compact-1". Unstructured weights pay four bytes for each index: below half density the
+// file is smaller than the dense one, and a tensor of more than that stays dense.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "engine/io/safetensors.h"
+#include "engine/sparse/cell.h"
+
+namespace poise {
+
+struct NamedWeights {
+  std::string name;
+  std::vector<int64_t> shape;
+  std::vector<float> values;  // row-major
+};
+
+// Tensors of two or four dimensions that `cell` divides are candidates for compact storage. `metadata` is added.
+void export_sparse(const std::string& path, const std::vector<NamedWeights>& tensors, const Cell& cell,
+                   const StringMap& metadata);
+// The tensors as they were, in the order of the file. Error(checkpoint) for a file of another form.
+std::vector<NamedWeights> read_sparse(const SafetensorsFile& file);
+
+}  // namespace poise

@@ -1,0 +1,79 @@
+// Which weights of a network are alive. A layer has a Mask in cells; the network has one byte per weight besides, in
+// the layout of its ParameterSlab, so that one Adam launch applies all masks (kernels/sparse/mask.h).
+#pragma once
+#include <string>
+#include <vector>
+
+#include "engine/optim/parameter_slab.h"
+#include "engine/sparse/maskable.h"
+
+namespace poise {
+
+struct Mask {
+  Cell cell;
+  Tensor alive;             // u8, 1 or 0: [out/cell, kh, kw, in/cell]; all taps: [out/cell, in/cell]; linear likewise
+  int64_t alive_count = 0;  // weights
+  uint64_t version = 0;     // rises with every change
+};
+
+struct MaskedLayer {
+  std::string path;  // "block2.conv1"
+  CellGrid grid;
+  CellSegment segment;  // its place among the cells of the network
+  Mask mask;
+  ParameterSlab::Entry weight;
+  Tensor bytes;  // u8, as the weight; part of NetworkMasks::bytes()
+
+  double density() const { return static_cast<double>(mask.alive_count) / static_cast<double>(grid.weights()); }
+};
+
+// A layer that could be masked but is not.
+struct DenseLayer {
+  std::string path;
+  Shape shape;
+  std::string reason;  // "cell 16x16 does not divide it", "the head of D"
+};
+
+class NetworkMasks {
+ public:
+  // Masks for every maskable layer of `network` that the cell divides; all weights alive. `slab` and `network` stay.
+  NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cell, MaskableHead head, Device device,
+               bool planning = false);
+
+  // Initial masks: in each layer as many cells as `densities` (one entry per maskable layer) says, drawn at random.
+  // Dead weights become zero.
+  void draw(Context& ctx, RandomStream stream, const std::vector<LayerDensity>& densities);
+
+  // Between changes of alive() and the next step: carries them into bytes(), weights and moments (see ChangeMask) and
+  // counts anew. Waits for the device.
+  void commit(Context& ctx, MomentPolicy policy);
+  // Alive weights as alive() has them now, of the masked layers. Waits for the device.
+  int64_t count(Context& ctx);
+
+  const Tensor& bytes() const { return bytes_; }  // u8 [padded parameters]: what Adam multiplies by
+  Tensor& alive() { return alive_; }              // u8 [cells of all masked layers]
+  const std::vector<MaskedLayer>& layers() const { return layers_; }
+  const std::vector<DenseLayer>& dense_layers() const { return dense_layers_; }
+  const std::vector<CellSegment>& segments() const { return segments_; }
+
+  // In weights. `total` is the N of a density: masked layers, and those the cell does not divide.
+  int64_t total() const { return masked_total_ + undivided_; }
+  int64_t undivided() const { return undivided_; }
+  int64_t alive_weights() const;  // after the last commit
+  double density() const { return static_cast<double>(alive_weights()) / static_cast<double>(total()); }
+  size_t memory_bytes() const { return memory_bytes_; }
+
+ private:
+  std::unique_ptr<Arena> planning_memory_;
+  Buffer memory_;
+  Tensor bytes_, alive_, counts_;
+  std::vector<MaskedLayer> layers_;
+  std::vector<DenseLayer> dense_layers_;
+  std::vector<CellSegment> segments_;
+  int64_t masked_total_ = 0, undivided_ = 0;
+  size_t memory_bytes_ = 0;
+};
+
+CellGrid grid_of(const Shape& weight, const Cell& cell);
+
+}  // namespace poise

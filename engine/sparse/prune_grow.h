@@ -1,0 +1,49 @@
+// Changing masks: which weights are dropped, which come alive. Counts are exact wherever all cells have one size, and
+// otherwise the nearest below (kernels/sparse/select.h); ties go by index, and nothing grows whose score is zero.
+//
+// One drop-and-grow update, in this order, with A alive weights and drop fraction f:
+//   1. keep the A - floor(A f) weights of largest magnitude, the others are candidates for growth like all dead ones
+//   2. grow up to the target: by largest |dense gradient| (RigL) or at random (SET)
+//   3. dead weights become zero, those that were dead before start at zero. One that is dropped in 1 and grown in 2 has
+//      never been dead: it keeps its value and its moments.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/sparse/mask.h"
+
+namespace poise {
+
+enum class Growth : uint8_t { gradient, random };
+enum class SelectionScope : uint8_t {
+  global,  // ranks all weights of the network together: density moves between layers
+  layer,   // ranks each layer by itself: every layer keeps its density
+};
+std::vector<std::string> selection_scope_names();
+std::optional<SelectionScope> selection_scope_of(const std::string& name);
+std::vector<std::string> moment_policy_names();
+std::optional<MomentPolicy> moment_policy_of(const std::string& name);
+
+struct PruneGrow {
+  Growth growth = Growth::gradient;
+  SelectionScope scope = SelectionScope::global;
+  MomentPolicy moments = MomentPolicy::seed;
+  RandomStream stream = RandomStream::mask_g;  // of random growth
+};
+
+struct MaskChange {
+  int64_t dropped = 0, grown = 0;  // weights; one dropped and grown again counts in both
+};
+
+// The weights that `density` asks for, of a network's total.
+int64_t weights_at(const NetworkMasks& masks, double density);
+
+// All three take scratch from ctx.arena and wait for the device. Gradients are those of the last step and dense.
+// `target`: alive weights of the whole network afterwards. With SelectionScope::layer each layer keeps its own count.
+MaskChange drop_and_grow(Context& ctx, NetworkMasks& masks, const PruneGrow& how, double drop_fraction, int64_t target);
+// Grows to `target` by largest |gradient|, or drops to `target` by smallest magnitude, over the whole network.
+MaskChange raise_to(Context& ctx, NetworkMasks& masks, MomentPolicy moments, int64_t target);
+MaskChange lower_to(Context& ctx, NetworkMasks& masks, int64_t target);
+
+}  // namespace poise

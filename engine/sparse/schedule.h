@@ -1,0 +1,28 @@
+// The fraction of alive weights that a mask update drops, over the length of a run:
+//
+//   constant  start
+//   linear    start + (end - start) t / length
+//   cosine    end + (start - end) (1 + cos(pi t / length)) / 2          (RigL, Evci et al. 2020)
+//
+// t in iterations; after `length` it stays at its last value.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace poise {
+
+enum class ScheduleShape : uint8_t { constant, linear, cosine };
+std::vector<std::string> schedule_shape_names();
+std::optional<ScheduleShape> schedule_shape_of(const std::string& name);
+
+struct DropSchedule {
+  ScheduleShape shape = ScheduleShape::cosine;
+  double start = 0.5, end = 0.005;
+  int64_t length = 100000;
+
+  double at(int64_t t) const;
+};
+
+}  // namespace poise

@@ -1,0 +1,29 @@
+// How the cells of masks lie in weights. A weight is a matrix [out, taps, in], `in` fastest; its cells are blocks of
+// cell_out rows by cell_in neighbouring inputs of one tap, or of all taps. Cells are numbered
+//   (out / cell_out, tap, in / cell_in)   or, with all_taps,   (out / cell_out, in / cell_in),   last one fastest.
+// cell_out divides out and cell_in divides in. Plain data, passed by value: masks change outside captured graphs.
+#pragma once
+#include <cstdint>
+
+namespace poise {
+
+struct CellGrid {
+  int64_t out = 1, taps = 1, in = 1;
+  int64_t cell_out = 1, cell_in = 1;
+  bool all_taps = false;
+
+  int64_t out_blocks() const { return out / cell_out; }
+  int64_t in_blocks() const { return in / cell_in; }
+  int64_t tap_blocks() const { return all_taps ? 1 : taps; }
+  int64_t cells() const { return out_blocks() * tap_blocks() * in_blocks(); }
+  int64_t weights_per_cell() const { return cell_out * cell_in * (all_taps ? taps : 1); }
+  int64_t weights() const { return out * taps * in; }
+};
+
+// Some layers' cells, one layer after another in tensors over all cells of a network.
+struct CellSegment {
+  int64_t first = 0, cells = 0;
+  int64_t weights_per_cell = 1;
+};
+
+}  // namespace poise
