@@ -9,6 +9,7 @@
 #include "apps/program.h"
 #include "apps/progress.h"
 #include "apps/svg_chart.h"
+#include "apps/training_cost.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/read_file.h"
 
@@ -17,7 +18,6 @@ namespace {
 
 constexpr size_t kLargestPicture = size_t{8} << 20;
 constexpr const char* kIterations = "iteration (generator steps)";
-constexpr const char* kArrow = " \xe2\x86\x92 ";
 
 const char* kPageStyle = R"(:root{color-scheme:light dark}
 body{font:15px/1.5 system-ui,"DejaVu Sans",sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
@@ -151,6 +151,7 @@ class Page {
     const auto final_value = [&](const char* name, const char* key) {
       if (std::isfinite(run_.last(key))) add(name, fmt::format("{:.4g}", run_.last(key)));
     };
+    add("method", run_.option("method"));
     final_value("density of G at the end", "density_g");
     final_value("density of D at the end", "density_d");
     final_value("balance ratio at the end (mean)", "balance_ratio_mean");
@@ -204,7 +205,7 @@ class Page {
       for (const auto& [iteration, value] : *points)
         if (std::isfinite(value)) values.push_back(value);
     if (values.empty()) return;
-    const std::string low = run_.option("balance_low"), high = run_.option("balance_high");
+    const std::string low = run_.option("band_low"), high = run_.option("band_high");
     std::string caption =
         "Balance ratio: how much of the gap between real and fake that D sees one G step closes. "
         "Near 0, D is too strong; near 1 and above, too weak.";
@@ -233,7 +234,11 @@ class Page {
       }
       if (!points.empty()) chart.series.push_back({.name = network, .points = points, .colour = colour, .steps = true});
     }
-    if (chart.series.empty()) return;
+    const auto sparse = [](const ChartSeries& series) {
+      return std::any_of(series.points.begin(), series.points.end(),
+                         [](const auto& point) { return point.second < 1; });
+    };
+    if (std::none_of(chart.series.begin(), chart.series.end(), sparse)) return;
     chart.y_range = {0, 1.02};
     figure(svg_line_chart(chart), "Density of the generator and of the discriminator.");
   }
@@ -263,7 +268,7 @@ class Page {
 
   void flops() {
     const auto total = [&](const char* key) { return run_.of(key).empty() ? 0 : run_.last(key); };
-    double largest = std::max({total("flops"), total("executed_flops"), total("sparse_flops")});
+    double largest = std::max(total("flops"), total("executed_flops"));
     if (!(largest > 0) || !std::isfinite(largest)) return;
     static constexpr const char* kPrefixes[] = {"", "k", "M", "G", "T", "P", "E"};
     size_t prefix = 0;
@@ -278,9 +283,26 @@ class Page {
     };
     add("flops", "dense-equivalent", 4);
     add("executed_flops", "executed", 0);
-    add("sparse_flops", "alive weights only", 2);
-    figure(svg_line_chart(chart),
-           "Arithmetic since the start (a multiply-add is 2): what dense layers would cost, and what the kernels did.");
+    std::string caption =
+        "Arithmetic since the start (a multiply-add is 2): what dense layers would cost, and what the kernels did";
+    if (Points alive = alive_flops(); alive.size() > 1) {
+      for (auto& [iteration, value] : alive) value /= unit;
+      chart.series.push_back({.name = "alive weights", .points = alive, .colour = 2});
+      caption += "; alive weights: what their products alone would cost (convention full of inspect_run flops)";
+    }
+    figure(svg_line_chart(chart), caption + ".");
+  }
+
+  // Empty without masks, and for a run of a version whose options this one cannot read.
+  Points alive_flops() const {
+    if (run_.updates.empty()) return {};
+    try {
+      Points points = recorded_cost(run_, settings_of_run(run_), FlopConvention::full).cumulative();
+      for (auto& [iteration, value] : points) value *= 2;
+      return points;
+    } catch (const Error&) {
+      return {};
+    }
   }
 
   void distance(const char* key, const char* caption) {

@@ -3,15 +3,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <charconv>
-
 #include "apps/command_line.h"
 #include "apps/flop_table.h"
 #include "apps/html_report.h"
+#include "apps/option_flags.h"
 #include "apps/option_sources.h"
 #include "apps/program.h"
 #include "apps/run_summary.h"
+#include "apps/sparse_options.h"
 #include "apps/suggestion.h"
 
 namespace poise {
@@ -19,7 +18,8 @@ namespace {
 
 const char* kOverview = R"(Looks at training runs: what they would cost, what they did.
 
-  inspect_run flops --preset NAME [...]   multiply-adds per layer, iteration and run; no run needed
+  inspect_run flops --preset NAME [...]   multiply-adds of a training: per layer, iteration, and in all
+  inspect_run flops RUN_DIR               the same of a run, with the densities it had
   inspect_run report RUN_DIR              writes report.html: figures, samples, options, on one page
   inspect_run summary RUN_DIR             the same in a few lines of text
 
@@ -27,12 +27,14 @@ inspect_run COMMAND --help says more; --version prints the version.
 )";
 
 const char* kFlopsFooter = R"(Examples:
-  inspect_run flops --preset cifar10-sngan32-dense --density-g 0.1 --density-d 0.1
-  inspect_run flops --preset tiny --density-g 0.2 --density-d 0.5 --method ddst-relaxed --cell 16x16 --json
+  inspect_run flops --preset cifar10-sngan32-static --density-g 0.1 --density-d 0.1 --convention published
+  inspect_run flops --preset cifar10-sngan32-ddst-relaxed --density-g 0.2 --cell 16x16 --json
+  inspect_run flops runs/latest
 
 Conventions: full counts what the steps do; reference-once what the papers' code counts, published the same with its
-double n_critic, for comparison with the papers' tables. Densities hold for the whole run: of a method that changes them
-this is the cost at those densities. mac_per_image in JSON is dense: forward multiply-adds of one image.)";
+double n_critic, for comparison with the papers' tables. A plan keeps the densities it starts with; of a run the
+densities that it recorded are counted. Densities with method dense mean static. mac_per_image in JSON is dense:
+forward multiply-adds of one image.)";
 
 // All problems of a command line together, as Error(usage).
 void throw_if(const std::vector<std::string>& problems) {
@@ -44,64 +46,61 @@ void throw_if(const std::vector<std::string>& problems) {
 
 CommandLineSpec flops_spec() {
   using Kind = Flag::Kind;
-  return {.description = "Counts the multiply-adds of training.",
-          .flags = {{"--preset", Kind::value, "NAME",
-                     "the model and its training (" + join_alternatives(preset_names()) +
-                         "); without it, the defaults of train_gan"},
-                    {"--config", Kind::value, "FILE", "options from a TOML file"},
-                    {"--set", Kind::list, "KEY=VALUE", "set one option of train_gan; may be repeated"},
-                    {"--density-g", Kind::value, "X", "alive share of G's maskable weights (1)"},
-                    {"--density-d", Kind::value, "X", "alive share of D's maskable weights (1)"},
-                    {"--density-rule", Kind::value, "RULE", join_alternatives(density_rule_names()) + " (erk)"},
-                    {"--cell", Kind::value, "CELL", "1x1, 16x16 (per filter tap) or 16x16-all-taps (1x1)"},
-                    {"--method", Kind::value, "NAME", join_alternatives(flop_method_names()) + " (static)"},
-                    {"--convention", Kind::value, "NAME", join_alternatives(flop_convention_names()) + " (full)"},
-                    {"--json", Kind::on, "", "one JSON object"}},
-          .footer = kFlopsFooter};
+  CommandLineSpec spec = {.description = "Counts the multiply-adds of a training, planned or recorded.",
+                          .positional = "run",
+                          .positional_help = "a run directory: count what it did",
+                          .footer = kFlopsFooter};
+  spec.flags = {{"--preset", Kind::value, "NAME", "plan from a preset: " + join_alternatives(preset_names()), "Count"},
+                {"--config", Kind::value, "FILE", "options from a TOML file", "Count"},
+                {"--set", Kind::list, "KEY=VALUE", "set one option; may be repeated", "Count"},
+                {"--convention", Kind::value, "NAME", join_alternatives(flop_convention_names()) + " (full)", "Count"},
+                {"--json", Kind::on, "", "one JSON object", "Count"}};
+  for (const Flag& flag : option_flags({"model", "train", "sparse"})) spec.flags.push_back(flag);
+  return spec;
 }
 
-FlopRequest flop_request(const CommandLine& args) {
+// The same sources and precedence as train_gan's.
+OptionSet planned_options(const CommandLine& args) {
   OptionSet options;
   for (const std::string& problem : args.problems) options.add_problem(problem);
   if (args.has("preset")) read_options_preset(args.get("preset", ""), options);
   if (args.has("config")) read_options_file(args.get("config", ""), "file " + args.get("config", ""), options);
   read_options_environment(environ, options);
-  if (args.has("set")) read_options_words(args.values.at("set"), options);
+  read_option_flags(args, options);
+  const Settings& s = options.settings();
+  if (s.method == "dense" && (s.density_g != 1 || s.density_d != 0)) options.set("method", "static", "densities");
+  complete_sparse_options(options);
+  return options;
+}
 
+FlopRequest flop_request(const CommandLine& args) {
   FlopRequest request;
-  const auto density = [&](const char* name, double& value) {
-    if (!args.has(name)) return;
-    const std::string text = args.get(name, "");
-    const char* end = text.data() + text.size();
-    const auto parsed = std::from_chars(text.data(), end, value);
-    if (parsed.ec == std::errc() && parsed.ptr == end && value > 0 && value <= 1) return;
-    options.add_problem(fmt::format("--{}: expected a real number above 0 to 1 but got \"{}\"", name, text));
-  };
-  const auto word = [&](const char* name, const std::vector<std::string>& known, const auto& assign) {
-    if (!args.has(name) || assign(args.get(name, ""))) return;
-    options.add_problem(fmt::format("--{}: expected {} but got \"{}\"{}", name, join_alternatives(known),
-                                    args.get(name, ""), did_you_mean(args.get(name, ""), known)));
-  };
-  const auto take = [](auto& target, const auto& found) {
-    if (found) target = *found;
-    return found.has_value();
-  };
-  density("density-g", request.density_g);
-  density("density-d", request.density_d);
-  word("density-rule", density_rule_names(),
-       [&](const std::string& text) { return take(request.rule, density_rule_of(text)); });
-  word("cell", {"1x1", "16x16", "16x16-all-taps"},
-       [&](const std::string& text) { return take(request.cell, cell_of(text)); });
-  word("convention", flop_convention_names(),
-       [&](const std::string& text) { return take(request.convention, flop_convention_of(text)); });
-  word("method", flop_method_names(), [&](const std::string& text) {
-    const auto names = flop_method_names();
-    request.method = text;
-    return std::find(names.begin(), names.end(), text) != names.end();
-  });
-  options.throw_if_problems();
-  request.settings = options.settings();
-  request.preset = args.get("preset", "");
+  std::vector<std::string> problems;
+  const std::string convention = args.get("convention", "full");
+  if (const auto found = flop_convention_of(convention)) {
+    request.convention = *found;
+  } else {
+    problems.push_back(fmt::format("--convention: expected {} but got \"{}\"{}",
+                                   join_alternatives(flop_convention_names()), convention,
+                                   did_you_mean(convention, flop_convention_names())));
+  }
+  if (args.positional.empty()) {
+    OptionSet options = planned_options(args);
+    for (const std::string& problem : problems) options.add_problem(problem);
+    options.throw_if_problems();
+    request.settings = options.settings();
+    request.title = args.get("preset", request.settings.model);
+    return request;
+  }
+  for (const auto& [name, values] : args.values) {
+    if (name != "convention" && name != "json")
+      problems.push_back("--" + name + " has no meaning with a run: it has its options");
+  }
+  problems.insert(problems.begin(), args.problems.begin(), args.problems.end());
+  throw_if(problems);
+  request.run = read_run(args.positional);
+  request.settings = settings_of_run(*request.run);
+  request.title = request.run->name;
   return request;
 }
 

@@ -137,16 +137,6 @@ void read_options_file(const std::string& path, const std::string& origin, Optio
   }
 }
 
-void read_options_words(const std::vector<std::string>& words, OptionSet& options) {
-  for (const std::string& word : words) {
-    const size_t equals = word.find('=');
-    if (equals == std::string::npos)
-      options.add_problem("--set: expected KEY=VALUE but got \"" + word + "\"");
-    else
-      options.set_text(word.substr(0, equals), word.substr(equals + 1), "command line --set");
-  }
-}
-
 void read_options_environment(const char* const* environment, OptionSet& options, std::optional<OnResume> skip) {
   std::vector<std::string> known = {"POISE_PRESETS"};
   for (const Option& option : option_table()) known.push_back(option.environment());

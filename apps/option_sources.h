@@ -17,9 +17,6 @@ std::string find_preset(const std::string& name);
 void read_options_preset(const std::string& name, OptionSet& options);
 void read_options_file(const std::string& path, const std::string& origin, OptionSet& options);
 
-// "key=value" each, as after --set.
-void read_options_words(const std::vector<std::string>& words, OptionSet& options);
-
 // POISE_<KEY>=value among the entries of `environment` (as environ: null-terminated). A POISE_ name that is neither an
 // option nor one of the few others is a problem: likelier a slip than a wish. Options of the kind `skip` are left.
 void read_options_environment(const char* const* environment, OptionSet& options,

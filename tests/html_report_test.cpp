@@ -70,7 +70,7 @@ TEST(Report, TheCheckerChecks) {
 constexpr const char* kConfig =
     "# heading\n[model]\nmodel = \"sngan32\"       # preset tiny, line 4\nwidth_g = 8   # command line --width-g\n"
     "[train]\niterations = 3000  # default\nloss = \"hinge\"  # default\n"
-    "[sparse]\nbalance_low = 0.45  # default\nbalance_high = 0.55  # default\n";
+    "[sparse]\nband_low = 0.45  # default\nband_high = 0.55  # default\n";
 
 std::string mask_update(int iteration, const char* network, const char* kind, double density) {
   char line[400];

@@ -18,10 +18,6 @@ bool multiplies_weights(const Work& work) {
   return std::strcmp(work.op, "conv2d") == 0 || std::strcmp(work.op, "linear") == 0;
 }
 
-bool is_masked(const LayerCost& layer, FlopConvention convention) {
-  return convention == FlopConvention::full ? layer.maskable : layer.masked_by_reference;
-}
-
 // How many images go through a network in one iteration, counted as forward passes.
 struct PassCounts {
   double forward = 0, backward = 0;
@@ -71,9 +67,7 @@ double NetworkCost::forward_macs(const std::vector<double>& densities, FlopConve
   return convention == FlopConvention::full ? macs : macs + additions;
 }
 
-double NetworkCost::dense_macs(FlopConvention convention) const {
-  return forward_macs(std::vector<double>(layers.size(), 1.0), convention);
-}
+double NetworkCost::dense_macs(FlopConvention convention) const { return forward_macs(all_dense(*this), convention); }
 
 NetworkCost network_cost(Module& network, const std::function<void(Tape&)>& forward) {
   ParameterSlab slab(network, DType::f32, Device::cpu, false, true);
@@ -103,8 +97,8 @@ NetworkCost network_cost(Module& network, const std::function<void(Tape&)>& forw
         return;
       }
       layer.layer = {parameter.path.substr(0, dot), parameter.shape};
-      layer.maskable = is_maskable(parameter);
-      layer.masked_by_reference = is_maskable(parameter, MaskableHead::as_reference);
+      layer.maskable = is_maskable(parameter, MaskableHead::as_reference);
+      layer.is_head = layer.maskable && !is_maskable(parameter, MaskableHead::dense);
     });
     const Shape& shape = layer.layer.shape;
     require(shape.rank() > 0, "every convolution and linear layer has a weight of its own");
@@ -121,15 +115,15 @@ NetworkCost network_cost(Module& network, const std::function<void(Tape&)>& forw
 }
 
 std::vector<double> densities_of(const NetworkCost& network, DensityRule rule, double density, const Cell& cell,
-                                 FlopConvention convention) {
+                                 MaskableHead head) {
   std::vector<MaskableLayer> masked;
   for (const LayerCost& layer : network.layers)
-    if (is_masked(layer, convention)) masked.push_back(layer.layer);
+    if (layer.masked(head)) masked.push_back(layer.layer);
   const std::vector<LayerDensity> found = layer_densities(masked, rule, density, cell);
   std::vector<double> densities;
   size_t next = 0;
   for (const LayerCost& layer : network.layers) {
-    if (!is_masked(layer, convention)) {
+    if (!layer.masked(head)) {
       densities.push_back(1);
       continue;
     }
@@ -152,18 +146,6 @@ IterationCost iteration_cost(const NetworkCost& g, const std::vector<double>& de
                          per_iteration(extra.dense_gradient_d_every) * 2 * batch_d * (d.dense_macs(convention) - f_d);
   cost.balance = per_iteration(extra.balance_every) * (batch_g * f_g + (batch_g + batch_d) * f_d);
   return cost;
-}
-
-IterationFlops iteration_flops(const Profile& plan, const std::map<std::string, double>& densities) {
-  IterationFlops sum;
-  for (const Profile::Row& row : plan.rows()) {
-    const auto found = densities.find(row.layer);
-    const bool masked = found != densities.end() && multiplies_weights(row.work);
-    sum.dense += row.work.flops;
-    sum.sparse += row.work.flops * (masked ? found->second : 1);
-    sum.executed += row.work.executed_flops;
-  }
-  return sum;
 }
 
 }  // namespace poise

@@ -15,7 +15,6 @@
 // Nobody counts activations, pooling, spectral norm, the optimiser or top-k.
 #pragma once
 #include <functional>
-#include <map>
 #include <optional>
 
 #include "engine/sparse/maskable.h"
@@ -28,10 +27,12 @@ std::optional<FlopConvention> flop_convention_of(const std::string& name);
 const char* name_of(FlopConvention convention);
 
 struct LayerCost {
-  MaskableLayer layer;  // path inside the network, shape of the weight
-  bool maskable = false, masked_by_reference = false;
-  double macs = 0;          // of one image, forward, dense
-  double bias_outputs = 0;  // values that a bias is added to, of one image
+  MaskableLayer layer;                     // path inside the network, shape of the weight
+  bool maskable = false, is_head = false;  // is_head: maskable only for who masks the head of D too
+  double macs = 0;                         // of one image, forward, dense
+  double bias_outputs = 0;                 // values that a bias is added to, of one image
+
+  bool masked(MaskableHead head) const { return maskable && (!is_head || head == MaskableHead::as_reference); }
 };
 
 struct NetworkCost {
@@ -47,9 +48,13 @@ struct NetworkCost {
 // parameters addresses of its own for that time, so use a network that nobody else holds.
 NetworkCost network_cost(Module& network, const std::function<void(Tape&)>& forward);
 
-// alive / all of each layer; 1 for layers that `convention` leaves dense.
+// alive / all of each layer; 1 for layers without a mask.
 std::vector<double> densities_of(const NetworkCost& network, DensityRule rule, double density, const Cell& cell,
-                                 FlopConvention convention);
+                                 MaskableHead head);
+// Of a dense network.
+inline std::vector<double> all_dense(const NetworkCost& network) {
+  return std::vector<double>(network.layers.size(), 1.0);
+}
 
 struct IterationShape {
   int64_t batch_size_d = 64, batch_size_g = 128, n_critic = 5;
@@ -73,14 +78,5 @@ struct IterationCost {
 IterationCost iteration_cost(const NetworkCost& g, const std::vector<double>& densities_g, const NetworkCost& d,
                              const std::vector<double>& densities_d, const IterationShape& shape,
                              const ExtraWork& extra, FlopConvention convention);
-
-// FLOP (a multiply-add is 2) of one planned iteration: everything the plan's rows account for.
-struct IterationFlops {
-  double dense = 0;     // textbook, all weights alive
-  double sparse = 0;    // textbook, alive weights only: what is left to do
-  double executed = 0;  // what the plan's kernels perform
-};
-// `densities` by layer: {"G.block2.conv1", 0.1}; a layer that is not in it is dense.
-IterationFlops iteration_flops(const Profile& plan, const std::map<std::string, double>& densities);
 
 }  // namespace poise
