@@ -196,10 +196,9 @@ class Page {
     const Points &raw = run_.of("balance_ratio"), &mean = run_.of("balance_ratio_mean"),
                  &sums = run_.of("balance_ratio_of_sums");
     LineChart chart = chart_of("balance ratio", "balance ratio");
-    if (!raw.empty())
-      chart.series.push_back({.name = "single measurements", .points = raw, .colour = 4, .faint = true});
-    if (!mean.empty()) chart.series.push_back({.name = "mean of the window", .points = mean, .colour = 0});
-    if (!sums.empty()) chart.series.push_back({.name = "ratio of the window's sums", .points = sums, .colour = 1});
+    if (!raw.empty()) chart.series.push_back({.name = "single", .points = raw, .colour = 4, .faint = true});
+    if (!mean.empty()) chart.series.push_back({.name = "mean of ratios", .points = mean, .colour = 0});
+    if (!sums.empty()) chart.series.push_back({.name = "ratio of sums", .points = sums, .colour = 1});
     std::vector<double> values;
     for (const Points* points : {&raw, &mean, &sums})
       for (const auto& [iteration, value] : *points)
@@ -208,7 +207,8 @@ class Page {
     const std::string low = run_.option("band_low"), high = run_.option("band_high");
     std::string caption =
         "Balance ratio: how much of the gap between real and fake that D sees one G step closes. "
-        "Near 0, D is too strong; near 1 and above, too weak.";
+        "Near 0, D is too strong; near 1 and above, too weak. Mean of ratios, ratio of sums: over the window that "
+        "decisions look at.";
     double bottom = std::min(0.0, quantile(values, 0.02)), top = std::max(1.0, quantile(values, 0.98));
     if (!low.empty() && !high.empty()) {
       chart.band = {std::atof(low.c_str()), std::atof(high.c_str()), fmt::format("band {} to {}", low, high)};
