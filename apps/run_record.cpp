@@ -178,6 +178,10 @@ RunRecord read_run(const std::string& path) {
   }
   std::sort(files.begin(), files.end());
   for (const std::string& file : files) read_lines(file, run);
+  const auto earlier = [](const auto& a, const auto& b) { return a.first < b.first; };
+  for (auto& [key, points] : run.series) std::stable_sort(points.begin(), points.end(), earlier);
+  std::stable_sort(run.updates.begin(), run.updates.end(),
+                   [](const MaskUpdate& a, const MaskUpdate& b) { return a.iteration < b.iteration; });
   read_log(path + "/log.txt", run);
   run.pictures = find_pictures(path);
   return run;

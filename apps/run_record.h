@@ -9,7 +9,7 @@
 
 namespace poise {
 
-using Points = std::vector<std::pair<double, double>>;  // (iteration, value), in the order of the file
+using Points = std::vector<std::pair<double, double>>;  // (iteration, value), ascending
 
 struct RecordedOption {
   std::string group, key, value, origin;  // as config.toml has them

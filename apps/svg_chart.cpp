@@ -191,7 +191,11 @@ std::vector<double> nice_ticks(double low, double high, int count) {
     }
   }
   std::vector<double> ticks;
-  for (double i = std::ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; ++i) ticks.push_back(i * step + 0.0);
+  const double first = std::ceil(low / step - 1e-9);
+  for (int k = 0; k <= 2 * count; ++k) {  // bounded: where `first` is huge, first + 1 may be first
+    const double tick = (first + k) * step;
+    if (tick <= high + 1e-9 * step) ticks.push_back(tick + 0.0);
+  }
   return ticks;
 }
 

@@ -86,7 +86,6 @@ TrainingCost recorded_cost(const RunRecord& run, const Settings& settings, FlopC
   for (const MaskUpdate& update : run.updates) {
     DensityPeriod next = cost.periods.back();
     next.first_iteration = static_cast<double>(update.iteration);
-    if (next.first_iteration < cost.periods.back().first_iteration) continue;  // from no run of ours
     set_densities(update.network == "G" ? cost.model.g : cost.model.d, update, update.network == "G" ? next.g : next.d);
     if (next.first_iteration == cost.periods.back().first_iteration) cost.periods.pop_back();
     cost.periods.push_back(next);

@@ -187,12 +187,20 @@ TEST(Report, ReadsWhatThereIs) {
       "{\"event\":5,\"iteration\":3}\n{\"event\":\"mask_update\",\"iteration\":4,\"layers\":[]}\n"
       "{\"event\":\"mask_update\",\"iteration\":4,\"network\":\"G\",\"alive\":1e300,\"layers\":{\"a\":0}}\n"
       "{\"event\":\"mask_update\",\"iteration\":5,\"network\":\"G\",\"layers\":{\"a\":0.5,\"b\":1}}\n");
+  // Backwards in time, and values at the edge of what a double can count.
+  std::string odd;
+  for (int i = 400; i > 0; --i) odd += mask_update(i, "D", "raise", 0.1 + i % 7);
+  for (const char* loss : {"1e17", "100000000000000016", "-1e308", "1e308"}) {
+    odd += std::string("{\"iteration\":9000000000000000000,\"mean_fake\":") + loss + "}\n";
+    odd += std::string("{\"iteration\":-7,\"swd\":") + (loss[0] == '1' && loss[2] != '3' ? loss : "1e17") + "}\n";
+  }
+  write_bytes(run / "odd.jsonl", odd);
   std::filesystem::create_directories(run / "samples/fakes_000001.png");  // a folder, of all things
   write_bytes(run / "samples/fakes_x.png", "x");
   const RunRecord record = read_run(run.path());
   EXPECT_EQ(record.of("loss_d").size(), 2u);
   EXPECT_EQ(record.of("loss_g").size(), 0u);
-  EXPECT_EQ(record.updates.size(), 3u);
+  EXPECT_EQ(record.updates.size(), 403u);
   EXPECT_EQ(malformation(html_report(record)), "");
   EXPECT_FALSE(run_summary(record).empty());
 }
@@ -227,6 +235,8 @@ TEST(Summary, TellsTheRun) {
 TEST(Chart, TicksAreRound) {
   EXPECT_EQ(nice_ticks(0, 100, 5), (std::vector<double>{0, 20, 40, 60, 80, 100}));
   EXPECT_EQ(nice_ticks(-0.31, 0.28, 5), (std::vector<double>{-0.2, 0, 0.2}));
+  EXPECT_LE(nice_ticks(1e17, 1e17 + 16, 5).size(), 11u);
+  EXPECT_LE(nice_ticks(-1e308, 1e308, 5).size(), 11u);
   EXPECT_EQ(nice_ticks(3, 3, 5), (std::vector<double>{3}));
   EXPECT_EQ(tick_text(20000), "20k");
   EXPECT_EQ(tick_text(2.5e6), "2.5M");
