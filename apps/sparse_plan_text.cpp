@@ -58,9 +58,9 @@ std::string sparse_plan_text(const TrainerOptions& options, const TrainingPlan& 
   if (!prunes) text += mask_table("masks of D", *model.discriminator, o, o.density_d);
   if (prunes) {
     text += fmt::format(
-        "G           dense until iteration {}; then its moving average keeps the {} of its weights with "
-        "the largest magnitude, network-wide\n",
-        format_count(o.prune_at), o.density_g);
+        "G           dense until iteration {}; then {:.4g}% of its moving average stay, the weights of "
+        "largest magnitude, network-wide\n",
+        format_count(o.prune_at), 100 * o.density_g);
     text += "D           dense throughout\n";
   } else if (o.growth_g) {
     text += fmt::format("G           every {} iterations before {}: drop {}, grow as many {}, {}\n", o.update_every_g,
@@ -82,9 +82,9 @@ std::string sparse_plan_text(const TrainerOptions& options, const TrainingPlan& 
   }
   if (o.balance_every > 0) {
     text += fmt::format(
-        "balance     measured every {} iterations, decisions read {} over {} measurements\n", o.balance_every,
-        o.balance_mode == BalanceMode::mean_of_ratios ? "the mean of the ratios" : "the ratio of the sums",
-        o.balance_capacity());
+        "balance     measured every {} iterations ({:.3f} GFLOP each), read as {} over {} measurements\n",
+        o.balance_every, plan.balance_flops / 1e9,
+        o.balance_mode == BalanceMode::mean_of_ratios ? "mean of ratios" : "ratio of sums", o.balance_capacity());
   }
   return text + "\n";
 }

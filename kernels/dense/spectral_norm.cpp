@@ -2,6 +2,7 @@
 // rows, and the division. Norms and inner products are summed in double.
 #include "kernels/dense/spectral_norm.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/core/dispatch.h"
@@ -55,6 +56,7 @@ void spectral_norm_forward(Context&, double eps, bool iterate, const Tensor& wei
     T* right = v.data<T>();
     if (iterate) {
       multiply_transposed(out, rest, w, left, right);
+      if (dot(right, right, rest) <= eps * eps) std::fill_n(right, rest, static_cast<T>(1));
       scale_to_unit(right, rest, eps);
     }
     T* product = u_used.data<T>();  // holds W v until sigma is known

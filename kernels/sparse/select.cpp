@@ -15,13 +15,16 @@ constexpr int64_t kGrain = 65536;  // cells per task
 
 struct Chunk {
   int64_t begin, end, weights_per_cell;
+  size_t segment;
+  int64_t first_of_all = -1;  // the cell of this segment that comes before all others; -1: none does
 };
 
 std::vector<Chunk> chunks_of(std::span<const CellSegment> segments) {
   std::vector<Chunk> chunks;
-  for (const CellSegment& s : segments) {
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const CellSegment& s = segments[i];
     for (int64_t begin = 0; begin < s.cells; begin += kGrain) {
-      chunks.push_back({s.first + begin, s.first + std::min(s.cells, begin + kGrain), s.weights_per_cell});
+      chunks.push_back({s.first + begin, s.first + std::min(s.cells, begin + kGrain), s.weights_per_cell, i});
     }
   }
   return chunks;
@@ -36,7 +39,28 @@ struct Candidates {
     return selection == Selection::keep ? alive[cell] != 0 : alive[cell] == 0 && scores[cell] > 0;
   }
   uint32_t key(int64_t cell) const { return std::bit_cast<uint32_t>(scores[cell]); }
+  uint32_t key(int64_t cell, const Chunk& chunk) const { return cell == chunk.first_of_all ? ~uint32_t{0} : key(cell); }
 };
+
+// The best candidate of each segment: of its chunks first, then of all of them, in order.
+void put_best_first(const Candidates& candidates, std::vector<Chunk>& chunks) {
+  parallel_for(static_cast<int64_t>(chunks.size()), [&](int64_t c) {
+    Chunk& chunk = chunks[static_cast<size_t>(c)];
+    for (int64_t cell = chunk.begin; cell < chunk.end; ++cell) {
+      if (!candidates.contain(cell)) continue;
+      if (chunk.first_of_all < 0 || candidates.key(cell) > candidates.key(chunk.first_of_all))
+        chunk.first_of_all = cell;
+    }
+  });
+  for (size_t first = 0, next; first < chunks.size(); first = next) {
+    int64_t best = -1;
+    for (next = first; next < chunks.size() && chunks[next].segment == chunks[first].segment; ++next) {
+      const int64_t cell = chunks[next].first_of_all;
+      if (cell >= 0 && (best < 0 || candidates.key(cell) > candidates.key(best))) best = cell;
+    }
+    for (size_t c = first; c < next; ++c) chunks[c].first_of_all = best;
+  }
+}
 
 // The weights of the candidates whose key begins like `prefix` (in the bits of `known`), by their next `bits` bits.
 std::vector<int64_t> histogram(const std::vector<Chunk>& chunks, const Candidates& candidates, uint32_t known,
@@ -48,7 +72,7 @@ std::vector<int64_t> histogram(const std::vector<Chunk>& chunks, const Candidate
     int64_t* count = &partial[static_cast<size_t>(c * buckets)];
     for (int64_t cell = chunk.begin; cell < chunk.end; ++cell) {
       if (!candidates.contain(cell)) continue;
-      const uint32_t key = candidates.key(cell);
+      const uint32_t key = candidates.key(cell, chunk);
       if ((key & known) == prefix) count[(key >> shift) & (buckets - 1)] += chunk.weights_per_cell;
     }
   });
@@ -61,9 +85,10 @@ std::vector<int64_t> histogram(const std::vector<Chunk>& chunks, const Candidate
 
 void select_cells(Context&, Selection selection, std::span<const CellSegment> segments, int64_t budget,
                   const Tensor& scores, Tensor& alive) {
-  const std::vector<Chunk> chunks = chunks_of(segments);
+  std::vector<Chunk> chunks = chunks_of(segments);
   uint8_t* state = alive.data<uint8_t>();
   const Candidates candidates{selection, scores.data<float>(), state};
+  if (selection == Selection::keep) put_best_first(candidates, chunks);
   const auto tasks = static_cast<int64_t>(chunks.size());
 
   // `limit`: the key of the first candidate that does not fit; `left`: what the higher ones leave of the budget.
@@ -87,7 +112,7 @@ void select_cells(Context&, Selection selection, std::span<const CellSegment> se
       const Chunk chunk = chunks[static_cast<size_t>(c)];
       int64_t ties = 0;
       for (int64_t cell = chunk.begin; cell < chunk.end; ++cell) {
-        ties += candidates.contain(cell) && candidates.key(cell) == limit ? 1 : 0;
+        ties += candidates.contain(cell) && candidates.key(cell, chunk) == limit ? 1 : 0;
       }
       before[static_cast<size_t>(c) + 1] = ties * chunk.weights_per_cell;
     });
@@ -98,8 +123,9 @@ void select_cells(Context&, Selection selection, std::span<const CellSegment> se
     int64_t spent = before[static_cast<size_t>(c)];
     for (int64_t cell = chunk.begin; cell < chunk.end; ++cell) {
       if (!candidates.contain(cell)) continue;
-      bool chosen = everything_fits || candidates.key(cell) > limit;
-      if (!chosen && candidates.key(cell) == limit) chosen = (spent += chunk.weights_per_cell) <= left;
+      const uint32_t key = candidates.key(cell, chunk);
+      bool chosen = everything_fits || key > limit;
+      if (!chosen && key == limit) chosen = (spent += chunk.weights_per_cell) <= left;
       state[cell] = chosen ? 1 : 0;
     }
   });

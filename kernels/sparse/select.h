@@ -1,9 +1,11 @@
 // Exact selection among cells: which ones stay, which ones come alive.
 //
 // The candidates (alive cells for `keep`; for `grow` dead ones whose score is above zero) are ranked by score,
-// highest first, equal scores by index. The longest prefix of that ranking whose weights together fit into `budget` is
-// chosen. Where all cells have the same size these are exactly floor(budget / size) cells, if there are as many
-// candidates. Nothing here depends on the order of summation, so every device and number of threads chooses the same.
+// highest first, equal scores by index. For `keep` the best cell of each segment comes before all others: a layer never
+// dies as a whole (nothing would pass through it, and its spectral norm would be 0). The longest prefix of that ranking
+// whose weights together fit into `budget` is chosen. Where all cells have the same size these are exactly floor(budget
+// / size) cells, if there are as many candidates. Nothing here depends on the order of summation, so every device and
+// number of threads chooses the same.
 #pragma once
 #include <span>
 
