@@ -2,7 +2,6 @@
 #include "apps/html_report.h"
 
 #include <cmath>
-#include <regex>
 
 #include "apps/run_summary.h"
 #include "apps/svg_chart.h"
@@ -24,46 +23,86 @@ size_t count(const std::string& text, const std::string& part) {
 }
 
 // "" if `text` is well-formed as XML would have it (one document type, no comments), else what is wrong and where.
-std::string malformation(const std::string& text) {
-  std::vector<std::string> open;
-  const auto wrong = [&](const std::string& what, size_t at) { return what + " at: " + text.substr(at, 60); };
-  static const std::regex tag(R"re(<(/?)([a-z][a-z0-9]*)((?: [a-zA-Z-]+="[^"<]*")*)(/?)>)re");
-  static const std::regex entity(R"(&(?:amp|lt|gt|quot|#39);)");
-  size_t at = text.starts_with("<!DOCTYPE html>") ? 15 : 0;
-  while (at < text.size()) {
-    const size_t next = text.find_first_of("<>&", at);
-    if (next == std::string::npos) break;
-    std::smatch match;
-    const auto begin = text.begin() + static_cast<std::ptrdiff_t>(next);
-    if (text[next] == '>') return wrong("a bare >", next);
-    if (text[next] == '&') {
-      if (!std::regex_search(begin, text.end(), match, entity, std::regex_constants::match_continuous))
-        return wrong("a bare &", next);
-    } else {
-      // Data URIs are too long for the recursion of std::regex; the test's pictures are small.
-      if (!std::regex_search(begin, text.end(), match, tag, std::regex_constants::match_continuous))
-        return wrong("no tag", next);
-      const std::string name = match[2], attributes = match[3];
-      if (match[1] == "/") {
-        if (open.empty() || open.back() != name) return wrong("closes what is not open", next);
-        open.pop_back();
-      } else if (match[4] != "/") {
-        open.push_back(name);
-      }
-      for (size_t i = attributes.find('&'); i != std::string::npos; i = attributes.find('&', i + 1)) {
-        if (!std::regex_search(attributes.begin() + static_cast<std::ptrdiff_t>(i), attributes.end(), entity,
-                               std::regex_constants::match_continuous))
-          return wrong("a bare & in an attribute", next);
+// By hand: std::regex recurses once per character, too deep for a page.
+class Checker {
+ public:
+  explicit Checker(const std::string& text) : text_(text), at_(text.starts_with("<!DOCTYPE html>") ? 15 : 0) {}
+
+  std::string malformation() {
+    while (problem_.empty() && at_ < text_.size()) {
+      const char c = text_[at_];
+      if (c == '<') {
+        tag();
+      } else if (c == '>') {
+        wrong("a bare >");
+      } else {
+        character();
       }
     }
-    at = next + static_cast<size_t>(match.length());
+    if (problem_.empty() && !open_.empty()) wrong("never closed: " + open_.back());
+    return problem_;
   }
-  return open.empty() ? "" : "never closed: " + open.back();
-}
+
+ private:
+  void wrong(const std::string& what) {
+    if (problem_.empty()) problem_ = what + " at: " + text_.substr(std::min(at_, text_.size()), 60);
+  }
+  bool take(const std::string& part) {
+    if (text_.compare(at_, part.size(), part) != 0) return false;
+    at_ += part.size();
+    return true;
+  }
+  void character() {
+    if (text_[at_] != '&') {
+      ++at_;
+      return;
+    }
+    for (const char* entity : {"&amp;", "&lt;", "&gt;", "&quot;", "&#39;"})
+      if (take(entity)) return;
+    wrong("a bare &");
+  }
+  std::string name(const char* letters) {
+    const size_t end = std::min(text_.find_first_not_of(letters, at_), text_.size());
+    const std::string word = text_.substr(at_, end - at_);
+    if (word.empty()) wrong("a name is missing");
+    at_ = end;
+    return word;
+  }
+  void tag() {
+    const bool closing = take("</");
+    if (!closing) take("<");
+    const std::string element = name("abcdefghijklmnopqrstuvwxyz0123456789");
+    while (problem_.empty() && !closing && take(" ")) {
+      name("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-");
+      if (!take("=\"")) wrong("an attribute without value");
+      while (problem_.empty() && at_ < text_.size() && text_[at_] != '"') {
+        if (text_[at_] == '<') wrong("< in an attribute");
+        character();
+      }
+      if (!take("\"")) wrong("an attribute that does not end");
+    }
+    const bool empty = !closing && take("/");
+    if (!take(">")) wrong("a tag that does not end");
+    if (closing) {
+      if (open_.empty() || open_.back() != element) return wrong("</" + element + "> closes what is not open");
+      open_.pop_back();
+    } else if (!empty) {
+      open_.push_back(element);
+    }
+  }
+
+  const std::string& text_;
+  size_t at_;
+  std::vector<std::string> open_;
+  std::string problem_;
+};
+
+std::string malformation(const std::string& text) { return Checker(text).malformation(); }
 
 TEST(Report, TheCheckerChecks) {
   EXPECT_EQ(malformation("<!DOCTYPE html><p class=\"a\">x &amp; y<br/></p>"), "");
-  for (const char* bad : {"<p>", "<p></b></p>", "</p>", "<p class=a></p>", "a & b", "<p a=\"&x\"/>", "a > b", "<P/>"})
+  for (const char* bad : {"<p>", "<p></b></p>", "</p>", "<p class=a></p>", "a & b", "<p a=\"&x\"/>", "a > b", "<P/>",
+                          "<p", "<p a=\"x", "<p a=\"<\"/>", "<>"})
     EXPECT_NE(malformation(bad), "") << bad;
 }
 
@@ -244,15 +283,18 @@ TEST(Chart, TicksAreRound) {
   EXPECT_EQ(tick_text(-1e-17), "0");
 }
 
-// The points of the only line in a chart.
+// The points of the first line in a chart.
 std::vector<std::pair<double, double>> drawn(const std::string& svg) {
-  static const std::regex line(R"re(class="line c0" d="([^"]*)")re"), point(R"(([ML])([\d.-]+) ([\d.-]+))");
-  std::smatch match;
-  if (!std::regex_search(svg, match, line)) return {};
-  const std::string d = match[1];
+  const std::string before = "class=\"line c0\" d=\"";
+  const size_t start = svg.find(before);
+  if (start == std::string::npos) return {};
+  std::string path = svg.substr(start + before.size());
+  path.resize(path.find('"'));
+  for (char& c : path)
+    if (c == 'M' || c == 'L') c = ' ';
+  std::istringstream numbers(path);
   std::vector<std::pair<double, double>> points;
-  for (std::sregex_iterator it(d.begin(), d.end(), point), end; it != end; ++it)
-    points.emplace_back(std::stod((*it)[2]), std::stod((*it)[3]));
+  for (double x, y; numbers >> x >> y;) points.emplace_back(x, y);
   return points;
 }
 
