@@ -96,8 +96,10 @@ std::string plan_text(const Settings& s, const TrainerOptions& o, const Training
                       static_cast<double>(plan.slab_bytes + plan.arena_bytes + plan.data_bytes) / kMiB,
                       static_cast<double>(plan.slab_bytes) / kMiB, static_cast<double>(plan.arena_bytes) / kMiB,
                       static_cast<double>(plan.data_bytes) / kMiB);
-  // Value, two moments, and G's moving average, as f32.
-  const double checkpoint = 4.0 * static_cast<double>(4 * plan.parameters_g + 3 * plan.parameters_d) / kMiB;
+  // Value, two moments, and G's moving average, as f32; masks.
+  const double checkpoint = (4.0 * static_cast<double>(4 * plan.parameters_g + 3 * plan.parameters_d) +
+                             static_cast<double>(plan.mask_state_bytes)) /
+                            kMiB;
   const int64_t checkpoints = std::min(s.keep_checkpoints, times(s.iterations, s.checkpoint_every) + 2);
   text += fmt::format("files       {} checkpoints of {:.1f} MiB{}, {} picture grids, {} lines of train.jsonl\n",
                       checkpoints, checkpoint, s.metric_every > 0 ? " and the best one" : "",

@@ -1,7 +1,10 @@
 // Between settings, the Trainer and a checkpoint file.
 //
-// A checkpoint holds the tensors of Trainer::state() by name and, as metadata (strings; numbers in decimal, doubles as
-// C99 hexadecimal so that they are exact):
+// A checkpoint holds the tensors of Trainer::state() by name. In sparse runs, besides weights and moments:
+//   G.mask.<parameter>, D.mask..  u8, one per cell: [out/cell, kh, kw, in/cell]; all taps: [out/cell, in/cell]
+//   sparse.counters               f64: alive weights asked for in G and in D, density asked for in D
+//   balance.triples, .pushed      the queue of the balance ratio (kernels/sparse/balance.h)
+// As metadata (strings; numbers in decimal, doubles as C99 hexadecimal so that they are exact):
 //   iteration                     generator steps taken
 //   step_state.seed, .step, .d_batches
 //   step_state.G.t, .G.learning_rate, .G.beta1_power, .G.beta2_power, and the same for D

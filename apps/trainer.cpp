@@ -230,6 +230,9 @@ TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
   plan.parameters_g = machine.slab_g.parameters;
   plan.parameters_d = machine.slab_d.parameters;
   plan.slab_bytes = machine.slab_g.bytes + machine.slab_d.bytes + machine.sparse->bytes();
+  std::vector<NamedTensor> mask_state;
+  machine.sparse->append_state(mask_state);
+  for (const NamedTensor& t : mask_state) plan.mask_state_bytes += t.tensor.size_bytes();
   plan.arena_bytes = machine.arena.peak();
   plan.data_bytes = machine.images.size_bytes();
   plan.flops = total.work.flops;

@@ -37,6 +37,7 @@ struct IterationReport {
 struct TrainingPlan {
   int64_t parameters_g = 0, parameters_d = 0;
   size_t slab_bytes = 0, arena_bytes = 0, data_bytes = 0;
+  size_t mask_state_bytes = 0;                           // of a checkpoint: masks and what their controllers remember
   double flops = 0, executed_flops = 0;                  // one iteration: n_critic D steps and one G step
   Profile layers;                                        // the same, by layer, op and pass
   double balance_flops = 0, balance_executed_flops = 0;  // one measurement of the balance ratio

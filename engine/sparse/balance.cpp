@@ -27,10 +27,10 @@ void BalanceQueue::push(Context& ctx, const Tensor& a_post, const Tensor& a_pre,
 }
 
 BalanceReadings BalanceQueue::read(Context& ctx) const {
-  OwnedTensor summary({kBalanceSummary}, DType::f64, ctx.device);
-  ctx.kernels->summarise_balance(ctx, triples_.tensor(), pushed_.tensor(), summary.tensor());
+  Tensor summary = summary_.tensor();
+  ctx.kernels->summarise_balance(ctx, triples_.tensor(), pushed_.tensor(), summary);
   double s[kBalanceSummary];
-  copy_to_host(s, summary.tensor());
+  copy_to_host(s, summary);
   return {.latest = s[kLatestRatio],
           .mean_of_ratios = s[kMeanOfRatios],
           .ratio_of_sums = s[kRatioOfSums],

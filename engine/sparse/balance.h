@@ -7,6 +7,7 @@
 
 #include "kernels/core/context.h"
 #include "kernels/core/memory.h"
+#include "kernels/sparse/balance.h"
 
 namespace poise {
 
@@ -29,7 +30,9 @@ struct BalanceReadings {
 class BalanceQueue {
  public:
   BalanceQueue(int64_t capacity, Device device)
-      : triples_({capacity, 3}, DType::f64, device), pushed_({1}, DType::u64, device) {}
+      : triples_({capacity, 3}, DType::f64, device),
+        pushed_({1}, DType::u64, device),
+        summary_({kBalanceSummary}, DType::f64, device) {}
 
   // Mean logits, [1] each.
   void push(Context& ctx, const Tensor& a_post, const Tensor& a_pre, const Tensor& r);
@@ -41,7 +44,7 @@ class BalanceQueue {
   const Tensor& pushed() const { return pushed_.tensor(); }
 
  private:
-  OwnedTensor triples_, pushed_;
+  OwnedTensor triples_, pushed_, summary_;
 };
 
 }  // namespace poise
