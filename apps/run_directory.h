@@ -1,6 +1,7 @@
 // The directory of one run:
 //
-//   runs/00007-tiny-seed1/  config.toml  env.json  log.txt  train.jsonl  report.md  checkpoints/  samples/
+//   runs/00007-tiny-seed1/  config.toml  env.json  log.txt  train.jsonl  report.md  report.html  checkpoints/
+//                           samples/
 //   runs/latest             a link to the newest
 //
 // A directory appears complete (first checkpoint included) or not at all: it is filled under a temporary name and then

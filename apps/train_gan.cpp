@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "apps/command_line.h"
+#include "apps/option_flags.h"
 #include "apps/option_sources.h"
 #include "apps/program.h"
 #include "apps/run_directory.h"
@@ -25,12 +26,6 @@ Every option can also stand in a file (--config), in the environment (POISE_WIDT
 Precedence: defaults < preset < file < environment < command line; --print-config shows what came from where.
 Exit codes: 0 done, 1 run-time failure, 2 usage, 3 environment, 4 data, 5 checkpoint, 75 stopped after saving.)";
 
-const char* value_name_of(const Option& option) {
-  if (std::holds_alternative<int64_t Settings::*>(option.field)) return "N";
-  if (std::holds_alternative<double Settings::*>(option.field)) return "X";
-  return option.is_boolean() ? "[BOOL]" : "TEXT";
-}
-
 CommandLineSpec command_line_spec() {
   using Kind = Flag::Kind;
   CommandLineSpec spec;
@@ -45,31 +40,9 @@ CommandLineSpec command_line_spec() {
       {"-q,--quiet", Kind::on, "", "no progress", "Run"},
       {"--version", Kind::on, "", "print the version and exit", "Run"},
   };
-  for (const Option& option : option_table()) {
-    const std::string text = to_toml(value_of(Settings{}, option));
-    const std::string choices =
-        option.limits.choices.size() > 1 ? ": " + join_alternatives(option.limits.choices) : std::string();
-    spec.flags.push_back({option.flag(), option.is_boolean() ? Kind::boolean : Kind::value, value_name_of(option),
-                          option.help + choices + " (" + text + ")", "[" + option.group + "]"});
-  }
+  for (const Flag& flag : option_flags({})) spec.flags.push_back(flag);
   spec.footer = kExamples;
   return spec;
-}
-
-void read_command_line(const CommandLine& args, OptionSet& options) {
-  if (const auto found = args.values.find("set"); found != args.values.end()) {
-    for (const std::string& word : found->second) {
-      const size_t equals = word.find('=');
-      if (equals == std::string::npos)
-        options.add_problem("--set: expected KEY=VALUE but got \"" + word + "\"");
-      else
-        options.set_text(word.substr(0, equals), word.substr(equals + 1), "command line --set");
-    }
-  }
-  for (const Option& option : option_table()) {
-    const std::string name = option.flag().substr(2);
-    if (args.has(name)) options.set_text(option.key, args.get(name, ""), "command line " + option.flag());
-  }
 }
 
 OptionSet options_of_new_run(const CommandLine& args) {
@@ -78,7 +51,7 @@ OptionSet options_of_new_run(const CommandLine& args) {
   if (args.has("preset")) read_options_preset(args.get("preset", ""), options);
   if (args.has("config")) read_options_file(args.get("config", ""), "file " + args.get("config", ""), options);
   read_options_environment(environ, options);
-  read_command_line(args, options);
+  read_option_flags(args, options);
   complete_sparse_options(options);
   return options;
 }
@@ -98,7 +71,7 @@ OptionSet options_of_resumed_run(const CommandLine& args, const std::string& run
       options.add_problem("--" + std::string(name) + " has no meaning with --resume: the run has its options");
   }
   read_options_environment(environ, options, OnResume::settled);
-  read_command_line(args, options);
+  read_option_flags(args, options);
   std::vector<std::string> free;
   for (const Option& option : option_table())
     if (option.on_resume == OnResume::free) free.push_back(option.key);

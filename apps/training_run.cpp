@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 
+#include "apps/html_report.h"
 #include "apps/metric.h"
 #include "apps/plan_text.h"
 #include "apps/program.h"
@@ -282,6 +283,11 @@ int TrainingRun::stop() {
   const std::string command = shell_word(request_.program) + " --resume " + shell_word(directory_->path());
   note(fmt::format("stopped by {} after iteration {}, saved {}", signals_.stop_signal(), trainer_.iteration(),
                    last_checkpoint_));
+  try {
+    write_html_report(directory_->path());
+  } catch (const Error& error) {
+    note(std::string("warning: no report.html: ") + error.what());  // what matters is saved
+  }
   log_->line("resume with: " + command);
   progress_->finish();
   try {
@@ -303,6 +309,7 @@ int TrainingRun::finish() {
                            .last_checkpoint = last_checkpoint_.substr(directory_->path().size() + 1)};
   const std::string report = write_report(*directory_, options_, summary);
   log_->line(fmt::format("finished at iteration {}", iteration));
+  const std::string figures = write_html_report(directory_->path());
   progress_->finish();
   std::string text =
       fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s, peak memory {:.0f} MiB\n", format_count(iteration),
@@ -314,6 +321,7 @@ int TrainingRun::finish() {
   text += fmt::format("pictures    {}\n", directory_->file(summary.last_picture));
   text += fmt::format("checkpoint  {}\n", last_checkpoint_);
   text += fmt::format("report      {}\n", report);
+  text += fmt::format("figures     {}\n", figures);
   print_result(text);
   return 0;
 }

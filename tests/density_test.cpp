@@ -91,6 +91,10 @@ TEST(Density, RulesByHand) {
     EXPECT_NEAR(result[1].density, b, 1e-15);
     EXPECT_EQ(alive_weights(layers, result), 20);
   }
+  // At 0.2: 8 eps + 12 eps = 16, nothing dense.
+  const auto fifth = layer_densities(layers, DensityRule::erk, 0.2, Cell{});
+  EXPECT_NEAR(fifth[0].density, 0.8, 1e-15);
+  EXPECT_NEAR(fifth[1].density, 0.8 / 6, 1e-15);
   // At 0.5: eps * 8/8 > 1, so a is dense and b gets the other 32.
   const auto result = layer_densities(layers, DensityRule::erk, 0.5, Cell{});
   EXPECT_EQ(result[0].density, 1);

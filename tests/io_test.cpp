@@ -163,6 +163,8 @@ TEST(Jsonl, LinesAreJsonAndNumbersReadBackExactly) {
                                       {"down", -inf},
                                       {"text", "a\"\n\\b"},
                                       {"ok", true},
+                                      {"layers", JsonNumbers{{"a.b", third}, {"n\"", nan}}},
+                                      {"none", JsonNumbers{}},
                                       {"bytes", std::string("\xff")},
                                       {"large", 1e300},
                                       {"least", INT64_MIN}});
@@ -176,6 +178,9 @@ TEST(Jsonl, LinesAreJsonAndNumbersReadBackExactly) {
   EXPECT_EQ(object["down"], "-inf");
   EXPECT_EQ(object["text"], "a\"\n\\b");
   EXPECT_EQ(object["ok"], true);
+  EXPECT_EQ(object["layers"]["a.b"].get<double>(), third);
+  EXPECT_EQ(object["layers"]["n\""], "nan");
+  EXPECT_TRUE(object["none"].is_object() && object["none"].empty());
   EXPECT_EQ(object["bytes"], "\xef\xbf\xbd");
   EXPECT_EQ(object["large"].get<double>(), 1e300);
   EXPECT_EQ(object["least"].get<int64_t>(), INT64_MIN);

@@ -1,0 +1,47 @@
+// What a run directory tells about its run, read for reports: nothing here needs the run's data, model or program to
+// be there, and nothing that is missing, torn or from another version is an error except that there is no run at all.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace poise {
+
+using Points = std::vector<std::pair<double, double>>;  // (iteration, value), ascending
+
+struct RecordedOption {
+  std::string group, key, value, origin;  // as config.toml has them
+};
+
+// {"event": "mask_update", ...}
+struct MaskUpdate {
+  int64_t iteration = 0;
+  std::string network, kind;  // "G", "D"; "initial", "drop_grow", "raise", "lower", "prune", "none"
+  int64_t dropped = 0, grown = 0, alive = 0;
+  double density = 0, balance_ratio = 0;               // NaN if it is not there
+  std::vector<std::pair<std::string, double>> layers;  // density by layer, in the order of the network
+};
+
+struct RunRecord {
+  std::string path, name;
+  std::vector<RecordedOption> options;
+  std::vector<std::pair<std::string, std::string>> environment;  // of env.json
+  std::map<std::string, Points> series;  // every number in the run's *.jsonl files that has an iteration, by its key
+  std::vector<MaskUpdate> updates;
+  std::vector<std::pair<int64_t, std::string>> pictures;  // iteration and path inside the run directory, ascending
+  std::string started, last_written;                      // the times of the first and the last line of log.txt
+  std::string last_line;                                  // of log.txt, without its time
+  int64_t resumed = 0;                                    // how often
+
+  const Points& of(const std::string& key) const;    // empty if there is none
+  std::string option(const std::string& key) const;  // its value as text without quotes, "" if there is none
+  double last(const std::string& key) const;         // NaN if there is none
+  int64_t last_iteration() const;                    // of anything recorded; 0 if nothing is
+};
+
+// Error(checkpoint) if `path` is no run directory.
+RunRecord read_run(const std::string& path);
+
+}  // namespace poise

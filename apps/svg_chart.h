@@ -1,0 +1,55 @@
+// Charts as inline SVG for the report: lines over iterations, and a heat map of layers over iterations. Colours come
+// from the page's style sheet (chart_style), so that one drawing serves light and dark; every series also has its own
+// dash pattern, so that nothing depends on telling colours apart. The text is XML: names may hold anything.
+#pragma once
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace poise {
+
+std::string xml_escaped(const std::string& text);  // & < > " ' and control characters
+
+struct ChartSeries {
+  std::string name;                               // in the legend; "" for none
+  std::vector<std::pair<double, double>> points;  // (x, y); a y that is not finite interrupts the line
+  int colour = 0;                                 // 0 to 4
+  bool faint = false;                             // thin and pale: raw values behind their mean
+  bool steps = false;                             // a value holds until the next point
+};
+
+struct LineChart {
+  std::string title;  // for screen readers; the page has the caption
+  std::string x_label, y_label;
+  double x_end = 0;  // x goes from 0 to here, or to the last point: charts of one run stand above each other
+  std::vector<ChartSeries> series;
+  struct Band {
+    double low = 0, high = 0;
+    std::string name;
+  };
+  std::optional<Band> band;
+  std::optional<std::pair<double, double>> y_range;  // else that of the points; what lies outside is cut off
+  bool y_from_zero = false;
+};
+std::string svg_line_chart(const LineChart& chart);
+
+// values[row][i] holds from starts[i] to starts[i + 1] or, the last one, to `end`. Colours follow the logarithm of the
+// value (densities: 0.04 and 0.08 must differ), from the smallest to 1.
+struct HeatMap {
+  std::string title, x_label, value_label;
+  std::vector<std::string> rows;
+  std::vector<double> starts;
+  double end = 0;
+  std::vector<std::vector<double>> values;
+};
+std::string svg_heat_map(const HeatMap& map);
+
+// CSS for the charts, light and dark.
+std::string chart_style();
+
+// About `count` round numbers that span [low, high]: {0, 20, 40}.
+std::vector<double> nice_ticks(double low, double high, int count);
+std::string tick_text(double value);  // "20k", "0.25", "-1.5"
+
+}  // namespace poise
