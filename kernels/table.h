@@ -54,6 +54,16 @@ struct KernelTable {
 
 const KernelTable& cpu_reference_kernels();  // plain loops throughout, f32 and f64
 const KernelTable& cpu_kernels();            // the same, with f32 convolution and linear layers on oneDNN
+// The CUDA kernels: compiled by nvcc; on the host; and on the host under the checker (kernels/gpu/gpu.h).
+namespace cuda {
+const KernelTable& kernels();
+}
+namespace emulated {
+const KernelTable& kernels();
+}
+namespace checked {
+const KernelTable& kernels();
+}
 // The planner of `device_kernels` and, for everything that would touch memory, nothing: see Context::planning.
 KernelTable planning_kernels(const KernelTable& device_kernels);
 

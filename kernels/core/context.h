@@ -9,12 +9,17 @@ namespace poise {
 
 struct KernelTable;
 
+namespace gpu {
+class Stream;  // kernels/gpu/runtime.h
+}
+
 struct Context {
   Device device = Device::cpu;
   Precision precision = Precision::fp32;
   const KernelTable* kernels = nullptr;
   Arena* arena = nullptr;
   StepState* step = nullptr;   // device memory
+  gpu::Stream* stream = nullptr;  // where launches go; null on the CPU
   Profile* profile = nullptr;  // null: do not measure
   bool planning = false;       // kernels do nothing; shapes, memory and work are still accounted for
 };

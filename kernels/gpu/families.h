@@ -1,0 +1,10 @@
+// The GPU kernels, by family: each .cu file fills its entries of the table. See kernels/gpu/table.cu.
+#pragma once
+#include "kernels/gpu/gpu.h"
+#include "kernels/table.h"
+
+namespace poise::POISE_GPU {
+
+void add_activation_kernels(KernelTable& table);
+
+}  // namespace poise::POISE_GPU
