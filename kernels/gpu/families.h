@@ -6,5 +6,8 @@
 namespace poise::POISE_GPU {
 
 void add_activation_kernels(KernelTable& table);
+void add_conv2d_kernels(KernelTable& table);
+void add_convert_kernels(KernelTable& table);
+void add_linear_kernels(KernelTable& table);
 
 }  // namespace poise::POISE_GPU

@@ -6,6 +6,9 @@ const KernelTable& kernels() {
   static const KernelTable table = [] {
     KernelTable t;
     add_activation_kernels(t);
+    add_conv2d_kernels(t);
+    add_convert_kernels(t);
+    add_linear_kernels(t);
     return t;
   }();
   return table;
