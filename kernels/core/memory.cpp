@@ -6,7 +6,7 @@
 namespace poise {
 
 Buffer::Buffer(size_t bytes, Device device) : size_(bytes) {
-  require(device == Device::cpu, "this build has no CUDA device");
+  require(device != Device::cuda, "this build has no CUDA device");
   const size_t rounded = align_up(bytes == 0 ? 1 : bytes);
   void* p = std::aligned_alloc(kAlignment, rounded);
   if (!p) {
