@@ -99,7 +99,7 @@ TEST_P(GpuKernelTest, ElementwiseKernelsTakeAnyLengthAndAddress) {
           for (size_t i = 0; i < x.size(); ++i) expected.push_back(f(x[i], z[i]));
           expect_near(got.values(), expected, limit, what);
         };
-        Placed y({n}, dtype, device(), offset);
+        Placed y(Shape{n}, dtype, device(), offset);
         gpu.kernels().add(gpu.ctx, a.tensor, b.tensor, y.tensor);
         expect_each(
             y, [](double p, double q) { return p + q; }, "add");
@@ -156,7 +156,7 @@ TEST_P(GpuKernelTest, BatchNormTakesManyRows) {
     const Shape c{channels}, all{rows, channels};
     Placed mean(c, statistics, on), inv_std(c, statistics, on), y(all, dtype, on), dx(all, dtype, on);
     Placed dgamma(c, statistics, on), dbeta(c, statistics, on), running(Values(channels, 0.5), statistics, on);
-    Placed workspace({static_cast<int64_t>(batch_norm_workspace(rows, channels))}, DType::u8, on);
+    Placed workspace(Shape{static_cast<int64_t>(batch_norm_workspace(rows, channels))}, DType::u8, on);
     const Tensor xm = x_t.tensor.reshaped(all), dym = dy_t.tensor.reshaped(all);
     Tensor none;
     machine.kernels().batch_norm_forward_train(machine.ctx, options, xm, gamma_t.tensor, beta_t.tensor, none,
@@ -186,8 +186,8 @@ TEST_P(GpuKernelTest, BatchNormKeepsTheVarianceOfNumbersFarFromZero) {
     const Device on = machine.ctx.device;
     const Shape c{channels};
     const Placed x_t(x, dtype, on), gamma(Values(channels, 1), dtype, on), beta(Values(channels, 0), dtype, on);
-    Placed mean(c, dtype, on), inv_std(c, dtype, on), y({rows, channels}, dtype, on);
-    Placed workspace({static_cast<int64_t>(batch_norm_workspace(rows, channels))}, DType::u8, on);
+    Placed mean(c, dtype, on), inv_std(c, dtype, on), y(Shape{rows, channels}, dtype, on);
+    Placed workspace(Shape{static_cast<int64_t>(batch_norm_workspace(rows, channels))}, DType::u8, on);
     Tensor none;
     machine.kernels().batch_norm_forward_train(machine.ctx, {}, x_t.tensor.reshaped({rows, channels}), gamma.tensor,
                                                beta.tensor, none, none, workspace.tensor, mean.tensor, inv_std.tensor,
@@ -268,13 +268,13 @@ TEST_P(GpuKernelTest, MinibatchesAreThoseOfTheCpu) {
     auto run = [&](Machine machine, DType dtype) {
       machine.set(some_step());
       const Device on = machine.ctx.device;
-      const Placed images({n, image[0], image[1], image[2]}, DType::u8, on);
+      const Placed images(Shape{n, image[0], image[1], image[2]}, DType::u8, on);
       std::vector<uint8_t> bytes(static_cast<size_t>(images.tensor.elements()));
       for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 2654435761u >> 13);
       copy_from_host(images.tensor, bytes.data());
       Values all;
       for (int i = 0; i < 7; ++i) {  // crosses an epoch
-        Placed y({batch, image[0], image[1], image[2]}, dtype, on);
+        Placed y(Shape{batch, image[0], image[1], image[2]}, dtype, on);
         machine.kernels().gather_images(machine.ctx, {.batches_per_epoch = 5, .flip = flip}, images.tensor, y.tensor);
         const Values values = y.values();
         all.insert(all.end(), values.begin(), values.end());
@@ -290,7 +290,7 @@ TEST_P(GpuKernelTest, MinibatchesAreThoseOfTheCpu) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, GpuKernelTest, testing::ValuesIn(gpu_targets()),
-                         [](const testing::TestParamInfo<Target>& info) { return std::string(info.param.name); });
+                         [](const testing::TestParamInfo<Target>& target) { return std::string(target.param.name); });
 
 }  // namespace
 }  // namespace poise

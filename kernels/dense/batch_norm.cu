@@ -134,7 +134,7 @@ __global__ __launch_bounds__(kTileThreads) void chunk_moments_kernel(Cut cut, co
       Vector<T, N> held[kRowsInFlight];
 #pragma unroll
       for (int i = 0; i < kRowsInFlight; ++i) {
-        if (i < valid) held[i] = load_vector<N>(column + (row + i * kTileRows) * cut.channels);
+        held[i] = i < valid ? load_vector<N>(column + (row + i * kTileRows) * cut.channels) : Vector<T, N>{};
       }
       const auto count = static_cast<float>(valid);
       const float total = n + count, share = count / total, weight = n * share, per_row = 1 / count;
@@ -142,9 +142,7 @@ __global__ __launch_bounds__(kTileThreads) void chunk_moments_kernel(Cut cut, co
       for (int k = 0; k < N; ++k) {
         float sum = 0, squares = 0;
 #pragma unroll
-        for (int i = 0; i < kRowsInFlight; ++i) {
-          if (i < valid) sum += to_float(held[i][k]);
-        }
+        for (int i = 0; i < kRowsInFlight; ++i) sum += to_float(held[i][k]);
         const float centre = sum * per_row;
 #pragma unroll
         for (int i = 0; i < kRowsInFlight; ++i) {
