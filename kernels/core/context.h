@@ -18,10 +18,11 @@ struct Context {
   Precision precision = Precision::fp32;
   const KernelTable* kernels = nullptr;
   Arena* arena = nullptr;
-  StepState* step = nullptr;   // device memory
+  StepState* step = nullptr;      // device memory
   gpu::Stream* stream = nullptr;  // where launches go; null on the CPU
-  Profile* profile = nullptr;  // null: do not measure
-  bool planning = false;       // kernels do nothing; shapes, memory and work are still accounted for
+  Profile* profile = nullptr;     // null: do not measure
+  bool synchronous = false;  // wait after each launch, so that an asynchronous error names its layer (POISE_SYNC=1)
+  bool planning = false;     // kernels do nothing; shapes, memory and work are still accounted for
 };
 
 }  // namespace poise

@@ -6,5 +6,6 @@
 namespace poise::POISE_GPU {
 
 void add_activation_kernels(KernelTable& table);
+void add_loss_ring_kernels(KernelTable& table);
 
 }  // namespace poise::POISE_GPU
