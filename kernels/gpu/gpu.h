@@ -59,17 +59,18 @@ struct alignas(sizeof(T) * N) Vector {
 template <int N, class T>
 __device__ inline Vector<T, N> load_vector(const T* from) {
   static_assert(sizeof(T) * N <= 16);
-  return *reinterpret_cast<const Vector<T, N>*>(from);
+  return *reinterpret_cast<const Vector<T, N>*>(aligned<sizeof(T) * N>(from));
 }
 template <int N, class T>
 __device__ inline void store_vector(T* to, const Vector<T, N>& v) {
   static_assert(sizeof(T) * N <= 16);
-  *reinterpret_cast<Vector<T, N>*>(to) = v;
+  *reinterpret_cast<Vector<T, N>*>(aligned<sizeof(T) * N>(to)) = v;
 }
 
 // What a body (cuda/face.h, emulated/face.h) provides. Lanes hold fragments as PTX lays them out.
 //
 //   template <class... P, class... A> void launch(Context&, const LaunchShape&, void (*kernel)(P...), A&&...)
+//   template <int Bytes, class T> T* aligned(T* p)        p, which is a multiple of Bytes: the emulator checks that
 //
 //   Copies Bytes (4, 8 or 16, both addresses aligned to it), or writes zeros if !valid. Visible to this thread after
 //   cp_async_wait, to others after a barrier behind that.

@@ -28,6 +28,11 @@ void launch(Context& ctx, const LaunchShape& shape, void (*kernel)(P...), A&&...
       values);
 }
 
+template <int Bytes, class T>
+__device__ inline T* aligned(T* p) {
+  return p;
+}
+
 template <int Bytes>
 __device__ inline void cp_async(void* shared, const void* global, bool valid = true) {
   const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
