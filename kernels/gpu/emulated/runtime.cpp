@@ -90,7 +90,7 @@ class HostRuntime final : public Runtime {
     note_stall(&Counts::allocations, "allocation of staging memory");
     auto memory = std::make_unique<char[]>(std::max<size_t>(bytes, 1));
     void* p = memory.get();
-    staging_.emplace(memory.get(), std::pair(bytes, std::move(memory)));
+    staging_.emplace(static_cast<char*>(p), std::pair(bytes, std::move(memory)));
     return p;
   }
   void release_staging(void* bytes) noexcept override {
