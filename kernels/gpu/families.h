@@ -7,5 +7,14 @@ namespace poise::POISE_GPU {
 
 void add_activation_kernels(KernelTable& table);
 void add_loss_ring_kernels(KernelTable& table);
+void add_adam_kernels(KernelTable& table);
+void add_arithmetic_kernels(KernelTable& table);
+void add_batch_norm_kernels(KernelTable& table);
+void add_gather_images_kernels(KernelTable& table);
+void add_loss_kernels(KernelTable& table);
+void add_pooling_kernels(KernelTable& table);
+void add_random_kernels(KernelTable& table);
+void add_resample_kernels(KernelTable& table);
+void add_spectral_norm_kernels(KernelTable& table);
 
 }  // namespace poise::POISE_GPU
