@@ -31,6 +31,8 @@ inline KernelTable deferred_kernels() {
   POISE_DEFER(add);
   POISE_DEFER(copy);
   POISE_DEFER(fill);
+  POISE_DEFER(convert);
+  POISE_DEFER(linear_plan);
   POISE_DEFER(linear_forward);
   POISE_DEFER(linear_backward_input);
   POISE_DEFER(linear_backward_weight);

@@ -16,5 +16,8 @@ void add_pooling_kernels(KernelTable& table);
 void add_random_kernels(KernelTable& table);
 void add_resample_kernels(KernelTable& table);
 void add_spectral_norm_kernels(KernelTable& table);
+void add_conv2d_kernels(KernelTable& table);
+void add_convert_kernels(KernelTable& table);
+void add_linear_kernels(KernelTable& table);
 
 }  // namespace poise::POISE_GPU

@@ -16,6 +16,9 @@ const KernelTable& kernels() {
     add_random_kernels(t);
     add_resample_kernels(t);
     add_spectral_norm_kernels(t);
+    add_conv2d_kernels(t);
+    add_convert_kernels(t);
+    add_linear_kernels(t);
     return t;
   }();
   return table;
