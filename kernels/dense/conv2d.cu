@@ -42,28 +42,31 @@ constexpr Rates kRates<Tf32>{450, 225};
 template <>
 constexpr Rates kRates<Fp32>{110, 90};
 
-// How a product of m x n outputs, `classes` times, is cut: size of the blocks, parts of the sum. The cheapest by a model
-// of one multiprocessor's clocks. Depends on shapes alone, so the order of summation does.
+// How a product of m x n outputs, `classes` times, is cut: size of the blocks, parts of the sum. The cheapest by a
+// model of one multiprocessor's clocks. Depends on shapes alone, so the order of summation does.
 struct Cut {
   BlockSize size = BlockSize::large;
   int splits = 1;
 
   // `always_partial`: the parts go through memory even if there is only one.
   template <class Math>
-  static Cut of(int64_t m, int64_t n, int64_t classes, int64_t summands, bool always_partial) {
+  static Cut of(const GemmChoice& choice, int64_t m, int64_t n, int64_t classes, int64_t summands,
+                bool always_partial) {
     constexpr int64_t kDeep = kTileK<typename Math::Element>;
     constexpr double kBlockOverhead = 1500, kSecondPass = 4000, kL2BytesPerClock = 5000;
     constexpr int kMaxSplits = 64;
     const int64_t tiles = ceil_div(summands, kDeep);
+    const int wanted_splits = static_cast<int>(std::min<int64_t>(choice.splits, tiles));
     Cut best;
     double best_clocks = -1;
     for (const BlockSize size : {BlockSize::large, BlockSize::small}) {
       const int64_t edge = edge_of(size);
+      if (choice.block != 0 && choice.block != edge) continue;
       const double rate = size == BlockSize::large ? kRates<Math>.large : kRates<Math>.small;
       const double tile_clocks = static_cast<double>(edge * edge * kDeep) / rate;
       for (int splits = 1; splits <= kMaxSplits && splits <= tiles; ++splits) {
         const int64_t each = ceil_div<int64_t>(tiles, splits);
-        if (ceil_div(tiles, each) != splits) continue;  // a part would be empty
+        if (wanted_splits != 0 ? splits != wanted_splits : ceil_div(tiles, each) != splits) continue;  // no empty parts
         const int64_t blocks = ceil_div(m, edge) * ceil_div(n, edge) * classes * splits;
         const double turns = static_cast<double>(ceil_div(blocks, kMultiprocessors));
         double clocks = turns * (static_cast<double>(each) * tile_clocks + kBlockOverhead);
@@ -100,8 +103,8 @@ struct Layer {
     require(g.enlargement_allowed(), "the op refuses other enlarged convolutions");
     constexpr int64_t kMaxExtent = 1 << 13;
     if (g.h > kMaxExtent || g.w > kMaxExtent) {
-      fail(ErrorKind::runtime, "the GPU's conv2d expects images of at most 8192x8192 but got " +
-                                   g.x_shape().to_string());
+      fail(ErrorKind::runtime,
+           "the GPU's conv2d expects images of at most 8192x8192 but got " + g.x_shape().to_string());
     }
     for (const Shape& s : {g.x_shape(), g.weight_shape(), g.y_shape()}) to_int(s.elements());
     h = axis(g.h, g.out_h(), g.kh, g.stride_h, g.pad_h);
@@ -158,8 +161,7 @@ struct ConvolvePass {
   float* partial = nullptr;
   size_t workspace_bytes;
 
-  ConvolvePass(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass, void* workspace)
-      : layer(g, dtype) {
+  ConvolvePass(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass, void* workspace) : layer(g, dtype) {
     const bool forward = pass == Pass::forward;
     walk = forward == layer.enlarged ? Walk::large : Walk::small;
     order = forward ? WeightOrder::outputs_slowest : WeightOrder::outputs_fastest;
@@ -174,7 +176,7 @@ struct ConvolvePass {
                          ceil_div<int64_t>(layer.w.taps, walk == Walk::small ? 1 : layer.w.stride);
     const int64_t positions = g.n * layer.positions_h(walk) * layer.positions_w(walk);
     dispatch_math(ctx, dtype, [&]<class Math>() {
-      cut = Cut::of<Math>(positions, outputs, classes, taps * padded_channels, false);
+      cut = Cut::of<Math>(ctx.gemm, positions, outputs, classes, taps * padded_channels, false);
     });
 
     Pieces pieces(workspace);
@@ -225,7 +227,7 @@ struct CorrelatePass {
     const int64_t taps = int64_t{layer.h.taps} * layer.w.taps;
     const int64_t rows = gathers_y ? layer.in : layer.out, columns = taps * (gathers_y ? layer.out : layer.in);
     const int64_t positions = g.n * layer.positions_h(walk) * layer.positions_w(walk);
-    dispatch_math(ctx, dtype, [&]<class Math>() { cut = Cut::of<Math>(rows, columns, 1, positions, true); });
+    dispatch_math(ctx, dtype, [&]<class Math>() { cut = Cut::of<Math>(ctx.gemm, rows, columns, 1, positions, true); });
 
     Pieces pieces(workspace);
     const size_t element = size_of(dtype);

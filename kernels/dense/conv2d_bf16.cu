@@ -1,6 +1,6 @@
-// Convolution on tensor cores, bf16. Blocks of 128 x 128: four warps of 64 x 64, the shape that reads least shared memory
-// per multiply-add within 255 registers; two blocks per multiprocessor hide each other's barriers. Blocks of 64 x 64:
-// three, with more copies in flight, for layers that are too small to fill the device otherwise.
+// Convolution on tensor cores, bf16. Blocks of 128 x 128: four warps of 64 x 64, the shape that reads least shared
+// memory per multiply-add within 255 registers; two blocks per multiprocessor hide each other's barriers. Blocks of 64
+// x 64: three, with more copies in flight, for layers that are too small to fill the device otherwise.
 #include "kernels/dense/conv2d_gemm.cuh"
 
 namespace poise::POISE_GPU {

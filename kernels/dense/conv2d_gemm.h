@@ -49,8 +49,8 @@ struct Gather {
   Divisor per_image, per_row;
 };
 
-// Weights [outputs or channels][h.taps][w.taps][the other]: `outputs` slowest (the sum runs over the fastest dimension),
-// or fastest.
+// Weights [outputs or channels][h.taps][w.taps][the other]: `outputs` slowest (the sum runs over the fastest
+// dimension), or fastest.
 enum class WeightOrder : uint8_t { outputs_slowest, outputs_fastest };
 
 struct Convolve {

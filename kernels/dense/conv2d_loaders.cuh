@@ -10,8 +10,8 @@ namespace poise::POISE_GPU {
 // One axis for one class of positions: source = position * scale + tap * step + offset, and so on.
 struct AxisWalk {
   int source, taps, scale, step, offset;
-  int weight_first, weight_step;                  // which row of the weight a tap is
-  int destination, place_scale, place_offset;     // where the result of a position goes
+  int weight_first, weight_step;               // which row of the weight a tap is
+  int destination, place_scale, place_offset;  // where the result of a position goes
 
   __device__ AxisWalk(const Axis& a, Walk walk, int position_class) {
     if (walk == Walk::small) {

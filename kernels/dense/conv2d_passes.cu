@@ -1,4 +1,5 @@
-// One thread per element of the result, neighbouring threads on neighbouring elements; bytes: operands and results once.
+// One thread per element of the result, neighbouring threads on neighbouring elements; bytes: operands and results
+// once.
 #include "kernels/dense/conv2d_passes.h"
 
 #include "kernels/gpu/elementwise.cuh"

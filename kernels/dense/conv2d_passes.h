@@ -6,7 +6,8 @@
 namespace poise::POISE_GPU {
 
 // to[row, c] = from[row, c], zero for channels <= c < padded.
-void pad_channels(Context& ctx, DType dtype, int64_t rows, int64_t channels, int64_t padded, const void* from, void* to);
+void pad_channels(Context& ctx, DType dtype, int64_t rows, int64_t channels, int64_t padded, const void* from,
+                  void* to);
 
 // A convolution of a twice enlarged image is the transpose of a convolution with stride 2 and one tap more per axis:
 // position P of the large image meets position p of the small one under all taps r with

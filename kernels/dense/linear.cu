@@ -1,5 +1,5 @@
-// The linear layer on the GPU: a 1x1 convolution of images of one pixel, so conv2d.cu's tiles compute it; or the vendor's
-// matrix product (kernels/gpu/blas.h).
+// The linear layer on the GPU: a 1x1 convolution of images of one pixel, so conv2d.cu's tiles compute it; or the
+// vendor's matrix product (kernels/gpu/blas.h).
 #include "kernels/dense/linear.h"
 
 #include "kernels/core/pieces.h"
@@ -18,7 +18,7 @@ namespace {
 constexpr double kBlasMacs = 2147483648.0;
 
 bool uses_blas(const Context& ctx, const LinearGeometry& g) {
-  if (ctx.linear_method != LinearMethod::by_shape) return ctx.linear_method == LinearMethod::blas;
+  if (ctx.gemm.linear != LinearMethod::by_shape) return ctx.gemm.linear == LinearMethod::blas;
   return static_cast<double>(g.n) * static_cast<double>(g.in) * static_cast<double>(g.out) >= kBlasMacs;
 }
 

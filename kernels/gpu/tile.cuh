@@ -15,7 +15,7 @@ template <class T>
 constexpr int kChunk = 16 / static_cast<int>(sizeof(T));  // elements per chunk
 constexpr int kChunksDeep = 8;                            // of a tile, along k
 template <class T>
-constexpr int kTileK = kChunksDeep * kChunk<T>;  // elements of a tile along k
+constexpr int kTileK = kChunksDeep* kChunk<T>;  // elements of a tile along k
 
 // `extent` elements of m or n by kTileK<T> of k.
 template <class T, Major major, int extent>

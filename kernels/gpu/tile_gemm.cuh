@@ -1,6 +1,6 @@
-// The main loop of every dense product: D[m,n] = sum_k A[m,k] B[n,k] for one block of the output. Loaders bring tiles of
-// A and B into a ring of `stages` slots with cp.async while the tensor cores work on older ones; a sum leaves through
-// shared memory, so that it is written in whole rows of 16-byte accesses.
+// The main loop of every dense product: D[m,n] = sum_k A[m,k] B[n,k] for one block of the output. Loaders bring tiles
+// of A and B into a ring of `stages` slots with cp.async while the tensor cores work on older ones; a sum leaves
+// through shared memory, so that it is written in whole rows of 16-byte accesses.
 #pragma once
 #include "kernels/gpu/simt_product.cuh"
 #include "kernels/gpu/tensor_core_product.cuh"
@@ -73,7 +73,8 @@ template <class Out, class T, class Shape, class Product, class Place>
 __device__ inline void store_sums(GemmShared<T, Shape>& shared, const Product& product, const float* bias, Out* to,
                                   int columns, bool aligned, const Place& place) {
   if constexpr (Product::kNeighbouringColumns) {
-    product.for_each([&](int row, int column, const Vector<float, 2>& v) { store_vector(&shared.sums[row][column], v); });
+    product.for_each(
+        [&](int row, int column, const Vector<float, 2>& v) { store_vector(&shared.sums[row][column], v); });
   } else {
     product.for_each([&](int row, int column, float v) { shared.sums[row][column] = v; });
   }
