@@ -1,5 +1,7 @@
 #include "kernels/table.h"
 
+#include "kernels/gpu/runtime.h"
+
 namespace poise {
 namespace {
 
@@ -21,6 +23,8 @@ KernelTable reference_table() {
       .add = cpu::add,
       .copy = cpu::copy,
       .fill = cpu::fill,
+      .convert = cpu::convert,
+      .linear_plan = cpu::linear_plan,
       .linear_forward = cpu::linear_forward,
       .linear_backward_input = cpu::linear_backward_input,
       .linear_backward_weight = cpu::linear_backward_weight,
@@ -47,6 +51,7 @@ KernelTable reference_table() {
       .adam = cpu::adam,
       .random_normal = cpu::random_normal,
       .gather_images = cpu::gather_images,
+      .record_losses = cpu::record_losses,
   };
 }
 
@@ -74,6 +79,16 @@ const KernelTable& cpu_kernels() {
   return table;
 }
 
+const KernelTable& kernels_of(Device device) {
+  if (device == Device::cpu) return cpu_kernels();
+  if (device == Device::emulated) return emulated::kernels();
+#ifdef POISE_HAVE_CUDA
+  return cuda::kernels();
+#else
+  fail(ErrorKind::environment, gpu::why_unavailable(device));
+#endif
+}
+
 KernelTable planning_kernels(const KernelTable& device_kernels) {
   constexpr Nothing nothing;
   return {
@@ -84,6 +99,8 @@ KernelTable planning_kernels(const KernelTable& device_kernels) {
       .add = nothing,
       .copy = nothing,
       .fill = nothing,
+      .convert = nothing,
+      .linear_plan = device_kernels.linear_plan,
       .linear_forward = nothing,
       .linear_backward_input = nothing,
       .linear_backward_weight = nothing,
@@ -110,6 +127,7 @@ KernelTable planning_kernels(const KernelTable& device_kernels) {
       .adam = nothing,
       .random_normal = nothing,
       .gather_images = nothing,
+      .record_losses = nothing,
   };
 }
 

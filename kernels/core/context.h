@@ -13,15 +13,20 @@ namespace gpu {
 class Stream;  // kernels/gpu/runtime.h
 }
 
+// What computes the linear layers on a GPU: our tiles or the vendor's library (kernels/gpu/blas.h).
+enum class LinearMethod : uint8_t { by_shape, tiles, blas };
+
 struct Context {
   Device device = Device::cpu;
   Precision precision = Precision::fp32;
   const KernelTable* kernels = nullptr;
   Arena* arena = nullptr;
-  StepState* step = nullptr;   // device memory
+  StepState* step = nullptr;      // device memory
   gpu::Stream* stream = nullptr;  // where launches go; null on the CPU
-  Profile* profile = nullptr;  // null: do not measure
-  bool planning = false;       // kernels do nothing; shapes, memory and work are still accounted for
+  Profile* profile = nullptr;     // null: do not measure
+  LinearMethod linear_method = LinearMethod::by_shape;
+  bool synchronous = false;  // wait after each launch, so that an asynchronous error names its layer (POISE_SYNC=1)
+  bool planning = false;     // kernels do nothing; shapes, memory and work are still accounted for
 };
 
 }  // namespace poise

@@ -6,6 +6,7 @@
 namespace poise::POISE_GPU {
 
 void add_activation_kernels(KernelTable& table);
+void add_loss_ring_kernels(KernelTable& table);
 void add_adam_kernels(KernelTable& table);
 void add_arithmetic_kernels(KernelTable& table);
 void add_batch_norm_kernels(KernelTable& table);
@@ -15,5 +16,8 @@ void add_pooling_kernels(KernelTable& table);
 void add_random_kernels(KernelTable& table);
 void add_resample_kernels(KernelTable& table);
 void add_spectral_norm_kernels(KernelTable& table);
+void add_conv2d_kernels(KernelTable& table);
+void add_convert_kernels(KernelTable& table);
+void add_linear_kernels(KernelTable& table);
 
 }  // namespace poise::POISE_GPU

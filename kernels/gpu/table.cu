@@ -6,6 +6,7 @@ const KernelTable& kernels() {
   static const KernelTable table = [] {
     KernelTable t;
     add_activation_kernels(t);
+    add_loss_ring_kernels(t);
     add_adam_kernels(t);
     add_arithmetic_kernels(t);
     add_batch_norm_kernels(t);
@@ -15,6 +16,9 @@ const KernelTable& kernels() {
     add_random_kernels(t);
     add_resample_kernels(t);
     add_spectral_norm_kernels(t);
+    add_conv2d_kernels(t);
+    add_convert_kernels(t);
+    add_linear_kernels(t);
     return t;
   }();
   return table;
