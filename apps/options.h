@@ -44,6 +44,8 @@ struct Settings {
   int64_t br_every = 10, br_window = 1000;
   std::string br_mode = "mean-of-ratios";
   double posthoc_fine_tune = 0.5;
+  std::string device = "auto", precision = "auto";
+  bool graph = true;
   // [output]
   std::string runs = "runs", name;
   int64_t log_every = 100, sample_every = 1000, sample_count = 64, sample_scale = 2;
@@ -53,7 +55,7 @@ struct Settings {
 // May an existing run be continued with another value?
 enum class OnResume : uint8_t {
   fixed,    // no: the run would not be the same run. These are stored in checkpoints and compared.
-  free,     // yes: the numbers that come out do not depend on it
+  free,     // yes: the numbers that come out do not depend on it, but for the rounding of devices and precisions
   settled,  // decided when the run directory was made
 };
 

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "apps/device_choice.h"
 #include "data/cifar10.h"
 #include "engine/io/message.h"
 
@@ -124,6 +125,10 @@ TrainerOptions trainer_options(const Settings& s) {
   o.flip = s.flip;
   o.seed = static_cast<uint64_t>(s.seed);
   o.sparse = sparse_options(s);
+  const DeviceChoice choice = choose_device(s);
+  o.device = choice.device;
+  o.precision = choice.precision;
+  o.graphs = s.graph;
   return o;
 }
 

@@ -39,8 +39,8 @@ struct SparseTraining::Masked {
         density(initial) {}
 };
 
-SparseTraining::SparseTraining(const SparseOptions& options, GanStep& step, int64_t batch_size_d, Device device,
-                               bool planning)
+SparseTraining::SparseTraining(const SparseOptions& options, GanStep& step, const Shape& real, DType activations,
+                               Device device, bool planning)
     : options_(options),
       step_(step),
       crossovers_(!options.masks ? CrossoverTable()
@@ -60,8 +60,7 @@ SparseTraining::SparseTraining(const SparseOptions& options, GanStep& step, int6
     step.mask_d = d_->masks.bytes();
   }
   if (measures_balance()) {
-    const Shape& image = step.model->generator->image_shape;
-    real_ = OwnedTensor({batch_size_d, image[0], image[1], image[2]}, DType::f32, device);
+    real_ = OwnedTensor(real, activations, device);
     step.mean_g = means_.tensor().slice(0, 1);
   }
 }

@@ -48,8 +48,10 @@ struct SparseReport {
 
 class SparseTraining {
  public:
-  // `step`: the slabs and results of the run; receives the masks. Everything stays where it is.
-  SparseTraining(const SparseOptions& options, GanStep& step, int64_t batch_size_d, Device device, bool planning);
+  // `real`: the shape of a minibatch of D, `activations` its type. `step`: the slabs and results of the run; receives
+  // the masks. Everything stays where it is.
+  SparseTraining(const SparseOptions& options, GanStep& step, const Shape& real, DType activations, Device device,
+                 bool planning);
   ~SparseTraining();
 
   void draw_masks(Context& ctx);  // once, when the weights have their initial values and a plan has run

@@ -37,6 +37,7 @@ CommandLineSpec command_line_spec() {
       {"--resume", Kind::value, "RUN_DIR", "continue a run, bit for bit", "Run"},
       {"--print-config", Kind::on, "", "print every option with its origin and exit", "Run"},
       {"--dry-run", Kind::on, "", "print what the run would compute, need and write, and exit", "Run"},
+      {"--no-graph", Kind::on, "", "short for --graph false", "Run"},
       {"-q,--quiet", Kind::on, "", "no progress", "Run"},
       {"--version", Kind::on, "", "print the version and exit", "Run"},
   };

@@ -25,10 +25,15 @@ struct TrainerOptions {
   bool flip = true;
   uint64_t seed = 1;
   SparseOptions sparse;
+  Device device = Device::cpu;
+  Precision precision = Precision::fp32;
+  bool graphs = true;                    // replay captured steps; on the CPU there is nothing to capture
+  const KernelTable* kernels = nullptr;  // instead of the device's own, for tests
 };
 
-// What the last iteration saw (means over its D steps for the D entries).
+// What one iteration saw (means over its D steps for the D entries).
 struct IterationReport {
+  int64_t iteration = 0;
   double loss_d = 0, loss_g = 0, mean_real = 0, mean_fake = 0;
   bool finite() const;
 };
@@ -59,9 +64,16 @@ class Trainer {
 
   static TrainingPlan plan(const TrainerOptions& options, int64_t image_count);
 
+  // Returns once the iteration is under way; on a GPU it may not have begun. Allocates nothing, copies nothing to the
+  // host and waits for nothing.
   void iterate();
-  int64_t iteration() const;
-  IterationReport report() const;
+  void synchronize() const;   // waits until everything asked for is done
+  int64_t iteration() const;  // asked for so far
+  // The last iterations since the start or the last set_step_state(), oldest first: at most `most`, and never more than
+  // kReportsKept. Waits for them.
+  static constexpr int64_t kReportsKept = 1024;
+  std::vector<IterationReport> reports(int64_t most) const;
+  IterationReport report() const { return reports(1).at(0); }
   SparseReport sparse_report() const;
   std::vector<MaskEvent> take_mask_events();            // since the last call
   std::vector<ExecutionEvent> take_execution_events();  // since the last call
@@ -71,7 +83,7 @@ class Trainer {
   // Everything that the future depends on, in a fixed order. Writing bytes into these tensors and calling
   // set_step_state() restores a run exactly.
   std::vector<NamedTensor> state();
-  const StepState& step_state() const;
+  StepState step_state() const;
   void set_step_state(const StepState& state);
 
   // Images of latents [N, latent] (host, row-major) as uint8 [N,H,W,C], in batches of at most `batch`. Leaves all state

@@ -1,5 +1,7 @@
 #include "kernels/table.h"
 
+#include "kernels/gpu/runtime.h"
+
 namespace poise {
 namespace {
 
@@ -21,6 +23,8 @@ KernelTable reference_table() {
       .add = cpu::add,
       .copy = cpu::copy,
       .fill = cpu::fill,
+      .convert = cpu::convert,
+      .linear_plan = cpu::linear_plan,
       .linear_forward = cpu::linear_forward,
       .linear_backward_input = cpu::linear_backward_input,
       .linear_backward_weight = cpu::linear_backward_weight,
@@ -60,6 +64,7 @@ KernelTable reference_table() {
       .block_conv2d_forward = cpu::block_conv2d_forward,
       .block_conv2d_backward_input = cpu::block_conv2d_backward_input,
       .block_conv2d_backward_weight = cpu::block_conv2d_backward_weight,
+      .record_losses = cpu::record_losses,
   };
 }
 
@@ -87,6 +92,16 @@ const KernelTable& cpu_kernels() {
   return table;
 }
 
+const KernelTable& kernels_of(Device device) {
+  if (device == Device::cpu) return cpu_kernels();
+  if (device == Device::emulated) return emulated::kernels();
+#ifdef POISE_HAVE_CUDA
+  return cuda::kernels();
+#else
+  fail(ErrorKind::environment, gpu::why_unavailable(device));
+#endif
+}
+
 KernelTable planning_kernels(const KernelTable& device_kernels) {
   constexpr Nothing nothing;
   return {
@@ -97,6 +112,8 @@ KernelTable planning_kernels(const KernelTable& device_kernels) {
       .add = nothing,
       .copy = nothing,
       .fill = nothing,
+      .convert = nothing,
+      .linear_plan = device_kernels.linear_plan,
       .linear_forward = nothing,
       .linear_backward_input = nothing,
       .linear_backward_weight = nothing,
@@ -136,6 +153,7 @@ KernelTable planning_kernels(const KernelTable& device_kernels) {
       .block_conv2d_forward = nothing,
       .block_conv2d_backward_input = nothing,
       .block_conv2d_backward_weight = nothing,
+      .record_losses = nothing,
   };
 }
 

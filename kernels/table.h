@@ -5,6 +5,7 @@
 #include "kernels/dense/arithmetic.h"
 #include "kernels/dense/batch_norm.h"
 #include "kernels/dense/conv2d.h"
+#include "kernels/dense/convert.h"
 #include "kernels/dense/linear.h"
 #include "kernels/dense/loss.h"
 #include "kernels/dense/pooling.h"
@@ -17,6 +18,7 @@
 #include "kernels/sparse/select.h"
 #include "kernels/train/adam.h"
 #include "kernels/train/gather_images.h"
+#include "kernels/train/loss_ring.h"
 #include "kernels/train/random.h"
 
 namespace poise {
@@ -29,6 +31,8 @@ struct KernelTable {
   Add* add = nullptr;
   Copy* copy = nullptr;
   Fill* fill = nullptr;
+  Convert* convert = nullptr;
+  LinearPlanner* linear_plan = nullptr;
   LinearForward* linear_forward = nullptr;
   LinearBackwardInput* linear_backward_input = nullptr;
   LinearBackwardWeight* linear_backward_weight = nullptr;
@@ -68,10 +72,23 @@ struct KernelTable {
   BlockConv2dForward* block_conv2d_forward = nullptr;
   BlockConv2dBackwardInput* block_conv2d_backward_input = nullptr;
   BlockConv2dBackwardWeight* block_conv2d_backward_weight = nullptr;
+  RecordLosses* record_losses = nullptr;
 };
 
 const KernelTable& cpu_reference_kernels();  // plain loops throughout, f32 and f64
 const KernelTable& cpu_kernels();            // the same, with f32 convolution and linear layers on oneDNN
+// The CUDA kernels: compiled by nvcc; on the host; and on the host under the checker (kernels/gpu/gpu.h).
+namespace cuda {
+const KernelTable& kernels();
+}
+namespace emulated {
+const KernelTable& kernels();
+}
+namespace checked {
+const KernelTable& kernels();
+}
+// Those that a device computes with: oneDNN's on the CPU. Error(environment) if this build has none for it.
+const KernelTable& kernels_of(Device device);
 // The planner of `device_kernels` and, for everything that would touch memory, nothing: see Context::planning.
 KernelTable planning_kernels(const KernelTable& device_kernels);
 

@@ -76,6 +76,7 @@ Sngan32Discriminator::Sngan32Discriminator(int64_t width)
 
 Var Sngan32Discriminator::operator()(Var x) {
   Scope scope(*x.tape, path());
+  const NormalisedWeights normalised(*this, *x.tape);
   Var h = block4(block3(block2(block1(x))));
   return linear(sum_space(relu(h)));
 }

@@ -140,8 +140,16 @@ TEST_P(GoldenLayers, SpectralNorm) {
 
     OwnedTensor u_used = load(name + "u"), v_used = load(name + "v"), y_again = load(name + "y1");
     OwnedTensor sigma = load(name + "sigma1");
-    bench.ctx.kernels->spectral_norm_forward(bench.ctx, kEps, false, weight.tensor(), u.tensor(), v.tensor(),
-                                             u_used.tensor(), v_used.tensor(), sigma.tensor(), y_again.tensor());
+    const SpectralNormLayer layer{.eps = kEps,
+                                  .weight = weight.tensor(),
+                                  .u = u.tensor(),
+                                  .v = v.tensor(),
+                                  .u_used = u_used.tensor(),
+                                  .v_used = v_used.tensor(),
+                                  .sigma = sigma.tensor(),
+                                  .y = y_again.tensor()};
+    Arena::Scratch workspace(bench.arena, spectral_norm_workspace({&layer, 1}));
+    bench.ctx.kernels->spectral_norm_forward(bench.ctx, false, {&layer, 1}, workspace.tensor());
     expect_near(name + "sigma" + i, sigma.tensor());
   }
 

@@ -40,7 +40,7 @@ OpCase loss_d(const std::string& name, GanLoss loss, int64_t n, int64_t n_real, 
   return {
       .name = name,
       .op = "gan_loss_d",
-      .inputs = {{{n, 1}, draw}},
+      .inputs = {{.shape = {n, 1}, .draw = draw, .parameter = true}},
       .states = {{{2}, Draw::undefined}},
       .build = [=](Tape&, const Vars& in, const Tensors& states) { return gan_loss_d(in[0], n_real, loss, states[0]); },
       .definition = define_gan_loss_d(loss, n_real),
@@ -209,7 +209,7 @@ void add_loss_cases(std::vector<OpCase>& cases, int64_t model_batch) {
     cases.push_back(loss_d("gan_loss_d_model" + suffix, loss, 2 * model_batch, model_batch, Draw::logits, true));
     auto loss_g = [&](const std::string& name, int64_t n, Draw draw, bool model_sized = false) {
       cases.push_back(unary(
-          "gan_loss_g" + name + suffix, "gan_loss_g", {{n, 1}, draw},
+          "gan_loss_g" + name + suffix, "gan_loss_g", {.shape = {n, 1}, .draw = draw, .parameter = true},
           [loss](Var logits) { return gan_loss_g(logits, loss); }, define_gan_loss_g(loss), model_sized));
     };
     loss_g("", 7, Draw::logits);

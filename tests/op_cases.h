@@ -27,7 +27,8 @@ enum class Draw : uint8_t {
 struct OpTensor {
   Shape shape;
   Draw draw = Draw::uniform;
-  bool trainable = true;  // inputs only: has a gradient
+  bool trainable = true;   // inputs only: has a gradient
+  bool parameter = false;  // inputs only: a weight or a logit, f32 even where activations are bf16; states always are
 };
 
 using HostValues = std::vector<std::vector<double>>;  // one vector per tensor

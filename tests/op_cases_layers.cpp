@@ -7,14 +7,16 @@ namespace {
 using Vars = std::vector<Var>;
 using Tensors = std::vector<Tensor>;
 
+OpTensor parameter(const Shape& shape) { return {.shape = shape, .parameter = true}; }
+
 OpCase linear_case(const std::string& name, int64_t n, int64_t in, int64_t out, bool bias, bool model_sized = false) {
   OpCase c{.name = name,
            .op = "linear",
-           .inputs = {{{n, in}}, {{out, in}}},
+           .inputs = {{{n, in}}, parameter({out, in})},
            .build = [bias](Tape&, const Vars& v, const Tensors&) { return linear(v[0], v[1], bias ? v[2] : Var{}); },
            .definition = define_linear(n, in, out),
            .model_sized = model_sized};
-  if (bias) c.inputs.push_back({{out}});
+  if (bias) c.inputs.push_back(parameter({out}));
   c.forward_flops = 2.0 * static_cast<double>(n * in * out);
   c.backward_flops = 2 * c.forward_flops;
   return c;
@@ -29,7 +31,7 @@ OpCase conv_case(const std::string& name, const Image& x, int64_t c_out, const C
                  const std::array<int64_t, 2>& expected_out, bool bias = true, bool model_sized = false) {
   OpCase c{.name = "conv2d_" + name,
            .op = "conv2d",
-           .inputs = {{{x.n, x.h, x.w, x.c}}, {{c_out, o.kh, o.kw, x.c}}},
+           .inputs = {{{x.n, x.h, x.w, x.c}}, parameter({c_out, o.kh, o.kw, x.c})},
            .build =
                [=](Tape&, const Vars& v, const Tensors&) {
                  const Var y = conv2d(v[0], v[1], bias ? v[2] : Var{}, o);
@@ -39,7 +41,7 @@ OpCase conv_case(const std::string& name, const Image& x, int64_t c_out, const C
                },
            .definition = define_conv2d({x.n, x.h, x.w, x.c}, c_out, o),
            .model_sized = model_sized};
-  if (bias) c.inputs.push_back({{c_out}});
+  if (bias) c.inputs.push_back(parameter({c_out}));
   c.forward_flops = 2.0 * static_cast<double>(x.n * expected_out[0] * expected_out[1]) *
                     static_cast<double>(c_out * o.kh * o.kw * x.c);
   c.backward_flops = 2 * c.forward_flops;

@@ -20,7 +20,9 @@ OpCase batch_norm_case(const std::string& name, const Shape& x, Mode mode, const
   return {
       .name = "batch_norm_" + name,
       .op = "batch_norm",
-      .inputs = {{x, Draw::away_from_zero}, {c, Draw::positive}, {c, Draw::small}},
+      .inputs = {{x, Draw::away_from_zero},
+                 {.shape = c, .draw = Draw::positive, .parameter = true},
+                 {.shape = c, .draw = Draw::small, .parameter = true}},
       .states = {{c, Draw::small}, {c, Draw::positive}},
       .build = [options](Tape&, const Vars& v,
                          const Tensors& states) { return batch_norm(v[0], v[1], v[2], states[0], states[1], options); },
@@ -60,7 +62,7 @@ OpCase spectral_norm_case(const std::string& name, const Shape& weight, Mode mod
   const int64_t out = weight[0], rest = weight.elements() / out;
   OpCase c{.name = "spectral_norm_" + name,
            .op = "spectral_norm",
-           .inputs = {{weight}},
+           .inputs = {{.shape = weight, .parameter = true}},
            .states = {{{out}, Draw::unit}, {{rest}, Draw::unit}},
            .build = [](Tape&, const Vars& v, const Tensors& s) { return spectral_norm(v[0], s[0], s[1], 1e-12); },
            .definition = define_spectral_norm(weight, mode),
@@ -70,6 +72,49 @@ OpCase spectral_norm_case(const std::string& name, const Shape& weight, Mode mod
   const double matrix_vector = 2.0 * static_cast<double>(weight.elements());
   c.forward_flops = (mode == Mode::train ? 3 : 1) * matrix_vector;
   c.backward_flops = 2 * matrix_vector;
+  return c;
+}
+
+// Many weights in one call, laid side by side in the output. Evaluating, so that the gradient is exact.
+OpCase spectral_norm_many_case(const std::string& name, const std::vector<Shape>& weights, Mode mode) {
+  OpCase c{
+      .name = "spectral_norm_" + name,
+      .op = "spectral_norm",
+      .build =
+          [](Tape& tape, const Vars& in, const Tensors& states) {
+            std::vector<SpectralNormOperand> operands;
+            for (size_t i = 0; i < in.size(); ++i) {
+              operands.push_back({.weight = in[i], .u = states[2 * i], .v = states[2 * i + 1], .layer = &tape.scope()});
+            }
+            spectral_norm(tape, operands);
+            auto column = [&](size_t i) { return reshape(operands[i].y, {in[i].shape().elements(), 1}); };
+            Var all = column(0);
+            for (size_t i = 1; i < in.size(); ++i) all = concat_batch(all, column(i));
+            return all;
+          },
+      .definition =
+          [=](const HostValues& inputs, HostValues& states) {
+            std::vector<double> all;
+            for (size_t i = 0; i < weights.size(); ++i) {
+              HostValues own = {states[2 * i], states[2 * i + 1]};
+              const std::vector<double> y = define_spectral_norm(weights[i], mode)({inputs[i]}, own);
+              states[2 * i] = own[0];
+              states[2 * i + 1] = own[1];
+              all.insert(all.end(), y.begin(), y.end());
+            }
+            return all;
+          },
+      .mode = mode,
+      .gradient_check = mode != Mode::train};
+  double elements = 0;
+  for (const Shape& weight : weights) {
+    c.inputs.push_back({.shape = weight, .parameter = true});
+    c.states.push_back({{weight[0]}, Draw::unit});
+    c.states.push_back({{weight.elements() / weight[0]}, Draw::unit});
+    elements += static_cast<double>(weight.elements());
+  }
+  c.forward_flops = (mode == Mode::train ? 6 : 2) * elements;
+  c.backward_flops = 4 * elements;
   return c;
 }
 
@@ -105,6 +150,10 @@ void add_normalisation_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   OpCase iterating = spectral_norm_case("iterating", {17, 3, 3, 5}, Mode::train, 0);
   iterating.gradient_check = false;
   cases.push_back(iterating);
+  const std::vector<Shape> network = {{4, 3, 3, 8}, {1, 11}, {5, 1, 1, 3}, {19, 4}};
+  cases.push_back(spectral_norm_many_case("many_train", network, Mode::train));
+  cases.push_back(spectral_norm_many_case("many_evaluate", network, Mode::evaluate_running));
+  cases.push_back(spectral_norm_many_case("more_than_fit_one_launch", std::vector<Shape>(35, {3, 5}), Mode::train));
   cases.push_back(spectral_norm_case("model_conv", {128, 3, 3, 128}, Mode::train, 0, true));
   cases.push_back(spectral_norm_case("model_first_conv", {128, 3, 3, 3}, Mode::train, 0, true));
   cases.push_back(spectral_norm_case("model_head", {1, 128}, Mode::train, 1, true));

@@ -25,6 +25,8 @@ Var zeros(Tape& t, const Shape& shape, DType dtype = DType::f32) {
   return t.variable(x);
 }
 
+Var half(Tape& t, const Shape& shape) { return t.variable(t.alloc(shape, DType::bf16)); }
+
 const std::vector<Refusal>& refusals() {
   static const std::vector<Refusal> all = {
       {"slope", [](Tape& t) { leaky_relu(zeros(t, {2}), 1.0f); }, {"leaky_relu", "slope", "1.0"}},
@@ -145,6 +147,34 @@ const std::vector<Refusal>& refusals() {
          gan_loss_d(zeros(t, {4, 1}), 2, GanLoss::hinge, t.alloc({1}, DType::f32));
        },
        {"gan_loss_d", "means [2]"}},
+      {"loss_d_bf16",
+       [](Tape& t) {
+         gan_loss_d(half(t, {4, 1}), 2, GanLoss::hinge, t.alloc({2}, DType::bf16));
+       },
+       {"gan_loss_d", "logits in f32", "bf16", "sum over space"}},
+      {"loss_g_bf16",
+       [](Tape& t) {
+         gan_loss_g(half(t, {4, 1}), GanLoss::bce);
+       },
+       {"gan_loss_g", "logits in f32", "bf16", "sum over space"}},
+      {"batch_norm_bf16_parameters",
+       [](Tape& t) {
+         const Tensor c = t.alloc({4}, DType::f32);
+         batch_norm(half(t, {2, 4}), half(t, {4}), half(t, {4}), c, c, {});
+       },
+       {"batch_norm", "parameters in f32", "input in bf16", "got bf16"}},
+      {"relu_bf16_on_the_cpu", [](Tape& t) { relu(half(t, {4})); }, {"CPU", "f32", "bf16", "--precision fp32"}},
+      {"batch_norm_bf16_on_the_cpu",
+       [](Tape& t) {
+         const Tensor c = t.alloc({4}, DType::f32);
+         batch_norm(half(t, {2, 4}), zeros(t, {4}), zeros(t, {4}), c, c, {});
+       },
+       {"CPU", "f32", "bf16", "--precision fp32"}},
+      {"sum_space_bf16_on_the_cpu",
+       [](Tape& t) {
+         sum_space(half(t, {2, 3, 3, 4}));
+       },
+       {"CPU", "f32", "bf16", "--precision fp32"}},
       {"loss_g_shape",
        [](Tape& t) {
          gan_loss_g(zeros(t, {4, 2}), GanLoss::bce);

@@ -1,7 +1,7 @@
 #include "tests/op_fixture.h"
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace poise {
 namespace {
@@ -10,12 +10,38 @@ constexpr unsigned char kCanary = 0xA5, kPoison = 0xFF;  // 0xFFFF...: NaN in f3
 constexpr size_t kGuardBytes = 4 * kAlignment;
 constexpr int kHolesPerSize = 3;
 
-bool all_bytes_are(const void* bytes, size_t count, unsigned char value) {
-  const auto* p = static_cast<const unsigned char*>(bytes);
-  for (size_t i = 0; i < count; ++i) {
-    if (p[i] != value) return false;
+// `count` bytes of the memory that `inside` lies in, from `offset` bytes after its start.
+Tensor bytes_at(const Tensor& inside, int64_t offset, size_t count) {
+  return {.bytes = static_cast<char*>(inside.bytes) + offset,
+          .shape = {static_cast<int64_t>(count)},
+          .dtype = DType::u8,
+          .device = inside.device};
+}
+
+void fill_bytes(const Tensor& tensor, unsigned char value) {
+  const std::vector<unsigned char> bytes(tensor.size_bytes(), value);
+  copy_from_host(tensor, bytes.data());
+}
+
+bool all_bytes_are(const Tensor& tensor, unsigned char value) {
+  std::vector<unsigned char> bytes(tensor.size_bytes());
+  copy_to_host(bytes.data(), tensor);
+  return std::all_of(bytes.begin(), bytes.end(), [value](unsigned char byte) { return byte == value; });
+}
+
+template <class T>
+std::vector<double> values_of(const Tensor& tensor) {
+  std::vector<T> values(static_cast<size_t>(tensor.elements()));
+  copy_to_host(values.data(), tensor);
+  std::vector<double> result;
+  for (const T value : values) {
+    if constexpr (std::is_same_v<T, bf16>) {
+      result.push_back(to_float(value));
+    } else {
+      result.push_back(value);
+    }
   }
-  return true;
+  return result;
 }
 
 // Leaves as the tape wants them: parameters or variables where trainable, constants elsewhere.
@@ -39,36 +65,47 @@ std::vector<Var> leaves_of(Tape& tape, const OpCase& c, const RunOptions& option
 
 }  // namespace
 
-GuardedTensor::GuardedTensor(const Shape& shape, DType dtype) {
+GuardedTensor::GuardedTensor(const Shape& shape, DType dtype, Device device) {
   const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(dtype);
-  buffer_ = Buffer(bytes + 2 * kGuardBytes, Device::cpu);
-  std::memset(buffer_.bytes(), kCanary, buffer_.size());
-  tensor_ = {.bytes = static_cast<char*>(buffer_.bytes()) + kGuardBytes, .shape = shape, .dtype = dtype};
-  std::memset(tensor_.bytes, kPoison, bytes);
+  buffer_ = Buffer(bytes + 2 * kGuardBytes, device);
+  tensor_ = {
+      .bytes = static_cast<char*>(buffer_.bytes()) + kGuardBytes, .shape = shape, .dtype = dtype, .device = device};
+  fill_bytes(bytes_at(tensor_, -static_cast<int64_t>(kGuardBytes), buffer_.size()), kCanary);
+  fill_bytes(tensor_, kPoison);
 }
 
 bool GuardedTensor::intact() const {
-  const char* end = static_cast<char*>(tensor_.bytes) + tensor_.size_bytes();
-  return all_bytes_are(buffer_.bytes(), kGuardBytes, kCanary) && all_bytes_are(end, kGuardBytes, kCanary);
+  const auto guard = static_cast<int64_t>(kGuardBytes), bytes = static_cast<int64_t>(tensor_.size_bytes());
+  return all_bytes_are(bytes_at(tensor_, -guard, kGuardBytes), kCanary) &&
+         all_bytes_are(bytes_at(tensor_, bytes, kGuardBytes), kCanary);
 }
 
 std::vector<double> to_host(const Tensor& tensor) {
   if (!tensor) return {};
-  std::vector<double> values(static_cast<size_t>(tensor.elements()));
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = tensor.dtype == DType::f32 ? tensor.data<float>()[i] : tensor.data<double>()[i];
+  switch (tensor.dtype) {
+    case DType::f32:
+      return values_of<float>(tensor);
+    case DType::bf16:
+      return values_of<bf16>(tensor);
+    default:
+      return values_of<double>(tensor);
   }
-  return values;
 }
 
 void from_host(const Tensor& tensor, const std::vector<double>& values) {
   require(static_cast<size_t>(tensor.elements()) == values.size(), "as many values as elements");
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (tensor.dtype == DType::f32) {
-      tensor.data<float>()[i] = static_cast<float>(values[i]);
-    } else {
-      tensor.data<double>()[i] = values[i];
-    }
+  auto copy_as = [&]<class T>(auto convert) {
+    std::vector<T> converted;
+    for (const double value : values) converted.push_back(convert(value));
+    copy_from_host(tensor, converted.data());
+  };
+  switch (tensor.dtype) {
+    case DType::f32:
+      return copy_as.operator()<float>([](double value) { return static_cast<float>(value); });
+    case DType::bf16:
+      return copy_as.operator()<bf16>([](double value) { return to_bf16(static_cast<float>(value)); });
+    default:
+      return copy_from_host(tensor, values.data());
   }
 }
 
@@ -117,23 +154,42 @@ std::vector<double> drawn_values(const OpTensor& spec, const std::string& case_n
   return values;
 }
 
+namespace {
+
+DType parameter_dtype(DType activation) { return activation == DType::bf16 ? DType::f32 : activation; }
+
+DType input_dtype(const OpTensor& input, DType activation) {
+  return input.parameter ? parameter_dtype(activation) : activation;
+}
+
+}  // namespace
+
 OpPlan plan_of(const OpCase& c, const RunOptions& options) {
   const KernelTable kernels = planning_kernels(*options.kernels);
-  Arena callers = Arena::for_planning(Device::cpu), arena = Arena::for_planning(Device::cpu);
+  Arena callers = Arena::for_planning(options.device), arena = Arena::for_planning(options.device);
   StepState step;
   Profile profile;
-  Context context{.kernels = &kernels, .arena = &arena, .step = &step, .profile = &profile, .planning = true};
+  Context context{.device = options.device,
+                  .precision = options.precision,
+                  .kernels = &kernels,
+                  .arena = &arena,
+                  .step = &step,
+                  .profile = &profile,
+                  .planning = true};
   Tape tape(context);
   tape.mode = c.mode;
   std::vector<Tensor> inputs, states;
   std::vector<Parameter> parameters(c.inputs.size());
   for (size_t i = 0; i < c.inputs.size(); ++i) {
-    inputs.push_back(callers.alloc(c.inputs[i].shape, options.dtype));
+    const DType dtype = input_dtype(c.inputs[i], options.dtype);
+    inputs.push_back(callers.alloc(c.inputs[i].shape, dtype));
     parameters[i].shape = c.inputs[i].shape;
     parameters[i].value = inputs[i];
-    parameters[i].grad = callers.alloc(c.inputs[i].shape, options.dtype);
+    parameters[i].grad = callers.alloc(c.inputs[i].shape, dtype);
   }
-  for (const OpTensor& state : c.states) states.push_back(callers.alloc(state.shape, options.dtype));
+  for (const OpTensor& state : c.states) {
+    states.push_back(callers.alloc(state.shape, parameter_dtype(options.dtype)));
+  }
 
   OpPlan plan;
   const Var y = c.build(tape, leaves_of(tape, c, options, inputs, parameters), states);
@@ -147,36 +203,54 @@ OpPlan plan_of(const OpCase& c, const RunOptions& options) {
   return plan;
 }
 
+// Rounded to bf16 where the tensor is an activation of a bf16 run, or of the run that it is compared with.
+std::vector<double> OpFixture::drawn(const OpTensor& spec, uint64_t index, bool activation) const {
+  std::vector<double> values = drawn_values(spec, op_case.name, index);
+  if (activation && options.precision == Precision::bf16) {
+    for (double& value : values) value = to_float(to_bf16(static_cast<float>(value)));
+  }
+  return values;
+}
+
 OpFixture::OpFixture(const OpCase& c, const RunOptions& run_options)
-    : op_case(c), options(run_options), plan(plan_of(c, run_options)), parameters_(c.inputs.size()) {
+    : op_case(c),
+      options(run_options),
+      plan(plan_of(c, run_options)),
+      parameters_(c.inputs.size()),
+      step_(Shape{static_cast<int64_t>(sizeof(StepState))}, DType::u8, run_options.device) {
   uint64_t index = 0;
   for (size_t i = 0; i < c.inputs.size(); ++i) {
-    inputs.push_back(drawn_values(c.inputs[i], c.name, index++));
-    input_memory_.emplace_back(c.inputs[i].shape, options.dtype);
-    gradient_memory_.emplace_back(c.inputs[i].shape, options.dtype);
+    inputs.push_back(drawn(c.inputs[i], index++, !c.inputs[i].parameter));
+    const DType dtype = input_dtype(c.inputs[i], options.dtype);
+    input_memory_.emplace_back(c.inputs[i].shape, dtype, options.device);
+    gradient_memory_.emplace_back(c.inputs[i].shape, dtype, options.device);
     parameters_[i].path = "input" + std::to_string(i);
     parameters_[i].shape = c.inputs[i].shape;
     parameters_[i].value = input_memory_[i].tensor();
     parameters_[i].grad = gradient_memory_[i].tensor();
   }
   for (const OpTensor& state : c.states) {
-    states.push_back(drawn_values(state, c.name, index++));
-    state_memory_.emplace_back(state.shape, options.dtype);
+    states.push_back(drawn(state, index++, false));
+    state_memory_.emplace_back(state.shape, parameter_dtype(options.dtype), options.device);
   }
-  dy = drawn_values({plan.output, Draw::uniform}, c.name, index++);
+  dy = drawn({plan.output, Draw::uniform}, index++, true);
   if (c.prepare) c.prepare(inputs, states);
 
   // Exactly what the plan asked for: a run that needs more than its plan fails. With guards, room for the holes and for
   // what fits into none of them.
   size_t bytes = plan.arena_bytes;
   if (options.guards) {
-    for (const int64_t elements : likely_sizes()) {
-      bytes += kHolesPerSize * (align_up(static_cast<size_t>(elements) * size_of(options.dtype)) + kGuardBytes);
-    }
+    for (const size_t size : likely_sizes()) bytes += kHolesPerSize * (align_up(size) + kGuardBytes);
     bytes += plan.arena_bytes + 2 * kGuardBytes;
   }
-  arena_ = std::make_unique<Arena>(bytes, Device::cpu);
-  context_ = {.kernels = options.kernels, .arena = arena_.get(), .step = &step_};
+  arena_ = std::make_unique<Arena>(bytes, options.device);
+  const StepState step;
+  copy_from_host(step_.tensor(), &step);
+  context_ = {.device = options.device,
+              .precision = options.precision,
+              .kernels = options.kernels,
+              .arena = arena_.get(),
+              .step = static_cast<StepState*>(step_.tensor().bytes)};
   tape_ = std::make_unique<Tape>(context_);
   tape_->mode = c.mode;
 }
@@ -192,35 +266,38 @@ void OpFixture::poison() {
   arena_->reset();
   {
     Arena::Scratch end(*arena_, 0);  // finds the memory without counting as use of it
-    std::memset(static_cast<char*>(end.tensor().bytes) - arena_->capacity(), kPoison, arena_->capacity());
+    const auto capacity = static_cast<int64_t>(arena_->capacity() / kAlignment * kAlignment);
+    fill_bytes(bytes_at(end.tensor(), -capacity, static_cast<size_t>(capacity)), kPoison);
   }
-  for (GuardedTensor& gradient : gradient_memory_) {
-    std::memset(gradient.tensor().bytes, kPoison, gradient.tensor().size_bytes());
-  }
+  for (GuardedTensor& gradient : gradient_memory_) fill_bytes(gradient.tensor(), kPoison);
   if (options.guards) lay_out_holes();
 }
 
-// Elements of the tensors that an op allocates: outputs, gradients, copies of states.
-std::set<int64_t> OpFixture::likely_sizes() const {
-  std::set<int64_t> sizes{plan.output.elements()};
-  for (const OpTensor& t : op_case.inputs) sizes.insert(t.shape.elements());
-  for (const OpTensor& t : op_case.states) sizes.insert(t.shape.elements());
+// Bytes of the tensors that an op allocates: outputs, gradients, copies of states.
+std::set<size_t> OpFixture::likely_sizes() const {
+  std::set<size_t> sizes;
+  for (const DType dtype : {options.dtype, parameter_dtype(options.dtype)}) {
+    auto insert = [&](const Shape& shape) { sizes.insert(static_cast<size_t>(shape.elements()) * size_of(dtype)); };
+    insert(plan.output);
+    for (const OpTensor& t : op_case.inputs) insert(t.shape);
+    for (const OpTensor& t : op_case.states) insert(t.shape);
+  }
   return sizes;
 }
 
 void OpFixture::lay_out_holes() {
   canaries_.clear();
   auto canary = [&](const Tensor& tensor) {
-    std::memset(tensor.bytes, kCanary, tensor.size_bytes());
+    fill_bytes(tensor, kCanary);
     canaries_.push_back(tensor);
   };
   top_guard_ = std::make_unique<Arena::Scratch>(*arena_, kGuardBytes);  // the kernels' scratch lies right below
   canary(top_guard_->tensor());
   std::vector<Tensor> holes;
   for (int i = 0; i < kHolesPerSize; ++i) {
-    for (const int64_t elements : likely_sizes()) {
+    for (const size_t size : likely_sizes()) {
       canary(arena_->alloc({static_cast<int64_t>(kGuardBytes)}, DType::u8));
-      holes.push_back(arena_->alloc({elements}, options.dtype));
+      holes.push_back(arena_->alloc({static_cast<int64_t>(size)}, DType::u8));
     }
   }
   canary(arena_->alloc({static_cast<int64_t>(kGuardBytes)}, DType::u8));
@@ -232,9 +309,8 @@ void OpFixture::lay_out_holes() {
 void OpFixture::check_slack() {
   for (const Node& node : tape_->nodes()) {
     if (node.is_view) continue;
-    const char* end = static_cast<char*>(node.output.bytes) + node.output.size_bytes();
-    const size_t slack = align_up(node.output.size_bytes()) - node.output.size_bytes();
-    if (!all_bytes_are(end, slack, kPoison)) {
+    const size_t bytes = node.output.size_bytes(), slack = align_up(bytes) - bytes;
+    if (!all_bytes_are(bytes_at(node.output, static_cast<int64_t>(bytes), slack), kPoison)) {
       slack_damage_ += std::string("past the output of ") + node.name + "; ";
     }
   }
@@ -252,12 +328,12 @@ std::string OpFixture::damaged() const {
   look(state_memory_, "state");
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Tensor& gradient = gradient_memory_[i].tensor();
-    if (!is_trainable(op_case, options, i) && !all_bytes_are(gradient.bytes, gradient.size_bytes(), kPoison)) {
+    if (!is_trainable(op_case, options, i) && !all_bytes_are(gradient, kPoison)) {
       damage += "the gradient of input " + std::to_string(i) + ", which wants none; ";
     }
     const std::vector<double> now = to_host(input_memory_[i].tensor());
     for (size_t j = 0; j < now.size(); ++j) {
-      if (now[j] != (options.dtype == DType::f32 ? static_cast<float>(inputs[i][j]) : inputs[i][j])) {
+      if (now[j] != (options.dtype == DType::f64 ? inputs[i][j] : static_cast<float>(inputs[i][j]))) {
         damage += "input " + std::to_string(i) + " itself; ";
         break;
       }
@@ -265,7 +341,7 @@ std::string OpFixture::damaged() const {
   }
   if (options.guards) {
     for (size_t i = 0; i < canaries_.size(); ++i) {
-      if (!all_bytes_are(canaries_[i].bytes, canaries_[i].size_bytes(), kCanary)) {
+      if (!all_bytes_are(canaries_[i], kCanary)) {
         damage += i == 0 ? "past the end of the scratch memory; " : "between tensors of the arena; ";
       }
     }

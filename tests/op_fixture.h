@@ -1,5 +1,6 @@
 // Runs an OpCase: memory with guards around it, a tape, one forward and one backward pass, and everything that came
-// out, on the host and in f64 (which holds every f32 exactly, so equal vectors mean equal bytes).
+// out, on the host and in f64 (which holds every f32 and bf16 exactly, so equal vectors mean equal bytes). On any
+// device: memory is reached through copies alone.
 #pragma once
 #include <memory>
 #include <set>
@@ -11,7 +12,7 @@ namespace poise {
 // The memory of a caller, with a zone on either side that nobody may write.
 class GuardedTensor {
  public:
-  GuardedTensor(const Shape& shape, DType dtype);
+  GuardedTensor(const Shape& shape, DType dtype, Device device);
   const Tensor& tensor() const { return tensor_; }
   Tensor& tensor() { return tensor_; }
   bool intact() const;
@@ -29,8 +30,11 @@ void from_host(const Tensor& tensor, const std::vector<double>& values);
 std::vector<double> drawn_values(const OpTensor& spec, const std::string& case_name, uint64_t index);
 
 struct RunOptions {
-  DType dtype = DType::f32;
+  DType dtype = DType::f32;  // of activations; where they are bf16, parameters and states are f32
   const KernelTable* kernels = &cpu_kernels();
+  Device device = Device::cpu;
+  // bf16: activations start from bf16 numbers whatever their dtype, so that an f64 run is the reference of a bf16 one.
+  Precision precision = Precision::fp32;
   // Trainable inputs are parameters, whose gradients lie in guarded memory; otherwise variables, whose lie in the
   // arena.
   bool parameters = false;
@@ -82,7 +86,8 @@ class OpFixture {
 
  private:
   void poison();
-  std::set<int64_t> likely_sizes() const;
+  std::vector<double> drawn(const OpTensor& spec, uint64_t index, bool activation) const;
+  std::set<size_t> likely_sizes() const;
   void lay_out_holes();
   void check_slack();
   std::string damaged() const;
@@ -96,7 +101,7 @@ class OpFixture {
   std::unique_ptr<Arena::Scratch> top_guard_;
   std::vector<Tensor> canaries_;
   std::string slack_damage_;
-  StepState step_;
+  OwnedTensor step_;
   Context context_;
   std::unique_ptr<Tape> tape_;
 };

@@ -204,6 +204,8 @@ const char* safetensors_name_of(DType dtype) {
       return "I32";
     case DType::u64:
       return "U64";
+    case DType::bf16:
+      return "BF16";
   }
   return "?";
 }

@@ -18,8 +18,24 @@ void add_weight(Weight& weight, const LayerOptions& options, const Shape& shape,
 }  // namespace
 
 Var Weight::operator()(Tape& tape) {
+  if (current_.tape) return current_;
   Var w = tape.parameter(parameter);
   return normalised ? spectral_norm(w, u.value, v.value, eps) : w;
+}
+
+NormalisedWeights::NormalisedWeights(Module& network, Tape& tape) {
+  std::vector<SpectralNormOperand> operands;
+  network.for_each_normalised_weight([&](const Module& layer, Weight& w) {
+    weights_.push_back(&w);
+    operands.push_back(
+        {.weight = tape.parameter(w.parameter), .u = w.u.value, .v = w.v.value, .eps = w.eps, .layer = &layer.path()});
+  });
+  spectral_norm(tape, operands);
+  for (size_t i = 0; i < weights_.size(); ++i) weights_[i]->current_ = operands[i].y;
+}
+
+NormalisedWeights::~NormalisedWeights() {
+  for (Weight* w : weights_) w->current_ = {};
 }
 
 Linear::Linear(Module& parent, const std::string& name, int64_t in, int64_t out, const LayerOptions& options)
@@ -28,6 +44,7 @@ Linear::Linear(Module& parent, const std::string& name, int64_t in, int64_t out,
   add_weight(
       weight, options, shape, [&](Parameter& p) { add_parameter(p, "weight", shape, ParameterRole::weight, in, out); },
       [&](StateBuffer& b, const char* n, const Shape& s) { add_buffer(b, n, s, BufferRole::unit_random); });
+  if (options.spectral_norm) add_normalised_weight(weight);
   if (options.bias) add_parameter(bias, "bias", {out}, ParameterRole::bias, in, out);
 }
 
@@ -47,6 +64,7 @@ Conv2d::Conv2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_
       weight, options, shape,
       [&](Parameter& p) { add_parameter(p, "weight", shape, ParameterRole::weight, fan_in, fan_out); },
       [&](StateBuffer& b, const char* n, const Shape& s) { add_buffer(b, n, s, BufferRole::unit_random); });
+  if (options.spectral_norm) add_normalised_weight(weight);
   if (options.bias) add_parameter(bias, "bias", {c_out}, ParameterRole::bias, fan_in, fan_out);
 }
 

@@ -14,11 +14,30 @@ struct LayerOptions {
 // A weight, seen through spectral normalisation if the layer has it.
 class Weight {
  public:
-  Var operator()(Tape& tape);  // [out,...], divided by sigma if normalised
-  Parameter parameter;         // the raw weight
-  StateBuffer u, v;            // [out], [rest]; unused without spectral norm
+  // [out,...], divided by sigma if normalised: by the NormalisedWeights of the network that is at work, or, where there
+  // are none, here.
+  Var operator()(Tape& tape);
+  Parameter parameter;  // the raw weight
+  StateBuffer u, v;     // [out], [rest]; unused without spectral norm
   bool normalised = false;
   double eps = 1e-12;
+
+ private:
+  friend class NormalisedWeights;
+  Var current_;
+};
+
+// One forward pass of a network under spectral norm: normalises all its weights at once, and shows the results to its
+// layers for as long as it lives. A network whose layers have spectral norm makes one before it calls the first.
+class NormalisedWeights {
+ public:
+  NormalisedWeights(Module& network, Tape& tape);
+  ~NormalisedWeights();
+  NormalisedWeights(const NormalisedWeights&) = delete;
+  NormalisedWeights& operator=(const NormalisedWeights&) = delete;
+
+ private:
+  std::vector<Weight*> weights_;
 };
 
 // y = x w^T + b.   x [N,in], y [N,out].

@@ -12,6 +12,11 @@ void Module::for_each_buffer(const std::function<void(StateBuffer&)>& f) {
   for (Module* child : children_) child->for_each_buffer(f);
 }
 
+void Module::for_each_normalised_weight(const std::function<void(const Module&, Weight&)>& f) {
+  for (Weight* weight : normalised_weights_) f(*this, *weight);
+  for (Module* child : children_) child->for_each_normalised_weight(f);
+}
+
 void Module::set_requires_grad(bool requires_grad) {
   for_each_parameter([&](Parameter& parameter) { parameter.requires_grad = requires_grad; });
 }

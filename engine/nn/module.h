@@ -9,6 +9,8 @@
 
 namespace poise {
 
+class Weight;  // layers.h
+
 class Module {
  public:
   explicit Module(const std::string& name) : path_(name) {}  // a root: "G", "D"
@@ -25,6 +27,8 @@ class Module {
   // Depth first, in order of declaration.
   void for_each_parameter(const std::function<void(Parameter&)>& f);
   void for_each_buffer(const std::function<void(StateBuffer&)>& f);
+  // Weights under spectral norm, with the layer that each belongs to.
+  void for_each_normalised_weight(const std::function<void(const Module&, Weight&)>& f);
   void set_requires_grad(bool requires_grad);
   int64_t parameter_count();
 
@@ -33,12 +37,14 @@ class Module {
   void add_parameter(Parameter& parameter, const std::string& name, const Shape& shape, ParameterRole role,
                      int64_t fan_in, int64_t fan_out);
   void add_buffer(StateBuffer& buffer, const std::string& name, const Shape& shape, BufferRole role);
+  void add_normalised_weight(Weight& weight) { normalised_weights_.push_back(&weight); }
 
  private:
   std::string path_, local_path_;
   std::vector<Module*> children_;
   std::vector<Parameter*> parameters_;
   std::vector<StateBuffer*> buffers_;
+  std::vector<Weight*> normalised_weights_;
 };
 
 }  // namespace poise

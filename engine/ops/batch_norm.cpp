@@ -6,8 +6,8 @@ namespace poise {
 
 Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_var, const BatchNormOptions& options) {
   Tape& t = *x.tape;
-  check_operands("batch_norm", x, gamma);
-  check_operands("batch_norm", x, beta);
+  check_parameter("batch_norm", x, gamma);
+  check_parameter("batch_norm", x, beta);
   const Shape channels{x.shape().back()};
   check(t,
         gamma.shape() == channels && beta.shape() == channels && running_mean.shape == channels &&
@@ -25,7 +25,7 @@ Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_v
   const Tensor xv = x.value(), gv = gamma.value(), bv = beta.value();
   const size_t workspace_bytes = batch_norm_workspace(x.shape().rows(), channels[0]);
   Tensor y = t.alloc(x.shape(), x.dtype());
-  Tensor mean = t.alloc(channels, x.dtype()), inv_std = t.alloc(channels, x.dtype());
+  Tensor mean = t.alloc(channels, gamma.dtype()), inv_std = t.alloc(channels, gamma.dtype());
   if (batch_statistics) {
     Tensor no_mean, no_var;
     const bool update = t.mode == Mode::train;

@@ -25,6 +25,18 @@ inline void check_operands(const char* op, Var x, Var other) {
   });
 }
 
+// Parameters, statistics and sums over space of bf16 activations are f32: bf16 is for what is large.
+inline DType parameter_dtype(DType activation) { return activation == DType::bf16 ? DType::f32 : activation; }
+
+// A parameter of an op on activations x.
+inline void check_parameter(const char* op, Var x, Var parameter) {
+  check(*x.tape, parameter.tape == x.tape, [&] { return std::string(op) + ": operands live on different tapes"; });
+  check(*x.tape, parameter.dtype() == parameter_dtype(x.dtype()), [&] {
+    return std::string(op) + " expects parameters in " + name_of(parameter_dtype(x.dtype())) + " for input in " +
+           name_of(x.dtype()) + " but got " + name_of(parameter.dtype());
+  });
+}
+
 // The cost of a loop that reads and writes these tensors once.
 inline Work memory_work(const char* op, Pass pass, std::initializer_list<const Tensor*> tensors, double flops = 0) {
   Work work{.op = op, .pass = pass, .flops = flops, .executed_flops = flops};

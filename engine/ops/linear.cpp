@@ -1,19 +1,33 @@
 // y = x w^T + b. To skip dead blocks, as a 1x1 convolution of N images of one pixel.
 #include "engine/ops/check.h"
+#include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
 #include "engine/sparse/layer_execution.h"
 
 namespace poise {
 namespace {
 
-// A block-sparse pass: its plan, and what it costs.
-struct BlockPass {
-  const BlockIndex& blocks;
-  Conv2dPlan plan;
+// One pass: what the kernel needs, and what it costs.
+struct LinearPass {
+  Conv2dGeometry as_convolution;
+  const BlockIndex* blocks;  // null: dense
+  size_t workspace_bytes;
   Work work;
-  BlockPass(const Context& ctx, const Conv2dGeometry& geometry, const BlockIndex& index, DType dtype, Work dense)
-      : blocks(index), plan(ctx.kernels->block_conv2d_plan(ctx, geometry, index, dtype, dense.pass)), work(dense) {
-    work.executed_flops = 2 * plan.executed_macs;
+  LinearPass(const Context& ctx, const LinearGeometry& g, DType dtype, Work dense, const LayerExecution* execution)
+      : as_convolution{.n = g.n, .h = 1, .w = 1, .c_in = g.in, .c_out = g.out},
+        blocks(execution ? execution->blocks(dense.pass) : nullptr),
+        work(dense) {
+    if (blocks) {
+      const Conv2dPlan plan = ctx.kernels->block_conv2d_plan(ctx, as_convolution, *blocks, dtype, dense.pass);
+      workspace_bytes = plan.workspace_bytes;
+      work.executed_flops = 2 * plan.executed_macs;
+    } else {
+      workspace_bytes = ctx.kernels->linear_plan(ctx, g, dtype, dense.pass);
+    }
+  }
+  template <class Block, class Dense, class... Args>
+  void launch(Tape& tape, Block* block, Dense* dense, Args&&... args) const {
+    blocks ? tape.launch(work, block, as_convolution, *blocks, args...) : tape.launch(work, dense, args...);
   }
 };
 
@@ -21,64 +35,59 @@ struct BlockPass {
 
 Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
   Tape& t = *x.tape;
-  check_operands("linear", x, weight);
+  check_parameter("linear", x, weight);
   const Shape xs = x.shape(), ws = weight.shape();
   check(t, xs.rank() == 2 && ws.rank() == 2 && xs[1] == ws[1], [&] {
     return "linear expects input [N," + (ws.rank() == 2 ? std::to_string(ws[1]) : "in") + "] for weight " +
            ws.to_string() + " but got " + xs.to_string();
   });
   if (bias.tape) {
-    check_operands("linear", x, bias);
+    check_parameter("linear", x, bias);
     check(t, bias.shape() == Shape{ws[0]}, [&] {
       return "linear expects bias " + Shape{ws[0]}.to_string() + " for weight " + ws.to_string() + " but got " +
              bias.shape().to_string();
     });
   }
+  const LinearGeometry geometry{.n = xs[0], .in = xs[1], .out = ws[0]};
   Tensor y = t.alloc({xs[0], ws[0]}, x.dtype());
-  const Tensor w = weight.value(), xv = x.value();
-  auto work = [xv, w, y](Pass pass) {
-    return memory_work("linear", pass, {&xv, &w, &y}, 2.0 * static_cast<double>(xv.elements() * w.shape[0]));
+  const LayerWeight w(weight, x.dtype());
+  const Tensor xv = x.value(), wv = weight.value();
+  auto work = [xv, wv, y](Pass pass) {
+    return memory_work("linear", pass, {&xv, &wv, &y}, 2.0 * static_cast<double>(xv.elements() * wv.shape[0]));
   };
-  const Conv2dGeometry geometry{.n = xs[0], .h = 1, .w = 1, .c_in = ws[1], .c_out = ws[0]};
-  if (execution) execution->note(geometry);
-  const Tensor b = bias.tape ? bias.value() : Tensor{};
-  if (const BlockIndex* blocks = execution ? execution->blocks(Pass::forward) : nullptr) {
-    const BlockPass pass(t.ctx, geometry, *blocks, x.dtype(), work(Pass::forward));
-    Arena::Scratch workspace(*t.ctx.arena, pass.plan.workspace_bytes);
-    t.launch(pass.work, t.ctx.kernels->block_conv2d_forward, geometry, *blocks, xv, w, b, workspace.tensor(), y);
-  } else {
-    t.launch(work(Pass::forward), t.ctx.kernels->linear_forward, xv, w, b, y);
+  const auto pass_of = [=](const Context& ctx, Pass pass) {
+    return LinearPass(ctx, geometry, xv.dtype, work(pass), execution);
+  };
+  const LinearPass forward = pass_of(t.ctx, Pass::forward);
+  if (execution) execution->note(forward.as_convolution);
+  {
+    Arena::Scratch workspace(*t.ctx.arena, forward.workspace_bytes);
+    forward.launch(t, t.ctx.kernels->block_conv2d_forward, t.ctx.kernels->linear_forward, xv, w.value,
+                   bias.tape ? bias.value() : Tensor{}, workspace.tensor(), y);
   }
-  return t.record({.name = "linear", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
-                     const KernelTable& k = g.kernels();
-                     if (g.wants(weight) || g.wants(bias)) {
-                       Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
-                       const Work dense = work(Pass::backward_weight);
-                       if (const BlockIndex* blocks = execution ? execution->blocks(dense.pass) : nullptr) {
-                         const BlockPass pass(g.ctx(), geometry, *blocks, xv.dtype, dense);
-                         Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
-                         g.tape().launch(pass.work, k.block_conv2d_backward_weight, geometry, *blocks, xv, g.dy(),
-                                         workspace.tensor(), dw, db);
-                       } else {
-                         g.tape().launch(dense, k.linear_backward_weight, xv, g.dy(), dw, db);
-                       }
-                       g.add_or_recycle(weight, dw);
-                       if (db) g.add(bias, db);
-                     }
-                     if (g.wants(x)) {
-                       Tensor dx = g.alloc(x);
-                       const Work dense = work(Pass::backward_input);
-                       if (const BlockIndex* blocks = execution ? execution->blocks(dense.pass) : nullptr) {
-                         const BlockPass pass(g.ctx(), geometry, *blocks, xv.dtype, dense);
-                         Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
-                         g.tape().launch(pass.work, k.block_conv2d_backward_input, geometry, *blocks, g.dy(), w,
-                                         workspace.tensor(), dx);
-                       } else {
-                         g.tape().launch(dense, k.linear_backward_input, g.dy(), w, dx);
-                       }
-                       g.add(x, dx);
-                     }
-                   }});
+  const Var result = t.record({.name = "linear", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
+                                 const KernelTable& k = g.kernels();
+                                 if (g.wants(weight) || g.wants(bias)) {
+                                   Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
+                                   const LinearPass pass = pass_of(g.ctx(), Pass::backward_weight);
+                                   Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+                                   pass.launch(g.tape(), k.block_conv2d_backward_weight, k.linear_backward_weight, xv,
+                                               g.dy(), workspace.tensor(), dw, db);
+                                   g.add_or_recycle(weight, dw);
+                                   if (db) g.add(bias, db);
+                                 }
+                                 if (g.wants(x)) {
+                                   Tensor dx = g.alloc(x);
+                                   const LinearPass pass = pass_of(g.ctx(), Pass::backward_input);
+                                   Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+                                   pass.launch(g.tape(), k.block_conv2d_backward_input, k.linear_backward_input, g.dy(),
+                                               w.value, workspace.tensor(), dx);
+                                   g.add(x, dx);
+                                 }
+                                 w.recycle(g.ctx());
+                               }});
+  if (!result.requires_grad()) w.recycle(t.ctx);
+  return result;
 }
 
 }  // namespace poise

@@ -3,6 +3,15 @@
 #include "engine/ops/ops.h"
 
 namespace poise {
+namespace {
+
+void check_logits_dtype(const char* op, Var logits) {
+  check(*logits.tape, logits.dtype() != DType::bf16, [&] {
+    return std::string(op) + " expects logits in f32 but got bf16; sum over space first, which leaves f32";
+  });
+}
+
+}  // namespace
 
 Var gan_loss_d(Var logits, int64_t n_real, GanLoss kind, Tensor means) {
   Tape& t = *logits.tape;
@@ -13,6 +22,7 @@ Var gan_loss_d(Var logits, int64_t n_real, GanLoss kind, Tensor means) {
   });
   check(t, means.shape == Shape{2} && means.dtype == logits.dtype(),
         [&] { return "gan_loss_d expects means [2] of the logits' dtype but got " + means.shape.to_string(); });
+  check_logits_dtype("gan_loss_d", logits);
   const Tensor value = logits.value();
   Tensor loss = t.alloc({1}, logits.dtype());
   t.launch(memory_work("gan_loss_d", Pass::forward, {&value}), t.ctx.kernels->gan_loss_d_forward, kind, n_real, value,
@@ -30,6 +40,7 @@ Var gan_loss_g(Var logits, GanLoss kind) {
   const Shape s = logits.shape();
   check(t, s.rank() == 2 && s[1] == 1 && s[0] > 0,
         [&] { return "gan_loss_g expects logits [N,1] but got " + s.to_string(); });
+  check_logits_dtype("gan_loss_g", logits);
   const Tensor value = logits.value();
   Tensor loss = t.alloc({1}, logits.dtype());
   t.launch(memory_work("gan_loss_g", Pass::forward, {&value}), t.ctx.kernels->gan_loss_g_forward, kind, value, loss);

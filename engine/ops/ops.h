@@ -1,6 +1,9 @@
 // The differentiable operations. Each checks shapes, allocates its output, calls one kernel and records its backward.
+// On a GPU activations may be bf16: then parameters stay f32, sums over space come out in f32, and losses expect f32.
 // Every function throws Error(runtime) that names the layer, what it expected, what it got and what to change.
 #pragma once
+#include <span>
+
 #include "engine/tape/tape.h"
 
 namespace poise {
@@ -33,6 +36,15 @@ Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_v
 
 // weight / sigma; u [out] and v [rest] advance by one power iteration in Mode::train.
 Var spectral_norm(Var weight, Tensor u, Tensor v, double eps);
+// The same for many weights in one kernel call.
+struct SpectralNormOperand {
+  Var weight;
+  Tensor u, v;
+  double eps = 1e-12;
+  const std::string* layer = nullptr;  // path, for errors and profiles
+  Var y;                               // result
+};
+void spectral_norm(Tape& tape, std::span<SpectralNormOperand> operands);
 
 // --- space -----------------------------------------------------------------------------------------------------------
 Var upsample_nearest_2x(Var x);  // [N,H,W,C] -> [N,2H,2W,C]

@@ -14,7 +14,7 @@ Var scaled_sum_space(const char* op, Var x, double scale) {
   Tape& t = *x.tape;
   const Shape s = x.shape();
   const Tensor xv = x.value();
-  Tensor y = t.alloc({s[0], s[3]}, x.dtype());
+  Tensor y = t.alloc({s[0], s[3]}, parameter_dtype(x.dtype()));
   t.launch(memory_work(op, Pass::forward, {&xv, &y}), t.ctx.kernels->sum_space_forward, scale, xv, y);
   return t.record({.name = op, .inputs = {x}, .output = y, .backward = [x, op, scale](Grads& g) {
                      Tensor dx = g.alloc(x);

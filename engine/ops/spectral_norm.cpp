@@ -1,31 +1,79 @@
-// weight / sigma, sigma estimated by one power iteration per training pass (Miyato et al. 2018).
+// weight / sigma, sigma estimated by one power iteration per training pass (Miyato et al. 2018). All weights of a
+// network are normalised in one kernel call, and each is a node of its own: a layer's gradient is its own affair.
+#include <vector>
+
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 
 namespace poise {
+namespace {
+
+// Iterating, a pass multiplies the weight with u, v and v; otherwise with v alone.
+double forward_flops(const Tensor& weight, bool iterate) {
+  return (iterate ? 6.0 : 2.0) * static_cast<double>(weight.elements());
+}
+
+SpectralNormLayer allocate(Tape& t, const SpectralNormOperand& operand) {
+  const Tensor w = operand.weight.value();
+  const int64_t out = w.shape[0], rest = w.elements() / w.shape[0];
+  const Tensor &u = operand.u, &v = operand.v;
+  check(t, u.shape == Shape{out} && v.shape == Shape{rest} && u.dtype == w.dtype && v.dtype == w.dtype, [&] {
+    return "spectral_norm expects u " + Shape{out}.to_string() + " and v " + Shape{rest}.to_string() + " for weight " +
+           w.shape.to_string() + " but got " + u.shape.to_string() + " and " + v.shape.to_string();
+  });
+  return {.eps = operand.eps,
+          .weight = w,
+          .u = u,
+          .v = v,
+          .u_used = t.alloc({out}, w.dtype),
+          .v_used = t.alloc({rest}, w.dtype),
+          .sigma = t.alloc({1}, w.dtype),
+          .y = t.alloc(w.shape, w.dtype)};
+}
+
+Var record(Tape& t, Var weight, const SpectralNormLayer& l) {
+  return t.record({.name = "spectral_norm",
+                   .inputs = {weight},
+                   .output = l.y,
+                   .backward = [weight, y = l.y, u = l.u_used, v = l.v_used, sigma = l.sigma](Grads& g) {
+                     Tensor dw = g.alloc(weight);
+                     Arena::Scratch workspace(*g.ctx().arena, kSpectralNormBackwardWorkspace);
+                     g.tape().launch(memory_work("spectral_norm", Pass::backward, {&y, &y, &dw, &dw},
+                                                 4.0 * static_cast<double>(y.elements())),
+                                     g.kernels().spectral_norm_backward, y, u, v, sigma, g.dy(), workspace.tensor(),
+                                     dw);
+                     g.add(weight, dw);
+                   }});
+}
+
+}  // namespace
+
+void spectral_norm(Tape& t, std::span<SpectralNormOperand> operands) {
+  const bool iterate = t.mode == Mode::train;
+  std::vector<SpectralNormLayer> layers;
+  Work work{.op = "spectral_norm", .pass = Pass::forward};
+  for (const SpectralNormOperand& operand : operands) {
+    const Scope scope(t, *operand.layer);
+    layers.push_back(allocate(t, operand));
+    const Tensor& w = layers.back().weight;
+    work.flops += forward_flops(w, iterate);
+    work.bytes += 4 * static_cast<double>(w.size_bytes());
+  }
+  work.executed_flops = work.flops;
+  Arena::Scratch workspace(*t.ctx.arena, spectral_norm_workspace(layers));
+  t.launch(work, t.ctx.kernels->spectral_norm_forward, iterate, std::span<const SpectralNormLayer>(layers),
+           workspace.tensor());
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const Scope scope(t, *operands[i].layer);
+    operands[i].y = record(t, operands[i].weight, layers[i]);
+  }
+}
 
 Var spectral_norm(Var weight, Tensor u, Tensor v, double eps) {
   Tape& t = *weight.tape;
-  const Shape ws = weight.shape();
-  const int64_t out = ws[0], rest = ws.elements() / ws[0];
-  check(t, u.shape == Shape{out} && v.shape == Shape{rest} && u.dtype == weight.dtype() && v.dtype == u.dtype, [&] {
-    return "spectral_norm expects u " + Shape{out}.to_string() + " and v " + Shape{rest}.to_string() + " for weight " +
-           ws.to_string() + " but got " + u.shape.to_string() + " and " + v.shape.to_string();
-  });
-  const Tensor w = weight.value();
-  Tensor y = t.alloc(ws, w.dtype), u_used = t.alloc({out}, w.dtype), v_used = t.alloc({rest}, w.dtype);
-  Tensor sigma = t.alloc({1}, w.dtype);
-  const bool iterate = t.mode == Mode::train;
-  const double matrix_vector_flops = 2.0 * static_cast<double>(w.elements());
-  t.launch(memory_work("spectral_norm", Pass::forward, {&w, &w, &w, &y}, (iterate ? 3 : 1) * matrix_vector_flops),
-           t.ctx.kernels->spectral_norm_forward, eps, iterate, w, u, v, u_used, v_used, sigma, y);
-  return t.record({.name = "spectral_norm", .inputs = {weight}, .output = y, .backward = [=](Grads& g) {
-                     Tensor dw = g.alloc(weight);
-                     g.tape().launch(
-                         memory_work("spectral_norm", Pass::backward, {&y, &y, &dw, &dw}, 2 * matrix_vector_flops),
-                         g.kernels().spectral_norm_backward, y, u_used, v_used, sigma, g.dy(), dw);
-                     g.add(weight, dw);
-                   }});
+  SpectralNormOperand operand{.weight = weight, .u = u, .v = v, .eps = eps, .layer = &t.scope()};
+  spectral_norm(t, {&operand, 1});
+  return operand.y;
 }
 
 }  // namespace poise

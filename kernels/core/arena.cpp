@@ -48,7 +48,7 @@ Tensor Arena::view(size_t offset, const Shape& shape, DType dtype) const {
 #ifndef NDEBUG
   t.arena_generation = &generation_;
   t.born = generation_;
-  if (!planning_ && device_ == Device::cpu) std::memset(t.bytes, 0xff, t.size_bytes());  // NaN as f32 and f64
+  if (!planning_ && device_ != Device::cuda) std::memset(t.bytes, 0xff, t.size_bytes());  // NaN as f32 and f64
 #endif
   return t;
 }

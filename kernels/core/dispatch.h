@@ -1,4 +1,4 @@
-// From an element type at run time to a type at compile time:
+// From an element type at run time to a type at compile time, for the CPU kernels:
 //   dispatch_float(y.dtype, [&]<class T>() { T* out = y.data<T>(); ... });
 #pragma once
 #include "kernels/core/dtype.h"
@@ -16,7 +16,8 @@ void dispatch_float(DType dtype, const F& f) {
       f.template operator()<double>();
       return;
     default:
-      require(false, "this kernel exists for f32 and f64 only");
+      fail(ErrorKind::runtime, std::string("the CPU computes in f32 and f64 but got ") + name_of(dtype) +
+                                   "; use --precision fp32, or a GPU");
   }
 }
 

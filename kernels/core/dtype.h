@@ -4,10 +4,13 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/core/bf16.h"
+
 namespace poise {
 
-enum class DType : uint8_t { f32, f64, u8, i32, u64 };
-enum class Device : uint8_t { cpu, cuda };
+enum class DType : uint8_t { f32, f64, u8, i32, u64, bf16 };
+// emulated: the CUDA kernels, run on the host (kernels/gpu/emulated).
+enum class Device : uint8_t { cpu, cuda, emulated };
 enum class Precision : uint8_t { fp32, tf32, bf16 };
 
 constexpr size_t size_of(DType dtype) {
@@ -20,6 +23,8 @@ constexpr size_t size_of(DType dtype) {
       return 8;
     case DType::u8:
       return 1;
+    case DType::bf16:
+      return 2;
   }
   return 0;
 }
@@ -36,6 +41,32 @@ constexpr const char* name_of(DType dtype) {
       return "i32";
     case DType::u64:
       return "u64";
+    case DType::bf16:
+      return "bf16";
+  }
+  return "?";
+}
+
+constexpr const char* name_of(Device device) {
+  switch (device) {
+    case Device::cpu:
+      return "cpu";
+    case Device::cuda:
+      return "cuda";
+    case Device::emulated:
+      return "emulated";
+  }
+  return "?";
+}
+
+constexpr const char* name_of(Precision precision) {
+  switch (precision) {
+    case Precision::fp32:
+      return "fp32";
+    case Precision::tf32:
+      return "tf32";
+    case Precision::bf16:
+      return "bf16";
   }
   return "?";
 }
@@ -50,6 +81,8 @@ constexpr DType dtype_of() {
     return DType::u8;
   else if constexpr (std::is_same_v<T, int32_t>)
     return DType::i32;
+  else if constexpr (std::is_same_v<T, bf16>)
+    return DType::bf16;
   else {
     static_assert(std::is_same_v<T, uint64_t>, "not an element type");
     return DType::u64;

@@ -4,11 +4,7 @@
 #pragma once
 #include <cstdint>
 
-#ifdef __CUDACC__
-#define POISE_HOST_DEVICE __host__ __device__
-#else
-#define POISE_HOST_DEVICE
-#endif
+#include "kernels/core/host_device.h"
 
 namespace poise {
 

@@ -45,42 +45,46 @@ void multiply(int64_t out, int64_t rest, const T* w, const T* v, T* u) {
   });
 }
 
-}  // namespace
+template <class T>
+void normalise(bool iterate, const SpectralNormLayer& layer) {
+  const int64_t out = layer.u.elements(), rest = layer.v.elements();
+  const T* w = layer.weight.data<T>();
+  T* left = layer.u.data<T>();
+  T* right = layer.v.data<T>();
+  if (iterate) {
+    multiply_transposed(out, rest, w, left, right);
+    if (dot(right, right, rest) <= layer.eps * layer.eps) std::fill_n(right, rest, static_cast<T>(1));
+    scale_to_unit(right, rest, layer.eps);
+  }
+  T* product = layer.u_used.data<T>();  // holds W v until sigma is known
+  multiply(out, rest, w, right, product);
+  if (iterate) {
+    std::copy_n(product, out, left);
+    scale_to_unit(left, out, layer.eps);
+  }
+  const double norm = dot(left, product, out);
+  layer.sigma.data<T>()[0] = static_cast<T>(norm);
+  std::copy_n(left, out, layer.u_used.data<T>());
+  std::copy_n(right, rest, layer.v_used.data<T>());
 
-void spectral_norm_forward(Context&, double eps, bool iterate, const Tensor& weight, Tensor& u, Tensor& v,
-                           Tensor& u_used, Tensor& v_used, Tensor& sigma, Tensor& y) {
-  dispatch_float(weight.dtype, [&]<class T>() {
-    const int64_t out = weight.shape[0], rest = weight.elements() / out;
-    const T* w = weight.data<T>();
-    T* left = u.data<T>();
-    T* right = v.data<T>();
-    if (iterate) {
-      multiply_transposed(out, rest, w, left, right);
-      if (dot(right, right, rest) <= eps * eps) std::fill_n(right, rest, static_cast<T>(1));
-      scale_to_unit(right, rest, eps);
-    }
-    T* product = u_used.data<T>();  // holds W v until sigma is known
-    multiply(out, rest, w, right, product);
-    if (iterate) {
-      std::copy_n(product, out, left);
-      scale_to_unit(left, out, eps);
-    }
-    const double norm = dot(left, product, out);
-    sigma.data<T>()[0] = static_cast<T>(norm);
-    std::copy_n(left, out, u_used.data<T>());
-    std::copy_n(right, rest, v_used.data<T>());
-
-    T* normed = y.data<T>();
-    const T inverse = static_cast<T>(1 / norm);
-    simd_chunks(out * rest, kElementGrain, [=](int64_t begin, int64_t end) {
+  T* normed = layer.y.data<T>();
+  const T inverse = static_cast<T>(1 / norm);
+  simd_chunks(out * rest, kElementGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
-      for (int64_t i = begin; i < end; ++i) normed[i] = w[i] * inverse;
-    });
+    for (int64_t i = begin; i < end; ++i) normed[i] = w[i] * inverse;
   });
 }
 
+}  // namespace
+
+void spectral_norm_forward(Context&, bool iterate, std::span<const SpectralNormLayer> layers, Tensor&) {
+  for (const SpectralNormLayer& layer : layers) {
+    dispatch_float(layer.weight.dtype, [&]<class T>() { normalise<T>(iterate, layer); });
+  }
+}
+
 void spectral_norm_backward(Context&, const Tensor& y, const Tensor& u_used, const Tensor& v_used, const Tensor& sigma,
-                            const Tensor& dy, Tensor& dweight) {
+                            const Tensor& dy, Tensor&, Tensor& dweight) {
   dispatch_float(y.dtype, [&]<class T>() {
     const int64_t out = y.shape[0], rest = y.elements() / out, group = rows_per_group(out);
     const T* normed = y.data<T>();

@@ -11,14 +11,31 @@
 // weight, y [out,...]; u [out], v [rest], sigma [1]. u_used and v_used receive the vectors of this pass: a later
 // forward pass in the same step moves u and v, and the backward pass needs its own.
 #pragma once
+#include <span>
+
 #include "kernels/core/context.h"
 
 namespace poise {
 
-using SpectralNormForward = void(Context&, double eps, bool iterate, const Tensor& weight, Tensor& u, Tensor& v,
-                                 Tensor& u_used, Tensor& v_used, Tensor& sigma, Tensor& y);
+struct SpectralNormLayer {
+  double eps = 1e-12;
+  Tensor weight, u, v;
+  Tensor u_used, v_used, sigma, y;  // results
+};
+
+// Bytes of `workspace`: W^T u and W v of every layer before they are scaled, each on a cache line of its own.
+inline size_t spectral_norm_workspace(std::span<const SpectralNormLayer> layers) {
+  size_t bytes = 0;
+  for (const SpectralNormLayer& l : layers) bytes += align_up(l.u.size_bytes()) + align_up(l.v.size_bytes());
+  return bytes;
+}
+constexpr int64_t kSpectralNormPartialSums = 64;
+constexpr size_t kSpectralNormBackwardWorkspace = kSpectralNormPartialSums * sizeof(double);
+
+// All weights of a network in one call: each alone is too little work for a GPU.
+using SpectralNormForward = void(Context&, bool iterate, std::span<const SpectralNormLayer> layers, Tensor& workspace);
 using SpectralNormBackward = void(Context&, const Tensor& y, const Tensor& u_used, const Tensor& v_used,
-                                  const Tensor& sigma, const Tensor& dy, Tensor& dweight);
+                                  const Tensor& sigma, const Tensor& dy, Tensor& workspace, Tensor& dweight);
 
 namespace cpu {
 SpectralNormForward spectral_norm_forward;

@@ -1,0 +1,25 @@
+// The weight of conv2d and linear where activations are bf16 and parameters f32: the kernels multiply by a copy of it
+// in bf16, add the bias as it is, and write the gradients of both in f32.
+#pragma once
+#include "engine/ops/check.h"
+
+namespace poise {
+
+// The weight as the kernels want it. A copy lies in the arena until recycle(), which the last pass that reads it calls.
+struct LayerWeight {
+  Tensor value;
+  bool is_copy;
+
+  LayerWeight(Var weight, DType dtype) : value(weight.value()), is_copy(dtype != weight.dtype()) {
+    if (!is_copy) return;
+    Tape& t = *weight.tape;
+    const Tensor from = value;
+    value = t.alloc(from.shape, dtype);
+    t.launch(memory_work("convert", Pass::forward, {&from, &value}), t.ctx.kernels->convert, from, value);
+  }
+  void recycle(const Context& ctx) const {
+    if (is_copy) ctx.arena->recycle(value);
+  }
+};
+
+}  // namespace poise

@@ -1,0 +1,8 @@
+// Functions that run on the host and in kernels alike.
+#pragma once
+
+#ifdef __CUDACC__
+#define POISE_HOST_DEVICE __host__ __device__
+#else
+#define POISE_HOST_DEVICE
+#endif

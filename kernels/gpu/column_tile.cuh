@@ -1,0 +1,53 @@
+// A matrix [rows, C], C fastest, as blocks reduce it over its rows: activations [N H W, C] per channel, and weights
+// [out, rest] per column.
+//
+// A block of 256 threads owns a tile of 16 neighbouring vectors of N columns (256 contiguous bytes per row where a
+// vector has 16 bytes) and some of the rows. Thread t owns vector t % 16 of rows t / 16, t / 16 + 16, ...: a warp reads
+// two rows of the tile at a time. What the 16 threads of one vector have summed is put together through shared memory,
+// in the order of rows.
+#pragma once
+#include "kernels/gpu/elementwise.cuh"
+
+namespace poise::POISE_GPU {
+
+constexpr int kTileVectors = 16;
+constexpr int kTileRows = 16;  // rows that a block reads at once
+constexpr int kTileThreads = kTileVectors * kTileRows;
+
+template <int N>
+constexpr int kTileColumns = kTileVectors* N;
+
+// One number per thread of the tile and column of its vector.
+template <int N>
+using TileShared = float[kTileRows][kTileColumns<N>];
+
+template <int N>
+struct TilePosition {
+  int row;     // 0..15, of the rows that the block reads at once
+  int column;  // first of this thread's, in the tile
+
+  __device__ TilePosition()
+      : row(static_cast<int>(threadIdx.x) / kTileVectors), column(static_cast<int>(threadIdx.x) % kTileVectors * N) {}
+};
+
+template <int N>
+__device__ inline void put_in_tile(TileShared<N>& shared, const TilePosition<N>& at, const Vector<float, N>& v) {
+#pragma unroll
+  for (int k = 0; k < N; ++k) shared[at.row][at.column + k] = v[k];
+}
+
+// f(column, sum over the tile's rows) for every column of the tile, one thread each.
+template <int N, class F>
+__device__ inline void sum_tile(TileShared<N>& shared, const TilePosition<N>& at, const Vector<float, N>& v,
+                                const F& f) {
+  put_in_tile<N>(shared, at, v);
+  __syncthreads();
+  if (const int column = static_cast<int>(threadIdx.x); column < kTileColumns<N>) {
+    float total = 0;
+#pragma unroll
+    for (int row = 0; row < kTileRows; ++row) total += shared[row][column];
+    f(column, total);
+  }
+}
+
+}  // namespace poise::POISE_GPU

@@ -1,0 +1,87 @@
+// Each thread has a queue of copies. When a copy really happens is up to Options::async_copies; a kernel is right only
+// if it does not matter. In the meantime the destination is NaN, so a missing wait shows in the result, and a copy that
+// lands late destroys what a kernel that reuses the buffer too early has put there.
+#include "kernels/gpu/emulated/async_copy.h"
+
+#include <cstring>
+#include <vector>
+
+#include "kernels/gpu/emulated/report.h"
+#include "kernels/gpu/emulated/scheduler.h"
+#include "kernels/gpu/emulated/shared_memory.h"
+
+namespace poise::emulator {
+namespace {
+
+struct Copy {
+  char* to;
+  const char* from;
+  int bytes;
+  bool valid;  // else zeros
+  int group;
+};
+
+struct Queue {
+  std::vector<Copy> copies;  // in flight, oldest first
+  int groups = 0;            // closed by cp_async_commit
+};
+
+Queue queues[kMaxThreads];
+
+void perform(const Copy& copy) {
+  if (copy.valid) {
+    std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
+  } else {
+    std::memset(copy.to, 0, static_cast<size_t>(copy.bytes));
+  }
+}
+
+bool happens_at_once() {
+  switch (options().async_copies) {
+    case AsyncCopies::late:
+      return false;
+    case AsyncCopies::eager:
+      return true;
+    case AsyncCopies::random:
+      return scheduler.one_in(2);
+  }
+  return false;
+}
+
+}  // namespace
+
+void finish_copies() {
+  Queue& queue = queues[scheduler.thread()];
+  for (const Copy& copy : queue.copies) perform(copy);
+  queue.copies.clear();
+  queue.groups = 0;
+}
+
+namespace device {
+
+void copy_async(void* shared, const void* global, int bytes, bool valid, Site site) {
+  check_alignment(shared, bytes);
+  check_alignment(global, bytes);
+  if (!shared_arena.owns(shared)) {
+    scheduler.stop([=] { return this_thread() + ": cp_async at " + place(site) + " copies to shared memory only"; });
+  }
+  Queue& queue = queues[scheduler.thread()];
+  const Copy copy{static_cast<char*>(shared), static_cast<const char*>(global), bytes, valid, queue.groups};
+  if (happens_at_once()) return perform(copy);
+  std::memset(shared, 0xff, static_cast<size_t>(bytes));
+  queue.copies.push_back(copy);
+}
+
+void cp_async_commit() { ++queues[scheduler.thread()].groups; }
+
+void wait_for_copies(int groups_in_flight) {
+  Queue& queue = queues[scheduler.thread()];
+  size_t landed = 0;
+  while (landed < queue.copies.size() && queue.copies[landed].group < queue.groups - groups_in_flight) {
+    perform(queue.copies[landed++]);
+  }
+  queue.copies.erase(queue.copies.begin(), queue.copies.begin() + static_cast<long>(landed));
+}
+
+}  // namespace device
+}  // namespace poise::emulator

@@ -1,0 +1,13 @@
+// The jump between two stacks.
+#pragma once
+#include <cstddef>
+
+namespace poise::emulator {
+
+// A context that starts `entry`, which never returns, on this empty stack.
+void* prepare_context(char* stack, size_t bytes, void (*entry)());
+
+// Stores the running context in *save and continues `to`. Returns when somebody continues *save.
+void switch_context(void** save, void* to);
+
+}  // namespace poise::emulator

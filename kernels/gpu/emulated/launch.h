@@ -1,0 +1,32 @@
+// From launch() in a .cu file to the scheduler.
+#pragma once
+#include "kernels/core/context.h"
+#include "kernels/gpu/emulated/device.h"
+#include "kernels/gpu/emulated/stream.h"
+
+namespace poise::emulator {
+
+// One grid of blocks.
+struct Launch {
+  device::dim3 grid, block;
+  size_t shared_bytes;                   // dynamic, per block
+  const void* kernel;                    // its code, which has a name
+  void (*run_thread)(const void* call);  // calls the kernel with its arguments, both in *call
+  Site site;                             // who launched
+  bool checked;                          // compiled for the checker
+  const void* call = nullptr;            // filled in by run()
+  size_t call_bytes = 0;
+};
+
+// Runs all threads of the grid before it returns. Throws Error(runtime) naming kernel, launch and thread when the
+// launch is not one that the hardware would accept, or the kernel breaks a rule.
+void run(Launch launch, const void* call, size_t call_bytes);
+
+// Runs now, or when the context's stream wants it.
+template <class Call>
+void launch(Context& ctx, const Launch& what, const Call& call) {
+  if (ctx.stream == nullptr) return run(what, &call, sizeof(Call));
+  static_cast<Stream*>(ctx.stream)->submit([what, call] { run(what, &call, sizeof(Call)); });
+}
+
+}  // namespace poise::emulator

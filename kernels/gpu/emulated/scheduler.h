@@ -1,0 +1,127 @@
+// Who runs next. One thread of the operating system runs one block at a time, and of the block one thread at a time.
+//
+// Threads of a block start lazily: a fiber runs thread 0, then 1, 2 ... in a plain loop on one stack, and block after
+// block. Only when a thread must wait for others (a barrier, a warp collective) does it keep the stack, and the next
+// thread runs on another. So a kernel that never synchronises costs a function call per thread.
+//
+// There is no central loop: a thread that must wait picks a successor among those that may run (one bit per thread) and
+// jumps straight to it. If there is none, the block is in a deadlock, and the report says who waits where.
+#pragma once
+#include <bit>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "kernels/gpu/emulated/fiber.h"
+#include "kernels/gpu/emulated/launch.h"
+#include "kernels/gpu/emulated/options.h"
+
+namespace poise::emulator {
+
+constexpr int kMaxThreads = 1024;
+constexpr int kLanes = 32;
+
+// What the last of the lanes to arrive does for all: argument[lane] is what that lane passed. `lanes` is the mask of
+// those that take part.
+using WarpOperation = void(void** argument, uint32_t lanes);
+
+// A collective that some lanes of a warp have reached and others not yet.
+struct WarpCollective {
+  const char* name = nullptr;
+  WarpOperation* operation = nullptr;
+  uint32_t mask = 0;     // who takes part
+  uint32_t arrived = 0;  // 0: none pending
+  Site site;
+};
+
+struct Warp {
+  uint32_t exists = 0;             // lanes of this block: all but in the last warp
+  uint32_t alive = 0;              // have not left the kernel
+  uint32_t runnable = 0;           // could run; the lane that does run is not among them
+  uint32_t waiting = 0;            // in a warp collective
+  WarpCollective pending[kLanes];  // by the lowest lane of the mask: disjoint groups of lanes do not disturb each other
+  void* argument[kLanes];
+};
+
+struct Thread {
+  Fiber* fiber = nullptr;  // null before it starts
+  device::uint3 index{};
+  // Where it waits, for reports.
+  const char* waits_in = nullptr;
+  Site waits_at;
+  uint32_t waits_for = 0;  // mask of a warp collective
+};
+
+// __syncthreads and its relatives.
+struct BlockBarrier {
+  int arrived = 0;
+  const char* name = nullptr;
+  Site site;       // of the first to arrive
+  int count = 0;   // predicates that held, so far
+  int result = 0;  // and of the barrier that opened last
+};
+
+class Scheduler {
+ public:
+  Scheduler();
+
+  // Runs the whole grid. Afterwards `failure`, if set, describes what went wrong.
+  void run_grid(const Launch& launch, uint64_t seed);
+
+  // --- For code that runs in a thread of a kernel ---
+
+  int thread() const { return current_; }   // index within the block
+  int64_t block() const { return block_; }  // index within the grid
+  bool in_kernel() const { return running_ != nullptr; }
+  const Launch& launch() const { return *launch_; }
+
+  int barrier(const char* name, bool predicate, Site site);
+  void warp_collective(const char* name, WarpOperation* operation, uint32_t mask, void* argument, Site site);
+  void yield();       // lets any other thread run first, if the order is random
+  uint64_t random();  // the next random number of this launch
+  bool one_in(uint64_t n) { return random() % n == 0; }
+
+  // Ends the launch; `describe` writes the report later, where there is stack for it. Does not return, and runs no
+  // destructor of the threads of the block.
+  template <class Describe>
+  [[noreturn]] void stop(Describe describe) {
+    set_failure(std::move(describe));
+    leave_grid();
+  }
+
+  std::function<std::string()> failure;
+  Thread threads[kMaxThreads];
+  Warp warps[kMaxThreads / kLanes];
+  BlockBarrier block_barrier;
+  int block_threads = 0;
+  int left = 0;  // threads that have left the kernel
+  FiberPool fibers;
+
+ private:
+  static void run_threads();  // the body of every fiber
+  void start_block();
+  bool next_block();
+  void thread_leaves();
+  int pick();
+  void continue_with(int thread);
+  void become(int thread);
+  void wait_in(const char* name, Site site, uint32_t mask);
+  void make_runnable(int warp, uint32_t lanes);
+  void set_failure(std::function<std::string()> describe) { failure = std::move(describe); }
+  [[noreturn]] void leave_grid();
+  [[noreturn]] void wrong_collective(const char* name, uint32_t mask, Site site, std::string why);
+
+  const Launch* launch_ = nullptr;
+  int current_ = 0;
+  int64_t block_ = 0, blocks_started_ = 0, blocks_ = 0;
+  std::vector<uint32_t> block_order_;  // empty: by index
+  uint32_t runnable_warps_ = 0;
+  bool random_order_ = false;
+  uint64_t random_state_ = 0;
+  Fiber launcher_;
+  Fiber* running_ = nullptr;
+};
+
+extern Scheduler scheduler;
+
+}  // namespace poise::emulator

@@ -1,0 +1,68 @@
+// Shared memory of the block that runs: one arena, laid out as
+//
+//   | dynamic, as many bytes as the launch asked for | gap | static variable | gap | static variable | gap ...
+//
+// Everything is 0xff, NaN in every format, when a block starts. Nobody may touch the gaps: AddressSanitizer and the
+// checker know them. (`__shared__` as a plain static would leave room for neither, and would let an index that runs
+// over the end destroy whatever lies behind.)
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace poise::emulator {
+
+constexpr size_t kMaxSharedBytes = 227 << 10;  // of a block, on compute capability 9.0
+constexpr size_t kMaxStaticSharedBytes = 48 << 10;
+
+// One GPU_SHARED declaration. Takes its place in the arena when the first thread of a launch comes by.
+class SharedVariable {
+ public:
+  constexpr SharedVariable(const char* name, size_t bytes, size_t alignment)
+      : name_(name), bytes_(bytes), alignment_(alignment) {}
+  void* address() {
+    if (launch_ != current_launch) place();
+    return address_;
+  }
+
+  static uint64_t current_launch;  // counts launches
+
+ private:
+  void place();
+
+  const char* name_;
+  size_t bytes_, alignment_;
+  uint64_t launch_ = 0;
+  void* address_ = nullptr;
+};
+
+// GPU_DYNAMIC_SHARED: the dynamic part, of which the kernel uses `bytes`.
+void* dynamic_shared_memory(size_t bytes);
+
+class SharedArena {
+ public:
+  struct Piece {
+    const char* name;
+    char* begin;
+    size_t bytes;
+  };
+
+  void start_launch(size_t dynamic_bytes);
+  void start_block();
+  char* place(const char* name, size_t bytes, size_t alignment);
+
+  bool owns(const void* address) const { return address >= memory_ && address < memory_ + sizeof(memory_); }
+  const std::vector<Piece>& pieces() const { return pieces_; }  // by address; the dynamic part first
+  const char* begin() const { return memory_; }
+
+ private:
+  static constexpr size_t kGap = 64;
+  static constexpr size_t kMaxPieces = 256;
+  alignas(1024) char memory_[kMaxSharedBytes + kMaxPieces * 2 * kGap];
+  std::vector<Piece> pieces_;
+  size_t end_ = 0, static_bytes_ = 0;
+};
+
+extern SharedArena shared_arena;
+
+}  // namespace poise::emulator

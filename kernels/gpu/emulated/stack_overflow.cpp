@@ -1,0 +1,60 @@
+#include "kernels/gpu/emulated/stack_overflow.h"
+
+#include <signal.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "kernels/core/error.h"
+#include "kernels/gpu/emulated/report.h"
+#include "kernels/gpu/emulated/scheduler.h"
+
+namespace poise::emulator {
+namespace {
+
+struct sigaction previous_segv, previous_bus;
+
+void on_fault(int signal, siginfo_t* info, void*) {
+  if (!scheduler.in_kernel()) {  // not ours: let it happen again under whoever was here before
+    sigaction(signal, signal == SIGSEGV ? &previous_segv : &previous_bus, nullptr);
+    return;
+  }
+  const void* address = info->si_addr;
+  const bool overflow = scheduler.fibers.owns(address) && scheduler.fibers.is_guard(address);
+  // Back to the launching stack, out of the handler: it runs with no signal blocked (SA_NODEFER), so nothing is left
+  // to undo.
+  scheduler.stop([address, overflow] {
+    if (overflow) return this_thread() + " overflowed its stack: frames of kernels stay under 16 KiB";
+    char text[64];
+    std::snprintf(text, sizeof(text), " accessed address %p, which is not there", address);
+    return this_thread() + text;
+  });
+}
+
+// The handler of a full stack needs one of its own, in every thread of the operating system.
+struct AlternateStack {
+  static constexpr size_t kBytes = 64 << 10;
+  AlternateStack() : memory(new char[kBytes]) {
+    const stack_t mine{.ss_sp = memory.get(), .ss_flags = 0, .ss_size = kBytes};
+    sigaltstack(&mine, &previous);
+  }
+  ~AlternateStack() { sigaltstack(&previous, nullptr); }
+  std::unique_ptr<char[]> memory;
+  stack_t previous{};
+};
+
+}  // namespace
+
+CatchStackOverflow::CatchStackOverflow() {
+  thread_local const AlternateStack stack;
+  static const bool installed = [] {
+    struct sigaction action {};
+    action.sa_sigaction = on_fault;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    sigemptyset(&action.sa_mask);
+    return sigaction(SIGSEGV, &action, &previous_segv) == 0 && sigaction(SIGBUS, &action, &previous_bus) == 0;
+  }();
+  require(installed, "a handler for SIGSEGV can be installed");
+}
+
+}  // namespace poise::emulator

@@ -1,0 +1,23 @@
+// The GPU kernels, by family: each .cu file fills its entries of the table. See kernels/gpu/table.cu.
+#pragma once
+#include "kernels/gpu/gpu.h"
+#include "kernels/table.h"
+
+namespace poise::POISE_GPU {
+
+void add_activation_kernels(KernelTable& table);
+void add_loss_ring_kernels(KernelTable& table);
+void add_adam_kernels(KernelTable& table);
+void add_arithmetic_kernels(KernelTable& table);
+void add_batch_norm_kernels(KernelTable& table);
+void add_conv2d_kernels(KernelTable& table);
+void add_convert_kernels(KernelTable& table);
+void add_gather_images_kernels(KernelTable& table);
+void add_linear_kernels(KernelTable& table);
+void add_loss_kernels(KernelTable& table);
+void add_pooling_kernels(KernelTable& table);
+void add_random_kernels(KernelTable& table);
+void add_resample_kernels(KernelTable& table);
+void add_spectral_norm_kernels(KernelTable& table);
+
+}  // namespace poise::POISE_GPU

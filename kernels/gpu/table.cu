@@ -1,0 +1,27 @@
+#include "kernels/gpu/families.h"
+
+namespace poise::POISE_GPU {
+
+const KernelTable& kernels() {
+  static const KernelTable table = [] {
+    KernelTable t;
+    add_activation_kernels(t);
+    add_loss_ring_kernels(t);
+    add_adam_kernels(t);
+    add_arithmetic_kernels(t);
+    add_batch_norm_kernels(t);
+    add_conv2d_kernels(t);
+    add_convert_kernels(t);
+    add_gather_images_kernels(t);
+    add_linear_kernels(t);
+    add_loss_kernels(t);
+    add_pooling_kernels(t);
+    add_random_kernels(t);
+    add_resample_kernels(t);
+    add_spectral_norm_kernels(t);
+    return t;
+  }();
+  return table;
+}
+
+}  // namespace poise::POISE_GPU

@@ -1,0 +1,59 @@
+// The next minibatch: one block per image. Its first thread finds out which image that is; then a thread per element
+// reads a byte (mirrored rows too lie in the cache at once) and writes a float, coalesced. A launch of one thread
+// advances the counter afterwards, because every block reads it. Bytes: [64,32,32,3] reads 0.2 MB and writes 0.8 MB:
+// 0.2 us at 4.3 TB/s, so the cost is that of two launches. Predicted; not yet measured on a GPU.
+#include "kernels/train/gather_images.h"
+
+#include "kernels/core/philox.h"
+#include "kernels/gpu/elementwise.cuh"
+#include "kernels/gpu/families.h"
+
+namespace poise::POISE_GPU {
+namespace {
+
+constexpr int kThreads = 256;
+
+struct Choice {
+  int64_t image;
+  bool mirrored;
+};
+
+template <class T>
+__global__ __launch_bounds__(kThreads) void gather_images_kernel(GatherOptions options, const StepState* step,
+                                                                 int64_t count, int h, int w, int c,
+                                                                 const uint8_t* images, T* y) {
+  GPU_SHARED(choice, Choice);
+  if (threadIdx.x == 0) {
+    const auto per_epoch = static_cast<uint64_t>(options.batches_per_epoch);
+    const uint64_t seed = step->seed, batch = step->d_batches, j = blockIdx.x;
+    choice.image = static_cast<int64_t>(
+        permute(batch % per_epoch * gridDim.x + j, static_cast<uint64_t>(count), seed, batch / per_epoch));
+    choice.mirrored =
+        options.flip && (philox4x32(seed, j, static_cast<uint32_t>(RandomStream::flip), batch).x[0] & 1) != 0;
+  }
+  __syncthreads();
+  const int elements = h * w * c, row_elements = w * c;
+  const uint8_t* from = images + choice.image * elements;
+  T* to = y + int64_t{blockIdx.x} * elements;
+  for (int i = static_cast<int>(threadIdx.x); i < elements; i += kThreads) {
+    const int row = i / row_elements, column = i % row_elements / c, channel = i % c;
+    const int source = choice.mirrored ? row * row_elements + (w - 1 - column) * c + channel : i;
+    to[i] = from_float<T>(static_cast<float>(from[source]) / 127.5f - 1);
+  }
+}
+
+__global__ void count_batch_kernel(StepState* step) { step->d_batches += 1; }
+
+void gather_images(Context& ctx, const GatherOptions& options, const Tensor& images, Tensor& y) {
+  dispatch_stored(y.dtype, [&]<class T>() {
+    launch(ctx, {.grid = static_cast<uint32_t>(y.shape[0]), .block = kThreads}, gather_images_kernel<T>, options,
+           ctx.step, images.shape[0], y.shape[1], y.shape[2], y.shape[3], images.data<uint8_t>(), y.data<T>());
+  });
+  launch(ctx, {.grid = 1, .block = 1}, count_batch_kernel, ctx.step);
+}
+
+}  // namespace
+
+void add_gather_images_kernels(KernelTable& table) { table.gather_images = gather_images; }
+
+}  // namespace poise::POISE_GPU

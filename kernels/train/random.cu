@@ -1,0 +1,51 @@
+// Normal numbers: one thread per Philox counter, four elements, from the uniform numbers that the CPU draws too; Box
+// and Muller's map in f32. Bytes: the tensor once; about 150 integer and floating-point operations per counter. Latents
+// [64,128]: 2,048 threads, the cost is that of a launch.
+#include "kernels/train/random.h"
+
+#include "kernels/gpu/elementwise.cuh"
+#include "kernels/gpu/families.h"
+
+namespace poise::POISE_GPU {
+namespace {
+
+// cos and sin of 2 pi u as -cos and -sin of 2 pi (u - 1/2): u - 1/2 is exact, and half the angle has half the error.
+__device__ inline void box_muller(float u0, float u1, float& z0, float& z1) {
+  constexpr float kTwoPi = 6.28318530717958647692f;
+  const float radius = -sqrtf(-2 * logf(u0)), angle = kTwoPi * (u1 - 0.5f);
+  z0 = radius * cosf(angle);
+  z1 = radius * sinf(angle);
+}
+
+template <class T, int N>
+__global__ void random_normal_kernel(RandomStream stream, const StepState* step, int64_t n, T* y) {
+  for_each_element(ceil_div<int64_t>(n, 4), [&](int64_t counter) {
+    const Philox4 bits =
+        philox4x32(step->seed, static_cast<uint64_t>(counter), static_cast<uint32_t>(stream), step->step);
+    Vector<float, 4> z;
+#pragma unroll
+    for (int i = 0; i < 4; i += 2) {
+      box_muller(uniform_open(bits.x[i]), uniform_open(bits.x[i + 1]), z[i], z[i + 1]);
+    }
+    T* to = y + 4 * counter;
+    if constexpr (N == 4) {
+      if (4 * counter + 4 <= n) return store_floats(to, z);
+    }
+    for (int i = 0; i < 4 && 4 * counter + i < n; ++i) to[i] = from_float<T>(z[i]);
+  });
+}
+
+void random_normal(Context& ctx, RandomStream stream, Tensor& y) {
+  dispatch_stored(y.dtype, [&]<class T>() {
+    dispatch_width<float>(0, {&y}, [&]<int N>() {
+      launch(ctx, elementwise(ceil_div<int64_t>(y.elements(), 4)), random_normal_kernel<T, N>, stream, ctx.step,
+             y.elements(), y.data<T>());
+    });
+  });
+}
+
+}  // namespace
+
+void add_random_kernels(KernelTable& table) { table.random_normal = random_normal; }
+
+}  // namespace poise::POISE_GPU

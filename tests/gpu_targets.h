@@ -1,0 +1,28 @@
+// Where the GPU kernels run: `emulated` is the kernels on the host, `checked` the same under the race checker, `cuda` a
+// real GPU, where the build has CUDA.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "kernels/table.h"
+
+namespace poise {
+
+struct Target {
+  const char* name;
+  Device device;
+  const KernelTable* kernels;
+};
+
+inline std::vector<Target> gpu_targets() {
+  std::vector<Target> targets = {{"emulated", Device::emulated, &emulated::kernels()},
+                                 {"checked", Device::emulated, &checked::kernels()}};
+#ifdef POISE_HAVE_CUDA
+  targets.push_back({"cuda", Device::cuda, &cuda::kernels()});
+#endif
+  return targets;
+}
+
+inline bool available(Device device) { return device != Device::cuda; }
+
+}  // namespace poise
