@@ -46,7 +46,7 @@ class SparseTraining {
   SparseTraining(const SparseOptions& options, GanStep& step, int64_t batch_size_d, Device device, bool planning);
   ~SparseTraining();
 
-  void draw_masks(Context& ctx);  // once, when the weights have their initial values
+  void draw_masks();  // once, when the weights have their initial values
 
   bool measures_balance() const { return options_.balance_every > 0; }
   bool balance_due(int64_t t) const { return measures_balance() && t % options_.balance_every == 0; }

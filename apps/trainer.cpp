@@ -203,7 +203,7 @@ struct Trainer::Parts {
     start.clocks[static_cast<int>(Network::generator)].learning_rate = o.learning_rate_g;
     start.clocks[static_cast<int>(Network::discriminator)].learning_rate = o.learning_rate_d;
     *machine.step_state = start;
-    machine.sparse->draw_masks(machine.ctx);
+    machine.sparse->draw_masks();
     machine.slab_g.copy_value_to_ema(machine.ctx);
   }
 };
