@@ -67,11 +67,11 @@ SparseTraining::SparseTraining(const SparseOptions& options, GanStep& step, cons
 
 SparseTraining::~SparseTraining() = default;
 
-void SparseTraining::draw_masks(Context& ctx) {
+void SparseTraining::draw_masks() {
   for (Masked* m : {g_.get(), d_.get()}) {
     if (!m) continue;
     m->masks.draw(
-        ctx, m->stream,
+        ctx(), m->stream,
         layer_densities(maskable_layers(m->network, options_.head), options_.rule, m->density, options_.cell));
     m->target = m->masks.alive_weights();
     note(*m, "initial", 0, {}, 0);

@@ -54,7 +54,7 @@ class SparseTraining {
                  bool planning);
   ~SparseTraining();
 
-  void draw_masks(Context& ctx);  // once, when the weights have their initial values and a plan has run
+  void draw_masks();  // once, when the weights have their initial values and a plan has run
 
   bool measures_balance() const { return options_.balance_every > 0; }
   bool balance_due(int64_t t) const { return measures_balance() && t % options_.balance_every == 0; }

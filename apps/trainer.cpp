@@ -294,7 +294,7 @@ struct Trainer::Parts {
     start.clocks[static_cast<int>(Network::discriminator)].learning_rate = o.learning_rate_d;
     copy_from_host(machine.step_state.tensor(), &start);
     machine.count_work();  // layers learn what they will be asked for
-    machine.sparse->draw_masks(machine.ctx);
+    machine.sparse->draw_masks();
     machine.count_work();
     machine.slab_g.copy_value_to_ema(machine.ctx);
   }

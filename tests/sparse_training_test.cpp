@@ -292,19 +292,21 @@ TEST(SparseTraining, DdstRaisesDToItsLimitWhenTheBandLiesBelowAnyRatio) {
   for (size_t i = 0; i < densities.size(); ++i) EXPECT_NEAR(densities[i], std::min(0.3 + 0.05 * (i + 1.0), 0.42), 2e-3);
 }
 
-TEST(SparseTraining, DecidesNothingBeforeTheQueueIsFull) {
-  Trainer trainer(trainer_options(small("ddst-relaxed", {{"br_window", "60"}})), noise_images());
-  std::vector<std::string> kinds;
+// The twentieth measurement fills the queue in iteration 40, and the decision of that iteration already reads it.
+TEST(SparseTraining, DecidesOnceTheQueueIsFullAndByTheMeasurementOfTheSameIteration) {
+  Trainer trainer(trainer_options(small("ddst-relaxed", {{"br_window", "40"}})), noise_images());
+  std::vector<bool> has_reading;
   while (trainer.iteration() < 40) {
     trainer.iterate();
     for (const MaskEvent& event : trainer.take_mask_events()) {
       if (event.network != "D" || event.kind == "initial") continue;
-      EXPECT_EQ(event.kind, "none");
-      EXPECT_TRUE(std::isnan(event.balance_ratio));
-      kinds.push_back(event.kind);
+      has_reading.push_back(!std::isnan(event.balance_ratio));
+      if (!has_reading.back()) {
+        EXPECT_EQ(event.kind, "none");
+      }
     }
   }
-  EXPECT_EQ(kinds.size(), 2u);
+  EXPECT_EQ(has_reading, (std::vector<bool>{false, true}));
 }
 
 TEST(SparseTraining, PosthocPrunesTheMovingAverage) {

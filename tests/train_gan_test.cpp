@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <sstream>
+
 #include "engine/io/checkpoint.h"
 #include "kernels/core/philox.h"
 #include "tests/program_test_tools.h"
@@ -49,6 +51,35 @@ TEST(TrainGan, InterruptedEqualsUninterruptedBitForBit) {
     EXPECT_EQ(read_bytes(checkpoint(a, step)), read_bytes(checkpoint(b, step))) << "step " << step;
   }
   EXPECT_EQ(read_bytes(a + "/samples/fakes_000020.png"), read_bytes(b + "/samples/fakes_000020.png"));
+  EXPECT_EQ(last_logged_iteration(b), 20);
+}
+
+// The lines of train.jsonl that tell of masks.
+std::vector<std::string> mask_lines(const std::string& run) {
+  std::istringstream log(read_bytes(run + "/train.jsonl"));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(log, line);) {
+    if (line.starts_with(R"({"event": "mask_update")")) lines.push_back(line);
+  }
+  return lines;
+}
+
+TEST(TrainGan, InterruptedSparseRunsEqualUninterruptedOnesMasksAndAll) {
+  const TemporaryFolder folder;
+  const auto sparse = [](const std::string& runs, const std::string& iterations) {
+    return small_run({"--runs", runs, "--iterations", iterations, "--method", "ddst-relaxed", "--density-g", "0.3",
+                      "--schedule-iterations", "20", "--update-every-g", "4", "--update-every-d", "10", "--br-every",
+                      "1", "--br-window", "5"});
+  };
+  ASSERT_EQ(train(folder, sparse("whole", "20")).exit_code, 0);
+  ASSERT_EQ(train(folder, sparse("parts", "9")).exit_code, 0);
+  const auto second = train(folder, {"--resume", "parts/latest", "--iterations", "20"});
+  ASSERT_EQ(second.exit_code, 0) << second.err;
+  const std::string a = only_run(folder, "whole"), b = only_run(folder, "parts");
+  EXPECT_EQ(read_bytes(checkpoint(a, 20)), read_bytes(checkpoint(b, 20)));
+  // Two first ones; G at 4, 8, 12, 16; D at 10.
+  EXPECT_EQ(mask_lines(a).size(), 7u);
+  EXPECT_EQ(mask_lines(a), mask_lines(b));
   EXPECT_EQ(last_logged_iteration(b), 20);
 }
 
