@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernels/gpu/emulated/device_memory.h"
+
 namespace poise {
 
 Buffer::Buffer(size_t bytes, Device device) : size_(bytes) {
@@ -14,7 +16,15 @@ Buffer::Buffer(size_t bytes, Device device) : size_(bytes) {
                                  " MiB on the CPU; use a smaller batch or width");
   }
   std::memset(p, 0, rounded);
-  bytes_ = {p, std::free};
+  if (device == Device::emulated) {
+    emulator::register_memory(p, bytes, emulator::Contents::defined);
+    bytes_ = {p, [](void* memory) {
+                emulator::unregister_memory(memory);
+                std::free(memory);
+              }};
+  } else {
+    bytes_ = {p, std::free};
+  }
 }
 
 void copy_from_host(const Tensor& to, const void* from) {
