@@ -5,6 +5,7 @@
 #include "kernels/dense/arithmetic.h"
 #include "kernels/dense/batch_norm.h"
 #include "kernels/dense/conv2d.h"
+#include "kernels/dense/convert.h"
 #include "kernels/dense/linear.h"
 #include "kernels/dense/loss.h"
 #include "kernels/dense/pooling.h"
@@ -24,6 +25,8 @@ struct KernelTable {
   Add* add = nullptr;
   Copy* copy = nullptr;
   Fill* fill = nullptr;
+  Convert* convert = nullptr;
+  LinearPlanner* linear_plan = nullptr;
   LinearForward* linear_forward = nullptr;
   LinearBackwardInput* linear_backward_input = nullptr;
   LinearBackwardWeight* linear_backward_weight = nullptr;

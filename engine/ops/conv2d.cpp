@@ -1,5 +1,6 @@
 // Two-dimensional convolution, optionally of a twice enlarged input (kernels/dense/conv2d.h).
 #include "engine/ops/check.h"
+#include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
 
 namespace poise {
@@ -60,41 +61,44 @@ Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
 
 Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options) {
   Tape& t = *x.tape;
-  check_operands("conv2d", x, weight);
+  check_layer_operands("conv2d", x, weight, bias);
   const Conv2dGeometry geometry = geometry_of(x, weight, options);
   if (bias.tape) {
-    check_operands("conv2d", x, bias);
     check(t, bias.shape() == Shape{geometry.c_out}, [&] {
       return "conv2d expects bias " + Shape{geometry.c_out}.to_string() + " but got " + bias.shape().to_string();
     });
   }
-  const Tensor xv = x.value(), w = weight.value();
+  const Tensor xv = x.value();
   Tensor y = t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
+  const LayerWeight w(weight, x.dtype());
   {
     const ConvPass pass(t.ctx, geometry, x.dtype(), Pass::forward);
     Arena::Scratch workspace(*t.ctx.arena, pass.plan.workspace_bytes);
-    t.launch(pass.work, t.ctx.kernels->conv2d_forward, geometry, xv, w, bias.tape ? bias.value() : Tensor{},
+    t.launch(pass.work, t.ctx.kernels->conv2d_forward, geometry, xv, w.value, bias.tape ? bias.value() : Tensor{},
              workspace.tensor(), y);
   }
-  return t.record({.name = "conv2d", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
-                     if (g.wants(weight) || g.wants(bias)) {
-                       Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
-                       const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_weight);
-                       Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
-                       g.tape().launch(pass.work, g.kernels().conv2d_backward_weight, geometry, xv, g.dy(),
-                                       workspace.tensor(), dw, db);
-                       g.add_or_recycle(weight, dw);
-                       if (db) g.add(bias, db);
-                     }
-                     if (g.wants(x)) {
-                       Tensor dx = g.alloc(x);
-                       const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_input);
-                       Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
-                       g.tape().launch(pass.work, g.kernels().conv2d_backward_input, geometry, g.dy(), w,
-                                       workspace.tensor(), dx);
-                       g.add(x, dx);
-                     }
-                   }});
+  const Var result = t.record({.name = "conv2d", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
+                                 if (g.wants(weight) || g.wants(bias)) {
+                                   Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
+                                   const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_weight);
+                                   Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+                                   g.tape().launch(pass.work, g.kernels().conv2d_backward_weight, geometry, xv, g.dy(),
+                                                   workspace.tensor(), dw, db);
+                                   g.add_or_recycle(weight, dw);
+                                   if (db) g.add(bias, db);
+                                 }
+                                 if (g.wants(x)) {
+                                   Tensor dx = g.alloc(x);
+                                   const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_input);
+                                   Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+                                   g.tape().launch(pass.work, g.kernels().conv2d_backward_input, geometry, g.dy(),
+                                                   w.value, workspace.tensor(), dx);
+                                   g.add(x, dx);
+                                 }
+                                 w.recycle(g.ctx());
+                               }});
+  if (!result.requires_grad()) w.recycle(t.ctx);
+  return result;
 }
 
 }  // namespace poise

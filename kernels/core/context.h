@@ -13,15 +13,24 @@ namespace gpu {
 class Stream;  // kernels/gpu/runtime.h
 }
 
+// How matrix products are done on a GPU. The defaults choose by shape; measurements and tests insist.
+enum class LinearMethod : uint8_t { by_shape, tiles, blas };  // our tiles, or the vendor's library (kernels/gpu/blas.h)
+struct GemmChoice {
+  LinearMethod linear = LinearMethod::by_shape;
+  int block = 0;   // edge of a block of the output, 64 or 128
+  int splits = 0;  // parts of the sum
+};
+
 struct Context {
   Device device = Device::cpu;
   Precision precision = Precision::fp32;
   const KernelTable* kernels = nullptr;
   Arena* arena = nullptr;
-  StepState* step = nullptr;   // device memory
+  StepState* step = nullptr;      // device memory
   gpu::Stream* stream = nullptr;  // where launches go; null on the CPU
-  Profile* profile = nullptr;  // null: do not measure
-  bool planning = false;       // kernels do nothing; shapes, memory and work are still accounted for
+  Profile* profile = nullptr;     // null: do not measure
+  GemmChoice gemm;
+  bool planning = false;  // kernels do nothing; shapes, memory and work are still accounted for
 };
 
 }  // namespace poise

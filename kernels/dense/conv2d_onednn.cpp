@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "kernels/core/parallel.h"
+#include "kernels/core/pieces.h"
 #include "kernels/dense/onednn_convolution.h"
 
 namespace poise::cpu {
@@ -75,23 +76,6 @@ struct Cut {
   int64_t y_stride() const { return geometry.out_h() * geometry.out_w() * geometry.c_out; }
   int64_t small_y_stride() const { return key.out_h * key.out_w * geometry.c_out; }
   int64_t kernel_elements() const { return geometry.c_out * key.kh * key.kw * geometry.c_in; }  // of one parity
-};
-
-// The workspace of a pass, cut into pieces; the planner walks it without memory.
-class Pieces {
- public:
-  explicit Pieces(void* base) : base_(static_cast<char*>(base)) {}
-  template <class T>
-  T* take(size_t count) {
-    T* piece = reinterpret_cast<T*>(base_ + used_);
-    used_ += align_up(count * sizeof(T));
-    return piece;
-  }
-  size_t used() const { return used_; }
-
- private:
-  char* base_;
-  size_t used_ = 0;
 };
 
 struct Workspace {

@@ -27,7 +27,9 @@ int64_t column_blocks(int64_t columns) { return (columns + kColumns - 1) / kColu
 
 }  // namespace
 
-void linear_forward(Context&, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
+size_t linear_plan(const Context&, const LinearGeometry&, DType, Pass) { return 0; }
+
+void linear_forward(Context&, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor&, Tensor& y) {
   dispatch_float(x.dtype, [&]<class T>() {
     const int64_t n = x.shape[0], in = x.shape[1], out = weight.shape[0];
     const T* inputs = x.data<T>();
@@ -45,7 +47,7 @@ void linear_forward(Context&, const Tensor& x, const Tensor& weight, const Tenso
   });
 }
 
-void linear_backward_input(Context&, const Tensor& dy, const Tensor& weight, Tensor& dx) {
+void linear_backward_input(Context&, const Tensor& dy, const Tensor& weight, Tensor&, Tensor& dx) {
   dispatch_float(dy.dtype, [&]<class T>() {
     const int64_t n = dy.shape[0], out = weight.shape[0], in = weight.shape[1];
     const T* grad_out = dy.data<T>();
@@ -60,7 +62,7 @@ void linear_backward_input(Context&, const Tensor& dy, const Tensor& weight, Ten
   });
 }
 
-void linear_backward_weight(Context&, const Tensor& x, const Tensor& dy, Tensor& dweight, Tensor& dbias) {
+void linear_backward_weight(Context&, const Tensor& x, const Tensor& dy, Tensor&, Tensor& dweight, Tensor& dbias) {
   dispatch_float(x.dtype, [&]<class T>() {
     const int64_t n = x.shape[0], in = x.shape[1], out = dy.shape[1];
     const T* inputs = x.data<T>();

@@ -4,13 +4,22 @@
 
 namespace poise {
 
-using LinearForward = void(Context&, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y);
-using LinearBackwardInput = void(Context&, const Tensor& dy, const Tensor& weight, Tensor& dx);  // dx = dy w
-// dw = dy^T x ; db = sum_n dy, unless dbias is empty
-using LinearBackwardWeight = void(Context&, const Tensor& x, const Tensor& dy, Tensor& dweight, Tensor& dbias);
+struct LinearGeometry {
+  int64_t n = 0, in = 0, out = 0;
+};
+// Bytes of workspace that a kernel will need for one pass; it is passed on to the kernel.
+using LinearPlanner = size_t(const Context&, const LinearGeometry&, DType, Pass);
+using LinearForward = void(Context&, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& workspace,
+                           Tensor& y);
+using LinearBackwardInput = void(Context&, const Tensor& dy, const Tensor& weight, Tensor& workspace,
+                                 Tensor& dx);  // dx = dy w
+// dw = dy^T x ; db = sum_n dy, unless dbias is empty. On a GPU dw and db are f32, also for x in bf16.
+using LinearBackwardWeight = void(Context&, const Tensor& x, const Tensor& dy, Tensor& workspace, Tensor& dweight,
+                                  Tensor& dbias);
 
 namespace cpu {
-// Plain loops, f32 and f64: the oracle.
+// Plain loops, f32 and f64: the oracle. No workspace.
+LinearPlanner linear_plan;
 LinearForward linear_forward;
 LinearBackwardInput linear_backward_input;
 LinearBackwardWeight linear_backward_weight;

@@ -41,8 +41,9 @@ void nothing(int64_t, int64_t, int64_t, int64_t) {}
 
 }  // namespace
 
-void linear_forward_onednn(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& y) {
-  if (x.dtype != DType::f32) return linear_forward(ctx, x, weight, bias, y);
+void linear_forward_onednn(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& workspace,
+                           Tensor& y) {
+  if (x.dtype != DType::f32) return linear_forward(ctx, x, weight, bias, workspace, y);
   const int64_t n = x.shape[0], in = x.shape[1], out = weight.shape[0];
   const float* biases = bias ? bias.data<float>() : nullptr;
   float* outputs = y.data<float>();
@@ -55,14 +56,15 @@ void linear_forward_onednn(Context& ctx, const Tensor& x, const Tensor& weight, 
        });
 }
 
-void linear_backward_input_onednn(Context& ctx, const Tensor& dy, const Tensor& weight, Tensor& dx) {
-  if (dy.dtype != DType::f32) return linear_backward_input(ctx, dy, weight, dx);
+void linear_backward_input_onednn(Context& ctx, const Tensor& dy, const Tensor& weight, Tensor& workspace, Tensor& dx) {
+  if (dy.dtype != DType::f32) return linear_backward_input(ctx, dy, weight, workspace, dx);
   const int64_t n = dy.shape[0], out = weight.shape[0], in = weight.shape[1];
   gemm('N', 'N', n, in, out, dy.data<float>(), out, weight.data<float>(), in, 0.0f, dx.data<float>(), nothing);
 }
 
-void linear_backward_weight_onednn(Context& ctx, const Tensor& x, const Tensor& dy, Tensor& dweight, Tensor& dbias) {
-  if (x.dtype != DType::f32) return linear_backward_weight(ctx, x, dy, dweight, dbias);
+void linear_backward_weight_onednn(Context& ctx, const Tensor& x, const Tensor& dy, Tensor& workspace, Tensor& dweight,
+                                   Tensor& dbias) {
+  if (x.dtype != DType::f32) return linear_backward_weight(ctx, x, dy, workspace, dweight, dbias);
   const int64_t n = x.shape[0], in = x.shape[1], out = dy.shape[1];
   const float* grad_out = dy.data<float>();
   gemm('T', 'N', out, in, n, grad_out, out, x.data<float>(), in, 0.0f, dweight.data<float>(), nothing);

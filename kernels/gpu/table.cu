@@ -9,7 +9,10 @@ const KernelTable& kernels() {
     add_adam_kernels(t);
     add_arithmetic_kernels(t);
     add_batch_norm_kernels(t);
+    add_conv2d_kernels(t);
+    add_convert_kernels(t);
     add_gather_images_kernels(t);
+    add_linear_kernels(t);
     add_loss_kernels(t);
     add_pooling_kernels(t);
     add_random_kernels(t);

@@ -1,0 +1,302 @@
+// Convolution on the GPU: which matrix products a pass becomes, where their operands lie, and how the work is cut.
+//
+//   pass             gathers from   on positions of   weights
+//   forward          x              y                 outputs (C_out) slowest
+//   backward_input   dy             x                 outputs (C_in) fastest: W is read as it lies, not transposed
+//   backward_weight  x or dy        the other's; a second kernel adds up the parts
+//
+// An ordinary layer is a correlation from x (large) to y (small). A layer with enlarged input is, with folded weights
+// (conv2d_passes.h), the transpose of one from y (large) to x (small), of stride 2: each pass then walks over the other
+// side. So a strided layer's input gradient and an enlarged layer's forward pass are one and the same kernel, and a 3x3
+// enlarged layer costs 16 multiply-adds where its definition has 36.
+#include "kernels/core/pieces.h"
+#include "kernels/dense/conv2d_gpu.h"
+#include "kernels/dense/conv2d_passes.h"
+#include "kernels/gpu/families.h"
+#include "kernels/gpu/tile_gemm.cuh"
+
+namespace poise::POISE_GPU {
+namespace {
+
+constexpr int64_t kMultiprocessors = 132;
+
+// f<Math>() for the arithmetic of a tensor: that of its storage, and of the context for f32.
+template <class F>
+void dispatch_math(const Context& ctx, DType dtype, const F& f) {
+  if (dtype == DType::bf16) return f.template operator()<Bf16>();
+  require(dtype == DType::f32, "the GPU kernels exist for f32 and bf16 only");
+  ctx.precision == Precision::tf32 ? f.template operator()<Tf32>() : f.template operator()<Fp32>();
+}
+
+// Multiply-adds per clock that a multiprocessor is expected to reach, for cutting the work. Planning figures from the
+// bytes that a block brings from L2 (28 per clock) and the rate of the instructions; not yet measured on a GPU.
+struct Rates {
+  double large, small;
+};
+template <class Math>
+constexpr Rates kRates{};
+template <>
+constexpr Rates kRates<Bf16>{900, 450};
+template <>
+constexpr Rates kRates<Tf32>{450, 225};
+template <>
+constexpr Rates kRates<Fp32>{110, 90};
+
+// How a product of m x n outputs, `classes` times, is cut: size of the blocks, parts of the sum. The cheapest by a
+// model of one multiprocessor's clocks. Depends on shapes alone, so the order of summation does.
+struct Cut {
+  BlockSize size = BlockSize::large;
+  int splits = 1;
+
+  // `always_partial`: the parts go through memory even if there is only one.
+  template <class Math>
+  static Cut of(const GemmChoice& choice, int64_t m, int64_t n, int64_t classes, int64_t summands,
+                bool always_partial) {
+    constexpr int64_t kDeep = kTileK<typename Math::Element>;
+    constexpr double kBlockOverhead = 1500, kSecondPass = 4000, kL2BytesPerClock = 5000;
+    constexpr int kMaxSplits = 64;
+    const int64_t tiles = ceil_div(summands, kDeep);
+    const int wanted_splits = static_cast<int>(std::min<int64_t>(choice.splits, tiles));
+    Cut best;
+    double best_clocks = -1;
+    for (const BlockSize size : {BlockSize::large, BlockSize::small}) {
+      const int64_t edge = edge_of(size);
+      if (choice.block != 0 && choice.block != edge) continue;
+      const double rate = size == BlockSize::large ? kRates<Math>.large : kRates<Math>.small;
+      const double tile_clocks = static_cast<double>(edge * edge * kDeep) / rate;
+      for (int splits = 1; splits <= kMaxSplits && splits <= tiles; ++splits) {
+        const int64_t each = ceil_div<int64_t>(tiles, splits);
+        if (wanted_splits != 0 ? splits != wanted_splits : ceil_div(tiles, each) != splits) continue;  // no empty parts
+        const int64_t blocks = ceil_div(m, edge) * ceil_div(n, edge) * classes * splits;
+        const double turns = static_cast<double>(ceil_div(blocks, kMultiprocessors));
+        double clocks = turns * (static_cast<double>(each) * tile_clocks + kBlockOverhead);
+        if (splits > 1 || always_partial) {
+          clocks += kSecondPass + static_cast<double>(m * n * classes * splits * 8) / kL2BytesPerClock;
+        }
+        if (best_clocks < 0 || clocks < best_clocks) best_clocks = clocks, best = {size, splits};
+      }
+    }
+    return best;
+  }
+};
+
+int to_int(int64_t n) {
+  constexpr int64_t kLimit = int64_t{1} << 30;
+  if (n >= kLimit) {
+    fail(ErrorKind::runtime, "the GPU's conv2d expects tensors of fewer than 2^30 elements but got " +
+                                 std::to_string(n) + "; use a smaller batch");
+  }
+  return static_cast<int>(n);
+}
+
+int64_t round_up(int64_t n, int64_t multiple) { return ceil_div(n, multiple) * multiple; }
+
+// What a layer is on the GPU, the same for all passes.
+struct Layer {
+  Conv2dGeometry g;
+  Axis h, w;
+  bool enlarged;
+  int64_t in, out;  // channels, rounded up to 16 bytes
+  WeightShape weight;
+
+  Layer(const Conv2dGeometry& geometry, DType dtype) : g(geometry), enlarged(g.upsample == 2) {
+    require(g.enlargement_allowed(), "the op refuses other enlarged convolutions");
+    constexpr int64_t kMaxExtent = 1 << 13;
+    if (g.h > kMaxExtent || g.w > kMaxExtent) {
+      fail(ErrorKind::runtime,
+           "the GPU's conv2d expects images of at most 8192x8192 but got " + g.x_shape().to_string());
+    }
+    for (const Shape& s : {g.x_shape(), g.weight_shape(), g.y_shape()}) to_int(s.elements());
+    h = axis(g.h, g.out_h(), g.kh, g.stride_h, g.pad_h);
+    w = axis(g.w, g.out_w(), g.kw, g.stride_w, g.pad_w);
+    const int64_t chunk = 16 / static_cast<int64_t>(size_of(dtype));
+    in = round_up(g.c_in, chunk);
+    out = round_up(g.c_out, chunk);
+    weight = {to_int(g.c_out), to_int(g.kh), to_int(g.kw), to_int(g.c_in), enlarged};
+  }
+
+  bool packs_weight() const { return enlarged || in != g.c_in; }
+  int64_t packed_elements() const { return g.c_out * weight.taps_h() * weight.taps_w() * in; }
+  // Positions, and multiply-adds, of a pass that walks so.
+  int64_t positions_h(Walk walk) const { return walk == Walk::small ? h.small : ceil_div(h.large, h.stride); }
+  int64_t positions_w(Walk walk) const { return walk == Walk::small ? w.small : ceil_div(w.large, w.stride); }
+  double macs(Walk walk) const {
+    return static_cast<double>(g.n * g.c_in * g.c_out) * meetings(h, walk) * meetings(w, walk);
+  }
+
+  Gather gather(Walk walk, int64_t channels) const {
+    Gather gather{.walk = walk, .h = h, .w = w, .channels = to_int(channels)};
+    const int64_t rows = positions_h(walk), columns = positions_w(walk);
+    gather.positions = to_int(g.n * rows * columns);
+    gather.per_image = Divisor(static_cast<uint32_t>(rows * columns));
+    gather.per_row = Divisor(static_cast<uint32_t>(columns));
+    return gather;
+  }
+
+ private:
+  Axis axis(int64_t x, int64_t y, int64_t k, int64_t stride, int64_t pad) const {
+    if (enlarged) return {to_int(y), to_int(x), to_int(k + 1), 2, to_int(k / 2)};
+    return {to_int(x), to_int(y), to_int(k), to_int(stride), to_int(pad)};
+  }
+  // Pairs of position and tap along one axis.
+  static double meetings(const Axis& a, Walk walk) {
+    if (walk == Walk::small) return static_cast<double>(a.small) * a.taps;
+    double sum = 0;
+    for (int tap = 0; tap < a.taps; ++tap) {
+      const int first = ((tap - a.pad) % a.stride + a.stride) % a.stride;  // of the class that has this tap
+      if (first < a.large) sum += ceil_div(a.large - first, a.stride);
+    }
+    return sum;
+  }
+};
+
+// forward and backward_input.
+struct ConvolvePass {
+  Layer layer;
+  Walk walk;
+  WeightOrder order;
+  int64_t source_channels, padded_channels, outputs, y_elements, source_rows;
+  Cut cut;
+  void *source = nullptr, *weight = nullptr;  // padded or folded copies
+  float* partial = nullptr;
+  size_t workspace_bytes;
+
+  ConvolvePass(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass, void* workspace) : layer(g, dtype) {
+    const bool forward = pass == Pass::forward;
+    walk = forward == layer.enlarged ? Walk::large : Walk::small;
+    order = forward ? WeightOrder::outputs_slowest : WeightOrder::outputs_fastest;
+    source_channels = forward ? g.c_in : g.c_out;
+    padded_channels = forward ? layer.in : layer.out;
+    outputs = forward ? g.c_out : g.c_in;
+    y_elements = (forward ? g.y_shape() : g.x_shape()).elements();
+    source_rows = (forward ? g.x_shape() : g.y_shape()).rows();
+
+    const int64_t classes = walk == Walk::small ? 1 : int64_t{layer.h.stride} * layer.w.stride;
+    const int64_t taps = ceil_div<int64_t>(layer.h.taps, walk == Walk::small ? 1 : layer.h.stride) *
+                         ceil_div<int64_t>(layer.w.taps, walk == Walk::small ? 1 : layer.w.stride);
+    const int64_t positions = g.n * layer.positions_h(walk) * layer.positions_w(walk);
+    dispatch_math(ctx, dtype, [&]<class Math>() {
+      cut = Cut::of<Math>(ctx.gemm, positions, outputs, classes, taps * padded_channels, false);
+    });
+
+    Pieces pieces(workspace);
+    const size_t element = size_of(dtype);
+    if (source_channels != padded_channels) {
+      source = pieces.take<char>(static_cast<size_t>(source_rows * padded_channels) * element);
+    }
+    if (layer.packs_weight()) weight = pieces.take<char>(static_cast<size_t>(layer.packed_elements()) * element);
+    if (cut.splits > 1) partial = pieces.take<float>(static_cast<size_t>(cut.splits * y_elements));
+    workspace_bytes = pieces.used();
+  }
+
+  void run(Context& ctx, DType dtype, const Tensor& from, const Tensor& weights, const Tensor& bias, Tensor& y) const {
+    if (source) pad_channels(ctx, dtype, source_rows, source_channels, padded_channels, from.bytes, source);
+    if (weight) pack_weight(ctx, dtype, layer.weight, layer.in, weights.bytes, weight);
+    const float* const added = bias ? bias.data<float>() : nullptr;
+    const Convolve convolve{.gather = layer.gather(walk, padded_channels),
+                            .order = order,
+                            .source = source ? source : from.bytes,
+                            .weight = weight ? weight : weights.bytes,
+                            .bias = added,
+                            .y = partial ? partial : y.bytes,
+                            .outputs = to_int(outputs),
+                            .weight_inner = to_int(layer.in),
+                            .weight_outer = to_int(layer.g.c_out),
+                            .splits = cut.splits,
+                            .y_elements = y_elements};
+    dispatch_math(ctx, dtype, [&]<class Math>() { launch_convolve<Math>(ctx, convolve, cut.size); });
+    if (partial) sum_splits(ctx, dtype, y_elements, outputs, cut.splits, partial, added, y.bytes);
+  }
+};
+
+struct CorrelatePass {
+  Layer layer;
+  Walk walk;
+  bool gathers_y;
+  Cut cut;
+  void *x = nullptr, *dy = nullptr;  // padded copies
+  float *partial = nullptr, *bias_partial = nullptr;
+  size_t workspace_bytes;
+
+  CorrelatePass(const Context& ctx, const Conv2dGeometry& g, DType dtype, void* workspace) : layer(g, dtype) {
+    // Every tap of the gathered side has a column of the product: better the side with few channels, where a block's
+    // other dimension is not mostly padding.
+    const bool either = !layer.enlarged && g.stride_h == 1 && g.stride_w == 1;
+    walk = either && g.c_out < g.c_in ? Walk::large : Walk::small;
+    gathers_y = (walk == Walk::small) == layer.enlarged;
+    const int64_t taps = int64_t{layer.h.taps} * layer.w.taps;
+    const int64_t rows = gathers_y ? layer.in : layer.out, columns = taps * (gathers_y ? layer.out : layer.in);
+    const int64_t positions = g.n * layer.positions_h(walk) * layer.positions_w(walk);
+    dispatch_math(ctx, dtype, [&]<class Math>() { cut = Cut::of<Math>(ctx.gemm, rows, columns, 1, positions, true); });
+
+    Pieces pieces(workspace);
+    const size_t element = size_of(dtype);
+    const int64_t x_rows = g.x_shape().rows(), y_rows = g.y_shape().rows();
+    if (layer.in != g.c_in) x = pieces.take<char>(static_cast<size_t>(x_rows * layer.in) * element);
+    if (layer.out != g.c_out) dy = pieces.take<char>(static_cast<size_t>(y_rows * layer.out) * element);
+    partial = pieces.take<float>(static_cast<size_t>(cut.splits * rows * columns));
+    bias_partial = pieces.take<float>(static_cast<size_t>(column_sum_blocks(y_rows) * g.c_out));
+    workspace_bytes = pieces.used();
+  }
+
+  void run(Context& ctx, DType dtype, const Tensor& x_given, const Tensor& dy_given, Tensor& dweight,
+           Tensor& dbias) const {
+    const Conv2dGeometry& g = layer.g;
+    if (x) pad_channels(ctx, dtype, g.x_shape().rows(), g.c_in, layer.in, x_given.bytes, x);
+    if (dy) pad_channels(ctx, dtype, g.y_shape().rows(), g.c_out, layer.out, dy_given.bytes, dy);
+    const void* const x_used = x ? x : x_given.bytes;
+    const void* const dy_used = dy ? dy : dy_given.bytes;
+    const Correlate correlate{.gather = layer.gather(walk, gathers_y ? layer.out : layer.in),
+                              .source = gathers_y ? dy_used : x_used,
+                              .plain = gathers_y ? x_used : dy_used,
+                              .plain_channels = to_int(gathers_y ? layer.in : layer.out),
+                              .partial = partial,
+                              .splits = cut.splits};
+    dispatch_math(ctx, dtype, [&]<class Math>() { launch_correlate<Math>(ctx, correlate, cut.size); });
+    finish_weight_gradient(ctx, layer.weight,
+                           {.partial = partial,
+                            .splits = cut.splits,
+                            .rows = correlate.plain_channels,
+                            .columns = correlate.gather.channels,
+                            .gathers_y = gathers_y},
+                           dweight.data<float>());
+    if (dbias) {
+      column_sums(ctx, dtype, g.y_shape().rows(), g.c_out, dy_given.bytes, bias_partial, dbias.data<float>());
+    }
+  }
+};
+
+}  // namespace
+
+Conv2dPlan conv2d_plan(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass) {
+  if (pass == Pass::backward_weight) {
+    const CorrelatePass p(ctx, g, dtype, nullptr);
+    return {.workspace_bytes = p.workspace_bytes, .executed_macs = p.layer.macs(p.walk)};
+  }
+  const ConvolvePass p(ctx, g, dtype, pass, nullptr);
+  return {.workspace_bytes = p.workspace_bytes, .executed_macs = p.layer.macs(p.walk)};
+}
+
+void conv2d_forward(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                    Tensor& workspace, Tensor& y) {
+  ConvolvePass(ctx, g, x.dtype, Pass::forward, workspace.bytes).run(ctx, x.dtype, x, weight, bias, y);
+}
+
+void conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
+                           Tensor& workspace, Tensor& dx) {
+  ConvolvePass(ctx, g, dy.dtype, Pass::backward_input, workspace.bytes).run(ctx, dy.dtype, dy, weight, {}, dx);
+}
+
+void conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& dy, Tensor& workspace,
+                            Tensor& dweight, Tensor& dbias) {
+  CorrelatePass(ctx, g, x.dtype, workspace.bytes).run(ctx, x.dtype, x, dy, dweight, dbias);
+}
+
+void add_conv2d_kernels(KernelTable& table) {
+  table.conv2d_plan = conv2d_plan;
+  table.conv2d_forward = conv2d_forward;
+  table.conv2d_backward_input = conv2d_backward_input;
+  table.conv2d_backward_weight = conv2d_backward_weight;
+}
+
+}  // namespace poise::POISE_GPU

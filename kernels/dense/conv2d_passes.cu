@@ -1,0 +1,170 @@
+// One thread per element of the result, neighbouring threads on neighbouring elements; bytes: operands and results
+// once.
+#include "kernels/dense/conv2d_passes.h"
+
+#include "kernels/gpu/elementwise.cuh"
+
+namespace poise::POISE_GPU {
+namespace {
+
+template <class T>
+__global__ void pad_channels_kernel(int64_t rows, int channels, int padded, const T* from, T* to) {
+  for_each_element(rows * padded, [&](int64_t i) {
+    const int64_t row = i / padded;
+    const int c = static_cast<int>(i - row * padded);
+    to[i] = c < channels ? from[row * channels + c] : from_float<T>(0);
+  });
+}
+
+// The taps of a k-tap axis that fold into tap u: first .. last.
+struct FoldedTaps {
+  int first, last;
+  __device__ FoldedTaps(bool fold, int k, int u)
+      : first(fold ? max(k - 1 - u, 0) : u), last(fold ? min(k - u, k - 1) : u) {}
+};
+
+template <class T>
+__global__ void pack_weight_kernel(WeightShape shape, int padded, const T* weight, T* to) {
+  const int taps_h = shape.kh + (shape.fold ? 1 : 0), taps_w = shape.kw + (shape.fold ? 1 : 0);
+  for_each_element(int64_t{shape.c_out} * taps_h * taps_w * padded, [&](int64_t e) {
+    const int i = static_cast<int>(e % padded), rest = static_cast<int>(e / padded);
+    const FoldedTaps columns(shape.fold, shape.kw, rest % taps_w), rows(shape.fold, shape.kh, rest / taps_w % taps_h);
+    const int o = rest / taps_w / taps_h;
+    float sum = 0;
+    for (int r = rows.first; r <= rows.last; ++r) {
+      for (int s = columns.first; s <= columns.last; ++s) {
+        if (i < shape.c_in) sum += to_float(weight[((int64_t{o} * shape.kh + r) * shape.kw + s) * shape.c_in + i]);
+      }
+    }
+    to[e] = from_float<T>(sum);
+  });
+}
+
+template <class T>
+__global__ void sum_splits_kernel(int64_t elements, int channels, int splits, const float* partial, const float* bias,
+                                  T* y) {
+  for_each_element(elements, [&](int64_t e) {
+    float sum = 0;
+    for (int split = 0; split < splits; ++split) sum += partial[split * elements + e];
+    y[e] = from_float<T>(bias ? sum + bias[e % channels] : sum);
+  });
+}
+
+// Threads follow the partial sums, of which there are more than results, and scatter the latter.
+__global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials p, float* dweight) {
+  const int taps_h = shape.kh + (shape.fold ? 1 : 0), taps_w = shape.kw + (shape.fold ? 1 : 0);
+  const int fast = p.gathers_y ? shape.c_out : shape.c_in, slow = p.gathers_y ? shape.c_in : shape.c_out;
+  const int64_t elements = int64_t{p.rows} * taps_h * taps_w * p.columns;
+  const int copies = shape.fold ? 2 : 1;
+  for_each_element(int64_t{slow} * shape.kh * shape.kw * fast, [&](int64_t e) {
+    const int f = static_cast<int>(e % fast), rest = static_cast<int>(e / fast);
+    const int s = rest % shape.kw, r = rest / shape.kw % shape.kh, l = rest / shape.kw / shape.kh;
+    const int u = shape.fold ? shape.kh - 1 - r : r, v = shape.fold ? shape.kw - 1 - s : s;
+    float sum = 0;
+    for (int a = u; a < u + copies; ++a) {
+      for (int b = v; b < v + copies; ++b) {
+        const int64_t at = ((int64_t{l} * taps_h + a) * taps_w + b) * p.columns + f;
+        for (int split = 0; split < p.splits; ++split) sum += p.partial[split * elements + at];
+      }
+    }
+    const int o = p.gathers_y ? f : l, i = p.gathers_y ? l : f;
+    dweight[((int64_t{o} * shape.kh + r) * shape.kw + s) * shape.c_in + i] = sum;
+  });
+}
+
+constexpr int kSumThreads = 256;
+
+// A block sums a range of rows. Each thread has `width` neighbouring columns and every rows_at_once-th row; then the
+// threads of a column add up in order. Grid: x = range of rows, y = group of columns.
+template <class T, int width>
+__global__ void __launch_bounds__(kSumThreads)
+    column_sums_kernel(int64_t rows, int channels, int64_t rows_per_block, const T* from, float* partial) {
+  GPU_SHARED(sums, float[kSumThreads][width]);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int pieces = min((channels + width - 1) / width - static_cast<int>(blockIdx.y) * kSumThreads, kSumThreads);
+  const int first_column = static_cast<int>(blockIdx.y) * kSumThreads * width;
+  const int rows_at_once = kSumThreads / pieces, piece = thread % pieces, lane = thread / pieces;
+  float sum[width] = {};
+  if (lane < rows_at_once) {
+    const int64_t begin = blockIdx.x * rows_per_block;
+    const int64_t end = begin + rows_per_block < rows ? begin + rows_per_block : rows;
+    for (int64_t row = begin + lane; row < end; row += rows_at_once) {
+      const auto v = load_vector<width>(from + row * channels + first_column + piece * width);
+#pragma unroll
+      for (int k = 0; k < width; ++k) sum[k] += to_float(v[k]);
+    }
+  }
+#pragma unroll
+  for (int k = 0; k < width; ++k) sums[thread][k] = sum[k];
+  __syncthreads();
+  for (int c = thread; c < pieces * width; c += kSumThreads) {
+    float total = 0;
+    for (int l = 0; l < rows_at_once; ++l) total += sums[l * pieces + c / width][c % width];
+    partial[int64_t{blockIdx.x} * channels + first_column + c] = total;
+  }
+}
+
+__global__ void sum_partials_kernel(int blocks, int channels, const float* partial, float* sums) {
+  for_each_element(channels, [&](int64_t c) {
+    float sum = 0;
+    for (int block = 0; block < blocks; ++block) sum += partial[int64_t{block} * channels + c];
+    sums[c] = sum;
+  });
+}
+
+}  // namespace
+
+void pad_channels(Context& ctx, DType dtype, int64_t rows, int64_t channels, int64_t padded, const void* from,
+                  void* to) {
+  dispatch_stored(dtype, [&]<class T>() {
+    launch(ctx, elementwise(rows * padded), pad_channels_kernel<T>, rows, static_cast<int>(channels),
+           static_cast<int>(padded), static_cast<const T*>(from), static_cast<T*>(to));
+  });
+}
+
+void pack_weight(Context& ctx, DType dtype, const WeightShape& shape, int64_t padded_in, const void* weight, void* to) {
+  dispatch_stored(dtype, [&]<class T>() {
+    launch(ctx, elementwise(int64_t{shape.c_out} * shape.taps_h() * shape.taps_w() * padded_in), pack_weight_kernel<T>,
+           shape, static_cast<int>(padded_in), static_cast<const T*>(weight), static_cast<T*>(to));
+  });
+}
+
+void sum_splits(Context& ctx, DType dtype, int64_t elements, int64_t channels, int splits, const float* partial,
+                const float* bias, void* y) {
+  dispatch_stored(dtype, [&]<class T>() {
+    launch(ctx, elementwise(elements), sum_splits_kernel<T>, elements, static_cast<int>(channels), splits, partial,
+           bias, static_cast<T*>(y));
+  });
+}
+
+void finish_weight_gradient(Context& ctx, const WeightShape& shape, const WeightPartials& partials, float* dweight) {
+  launch(ctx, elementwise(int64_t{shape.c_out} * shape.kh * shape.kw * shape.c_in), finish_weight_gradient_kernel,
+         shape, partials, dweight);
+}
+
+int64_t column_sum_blocks(int64_t rows) {
+  constexpr int64_t kRows = 64, kBlocks = 132;
+  const int64_t blocks = ceil_div(rows, kRows);
+  return blocks < kBlocks ? blocks : kBlocks;
+}
+
+void column_sums(Context& ctx, DType dtype, int64_t rows, int64_t channels, const void* from, float* partial,
+                 float* sums) {
+  const int64_t blocks = column_sum_blocks(rows);
+  dispatch_stored(dtype, [&]<class T>() {
+    const auto run = [&]<int width>() {
+      launch(ctx,
+             {.grid = {static_cast<uint32_t>(blocks),
+                       static_cast<uint32_t>(ceil_div<int64_t>(ceil_div<int64_t>(channels, width), kSumThreads)), 1},
+              .block = kSumThreads},
+             column_sums_kernel<T, width>, rows, static_cast<int>(channels), ceil_div(rows, blocks),
+             static_cast<const T*>(from), partial);
+    };
+    constexpr int kWide = 16 / static_cast<int>(sizeof(T));
+    channels % kWide == 0 ? run.template operator()<kWide>() : run.template operator()<1>();
+  });
+  launch(ctx, elementwise(channels), sum_partials_kernel, static_cast<int>(blocks), static_cast<int>(channels), partial,
+         sums);
+}
+
+}  // namespace poise::POISE_GPU

@@ -1,0 +1,31 @@
+// One thread per element, grid-stride. Bytes: 6 per element; no FLOPs.
+#include "kernels/dense/convert.h"
+
+#include "kernels/gpu/elementwise.cuh"
+#include "kernels/gpu/families.h"
+
+namespace poise::POISE_GPU {
+namespace {
+
+template <class From, class To>
+__global__ void convert_kernel(int64_t n, const From* from, To* to) {
+  for_each_element(n, [&](int64_t i) { to[i] = from_float<To>(to_float(from[i])); });
+}
+
+template <class From, class To>
+void convert_elements(Context& ctx, const Tensor& from, Tensor& to) {
+  const int64_t n = from.elements();
+  launch(ctx, elementwise(n), convert_kernel<From, To>, n, from.data<From>(), to.data<To>());
+}
+
+void convert(Context& ctx, const Tensor& from, Tensor& to) {
+  if (from.dtype == DType::f32 && to.dtype == DType::bf16) return convert_elements<float, bf16>(ctx, from, to);
+  require(from.dtype == DType::bf16 && to.dtype == DType::f32, "convert goes between f32 and bf16");
+  convert_elements<bf16, float>(ctx, from, to);
+}
+
+}  // namespace
+
+void add_convert_kernels(KernelTable& table) { table.convert = convert; }
+
+}  // namespace poise::POISE_GPU

@@ -1,0 +1,88 @@
+// The linear layer on the GPU: a 1x1 convolution of images of one pixel, so conv2d.cu's tiles compute it; or the
+// vendor's matrix product (kernels/gpu/blas.h).
+#include "kernels/dense/linear.h"
+
+#include "kernels/core/pieces.h"
+#include "kernels/dense/conv2d_gpu.h"
+#include "kernels/dense/conv2d_passes.h"
+#include "kernels/gpu/blas.h"
+#include "kernels/gpu/elementwise.cuh"
+#include "kernels/gpu/families.h"
+
+namespace poise::POISE_GPU {
+namespace {
+
+// The library knows instructions of the newest devices that our tiles do not use; the tiles need no second launch for
+// the bias. So the library gets the products that are long enough for the former to matter: 2^31 multiply-adds take
+// about 5 microseconds at the rate of a large bf16 product. Not yet measured on a GPU.
+constexpr double kBlasMacs = 2147483648.0;
+
+bool uses_blas(const Context& ctx, const LinearGeometry& g) {
+  if (ctx.gemm.linear != LinearMethod::by_shape) return ctx.gemm.linear == LinearMethod::blas;
+  return static_cast<double>(g.n) * static_cast<double>(g.in) * static_cast<double>(g.out) >= kBlasMacs;
+}
+
+Conv2dGeometry as_convolution(const LinearGeometry& g) {
+  return {.n = g.n, .h = 1, .w = 1, .c_in = g.in, .c_out = g.out};
+}
+
+// The workspace of the weight's pass with the library.
+struct BlasWorkspace {
+  char* gemm;
+  float* bias_partial;
+  size_t bytes;
+  BlasWorkspace(const Context& ctx, const LinearGeometry& g, void* base) {
+    Pieces pieces(base);
+    gemm = pieces.take<char>(blas::workspace_bytes(ctx));
+    bias_partial = pieces.take<float>(static_cast<size_t>(column_sum_blocks(g.n) * g.out));
+    bytes = pieces.used();
+  }
+};
+
+template <class T>
+__global__ void add_bias_kernel(int64_t elements, int channels, const float* bias, T* y) {
+  for_each_element(elements, [&](int64_t e) { y[e] = from_float<T>(to_float(y[e]) + bias[e % channels]); });
+}
+
+size_t linear_plan(const Context& ctx, const LinearGeometry& g, DType dtype, Pass pass) {
+  if (!uses_blas(ctx, g)) return conv2d_plan(ctx, as_convolution(g), dtype, pass).workspace_bytes;
+  return pass == Pass::backward_weight ? BlasWorkspace(ctx, g, nullptr).bytes : blas::workspace_bytes(ctx);
+}
+
+void linear_forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& workspace,
+                    Tensor& y) {
+  const LinearGeometry g{.n = x.shape[0], .in = x.shape[1], .out = y.shape[1]};
+  if (!uses_blas(ctx, g)) return conv2d_forward(ctx, as_convolution(g), x, weight, bias, workspace, y);
+  blas::gemm(ctx, {.m = g.n, .n = g.out, .k = g.in, .transpose_b = true}, x, weight, workspace, y);
+  if (!bias) return;
+  dispatch_stored(y.dtype, [&]<class T>() {
+    launch(ctx, elementwise(y.elements()), add_bias_kernel<T>, y.elements(), static_cast<int>(g.out),
+           bias.data<float>(), y.data<T>());
+  });
+}
+
+void linear_backward_input(Context& ctx, const Tensor& dy, const Tensor& weight, Tensor& workspace, Tensor& dx) {
+  const LinearGeometry g{.n = dx.shape[0], .in = dx.shape[1], .out = dy.shape[1]};
+  if (!uses_blas(ctx, g)) return conv2d_backward_input(ctx, as_convolution(g), dy, weight, workspace, dx);
+  blas::gemm(ctx, {.m = g.n, .n = g.in, .k = g.out}, dy, weight, workspace, dx);
+}
+
+void linear_backward_weight(Context& ctx, const Tensor& x, const Tensor& dy, Tensor& workspace, Tensor& dweight,
+                            Tensor& dbias) {
+  const LinearGeometry g{.n = x.shape[0], .in = x.shape[1], .out = dy.shape[1]};
+  if (!uses_blas(ctx, g)) return conv2d_backward_weight(ctx, as_convolution(g), x, dy, workspace, dweight, dbias);
+  const BlasWorkspace pieces(ctx, g, workspace.bytes);
+  blas::gemm(ctx, {.m = g.out, .n = g.in, .k = g.n, .transpose_a = true}, dy, x, workspace, dweight);
+  if (dbias) column_sums(ctx, dy.dtype, g.n, g.out, dy.bytes, pieces.bias_partial, dbias.data<float>());
+}
+
+}  // namespace
+
+void add_linear_kernels(KernelTable& table) {
+  table.linear_plan = linear_plan;
+  table.linear_forward = linear_forward;
+  table.linear_backward_input = linear_backward_input;
+  table.linear_backward_weight = linear_backward_weight;
+}
+
+}  // namespace poise::POISE_GPU

@@ -1,0 +1,106 @@
+// The main loop of every dense product: D[m,n] = sum_k A[m,k] B[n,k] for one block of the output. Loaders bring tiles
+// of A and B into a ring of `stages` slots with cp.async while the tensor cores work on older ones; a sum leaves
+// through shared memory, so that it is written in whole rows of 16-byte accesses.
+#pragma once
+#include "kernels/gpu/simt_product.cuh"
+#include "kernels/gpu/tensor_core_product.cuh"
+
+namespace poise::POISE_GPU {
+
+// What multiplies, and the element in memory.
+struct Bf16 {
+  using Element = bf16;
+  template <Major a, Major b, class Shape>
+  using Product = TensorCoreProduct<bf16, a, b, Shape>;
+};
+struct Tf32 {
+  using Element = float;
+  template <Major a, Major b, class Shape>
+  using Product = TensorCoreProduct<float, a, b, Shape>;
+};
+struct Fp32 {
+  using Element = float;
+  template <Major a, Major b, class Shape>
+  using Product = SimtProduct<a, b, Shape>;
+};
+
+template <class T, class Shape>
+struct GemmShared {
+  static constexpr int kRow = Shape::n + 8;  // of `sums`: 8 rows of pairs of f32 start in different banks
+  struct Ring {
+    T a[Shape::stages][Shape::m * kTileK<T>];
+    T b[Shape::stages][Shape::n * kTileK<T>];
+  };
+  union {
+    Ring ring;
+    float sums[Shape::m][kRow];
+  };
+};
+
+// Sums `tiles` tiles. load_a.next(slot) starts the copies of the next tile of A; likewise for B. Afterwards nobody uses
+// the ring any more.
+template <class T, class Shape, class Product, class LoadA, class LoadB>
+__device__ inline void sum_tiles(GemmShared<T, Shape>& shared, int tiles, LoadA& load_a, LoadB& load_b,
+                                 Product& product) {
+  int fetched = 0, filling = 0, using_now = 0;
+  const auto fetch = [&] {
+    if (fetched < tiles) {
+      load_a.next(shared.ring.a[filling]);
+      load_b.next(shared.ring.b[filling]);
+    }
+    cp_async_commit();  // an empty group too, so that the number of groups behind a tile is always the same
+    ++fetched;
+    filling = filling + 1 == Shape::stages ? 0 : filling + 1;
+  };
+#pragma unroll
+  for (int s = 0; s < Shape::stages - 1; ++s) fetch();
+#pragma unroll 1
+  for (int tile = 0; tile < tiles; ++tile) {
+    cp_async_wait<Shape::stages - 2>();
+    __syncthreads();  // the tile is complete, and everybody has left the slot that fetch() fills
+    fetch();
+    product.add(shared.ring.a[using_now], shared.ring.b[using_now]);
+    using_now = using_now + 1 == Shape::stages ? 0 : using_now + 1;
+  }
+  cp_async_wait<0>();
+  __syncthreads();
+}
+
+// Writes columns 0 .. columns-1 of the block's sums, plus bias[column] if there is a bias. place(row) is the offset in
+// `to` of column 0 of a row, or negative for no such row. With `aligned`, every place and `columns` are multiples of 16
+// bytes.
+template <class Out, class T, class Shape, class Product, class Place>
+__device__ inline void store_sums(GemmShared<T, Shape>& shared, const Product& product, const float* bias, Out* to,
+                                  int columns, bool aligned, const Place& place) {
+  if constexpr (Product::kNeighbouringColumns) {
+    product.for_each(
+        [&](int row, int column, const Vector<float, 2>& v) { store_vector(&shared.sums[row][column], v); });
+  } else {
+    product.for_each([&](int row, int column, float v) { shared.sums[row][column] = v; });
+  }
+  __syncthreads();
+  constexpr int kWidth = kChunk<Out>, kThreadsPerRow = Shape::n / kWidth, kRows = Shape::threads / kThreadsPerRow;
+  const int column = static_cast<int>(threadIdx.x) % kThreadsPerRow * kWidth;
+  const int width = columns - column < kWidth ? columns - column : kWidth;
+  float added[kWidth];
+#pragma unroll
+  for (int e = 0; e < kWidth; ++e) added[e] = bias && e < width ? bias[column + e] : 0.0f;
+  for (int row = static_cast<int>(threadIdx.x) / kThreadsPerRow; row < Shape::m; row += kRows) {
+    const int64_t at = place(row);
+    if (at < 0) continue;
+    Vector<Out, kWidth> v;
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) v[e] = from_float<Out>(shared.sums[row][column + e] + added[e]);
+    Out* const out = to + at + column;
+    if (aligned && width == kWidth) {
+      store_vector(out, v);
+    } else {
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) {
+        if (e < width) out[e] = v[e];
+      }
+    }
+  }
+}
+
+}  // namespace poise::POISE_GPU

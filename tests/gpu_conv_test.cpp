@@ -1,0 +1,236 @@
+// Convolution and linear layers of the GPU, on the emulated device: all passes and precisions against the CPU's f64
+// loops, the same bits whatever the order of threads, copies and blocks, no race and no write outside of the results.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "kernels/gpu/emulated/options.h"
+#include "kernels/table.h"
+
+namespace poise {
+namespace {
+
+constexpr size_t kGuard = 256;
+constexpr unsigned char kCanary = 0xA5, kPoison = 0xFF;
+
+// Device memory full of NaN, with a zone on either side that nobody may write.
+class Guarded {
+ public:
+  Guarded() = default;
+  Guarded(const Shape& shape, DType dtype) {
+    const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(dtype);
+    buffer_ = Buffer(bytes + 2 * kGuard, Device::emulated);
+    std::memset(buffer_.bytes(), kCanary, buffer_.size());
+    tensor = {.bytes = static_cast<char*>(buffer_.bytes()) + kGuard,
+              .shape = shape,
+              .dtype = dtype,
+              .device = Device::emulated};
+    std::memset(tensor.bytes, kPoison, bytes);
+  }
+  bool intact() const {
+    const auto* begin = static_cast<const unsigned char*>(buffer_.bytes());
+    const size_t end = kGuard + tensor.size_bytes();
+    for (size_t i = 0; i < kGuard; ++i) {
+      if (begin[i] != kCanary || begin[end + i] != kCanary) return false;
+    }
+    return true;
+  }
+  Tensor tensor;
+
+ private:
+  Buffer buffer_;
+};
+
+// Values in [-1, 1], rounded to the element type, on both devices.
+struct Operand {
+  Guarded device;
+  OwnedTensor host;  // f64
+  Operand(const Shape& shape, DType dtype, uint64_t stream)
+      : device(shape, dtype), host(shape, DType::f64, Device::cpu) {
+    double* const values = host.tensor().data<double>();
+    uniform_on_host(7, RandomStream::test, stream, shape.elements(), values);
+    for (int64_t i = 0; i < shape.elements(); ++i) {
+      const float x = static_cast<float>(2 * values[i] - 1);
+      if (dtype == DType::bf16) {
+        device.tensor.data<bf16>()[i] = to_bf16(x);
+        values[i] = static_cast<double>(to_float(to_bf16(x)));
+      } else {
+        device.tensor.data<float>()[i] = x;
+        values[i] = static_cast<double>(x);
+      }
+    }
+  }
+};
+
+double value(const Tensor& t, int64_t i) {
+  return static_cast<double>(t.dtype == DType::bf16 ? to_float(t.data<bf16>()[i]) : t.data<float>()[i]);
+}
+
+// max |a - b| / max |b|; NaN if there is any in a.
+double relative_error(const Tensor& a, const Tensor& b) {
+  double error = 0, largest = 0;
+  for (int64_t i = 0; i < b.elements(); ++i) {
+    const double difference = std::abs(value(a, i) - b.data<double>()[i]);
+    if (!(difference <= error)) error = difference;
+    largest = std::max(largest, std::abs(b.data<double>()[i]));
+  }
+  return largest > 0 ? error / largest : error;
+}
+
+double limit_of(Precision precision) {
+  switch (precision) {
+    case Precision::fp32:
+      return 1e-5;
+    case Precision::tf32:
+      return 2e-3;
+    case Precision::bf16:
+      return 1e-2;
+  }
+  return 0;
+}
+
+constexpr Precision kPrecisions[] = {Precision::fp32, Precision::tf32, Precision::bf16};
+DType stored(Precision precision) { return precision == Precision::bf16 ? DType::bf16 : DType::f32; }
+
+// All passes of one convolution.
+struct Results {
+  Guarded y, dx, dweight, dbias;
+  bool operator==(const Results& other) const {
+    const auto same = [](const Guarded& a, const Guarded& b) {
+      return std::memcmp(a.tensor.bytes, b.tensor.bytes, a.tensor.size_bytes()) == 0;
+    };
+    return same(y, other.y) && same(dx, other.dx) && same(dweight, other.dweight) && same(dbias, other.dbias);
+  }
+};
+
+class Convolution {
+ public:
+  Convolution(const Conv2dGeometry& geometry, Precision precision)
+      : g_(geometry),
+        precision_(precision),
+        x_(g_.x_shape(), stored(precision), 1),
+        weight_(g_.weight_shape(), stored(precision), 2),
+        bias_({g_.c_out}, DType::f32, 3),
+        dy_(g_.y_shape(), stored(precision), 4) {}
+
+  Results run(const KernelTable& kernels, const GemmChoice& choice = {}) const {
+    Context ctx{.device = Device::emulated, .precision = precision_, .kernels = &kernels, .gemm = choice};
+    const DType dtype = stored(precision_);
+    Results r{{g_.y_shape(), dtype}, {g_.x_shape(), dtype}, {g_.weight_shape(), DType::f32}, {{g_.c_out}, DType::f32}};
+    const auto workspace = [&](Pass pass) {
+      return Guarded({static_cast<int64_t>(kernels.conv2d_plan(ctx, g_, dtype, pass).workspace_bytes)}, DType::u8);
+    };
+    Guarded forward = workspace(Pass::forward), input = workspace(Pass::backward_input);
+    Guarded weight = workspace(Pass::backward_weight);
+    const Tensor& w = weight_.device.tensor;
+    kernels.conv2d_forward(ctx, g_, x_.device.tensor, w, bias_.device.tensor, forward.tensor, r.y.tensor);
+    kernels.conv2d_backward_input(ctx, g_, dy_.device.tensor, w, input.tensor, r.dx.tensor);
+    kernels.conv2d_backward_weight(ctx, g_, x_.device.tensor, dy_.device.tensor, weight.tensor, r.dweight.tensor,
+                                   r.dbias.tensor);
+    EXPECT_TRUE(forward.intact() && input.intact() && weight.intact()) << "wrote outside of a workspace";
+    EXPECT_TRUE(r.y.intact() && r.dx.intact() && r.dweight.intact() && r.dbias.intact()) << "wrote outside of a result";
+    EXPECT_TRUE(x_.device.intact() && weight_.device.intact() && dy_.device.intact());
+    return r;
+  }
+
+  void expect_right(const Results& r) const {
+    Context ctx;
+    OwnedTensor y(g_.y_shape(), DType::f64, Device::cpu), dx(g_.x_shape(), DType::f64, Device::cpu);
+    OwnedTensor dweight(g_.weight_shape(), DType::f64, Device::cpu), dbias({g_.c_out}, DType::f64, Device::cpu);
+    Tensor none;
+    const Tensor& w = weight_.host.tensor();
+    cpu::conv2d_forward(ctx, g_, x_.host.tensor(), w, bias_.host.tensor(), none, y.tensor());
+    cpu::conv2d_backward_input(ctx, g_, dy_.host.tensor(), w, none, dx.tensor());
+    cpu::conv2d_backward_weight(ctx, g_, x_.host.tensor(), dy_.host.tensor(), none, dweight.tensor(), dbias.tensor());
+    const double limit = limit_of(precision_);
+    const auto check = [&](const char* what, const Guarded& ours, const OwnedTensor& reference) {
+      const double error = relative_error(ours.tensor, reference.tensor());
+      if (!(error <= limit)) ADD_FAILURE() << what << ": error " << error << ", limit " << limit;
+    };
+    check("y", r.y, y);
+    check("dx", r.dx, dx);
+    check("dweight", r.dweight, dweight);
+    check("dbias", r.dbias, dbias);
+  }
+
+ private:
+  const Conv2dGeometry g_;
+  const Precision precision_;
+  const Operand x_, weight_, bias_, dy_;
+};
+
+struct Case {
+  const char* name;
+  Conv2dGeometry g;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+const Case kCases[] = {
+    {"ragged", {.n = 2, .h = 9, .w = 7, .c_in = 24, .c_out = 40, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
+    {"odd_channels", {.n = 2, .h = 5, .w = 6, .c_in = 13, .c_out = 11, .kh = 3, .kw = 2, .pad_h = 1}},
+    {"from_images", {.n = 2, .h = 8, .w = 8, .c_in = 3, .c_out = 72, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
+    {"to_images", {.n = 2, .h = 8, .w = 8, .c_in = 72, .c_out = 3, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
+    {"several_blocks", {.n = 1, .h = 12, .w = 13, .c_in = 136, .c_out = 152}},
+    // More tiles along k than two rounds of the ring and one, in every pass and precision.
+    {"long_sums", {.n = 3, .h = 16, .w = 14, .c_in = 80, .c_out = 72, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
+    {"stride_2",
+     {.n = 2,
+      .h = 9,
+      .w = 8,
+      .c_in = 16,
+      .c_out = 24,
+      .kh = 3,
+      .kw = 3,
+      .stride_h = 2,
+      .stride_w = 2,
+      .pad_h = 1,
+      .pad_w = 1}},
+    {"stride_2_by_3",
+     {.n = 1, .h = 11, .w = 13, .c_in = 8, .c_out = 16, .kh = 4, .kw = 5, .stride_h = 2, .stride_w = 3, .pad_w = 2}},
+    // Three classes of positions out of four have no tap at all.
+    {"stride_without_taps", {.n = 2, .h = 7, .w = 6, .c_in = 16, .c_out = 8, .stride_h = 2, .stride_w = 2}},
+    {"enlarged_3x3",
+     {.n = 2, .h = 5, .w = 3, .c_in = 40, .c_out = 24, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1, .upsample = 2}},
+    {"enlarged_3x3_odd_channels",
+     {.n = 1, .h = 3, .w = 4, .c_in = 5, .c_out = 3, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1, .upsample = 2}},
+    {"enlarged_1x1", {.n = 2, .h = 4, .w = 5, .c_in = 24, .c_out = 16, .upsample = 2}},
+    {"one_pixel", {.n = 1, .h = 1, .w = 1, .c_in = 8, .c_out = 8, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
+};
+
+class GpuConvTest : public testing::TestWithParam<Case> {
+ protected:
+  void TearDown() override { emulator::set_options({}); }
+};
+
+TEST_P(GpuConvTest, AgreesWithTheCpu) {
+  for (const Precision precision : kPrecisions) {
+    const Convolution convolution(GetParam().g, precision);
+    for (const GemmChoice choice : {GemmChoice{}, GemmChoice{.block = 64, .splits = 1},
+                                    GemmChoice{.block = 128, .splits = 1}, GemmChoice{.block = 128, .splits = 3}}) {
+      SCOPED_TRACE(std::string(name_of(precision)) + ", block " + std::to_string(choice.block) + ", splits " +
+                   std::to_string(choice.splits));
+      convolution.expect_right(convolution.run(emulated::kernels(), choice));
+    }
+  }
+}
+
+TEST_P(GpuConvTest, GivesTheSameBitsInAnyOrder) {
+  for (const Precision precision : kPrecisions) {
+    SCOPED_TRACE(name_of(precision));
+    const Convolution convolution(GetParam().g, precision);
+    const Results first = convolution.run(emulated::kernels());
+    for (uint64_t seed = 1; seed <= 3; ++seed) {
+      emulator::set_options(emulator::randomised(seed));
+      EXPECT_TRUE(convolution.run(emulated::kernels()) == first) << "seed " << seed;
+    }
+    emulator::set_options({});
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, GpuConvTest, testing::ValuesIn(kCases),
+                         [](const auto& case_info) { return case_info.param.name; });
+
+}  // namespace
+}  // namespace poise
