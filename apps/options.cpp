@@ -50,6 +50,11 @@ std::vector<Option> make_table() {
       {"train", "ema_decay", &S::ema_decay, fixed, from_below(0, 1), "moving average of G's weights, per iteration"},
       {"train", "seed", &S::seed, fixed, at_least(0), "key of every random number"},
       {"train", "threads", &S::threads, free, from_to(0, 4096), "CPU threads; 0: as OMP_NUM_THREADS says, else all"},
+      {"train", "device", &S::device, free, one_of({"auto", "cpu", "cuda", "emulated"}),
+       "where to compute; auto: cuda if it is there; emulated: the CUDA kernels on the host, slowly"},
+      {"train", "precision", &S::precision, free, one_of({"auto", "fp32", "tf32", "bf16"}),
+       "of convolutions and matrix products; bf16 also stores activations so; auto: tf32 on cuda, else fp32"},
+      {"train", "graph", &S::graph, free, any_text, "on a GPU: replay captured steps instead of launching each kernel"},
 
       {"output", "runs", &S::runs, settled, any_text, "folder in which runs get their directories"},
       {"output", "name", &S::name, settled, {.file_name = true}, "name of the run instead of the preset's"},

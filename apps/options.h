@@ -28,6 +28,8 @@ struct Settings {
   double learning_rate_g = 2e-4, learning_rate_d = 2e-4;
   double adam_beta1 = 0.0, adam_beta2 = 0.9, adam_eps = 1e-8, ema_decay = 0.999;
   int64_t seed = 1, threads = 0;
+  std::string device = "auto", precision = "auto";
+  bool graph = true;
   // [output]
   std::string runs = "runs", name;
   int64_t log_every = 100, sample_every = 1000, sample_count = 64, sample_scale = 2;
@@ -37,7 +39,7 @@ struct Settings {
 // May an existing run be continued with another value?
 enum class OnResume : uint8_t {
   fixed,    // no: the run would not be the same run. These are stored in checkpoints and compared.
-  free,     // yes: the numbers that come out do not depend on it
+  free,     // yes: the numbers that come out do not depend on it, but for the rounding of devices and precisions
   settled,  // decided when the run directory was made
 };
 

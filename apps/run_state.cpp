@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "apps/device_choice.h"
 #include "data/cifar10.h"
 #include "engine/io/message.h"
 
@@ -123,6 +124,10 @@ TrainerOptions trainer_options(const Settings& s) {
   o.ema_decay = s.ema_decay;
   o.flip = s.flip;
   o.seed = static_cast<uint64_t>(s.seed);
+  const DeviceChoice choice = choose_device(s);
+  o.device = choice.device;
+  o.precision = choice.precision;
+  o.graphs = s.graph;
   return o;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <filesystem>
@@ -31,7 +32,7 @@ const char* kExamples = R"(Examples:
 same image in any company. --batch-norm batch: each batch of 64 normalises itself, as the pictures of train_gan do.)";
 
 struct Request {
-  std::string source, output, raw;
+  std::string source, output, raw, device;
   std::vector<uint64_t> seeds;
   Weights weights = Weights::ema;
   Mode mode = Mode::evaluate_running;
@@ -52,6 +53,7 @@ CommandLineSpec command_line_spec() {
       {"--columns", Kind::value, "N", "images per row (about a square)"},
       {"--scale", Kind::value, "N", "enlargement, 1 to 16 (2)"},
       {"--raw", Kind::value, "FILE", "also the pixels alone: unsigned bytes [N,H,W,C]"},
+      {"--device", Kind::value, "NAME", "auto, cpu, cuda or emulated (auto: cuda if it is there)"},
       {"--version", Kind::on, "", "print the version and exit"},
   };
   spec.footer = kExamples;
@@ -69,11 +71,11 @@ Request request_of(const CommandLine& args) {
   if (request.output.empty()) problems.push_back("--output: expected a file name for the picture; give one with -o");
   const auto choice = [&](const std::string& name, const std::vector<std::string>& words) {
     const std::string word = args.get(name, words[0]);
-    if (word != words[0] && word != words[1]) {
+    if (std::find(words.begin(), words.end(), word) == words.end()) {
       problems.push_back(fmt::format("--{}: expected {} but got \"{}\"{}", name, join_alternatives(words), word,
                                      did_you_mean(word, words)));
     }
-    return word == words[0];
+    return word;
   };
   const auto integer = [&](const std::string& name, int64_t otherwise, int64_t least, int64_t most) {
     const std::string text = args.get(name, std::to_string(otherwise));
@@ -86,8 +88,10 @@ Request request_of(const CommandLine& args) {
     }
     return value;
   };
-  request.weights = choice("weights", {"ema", "live"}) ? Weights::ema : Weights::live;
-  request.mode = choice("batch-norm", {"running", "batch"}) ? Mode::evaluate_running : Mode::evaluate_batch;
+  request.weights = choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
+  request.mode =
+      choice("batch-norm", {"running", "batch"}) == "running" ? Mode::evaluate_running : Mode::evaluate_batch;
+  request.device = choice("device", {"auto", "cpu", "cuda", "emulated"});
   request.columns = integer("columns", 0, 1, 100000);
   request.scale = integer("scale", 2, 1, 16);
   try {
@@ -119,8 +123,9 @@ SafetensorsFile load(const std::string& source) {
 }
 
 // A trainer that will only sample: the smallest batches and data set there can be.
-std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file) {
+std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, const std::string& device) {
   Settings settings = settings_of_checkpoint(file);
+  settings.device = device;
   const Shape image = make_model(trainer_options(settings).model).generator->image_shape;
   TrainerOptions options = trainer_options(settings);
   options.batch_size_d = options.batch_size_g = 1;
@@ -138,7 +143,7 @@ int sample_gan(int argc, const char* const* argv) {
   if (args.has("version")) return print_result(version_line("sample_gan") + "\n"), 0;
   const Request request = request_of(args);
   const SafetensorsFile file = load(request.source);
-  const std::unique_ptr<Trainer> trainer = sampler_of(file);
+  const std::unique_ptr<Trainer> trainer = sampler_of(file, request.device);
 
   const auto count = static_cast<int64_t>(request.seeds.size());
   const Shape image = trainer->image_shape();
@@ -153,8 +158,9 @@ int sample_gan(int argc, const char* const* argv) {
   const int64_t columns = request.columns > 0 ? std::min(request.columns, count) : square;
   if (!request.raw.empty()) write_file_atomically(request.raw, pixels.data(), pixels.size());
   write_image_grid(request.output, pixels, count, image[0], image[1], image[2], columns, request.scale);
-  print_result(fmt::format("{}: {} images, iteration {}, {} weights\n", request.output, count, trainer->iteration(),
-                           request.weights == Weights::ema ? "ema" : "live"));
+  print_result(fmt::format("{}: {} images, iteration {}, {} weights, device {}\n", request.output, count,
+                           trainer->iteration(), request.weights == Weights::ema ? "ema" : "live",
+                           name_of(trainer->options().device)));
   return 0;
 }
 

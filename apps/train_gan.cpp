@@ -41,6 +41,7 @@ CommandLineSpec command_line_spec() {
       {"--resume", Kind::value, "RUN_DIR", "continue a run, bit for bit", "Run"},
       {"--print-config", Kind::on, "", "print every option with its origin and exit", "Run"},
       {"--dry-run", Kind::on, "", "print what the run would compute, need and write, and exit", "Run"},
+      {"--no-graph", Kind::on, "", "short for --graph false", "Run"},
       {"-q,--quiet", Kind::on, "", "no progress", "Run"},
       {"--version", Kind::on, "", "print the version and exit", "Run"},
   };
@@ -65,6 +66,7 @@ void read_command_line(const CommandLine& args, OptionSet& options) {
         options.set_text(word.substr(0, equals), word.substr(equals + 1), "command line --set");
     }
   }
+  if (args.has("no-graph")) options.set("graph", false, "command line --no-graph");
   for (const Option& option : option_table()) {
     const std::string name = option.flag().substr(2);
     if (args.has(name)) options.set_text(option.key, args.get(name, ""), "command line " + option.flag());

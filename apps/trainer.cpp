@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "apps/gan_step.h"
 
@@ -11,35 +12,57 @@ namespace {
 constexpr int kRecalibrationBatches = 16;
 constexpr int64_t kRecalibrationBatch = 64;
 
+DType activation_dtype(Precision precision) { return precision == Precision::bf16 ? DType::bf16 : DType::f32; }
+
+bool launches_are_synchronous() {
+  const char* text = std::getenv("POISE_SYNC");
+  return text && std::string(text) == "1";
+}
+
 // Everything that an iteration touches, on a real device or in a plan.
 struct Machine {
   const TrainerOptions options;
+  const Device memory;  // where it lies; a plan touches no GPU
   KernelTable kernels;
-  OwnedTensor step_state_memory{Shape{static_cast<int64_t>(sizeof(StepState))}, DType::u8, Device::cpu};
-  StepState* step_state = new (step_state_memory.tensor().bytes) StepState;
+  std::unique_ptr<gpu::Stream> queue;
+  OwnedTensor step_state{Shape{static_cast<int64_t>(sizeof(StepState))}, DType::u8, memory};
+  int64_t iterations = 0;       // what the step state will say once everything asked for is done
+  int64_t first_iteration = 0;  // reports begin after it
   Context ctx;
   Tape tape{ctx};
   GanModel model;
   ParameterSlab slab_g, slab_d;
   Arena arena;
-  OwnedTensor results{Shape{8}, DType::f32, Device::cpu};  // loss_d, mean_real, mean_fake, loss_g, then D's sums
-  Tensor images;                                           // u8 [N,H,W,C]
+  OwnedTensor results{Shape{8}, DType::f32, memory};  // loss_d, mean_real, mean_fake, loss_g, then D's sums
+  OwnedTensor losses{Shape{Trainer::kReportsKept, 4}, DType::f32, memory};  // kernels/train/loss_ring.h
+  Tensor images;                                                            // u8 [N,H,W,C]
   GanStep step;
   StepGraph d_graph, g_graph;
 
   Machine(const TrainerOptions& o, Arena step_arena, bool planning)
       : options(o),
-        kernels(planning ? planning_kernels(cpu_kernels()) : cpu_kernels()),
+        memory(planning ? Device::cpu : o.device),
+        kernels(o.kernels ? *o.kernels : kernels_of(o.device)),
         model(make_model(o.model)),
-        slab_g(*model.generator, DType::f32, Device::cpu, true, planning),
-        slab_d(*model.discriminator, DType::f32, Device::cpu, false, planning),
+        slab_g(*model.generator, DType::f32, o.device, true, planning),
+        slab_d(*model.discriminator, DType::f32, o.device, false, planning),
         arena(std::move(step_arena)),
-        d_graph(tape, [this] { run_d_step(); }),
-        g_graph(tape, [this] { run_g_step(); }) {
+        d_graph(
+            tape, [this] { run_d_step(); }, o.graphs),
+        g_graph(
+            tape, [this] { run_g_step(); }, o.graphs) {
+    if (planning) kernels = planning_kernels(kernels);
+    if (memory != Device::cpu) queue = gpu::runtime(memory).make_stream();
+    ctx.device = o.device;
+    ctx.precision = o.precision;
     ctx.kernels = &kernels;
     ctx.arena = &arena;
-    ctx.step = step_state;
+    ctx.step = reinterpret_cast<StepState*>(step_state.tensor().bytes);
+    ctx.stream = queue.get();
     ctx.planning = planning;
+    ctx.synchronous = launches_are_synchronous();
+    const StepState zero;
+    copy_from_host(step_state.tensor(), &zero);
     const Tensor& r = results.tensor();
     step = {.model = &model,
             .slab_g = &slab_g,
@@ -54,7 +77,7 @@ struct Machine {
   }
 
   Tensor latents(RandomStream stream, int64_t count) {
-    Tensor z = arena.alloc({count, model.generator->latent_size}, DType::f32);
+    Tensor z = arena.alloc({count, model.generator->latent_size}, activation_dtype(options.precision));
     tape.launch({.op = "random_normal", .bytes = static_cast<double>(z.size_bytes())}, kernels.random_normal, stream,
                 z);
     return z;
@@ -62,7 +85,8 @@ struct Machine {
 
   void run_d_step() {
     const Shape& image = model.generator->image_shape;
-    Tensor real = arena.alloc({options.batch_size_d, image[0], image[1], image[2]}, DType::f32);
+    Tensor real =
+        arena.alloc({options.batch_size_d, image[0], image[1], image[2]}, activation_dtype(options.precision));
     // One loader batch of the method holds n_critic minibatches; the incomplete one at the end of an epoch is dropped.
     const int64_t loader_batches = images.shape[0] / (options.n_critic * options.batch_size_d);
     const GatherOptions gather{.batches_per_epoch = loader_batches * options.n_critic, .flip = options.flip};
@@ -73,13 +97,16 @@ struct Machine {
     kernels.add(ctx, sum, last, sum);
   }
 
-  void run_g_step() { g_step(step, latents(RandomStream::latent_g, options.batch_size_g)); }
+  void run_g_step() {
+    g_step(step, latents(RandomStream::latent_g, options.batch_size_g));
+    Tensor sum = results.tensor().slice(4, 3);
+    kernels.record_losses(ctx, options.n_critic, step.loss_g, sum, losses.tensor());
+  }
 
   void iterate() {
-    Tensor sum = results.tensor().slice(4, 3);
-    kernels.fill(ctx, 0.0, sum);
     for (int64_t i = 0; i < options.n_critic; ++i) d_graph.launch();
     g_graph.launch();
+    ++iterations;
   }
 };
 
@@ -109,6 +136,20 @@ class BorrowedGenerator {
   std::vector<std::vector<char>> buffers_;
 };
 
+// Floats of the host as a tensor f32 or bf16, and back.
+void write_floats(const Tensor& to, const float* from) {
+  if (to.dtype != DType::bf16) return copy_from_host(to, from);
+  std::vector<bf16> rounded(static_cast<size_t>(to.elements()));
+  std::transform(from, from + to.elements(), rounded.begin(), to_bf16);
+  copy_from_host(to, rounded.data());
+}
+void read_floats(float* to, const Tensor& from) {
+  if (from.dtype != DType::bf16) return copy_to_host(to, from);
+  std::vector<bf16> stored(static_cast<size_t>(from.elements()));
+  copy_to_host(stored.data(), from);
+  std::transform(stored.begin(), stored.end(), to, [](bf16 x) { return to_float(x); });
+}
+
 // One forward pass of G in an arena of its own (that of training is sized for training): images [N,H,W,C] of z.
 void generate(Generator& generator, const Context& outer, const Tensor& z, Mode mode, double momentum, float* images) {
   auto forward = [&](Context& ctx) {
@@ -117,7 +158,7 @@ void generate(Generator& generator, const Context& outer, const Tensor& z, Mode 
     tape.batch_norm_momentum = momentum;
     const Tape::NoGrad no_grad(tape);
     const Var y = generator(tape.constant(z));
-    if (images && !ctx.planning) copy_to_host(images, y.value());
+    if (images && !ctx.planning) read_floats(images, y.value());
   };
   Context ctx = outer;
   ctx.profile = nullptr;
@@ -137,12 +178,12 @@ void generate(Generator& generator, const Context& outer, const Tensor& z, Mode 
 // Running statistics of training belong to live weights of the past. For the weights at hand: the plain average over
 // batches of fixed latents, which train-mode passes with momentum 1/(k+1) accumulate.
 void recalibrate(Generator& generator, const Context& ctx) {
-  OwnedTensor z({kRecalibrationBatch, generator.latent_size}, DType::f32, ctx.device);
+  OwnedTensor z({kRecalibrationBatch, generator.latent_size}, activation_dtype(ctx.precision), ctx.device);
   std::vector<double> normal(static_cast<size_t>(z.tensor().elements()));
   for (int k = 0; k < kRecalibrationBatches; ++k) {
     normal_on_host(0, RandomStream::recalibration, static_cast<uint64_t>(k), z.tensor().elements(), normal.data());
     const std::vector<float> latents(normal.begin(), normal.end());
-    copy_from_host(z.tensor(), latents.data());
+    write_floats(z.tensor(), latents.data());
     generate(generator, ctx, z.tensor(), Mode::train, 1.0 / (k + 1), nullptr);
   }
 }
@@ -170,14 +211,14 @@ struct Trainer::Parts {
   OwnedTensor images;
 
   Parts(const TrainerOptions& o, const ImageSet& set)
-      : plan(Trainer::plan(o, set.count)), machine(o, Arena(plan.arena_bytes, Device::cpu), false) {
+      : plan(Trainer::plan(o, set.count)), machine(o, Arena(plan.arena_bytes, o.device), false) {
     const Shape& image = machine.model.generator->image_shape;
     if (Shape{set.height, set.width, set.channels} != image) {
       fail(ErrorKind::data, "model " + o.model.name + " expects images " + image.to_string() + " but " + set.name +
                                 " has " + Shape{set.height, set.width, set.channels}.to_string() +
                                 "; choose another model or data set");
     }
-    images = OwnedTensor({set.count, set.height, set.width, set.channels}, DType::u8, Device::cpu);
+    images = OwnedTensor({set.count, set.height, set.width, set.channels}, DType::u8, o.device);
     copy_from_host(images.tensor(), set.pixels.data());
     machine.images = images.tensor();
     initialise(*machine.model.generator, o.init, o.seed);
@@ -187,7 +228,7 @@ struct Trainer::Parts {
     start.seed = o.seed;
     start.clocks[static_cast<int>(Network::generator)].learning_rate = o.learning_rate_g;
     start.clocks[static_cast<int>(Network::discriminator)].learning_rate = o.learning_rate_d;
-    *machine.step_state = start;
+    copy_from_host(machine.step_state.tensor(), &start);
   }
 };
 
@@ -197,11 +238,12 @@ Trainer::~Trainer() = default;
 
 TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
   check_options(o, image_count);
-  Machine machine(o, Arena::for_planning(Device::cpu), true);
+  Machine machine(o, Arena::for_planning(o.device), true);
   const Shape& image = machine.model.generator->image_shape;
-  machine.images = {.bytes = machine.step_state_memory.tensor().bytes,  // never read by a plan
+  machine.images = {.bytes = machine.step_state.tensor().bytes,  // never read by a plan
                     .shape = {image_count, image[0], image[1], image[2]},
-                    .dtype = DType::u8};
+                    .dtype = DType::u8,
+                    .device = o.device};
   TrainingPlan plan;
   machine.ctx.profile = &plan.layers;
   machine.iterate();
@@ -218,13 +260,24 @@ TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
 
 void Trainer::iterate() { parts_->machine.iterate(); }
 
-int64_t Trainer::iteration() const { return static_cast<int64_t>(step_state().step) / (options().n_critic + 1); }
+int64_t Trainer::iteration() const { return parts_->machine.iterations; }
 
-IterationReport Trainer::report() const {
-  float r[8];
-  copy_to_host(r, parts_->machine.results.tensor());
-  const double n = static_cast<double>(options().n_critic);
-  return {.loss_d = r[4] / n, .loss_g = r[3], .mean_real = r[5] / n, .mean_fake = r[6] / n};
+void Trainer::synchronize() const {
+  if (parts_->machine.queue) gpu::runtime(parts_->machine.memory).synchronize(*parts_->machine.queue);
+}
+
+std::vector<IterationReport> Trainer::reports(int64_t most) const {
+  const Machine& m = parts_->machine;
+  std::vector<float> rows(static_cast<size_t>(m.losses.tensor().elements()));
+  copy_to_host(rows.data(), m.losses.tensor());
+  const int64_t count = std::min({most, kReportsKept, m.iterations - m.first_iteration});
+  std::vector<IterationReport> all;
+  for (int64_t iteration = m.iterations - count + 1; iteration <= m.iterations; ++iteration) {
+    const float* row = rows.data() + (iteration - 1) % kReportsKept * 4;
+    all.push_back(
+        {.iteration = iteration, .loss_d = row[0], .loss_g = row[3], .mean_real = row[1], .mean_fake = row[2]});
+  }
+  return all;
 }
 
 std::vector<NamedTensor> Trainer::state() {
@@ -243,8 +296,16 @@ std::vector<NamedTensor> Trainer::state() {
   return all;
 }
 
-const StepState& Trainer::step_state() const { return *parts_->machine.step_state; }
-void Trainer::set_step_state(const StepState& state) { *parts_->machine.step_state = state; }
+StepState Trainer::step_state() const {
+  StepState state;
+  copy_to_host(&state, parts_->machine.step_state.tensor());
+  return state;
+}
+void Trainer::set_step_state(const StepState& state) {
+  Machine& m = parts_->machine;
+  copy_from_host(m.step_state.tensor(), &state);
+  m.iterations = m.first_iteration = static_cast<int64_t>(state.step) / (options().n_critic + 1);
+}
 
 std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch) {
   Machine& m = parts_->machine;
@@ -258,8 +319,8 @@ std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, Weights 
   std::vector<float> images;
   for (int64_t first = 0; first < count; first += batch) {
     const int64_t n = std::min(batch, count - first);
-    OwnedTensor z({n, generator.latent_size}, DType::f32, m.ctx.device);
-    copy_from_host(z.tensor(), latents.data() + first * generator.latent_size);
+    OwnedTensor z({n, generator.latent_size}, activation_dtype(m.ctx.precision), m.ctx.device);
+    write_floats(z.tensor(), latents.data() + first * generator.latent_size);
     images.resize(static_cast<size_t>(n * generator.image_shape.elements()));
     generate(generator, m.ctx, z.tensor(), mode, -1, images.data());
     for (float x : images) bytes.push_back(to_byte(x));

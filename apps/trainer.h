@@ -23,6 +23,10 @@ struct TrainerOptions {
   double ema_decay = 0.999;
   bool flip = true;
   uint64_t seed = 1;
+  Device device = Device::cpu;
+  Precision precision = Precision::fp32;
+  bool graphs = true;                    // replay captured steps; on the CPU there is nothing to capture
+  const KernelTable* kernels = nullptr;  // instead of the device's own, for tests
 };
 
 // One tensor of the run's state, by name: "G.block2.conv1.weight", "G.adam_m.block2.conv1.weight", "D.block1.conv1.u".
@@ -31,8 +35,9 @@ struct NamedTensor {
   Tensor tensor;
 };
 
-// What the last iteration saw (means over its D steps for the D entries).
+// What one iteration saw (means over its D steps for the D entries).
 struct IterationReport {
+  int64_t iteration = 0;
   double loss_d = 0, loss_g = 0, mean_real = 0, mean_fake = 0;
   bool finite() const;
 };
@@ -55,14 +60,21 @@ class Trainer {
 
   static TrainingPlan plan(const TrainerOptions& options, int64_t image_count);
 
+  // Returns once the iteration is under way; on a GPU it may not have begun. Allocates nothing, copies nothing to the
+  // host and waits for nothing.
   void iterate();
-  int64_t iteration() const;
-  IterationReport report() const;
+  void synchronize() const;   // waits until everything asked for is done
+  int64_t iteration() const;  // asked for so far
+  // The last iterations since the start or the last set_step_state(), oldest first: at most `most`, and never more than
+  // kReportsKept. Waits for them.
+  static constexpr int64_t kReportsKept = 1024;
+  std::vector<IterationReport> reports(int64_t most) const;
+  IterationReport report() const { return reports(1).at(0); }
 
   // Everything that the future depends on, in a fixed order. Writing bytes into these tensors and calling
   // set_step_state() restores a run exactly.
   std::vector<NamedTensor> state();
-  const StepState& step_state() const;
+  StepState step_state() const;
   void set_step_state(const StepState& state);
 
   // Images of latents [N, latent] (host, row-major) as uint8 [N,H,W,C], in batches of at most `batch`. Leaves all state

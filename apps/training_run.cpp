@@ -8,6 +8,7 @@
 #include <numeric>
 #include <optional>
 
+#include "apps/device_choice.h"
 #include "apps/metric.h"
 #include "apps/plan_text.h"
 #include "apps/program.h"
@@ -63,6 +64,7 @@ class TrainingRun {
   const RunRequest& request_;
   const OptionSet& options_;
   const Settings& settings_;
+  const DeviceChoice device_;
   ImageSet images_;
   Trainer trainer_;
   std::optional<SlicedWasserstein> metric_;
@@ -82,6 +84,7 @@ TrainingRun::TrainingRun(const RunRequest& request, ImageSet images)
     : request_(request),
       options_(request.options),
       settings_(request.options.settings()),
+      device_(choose_device(settings_)),
       images_(std::move(images)),
       trainer_(trainer_options(settings_), images_) {
   if (settings_.metric_every > 0) {
@@ -96,7 +99,9 @@ std::string TrainingRun::environment_json() const {
                     {"poise", version()},
                     {"build", build_type()},
                     {"compiler", compiler()},
-                    {"device", std::string("cpu")},
+                    {"device", std::string(name_of(device_.device))},
+                    {"device_name", device_.name},
+                    {"precision", std::string(name_of(device_.precision))},
                     {"cpu", cpu_model()},
                     {"threads", int64_t{thread_count()}},
                     {"host", std::string(host)},
@@ -182,6 +187,7 @@ void TrainingRun::open_logs() {
   progress_.emplace(STDERR_FILENO, style, trainer_.iteration(), settings_.iterations);
   log_->line(fmt::format("poise {} {} {}, {} threads, seed {}, config {}, data {}", version(), build_type(), compiler(),
                          thread_count(), settings_.seed, config_hash(settings_), crc_text(images_.crc)));
+  note(device_.text);
 }
 
 void TrainingRun::note(const std::string& text) {
@@ -190,8 +196,9 @@ void TrainingRun::note(const std::string& text) {
 }
 
 void TrainingRun::log_iteration() {
-  const IterationReport report = trainer_.report();
   const int64_t iteration = trainer_.iteration();
+  const std::vector<IterationReport> reports = trainer_.reports(iteration - logged_at_);
+  const IterationReport& report = reports.back();
   const double now = progress_->training_seconds(), elapsed = now - logged_seconds_;
   const double rate = elapsed > 0 ? static_cast<double>(iteration - logged_at_) / elapsed : 0;
   train_lines_->write({{"schema", kSchema},
@@ -206,11 +213,12 @@ void TrainingRun::log_iteration() {
   logged_seconds_ = now;
   progress_->losses(report.loss_d, report.loss_g);
   log_->line(progress_plain_line(progress_->view()));
-  if (!report.finite()) {
+  for (const IterationReport& r : reports) {
+    if (r.finite()) continue;
     fail(ErrorKind::runtime,
          fmt::format("iteration {}: loss_d is {} and loss_g is {}: training diverged; try a lower learning_rate_g or "
                      "learning_rate_d; the last good checkpoint is {}",
-                     iteration, report.loss_d, report.loss_g, last_checkpoint_));
+                     r.iteration, r.loss_d, r.loss_g, last_checkpoint_));
   }
   progress_->line();
 }
@@ -342,11 +350,15 @@ int run_training(const RunRequest& request) {
   }
   // Asking for more than there is would not fail here but later, by the hand of the kernel's out-of-memory killer.
   const double needed = static_cast<double>(plan.slab_bytes + plan.arena_bytes + plan.data_bytes) / (1024.0 * 1024.0);
-  if (needed > machine_memory_mib()) {
+  const bool on_host = options.device != Device::cuda;
+  const double there = on_host
+                           ? machine_memory_mib()
+                           : static_cast<double>(gpu::runtime(options.device).facts().free_bytes) / (1024.0 * 1024.0);
+  if (needed > there) {
     fail(ErrorKind::environment,
-         fmt::format("the run needs {:.0f} MiB of memory but this machine has {:.0f}; use smaller widths or batches "
+         fmt::format("the run needs {:.0f} MiB of memory but {} {:.0f}; use smaller widths or batches "
                      "(--dry-run shows what needs how much)",
-                     needed, machine_memory_mib()));
+                     needed, on_host ? "this machine has" : "the GPU has left", there));
   }
   return TrainingRun(request, std::move(images)).run();
 }

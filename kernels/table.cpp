@@ -1,5 +1,7 @@
 #include "kernels/table.h"
 
+#include "kernels/gpu/runtime.h"
+
 namespace poise {
 namespace {
 
@@ -49,6 +51,7 @@ KernelTable reference_table() {
       .adam = cpu::adam,
       .random_normal = cpu::random_normal,
       .gather_images = cpu::gather_images,
+      .record_losses = cpu::record_losses,
   };
 }
 
@@ -74,6 +77,16 @@ const KernelTable& cpu_reference_kernels() {
 const KernelTable& cpu_kernels() {
   static const KernelTable table = onednn_table();
   return table;
+}
+
+const KernelTable& kernels_of(Device device) {
+  if (device == Device::cpu) return cpu_kernels();
+  if (device == Device::emulated) return emulated::kernels();
+#ifdef POISE_HAVE_CUDA
+  return cuda::kernels();
+#else
+  fail(ErrorKind::environment, gpu::why_unavailable(device));
+#endif
 }
 
 KernelTable planning_kernels(const KernelTable& device_kernels) {
@@ -114,6 +127,7 @@ KernelTable planning_kernels(const KernelTable& device_kernels) {
       .adam = nothing,
       .random_normal = nothing,
       .gather_images = nothing,
+      .record_losses = nothing,
   };
 }
 

@@ -13,6 +13,7 @@
 #include "kernels/dense/spectral_norm.h"
 #include "kernels/train/adam.h"
 #include "kernels/train/gather_images.h"
+#include "kernels/train/loss_ring.h"
 #include "kernels/train/random.h"
 
 namespace poise {
@@ -53,6 +54,7 @@ struct KernelTable {
   Adam* adam = nullptr;
   RandomNormal* random_normal = nullptr;
   GatherImages* gather_images = nullptr;
+  RecordLosses* record_losses = nullptr;
 };
 
 const KernelTable& cpu_reference_kernels();  // plain loops throughout, f32 and f64
@@ -67,6 +69,8 @@ const KernelTable& kernels();
 namespace checked {
 const KernelTable& kernels();
 }
+// Those that a device computes with: oneDNN's on the CPU. Error(environment) if this build has none for it.
+const KernelTable& kernels_of(Device device);
 // The planner of `device_kernels` and, for everything that would touch memory, nothing: see Context::planning.
 KernelTable planning_kernels(const KernelTable& device_kernels);
 

@@ -165,7 +165,7 @@ TEST(Options, EveryPresetResolvesAndIsComplete) {
     EXPECT_EQ(all_problems(options), "") << name;
     for (const Option& option : option_table()) {
       // Where things lie, and what a user varies, is not a preset's business.
-      const std::vector<std::string> open = {"data", "seed", "threads", "runs", "name"};
+      const std::vector<std::string> open = {"data", "seed", "threads", "device", "precision", "graph", "runs", "name"};
       const bool is_open = std::find(open.begin(), open.end(), option.key) != open.end();
       EXPECT_EQ(options.origin(option.key) == "default", is_open) << name << ": " << option.key;
     }

@@ -20,7 +20,7 @@ RunningProgram::RunningProgram(const std::string& program, const std::vector<std
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   // One thread: tests run side by side, and threads that wait for each other on busy cores cost seconds.
-  std::vector<std::string> variables = {"TERM=dumb", "PATH=/usr/bin:/bin", "OMP_NUM_THREADS=1"};
+  std::vector<std::string> variables = {"TERM=dumb", "PATH=/usr/bin:/bin", "OMP_NUM_THREADS=1", "POISE_DEVICE=cpu"};
   variables.insert(variables.end(), setting.environment.begin(), setting.environment.end());
   std::vector<char*> environment;
   for (const std::string& variable : variables) environment.push_back(const_cast<char*>(variable.c_str()));

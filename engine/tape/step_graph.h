@@ -1,27 +1,42 @@
-// One step as a unit that is built once and launched many times. On the CPU a launch is a plain call. On CUDA it will
-// be a captured graph, which is why a step never allocates outside its arena, never synchronises, and reads whatever
-// changes from the StepState.
+// One step as a unit that is built once and launched many times. On the CPU a launch is a plain call. On a GPU the
+// first two launches are plain too (they set up what kernels and libraries want at first use), the third captures what
+// the step launches into a graph, and from then on a launch replays the graph: one call instead of hundreds. That is
+// why a step never allocates outside its arena, never synchronises, and reads whatever changes from the StepState.
 #pragma once
 #include <functional>
-#include <utility>
+#include <memory>
 
 #include "engine/tape/tape.h"
+#include "kernels/gpu/runtime.h"
 
 namespace poise {
 
 class StepGraph {
  public:
-  // `body` records onto the tape and runs the kernels. Before each launch the tape and its arena are reset.
-  StepGraph(Tape& tape, std::function<void()> body) : tape_(&tape), body_(std::move(body)) {}
-  void launch() {
-    tape_->reset();
-    tape_->ctx.arena->reset();
-    body_();
-  }
+  // `body` records onto the tape and runs the kernels. Before each run the tape and its arena are reset. `capture`:
+  // may launches be replayed? (Never on the CPU, nor while a profile is attached or the context is synchronous.)
+  StepGraph(Tape& tape, std::function<void()> body, bool capture = true)
+      : tape_(&tape), body_(std::move(body)), capture_(capture) {}
+
+  void launch();
+  // Something changed that the kept launches know by value: a mask, a choice of kernels, an option of the step. The
+  // next launch is plain, the one after captures anew.
+  void invalidate();
+
+  bool captured() const { return graph_ != nullptr; }
 
  private:
+  static constexpr int kPlainRuns = 2, kPlainRunsAfterChange = 1;
+
+  bool may_capture() const;
+  void run();
+  void capture();
+
   Tape* tape_;
   std::function<void()> body_;
+  bool capture_;
+  int plain_runs_left_ = kPlainRuns;
+  std::unique_ptr<gpu::Graph> graph_;
 };
 
 }  // namespace poise

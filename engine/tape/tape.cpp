@@ -1,5 +1,7 @@
 #include "engine/tape/tape.h"
 
+#include "kernels/gpu/runtime.h"
+
 namespace poise {
 
 const std::string Tape::kNoScope;
@@ -95,6 +97,10 @@ void Tape::reset() {
 }
 
 void Tape::finish_launch(const Work& work, double seconds) { ctx.profile->add(*scope_, work, seconds); }
+
+void Tape::wait_for_device() {
+  if (ctx.stream && !ctx.planning) gpu::runtime(ctx.device).synchronize(*ctx.stream);
+}
 
 void Tape::rethrow_with_scope(const Error& error) const {
   if (scope_->empty()) throw error;

@@ -13,6 +13,7 @@
 
 #include "engine/tape/backward_function.h"
 #include "engine/tape/parameter.h"
+#include "kernels/gpu/ranges.h"
 #include "kernels/table.h"
 
 namespace poise {
@@ -120,6 +121,7 @@ class Tape {
   void release(Slot& slot, const Node& node);
   void release_all_but_last(int first);
   void finish_launch(const Work& work, double seconds);
+  void wait_for_device();
   [[noreturn]] void rethrow_with_scope(const Error& error) const;
 
   std::vector<Node> nodes_;
@@ -164,7 +166,10 @@ class Grads {
 class Scope {
  public:
   Scope(Tape& tape, const std::string& path)
-      : tape_(tape), saved_(std::exchange(tape.scope_, &path)), first_(tape.size()) {}
+      : tape_(tape),
+        range_(tape.ctx.device == Device::cuda, path),
+        saved_(std::exchange(tape.scope_, &path)),
+        first_(tape.size()) {}
   ~Scope() {
     tape_.scope_ = saved_;
     if (tape_.no_grad_) tape_.release_all_but_last(first_);
@@ -174,17 +179,21 @@ class Scope {
 
  private:
   Tape& tape_;
+  gpu::Range range_;
   const std::string* saved_;
   int first_;
 };
 
 template <class Kernel, class... Args>
 void Tape::launch(const Work& work, Kernel* kernel, Args&&... args) {
+  const gpu::Range range(ctx.device == Device::cuda, *scope_, work);
   try {
-    if (!ctx.profile) return kernel(ctx, std::forward<Args>(args)...);
+    if (!ctx.profile && !ctx.synchronous) return kernel(ctx, std::forward<Args>(args)...);
     const auto start = std::chrono::steady_clock::now();
     kernel(ctx, std::forward<Args>(args)...);
-    finish_launch(work, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    wait_for_device();  // else neither the time nor an error would be this launch's
+    if (ctx.profile)
+      finish_launch(work, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   } catch (const Error& error) {
     rethrow_with_scope(error);
   }

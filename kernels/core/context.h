@@ -30,7 +30,8 @@ struct Context {
   gpu::Stream* stream = nullptr;  // where launches go; null on the CPU
   Profile* profile = nullptr;     // null: do not measure
   GemmChoice gemm;
-  bool planning = false;  // kernels do nothing; shapes, memory and work are still accounted for
+  bool synchronous = false;  // wait after each launch, so that an asynchronous error names its layer (POISE_SYNC=1)
+  bool planning = false;     // kernels do nothing; shapes, memory and work are still accounted for
 };
 
 }  // namespace poise

@@ -6,6 +6,7 @@
 namespace poise::POISE_GPU {
 
 void add_activation_kernels(KernelTable& table);
+void add_loss_ring_kernels(KernelTable& table);
 void add_adam_kernels(KernelTable& table);
 void add_arithmetic_kernels(KernelTable& table);
 void add_batch_norm_kernels(KernelTable& table);

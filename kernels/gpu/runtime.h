@@ -1,7 +1,8 @@
 // What the engine needs of a GPU besides kernels: memory, queues, graphs. One interface, two bodies: the CUDA runtime
-// (cuda/) and a stand-in on the host (emulated/), chosen by Device at run time.
+// (cuda/runtime.cpp) and a stand-in on the host (emulated/runtime.cpp), chosen by Device at run time.
 #pragma once
 #include <memory>
+#include <string>
 
 #include "kernels/core/context.h"
 
@@ -12,5 +13,90 @@ class Stream {
  public:
   virtual ~Stream() = default;
 };
+
+// A point in a stream that another one, or the host, can wait for.
+class Event {
+ public:
+  virtual ~Event() = default;
+};
+
+// The work of one capture, ready to run any number of times.
+class Graph {
+ public:
+  virtual ~Graph() = default;
+};
+
+struct DeviceFacts {
+  std::string name;  // "NVIDIA H200"
+  size_t memory_bytes = 0, free_bytes = 0;
+  int multiprocessors = 0;
+};
+
+enum class CopyKind : uint8_t { to_device, to_host, on_device };
+
+// Everything that fails throws: Error(environment) for a missing device, else Error(runtime) naming the call.
+// One thread at a time.
+class Runtime {
+ public:
+  // What stalls a device, counted since the program began: a replayed step does none of it.
+  struct Counts {
+    int64_t allocations = 0, copies_to_host = 0, synchronizations = 0;
+    bool operator==(const Counts&) const = default;
+  };
+
+  virtual ~Runtime() = default;
+  virtual DeviceFacts facts() = 0;
+
+  // Zero-filled. Like everything that stalls, refused while a stream is captured.
+  virtual void* allocate(size_t bytes) = 0;
+  virtual void release(void* bytes) noexcept = 0;
+  // Host memory that an asynchronous copy reads or writes in place: the caller waits before touching it again.
+  virtual void* allocate_staging(size_t bytes) = 0;
+  virtual void release_staging(void* bytes) noexcept = 0;
+
+  virtual std::unique_ptr<Stream> make_stream() = 0;
+  virtual std::unique_ptr<Event> make_event() = 0;
+
+  // In stream order. A copy between the device and ordinary host memory has taken the host's bytes, or delivered them,
+  // when it returns; with staging memory it happens later.
+  virtual void copy(Stream& stream, CopyKind kind, void* to, const void* from, size_t bytes) = 0;
+  virtual void fill(Stream& stream, void* to, unsigned char byte, size_t bytes) = 0;
+  virtual void record(Event& event, Stream& stream) = 0;
+  virtual void wait(Stream& stream, Event& event) = 0;  // for its latest record; at once if there is none
+
+  virtual void synchronize(Stream& stream) = 0;
+  virtual void synchronize(Event& event) = 0;
+  virtual void synchronize() = 0;  // all streams
+
+  // Between the two, what goes to the stream is kept instead of run. One stream at a time.
+  virtual void begin_capture(Stream& stream) = 0;
+  virtual std::unique_ptr<Graph> end_capture(Stream& stream) = 0;
+  virtual void cancel_capture(Stream& stream) noexcept = 0;  // whatever was kept is dropped
+  virtual void replay(Graph& graph, Stream& stream) = 0;     // the graph may be destroyed before it has run
+  bool capturing() const { return capturing_; }
+
+  const Counts& counts() const { return counts_; }
+
+ protected:
+  // Before anything that stalls: counts it, and throws if a stream is being captured.
+  void note_stall(int64_t Counts::*what, const char* call) {
+    if (capturing_) {
+      fail(ErrorKind::runtime, std::string(call) +
+                                   " while a step is captured: a step neither allocates nor waits nor copies to the "
+                                   "host; do it before the step, or run with --no-graph");
+    }
+    ++(counts_.*what);
+  }
+  bool capturing_ = false;
+
+ private:
+  Counts counts_;
+};
+
+// The one runtime of a device (not the CPU), for as long as the program runs. Error(environment) if there is none.
+Runtime& runtime(Device device);
+
+// Why a device cannot be used here and what to do about it; empty if it can.
+std::string why_unavailable(Device device);
 
 }  // namespace poise::gpu

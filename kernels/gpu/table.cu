@@ -6,6 +6,7 @@ const KernelTable& kernels() {
   static const KernelTable table = [] {
     KernelTable t;
     add_activation_kernels(t);
+    add_loss_ring_kernels(t);
     add_adam_kernels(t);
     add_arithmetic_kernels(t);
     add_batch_norm_kernels(t);

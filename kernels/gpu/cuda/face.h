@@ -5,6 +5,8 @@
 #include <tuple>
 #include <utility>
 
+#include "kernels/gpu/cuda/launch.h"
+
 #define GPU_SHARED(name, ...) __shared__ ::poise::cuda::SharedType<__VA_ARGS__> name
 #define GPU_DYNAMIC_SHARED(name, ...)                                  \
   extern __shared__ __align__(128) unsigned char gpu_dynamic_shared[]; \
@@ -14,14 +16,6 @@ namespace poise::cuda {
 
 template <class T>
 using SharedType = T;
-
-struct LaunchShape {
-  dim3 grid, block;
-  size_t shared_bytes = 0;  // dynamic
-};
-
-// Throws Error(runtime) with the kernel's launch error. kernels/gpu/cuda/launch.cpp
-void launch_raw(Context& ctx, const LaunchShape& shape, const void* kernel, void** arguments);
 
 template <class... P, class... A>
 void launch(Context& ctx, const LaunchShape& shape, void (*kernel)(P...), A&&... args) {

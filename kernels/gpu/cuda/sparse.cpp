@@ -1,0 +1,123 @@
+// sparse.h on cuSPARSE (BSR SpMM and SDDMM). Descriptors are made per call: they are a few words on the host, and calls
+// stand inside captured steps, where the host's time does not count.
+#include "kernels/gpu/sparse.h"
+
+#include <cusparse.h>
+
+#include "kernels/gpu/cuda/handles.h"
+
+namespace poise::cuda {
+namespace {
+
+void check(cusparseStatus_t status, const char* call, const char* file = __builtin_FILE(),
+           int line = __builtin_LINE()) {
+  if (status == CUSPARSE_STATUS_SUCCESS) return;
+  fail(ErrorKind::runtime, std::string(file) + ":" + std::to_string(line) + ": " + call + ": " +
+                               cusparseGetErrorString(status) + " (" + cusparseGetErrorName(status) + ")");
+}
+
+// One handle for the program: it knows the device, and is told the stream before each call.
+cusparseHandle_t handle_for(const Context& ctx) {
+  static cusparseHandle_t handle = [] {
+    cusparseHandle_t h = nullptr;
+    check(cusparseCreate(&h), "cusparseCreate");
+    return h;
+  }();
+  check(cusparseSetStream(handle, stream_of(ctx)), "cusparseSetStream");
+  return handle;
+}
+
+cudaDataType type_of(const Tensor& t) {
+  require(t.dtype == DType::f32 || t.dtype == DType::bf16, "block-sparse products are f32 or bf16");
+  return t.dtype == DType::f32 ? CUDA_R_32F : CUDA_R_16BF;
+}
+
+struct DenseMatrix {
+  DenseMatrix(const Tensor& t, int64_t rows, int64_t cols, cusparseOrder_t order) {
+    const int64_t leading = order == CUSPARSE_ORDER_ROW ? cols : rows;
+    check(cusparseCreateDnMat(&descriptor, rows, cols, leading, t.bytes, type_of(t), order), "cusparseCreateDnMat");
+  }
+  ~DenseMatrix() { cusparseDestroyDnMat(descriptor); }
+  DenseMatrix(const DenseMatrix&) = delete;
+  DenseMatrix& operator=(const DenseMatrix&) = delete;
+  cusparseDnMatDescr_t descriptor = nullptr;
+};
+
+struct SparseMatrix {
+  explicit SparseMatrix(const gpu::BlockSparse& a) {
+    check(cusparseCreateBsr(&descriptor, a.rows / a.block, a.cols / a.block, a.columns.elements(), a.block, a.block,
+                            a.row_offsets.bytes, a.columns.bytes, a.values.bytes, CUSPARSE_INDEX_32I,
+                            CUSPARSE_INDEX_32I, CUSPARSE_INDEX_BASE_ZERO, type_of(a.values), CUSPARSE_ORDER_ROW),
+          "cusparseCreateBsr");
+  }
+  ~SparseMatrix() { cusparseDestroySpMat(descriptor); }
+  SparseMatrix(const SparseMatrix&) = delete;
+  SparseMatrix& operator=(const SparseMatrix&) = delete;
+  cusparseSpMatDescr_t descriptor = nullptr;
+};
+
+constexpr float kOne = 1, kZero = 0;
+constexpr auto kPlain = CUSPARSE_OPERATION_NON_TRANSPOSE;
+
+// call(handle, a, b, c) with the descriptors of c = a b.
+template <class Call>
+void with_spmm(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, const Tensor& c, const Call& call) {
+  const SparseMatrix sparse(a);
+  const DenseMatrix right(b, b.shape[0], b.shape[1], CUSPARSE_ORDER_ROW);
+  const DenseMatrix result(c, c.shape[0], c.shape[1], CUSPARSE_ORDER_ROW);
+  call(handle_for(ctx), sparse.descriptor, right.descriptor, result.descriptor);
+}
+
+size_t spmm_workspace(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, const Tensor& c) {
+  size_t bytes = 0;
+  with_spmm(ctx, a, b, c, [&](auto handle, auto sparse, auto right, auto result) {
+    check(cusparseSpMM_bufferSize(handle, kPlain, kPlain, &kOne, sparse, right, &kZero, result, CUDA_R_32F,
+                                  CUSPARSE_SPMM_BSR_ALG1, &bytes),
+          "cusparseSpMM_bufferSize");
+  });
+  return bytes == 0 ? 1 : bytes;
+}
+
+void spmm(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, Tensor& workspace, Tensor& c) {
+  with_spmm(ctx, a, b, c, [&](auto handle, auto sparse, auto right, auto result) {
+    check(cusparseSpMM(handle, kPlain, kPlain, &kOne, sparse, right, &kZero, result, CUDA_R_32F, CUSPARSE_SPMM_BSR_ALG1,
+                       workspace.bytes),
+          "cusparseSpMM");
+  });
+}
+
+// y^T, of y [cols,n] with contiguous rows, is a matrix [n,cols] with contiguous columns.
+template <class Call>
+void with_sddmm(Context& ctx, const Tensor& x, const Tensor& y, const gpu::BlockSparse& a, const Call& call) {
+  const DenseMatrix left(x, x.shape[0], x.shape[1], CUSPARSE_ORDER_ROW);
+  const DenseMatrix right(y, y.shape[1], y.shape[0], CUSPARSE_ORDER_COL);
+  const SparseMatrix sparse(a);
+  call(handle_for(ctx), left.descriptor, right.descriptor, sparse.descriptor);
+}
+
+size_t sddmm_workspace(Context& ctx, const Tensor& x, const Tensor& y, const gpu::BlockSparse& a) {
+  size_t bytes = 0;
+  with_sddmm(ctx, x, y, a, [&](auto handle, auto left, auto right, auto sparse) {
+    check(cusparseSDDMM_bufferSize(handle, kPlain, kPlain, &kOne, left, right, &kZero, sparse, CUDA_R_32F,
+                                   CUSPARSE_SDDMM_ALG_DEFAULT, &bytes),
+          "cusparseSDDMM_bufferSize");
+  });
+  return bytes == 0 ? 1 : bytes;
+}
+
+void sddmm(Context& ctx, const Tensor& x, const Tensor& y, Tensor& workspace, gpu::BlockSparse& a) {
+  with_sddmm(ctx, x, y, a, [&](auto handle, auto left, auto right, auto sparse) {
+    check(cusparseSDDMM(handle, kPlain, kPlain, &kOne, left, right, &kZero, sparse, CUDA_R_32F,
+                        CUSPARSE_SDDMM_ALG_DEFAULT, workspace.bytes),
+          "cusparseSDDMM");
+  });
+}
+
+}  // namespace
+
+const gpu::SparseProducts& sparse_products() {
+  static constexpr gpu::SparseProducts table{spmm_workspace, spmm, sddmm_workspace, sddmm};
+  return table;
+}
+
+}  // namespace poise::cuda

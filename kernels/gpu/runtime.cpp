@@ -1,0 +1,47 @@
+#include "kernels/gpu/runtime.h"
+
+#include "kernels/gpu/cuda/runtime.h"
+#include "kernels/gpu/emulated/runtime.h"
+#include "kernels/gpu/prims.h"
+#include "kernels/gpu/sparse.h"
+
+namespace poise::gpu {
+namespace {
+
+// Before the body of a device is chosen: is it one, and does it exist?
+void check_device(Device device) {
+  require(device != Device::cpu, "the CPU is no GPU");
+  static const std::string why = why_unavailable(Device::cuda);
+  if (device == Device::cuda && !why.empty()) fail(ErrorKind::environment, why);
+}
+
+}  // namespace
+
+#ifdef POISE_HAVE_CUDA
+std::string why_unavailable(Device device) { return device == Device::cuda ? cuda::why_unavailable() : ""; }
+
+Runtime& runtime(Device device) {
+  check_device(device);
+  return device == Device::cuda ? cuda::runtime() : emulator::runtime();
+}
+const Prims& prims(Device device) {
+  check_device(device);
+  return device == Device::cuda ? cuda::prims() : emulator::prims();
+}
+const SparseProducts& sparse_products(Device device) {
+  check_device(device);
+  return device == Device::cuda ? cuda::sparse_products() : emulator::sparse_products();
+}
+#else
+std::string why_unavailable(Device device) {
+  if (device != Device::cuda) return "";
+  return "this build has no CUDA: install the CUDA toolkit, configure and build again (README.md, \"Build by hand\"), "
+         "or use --device cpu or emulated";
+}
+
+Runtime& runtime(Device device) { return check_device(device), emulator::runtime(); }
+const Prims& prims(Device device) { return check_device(device), emulator::prims(); }
+const SparseProducts& sparse_products(Device device) { return check_device(device), emulator::sparse_products(); }
+#endif
+
+}  // namespace poise::gpu

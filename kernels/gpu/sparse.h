@@ -1,0 +1,37 @@
+// Products with block-sparse matrices through the vendor's library, in the block format that block-sparse layers use:
+// the baseline that our own kernels are measured against, and a choice of Execution. On CUDA cuSPARSE, on the emulated
+// device plain loops in the stream. f32, or bf16 with f32 accumulation.
+#pragma once
+#include "kernels/core/context.h"
+
+namespace poise::gpu {
+
+// Block compressed rows: row r of blocks holds blocks row_offsets[r] .. row_offsets[r+1]-1, block i stands in column
+// columns[i] of blocks and has the values [block, block] (rows contiguous). rows and cols are multiples of block.
+struct BlockSparse {
+  int64_t rows = 0, cols = 0, block = 1;
+  Tensor row_offsets;  // i32 [rows / block + 1]
+  Tensor columns;      // i32 [blocks], ascending in each row
+  Tensor values;       // [blocks, block, block]
+};
+
+struct SparseProducts {
+  // dsd:  c [rows,n] = a b,   b [cols,n].
+  size_t (*spmm_workspace)(Context&, const BlockSparse& a, const Tensor& b, const Tensor& c);
+  void (*spmm)(Context&, const BlockSparse& a, const Tensor& b, Tensor& workspace, Tensor& c);
+  // sdd:  a.values = those of x y^T at a's blocks,   x [rows,n], y [cols,n].
+  size_t (*sddmm_workspace)(Context&, const Tensor& x, const Tensor& y, const BlockSparse& a);
+  void (*sddmm)(Context&, const Tensor& x, const Tensor& y, Tensor& workspace, BlockSparse& a);
+};
+
+// Of a device (not the CPU). Error(environment) if this build has none for it.
+const SparseProducts& sparse_products(Device device);
+
+}  // namespace poise::gpu
+
+namespace poise::cuda {
+const gpu::SparseProducts& sparse_products();
+}
+namespace poise::emulator {
+const gpu::SparseProducts& sparse_products();
+}

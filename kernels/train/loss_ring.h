@@ -1,0 +1,17 @@
+// The losses of each iteration, kept on the device until somebody asks: the host looks every so many iterations, and no
+// step waits for it.
+//
+//   ring[(t - 1) % rows] <- (sums / n_critic, loss_g);   sums <- 0            t = updates of G so far (StepState)
+//
+// sums [3]: loss, mean logit of real and of fake images, added up over the D steps. loss_g [1]. ring [rows,4]. All f32.
+#pragma once
+#include "kernels/core/context.h"
+
+namespace poise {
+
+using RecordLosses = void(Context&, int64_t n_critic, const Tensor& loss_g, Tensor& sums, Tensor& ring);
+
+namespace cpu {
+RecordLosses record_losses;
+}  // namespace cpu
+}  // namespace poise

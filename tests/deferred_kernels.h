@@ -1,0 +1,74 @@
+// The CPU kernels as a device would run them: each call goes to the context's stream and is computed when the stream
+// gets there. With Device::emulated this makes a device that is all runtime and no GPU kernel: what the tests of
+// runtime, graphs and Trainer need, at the speed of the CPU.
+#pragma once
+#include <cstring>
+#include <tuple>
+
+#include "kernels/gpu/emulated/stream.h"
+#include "kernels/table.h"
+
+namespace poise::test {
+
+template <auto Entry, class... Args>
+void defer(KernelTable& table, void (*KernelTable::*)(Context&, Args...)) {
+  table.*Entry = [](Context& ctx, Args... args) {
+    static_cast<emulator::Stream&>(*ctx.stream).submit([now = ctx, kept = std::tuple<std::decay_t<Args>...>(args...)] {
+      Context later = now;
+      auto values = kept;
+      std::apply([&](auto&... value) { (cpu_kernels().*Entry)(later, value...); }, values);
+    });
+  };
+}
+
+inline KernelTable deferred_kernels() {
+  KernelTable table = cpu_kernels();
+#define POISE_DEFER(entry) defer<&KernelTable::entry>(table, &KernelTable::entry)
+  POISE_DEFER(leaky_relu_forward);
+  POISE_DEFER(leaky_relu_backward);
+  POISE_DEFER(tanh_forward);
+  POISE_DEFER(tanh_backward);
+  POISE_DEFER(add);
+  POISE_DEFER(copy);
+  POISE_DEFER(fill);
+  POISE_DEFER(convert);
+  POISE_DEFER(linear_forward);
+  POISE_DEFER(linear_backward_input);
+  POISE_DEFER(linear_backward_weight);
+  POISE_DEFER(conv2d_forward);
+  POISE_DEFER(conv2d_backward_input);
+  POISE_DEFER(conv2d_backward_weight);
+  POISE_DEFER(batch_norm_forward_train);
+  POISE_DEFER(batch_norm_forward_eval);
+  POISE_DEFER(batch_norm_backward);
+  POISE_DEFER(spectral_norm_forward);
+  POISE_DEFER(spectral_norm_backward);
+  POISE_DEFER(upsample_nearest_2x_forward);
+  POISE_DEFER(upsample_nearest_2x_backward);
+  POISE_DEFER(avg_pool_2x2_forward);
+  POISE_DEFER(avg_pool_2x2_backward);
+  POISE_DEFER(sum_space_forward);
+  POISE_DEFER(sum_space_backward);
+  POISE_DEFER(gan_loss_d_forward);
+  POISE_DEFER(gan_loss_d_backward);
+  POISE_DEFER(gan_loss_g_forward);
+  POISE_DEFER(gan_loss_g_backward);
+  POISE_DEFER(begin_step);
+  POISE_DEFER(adam);
+  POISE_DEFER(random_normal);
+  POISE_DEFER(gather_images);
+  POISE_DEFER(record_losses);
+#undef POISE_DEFER
+  // All but the two planners, which compute nothing. An entry that is missing above would run at once, out of order.
+  using Entry = void (*)();
+  constexpr size_t kEntries = sizeof(KernelTable) / sizeof(Entry);
+  Entry deferred[kEntries], direct[kEntries];
+  std::memcpy(deferred, &table, sizeof table);
+  std::memcpy(direct, &cpu_kernels(), sizeof table);
+  int same = 0;
+  for (size_t i = 0; i < kEntries; ++i) same += deferred[i] == direct[i];
+  require(same == 2, "every entry of the kernel table but the planners is deferred");
+  return table;
+}
+
+}  // namespace poise::test
