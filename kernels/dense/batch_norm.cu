@@ -92,8 +92,7 @@ float activation_floor(const BatchNormOptions& options) {
   return options.relu ? 0 : -std::numeric_limits<float>::infinity();
 }
 
-// f(row) for this thread's rows of a chunk, Count at a time: f(rows, valid) with rows[i] = first + 16 i, of which
-// the first `valid` are inside.
+// This thread's rows of a chunk, Count at a time: f(row, valid) stands for the rows row + 16 i, i < valid <= Count.
 template <int Count, class F>
 __device__ inline void for_each_rows(const Cut& cut, int row_in_tile, const F& f) {
   const int chunk = static_cast<int>(blockIdx.y);
@@ -132,10 +131,7 @@ __global__ __launch_bounds__(kTileThreads) void chunk_moments_kernel(Cut cut, co
     float n = 0;
     for_each_rows<kRowsInFlight>(cut, at.row, [&](int64_t row, int valid) {
       Vector<T, N> held[kRowsInFlight];
-#pragma unroll
-      for (int i = 0; i < kRowsInFlight; ++i) {
-        held[i] = i < valid ? load_vector<N>(column + (row + i * kTileRows) * cut.channels) : Vector<T, N>{};
-      }
+      load_rows<N>(held, column + row * cut.channels, int64_t{kTileRows} * cut.channels, valid);
       const auto count = static_cast<float>(valid);
       const float total = n + count, share = count / total, weight = n * share, per_row = 1 / count;
 #pragma unroll
@@ -243,10 +239,7 @@ __global__ __launch_bounds__(kTileThreads) void normalise_kernel(Cut cut, float 
   for_each_rows<kRowsInFlight>(cut, at.row, [&](int64_t row, int valid) {
     Vector<T, N> held[kRowsInFlight];
     const int64_t start = row * cut.channels + first, step = int64_t{kTileRows} * cut.channels;
-#pragma unroll
-    for (int i = 0; i < kRowsInFlight; ++i) {
-      if (i < valid) held[i] = load_vector<N>(x + start + i * step);
-    }
+    load_rows<N>(held, x + start, step, valid);
 #pragma unroll
     for (int i = 0; i < kRowsInFlight; ++i) {
       if (i >= valid) break;
@@ -279,12 +272,8 @@ __global__ __launch_bounds__(kTileThreads) void chunk_gradients_kernel(Cut cut, 
     for_each_rows<kRowsTwoTensors>(cut, at.row, [&](int64_t row, int valid) {
       Vector<T, N> values[kRowsTwoTensors], upstream[kRowsTwoTensors];
       const int64_t start = row * cut.channels + first, step = int64_t{kTileRows} * cut.channels;
-#pragma unroll
-      for (int i = 0; i < kRowsTwoTensors; ++i) {
-        if (i >= valid) break;
-        values[i] = load_vector<N>(x + start + i * step);
-        upstream[i] = load_vector<N>(dy + start + i * step);
-      }
+      load_rows<N>(values, x + start, step, valid);
+      load_rows<N>(upstream, dy + start, step, valid);
 #pragma unroll
       for (int i = 0; i < kRowsTwoTensors; ++i) {
         if (i >= valid) break;
@@ -356,12 +345,8 @@ __global__ __launch_bounds__(kTileThreads) void input_gradient_kernel(Cut cut, f
   for_each_rows<kRowsTwoTensors>(cut, at.row, [&](int64_t row, int valid) {
     Vector<T, N> values[kRowsTwoTensors], upstream[kRowsTwoTensors];
     const int64_t start = row * cut.channels + first, step = int64_t{kTileRows} * cut.channels;
-#pragma unroll
-    for (int i = 0; i < kRowsTwoTensors; ++i) {
-      if (i >= valid) break;
-      values[i] = load_vector<N>(x + start + i * step);
-      upstream[i] = load_vector<N>(dy + start + i * step);
-    }
+    load_rows<N>(values, x + start, step, valid);
+    load_rows<N>(upstream, dy + start, step, valid);
 #pragma unroll
     for (int i = 0; i < kRowsTwoTensors; ++i) {
       if (i >= valid) break;

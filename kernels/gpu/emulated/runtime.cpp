@@ -1,3 +1,4 @@
+#include "kernels/gpu/emulated/device_memory.h"
 #include "kernels/gpu/emulated/runtime.h"
 
 #include <sys/mman.h>
@@ -76,12 +77,14 @@ class HostRuntime final : public Runtime {
                                    " MiB for the emulated device; use a smaller batch or width");
     }
     allocations_[p] = size;
+    register_memory(p, bytes, Contents::defined);
     return p;
   }
   void release(void* bytes) noexcept override {
     const auto found = allocations_.find(bytes);
     if (found == allocations_.end()) return;
     drain_all();  // as cudaFree does: work that still waits may use it
+    unregister_memory(bytes);
     ::munmap(bytes, found->second);
     allocations_.erase(found);
   }
