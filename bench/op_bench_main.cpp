@@ -1,8 +1,12 @@
-// Times every model-sized OpCase, forward and backward, in f32 on the CPU kernels, at the batch size of training.
+// Times every model-sized OpCase, forward and backward, at the batch size of training.
 //
 //   op_bench --benchmark_filter=conv2d --benchmark_format=json    the flags of Google Benchmark
+//   op_bench --device cuda --precision bf16                       on a GPU (cpu, fp32)
 //   op_bench --list                                               names only
 //   op_bench --once [--benchmark_filter=REGEX]                    each case once, without timing, for profilers
+//
+// On a GPU each pass runs from a cold L2: a fill of 256 MiB goes before it. That also keeps the GPU busy until the host
+// has launched the whole pass, so that the events around it measure the GPU and not the host.
 //
 // GFLOP/s count the textbook operations of the op; GB/s its operands and results, each once: both from the same Work
 // that a training run reports. The backward pass needs a forward pass before it, which is not timed.
@@ -12,6 +16,8 @@
 #include <cstdio>
 #include <regex>
 
+#include "apps/program.h"
+#include "kernels/gpu/runtime.h"
 #include "tests/op_fixture.h"
 
 namespace {
@@ -22,6 +28,49 @@ constexpr int64_t kBatch = 64;
 
 enum class Direction { forward, backward };
 
+// A clock around launches, of the host or of a GPU's stream.
+class Stopwatch {
+ public:
+  explicit Stopwatch(Device device) : runtime_(device == Device::cpu ? nullptr : &gpu::runtime(device)) {
+    if (!runtime_) return;
+    stream_ = runtime_->make_stream();
+    begin_ = runtime_->make_event();
+    end_ = runtime_->make_event();
+    constexpr size_t kMoreThanL2 = size_t{256} << 20;
+    if (device == Device::cuda) cold_ = Buffer(kMoreThanL2, device);
+  }
+  gpu::Stream* stream() const { return stream_.get(); }
+
+  template <class Pass>
+  double seconds_of(const Pass& pass) {
+    const auto start = std::chrono::steady_clock::now();
+    if (!runtime_) {
+      pass();
+      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+    if (cold_.size() > 0) runtime_->fill(*stream_, cold_.bytes(), 0, cold_.size());
+    runtime_->record(*begin_, *stream_);
+    pass();
+    runtime_->record(*end_, *stream_);
+    runtime_->synchronize(*stream_);
+    return runtime_->seconds_between(*begin_, *end_);
+  }
+  void wait() {
+    if (runtime_) runtime_->synchronize(*stream_);
+  }
+
+ private:
+  gpu::Runtime* runtime_;
+  std::unique_ptr<gpu::Stream> stream_;
+  std::unique_ptr<gpu::Event> begin_, end_;
+  Buffer cold_;
+};
+
+struct Setting {
+  RunOptions run;
+  Stopwatch* stopwatch = nullptr;
+};
+
 void run_once(OpFixture& fixture) {
   fixture.forward(fixture.op_case.build);
   fixture.prepare_backward();
@@ -29,29 +78,28 @@ void run_once(OpFixture& fixture) {
 }
 
 // Google Benchmark calls a function several times to find its number of iterations; the memory of the case stays.
-OpFixture& fixture_of(const OpCase& c) {
+OpFixture& fixture_of(const OpCase& c, const Setting& setting) {
   static std::unique_ptr<OpFixture> fixture;
   if (!fixture || fixture->op_case.name != c.name) {
     fixture.reset();  // before the next one allocates
-    fixture = std::make_unique<OpFixture>(c);
+    fixture = std::make_unique<OpFixture>(c, setting.run);
+    fixture->use_stream(setting.stopwatch->stream());
     fixture->load();
-    run_once(*fixture);  // builds oneDNN's primitives, touches the memory
+    run_once(*fixture);  // builds oneDNN's primitives, loads kernels, touches the memory
   }
   return *fixture;
 }
 
-void time_case(benchmark::State& state, const OpCase& c, Direction direction) {
-  OpFixture& fixture = fixture_of(c);
-  using Clock = std::chrono::steady_clock;
+void time_case(benchmark::State& state, const OpCase& c, Direction direction, const Setting& setting) {
+  OpFixture& fixture = fixture_of(c, setting);
   double seconds = 0;
   for (auto _ : state) {
     if (direction == Direction::backward) {
       fixture.forward(c.build);
       fixture.prepare_backward();
     }
-    const auto start = Clock::now();
-    direction == Direction::forward ? fixture.forward(c.build) : fixture.backward();
-    const double elapsed = std::chrono::duration<double>(Clock::now() - start).count();
+    const double elapsed = setting.stopwatch->seconds_of(
+        [&] { direction == Direction::forward ? fixture.forward(c.build) : fixture.backward(); });
     state.SetIterationTime(elapsed);
     seconds += elapsed;
   }
@@ -61,14 +109,35 @@ void time_case(benchmark::State& state, const OpCase& c, Direction direction) {
   state.counters["GB/s"] = work.bytes * iterations / seconds * 1e-9;
 }
 
-}  // namespace
+RunOptions run_options(const std::string& device, const std::string& precision) {
+  RunOptions options;
+  for (const Device d : {Device::cpu, Device::cuda, Device::emulated}) {
+    if (device == name_of(d)) options.device = d;
+  }
+  for (const Precision p : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+    if (precision == name_of(p)) options.precision = p;
+  }
+  if (device != name_of(options.device)) fail(ErrorKind::usage, "--device: expected cpu, cuda or emulated");
+  if (precision != name_of(options.precision)) fail(ErrorKind::usage, "--precision: expected fp32, tf32 or bf16");
+  if (options.device == Device::cpu && options.precision != Precision::fp32) {
+    fail(ErrorKind::usage, "--precision: the CPU computes in fp32 but got " + precision + "; use --device cuda");
+  }
+  options.dtype = options.precision == Precision::bf16 ? DType::bf16 : DType::f32;
+  options.kernels = &kernels_of(options.device);
+  return options;
+}
 
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   bool once = false, list = false;
+  std::string device = "cpu", precision = "fp32";
   std::string filter = ".*";
   std::vector<char*> arguments;
   for (int i = 0; i < argc; ++i) {
     const std::string argument = argv[i], filter_flag = "--benchmark_filter=";
+    if (argument == "--device" || argument == "--precision") {
+      (argument == "--device" ? device : precision) = i + 1 < argc ? argv[++i] : "";
+      continue;
+    }
     if (argument == "--once" || argument == "--list") {
       (argument == "--once" ? once : list) = true;
       continue;
@@ -78,22 +147,27 @@ int main(int argc, char** argv) {
   }
   std::vector<OpCase> cases = op_cases(kBatch);
   std::erase_if(cases, [](const OpCase& c) { return !c.model_sized; });
+  Setting setting{.run = run_options(device, precision)};
+  Stopwatch stopwatch(setting.run.device);
+  setting.stopwatch = &stopwatch;
   if (once || list) {
     const std::regex wanted(filter);
     for (const OpCase& c : cases) {
       if (!std::regex_search(c.name, wanted)) continue;
       std::puts(c.name.c_str());
       if (list) continue;
-      OpFixture fixture(c);
+      OpFixture fixture(c, setting.run);
+      fixture.use_stream(stopwatch.stream());
       fixture.load();
       run_once(fixture);
+      stopwatch.wait();
     }
     return 0;
   }
   for (const OpCase& c : cases) {
     for (const Direction direction : {Direction::forward, Direction::backward}) {
       const std::string name = c.name + (direction == Direction::forward ? "/forward" : "/backward");
-      benchmark::RegisterBenchmark(name.c_str(), time_case, c, direction)
+      benchmark::RegisterBenchmark(name.c_str(), time_case, c, direction, setting)
           ->UseManualTime()
           ->Unit(benchmark::kMillisecond);
     }
@@ -101,6 +175,14 @@ int main(int argc, char** argv) {
   int count = static_cast<int>(arguments.size());
   benchmark::Initialize(&count, arguments.data());
   if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
+  benchmark::AddCustomContext("device", device == "cpu" ? cpu_model() : gpu::runtime(setting.run.device).facts().name);
+  benchmark::AddCustomContext("precision", precision);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return poise::run_program("op_bench", [=] { return run(argc, argv); });
 }
