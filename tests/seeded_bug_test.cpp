@@ -10,43 +10,14 @@
 #include <sstream>
 
 #include "kernels/core/error.h"
-#include "kernels/gpu/emulated/device_memory.h"
 #include "kernels/gpu/emulated/options.h"
+#include "tests/emulator/device_array.h"
 #include "tests/emulator/seeded_bugs.h"
 
 namespace poise {
 namespace {
 
 constexpr int kRandomRuns = 50;
-
-// Device memory with room around it: the plain build must survive kernels that write out of bounds, and show it.
-template <class T>
-class Guarded {
- public:
-  explicit Guarded(size_t n) : n_(n), bytes_(n + 2 * kRoom) {
-    std::memset(bytes_.data(), kPattern, bytes_.size() * sizeof(T));
-    std::fill_n(data(), n, T{});
-    emulator::register_memory(data(), n * sizeof(T), emulator::Contents::defined);
-  }
-  ~Guarded() { emulator::unregister_memory(data()); }
-  Guarded(const Guarded&) = delete;
-  Guarded& operator=(const Guarded&) = delete;
-  T* data() { return bytes_.data() + kRoom; }
-  bool intact() {
-    const auto* bytes = reinterpret_cast<const unsigned char*>(bytes_.data());
-    const size_t begin = kRoom * sizeof(T), end = begin + n_ * sizeof(T);
-    for (size_t i = 0; i < bytes_.size() * sizeof(T); ++i) {
-      if ((i < begin || i >= end) && bytes[i] != kPattern) return false;
-    }
-    return true;
-  }
-
- private:
-  static constexpr size_t kRoom = 512;
-  static constexpr int kPattern = 0x5a;
-  size_t n_;
-  std::vector<T> bytes_;
-};
 
 struct Outcome {
   std::string error;
@@ -57,16 +28,16 @@ struct Outcome {
 Outcome run(const SeededBug& bug, bool with_bug, const emulator::Options& options) {
   emulator::set_options(options);
   Context ctx{.device = Device::emulated};
-  Guarded<float> x(BugData::kElements), y(BugData::kElements);
-  Guarded<int> counters(256);
-  for (int i = 0; i < BugData::kElements; ++i) x.data()[i] = static_cast<float>(i % 251 + 1);
+  DeviceArray<float> x(BugData::kElements), y(BugData::kElements);
+  DeviceArray<int> counters(256);
+  for (int i = 0; i < BugData::kElements; ++i) x[static_cast<size_t>(i)] = static_cast<float>(i % 251 + 1);
   Outcome outcome;
   try {
     bug.run(ctx, with_bug, {x.data(), y.data(), counters.data()});
   } catch (const Error& error) {
     outcome.error = error.what();
   }
-  outcome.y.assign(y.data(), y.data() + BugData::kElements);
+  outcome.y = y.values();
   outcome.intact = x.intact() && y.intact() && counters.intact();
   return outcome;
 }
