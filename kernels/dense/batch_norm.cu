@@ -54,8 +54,7 @@ LaunchShape tiles(const Cut& cut) {
 
 float* sums_in(const Tensor& workspace) { return reinterpret_cast<float*>(workspace.data<uint8_t>()); }
 
-// --- what forward and backward share
-// ----------------------------------------------------------------------------------
+// --- what forward and backward share ---------------------------------------------------------------------------------
 
 // The statistics and parameters of a thread's channels.
 template <int N>
@@ -103,8 +102,14 @@ __device__ inline void for_each_rows(const Cut& cut, int row_in_tile, const F& f
   }
 }
 
-// --- forward
-// ----------------------------------------------------------------------------------------------------------
+// Those rows of one tensor, `step` elements apart, all under way at once; zeros where there are none left.
+template <int N, int Count, class T>
+__device__ inline void load_rows(Vector<T, N> (&held)[Count], const T* from, int64_t step, int valid) {
+#pragma unroll
+  for (int i = 0; i < Count; ++i) held[i] = i < valid ? load_vector<N>(from + i * step) : Vector<T, N>{};
+}
+
+// --- forward ---------------------------------------------------------------------------------------------------------
 
 // n numbers with this mean and this sum of squared deviations from it. Merging is not commutative to the bit: the order
 // is part of the result.
@@ -253,8 +258,7 @@ __global__ __launch_bounds__(kTileThreads) void normalise_kernel(Cut cut, float 
   });
 }
 
-// --- backward
-// ---------------------------------------------------------------------------------------------------------
+// --- backward --------------------------------------------------------------------------------------------------------
 
 // Per chunk and channel: sum g and sum g (x - mean).
 template <class T, int N>
@@ -361,8 +365,7 @@ __global__ __launch_bounds__(kTileThreads) void input_gradient_kernel(Cut cut, f
   });
 }
 
-// --- the table's entries
-// ----------------------------------------------------------------------------------------------
+// --- the table's entries ---------------------------------------------------------------------------------------------
 
 template <class T, int N>
 void normalise(Context& ctx, const BatchNormOptions& options, const Tensor& x, const Tensor& gamma, const Tensor& beta,
