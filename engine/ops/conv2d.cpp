@@ -61,9 +61,10 @@ Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
 
 Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options) {
   Tape& t = *x.tape;
-  check_layer_operands("conv2d", x, weight, bias);
+  check_parameter("conv2d", x, weight);
   const Conv2dGeometry geometry = geometry_of(x, weight, options);
   if (bias.tape) {
+    check_parameter("conv2d", x, bias);
     check(t, bias.shape() == Shape{geometry.c_out}, [&] {
       return "conv2d expects bias " + Shape{geometry.c_out}.to_string() + " but got " + bias.shape().to_string();
     });

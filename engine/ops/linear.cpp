@@ -14,13 +14,14 @@ Arena::Scratch workspace_of(Context& ctx, const LinearGeometry& geometry, DType 
 
 Var linear(Var x, Var weight, Var bias) {
   Tape& t = *x.tape;
-  check_layer_operands("linear", x, weight, bias);
+  check_parameter("linear", x, weight);
   const Shape xs = x.shape(), ws = weight.shape();
   check(t, xs.rank() == 2 && ws.rank() == 2 && xs[1] == ws[1], [&] {
     return "linear expects input [N," + (ws.rank() == 2 ? std::to_string(ws[1]) : "in") + "] for weight " +
            ws.to_string() + " but got " + xs.to_string();
   });
   if (bias.tape) {
+    check_parameter("linear", x, bias);
     check(t, bias.shape() == Shape{ws[0]}, [&] {
       return "linear expects bias " + Shape{ws[0]}.to_string() + " for weight " + ws.to_string() + " but got " +
              bias.shape().to_string();

@@ -260,9 +260,7 @@ struct CorrelatePass {
                             .columns = correlate.gather.channels,
                             .gathers_y = gathers_y},
                            dweight.data<float>());
-    if (dbias) {
-      column_sums(ctx, dtype, g.y_shape().rows(), g.c_out, dy_given.bytes, bias_partial, dbias.data<float>());
-    }
+    if (dbias) column_sums(ctx, dy_given, bias_partial, dbias.data<float>());
   }
 };
 

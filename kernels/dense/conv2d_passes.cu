@@ -2,7 +2,7 @@
 // once.
 #include "kernels/dense/conv2d_passes.h"
 
-#include "kernels/gpu/elementwise.cuh"
+#include "kernels/gpu/column_tile.cuh"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -72,36 +72,26 @@ __global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials 
   });
 }
 
-constexpr int kSumThreads = 256;
-
-// A block sums a range of rows. Each thread has `width` neighbouring columns and every rows_at_once-th row; then the
-// threads of a column add up in order. Grid: x = range of rows, y = group of columns.
-template <class T, int width>
-__global__ void __launch_bounds__(kSumThreads)
-    column_sums_kernel(int64_t rows, int channels, int64_t rows_per_block, const T* from, float* partial) {
-  GPU_SHARED(sums, float[kSumThreads][width]);
-  const int thread = static_cast<int>(threadIdx.x);
-  const int pieces = min((channels + width - 1) / width - static_cast<int>(blockIdx.y) * kSumThreads, kSumThreads);
-  const int first_column = static_cast<int>(blockIdx.y) * kSumThreads * width;
-  const int rows_at_once = kSumThreads / pieces, piece = thread % pieces, lane = thread / pieces;
-  float sum[width] = {};
-  if (lane < rows_at_once) {
-    const int64_t begin = blockIdx.x * rows_per_block;
-    const int64_t end = begin + rows_per_block < rows ? begin + rows_per_block : rows;
-    for (int64_t row = begin + lane; row < end; row += rows_at_once) {
-      const auto v = load_vector<width>(from + row * channels + first_column + piece * width);
+// A block sums a tile of columns (column_tile.cuh) over a range of rows. Grid: x = range of rows, y = tile of columns.
+template <class T, int N>
+__global__ __launch_bounds__(kTileThreads) void column_sums_kernel(int64_t rows, int channels, int64_t rows_per_block,
+                                                                   const T* from, float* partial) {
+  GPU_SHARED(shared, TileShared<N>);
+  const TilePosition<N> at;
+  const int first_column = static_cast<int>(blockIdx.y) * kTileColumns<N>;
+  const int64_t begin = blockIdx.x * rows_per_block;
+  const int64_t end = begin + rows_per_block < rows ? begin + rows_per_block : rows;
+  Vector<float, N> sum{};
+  if (first_column + at.column < channels) {
+    for (int64_t row = begin + at.row; row < end; row += kTileRows) {
+      const Vector<float, N> v = load_floats<N>(from + row * channels + first_column + at.column);
 #pragma unroll
-      for (int k = 0; k < width; ++k) sum[k] += to_float(v[k]);
+      for (int k = 0; k < N; ++k) sum[k] += v[k];
     }
   }
-#pragma unroll
-  for (int k = 0; k < width; ++k) sums[thread][k] = sum[k];
-  __syncthreads();
-  for (int c = thread; c < pieces * width; c += kSumThreads) {
-    float total = 0;
-    for (int l = 0; l < rows_at_once; ++l) total += sums[l * pieces + c / width][c % width];
-    partial[int64_t{blockIdx.x} * channels + first_column + c] = total;
-  }
+  sum_tile<N>(shared, at, sum, [&](int column, float total) {
+    if (first_column + column < channels) partial[int64_t{blockIdx.x} * channels + first_column + column] = total;
+  });
 }
 
 __global__ void sum_partials_kernel(int blocks, int channels, const float* partial, float* sums) {
@@ -148,20 +138,18 @@ int64_t column_sum_blocks(int64_t rows) {
   return blocks < kBlocks ? blocks : kBlocks;
 }
 
-void column_sums(Context& ctx, DType dtype, int64_t rows, int64_t channels, const void* from, float* partial,
-                 float* sums) {
+void column_sums(Context& ctx, const Tensor& from, float* partial, float* sums) {
+  const int64_t rows = from.shape.rows(), channels = from.shape.back();
   const int64_t blocks = column_sum_blocks(rows);
-  dispatch_stored(dtype, [&]<class T>() {
-    const auto run = [&]<int width>() {
+  dispatch_stored(from.dtype, [&]<class T>() {
+    dispatch_width<T>(channels, {&from}, [&]<int N>() {
       launch(ctx,
              {.grid = {static_cast<uint32_t>(blocks),
-                       static_cast<uint32_t>(ceil_div<int64_t>(ceil_div<int64_t>(channels, width), kSumThreads)), 1},
-              .block = kSumThreads},
-             column_sums_kernel<T, width>, rows, static_cast<int>(channels), ceil_div(rows, blocks),
-             static_cast<const T*>(from), partial);
-    };
-    constexpr int kWide = 16 / static_cast<int>(sizeof(T));
-    channels % kWide == 0 ? run.template operator()<kWide>() : run.template operator()<1>();
+                       static_cast<uint32_t>(ceil_div<int64_t>(channels, kTileColumns<N>)), 1},
+              .block = kTileThreads},
+             column_sums_kernel<T, N>, rows, static_cast<int>(channels), ceil_div(rows, blocks), from.data<T>(),
+             partial);
+    });
   });
   launch(ctx, elementwise(channels), sum_partials_kernel, static_cast<int>(blocks), static_cast<int>(channels), partial,
          sums);

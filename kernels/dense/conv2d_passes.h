@@ -37,9 +37,8 @@ struct WeightPartials {
 };
 void finish_weight_gradient(Context& ctx, const WeightShape& shape, const WeightPartials& partials, float* dweight);
 
-// sums[c] = sum_row from[row, c]. `partial` has column_sum_blocks(rows) * channels elements.
+// sums[c] = sum_row from[row, c]; f32. `partial` has column_sum_blocks(rows) * channels elements.
 int64_t column_sum_blocks(int64_t rows);
-void column_sums(Context& ctx, DType dtype, int64_t rows, int64_t channels, const void* from, float* partial,
-                 float* sums);
+void column_sums(Context& ctx, const Tensor& from, float* partial, float* sums);
 
 }  // namespace poise::POISE_GPU

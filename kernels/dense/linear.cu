@@ -73,7 +73,7 @@ void linear_backward_weight(Context& ctx, const Tensor& x, const Tensor& dy, Ten
   if (!uses_blas(ctx, g)) return conv2d_backward_weight(ctx, as_convolution(g), x, dy, workspace, dweight, dbias);
   const BlasWorkspace pieces(ctx, g, workspace.bytes);
   blas::gemm(ctx, {.m = g.out, .n = g.in, .k = g.n, .transpose_a = true}, dy, x, workspace, dweight);
-  if (dbias) column_sums(ctx, dy.dtype, g.n, g.out, dy.bytes, pieces.bias_partial, dbias.data<float>());
+  if (dbias) column_sums(ctx, dy, pieces.bias_partial, dbias.data<float>());
 }
 
 }  // namespace

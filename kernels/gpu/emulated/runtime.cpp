@@ -1,3 +1,4 @@
+#include "kernels/gpu/emulated/device_memory.h"
 #include "kernels/gpu/emulated/runtime.h"
 
 #include <sys/mman.h>
