@@ -4,8 +4,10 @@
 
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "kernels/gpu/emulated/options.h"
+#include "kernels/gpu/tile.cuh"
 #include "kernels/table.h"
 
 namespace poise {
@@ -247,6 +249,55 @@ TEST_P(GpuConvTest, PassesTheChecker) {
 
 INSTANTIATE_TEST_SUITE_P(Cases, GpuConvTest, testing::ValuesIn(kCases),
                          [](const auto& case_info) { return case_info.param.name; });
+
+// Eight lanes move 128 bytes of shared memory at a time, if their 16-byte chunks lie in different groups of four banks.
+template <class Chunk>
+void expect_no_conflict(const char* what, const Chunk& byte_of_lane) {
+  for (int first_lane = 0; first_lane < 32; first_lane += 8) {
+    std::set<int> banks;
+    for (int lane = first_lane; lane < first_lane + 8; ++lane) banks.insert(byte_of_lane(lane) / 16 % 8);
+    EXPECT_EQ(banks.size(), 8u) << what << ", lanes from " << first_lane;
+  }
+}
+
+template <class T, emulated::Major major, int extent>
+void expect_no_conflicts() {
+  using Layout = emulated::TileLayout<T, major, extent>;
+  const auto byte = [](int row, int chunk) { return Layout::at(row, chunk) * static_cast<int>(sizeof(T)); };
+  std::set<int> all;
+  for (int row = 0; row < Layout::kRows; ++row) {
+    for (int chunk = 0; chunk < Layout::kChunks; ++chunk) all.insert(byte(row, chunk));
+  }
+  EXPECT_EQ(all.size(), static_cast<size_t>(Layout::kRows * Layout::kChunks)) << "two chunks share a place";
+  for (int row = 0; row < Layout::kRows; row += 8) {
+    for (int chunk = 0; chunk < Layout::kChunks; chunk += 8) {
+      expect_no_conflict("copy into a row", [&](int lane) { return byte(row + lane / 8, chunk + lane % 8); });
+    }
+  }
+  if (major == emulated::Major::mn && sizeof(T) == 4) {
+    for (int row = 0; row < Layout::kRows; row += 4) {
+      for (int chunk = 0; chunk < Layout::kChunks; chunk += 8) {
+        expect_no_conflict("gather", [&](int lane) { return byte(row + lane % 4, chunk + lane / 4); });
+      }
+    }
+  } else {
+    for (int row = 0; row + 8 <= Layout::kRows; row += 8) {
+      for (int chunk = 0; chunk < Layout::kChunks; ++chunk) {
+        expect_no_conflict("ldmatrix", [&](int lane) { return byte(row + lane % 8, chunk); });
+      }
+    }
+  }
+}
+
+TEST(GpuTile, HasNoBankConflicts) {
+  using emulated::Major;
+  expect_no_conflicts<bf16, Major::k, 128>();
+  expect_no_conflicts<bf16, Major::mn, 128>();
+  expect_no_conflicts<bf16, Major::mn, 64>();
+  expect_no_conflicts<float, Major::k, 64>();
+  expect_no_conflicts<float, Major::mn, 128>();
+  expect_no_conflicts<float, Major::mn, 64>();
+}
 
 TEST(GpuConvPlan, CountsWhatIsExecuted) {
   const Context ctx{.device = Device::emulated, .kernels = &emulated::kernels()};

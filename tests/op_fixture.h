@@ -80,6 +80,7 @@ class OpFixture {
 
   // For the benchmark: the passes, and what has to happen before each. forward() may be repeated; backward() spends
   // what one forward() and one prepare_backward() have left.
+  void use_stream(gpu::Stream* stream) { context_.stream = stream; }
   void load();
   void forward(const OpBuild& build);
   void prepare_backward();
