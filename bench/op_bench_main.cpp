@@ -2,6 +2,9 @@
 //
 //   op_bench --benchmark_filter=conv2d --benchmark_format=json    the flags of Google Benchmark
 //   op_bench --device cuda --precision bf16                       on a GPU (cpu, fp32)
+//   op_bench --device cuda --linear blas --block 64 --splits 2    matrix products done so, not as the shape says:
+//   linear
+//                                                                 by tiles or blas, blocks of 64 or 128, parts of a sum
 //   op_bench --list                                               names only
 //   op_bench --once [--benchmark_filter=REGEX]                    each case once, without timing, for profilers
 //
@@ -12,8 +15,10 @@
 // that a training run reports. The backward pass needs a forward pass before it, which is not timed.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <regex>
 
 #include "apps/program.h"
@@ -127,15 +132,42 @@ RunOptions run_options(const std::string& device, const std::string& precision) 
   return options;
 }
 
+// `--linear`, `--block` and `--splits`, each of which may be absent.
+GemmChoice gemm_choice(const std::map<std::string, std::string>& given) {
+  GemmChoice choice;
+  for (const auto& [flag, value] : given) {
+    const auto one_of = [&](std::initializer_list<const char*> values, const char* expected) {
+      const auto same = [&](const char* v) { return value == v; };
+      if (std::none_of(values.begin(), values.end(), same)) fail(ErrorKind::usage, flag + ": expected " + expected);
+    };
+    if (flag == "--linear") {
+      one_of({"tiles", "blas"}, "tiles or blas");
+      choice.linear = value == "tiles" ? LinearMethod::tiles : LinearMethod::blas;
+    } else if (flag == "--block") {
+      one_of({"64", "128"}, "64 or 128");
+      choice.block = std::stoi(value);
+    } else {
+      one_of({"1", "2", "3", "4", "6", "8", "12", "16", "24", "32", "48", "64"}, "1, 2, 3, 4, 6, 8, 12 ... or 64");
+      choice.splits = std::stoi(value);
+    }
+  }
+  return choice;
+}
+
 int run(int argc, char** argv) {
   bool once = false, list = false;
   std::string device = "cpu", precision = "fp32";
+  std::map<std::string, std::string> products;
   std::string filter = ".*";
   std::vector<char*> arguments;
   for (int i = 0; i < argc; ++i) {
     const std::string argument = argv[i], filter_flag = "--benchmark_filter=";
     if (argument == "--device" || argument == "--precision") {
       (argument == "--device" ? device : precision) = i + 1 < argc ? argv[++i] : "";
+      continue;
+    }
+    if (argument == "--linear" || argument == "--block" || argument == "--splits") {
+      products[argument] = i + 1 < argc ? argv[++i] : "";
       continue;
     }
     if (argument == "--once" || argument == "--list") {
@@ -148,6 +180,7 @@ int run(int argc, char** argv) {
   std::vector<OpCase> cases = op_cases(kBatch);
   std::erase_if(cases, [](const OpCase& c) { return !c.model_sized; });
   Setting setting{.run = run_options(device, precision)};
+  setting.run.gemm = gemm_choice(products);
   Stopwatch stopwatch(setting.run.device);
   setting.stopwatch = &stopwatch;
   if (once || list) {
