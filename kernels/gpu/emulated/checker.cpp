@@ -151,6 +151,7 @@ int64_t Checker::block_at(uint32_t time) const {
 
 void Checker::access(const void* pointer, size_t bytes, Access kind, AccessSite site) {
   const auto address = reinterpret_cast<uintptr_t>(pointer);
+  if (address - reinterpret_cast<uintptr_t>(&device::indices) < sizeof(device::indices)) return;  // threadIdx ...
   if (shared_arena.owns(pointer)) return check(*shared_, address, bytes, kind, site, true);
   if (scheduler.fibers.owns(pointer)) {
     if (!scheduler.owns_stack(pointer)) {

@@ -27,8 +27,16 @@ struct dim3 {
   constexpr dim3(unsigned nx = 1, unsigned ny = 1, unsigned nz = 1) : x(nx), y(ny), z(nz) {}
 };
 
-extern uint3 threadIdx, blockIdx;
-extern dim3 blockDim, gridDim;
+// Of the thread that runs.
+struct Indices {
+  uint3 thread, block;
+  dim3 block_extent, grid_extent;
+};
+extern Indices indices;
+inline constexpr const uint3& threadIdx = indices.thread;
+inline constexpr const uint3& blockIdx = indices.block;
+inline constexpr const dim3& blockDim = indices.block_extent;
+inline constexpr const dim3& gridDim = indices.grid_extent;
 
 // --- Barriers and fences ---
 

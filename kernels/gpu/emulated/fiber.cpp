@@ -33,6 +33,8 @@ void switch_fiber(Fiber& from, Fiber& to) {
   __sanitizer_finish_switch_fiber(from.fake_stack, nullptr, nullptr);
 }
 
+void fiber_starts() { __sanitizer_finish_switch_fiber(nullptr, nullptr, nullptr); }
+
 Fiber operating_system_fiber() {
   Fiber fiber;
   pthread_attr_t attributes;
@@ -47,6 +49,7 @@ Fiber operating_system_fiber() {
 #else
 
 void switch_fiber(Fiber& from, Fiber& to) { switch_context(&from.context, to.context); }
+void fiber_starts() {}
 Fiber operating_system_fiber() { return {}; }
 
 #endif

@@ -19,6 +19,9 @@ struct Fiber {
 // Stops `from`, which runs, and continues `to`. Returns when somebody switches back.
 void switch_fiber(Fiber& from, Fiber& to);
 
+// The first thing that a fiber's entry does.
+void fiber_starts();
+
 // What runs now outside the pool: a stack that the operating system gave.
 Fiber operating_system_fiber();
 

@@ -87,8 +87,8 @@ void device::report_misaligned(const void* address, int bytes) {
   __builtin_unreachable();
 }
 
-bool same_line(const Site& a, const Site& b) {
-  return a.line() == b.line() && (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
+bool same_text(const Site& a, const Site& b) {
+  return a.line() == b.line() && std::strcmp(a.file_name(), b.file_name()) == 0;
 }
 
 std::string place(const Site& site) { return short_path(site.file_name()) + ":" + std::to_string(site.line()); }

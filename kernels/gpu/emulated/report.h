@@ -20,7 +20,10 @@ struct AccessSite {
 // Ends the launch unless the address is a multiple of `bytes`.
 void require_alignment(const void* address, size_t bytes, AccessSite site);
 
-bool same_line(const Site& a, const Site& b);
+bool same_text(const Site& a, const Site& b);
+inline bool same_line(const Site& a, const Site& b) {
+  return std::bit_cast<const void*>(a) == std::bit_cast<const void*>(b) || same_text(a, b);
+}
 std::string place(const Site& site);                 // "dense/conv2d.cu:17"
 std::string hexadecimal(uint32_t mask);              // "0x0000ffff"
 std::string describe(const Launch& launch);          // the kernel's name, who launched it, grid and block

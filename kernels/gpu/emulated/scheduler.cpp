@@ -12,8 +12,7 @@
 namespace poise::emulator {
 
 namespace device {
-uint3 threadIdx, blockIdx;
-dim3 blockDim, gridDim;
+Indices indices;
 }  // namespace device
 
 Scheduler scheduler;
@@ -24,8 +23,8 @@ void Scheduler::run_grid(const Launch& launch, uint64_t seed) {
   launch_ = &launch;
   random_order_ = options().order == Order::random;
   random_state_ = seed | 1;
-  device::blockDim = launch.block;
-  device::gridDim = launch.grid;
+  device::indices.block_extent = launch.block;
+  device::indices.grid_extent = launch.grid;
   block_threads = static_cast<int>(launch.block.x * launch.block.y * launch.block.z);
   for (int t = 0; t < block_threads; ++t) {
     const auto i = static_cast<unsigned>(t);
@@ -69,8 +68,8 @@ bool Scheduler::next_block() {
   ++blocks_started_;
   const auto i = static_cast<uint64_t>(block_);
   const device::dim3& grid = launch_->grid;
-  device::blockIdx = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
-                      static_cast<unsigned>(i / grid.x / grid.y)};
+  device::indices.block = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
+                           static_cast<unsigned>(i / grid.x / grid.y)};
   const int warp_count = (block_threads + kLanes - 1) / kLanes;
   for (int w = 0; w < warp_count; ++w) {
     const int lanes = std::min(kLanes, block_threads - w * kLanes);
@@ -93,6 +92,7 @@ bool Scheduler::next_block() {
 // --- Fibers ---
 
 void Scheduler::run_threads() {
+  fiber_starts();
   Scheduler& s = scheduler;
   for (;;) {
     s.threads[s.current_].fiber = s.running_;
@@ -166,7 +166,7 @@ int Scheduler::pick() {
 
 void Scheduler::become(int thread) {
   current_ = thread;
-  device::threadIdx = threads[thread].index;
+  device::indices.thread = threads[thread].index;
 }
 
 void Scheduler::continue_with(int thread) {
