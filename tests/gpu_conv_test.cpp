@@ -6,6 +6,7 @@
 #include <cstring>
 #include <set>
 
+#include "kernels/dense/conv2d_gemm.h"
 #include "kernels/gpu/emulated/options.h"
 #include "kernels/gpu/tile.cuh"
 #include "kernels/table.h"
@@ -297,6 +298,18 @@ TEST(GpuTile, HasNoBankConflicts) {
   expect_no_conflicts<float, Major::k, 64>();
   expect_no_conflicts<float, Major::mn, 128>();
   expect_no_conflicts<float, Major::mn, 64>();
+}
+
+TEST(GpuDivisor, DividesLikeTheProcessor) {
+  for (const uint32_t d : {1u, 2u, 3u, 5u, 7u, 15u, 16u, 17u, 63u, 1000u, 1023u, 65537u, 1u << 30, 2147483647u}) {
+    const emulated::Divisor divisor(d);
+    for (const int64_t around : {int64_t{0}, int64_t{d}, int64_t{d} * 2, int64_t{d} * 1000, int64_t{d} * 12345,
+                                 int64_t{1} << 30, (int64_t{1} << 31) - 3}) {
+      for (int64_t n = std::max<int64_t>(0, around - 2); n <= around + 2 && n < int64_t{1} << 31; ++n) {
+        EXPECT_EQ(divisor.divide(static_cast<int>(n)), n / d) << n << " / " << d;
+      }
+    }
+  }
 }
 
 TEST(GpuConvPlan, CountsWhatIsExecuted) {

@@ -25,7 +25,7 @@ struct FoldedTaps {
 
 template <class T>
 __global__ void pack_weight_kernel(WeightShape shape, int padded, const T* weight, T* to) {
-  const int taps_h = shape.kh + (shape.fold ? 1 : 0), taps_w = shape.kw + (shape.fold ? 1 : 0);
+  const int taps_h = shape.taps_h(), taps_w = shape.taps_w();
   for_each_element(int64_t{shape.c_out} * taps_h * taps_w * padded, [&](int64_t e) {
     const int i = static_cast<int>(e % padded), rest = static_cast<int>(e / padded);
     const FoldedTaps columns(shape.fold, shape.kw, rest % taps_w), rows(shape.fold, shape.kh, rest / taps_w % taps_h);
@@ -74,7 +74,7 @@ __global__ void sum_taps_kernel(TapSums t, const float* bias, T* y) {
 
 // Threads follow the partial sums, of which there are more than results, and scatter the latter.
 __global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials p, float* dweight) {
-  const int taps_h = shape.kh + (shape.fold ? 1 : 0), taps_w = shape.kw + (shape.fold ? 1 : 0);
+  const int taps_h = shape.taps_h(), taps_w = shape.taps_w();
   const int fast = p.gathers_y ? shape.c_out : shape.c_in, slow = p.gathers_y ? shape.c_in : shape.c_out;
   const int64_t elements = int64_t{p.rows} * taps_h * taps_w * p.columns;
   const int copies = shape.fold ? 2 : 1;

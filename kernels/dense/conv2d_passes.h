@@ -18,8 +18,8 @@ void pad_channels(Context& ctx, DType dtype, int64_t rows, int64_t channels, int
 struct WeightShape {
   int c_out, kh, kw, c_in;
   bool fold;
-  int taps_h() const { return kh + (fold ? 1 : 0); }
-  int taps_w() const { return kw + (fold ? 1 : 0); }
+  POISE_HOST_DEVICE int taps_h() const { return kh + (fold ? 1 : 0); }
+  POISE_HOST_DEVICE int taps_w() const { return kw + (fold ? 1 : 0); }
 };
 // weight -> [c_out][taps_h][taps_w][padded_in], folded if asked for.
 void pack_weight(Context& ctx, DType dtype, const WeightShape& shape, int64_t padded_in, const void* weight, void* to);
