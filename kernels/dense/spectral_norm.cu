@@ -90,7 +90,7 @@ struct Products {
 template <int N>
 __device__ inline Products row_products(const float* row, const float* x, int n) {
   Products sum{};
-#pragma unroll 4
+#pragma unroll 2
   for (int i = lane_id() * N; i < n; i += kWarp * N) {
     const auto w = load_vector<N>(row + i), t = load_vector<N>(x + i);
 #pragma unroll
