@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 PACKAGES := g++ make cmake ninja-build libgtest-dev libbenchmark-dev libdnnl-dev libcli11-dev libfmt-dev \
             nlohmann-json3-dev libtomlplusplus-dev libstb-dev zlib1g-dev
 
-.PHONY: all demo test bench format packages configure build clean
+.PHONY: all demo test bench kernels-report gpu-suite format packages configure build clean
 
 all: build
 
@@ -37,6 +37,14 @@ test: build
 bench: build
 	@$(BUILD)/bin/op_bench
 	@$(BUILD)/bin/train_step_bench
+
+# Registers, shared memory, spills and tensor-core instructions of every CUDA kernel, from the compiler.
+kernels-report: configure
+	@cmake --build $(BUILD) -j $(JOBS) --target kernels-report
+
+# On a machine with a GPU: build, prove and measure. OUT is the folder of its results.
+gpu-suite:
+	@bench/gpu_suite.sh all $(OUT)
 
 format:
 	@command -v clang-format >/dev/null || { echo "Please run:  sudo apt-get install --yes clang-format"; exit 3; }

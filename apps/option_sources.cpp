@@ -138,14 +138,15 @@ void read_options_file(const std::string& path, const std::string& origin, Optio
 }
 
 void read_options_environment(const char* const* environment, OptionSet& options, std::optional<OnResume> skip) {
-  std::vector<std::string> known = {"POISE_PRESETS", "POISE_SYNC"};
+  const std::vector<std::string> no_options = {"POISE_PRESETS", "POISE_SYNC", "POISE_EMULATOR_SEED"};
+  std::vector<std::string> known = no_options;
   for (const Option& option : option_table()) known.push_back(option.environment());
   for (; environment && *environment; ++environment) {
     const std::string entry = *environment;
     const size_t equals = entry.find('=');
     if (!entry.starts_with("POISE_") || equals == std::string::npos) continue;
     const std::string name = entry.substr(0, equals);
-    if (name == "POISE_PRESETS" || name == "POISE_SYNC") continue;
+    if (std::find(no_options.begin(), no_options.end(), name) != no_options.end()) continue;
     const auto& table = option_table();
     const auto option =
         std::find_if(table.begin(), table.end(), [&](const Option& o) { return o.environment() == name; });

@@ -11,6 +11,7 @@
 #include "apps/signals.h"
 #include "engine/io/message.h"
 #include "kernels/core/error.h"
+#include "kernels/gpu/runtime.h"
 
 namespace poise {
 namespace {
@@ -71,7 +72,8 @@ std::string cpu_model() {
 }
 
 std::string version_line(const std::string& program) {
-  return program + " " + version() + " (" + build_type() + ", " + compiler() + ", CPU)";
+  return program + " " + version() + " (" + build_type() + ", " + compiler() +
+         (gpu::built_with_cuda() ? ", CUDA)" : ", CPU)");
 }
 
 int thread_count() { return omp_get_max_threads(); }

@@ -16,7 +16,7 @@ std::string version();                                 // "0.1.0"
 std::string build_type();                              // "Release"
 std::string compiler();                                // "g++ 12.2.0"
 std::string cpu_model();                               // "Intel(R) Xeon(R) ..." or "unknown"
-std::string version_line(const std::string& program);  // "train_gan 0.1.0 (Release, g++ 12.2.0, CPU)"
+std::string version_line(const std::string& program);  // "train_gan 0.1.0 (Release, g++ 12.2.0, CUDA)"; CPU without it
 int thread_count();                                    // that a parallel loop would use now
 void set_thread_count(int64_t threads);                // 0: leave it to OpenMP
 std::string device_identity();                         // what measured speeds hold for: processor and threads

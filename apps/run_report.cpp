@@ -56,7 +56,8 @@ std::string write_report(const RunDirectory& directory, const OptionSet& options
   const auto train = read_train_lines(directory.file("train.jsonl"));
   const auto metrics = read_metric_lines(directory.file("metrics.jsonl"));
   std::string text = fmt::format("# {}\n\n", std::filesystem::path(directory.path()).filename().string());
-  text += fmt::format("Poise {}, {}, {} threads, {}.\n\n", version(), build_type(), thread_count(), cpu_model());
+  text += fmt::format("Poise {}, {}, {}; {} threads of {}.\n\n", version(), build_type(), s.device, thread_count(),
+                      cpu_model());
   text += "| | |\n|---|---|\n";
   text += fmt::format("| iterations | {} |\n", format_count(s.iterations));
   text += fmt::format("| training time | {} ({:.1f} s, without pictures, checkpoints and measurements) |\n",

@@ -8,6 +8,7 @@
 namespace poise {
 
 struct RunSummary {
+  std::string device;  // DeviceChoice::text
   int64_t iterations = 0;
   double seconds = 0;  // of training, all sessions together
   double flops_per_iteration = 0;

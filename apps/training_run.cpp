@@ -311,7 +311,8 @@ int TrainingRun::finish() {
   progress_->pause();
   const int64_t iteration = trainer_.iteration();
   write_fakes(directory_->path());
-  const RunSummary summary{.iterations = iteration,
+  const RunSummary summary{.device = device_.text,
+                           .iterations = iteration,
                            .seconds = earlier_seconds_ + progress_->training_seconds(),
                            .flops_per_iteration = trainer_.training_plan().flops,
                            .last_picture = picture_name(iteration),

@@ -1,17 +1,28 @@
-// Times every model-sized OpCase, forward and backward, in f32 on the CPU kernels, at the batch size of training.
+// Times every model-sized OpCase, forward and backward, at the batch size of training.
 //
 //   op_bench --benchmark_filter=conv2d --benchmark_format=json    the flags of Google Benchmark
+//   op_bench --device cuda --precision bf16                       on a GPU (cpu, fp32)
+//   op_bench --device cuda --linear blas --block 64 --splits 2    matrix products done so, not as the shape says:
+//   linear
+//                                                                 by tiles or blas, blocks of 64 or 128, parts of a sum
 //   op_bench --list                                               names only
 //   op_bench --once [--benchmark_filter=REGEX]                    each case once, without timing, for profilers
+//
+// On a GPU each pass runs from a cold L2: a fill of 256 MiB goes before it. That also keeps the GPU busy until the host
+// has launched the whole pass, so that the events around it measure the GPU and not the host.
 //
 // GFLOP/s count the textbook operations of the op; GB/s its operands and results, each once: both from the same Work
 // that a training run reports. The backward pass needs a forward pass before it, which is not timed.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <map>
 #include <regex>
 
+#include "apps/program.h"
+#include "kernels/gpu/runtime.h"
 #include "tests/op_fixture.h"
 
 namespace {
@@ -22,6 +33,49 @@ constexpr int64_t kBatch = 64;
 
 enum class Direction { forward, backward };
 
+// A clock around launches, of the host or of a GPU's stream.
+class Stopwatch {
+ public:
+  explicit Stopwatch(Device device) : runtime_(device == Device::cpu ? nullptr : &gpu::runtime(device)) {
+    if (!runtime_) return;
+    stream_ = runtime_->make_stream();
+    begin_ = runtime_->make_event();
+    end_ = runtime_->make_event();
+    constexpr size_t kMoreThanL2 = size_t{256} << 20;
+    if (device == Device::cuda) cold_ = Buffer(kMoreThanL2, device);
+  }
+  gpu::Stream* stream() const { return stream_.get(); }
+
+  template <class Pass>
+  double seconds_of(const Pass& pass) {
+    const auto start = std::chrono::steady_clock::now();
+    if (!runtime_) {
+      pass();
+      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+    if (cold_.size() > 0) runtime_->fill(*stream_, cold_.bytes(), 0, cold_.size());
+    runtime_->record(*begin_, *stream_);
+    pass();
+    runtime_->record(*end_, *stream_);
+    runtime_->synchronize(*stream_);
+    return runtime_->seconds_between(*begin_, *end_);
+  }
+  void wait() {
+    if (runtime_) runtime_->synchronize(*stream_);
+  }
+
+ private:
+  gpu::Runtime* runtime_;
+  std::unique_ptr<gpu::Stream> stream_;
+  std::unique_ptr<gpu::Event> begin_, end_;
+  Buffer cold_;
+};
+
+struct Setting {
+  RunOptions run;
+  Stopwatch* stopwatch = nullptr;
+};
+
 void run_once(OpFixture& fixture) {
   fixture.forward(fixture.op_case.build);
   fixture.prepare_backward();
@@ -29,29 +83,28 @@ void run_once(OpFixture& fixture) {
 }
 
 // Google Benchmark calls a function several times to find its number of iterations; the memory of the case stays.
-OpFixture& fixture_of(const OpCase& c) {
+OpFixture& fixture_of(const OpCase& c, const Setting& setting) {
   static std::unique_ptr<OpFixture> fixture;
   if (!fixture || fixture->op_case.name != c.name) {
     fixture.reset();  // before the next one allocates
-    fixture = std::make_unique<OpFixture>(c);
+    fixture = std::make_unique<OpFixture>(c, setting.run);
+    fixture->use_stream(setting.stopwatch->stream());
     fixture->load();
-    run_once(*fixture);  // builds oneDNN's primitives, touches the memory
+    run_once(*fixture);  // builds oneDNN's primitives, loads kernels, touches the memory
   }
   return *fixture;
 }
 
-void time_case(benchmark::State& state, const OpCase& c, Direction direction) {
-  OpFixture& fixture = fixture_of(c);
-  using Clock = std::chrono::steady_clock;
+void time_case(benchmark::State& state, const OpCase& c, Direction direction, const Setting& setting) {
+  OpFixture& fixture = fixture_of(c, setting);
   double seconds = 0;
   for (auto _ : state) {
     if (direction == Direction::backward) {
       fixture.forward(c.build);
       fixture.prepare_backward();
     }
-    const auto start = Clock::now();
-    direction == Direction::forward ? fixture.forward(c.build) : fixture.backward();
-    const double elapsed = std::chrono::duration<double>(Clock::now() - start).count();
+    const double elapsed = setting.stopwatch->seconds_of(
+        [&] { direction == Direction::forward ? fixture.forward(c.build) : fixture.backward(); });
     state.SetIterationTime(elapsed);
     seconds += elapsed;
   }
@@ -61,14 +114,62 @@ void time_case(benchmark::State& state, const OpCase& c, Direction direction) {
   state.counters["GB/s"] = work.bytes * iterations / seconds * 1e-9;
 }
 
-}  // namespace
+RunOptions run_options(const std::string& device, const std::string& precision) {
+  RunOptions options;
+  for (const Device d : {Device::cpu, Device::cuda, Device::emulated}) {
+    if (device == name_of(d)) options.device = d;
+  }
+  for (const Precision p : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+    if (precision == name_of(p)) options.precision = p;
+  }
+  if (device != name_of(options.device)) fail(ErrorKind::usage, "--device: expected cpu, cuda or emulated");
+  if (precision != name_of(options.precision)) fail(ErrorKind::usage, "--precision: expected fp32, tf32 or bf16");
+  if (options.device == Device::cpu && options.precision != Precision::fp32) {
+    fail(ErrorKind::usage, "--precision: the CPU computes in fp32 but got " + precision + "; use --device cuda");
+  }
+  options.dtype = options.precision == Precision::bf16 ? DType::bf16 : DType::f32;
+  options.kernels = &kernels_of(options.device);
+  return options;
+}
 
-int main(int argc, char** argv) {
+// `--linear`, `--block` and `--splits`, each of which may be absent.
+GemmChoice gemm_choice(const std::map<std::string, std::string>& given) {
+  GemmChoice choice;
+  for (const auto& [flag, value] : given) {
+    const auto one_of = [&](std::initializer_list<const char*> values, const char* expected) {
+      const auto same = [&](const char* v) { return value == v; };
+      if (std::none_of(values.begin(), values.end(), same)) fail(ErrorKind::usage, flag + ": expected " + expected);
+    };
+    if (flag == "--linear") {
+      one_of({"tiles", "blas"}, "tiles or blas");
+      choice.linear = value == "tiles" ? LinearMethod::tiles : LinearMethod::blas;
+    } else if (flag == "--block") {
+      one_of({"64", "128"}, "64 or 128");
+      choice.block = std::stoi(value);
+    } else {
+      one_of({"1", "2", "3", "4", "6", "8", "12", "16", "24", "32", "48", "64"}, "1, 2, 3, 4, 6, 8, 12 ... or 64");
+      choice.splits = std::stoi(value);
+    }
+  }
+  return choice;
+}
+
+int run(int argc, char** argv) {
   bool once = false, list = false;
+  std::string device = "cpu", precision = "fp32";
+  std::map<std::string, std::string> products;
   std::string filter = ".*";
   std::vector<char*> arguments;
   for (int i = 0; i < argc; ++i) {
     const std::string argument = argv[i], filter_flag = "--benchmark_filter=";
+    if (argument == "--device" || argument == "--precision") {
+      (argument == "--device" ? device : precision) = i + 1 < argc ? argv[++i] : "";
+      continue;
+    }
+    if (argument == "--linear" || argument == "--block" || argument == "--splits") {
+      products[argument] = i + 1 < argc ? argv[++i] : "";
+      continue;
+    }
     if (argument == "--once" || argument == "--list") {
       (argument == "--once" ? once : list) = true;
       continue;
@@ -78,22 +179,28 @@ int main(int argc, char** argv) {
   }
   std::vector<OpCase> cases = op_cases(kBatch);
   std::erase_if(cases, [](const OpCase& c) { return !c.model_sized; });
+  Setting setting{.run = run_options(device, precision)};
+  setting.run.gemm = gemm_choice(products);
+  Stopwatch stopwatch(setting.run.device);
+  setting.stopwatch = &stopwatch;
   if (once || list) {
     const std::regex wanted(filter);
     for (const OpCase& c : cases) {
       if (!std::regex_search(c.name, wanted)) continue;
       std::puts(c.name.c_str());
       if (list) continue;
-      OpFixture fixture(c);
+      OpFixture fixture(c, setting.run);
+      fixture.use_stream(stopwatch.stream());
       fixture.load();
       run_once(fixture);
+      stopwatch.wait();
     }
     return 0;
   }
   for (const OpCase& c : cases) {
     for (const Direction direction : {Direction::forward, Direction::backward}) {
       const std::string name = c.name + (direction == Direction::forward ? "/forward" : "/backward");
-      benchmark::RegisterBenchmark(name.c_str(), time_case, c, direction)
+      benchmark::RegisterBenchmark(name.c_str(), time_case, c, direction, setting)
           ->UseManualTime()
           ->Unit(benchmark::kMillisecond);
     }
@@ -101,6 +208,14 @@ int main(int argc, char** argv) {
   int count = static_cast<int>(arguments.size());
   benchmark::Initialize(&count, arguments.data());
   if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
+  benchmark::AddCustomContext("device", device == "cpu" ? cpu_model() : gpu::runtime(setting.run.device).facts().name);
+  benchmark::AddCustomContext("precision", precision);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return poise::run_program("op_bench", [=] { return run(argc, argv); });
 }

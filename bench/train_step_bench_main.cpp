@@ -16,11 +16,13 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "apps/device_choice.h"
 #include "apps/program.h"
 #include "apps/trainer.h"
 #include "bench/density_sweep.h"
 #include "engine/io/atomic_file.h"
 #include "kernels/core/philox.h"
+#include "kernels/gpu/runtime.h"
 
 namespace {
 
@@ -31,6 +33,7 @@ constexpr double kMiB = 1024.0 * 1024.0;
 
 struct BenchOptions {
   TrainerOptions trainer;
+  Settings machine;  // device, precision, graph
   int64_t iterations = 7, warm_ups = 2, threads = 0, rows = 16;
   std::string json;
   bool serve = false, sweep = false;
@@ -59,6 +62,7 @@ class TrainStepBench {
   double milliseconds_of_one_iteration() {
     const auto start = std::chrono::steady_clock::now();
     trainer_.iterate();
+    trainer_.synchronize();
     const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     if (!trainer_.report().finite()) fail(ErrorKind::runtime, "the losses are not finite any more");
     return ms;
@@ -83,6 +87,10 @@ class TrainStepBench {
     const TrainerOptions& o = options_;
     return {{"program", version_line("train_step_bench")},
             {"cpu", cpu_model()},
+            {"device", name_of(o.device)},
+            {"device_name", o.device == Device::cpu ? cpu_model() : gpu::runtime(o.device).facts().name},
+            {"precision", name_of(o.precision)},
+            {"graphs", o.graphs},
             {"threads", thread_count()},
             {"onednn", fmt::format("{}.{}.{}", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH)},
             {"model", o.model.name},
@@ -198,8 +206,10 @@ int measure(TrainStepBench& bench, const BenchOptions& options) {
   const TrainerOptions& o = options.trainer;
   const TrainingPlan& plan = bench.plan();
   ordered_json report = bench.info();
-  std::string text = fmt::format("{}\ndevice     {}, threads {}, oneDNN {}\n", report["program"].get<std::string>(),
-                                 cpu_model(), thread_count(), report["onednn"].get<std::string>());
+  std::string text = fmt::format("{}\ndevice     {} {}, {}, threads {}, oneDNN {}\n",
+                                 report["program"].get<std::string>(), report["device"].get<std::string>(),
+                                 report["device_name"].get<std::string>(), report["precision"].get<std::string>(),
+                                 thread_count(), report["onednn"].get<std::string>());
   text +=
       fmt::format("iteration  {} D steps on {} + {} images and one G step on {}; {} of widths {} and {}\n", o.n_critic,
                   o.batch_size_d, o.batch_size_d, o.batch_size_g, o.model.name, o.model.width_g, o.model.width_d);
@@ -242,6 +252,14 @@ int run(int argc, char** argv) {
   app.add_option("--batch-size-g", t.batch_size_g, "images of a G step")->capture_default_str();
   app.add_option("--n-critic", t.n_critic, "D steps per G step")->capture_default_str();
   const auto at_least = [](int64_t least) { return CLI::Range(least, int64_t{1000000}); };
+  app.add_option("--device", options.machine.device, "auto, cpu, cuda or emulated")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "emulated"}))
+      ->capture_default_str();
+  app.add_option("--precision", options.machine.precision, "auto, fp32, tf32 or bf16")
+      ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}))
+      ->capture_default_str();
+  bool no_graph = false;
+  app.add_flag("--no-graph", no_graph, "launch each kernel instead of replaying captured steps");
   app.add_option("--iterations", options.iterations, "timed iterations")->check(at_least(1))->capture_default_str();
   app.add_option("--warm-ups", options.warm_ups, "iterations before these")->check(at_least(0))->capture_default_str();
   app.add_option("--threads", options.threads, "0: as OpenMP would")->check(at_least(0))->capture_default_str();
@@ -269,6 +287,10 @@ int run(int argc, char** argv) {
     run_density_sweep(sweep, random_images(options.trainer));
     return 0;
   }
+  const DeviceChoice choice = choose_device(options.machine);
+  t.device = choice.device;
+  t.precision = choice.precision;
+  t.graphs = !no_graph;
   TrainStepBench bench(options);
   return options.serve ? serve(bench) : measure(bench, options);
 }

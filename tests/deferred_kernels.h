@@ -3,21 +3,38 @@
 // runtime, graphs and Trainer need, at the speed of the CPU.
 #pragma once
 #include <cstring>
+#include <span>
 #include <tuple>
+#include <vector>
 
 #include "kernels/gpu/emulated/stream.h"
 #include "kernels/table.h"
 
 namespace poise::test {
 
+// How an argument waits: by value, the elements of a span too.
+template <class T>
+struct Waiting {
+  using Type = std::decay_t<T>;
+};
+template <class T>
+struct Waiting<std::span<const T>> {
+  struct Type {
+    std::vector<T> elements;
+    Type(std::span<const T> s) : elements(s.begin(), s.end()) {}
+    operator std::span<const T>() const { return elements; }
+  };
+};
+
 template <auto Entry, class... Args>
 void defer(KernelTable& table, void (*KernelTable::*)(Context&, Args...)) {
   table.*Entry = [](Context& ctx, Args... args) {
-    static_cast<emulator::Stream&>(*ctx.stream).submit([now = ctx, kept = std::tuple<std::decay_t<Args>...>(args...)] {
-      Context later = now;
-      auto values = kept;
-      std::apply([&](auto&... value) { (cpu_kernels().*Entry)(later, value...); }, values);
-    });
+    static_cast<emulator::Stream&>(*ctx.stream)
+        .submit([now = ctx, kept = std::tuple<typename Waiting<Args>::Type...>(args...)] {
+          Context later = now;
+          auto values = kept;
+          std::apply([&](auto&... value) { (cpu_kernels().*Entry)(later, value...); }, values);
+        });
   };
 }
 

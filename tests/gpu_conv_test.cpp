@@ -4,8 +4,10 @@
 
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "kernels/gpu/emulated/options.h"
+#include "kernels/gpu/tile.cuh"
 #include "kernels/table.h"
 
 namespace poise {
@@ -173,8 +175,9 @@ const Case kCases[] = {
     {"from_images", {.n = 2, .h = 8, .w = 8, .c_in = 3, .c_out = 72, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
     {"to_images", {.n = 2, .h = 8, .w = 8, .c_in = 72, .c_out = 3, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
     {"several_blocks", {.n = 1, .h = 12, .w = 13, .c_in = 136, .c_out = 152}},
-    // More tiles along k than two rounds of the ring and one, in every pass and precision.
-    {"long_sums", {.n = 3, .h = 16, .w = 14, .c_in = 80, .c_out = 72, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
+    // More tiles along k than two rounds of the ring and one: forward and input gradient, and weight gradient.
+    {"many_channels", {.n = 1, .h = 7, .w = 8, .c_in = 80, .c_out = 72, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
+    {"many_pixels", {.n = 3, .h = 16, .w = 15, .c_in = 16, .c_out = 24}},
     {"stride_2",
      {.n = 2,
       .h = 9,
@@ -229,8 +232,158 @@ TEST_P(GpuConvTest, GivesTheSameBitsInAnyOrder) {
   }
 }
 
+// Under the checker: no race, no read of what nobody wrote, no access outside of an allocation. It throws.
+TEST_P(GpuConvTest, PassesTheChecker) {
+  for (const Precision precision : kPrecisions) {
+    const Convolution convolution(GetParam().g, precision);
+    for (const GemmChoice choice : {GemmChoice{.block = 64, .splits = 1}, GemmChoice{.block = 128, .splits = 2}}) {
+      SCOPED_TRACE(std::string(name_of(precision)) + ", block " + std::to_string(choice.block));
+      const Results results = convolution.run(checked::kernels(), choice);
+      convolution.expect_right(results);
+      emulator::set_options(emulator::randomised(static_cast<uint64_t>(choice.block)));
+      EXPECT_TRUE(convolution.run(checked::kernels(), choice) == results);
+      emulator::set_options({});
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Cases, GpuConvTest, testing::ValuesIn(kCases),
                          [](const auto& case_info) { return case_info.param.name; });
+
+// Eight lanes move 128 bytes of shared memory at a time, if their 16-byte chunks lie in different groups of four banks.
+template <class Chunk>
+void expect_no_conflict(const char* what, const Chunk& byte_of_lane) {
+  for (int first_lane = 0; first_lane < 32; first_lane += 8) {
+    std::set<int> banks;
+    for (int lane = first_lane; lane < first_lane + 8; ++lane) banks.insert(byte_of_lane(lane) / 16 % 8);
+    EXPECT_EQ(banks.size(), 8u) << what << ", lanes from " << first_lane;
+  }
+}
+
+template <class T, emulated::Major major, int extent>
+void expect_no_conflicts() {
+  using Layout = emulated::TileLayout<T, major, extent>;
+  const auto byte = [](int row, int chunk) { return Layout::at(row, chunk) * static_cast<int>(sizeof(T)); };
+  std::set<int> all;
+  for (int row = 0; row < Layout::kRows; ++row) {
+    for (int chunk = 0; chunk < Layout::kChunks; ++chunk) all.insert(byte(row, chunk));
+  }
+  EXPECT_EQ(all.size(), static_cast<size_t>(Layout::kRows * Layout::kChunks)) << "two chunks share a place";
+  for (int row = 0; row < Layout::kRows; row += 8) {
+    for (int chunk = 0; chunk < Layout::kChunks; chunk += 8) {
+      expect_no_conflict("copy into a row", [&](int lane) { return byte(row + lane / 8, chunk + lane % 8); });
+    }
+  }
+  if (major == emulated::Major::mn && sizeof(T) == 4) {
+    for (int row = 0; row < Layout::kRows; row += 4) {
+      for (int chunk = 0; chunk < Layout::kChunks; chunk += 8) {
+        expect_no_conflict("gather", [&](int lane) { return byte(row + lane % 4, chunk + lane / 4); });
+      }
+    }
+  } else {
+    for (int row = 0; row + 8 <= Layout::kRows; row += 8) {
+      for (int chunk = 0; chunk < Layout::kChunks; ++chunk) {
+        expect_no_conflict("ldmatrix", [&](int lane) { return byte(row + lane % 8, chunk); });
+      }
+    }
+  }
+}
+
+TEST(GpuTile, HasNoBankConflicts) {
+  using emulated::Major;
+  expect_no_conflicts<bf16, Major::k, 128>();
+  expect_no_conflicts<bf16, Major::mn, 128>();
+  expect_no_conflicts<bf16, Major::mn, 64>();
+  expect_no_conflicts<float, Major::k, 64>();
+  expect_no_conflicts<float, Major::mn, 128>();
+  expect_no_conflicts<float, Major::mn, 64>();
+}
+
+TEST(GpuConvPlan, CountsWhatIsExecuted) {
+  const Context ctx{.device = Device::emulated, .kernels = &emulated::kernels()};
+  const auto share = [&](const Conv2dGeometry& g, Pass pass) {
+    return emulated::kernels().conv2d_plan(ctx, g, DType::bf16, pass).executed_macs / g.macs();
+  };
+  const Conv2dGeometry same{.n = 2, .h = 8, .w = 6, .c_in = 3, .c_out = 20, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1};
+  Conv2dGeometry enlarged = same, strided = same;
+  enlarged.upsample = 2;
+  strided.stride_h = strided.stride_w = 2;
+  const Conv2dGeometry enlarged_1x1{.n = 2, .h = 8, .w = 6, .c_in = 3, .c_out = 20, .upsample = 2};
+  for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
+    EXPECT_DOUBLE_EQ(share(same, pass), 1);
+    EXPECT_DOUBLE_EQ(share(enlarged, pass), 16.0 / 36);
+    EXPECT_DOUBLE_EQ(share(enlarged_1x1, pass), 1);
+    EXPECT_DOUBLE_EQ(share(strided, pass), 1);
+  }
+}
+
+// y, dx, dweight and dbias of a linear layer by our tiles and by the library's stand-in, against the CPU.
+TEST(GpuLinear, AgreesWithTheCpuByEitherMethod) {
+  for (const LinearGeometry g :
+       {LinearGeometry{5, 100, 7}, LinearGeometry{64, 128, 200}, LinearGeometry{130, 24, 1}, LinearGeometry{1, 1, 1}}) {
+    for (const Precision precision : kPrecisions) {
+      const DType dtype = stored(precision);
+      const Operand x({g.n, g.in}, dtype, 1), weight({g.out, g.in}, dtype, 2), bias({g.out}, DType::f32, 3);
+      const Operand dy({g.n, g.out}, dtype, 4);
+      OwnedTensor y({g.n, g.out}, DType::f64, Device::cpu), dx({g.n, g.in}, DType::f64, Device::cpu);
+      OwnedTensor dweight({g.out, g.in}, DType::f64, Device::cpu), dbias({g.out}, DType::f64, Device::cpu);
+      Context cpu_context;
+      Tensor none;
+      cpu::linear_forward(cpu_context, x.host.tensor(), weight.host.tensor(), bias.host.tensor(), none, y.tensor());
+      cpu::linear_backward_input(cpu_context, dy.host.tensor(), weight.host.tensor(), none, dx.tensor());
+      cpu::linear_backward_weight(cpu_context, x.host.tensor(), dy.host.tensor(), none, dweight.tensor(),
+                                  dbias.tensor());
+      for (const LinearMethod method : {LinearMethod::tiles, LinearMethod::blas}) {
+        SCOPED_TRACE(std::string(name_of(precision)) + (method == LinearMethod::tiles ? ", tiles, " : ", blas, ") +
+                     std::to_string(g.n) + "x" + std::to_string(g.in) + "x" + std::to_string(g.out));
+        const KernelTable& kernels = emulated::kernels();
+        Context ctx{
+            .device = Device::emulated, .precision = precision, .kernels = &kernels, .gemm = {.linear = method}};
+        Guarded our_y({g.n, g.out}, dtype), our_dx({g.n, g.in}, dtype);
+        Guarded our_dweight({g.out, g.in}, DType::f32), our_dbias({g.out}, DType::f32);
+        const auto workspace = [&](Pass pass) {
+          return Guarded({static_cast<int64_t>(kernels.linear_plan(ctx, g, dtype, pass))}, DType::u8);
+        };
+        Guarded forward = workspace(Pass::forward), input = workspace(Pass::backward_input);
+        Guarded for_weight = workspace(Pass::backward_weight);
+        kernels.linear_forward(ctx, x.device.tensor, weight.device.tensor, bias.device.tensor, forward.tensor,
+                               our_y.tensor);
+        kernels.linear_backward_input(ctx, dy.device.tensor, weight.device.tensor, input.tensor, our_dx.tensor);
+        kernels.linear_backward_weight(ctx, x.device.tensor, dy.device.tensor, for_weight.tensor, our_dweight.tensor,
+                                       our_dbias.tensor);
+        const double limit = limit_of(precision);
+        EXPECT_FALSE(!(relative_error(our_y.tensor, y.tensor()) <= limit));
+        EXPECT_FALSE(!(relative_error(our_dx.tensor, dx.tensor()) <= limit));
+        EXPECT_FALSE(!(relative_error(our_dweight.tensor, dweight.tensor()) <= limit));
+        EXPECT_FALSE(!(relative_error(our_dbias.tensor, dbias.tensor()) <= limit));
+        for (const Guarded* g_out : {&our_y, &our_dx, &our_dweight, &our_dbias, &forward, &input, &for_weight}) {
+          EXPECT_TRUE(g_out->intact());
+        }
+      }
+    }
+  }
+}
+
+// The same bits as the CPU's conversion: ties, overflow to infinity, NaN, tails.
+TEST(GpuConvert, RoundsAsTheCpuDoes) {
+  const std::vector<float> awkward = {0.0f,      -0.0f,    1.00390625f, 1.01171875f, -1.00390625f,
+                                      3.4e38f,   INFINITY, NAN,         -INFINITY,   1e-40f,
+                                      0.333333f, 65537.0f, -1e-30f,     2.5f,        1.0039062501f};
+  for (const int64_t n : {int64_t{1}, int64_t{7}, int64_t{15}, int64_t{1029}}) {
+    std::vector<float> values;
+    for (int64_t i = 0; i < n; ++i) values.push_back(awkward[static_cast<size_t>(i) % awkward.size()]);
+    Context ctx{.device = Device::emulated};
+    Guarded from({n}, DType::f32), rounded({n}, DType::bf16), expected({n}, DType::bf16), back({n}, DType::f32);
+    std::memcpy(from.tensor.bytes, values.data(), from.tensor.size_bytes());
+    checked::kernels().convert(ctx, from.tensor, rounded.tensor);
+    checked::kernels().convert(ctx, rounded.tensor, back.tensor);
+    cpu::convert(ctx, from.tensor, expected.tensor);
+    EXPECT_EQ(std::memcmp(rounded.tensor.bytes, expected.tensor.bytes, rounded.tensor.size_bytes()), 0) << n;
+    cpu::convert(ctx, expected.tensor, from.tensor);
+    EXPECT_EQ(std::memcmp(back.tensor.bytes, from.tensor.bytes, back.tensor.size_bytes()), 0) << n;
+    EXPECT_TRUE(rounded.intact() && back.intact());
+  }
+}
 
 }  // namespace
 }  // namespace poise

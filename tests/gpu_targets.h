@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/gpu/runtime.h"
 #include "kernels/table.h"
 
 namespace poise {
@@ -23,6 +24,6 @@ inline std::vector<Target> gpu_targets() {
   return targets;
 }
 
-inline bool available(Device device) { return device != Device::cuda; }
+inline bool available(Device device) { return gpu::why_unavailable(device).empty(); }
 
 }  // namespace poise

@@ -175,6 +175,7 @@ OpPlan plan_of(const OpCase& c, const RunOptions& options) {
                   .arena = &arena,
                   .step = &step,
                   .profile = &profile,
+                  .gemm = options.gemm,
                   .planning = true};
   Tape tape(context);
   tape.mode = c.mode;
@@ -250,7 +251,8 @@ OpFixture::OpFixture(const OpCase& c, const RunOptions& run_options)
               .precision = options.precision,
               .kernels = options.kernels,
               .arena = arena_.get(),
-              .step = static_cast<StepState*>(step_.tensor().bytes)};
+              .step = static_cast<StepState*>(step_.tensor().bytes),
+              .gemm = options.gemm};
   tape_ = std::make_unique<Tape>(context_);
   tape_->mode = c.mode;
 }

@@ -35,6 +35,7 @@ struct RunOptions {
   Device device = Device::cpu;
   // bf16: activations start from bf16 numbers whatever their dtype, so that an f64 run is the reference of a bf16 one.
   Precision precision = Precision::fp32;
+  GemmChoice gemm;
   // Trainable inputs are parameters, whose gradients lie in guarded memory; otherwise variables, whose lie in the
   // arena.
   bool parameters = false;
@@ -79,6 +80,7 @@ class OpFixture {
 
   // For the benchmark: the passes, and what has to happen before each. forward() may be repeated; backward() spends
   // what one forward() and one prepare_backward() have left.
+  void use_stream(gpu::Stream* stream) { context_.stream = stream; }
   void load();
   void forward(const OpBuild& build);
   void prepare_backward();

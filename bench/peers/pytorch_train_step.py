@@ -153,7 +153,7 @@ class Server:
 def start_servers(args):
     flags = [f"--{name}={getattr(args, name.replace('-', '_'))}"
              for name in ("width-g", "width-d", "latent-size", "batch-size-d", "batch-size-g", "n-critic", "threads")]
-    servers = [Server("ours", [args.ours, "--serve"] + flags, args.threads)]
+    servers = [Server("ours", [args.ours, "--serve", "--device", "cpu"] + flags, args.threads)]
     for memory_format in FORMATS:
         command = [sys.executable, os.path.abspath(__file__), "--serve", memory_format] + flags
         servers.append(Server("torch " + memory_format, command, args.threads))

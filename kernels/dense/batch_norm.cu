@@ -54,8 +54,7 @@ LaunchShape tiles(const Cut& cut) {
 
 float* sums_in(const Tensor& workspace) { return reinterpret_cast<float*>(workspace.data<uint8_t>()); }
 
-// --- what forward and backward share
-// ----------------------------------------------------------------------------------
+// --- what forward and backward share ---------------------------------------------------------------------------------
 
 // The statistics and parameters of a thread's channels.
 template <int N>
@@ -92,8 +91,7 @@ float activation_floor(const BatchNormOptions& options) {
   return options.relu ? 0 : -std::numeric_limits<float>::infinity();
 }
 
-// f(row) for this thread's rows of a chunk, Count at a time: f(rows, valid) with rows[i] = first + 16 i, of which
-// the first `valid` are inside.
+// This thread's rows of a chunk, Count at a time: f(row, valid) stands for the rows row + 16 i, i < valid <= Count.
 template <int Count, class F>
 __device__ inline void for_each_rows(const Cut& cut, int row_in_tile, const F& f) {
   const int chunk = static_cast<int>(blockIdx.y);
@@ -104,8 +102,14 @@ __device__ inline void for_each_rows(const Cut& cut, int row_in_tile, const F& f
   }
 }
 
-// --- forward
-// ----------------------------------------------------------------------------------------------------------
+// Those rows of one tensor, `step` elements apart, all under way at once; zeros where there are none left.
+template <int N, int Count, class T>
+__device__ inline void load_rows(Vector<T, N> (&held)[Count], const T* from, int64_t step, int valid) {
+#pragma unroll
+  for (int i = 0; i < Count; ++i) held[i] = i < valid ? load_vector<N>(from + i * step) : Vector<T, N>{};
+}
+
+// --- forward ---------------------------------------------------------------------------------------------------------
 
 // n numbers with this mean and this sum of squared deviations from it. Merging is not commutative to the bit: the order
 // is part of the result.
@@ -132,10 +136,7 @@ __global__ __launch_bounds__(kTileThreads) void chunk_moments_kernel(Cut cut, co
     float n = 0;
     for_each_rows<kRowsInFlight>(cut, at.row, [&](int64_t row, int valid) {
       Vector<T, N> held[kRowsInFlight];
-#pragma unroll
-      for (int i = 0; i < kRowsInFlight; ++i) {
-        held[i] = i < valid ? load_vector<N>(column + (row + i * kTileRows) * cut.channels) : Vector<T, N>{};
-      }
+      load_rows<N>(held, column + row * cut.channels, int64_t{kTileRows} * cut.channels, valid);
       const auto count = static_cast<float>(valid);
       const float total = n + count, share = count / total, weight = n * share, per_row = 1 / count;
 #pragma unroll
@@ -243,10 +244,7 @@ __global__ __launch_bounds__(kTileThreads) void normalise_kernel(Cut cut, float 
   for_each_rows<kRowsInFlight>(cut, at.row, [&](int64_t row, int valid) {
     Vector<T, N> held[kRowsInFlight];
     const int64_t start = row * cut.channels + first, step = int64_t{kTileRows} * cut.channels;
-#pragma unroll
-    for (int i = 0; i < kRowsInFlight; ++i) {
-      if (i < valid) held[i] = load_vector<N>(x + start + i * step);
-    }
+    load_rows<N>(held, x + start, step, valid);
 #pragma unroll
     for (int i = 0; i < kRowsInFlight; ++i) {
       if (i >= valid) break;
@@ -260,8 +258,7 @@ __global__ __launch_bounds__(kTileThreads) void normalise_kernel(Cut cut, float 
   });
 }
 
-// --- backward
-// ---------------------------------------------------------------------------------------------------------
+// --- backward --------------------------------------------------------------------------------------------------------
 
 // Per chunk and channel: sum g and sum g (x - mean).
 template <class T, int N>
@@ -279,12 +276,8 @@ __global__ __launch_bounds__(kTileThreads) void chunk_gradients_kernel(Cut cut, 
     for_each_rows<kRowsTwoTensors>(cut, at.row, [&](int64_t row, int valid) {
       Vector<T, N> values[kRowsTwoTensors], upstream[kRowsTwoTensors];
       const int64_t start = row * cut.channels + first, step = int64_t{kTileRows} * cut.channels;
-#pragma unroll
-      for (int i = 0; i < kRowsTwoTensors; ++i) {
-        if (i >= valid) break;
-        values[i] = load_vector<N>(x + start + i * step);
-        upstream[i] = load_vector<N>(dy + start + i * step);
-      }
+      load_rows<N>(values, x + start, step, valid);
+      load_rows<N>(upstream, dy + start, step, valid);
 #pragma unroll
       for (int i = 0; i < kRowsTwoTensors; ++i) {
         if (i >= valid) break;
@@ -356,12 +349,8 @@ __global__ __launch_bounds__(kTileThreads) void input_gradient_kernel(Cut cut, f
   for_each_rows<kRowsTwoTensors>(cut, at.row, [&](int64_t row, int valid) {
     Vector<T, N> values[kRowsTwoTensors], upstream[kRowsTwoTensors];
     const int64_t start = row * cut.channels + first, step = int64_t{kTileRows} * cut.channels;
-#pragma unroll
-    for (int i = 0; i < kRowsTwoTensors; ++i) {
-      if (i >= valid) break;
-      values[i] = load_vector<N>(x + start + i * step);
-      upstream[i] = load_vector<N>(dy + start + i * step);
-    }
+    load_rows<N>(values, x + start, step, valid);
+    load_rows<N>(upstream, dy + start, step, valid);
 #pragma unroll
     for (int i = 0; i < kRowsTwoTensors; ++i) {
       if (i >= valid) break;
@@ -376,8 +365,7 @@ __global__ __launch_bounds__(kTileThreads) void input_gradient_kernel(Cut cut, f
   });
 }
 
-// --- the table's entries
-// ----------------------------------------------------------------------------------------------
+// --- the table's entries ---------------------------------------------------------------------------------------------
 
 template <class T, int N>
 void normalise(Context& ctx, const BatchNormOptions& options, const Tensor& x, const Tensor& gamma, const Tensor& beta,

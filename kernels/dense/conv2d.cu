@@ -4,6 +4,7 @@
 //   forward          x              y                 outputs (C_out) slowest
 //   backward_input   dy             x                 outputs (C_in) fastest: W is read as it lies, not transposed
 //   backward_weight  x or dy        the other's; a second kernel adds up the parts
+//   few outputs      x or dy        its own         all taps at once; a second kernel adds up what belongs together
 //
 // An ordinary layer is a correlation from x (large) to y (small). A layer with enlarged input is, with folded weights
 // (conv2d_passes.h), the transpose of one from y (large) to x (small), of stride 2: each pass then walks over the other
@@ -150,62 +151,119 @@ struct Layer {
   }
 };
 
-// forward and backward_input.
+// forward and backward_input. With few outputs (images, mostly) a block would be nearly empty, and would read the
+// source once per tap to fill it. Then the taps become outputs of a 1x1 convolution, which reads the source once, and a
+// second kernel adds up what the taps of one position gave: 6 times fewer bytes and multiply-adds for 256 channels
+// to 3.
 struct ConvolvePass {
   Layer layer;
+  bool forward, taps_as_outputs;
   Walk walk;
-  WeightOrder order;
-  int64_t source_channels, padded_channels, outputs, y_elements, source_rows;
+  int64_t source_channels, padded_channels, channels;  // of the source; of the result
+  Shape source_shape, y_shape;
+  int64_t columns, rows;  // of the product: rows = positions of all classes
   Cut cut;
   void *source = nullptr, *weight = nullptr;  // padded or folded copies
   float* partial = nullptr;
   size_t workspace_bytes;
 
-  ConvolvePass(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass, void* workspace) : layer(g, dtype) {
-    const bool forward = pass == Pass::forward;
+  ConvolvePass(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass, void* workspace)
+      : layer(g, dtype), forward(pass == Pass::forward) {
     walk = forward == layer.enlarged ? Walk::large : Walk::small;
-    order = forward ? WeightOrder::outputs_slowest : WeightOrder::outputs_fastest;
     source_channels = forward ? g.c_in : g.c_out;
     padded_channels = forward ? layer.in : layer.out;
-    outputs = forward ? g.c_out : g.c_in;
-    y_elements = (forward ? g.y_shape() : g.x_shape()).elements();
-    source_rows = (forward ? g.x_shape() : g.y_shape()).rows();
+    channels = forward ? g.c_out : g.c_in;
+    source_shape = forward ? g.x_shape() : g.y_shape();
+    y_shape = forward ? g.y_shape() : g.x_shape();
 
-    const int64_t classes = walk == Walk::small ? 1 : int64_t{layer.h.stride} * layer.w.stride;
-    const int64_t taps = ceil_div<int64_t>(layer.h.taps, walk == Walk::small ? 1 : layer.h.stride) *
-                         ceil_div<int64_t>(layer.w.taps, walk == Walk::small ? 1 : layer.w.stride);
-    const int64_t positions = g.n * layer.positions_h(walk) * layer.positions_w(walk);
+    constexpr int64_t kFewOutputs = 8;
+    const bool stride_1 = layer.h.stride == 1 && layer.w.stride == 1;
+    taps_as_outputs = stride_1 && g.kh * g.kw > 1 && channels <= kFewOutputs;
+    const int64_t stride_h = walk == Walk::small ? 1 : layer.h.stride,
+                  stride_w = walk == Walk::small ? 1 : layer.w.stride;
+    int64_t positions = g.n * layer.positions_h(walk) * layer.positions_w(walk);
+    int64_t taps = ceil_div<int64_t>(layer.h.taps, stride_h) * ceil_div<int64_t>(layer.w.taps, stride_w);
+    rows = y_shape.rows();
+    columns = channels;
+    if (taps_as_outputs) {
+      rows = positions = source_shape.rows();
+      columns = taps * (forward ? channels : layer.in);
+      taps = 1;
+    }
     dispatch_math(ctx, dtype, [&]<class Math>() {
-      cut = Cut::of<Math>(ctx.gemm, positions, outputs, classes, taps * padded_channels, false);
+      cut = Cut::of<Math>(ctx.gemm, positions, columns, stride_h * stride_w, taps * padded_channels, taps_as_outputs);
     });
 
     Pieces pieces(workspace);
     const size_t element = size_of(dtype);
     if (source_channels != padded_channels) {
-      source = pieces.take<char>(static_cast<size_t>(source_rows * padded_channels) * element);
+      source = pieces.take<char>(static_cast<size_t>(source_shape.rows() * padded_channels) * element);
     }
     if (layer.packs_weight()) weight = pieces.take<char>(static_cast<size_t>(layer.packed_elements()) * element);
-    if (cut.splits > 1) partial = pieces.take<float>(static_cast<size_t>(cut.splits * y_elements));
+    if (cut.splits > 1 || taps_as_outputs) {
+      partial = pieces.take<float>(static_cast<size_t>(to_int(cut.splits * rows * columns)));
+    }
     workspace_bytes = pieces.used();
   }
 
+  double macs() const {
+    const Conv2dGeometry& g = layer.g;
+    return taps_as_outputs ? static_cast<double>(rows * g.kh * g.kw) * static_cast<double>(g.c_in * g.c_out)
+                           : layer.macs(walk);
+  }
+
   void run(Context& ctx, DType dtype, const Tensor& from, const Tensor& weights, const Tensor& bias, Tensor& y) const {
-    if (source) pad_channels(ctx, dtype, source_rows, source_channels, padded_channels, from.bytes, source);
+    if (source) pad_channels(ctx, dtype, source_shape.rows(), source_channels, padded_channels, from.bytes, source);
     if (weight) pack_weight(ctx, dtype, layer.weight, layer.in, weights.bytes, weight);
     const float* const added = bias ? bias.data<float>() : nullptr;
-    const Convolve convolve{.gather = layer.gather(walk, padded_channels),
-                            .order = order,
+    const Convolve convolve{.gather = taps_as_outputs ? each_pixel() : layer.gather(walk, padded_channels),
+                            .order = forward ? WeightOrder::outputs_slowest : WeightOrder::outputs_fastest,
                             .source = source ? source : from.bytes,
                             .weight = weight ? weight : weights.bytes,
                             .bias = added,
-                            .y = partial ? partial : y.bytes,
-                            .outputs = to_int(outputs),
-                            .weight_inner = to_int(layer.in),
+                            .y = y.bytes,
+                            .partial = partial,
+                            .outputs = to_int(columns),
+                            .weight_inner = to_int(taps_as_outputs && !forward ? columns : layer.in),
                             .weight_outer = to_int(layer.g.c_out),
                             .splits = cut.splits,
-                            .y_elements = y_elements};
+                            .y_elements = rows * columns};
     dispatch_math(ctx, dtype, [&]<class Math>() { launch_convolve<Math>(ctx, convolve, cut.size); });
-    if (partial) sum_splits(ctx, dtype, y_elements, outputs, cut.splits, partial, added, y.bytes);
+    if (taps_as_outputs) {
+      sum_taps(ctx, dtype, tap_sums(), added, y.bytes);
+    } else if (partial) {
+      sum_splits(ctx, dtype, rows * columns, channels, cut.splits, partial, added, y.bytes);
+    }
+  }
+
+  // The source under a 1x1 convolution.
+  Gather each_pixel() const {
+    const int h = to_int(source_shape[1]), w = to_int(source_shape[2]);
+    Gather gather{.h = {.large = h, .small = h}, .w = {.large = w, .small = w}, .channels = to_int(padded_channels)};
+    gather.positions = to_int(source_shape.rows());
+    gather.per_image = Divisor(static_cast<uint32_t>(h * w));
+    gather.per_row = Divisor(static_cast<uint32_t>(w));
+    return gather;
+  }
+
+  TapSums tap_sums() const {
+    const Axis &h = layer.h, &w = layer.w;
+    return {.partial = partial,
+            .splits = cut.splits,
+            .images = to_int(layer.g.n),
+            .source_h = to_int(source_shape[1]),
+            .source_w = to_int(source_shape[2]),
+            .columns = to_int(columns),
+            .y_h = to_int(y_shape[1]),
+            .y_w = to_int(y_shape[2]),
+            .channels = to_int(channels),
+            .kh = h.taps,
+            .kw = w.taps,
+            .pad_h = h.pad,
+            .pad_w = w.pad,
+            .sign = forward ? 1 : -1,
+            .per_channel = forward ? h.taps * w.taps : 1,
+            .per_tap = forward ? 1 : to_int(layer.in)};
   }
 };
 
@@ -272,7 +330,7 @@ Conv2dPlan conv2d_plan(const Context& ctx, const Conv2dGeometry& g, DType dtype,
     return {.workspace_bytes = p.workspace_bytes, .executed_macs = p.layer.macs(p.walk)};
   }
   const ConvolvePass p(ctx, g, dtype, pass, nullptr);
-  return {.workspace_bytes = p.workspace_bytes, .executed_macs = p.layer.macs(p.walk)};
+  return {.workspace_bytes = p.workspace_bytes, .executed_macs = p.macs()};
 }
 
 void conv2d_forward(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,

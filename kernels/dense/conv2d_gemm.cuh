@@ -57,12 +57,12 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
     return ((int64_t{p.image} * walk.h.destination + h) * walk.w.destination + w) * c.outputs + first_output;
   };
   const int columns = c.outputs - first_output;
-  const float* const bias = c.bias && c.splits == 1 ? c.bias + first_output : nullptr;
-  if (c.splits == 1) {
-    store_sums<T>(shared, product, bias, static_cast<T*>(c.y), columns, c.outputs % kChunk<T> == 0, place);
-  } else {
-    float* const part = static_cast<float*>(c.y) + static_cast<int64_t>(blockIdx.y) * c.y_elements;
+  if (c.partial) {
+    float* const part = c.partial + static_cast<int64_t>(blockIdx.y) * c.y_elements;
     store_sums<float>(shared, product, nullptr, part, columns, c.outputs % 4 == 0 && c.y_elements % 4 == 0, place);
+  } else {
+    const float* const bias = c.bias ? c.bias + first_output : nullptr;
+    store_sums<T>(shared, product, bias, static_cast<T*>(c.y), columns, c.outputs % kChunk<T> == 0, place);
   }
 }
 

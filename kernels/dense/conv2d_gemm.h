@@ -59,7 +59,8 @@ struct Convolve {
   const void* source = nullptr;
   const void* weight = nullptr;
   const float* bias = nullptr;  // or null
-  void* y = nullptr;            // [images, large or small positions, outputs]; splits > 1: f32 [splits] of it
+  void* y = nullptr;            // [images, large or small positions, outputs]
+  float* partial = nullptr;     // instead of y, and without bias: [splits] of it
   int outputs = 0;
   int weight_inner = 0, weight_outer = 0;  // extents of the weight's fastest and slowest dimensions
   int splits = 1;                          // of the sum

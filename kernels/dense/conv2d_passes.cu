@@ -50,6 +50,28 @@ __global__ void sum_splits_kernel(int64_t elements, int channels, int splits, co
   });
 }
 
+template <class T>
+__global__ void sum_taps_kernel(TapSums t, const float* bias, T* y) {
+  const int64_t elements = int64_t{t.images} * t.source_h * t.source_w * t.columns;
+  for_each_element(int64_t{t.images} * t.y_h * t.y_w * t.channels, [&](int64_t e) {
+    const int c = static_cast<int>(e % t.channels), pixel = static_cast<int>(e / t.channels);
+    const int q = pixel % t.y_w, p = pixel / t.y_w % t.y_h, image = pixel / t.y_w / t.y_h;
+    float sum = 0;
+    for (int r = 0; r < t.kh; ++r) {
+      const int h = p + t.sign * (r - t.pad_h);
+      if (h < 0 || h >= t.source_h) continue;
+      for (int s = 0; s < t.kw; ++s) {
+        const int w = q + t.sign * (s - t.pad_w);
+        if (w < 0 || w >= t.source_w) continue;
+        const int64_t at = ((int64_t{image} * t.source_h + h) * t.source_w + w) * t.columns + c * t.per_channel +
+                           (r * t.kw + s) * t.per_tap;
+        for (int split = 0; split < t.splits; ++split) sum += t.partial[split * elements + at];
+      }
+    }
+    y[e] = from_float<T>(bias ? sum + bias[c] : sum);
+  });
+}
+
 // Threads follow the partial sums, of which there are more than results, and scatter the latter.
 __global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials p, float* dweight) {
   const int taps_h = shape.kh + (shape.fold ? 1 : 0), taps_w = shape.kw + (shape.fold ? 1 : 0);
@@ -124,6 +146,13 @@ void sum_splits(Context& ctx, DType dtype, int64_t elements, int64_t channels, i
   dispatch_stored(dtype, [&]<class T>() {
     launch(ctx, elementwise(elements), sum_splits_kernel<T>, elements, static_cast<int>(channels), splits, partial,
            bias, static_cast<T*>(y));
+  });
+}
+
+void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const float* bias, void* y) {
+  dispatch_stored(dtype, [&]<class T>() {
+    launch(ctx, elementwise(int64_t{sums.images} * sums.y_h * sums.y_w * sums.channels), sum_taps_kernel<T>, sums, bias,
+           static_cast<T*>(y));
   });
 }
 

@@ -28,6 +28,18 @@ void pack_weight(Context& ctx, DType dtype, const WeightShape& shape, int64_t pa
 void sum_splits(Context& ctx, DType dtype, int64_t elements, int64_t channels, int splits, const float* partial,
                 const float* bias, void* y);
 
+// The second pass of a convolution with few outputs and stride 1, whose first pass multiplied every pixel of the source
+// by every tap of the weights:
+//   y[n,p,q,c] = bias[c] + sum_{r,s,split} partial[split][n, p + sign (r - pad_h), q + sign (s - pad_w), column(c,r,s)]
+//   column(c,r,s) = c * per_channel + (r * kw + s) * per_tap
+struct TapSums {
+  const float* partial;  // [splits][images, source_h, source_w, columns]
+  int splits, images, source_h, source_w, columns;
+  int y_h, y_w, channels;
+  int kh, kw, pad_h, pad_w, sign, per_channel, per_tap;
+};
+void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const float* bias, void* y);
+
 // partial: [splits][rows][taps_h][taps_w][columns], as Correlate leaves it: rows are input channels and columns output
 // channels if y's side was gathered, otherwise the other way round; both padded.
 struct WeightPartials {

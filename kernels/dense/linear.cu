@@ -22,6 +22,15 @@ bool uses_blas(const Context& ctx, const LinearGeometry& g) {
   return static_cast<double>(g.n) * static_cast<double>(g.in) * static_cast<double>(g.out) >= kBlasMacs;
 }
 
+// A product with a handful of outputs per row, such as a logit, is a matter of bytes, not of arithmetic: f32 operands
+// then keep all their digits, whatever the precision.
+Context context_of(const Context& ctx, const LinearGeometry& g) {
+  constexpr int64_t kHandful = 8;
+  Context own = ctx;
+  if (g.out < kHandful && own.precision == Precision::tf32) own.precision = Precision::fp32;
+  return own;
+}
+
 Conv2dGeometry as_convolution(const LinearGeometry& g) {
   return {.n = g.n, .h = 1, .w = 1, .c_in = g.in, .c_out = g.out};
 }
@@ -44,14 +53,16 @@ __global__ void add_bias_kernel(int64_t elements, int channels, const float* bia
   for_each_element(elements, [&](int64_t e) { y[e] = from_float<T>(to_float(y[e]) + bias[e % channels]); });
 }
 
-size_t linear_plan(const Context& ctx, const LinearGeometry& g, DType dtype, Pass pass) {
+size_t linear_plan(const Context& context, const LinearGeometry& g, DType dtype, Pass pass) {
+  const Context ctx = context_of(context, g);
   if (!uses_blas(ctx, g)) return conv2d_plan(ctx, as_convolution(g), dtype, pass).workspace_bytes;
   return pass == Pass::backward_weight ? BlasWorkspace(ctx, g, nullptr).bytes : blas::workspace_bytes(ctx);
 }
 
-void linear_forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& workspace,
+void linear_forward(Context& context, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& workspace,
                     Tensor& y) {
   const LinearGeometry g{.n = x.shape[0], .in = x.shape[1], .out = y.shape[1]};
+  Context ctx = context_of(context, g);
   if (!uses_blas(ctx, g)) return conv2d_forward(ctx, as_convolution(g), x, weight, bias, workspace, y);
   blas::gemm(ctx, {.m = g.n, .n = g.out, .k = g.in, .transpose_b = true}, x, weight, workspace, y);
   if (!bias) return;
@@ -61,15 +72,17 @@ void linear_forward(Context& ctx, const Tensor& x, const Tensor& weight, const T
   });
 }
 
-void linear_backward_input(Context& ctx, const Tensor& dy, const Tensor& weight, Tensor& workspace, Tensor& dx) {
+void linear_backward_input(Context& context, const Tensor& dy, const Tensor& weight, Tensor& workspace, Tensor& dx) {
   const LinearGeometry g{.n = dx.shape[0], .in = dx.shape[1], .out = dy.shape[1]};
+  Context ctx = context_of(context, g);
   if (!uses_blas(ctx, g)) return conv2d_backward_input(ctx, as_convolution(g), dy, weight, workspace, dx);
   blas::gemm(ctx, {.m = g.n, .n = g.in, .k = g.out}, dy, weight, workspace, dx);
 }
 
-void linear_backward_weight(Context& ctx, const Tensor& x, const Tensor& dy, Tensor& workspace, Tensor& dweight,
+void linear_backward_weight(Context& context, const Tensor& x, const Tensor& dy, Tensor& workspace, Tensor& dweight,
                             Tensor& dbias) {
   const LinearGeometry g{.n = x.shape[0], .in = x.shape[1], .out = dy.shape[1]};
+  Context ctx = context_of(context, g);
   if (!uses_blas(ctx, g)) return conv2d_backward_weight(ctx, as_convolution(g), x, dy, workspace, dweight, dbias);
   const BlasWorkspace pieces(ctx, g, workspace.bytes);
   blas::gemm(ctx, {.m = g.out, .n = g.in, .k = g.n, .transpose_a = true}, dy, x, workspace, dweight);

@@ -52,8 +52,7 @@ struct Share {
   }
 };
 
-// --- 1
-// ----------------------------------------------------------------------------------------------------------------
+// --- 1 ---------------------------------------------------------------------------------------------------------------
 
 template <int N>
 __device__ inline void transposed_product(const LayerView& l, int tile, TileShared<N>& shared) {
@@ -82,8 +81,7 @@ __global__ __launch_bounds__(kThreads) void transposed_products_kernel(Batch bat
   l.wide ? transposed_product<4>(l, share.block, wide) : transposed_product<1>(l, share.block, narrow);
 }
 
-// --- 2
-// ----------------------------------------------------------------------------------------------------------------
+// --- 2 ---------------------------------------------------------------------------------------------------------------
 
 // <row, x> and |x|^2, in every lane of the warp.
 struct Products {
@@ -130,8 +128,7 @@ __global__ __launch_bounds__(kThreads) void products_kernel(Batch batch, bool it
   }
 }
 
-// --- 3
-// ----------------------------------------------------------------------------------------------------------------
+// --- 3 ---------------------------------------------------------------------------------------------------------------
 
 template <int N>
 __device__ inline void scale_elements(const LayerView& l, int64_t first, float factor) {
@@ -166,8 +163,7 @@ __global__ __launch_bounds__(kThreads) void normalise_kernel(Batch batch, bool i
   }
 }
 
-// --- backward
-// ---------------------------------------------------------------------------------------------------------
+// --- backward --------------------------------------------------------------------------------------------------------
 
 // partial[b] = <dy, y> over the elements of block b.
 template <int N>
@@ -209,8 +205,7 @@ __global__ __launch_bounds__(kThreads) void weight_gradient_kernel(int64_t n, ui
   });
 }
 
-// --- the table's entries
-// ----------------------------------------------------------------------------------------------
+// --- the table's entries ---------------------------------------------------------------------------------------------
 
 bool rows_are_wide(const SpectralNormLayer& layer) {
   return layer.v.elements() % 4 == 0 && aligned_to_16_bytes({&layer.weight, &layer.v, &layer.y});

@@ -18,6 +18,7 @@ void check_device(Device device) {
 }  // namespace
 
 #ifdef POISE_HAVE_CUDA
+bool built_with_cuda() { return true; }
 std::string why_unavailable(Device device) { return device == Device::cuda ? cuda::why_unavailable() : ""; }
 
 Runtime& runtime(Device device) {
@@ -33,6 +34,7 @@ const SparseProducts& sparse_products(Device device) {
   return device == Device::cuda ? cuda::sparse_products() : emulator::sparse_products();
 }
 #else
+bool built_with_cuda() { return false; }
 std::string why_unavailable(Device device) {
   if (device != Device::cuda) return "";
   return "this build has no CUDA: install the CUDA toolkit, configure and build again (README.md, \"Build by hand\"), "

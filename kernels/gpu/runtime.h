@@ -62,7 +62,8 @@ class Runtime {
   virtual void copy(Stream& stream, CopyKind kind, void* to, const void* from, size_t bytes) = 0;
   virtual void fill(Stream& stream, void* to, unsigned char byte, size_t bytes) = 0;
   virtual void record(Event& event, Stream& stream) = 0;
-  virtual void wait(Stream& stream, Event& event) = 0;  // for its latest record; at once if there is none
+  virtual void wait(Stream& stream, Event& event) = 0;         // for its latest record; at once if there is none
+  virtual double seconds_between(Event& from, Event& to) = 0;  // both reached
 
   virtual void synchronize(Stream& stream) = 0;
   virtual void synchronize(Event& event) = 0;
@@ -96,6 +97,7 @@ class Runtime {
 // The one runtime of a device (not the CPU), for as long as the program runs. Error(environment) if there is none.
 Runtime& runtime(Device device);
 
+bool built_with_cuda();
 // Why a device cannot be used here and what to do about it; empty if it can.
 std::string why_unavailable(Device device);
 

@@ -10,7 +10,7 @@ namespace {
 cudaStream_t raw(gpu::Stream& stream) { return static_cast<Stream&>(stream).handle; }
 
 struct CudaEvent final : gpu::Event {
-  CudaEvent() { check(cudaEventCreateWithFlags(&handle, cudaEventDisableTiming), "cudaEventCreateWithFlags"); }
+  CudaEvent() { check(cudaEventCreate(&handle), "cudaEventCreate"); }
   ~CudaEvent() override { cudaEventDestroy(handle); }
   CudaEvent(const CudaEvent&) = delete;
   CudaEvent& operator=(const CudaEvent&) = delete;
@@ -83,6 +83,11 @@ class CudaRuntime final : public gpu::Runtime {
   }
   void wait(gpu::Stream& stream, gpu::Event& event) override {
     check(cudaStreamWaitEvent(raw(stream), raw(event), 0), "cudaStreamWaitEvent");
+  }
+  double seconds_between(gpu::Event& from, gpu::Event& to) override {
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, raw(from), raw(to)), "cudaEventElapsedTime");
+    return milliseconds * 1e-3;
   }
 
   void synchronize(gpu::Stream& stream) override {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/gpu/emulated/checker.h"
 #include "kernels/gpu/emulated/report.h"
 #include "kernels/gpu/emulated/scheduler.h"
 #include "kernels/gpu/emulated/shared_memory.h"
@@ -18,7 +19,9 @@ struct Copy {
   const char* from;
   int bytes;
   bool valid;  // else zeros
+  bool moved;  // ahead of the wait
   int group;
+  Site site;
 };
 
 struct Queue {
@@ -28,11 +31,18 @@ struct Queue {
 
 Queue queues[kMaxThreads];
 
-void perform(const Copy& copy) {
+void move(const Copy& copy) {
   if (copy.valid) {
     std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
   } else {
     std::memset(copy.to, 0, static_cast<size_t>(copy.bytes));
+  }
+}
+
+void land(const Copy& copy) {
+  if (!copy.moved) move(copy);
+  if (checker.watching()) {
+    checker.copy_lands(copy.to, copy.from, static_cast<size_t>(copy.bytes), copy.valid, copy.site);
   }
 }
 
@@ -52,24 +62,38 @@ bool happens_at_once() {
 
 void finish_copies() {
   Queue& queue = queues[scheduler.thread()];
-  for (const Copy& copy : queue.copies) perform(copy);
+  for (const Copy& copy : queue.copies) land(copy);
   queue.copies.clear();
   queue.groups = 0;
+}
+
+void forget_copies() {
+  for (Queue& queue : queues) queue = {};
 }
 
 namespace device {
 
 void copy_async(void* shared, const void* global, int bytes, bool valid, Site site) {
-  check_alignment(shared, bytes);
-  check_alignment(global, bytes);
+  require_alignment(shared, bytes, site);
+  require_alignment(global, bytes, site);
   if (!shared_arena.owns(shared)) {
     scheduler.stop([=] { return this_thread() + ": cp_async at " + place(site) + " copies to shared memory only"; });
   }
+  if (checker.watching()) checker.copy_starts(shared, global, static_cast<size_t>(bytes), valid, site);
   Queue& queue = queues[scheduler.thread()];
-  const Copy copy{static_cast<char*>(shared), static_cast<const char*>(global), bytes, valid, queue.groups};
-  if (happens_at_once()) return perform(copy);
-  std::memset(shared, 0xff, static_cast<size_t>(bytes));
+  const Copy copy{.to = static_cast<char*>(shared),
+                  .from = static_cast<const char*>(global),
+                  .bytes = bytes,
+                  .valid = valid,
+                  .moved = happens_at_once(),
+                  .group = queue.groups,
+                  .site = site};
   queue.copies.push_back(copy);
+  if (copy.moved) {
+    move(copy);
+  } else {
+    std::memset(shared, 0xff, static_cast<size_t>(bytes));
+  }
 }
 
 void cp_async_commit() { ++queues[scheduler.thread()].groups; }
@@ -78,7 +102,7 @@ void wait_for_copies(int groups_in_flight) {
   Queue& queue = queues[scheduler.thread()];
   size_t landed = 0;
   while (landed < queue.copies.size() && queue.copies[landed].group < queue.groups - groups_in_flight) {
-    perform(queue.copies[landed++]);
+    land(queue.copies[landed++]);
   }
   queue.copies.erase(queue.copies.begin(), queue.copies.begin() + static_cast<long>(landed));
 }

@@ -4,5 +4,6 @@
 namespace poise::emulator {
 
 void finish_copies();  // the running thread leaves: what it started and never waited for lands now
+void forget_copies();  // of all threads: the launch was broken off
 
 }  // namespace poise::emulator

@@ -2,6 +2,7 @@
 // computes the results of all (Scheduler::warp_collective).
 #include <bit>
 
+#include "kernels/gpu/emulated/checker.h"
 #include "kernels/gpu/emulated/report.h"
 #include "kernels/gpu/emulated/scheduler.h"
 
@@ -93,7 +94,9 @@ Vote vote(const char* name, uint32_t mask, int predicate, Site site) {
   return v;
 }
 
-void run_syncwarp(void**, uint32_t) {}
+void run_syncwarp(void**, uint32_t lanes) {
+  if (checker.watching()) checker.warp_barrier(scheduler.thread() / kLanes, lanes);
+}
 
 }  // namespace
 
@@ -112,9 +115,13 @@ void __syncwarp(uint32_t mask, Site site) {
   scheduler.warp_collective("__syncwarp", run_syncwarp, mask, nullptr, site);
 }
 
-// Threads of one processor see each other's writes at once; the checker gives these a meaning.
-void __threadfence() {}
-void __threadfence_block() {}
+// Threads of one processor see each other's writes at once: only the checker needs to know.
+void __threadfence() {
+  if (checker.watching()) checker.fence(true);
+}
+void __threadfence_block() {
+  if (checker.watching()) checker.fence(false);
+}
 
 uint64_t shuffle(ShuffleKind kind, uint32_t mask, uint64_t value, int operand, int width, Site site) {
   if (width < 1 || width > kLanes || !std::has_single_bit(static_cast<unsigned>(width))) {

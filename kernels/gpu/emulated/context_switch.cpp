@@ -39,9 +39,9 @@ namespace poise::emulator {
 
 void* prepare_context(char* stack, size_t bytes, void (*entry)()) {
   auto* slot = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(stack + bytes) & ~uintptr_t{15});
-  *--slot = nullptr;                         // entry's return address, eight bytes off a multiple of 16, as it must be:
-                                             // none, and a debugger's backtrace ends
-  *--slot = reinterpret_cast<void*>(entry);  // what `ret` takes
+  *--slot = nullptr;  // entry's return address: none, where a debugger's backtrace ends
+  *--slot = reinterpret_cast<void*>(
+      entry);  // what `ret` takes; eight bytes off a multiple of 16 then, as any function starts
   for (int i = 0; i < 6; ++i) *--slot = nullptr;
   return slot;
 }

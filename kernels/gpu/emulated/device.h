@@ -78,15 +78,16 @@ int __all_sync(uint32_t mask, int predicate, Site site = Site::current());
 
 // --- Atomics, on integers only: sums of floats would depend on the order of threads. Return the old value. ---
 
-int atomicAdd(int* address, int value);
-unsigned atomicAdd(unsigned* address, unsigned value);
-unsigned long long atomicAdd(unsigned long long* address, unsigned long long value);
-int atomicMax(int* address, int value);
-unsigned atomicMax(unsigned* address, unsigned value);
-unsigned long long atomicMax(unsigned long long* address, unsigned long long value);
-int atomicCAS(int* address, int compare, int value);
-unsigned atomicCAS(unsigned* address, unsigned compare, unsigned value);
-unsigned long long atomicCAS(unsigned long long* address, unsigned long long compare, unsigned long long value);
+int atomicAdd(int* address, int value, Site site = Site::current());
+unsigned atomicAdd(unsigned* address, unsigned value, Site site = Site::current());
+unsigned long long atomicAdd(unsigned long long* address, unsigned long long value, Site site = Site::current());
+int atomicMax(int* address, int value, Site site = Site::current());
+unsigned atomicMax(unsigned* address, unsigned value, Site site = Site::current());
+unsigned long long atomicMax(unsigned long long* address, unsigned long long value, Site site = Site::current());
+int atomicCAS(int* address, int compare, int value, Site site = Site::current());
+unsigned atomicCAS(unsigned* address, unsigned compare, unsigned value, Site site = Site::current());
+unsigned long long atomicCAS(unsigned long long* address, unsigned long long compare, unsigned long long value,
+                             Site site = Site::current());
 
 // --- Asynchronous copies and tensor cores: see gpu.h ---
 
@@ -114,11 +115,11 @@ uint32_t pack_bf16(float low, float high);
 
 // --- Memory ---
 
-void check_alignment(const void* address, int bytes);
+[[noreturn]] void report_misaligned(const void* address, int bytes);
 // The address itself, of which the caller promises that it is a multiple of Bytes.
 template <int Bytes, class T>
 T* aligned(T* address) {
-  if (reinterpret_cast<uintptr_t>(address) % Bytes != 0) check_alignment(address, Bytes);
+  if (reinterpret_cast<uintptr_t>(address) % Bytes != 0) report_misaligned(address, Bytes);
   return address;
 }
 template <class T>

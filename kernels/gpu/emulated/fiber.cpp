@@ -15,7 +15,7 @@ namespace poise::emulator {
 namespace {
 
 #ifdef __SANITIZE_ADDRESS__
-constexpr size_t kStackBytes = 512 << 10;  // frames grow by their redzones
+constexpr size_t kStackBytes = 256 << 10;  // frames grow by their redzones
 #else
 constexpr size_t kStackBytes = 64 << 10;
 #endif

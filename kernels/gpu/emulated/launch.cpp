@@ -1,9 +1,6 @@
 #include "kernels/gpu/emulated/launch.h"
 
-#include <signal.h>
-
 #include <cstdlib>
-#include <mutex>
 
 #include "kernels/core/error.h"
 #include "kernels/gpu/emulated/report.h"
@@ -13,8 +10,6 @@
 
 namespace poise::emulator {
 namespace {
-
-std::mutex one_launch_at_a_time;
 
 Options initial_options() {
   const char* seed = std::getenv("POISE_EMULATOR_SEED");
@@ -56,17 +51,22 @@ uint64_t mix(uint64_t x) {  // splitmix64 (Steele, Lea and Flood, 2014)
 
 }  // namespace
 
+std::mutex& one_launch_at_a_time() {
+  static std::mutex mutex;
+  return mutex;
+}
+
 const Options& options() { return state().options; }
 
 void set_options(const Options& options) {
-  const std::lock_guard lock(one_launch_at_a_time);
+  const std::lock_guard lock(one_launch_at_a_time());
   state() = {.options = options, .launches = 0};
 }
 
 void run(Launch launch, const void* call, size_t call_bytes) {
   launch.call = call;
   launch.call_bytes = call_bytes;
-  const std::lock_guard lock(one_launch_at_a_time);
+  const std::lock_guard lock(one_launch_at_a_time());
   if (const std::string problem = invalid(launch); !problem.empty()) {
     fail(ErrorKind::runtime, describe(launch) + ": invalid launch: " + problem);
   }
@@ -74,11 +74,10 @@ void run(Launch launch, const void* call, size_t call_bytes) {
   const CatchStackOverflow guard;
   shared_arena.start_launch(launch.shared_bytes);
   scheduler.run_grid(launch, seed);
-  if (scheduler.failure) {
-    std::string text = describe(launch) + ": " + scheduler.failure();
-    if (options().seed != 0) text += " [seed " + std::to_string(options().seed) + "]";
-    scheduler.failure = nullptr;
-    fail(ErrorKind::runtime, text);
+  if (const std::string failure = scheduler.take_failure(); !failure.empty()) {
+    const uint64_t used = options().seed;
+    fail(ErrorKind::runtime,
+         describe(launch) + ": " + failure + (used == 0 ? "" : " [seed " + std::to_string(used) + "]"));
   }
 }
 

@@ -1,5 +1,7 @@
 // From launch() in a .cu file to the scheduler.
 #pragma once
+#include <mutex>
+
 #include "kernels/core/context.h"
 #include "kernels/gpu/emulated/device.h"
 #include "kernels/gpu/emulated/stream.h"
@@ -17,6 +19,9 @@ struct Launch {
   const void* call = nullptr;            // filled in by run()
   size_t call_bytes = 0;
 };
+
+// Held while a grid runs and while memory is registered: there is one emulated device.
+std::mutex& one_launch_at_a_time();
 
 // Runs all threads of the grid before it returns. Throws Error(runtime) naming kernel, launch and thread when the
 // launch is not one that the hardware would accept, or the kernel breaks a rule.

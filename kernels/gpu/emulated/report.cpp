@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <vector>
 
 #include "kernels/gpu/emulated/scheduler.h"
@@ -44,7 +45,7 @@ std::string count_and_list(const std::vector<int>& threads) {
 
 // What addr2line, which comes with every compiler here, says about an address in this process: function, then
 // file:line, innermost inlined function first.
-std::vector<std::string> symbolise(const void* code) {
+std::vector<std::string> ask_addr2line(const void* code) {
   Dl_info module{};
   if (dladdr(code, &module) == 0 || module.dli_fname == nullptr) return {};
   char command[4096];
@@ -62,7 +63,29 @@ std::vector<std::string> symbolise(const void* code) {
   return lines;
 }
 
+const std::vector<std::string>& symbolise(const void* code) {
+  static std::map<const void*, std::vector<std::string>> known;  // asking takes milliseconds
+  const auto [at, added] = known.try_emplace(code);
+  if (added) at->second = ask_addr2line(code);
+  return at->second;
+}
+
 }  // namespace
+
+std::string AccessSite::text() const { return code != nullptr ? line_at(code) : place(site); }
+
+void require_alignment(const void* address, size_t bytes, AccessSite site) {
+  if (reinterpret_cast<uintptr_t>(address) % bytes == 0) return;
+  scheduler.stop([=] {
+    return this_thread() + " accesses " + std::to_string(bytes) + " bytes at " + site.text() +
+           ", but the address is no multiple of " + std::to_string(bytes);
+  });
+}
+
+void device::report_misaligned(const void* address, int bytes) {
+  require_alignment(address, static_cast<size_t>(bytes), static_cast<const char*>(__builtin_return_address(0)) - 1);
+  __builtin_unreachable();
+}
 
 bool same_line(const Site& a, const Site& b) {
   return a.line() == b.line() && (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
@@ -126,19 +149,23 @@ std::string threads_that_left() {
 }
 
 std::string function_at(const void* code) {
-  const std::vector<std::string> lines = symbolise(code);
+  const std::vector<std::string>& lines = symbolise(code);
   return lines.empty() || lines[0] == "??" ? "(unnamed)" : lines[0];
 }
 
 std::string line_at(const void* code) {
-  const std::vector<std::string> lines = symbolise(code);
-  if (lines.size() < 2 || lines[1].starts_with("??")) {
-    char text[32];
-    std::snprintf(text, sizeof(text), "address %p", code);
-    return text;
+  const std::vector<std::string>& lines = symbolise(code);  // function, line, and again for what it was inlined into
+  std::string line;
+  for (size_t i = 1; i < lines.size(); i += 2) {
+    if (lines[i].starts_with("??")) continue;
+    const std::string candidate = short_path(lines[i].substr(0, lines[i].find(' ')));  // without "(discriminator 2)"
+    if (line.empty()) line = candidate;
+    if (candidate.find(".cu") != std::string::npos) return candidate;  // the kernel's own line, not a helper's in gpu.h
   }
-  std::string text = lines[1].substr(0, lines[1].find(' '));  // without "(discriminator 2)"
-  return short_path(text);
+  if (!line.empty()) return line;
+  char text[32];
+  std::snprintf(text, sizeof(text), "address %p", code);
+  return text;
 }
 
 }  // namespace poise::emulator

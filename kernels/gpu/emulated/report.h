@@ -1,10 +1,24 @@
 // Words for reports: who, where, waiting for what.
 #pragma once
+#include <bit>
 #include <string>
 
 #include "kernels/gpu/emulated/launch.h"
 
 namespace poise::emulator {
+
+// Where in the source an access is made: a line known to the compiler, or an address in the code.
+struct AccessSite {
+  const void* code = nullptr;
+  Site site;
+  AccessSite(const void* c) : code(c) {}
+  AccessSite(Site s) : site(s) {}
+  const void* key() const { return code != nullptr ? code : std::bit_cast<const void*>(site); }
+  std::string text() const;
+};
+
+// Ends the launch unless the address is a multiple of `bytes`.
+void require_alignment(const void* address, size_t bytes, AccessSite site);
 
 bool same_line(const Site& a, const Site& b);
 std::string place(const Site& site);                 // "dense/conv2d.cu:17"

@@ -1,9 +1,11 @@
+#include "kernels/gpu/emulated/device_memory.h"
 #include "kernels/gpu/emulated/runtime.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <deque>
 #include <exception>
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "kernels/core/philox.h"
+#include "kernels/gpu/emulated/device_memory.h"
 #include "kernels/gpu/emulated/stream.h"
 
 namespace poise::emulator {
@@ -22,6 +25,7 @@ using Work = std::function<void()>;
 // How often an event was recorded, and up to which record the streams have come.
 struct EventState {
   uint64_t recorded = 0, reached = 0;
+  std::chrono::steady_clock::time_point time;  // of the latest
 };
 
 struct HostEvent : gpu::Event {
@@ -76,12 +80,14 @@ class HostRuntime final : public Runtime {
                                    " MiB for the emulated device; use a smaller batch or width");
     }
     allocations_[p] = size;
+    register_memory(p, bytes, Contents::defined);
     return p;
   }
   void release(void* bytes) noexcept override {
     const auto found = allocations_.find(bytes);
     if (found == allocations_.end()) return;
     drain_all();  // as cudaFree does: work that still waits may use it
+    unregister_memory(bytes);
     ::munmap(bytes, found->second);
     allocations_.erase(found);
   }
@@ -123,12 +129,19 @@ class HostRuntime final : public Runtime {
     refuse_in_capture(stream, "an event was recorded");
     const auto state = static_cast<HostEvent&>(event).state;
     const uint64_t number = ++state->recorded;
-    enqueue(lazy(stream), {.work = [=] { state->reached = std::max(state->reached, number); }});
+    enqueue(lazy(stream), {.work = [=] {
+                            state->reached = std::max(state->reached, number);
+                            state->time = std::chrono::steady_clock::now();
+                          }});
   }
   void wait(gpu::Stream& stream, gpu::Event& event) override {
     refuse_in_capture(stream, "an event was waited for");
     const auto state = static_cast<HostEvent&>(event).state;
     enqueue(lazy(stream), {.work = [] {}, .event = state, .needed = state->recorded});
+  }
+  double seconds_between(gpu::Event& from, gpu::Event& to) override {
+    const auto time = [](gpu::Event& event) { return static_cast<HostEvent&>(event).state->time; };
+    return std::chrono::duration<double>(time(to) - time(from)).count();
   }
 
   void synchronize(gpu::Stream& stream) override {

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "kernels/gpu/emulated/async_copy.h"
+#include "kernels/gpu/emulated/checker.h"
 #include "kernels/gpu/emulated/report.h"
 #include "kernels/gpu/emulated/shared_memory.h"
 
@@ -39,16 +40,27 @@ void Scheduler::run_grid(const Launch& launch, uint64_t seed) {
     std::shuffle(block_order_.begin(), block_order_.end(), std::mt19937_64(random()));
   }
 
+  if (options().preempt_every > 0) accesses_to_preemption_ = options().preempt_every;
+  checker.start_launch(launch);
   next_block();
   become(pick());
   running_ = &fibers.acquire();
+  in_checked_kernel_ = launch.checked;
   launcher_ = operating_system_fiber();
   switch_fiber(launcher_, *running_);
 
-  if (failure) {
-    fibers.restart();
-    std::fill(std::begin(warps), std::end(warps), Warp{});
-  }
+  in_checked_kernel_ = false;
+  checker.end_launch();
+}
+
+std::string Scheduler::take_failure() {
+  if (!failure_) return "";
+  std::string text = failure_();
+  failure_ = nullptr;
+  fibers.restart();
+  forget_copies();
+  std::fill(std::begin(warps), std::end(warps), Warp{});
+  return text;
 }
 
 bool Scheduler::next_block() {
@@ -74,6 +86,7 @@ bool Scheduler::next_block() {
   block_barrier = {};
   left = 0;
   shared_arena.start_block();
+  checker.start_block();
   return true;
 }
 
@@ -186,6 +199,19 @@ void Scheduler::yield() {
   if (next != self) continue_with(next);
 }
 
+void Scheduler::preempt() {
+  if (options().preempt_every <= 0) {
+    accesses_to_preemption_ = INT64_MAX;
+    return;
+  }
+  accesses_to_preemption_ = 1 + static_cast<int64_t>(random() % static_cast<uint64_t>(2 * options().preempt_every));
+  yield();
+}
+
+bool Scheduler::owns_stack(const void* address) const {
+  return address >= running_->stack && address < running_->stack + running_->stack_bytes;
+}
+
 void Scheduler::leave_grid() {
   Fiber* self = running_;
   running_ = nullptr;
@@ -230,6 +256,7 @@ int Scheduler::barrier(const char* name, bool predicate, Site site) {
   Warp& warp = warps[current_ / kLanes];
   warp.runnable &= ~(1u << (current_ % kLanes));
   if (warp.runnable == 0) runnable_warps_ &= ~(1u << (current_ / kLanes));
+  if (checker.watching()) checker.barrier();
   if (random_order_) yield();
   return b.result;  // of this barrier: the next one opens only when all threads have come out of here
 }

@@ -65,19 +65,25 @@ class Scheduler {
  public:
   Scheduler();
 
-  // Runs the whole grid. Afterwards `failure`, if set, describes what went wrong.
   void run_grid(const Launch& launch, uint64_t seed);
+  // What ended the grid before its time, or nothing.
+  std::string take_failure();
 
   // --- For code that runs in a thread of a kernel ---
 
   int thread() const { return current_; }   // index within the block
   int64_t block() const { return block_; }  // index within the grid
   bool in_kernel() const { return running_ != nullptr; }
+  bool in_checked_kernel() const { return in_checked_kernel_; }
+  bool owns_stack(const void* address) const;  // the running thread does, of an address that `fibers` owns
   const Launch& launch() const { return *launch_; }
 
   int barrier(const char* name, bool predicate, Site site);
   void warp_collective(const char* name, WarpOperation* operation, uint32_t mask, void* argument, Site site);
-  void yield();       // lets any other thread run first, if the order is random
+  void yield();           // lets any other thread run first, if the order is random
+  void maybe_preempt() {  // lets another thread run now and then (Options::preempt_every)
+    if (--accesses_to_preemption_ == 0) preempt();
+  }
   uint64_t random();  // the next random number of this launch
   bool one_in(uint64_t n) { return random() % n == 0; }
 
@@ -85,11 +91,10 @@ class Scheduler {
   // destructor of the threads of the block.
   template <class Describe>
   [[noreturn]] void stop(Describe describe) {
-    set_failure(std::move(describe));
+    failure_ = std::move(describe);
     leave_grid();
   }
 
-  std::function<std::string()> failure;
   Thread threads[kMaxThreads];
   Warp warps[kMaxThreads / kLanes];
   BlockBarrier block_barrier;
@@ -99,24 +104,26 @@ class Scheduler {
 
  private:
   static void run_threads();  // the body of every fiber
-  void start_block();
   bool next_block();
+  void preempt();
   void thread_leaves();
   int pick();
   void continue_with(int thread);
   void become(int thread);
   void wait_in(const char* name, Site site, uint32_t mask);
   void make_runnable(int warp, uint32_t lanes);
-  void set_failure(std::function<std::string()> describe) { failure = std::move(describe); }
   [[noreturn]] void leave_grid();
   [[noreturn]] void wrong_collective(const char* name, uint32_t mask, Site site, std::string why);
 
+  std::function<std::string()> failure_;
   const Launch* launch_ = nullptr;
   int current_ = 0;
   int64_t block_ = 0, blocks_started_ = 0, blocks_ = 0;
   std::vector<uint32_t> block_order_;  // empty: by index
   uint32_t runnable_warps_ = 0;
   bool random_order_ = false;
+  bool in_checked_kernel_ = false;
+  int64_t accesses_to_preemption_ = 0;
   uint64_t random_state_ = 0;
   Fiber launcher_;
   Fiber* running_ = nullptr;

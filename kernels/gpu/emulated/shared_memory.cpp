@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/gpu/emulated/checker.h"
 #include "kernels/gpu/emulated/report.h"
 #include "kernels/gpu/emulated/scheduler.h"
 
@@ -36,6 +37,7 @@ char* SharedArena::place(const char* name, size_t bytes, size_t alignment) {
   ASAN_UNPOISON_MEMORY_REGION(address, bytes);
   std::memset(address, 0xff, bytes);
   pieces_.push_back({name, address, bytes});
+  checker.mark_shared(address, bytes);
   return address;
 }
 

@@ -54,6 +54,7 @@ class SharedArena {
   bool owns(const void* address) const { return address >= memory_ && address < memory_ + sizeof(memory_); }
   const std::vector<Piece>& pieces() const { return pieces_; }  // by address; the dynamic part first
   const char* begin() const { return memory_; }
+  static constexpr size_t capacity() { return sizeof(memory_); }
 
  private:
   static constexpr size_t kGap = 64;

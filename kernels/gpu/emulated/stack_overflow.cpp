@@ -14,20 +14,25 @@ namespace {
 
 struct sigaction previous_segv, previous_bus;
 
-void on_fault(int signal, siginfo_t* info, void*) {
+void on_fault(int signal, siginfo_t* info, [[maybe_unused]] void* context) {
   if (!scheduler.in_kernel()) {  // not ours: let it happen again under whoever was here before
     sigaction(signal, signal == SIGSEGV ? &previous_segv : &previous_bus, nullptr);
     return;
   }
   const void* address = info->si_addr;
   const bool overflow = scheduler.fibers.owns(address) && scheduler.fibers.is_guard(address);
+#ifdef __x86_64__
+  const auto* code = reinterpret_cast<const void*>(static_cast<const ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP]);
+#else
+  const void* code = nullptr;
+#endif
   // Back to the launching stack, out of the handler: it runs with no signal blocked (SA_NODEFER), so nothing is left
   // to undo.
-  scheduler.stop([address, overflow] {
+  scheduler.stop([=] {
     if (overflow) return this_thread() + " overflowed its stack: frames of kernels stay under 16 KiB";
-    char text[64];
-    std::snprintf(text, sizeof(text), " accessed address %p, which is not there", address);
-    return this_thread() + text;
+    char text[32];
+    std::snprintf(text, sizeof(text), "%p", address);
+    return this_thread() + " accessed address " + text + ", which is not there, at " + line_at(code);
   });
 }
 

@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "kernels/core/bf16.h"
+#include "kernels/gpu/emulated/checker.h"
 #include "kernels/gpu/emulated/report.h"
 #include "kernels/gpu/emulated/scheduler.h"
 #include "kernels/gpu/emulated/shared_memory.h"
@@ -55,10 +56,11 @@ template <int Matrices, bool Transposed>
 void load_matrix(const char* name, uint32_t* r, const void* row, Site site) {
   require_full_warp(name, site);
   if (scheduler.thread() % kLanes < Matrices * 8) {  // the other lanes' addresses are not used
-    check_alignment(row, 16);
+    require_alignment(row, 16, site);
     if (!shared_arena.owns(row)) {
       scheduler.stop([=] { return this_thread() + ": " + name + " at " + place(site) + " reads shared memory only"; });
     }
+    if (checker.watching()) checker.access(row, 16, Access::read, site);
   }
   LoadMatrix load{static_cast<const char*>(row), r};
   scheduler.warp_collective(name, run_ldmatrix<Matrices, Transposed>, kAllLanes, &load, site);
@@ -166,14 +168,6 @@ uint32_t to_tf32(float x) {
 
 uint32_t pack_bf16(float low, float high) {
   return to_bf16(low).bits | static_cast<uint32_t>(to_bf16(high).bits) << 16;
-}
-
-void check_alignment(const void* address, int bytes) {
-  if (reinterpret_cast<uintptr_t>(address) % static_cast<uintptr_t>(bytes) == 0) return;
-  scheduler.stop([=] {
-    return this_thread() + " accesses " + std::to_string(bytes) + " bytes at an address that is no multiple of " +
-           std::to_string(bytes);
-  });
 }
 
 }  // namespace poise::emulator::device

@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# Everything that needs a GPU, in one command: build, prove, measure, and print a short table last.
+#
+#   bench/gpu_suite.sh all [OUT]             everything, in under 8 minutes; results in OUT (default build/gpu/results)
+#   bench/gpu_suite.sh PART.. [-o OUT]       build test sanitize ceilings ops step peers table, in any combination
+#
+# Needs CUDA, a GPU and the packages of `make packages`; no network. Builds into build/gpu, for this GPU alone. Each
+# part has a time limit and leaves OUT/PART.log; one that fails or runs out of time is named in the table, and the exit
+# code is 6. Without a GPU: one line, exit code 3.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+build=build/gpu
+out=$build/results
+parts=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    all) parts+=(build test sanitize ceilings ops step peers) ;;
+    build | test | sanitize | ceilings | ops | step | peers | table) parts+=("$1") ;;
+    -o) out=$2 && shift ;;
+    -*) echo "gpu_suite: error: unknown flag $1; see the head of $0" >&2 && exit 2 ;;
+    *) out=$1 ;;
+  esac
+  shift
+done
+[ ${#parts[@]} -gt 0 ] || { echo "gpu_suite: error: expected all or parts; see the head of $0" >&2 && exit 2; }
+
+for program in nvidia-smi nvcc; do
+  PATH=$PATH:/usr/local/cuda/bin command -v $program >/dev/null && continue
+  echo "gpu_suite: error: no $program: this suite needs a machine with an NVIDIA GPU and the CUDA toolkit" >&2 && exit 3
+done
+PATH=$PATH:/usr/local/cuda/bin
+gpu=$(nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader 2>/dev/null | head -1)
+[ -n "$gpu" ] || { echo "gpu_suite: error: nvidia-smi finds no GPU; look at the driver" >&2 && exit 3; }
+capability=${gpu##*, }
+architecture=${capability/./}
+[ "$architecture" = 90 ] && architecture=90a # wgmma and bulk copies
+mkdir -p "$out" || exit 1
+failed=()
+
+# limited SECONDS COMMAND..
+limited() { timeout --kill-after=10 "$@"; }
+
+build() {
+  cmake -S . -B $build -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CUDA_ARCHITECTURES="$architecture-real" &&
+    limited 240 cmake --build $build -j "$(nproc)" --target gpu_suite_programs &&
+    $build/bin/kernels_report --check $build/lib/libpoise_kernels.so $build/kernels/CMakeFiles/poise_kernels_cuda.dir
+}
+
+# Tests that run kernels on a real device where there is one: their cases are named "cuda". And three iterations of
+# the small GAN.
+test_part() {
+  local name status=0
+  for name in gpu_op_test gpu_kernel_test gpu_conv_test prims_test train_gan_emulated_test; do
+    [ -x $build/bin/$name ] || continue
+    limited 60 $build/bin/$name --gtest_filter='*cuda*:*Cuda*' || status=1
+  done
+  limited 60 $build/bin/train_gan --preset tiny --device cuda --iterations 30 --metric-every 0 --sample-every 0 \
+    --runs "$out/runs" --quiet || status=1
+  return $status
+}
+
+sanitize() {
+  command -v compute-sanitizer >/dev/null || { echo "no compute-sanitizer in the PATH" && return 1; }
+  local tool status=0
+  for tool in memcheck racecheck; do
+    limited 50 compute-sanitizer --tool $tool --error-exitcode 6 $build/bin/gpu_op_test \
+      --gtest_filter='*cuda*:-*model*' || status=1
+    limited 40 compute-sanitizer --tool $tool --error-exitcode 6 $build/bin/train_gan --preset tiny --device cuda \
+      --no-graph --iterations 1 --metric-every 0 --sample-every 0 --width-g 16 --width-d 16 --batch-size-d 4 \
+      --batch-size-g 4 --runs "$out/runs" --quiet || status=1
+  done
+  return $status
+}
+
+ceilings() { limited 30 $build/bin/ceilings --json "$out/ceilings.json"; }
+
+ops() {
+  local precision status=0
+  for precision in bf16 tf32; do
+    limited 40 $build/bin/op_bench --device cuda --precision $precision --benchmark_min_time=0.02 \
+      --benchmark_filter='conv2d|linear|batch_norm' --benchmark_out_format=json \
+      --benchmark_out="$out/ops_$precision.json" || status=1
+  done
+  return $status
+}
+
+# The paper's run: SNGAN-32 at full width, 64 real and 64 fake images per D step, 128 per G step, 5 D steps.
+work=(--batch-size-d 64 --batch-size-g 128 --n-critic 5)
+step() {
+  local precision status=0
+  for precision in bf16 tf32; do
+    limited 30 $build/bin/train_step_bench --device cuda --precision $precision "${work[@]}" --iterations 20 \
+      --warm-ups 5 --json "$out/step_$precision.json" || status=1
+  done
+  limited 30 $build/bin/train_step_bench --device cuda --precision bf16 --no-graph "${work[@]}" --iterations 10 \
+    --warm-ups 5 --json "$out/step_bf16_no_graph.json" || status=1
+  return $status
+}
+
+peers() {
+  python3 -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else 1)' 2>/dev/null ||
+    { echo "python3 has no PyTorch with CUDA: no peers" && return 0; }
+  limited 110 python3 bench/peers/pytorch_gpu_step.py "${work[@]}" --json "$out/peers.json"
+}
+
+started=$SECONDS
+for part in "${parts[@]}"; do
+  [ "$part" = table ] && continue
+  begin=$SECONDS
+  command=$part
+  [ "$part" = test ] && command=test_part
+  if $command >"$out/$part.log" 2>&1; then verdict=ok; else verdict=FAILED && failed+=("$part"); fi
+  printf '%-10s %-7s %4d s   %s\n' "$part" $verdict $((SECONDS - begin)) "$out/$part.log"
+done
+
+echo
+echo "$gpu, driver $(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -1), $((SECONDS - started)) s"
+[ -x $build/bin/gpu_suite_table ] && $build/bin/gpu_suite_table "$out"
+if [ ${#failed[@]} -gt 0 ]; then
+  echo "failed: ${failed[*]}"
+  exit 6
+fi

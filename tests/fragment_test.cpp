@@ -1,0 +1,156 @@
+// How 32 lanes hold a matrix, against tables copied from the PTX ISA's figures ("Matrix Fragments for mma.m16n8k16 with
+// floating point type", "... for mma.m16n8k8", "ldmatrix"): each states for every register the element of the first
+// lanes and how it advances. The emulator computes the same the other way round, from coordinates to lanes.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <random>
+
+#include "kernels/core/bf16.h"
+#include "kernels/gpu/emulated/options.h"
+#include "tests/emulator/device_array.h"
+#include "tests/emulator/fragments.h"
+
+namespace poise {
+namespace {
+
+struct Element {
+  int row, col;
+};
+
+// The figures show lane 4 in the row below lane 0, and lane 1 to its right by `lane_step` columns: given the element of
+// lane 0 in a register (and half of it), where is that of another lane?
+Element by_rows(Element first, int lane, int lane_step) {
+  return {first.row + lane / 4, first.col + lane % 4 * lane_step};
+}
+// Fragments of B run down the columns.
+Element by_columns(Element first, int lane, int lane_step) {
+  return {first.row + lane % 4 * lane_step, first.col + lane / 4};
+}
+
+// m16n8k16, bf16. A: registers a0a1, a2a3, a4a5, a6a7.
+constexpr Element kA16[4][2] = {{{0, 0}, {0, 1}}, {{8, 0}, {8, 1}}, {{0, 8}, {0, 9}}, {{8, 8}, {8, 9}}};
+// B: b0b1, b2b3.
+constexpr Element kB16[2][2] = {{{0, 0}, {1, 0}}, {{8, 0}, {9, 0}}};
+// m16n8k8, tf32. A: a0 .. a3; B: b0, b1.
+constexpr Element kA8[4] = {{0, 0}, {8, 0}, {0, 4}, {8, 4}};
+constexpr Element kB8[2] = {{0, 0}, {4, 0}};
+// C and D of both.
+constexpr Element kD[4] = {{0, 0}, {0, 1}, {8, 0}, {8, 1}};
+
+float small(std::mt19937& random) { return static_cast<float>(static_cast<int>(random() % 17) - 8); }  // exact in bf16
+
+template <int K>
+struct Product {
+  float a[16][K], b[K][8], d[16][8];
+
+  explicit Product(std::mt19937& random) {
+    for (auto& row : a)
+      for (float& x : row) x = small(random);
+    for (auto& row : b)
+      for (float& x : row) x = small(random);
+    for (auto& row : d)
+      for (float& x : row) x = small(random);
+  }
+  double expected(int row, int col) const {
+    double sum = d[row][col];
+    for (int k = 0; k < K; ++k) sum += double{a[row][k]} * b[k][col];
+    return sum;
+  }
+};
+
+class Fragments : public testing::TestWithParam<int> {
+ protected:
+  ~Fragments() override { emulator::set_options({}); }
+  void SetUp() override {
+    if (GetParam() > 0) emulator::set_options(emulator::randomised(static_cast<uint64_t>(GetParam())));
+  }
+  Context ctx{.device = Device::emulated};
+  std::mt19937 random{static_cast<unsigned>(GetParam())};
+};
+
+TEST_P(Fragments, MultiplyBf16) {
+  for (const auto multiply : {emulated::multiply_fragments_bf16, checked::multiply_fragments_bf16}) {
+    const Product<16> p(random);
+    DeviceArray<uint32_t> a(128), b(64);
+    DeviceArray<float> d(128);
+    for (int lane = 0; lane < 32; ++lane) {
+      for (int r = 0; r < 4; ++r) {
+        const Element low = by_rows(kA16[r][0], lane, 2), high = by_rows(kA16[r][1], lane, 2);
+        a[static_cast<size_t>(lane * 4 + r)] =
+            to_bf16(p.a[low.row][low.col]).bits | static_cast<uint32_t>(to_bf16(p.a[high.row][high.col]).bits) << 16;
+        const Element out = by_rows(kD[r], lane, 2);
+        d[static_cast<size_t>(lane * 4 + r)] = p.d[out.row][out.col];
+      }
+      for (int r = 0; r < 2; ++r) {
+        const Element low = by_columns(kB16[r][0], lane, 2), high = by_columns(kB16[r][1], lane, 2);
+        b[static_cast<size_t>(lane * 2 + r)] =
+            to_bf16(p.b[low.row][low.col]).bits | static_cast<uint32_t>(to_bf16(p.b[high.row][high.col]).bits) << 16;
+      }
+    }
+    multiply(ctx, a.data(), b.data(), d.data());
+    for (int lane = 0; lane < 32; ++lane) {
+      for (int r = 0; r < 4; ++r) {
+        const Element out = by_rows(kD[r], lane, 2);
+        EXPECT_EQ(d[static_cast<size_t>(lane * 4 + r)], p.expected(out.row, out.col)) << lane << " " << r;
+      }
+    }
+  }
+}
+
+TEST_P(Fragments, MultiplyTf32) {
+  for (const auto multiply : {emulated::multiply_fragments_tf32, checked::multiply_fragments_tf32}) {
+    const Product<8> p(random);
+    DeviceArray<uint32_t> a(128), b(64);
+    DeviceArray<float> d(128);
+    for (int lane = 0; lane < 32; ++lane) {
+      for (int r = 0; r < 4; ++r) {
+        const Element in = by_rows(kA8[r], lane, 1), out = by_rows(kD[r], lane, 2);
+        // Low bits that a tensor core does not look at.
+        a[static_cast<size_t>(lane * 4 + r)] = std::bit_cast<uint32_t>(p.a[in.row][in.col]) | (random() & 0x1fff);
+        d[static_cast<size_t>(lane * 4 + r)] = p.d[out.row][out.col];
+      }
+      for (int r = 0; r < 2; ++r) {
+        const Element in = by_columns(kB8[r], lane, 1);
+        b[static_cast<size_t>(lane * 2 + r)] = std::bit_cast<uint32_t>(p.b[in.row][in.col]) | (random() & 0x1fff);
+      }
+    }
+    multiply(ctx, a.data(), b.data(), d.data());
+    for (int lane = 0; lane < 32; ++lane) {
+      for (int r = 0; r < 4; ++r) {
+        const Element out = by_rows(kD[r], lane, 2);
+        EXPECT_EQ(d[static_cast<size_t>(lane * 4 + r)], p.expected(out.row, out.col)) << lane << " " << r;
+      }
+    }
+  }
+}
+
+// Register i of ldmatrix holds matrix i, whose rows lanes 8i .. 8i+7 named: lane 0 the first two elements of row 0,
+// lane 1 the next two, lane 4 the first two of row 1. With .trans: the first two of column 0 ...
+TEST_P(Fragments, Load) {
+  for (const auto load : {emulated::load_fragments, checked::load_fragments}) {
+    DeviceArray<uint16_t> x(32 * 8);
+    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<uint16_t>(random());
+    for (const TestLoad kind : {TestLoad::x2, TestLoad::x2_trans, TestLoad::x4, TestLoad::x4_trans}) {
+      const bool transposed = kind == TestLoad::x2_trans || kind == TestLoad::x4_trans;
+      const int matrices = kind == TestLoad::x2 || kind == TestLoad::x2_trans ? 2 : 4;
+      DeviceArray<uint32_t> r(32 * 4);
+      load(ctx, kind, x.data(), r.data());
+      for (int lane = 0; lane < 32; ++lane) {
+        for (int i = 0; i < matrices; ++i) {
+          const Element low = by_rows({0, 0}, lane, 2), high = by_rows({0, 1}, lane, 2);
+          const auto element = [&](Element e) {
+            return uint32_t{
+                x[static_cast<size_t>(transposed ? (i * 8 + e.col) * 8 + e.row : (i * 8 + e.row) * 8 + e.col)]};
+          };
+          EXPECT_EQ(r[static_cast<size_t>(lane * 4 + i)], element(low) | element(high) << 16) << lane << " " << i;
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Orders, Fragments, testing::Range(0, 4));
+
+}  // namespace
+}  // namespace poise
