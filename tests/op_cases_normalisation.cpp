@@ -1,4 +1,5 @@
 // Cases of batch normalisation and spectral normalisation.
+#include <algorithm>
 #include <cmath>
 
 #include "tests/op_definitions.h"
@@ -72,6 +73,19 @@ OpCase spectral_norm_case(const std::string& name, const Shape& weight, Mode mod
   const double matrix_vector = 2.0 * static_cast<double>(weight.elements());
   c.forward_flops = (mode == Mode::train ? 3 : 1) * matrix_vector;
   c.backward_flops = 2 * matrix_vector;
+  return c;
+}
+
+// A mask has killed the one row that u points to: v starts anew. The gradient is that of held vectors, see below.
+OpCase spectral_norm_restart_case(const std::string& name, const Shape& weight) {
+  OpCase c = spectral_norm_case(name, weight, Mode::train, 0);
+  c.gradient_check = false;
+  c.prepare = [](HostValues& inputs, HostValues& states) {
+    std::fill(states[0].begin(), states[0].end(), 0.0);
+    states[0][1] = 1;
+    const auto rest = static_cast<int64_t>(states[1].size());
+    std::fill_n(inputs[0].begin() + rest, rest, 0.0);
+  };
   return c;
 }
 
@@ -150,6 +164,8 @@ void add_normalisation_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   OpCase iterating = spectral_norm_case("iterating", {17, 3, 3, 5}, Mode::train, 0);
   iterating.gradient_check = false;
   cases.push_back(iterating);
+  cases.push_back(spectral_norm_restart_case("restart", {7, 5}));
+  cases.push_back(spectral_norm_restart_case("restart_conv", {11, 3, 3, 4}));
   const std::vector<Shape> network = {{4, 3, 3, 8}, {1, 11}, {5, 1, 1, 3}, {19, 4}};
   cases.push_back(spectral_norm_many_case("many_train", network, Mode::train));
   cases.push_back(spectral_norm_many_case("many_evaluate", network, Mode::evaluate_running));

@@ -147,7 +147,9 @@ OpDefinition define_spectral_norm(const Shape& weight, Mode mode) {
     if (mode == Mode::train) {
       Values product(cols);
       for (size_t i = 0; i < w.size(); ++i) product[i % cols] += w[i] * u[i / cols];
-      v = normalised_to_length_one(product);
+      const bool vanishes = *std::max_element(product.begin(), product.end()) == 0 &&
+                            *std::min_element(product.begin(), product.end()) == 0;
+      v = normalised_to_length_one(vanishes ? Values(cols, 1) : product);
       u = normalised_to_length_one(w_times(v));
     }
     const Values wv = w_times(v);

@@ -175,7 +175,8 @@ TEST(SelectCells, AgreesWithTheDefinitionForAnyTiesSizesBudgetsAndThreads) {
         omp_set_num_threads(count);
         TestContext c;
         OwnedTensor state = tensor_of({cells}, alive);
-        c.ctx.kernels->select_cells(c.ctx, selection, segments, budget, tensor_of({cells}, scores).tensor(),
+        Tensor unused;
+        c.ctx.kernels->select_cells(c.ctx, selection, segments, budget, tensor_of({cells}, scores).tensor(), unused,
                                     state.tensor());
         ASSERT_EQ(values_of<uint8_t>(state.tensor()), expected) << "trial " << trial << ", " << count << " threads";
         OwnedTensor counts({static_cast<int64_t>(segments.size())}, DType::u64, Device::cpu);
@@ -196,7 +197,8 @@ TEST(SelectCells, NeverGrowsOntoZeroOrNotANumber) {
   const auto scores = tensor_of<float>({5}, {0.0f, NAN, 1.0f, -0.0f, 2.0f});
   OwnedTensor alive = tensor_of<uint8_t>({5}, {0, 0, 0, 0, 0});
   const CellSegment all{0, 5, 1};
-  c.ctx.kernels->select_cells(c.ctx, Selection::grow, std::span(&all, 1), 5, scores.tensor(), alive.tensor());
+  Tensor unused;
+  c.ctx.kernels->select_cells(c.ctx, Selection::grow, std::span(&all, 1), 5, scores.tensor(), unused, alive.tensor());
   EXPECT_EQ(values_of<uint8_t>(alive.tensor()), (std::vector<uint8_t>{0, 0, 1, 0, 1}));
 }
 
@@ -308,14 +310,20 @@ TEST(BalanceQueue, SurvivesUnusableDenominatorsAndReportsThem) {
 // A mask may kill exactly the rows that the power iteration has settled on; it has to find the others.
 TEST(SpectralNorm, StartsAnewWhenAMaskHasTakenItsVectorAway) {
   TestContext c;
+  const auto empty = [](const Shape& shape) { return OwnedTensor(shape, DType::f64, Device::cpu); };
   const OwnedTensor w = tensor_of<double>({3, 2}, {0, 0, 0, 0, 3, 4});  // sigma 5, all of it in the last row
-  OwnedTensor u = tensor_of<double>({3}, {1, 0, 0}), v = tensor_of<double>({2}, {1, 0}),
-              sigma({1}, DType::f64, Device::cpu);
-  OwnedTensor u_used({3}, DType::f64, Device::cpu), v_used({2}, DType::f64, Device::cpu),
-      y({3, 2}, DType::f64, Device::cpu);
+  const OwnedTensor u = tensor_of<double>({3}, {1, 0, 0}), v = tensor_of<double>({2}, {1, 0});
+  const OwnedTensor u_used = empty({3}), v_used = empty({2}), sigma = empty({1}), y = empty({3, 2});
+  const SpectralNormLayer layer{.weight = w.tensor(),
+                                .u = u.tensor(),
+                                .v = v.tensor(),
+                                .u_used = u_used.tensor(),
+                                .v_used = v_used.tensor(),
+                                .sigma = sigma.tensor(),
+                                .y = y.tensor()};
+  Arena::Scratch workspace(c.arena, spectral_norm_workspace({&layer, 1}));
   for (int i = 0; i < 2; ++i) {
-    c.ctx.kernels->spectral_norm_forward(c.ctx, 1e-12, true, w.tensor(), u.tensor(), v.tensor(), u_used.tensor(),
-                                         v_used.tensor(), sigma.tensor(), y.tensor());
+    c.ctx.kernels->spectral_norm_forward(c.ctx, true, {&layer, 1}, workspace.tensor());
     for (const double x : values_of<double>(y.tensor())) ASSERT_TRUE(std::isfinite(x));
   }
   EXPECT_NEAR(values_of<double>(sigma.tensor())[0], 5, 1e-12);

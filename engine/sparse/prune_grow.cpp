@@ -28,7 +28,9 @@ void score(Context& ctx, const NetworkMasks& masks, Of what, Tensor& scores) {
 
 void select(Context& ctx, NetworkMasks& masks, Selection selection, std::span<const CellSegment> where, int64_t budget,
             const Tensor& scores) {
-  ctx.kernels->select_cells(ctx, selection, where, std::max<int64_t>(budget, 0), scores, masks.alive());
+  Arena::Scratch workspace(*ctx.arena, select_workspace(where));
+  ctx.kernels->select_cells(ctx, selection, where, std::max<int64_t>(budget, 0), scores, workspace.tensor(),
+                            masks.alive());
 }
 
 int64_t kept_of(int64_t alive, double drop_fraction) {

@@ -3,7 +3,8 @@
 // the kernel's parameters.
 //
 //   1. t = W^T u           a block per tile of 64 columns (kernels/gpu/column_tile.cuh)
-//   2. p = W t / |t|       a warp per row, which sums |t|^2 beside its product: no launch waits for a norm
+//   2. p = W t / |t|       a warp per row, which sums |t|^2 beside its product: no launch waits for a norm; where it
+//                          vanishes every row takes t = 1 instead
 //   3. y = W / sigma       a block per 4096 elements, after summing |p|^2 = sigma^2 of its layer for itself
 //
 // v = t / |t| is written by the first block of 2, u = p / |p| and sigma by the first of 3; nobody reads them there.
@@ -102,17 +103,26 @@ __device__ inline Products row_products(const float* row, const float* x, int n)
   return {warp_sum(sum.dot), warp_sum(sum.square)};
 }
 
+// The product with a vector of ones.
+__device__ inline float row_sum(const float* row, int n) {
+  float sum = 0;
+  for (int i = lane_id(); i < n; i += kWarp) sum += row[i];
+  return warp_sum(sum);
+}
+
 __global__ __launch_bounds__(kThreads) void products_kernel(Batch batch, bool iterate) {
   const Share share(batch);
   const LayerView& l = batch.layers[share.layer];
   const int row = min(share.block * kWarps + warp_id(), l.out - 1);  // a warp too many repeats the last row
   const float *x = iterate ? l.t : l.v, *from = l.weight + int64_t{row} * l.rest;
-  const Products products = l.wide ? row_products<4>(from, x, l.rest) : row_products<1>(from, x, l.rest);
-  const float scale = iterate ? 1 / fmaxf(sqrtf(products.square), l.eps) : 1;
+  Products products = l.wide ? row_products<4>(from, x, l.rest) : row_products<1>(from, x, l.rest);
+  const bool anew = iterate && products.square <= l.eps * l.eps;
+  if (anew) products = {row_sum(from, l.rest), static_cast<float>(l.rest)};
+  const float scale = iterate ? 1 / sqrtf(products.square) : 1;
   if (lane_id() == 0 && share.block * kWarps + warp_id() < l.out) l.p[row] = scale * products.dot;
   if (share.block != 0) return;
   for (int i = static_cast<int>(threadIdx.x); i < l.rest; i += kThreads) {
-    const float value = scale * x[i];
+    const float value = anew ? scale : scale * x[i];
     if (iterate) l.v[i] = value;
     l.v_used[i] = value;
   }

@@ -10,6 +10,11 @@ const KernelTable& kernels() {
     add_adam_kernels(t);
     add_arithmetic_kernels(t);
     add_batch_norm_kernels(t);
+    add_balance_kernels(t);
+    add_block_index_kernels(t);
+    add_cell_scores_kernels(t);
+    add_mask_kernels(t);
+    add_select_kernels(t);
     add_conv2d_kernels(t);
     add_convert_kernels(t);
     add_gather_images_kernels(t);

@@ -47,7 +47,11 @@ inline bool divides_into_blocks(const Shape& weight, int64_t block) {
   return weight.rank() >= 2 && weight[0] % block == 0 && weight[weight.rank() - 1] % block == 0;
 }
 
-// Fills `index` (its tensors have the capacity of the weight) from mask, u8 of the weight's shape.
+// BlockIndex::alive_in_parities, of lists on the host.
+int64_t blocks_in_parities(const BlockIndex& index, const int32_t* row_offsets, const int32_t* col_of_block);
+
+// Fills `index` (its tensors have the capacity of the weight) from mask, u8 of the weight's shape. Waits for the
+// device.
 using BuildBlockIndex = void(Context&, const Tensor& mask, BlockIndex& index);
 
 namespace cpu {

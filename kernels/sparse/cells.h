@@ -5,6 +5,8 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/core/host_device.h"
+
 namespace poise {
 
 struct CellGrid {
@@ -12,12 +14,12 @@ struct CellGrid {
   int64_t cell_out = 1, cell_in = 1;
   bool all_taps = false;
 
-  int64_t out_blocks() const { return out / cell_out; }
-  int64_t in_blocks() const { return in / cell_in; }
-  int64_t tap_blocks() const { return all_taps ? 1 : taps; }
-  int64_t cells() const { return out_blocks() * tap_blocks() * in_blocks(); }
-  int64_t weights_per_cell() const { return cell_out * cell_in * (all_taps ? taps : 1); }
-  int64_t weights() const { return out * taps * in; }
+  POISE_HOST_DEVICE int64_t out_blocks() const { return out / cell_out; }
+  POISE_HOST_DEVICE int64_t in_blocks() const { return in / cell_in; }
+  POISE_HOST_DEVICE int64_t tap_blocks() const { return all_taps ? 1 : taps; }
+  POISE_HOST_DEVICE int64_t cells() const { return out_blocks() * tap_blocks() * in_blocks(); }
+  POISE_HOST_DEVICE int64_t weights_per_cell() const { return cell_out * cell_in * (all_taps ? taps : 1); }
+  POISE_HOST_DEVICE int64_t weights() const { return out * taps * in; }
 };
 
 // Some layers' cells, one layer after another in tensors over all cells of a network.

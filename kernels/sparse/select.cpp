@@ -84,7 +84,7 @@ std::vector<int64_t> histogram(const std::vector<Chunk>& chunks, const Candidate
 }  // namespace
 
 void select_cells(Context&, Selection selection, std::span<const CellSegment> segments, int64_t budget,
-                  const Tensor& scores, Tensor& alive) {
+                  const Tensor& scores, Tensor&, Tensor& alive) {
   std::vector<Chunk> chunks = chunks_of(segments);
   uint8_t* state = alive.data<uint8_t>();
   const Candidates candidates{selection, scores.data<float>(), state};

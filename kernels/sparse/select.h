@@ -19,10 +19,18 @@ enum class Selection : uint8_t {
   grow,  // dead cells that are chosen come alive
 };
 
-// `segments`: ascending, where to look in scores f32 and alive u8 (1 or 0), both [cells of the network]. `budget` in
-// weights. Changes `alive` inside the segments only.
+// Bytes of `workspace`: histograms of three passes and what they found, a word per segment and per chunk of cells.
+constexpr int64_t kSelectChunk = 2048, kSelectProgressWords = 3;
+inline size_t select_workspace(std::span<const CellSegment> segments) {
+  int64_t words = 3 * 2048 + kSelectProgressWords + static_cast<int64_t>(segments.size());
+  for (const CellSegment& s : segments) words += (s.cells + kSelectChunk - 1) / kSelectChunk;
+  return static_cast<size_t>(words) * sizeof(uint64_t);
+}
+
+// `segments`: ascending, where to look in scores f32 and alive u8 (1 or 0), both [cells of the network]; each has less
+// than 2^32 - 1 cells. `budget` in weights. Changes `alive` inside the segments only.
 using SelectCells = void(Context&, Selection, std::span<const CellSegment>, int64_t budget, const Tensor& scores,
-                         Tensor& alive);
+                         Tensor& workspace, Tensor& alive);
 // counts[i] = alive cells in segment i.   alive u8 [cells of the network], counts u64 [segments].
 using CountAlive = void(Context&, std::span<const CellSegment>, const Tensor& alive, Tensor& counts);
 
