@@ -10,6 +10,7 @@ void add_loss_ring_kernels(KernelTable& table);
 void add_adam_kernels(KernelTable& table);
 void add_arithmetic_kernels(KernelTable& table);
 void add_batch_norm_kernels(KernelTable& table);
+void add_block_conv2d_kernels(KernelTable& table);
 void add_conv2d_kernels(KernelTable& table);
 void add_convert_kernels(KernelTable& table);
 void add_gather_images_kernels(KernelTable& table);

@@ -10,6 +10,7 @@ const KernelTable& kernels() {
     add_adam_kernels(t);
     add_arithmetic_kernels(t);
     add_batch_norm_kernels(t);
+    add_block_conv2d_kernels(t);
     add_conv2d_kernels(t);
     add_convert_kernels(t);
     add_gather_images_kernels(t);
