@@ -21,14 +21,6 @@ namespace {
 
 constexpr int64_t kMultiprocessors = 132;
 
-// f<Math>() for the arithmetic of a tensor: that of its storage, and of the context for f32.
-template <class F>
-void dispatch_math(const Context& ctx, DType dtype, const F& f) {
-  if (dtype == DType::bf16) return f.template operator()<Bf16>();
-  require(dtype == DType::f32, "the GPU kernels exist for f32 and bf16 only");
-  ctx.precision == Precision::tf32 ? f.template operator()<Tf32>() : f.template operator()<Fp32>();
-}
-
 // Multiply-adds per clock that a multiprocessor is expected to reach, for cutting the work. Planning figures from the
 // bytes that a block brings from L2 (28 per clock) and the rate of the instructions; not yet measured on a GPU.
 struct Rates {

@@ -15,6 +15,7 @@ void add_block_index_kernels(KernelTable& table);
 void add_cell_scores_kernels(KernelTable& table);
 void add_mask_kernels(KernelTable& table);
 void add_select_kernels(KernelTable& table);
+void add_block_conv2d_kernels(KernelTable& table);
 void add_conv2d_kernels(KernelTable& table);
 void add_convert_kernels(KernelTable& table);
 void add_gather_images_kernels(KernelTable& table);

@@ -24,6 +24,14 @@ struct Fp32 {
   using Product = SimtProduct<a, b, Shape>;
 };
 
+// f<Math>() for the arithmetic of a tensor: that of its storage, and of the context for f32.
+template <class F>
+void dispatch_math(const Context& ctx, DType dtype, const F& f) {
+  if (dtype == DType::bf16) return f.template operator()<Bf16>();
+  require(dtype == DType::f32, "the GPU kernels exist for f32 and bf16 only");
+  ctx.precision == Precision::tf32 ? f.template operator()<Tf32>() : f.template operator()<Fp32>();
+}
+
 template <class T, class Shape>
 struct GemmShared {
   static constexpr int kRow = Shape::n + 8;  // of `sums`: 8 rows of pairs of f32 start in different banks
