@@ -43,8 +43,10 @@ SparseTraining::SparseTraining(const SparseOptions& options, GanStep& step, cons
                                Device device, bool planning)
     : options_(options),
       step_(step),
-      crossovers_(!options.masks ? CrossoverTable()
-                                 : CrossoverTable::load(CrossoverTable::default_path(device_identity()))),
+      // What crossover_bench measures it measures on the CPU.
+      crossovers_(options.masks && step.tape->ctx.device == Device::cpu
+                      ? CrossoverTable::load(CrossoverTable::default_path(device_identity()))
+                      : CrossoverTable()),
       queue_(options.balance_capacity(), device),
       means_({3}, DType::f32, device),
       counters_({3}, DType::f64, Device::cpu) {
