@@ -55,9 +55,8 @@ std::string op_rows(Results& results, const std::string& precision) {
     if (!row.contains("GFLOP/s")) continue;
     const double tflops = row["GFLOP/s"].get<double>() * 1e-3;
     const std::string share = ceiling ? fmt::format("{:6.1f}% of mma.sync", 100 * tflops / *ceiling) : "";
-    text += fmt::format("  {:<58}{:>9.3f} {}{:>9.1f} TFLOP/s {}\n",
-                        precision + " " + row["name"].get<std::string>(), row["real_time"].get<double>(),
-                        row["time_unit"].get<std::string>(), tflops, share);
+    text += fmt::format("  {:<58}{:>9.3f} {}{:>9.1f} TFLOP/s {}\n", precision + " " + row["name"].get<std::string>(),
+                        row["real_time"].get<double>(), row["time_unit"].get<std::string>(), tflops, share);
   }
   return text;
 }
@@ -79,7 +78,8 @@ int run(const std::string& folder) {
   };
   text += "one iteration of SNGAN-32 (5 D steps on 64 + 64 images, G step on 128):\n";
   for (const auto& [name, ms] : iterations) {
-    text += fmt::format("  {:<42}{}\n", name, ms ? fmt::format("{:9.2f} ms{:9.2f} it/s", *ms, 1e3 / *ms) : "not measured");
+    text +=
+        fmt::format("  {:<42}{}\n", name, ms ? fmt::format("{:9.2f} ms{:9.2f} it/s", *ms, 1e3 / *ms) : "not measured");
   }
   if (iterations[0].second && iterations[3].second) {
     text += fmt::format("  PyTorch eager / Poise bf16: {:.2f}\n", *iterations[3].second / *iterations[0].second);

@@ -199,15 +199,17 @@ int run(const std::vector<std::string>& arguments) {
   }
   std::vector<Kernel> kernels;
   for (const auto& [key, kernel] : found) kernels.push_back(kernel);
-  if (kernels.empty()) fail(ErrorKind::data, words[0] + ": no kernel of ours; build with CUDA and --compress-mode=none");
+  if (kernels.empty())
+    fail(ErrorKind::data, words[0] + ": no kernel of ours; build with CUDA and --compress-mode=none");
   std::stable_sort(kernels.begin(), kernels.end(), [](const Kernel& a, const Kernel& b) {
     return std::pair(a.name, a.architecture) < std::pair(b.name, b.architecture);
   });
   if (!check) print_result(table(kernels));
   const std::vector<std::string> faults = faults_of(kernels);
-  const auto tensor = std::count_if(kernels.begin(), kernels.end(), [](const Kernel& k) { return k.uses_tensor_cores(); });
-  print_result(fmt::format("{} kernels, {} of them on tensor cores, {} faults\n", kernels.size(), tensor,
-                           faults.size()));
+  const auto tensor =
+      std::count_if(kernels.begin(), kernels.end(), [](const Kernel& k) { return k.uses_tensor_cores(); });
+  print_result(
+      fmt::format("{} kernels, {} of them on tensor cores, {} faults\n", kernels.size(), tensor, faults.size()));
   for (const std::string& fault : faults) print_result("  " + fault + "\n");
   return faults.empty() ? 0 : static_cast<int>(ErrorKind::check);
 }

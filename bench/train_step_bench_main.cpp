@@ -206,10 +206,10 @@ int measure(TrainStepBench& bench, const BenchOptions& options) {
   const TrainerOptions& o = options.trainer;
   const TrainingPlan& plan = bench.plan();
   ordered_json report = bench.info();
-  std::string text = fmt::format("{}\ndevice     {} {}, {}, threads {}, oneDNN {}\n",
-                                 report["program"].get<std::string>(), report["device"].get<std::string>(),
-                                 report["device_name"].get<std::string>(), report["precision"].get<std::string>(),
-                                 thread_count(), report["onednn"].get<std::string>());
+  std::string text =
+      fmt::format("{}\ndevice     {} {}, {}, threads {}, oneDNN {}\n", report["program"].get<std::string>(),
+                  report["device"].get<std::string>(), report["device_name"].get<std::string>(),
+                  report["precision"].get<std::string>(), thread_count(), report["onednn"].get<std::string>());
   text +=
       fmt::format("iteration  {} D steps on {} + {} images and one G step on {}; {} of widths {} and {}\n", o.n_critic,
                   o.batch_size_d, o.batch_size_d, o.batch_size_g, o.model.name, o.model.width_g, o.model.width_d);

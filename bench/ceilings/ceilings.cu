@@ -71,10 +71,7 @@ void multiply(Context& ctx, int rounds, Tensor& sums) {
 }  // namespace
 
 CeilingKernels ceiling_kernels() {
-  return {.copy = copy,
-          .read = read,
-          .multiply_bf16 = multiply<true>,
-          .multiply_tf32 = multiply<false>};
+  return {.copy = copy, .read = read, .multiply_bf16 = multiply<true>, .multiply_tf32 = multiply<false>};
 }
 
 }  // namespace poise::POISE_GPU

@@ -29,11 +29,8 @@ constexpr Sizes kOnGpu{.copy_bytes = int64_t{2} << 30,
                        .read_times = 32,
                        .rounds = 20000,
                        .repeats = 15};
-constexpr Sizes kOnHost{.copy_bytes = 1 << 20,
-                        .read_bytes = int64_t{kReadBlocks} * 16,
-                        .read_times = 1,
-                        .rounds = 1,
-                        .repeats = 1};
+constexpr Sizes kOnHost{
+    .copy_bytes = 1 << 20, .read_bytes = int64_t{kReadBlocks} * 16, .read_times = 1, .rounds = 1, .repeats = 1};
 
 class Bench {
  public:
@@ -120,12 +117,13 @@ int run(int argc, char** argv) {
   const double copy = bench.copy_rate(), read = bench.read_rate();
   const double bf16 = bench.product_rate(kernels.multiply_bf16, kFlopsOfBf16Product);
   const double tf32 = bench.product_rate(kernels.multiply_tf32, kFlopsOfTf32Product);
-  print_result(fmt::format("{}, {} multiprocessors\n"
-                           "copy, bytes read and written {:>10.1f} GB/s\n"
-                           "read from L2                 {:>10.1f} GB/s\n"
-                           "bf16 products (mma.sync)     {:>10.1f} TFLOP/s\n"
-                           "tf32 products (mma.sync)     {:>10.1f} TFLOP/s\n",
-                           facts.name, facts.multiprocessors, copy * 1e-9, read * 1e-9, bf16 * 1e-12, tf32 * 1e-12));
+  print_result(
+      fmt::format("{}, {} multiprocessors\n"
+                  "copy, bytes read and written {:>10.1f} GB/s\n"
+                  "read from L2                 {:>10.1f} GB/s\n"
+                  "bf16 products (mma.sync)     {:>10.1f} TFLOP/s\n"
+                  "tf32 products (mma.sync)     {:>10.1f} TFLOP/s\n",
+                  facts.name, facts.multiprocessors, copy * 1e-9, read * 1e-9, bf16 * 1e-12, tf32 * 1e-12));
   if (!json.empty()) {
     const nlohmann::ordered_json report = {{"device", facts.name},
                                            {"multiprocessors", facts.multiprocessors},

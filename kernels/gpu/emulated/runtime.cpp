@@ -1,5 +1,5 @@
-#include "kernels/gpu/emulated/device_memory.h"
 #include "kernels/gpu/emulated/runtime.h"
+#include "kernels/gpu/emulated/device_memory.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -130,9 +130,9 @@ class HostRuntime final : public Runtime {
     const auto state = static_cast<HostEvent&>(event).state;
     const uint64_t number = ++state->recorded;
     enqueue(lazy(stream), {.work = [=] {
-                            state->reached = std::max(state->reached, number);
-                            state->time = std::chrono::steady_clock::now();
-                          }});
+              state->reached = std::max(state->reached, number);
+              state->time = std::chrono::steady_clock::now();
+            }});
   }
   void wait(gpu::Stream& stream, gpu::Event& event) override {
     refuse_in_capture(stream, "an event was waited for");
