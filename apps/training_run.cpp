@@ -198,7 +198,6 @@ void TrainingRun::note(const std::string& text) {
 }
 
 void TrainingRun::log_iteration() {
-  const IterationReport report = trainer_.report();
   const SparseReport sparse = trainer_.sparse_report();
   const WorkDone work = trainer_.work_done();
   const int64_t iteration = trainer_.iteration();

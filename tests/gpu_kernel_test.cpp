@@ -208,41 +208,59 @@ StepState some_step() {
   return state;
 }
 
-// Two optimiser steps of either network, with and without the average, on aligned and on other memory.
+// Two optimiser steps of either network, with and without the average and a mask, on aligned and on other memory.
 TEST_P(GpuKernelTest, AdamFollowsTheCpu) {
   const AdamOptions options{.beta1 = 0.5, .beta2 = 0.9};
+  struct Variant {
+    Network network;
+    int64_t n, offset;
+    bool ema;
+    int64_t mask;  // its offset; negative: none
+  };
+  std::vector<Variant> variants;
   for (const Network network : {Network::generator, Network::discriminator}) {
     for (const int64_t n : {5, 1027}) {
       for (const int64_t offset : {0, 1}) {
-        for (const bool with_ema : {false, true}) {
-          auto run = [&](Machine machine, DType dtype) {
-            machine.set(some_step());
-            const Device on = machine.ctx.device;
-            Placed value(drawn(n, 0), dtype, on, offset), m(Values(n, 0), dtype, on), v(Values(n, 0), dtype, on);
-            Placed ema(drawn(n, 1), dtype, on);
-            Tensor none;
-            for (uint64_t t = 0; t < 2; ++t) {
-              const Placed grad(drawn(n, 2 + t), dtype, on);
-              machine.kernels().begin_step(machine.ctx, network, options);
-              machine.kernels().adam(machine.ctx, network, options, 0.9, grad.tensor, value.tensor, m.tensor, v.tensor,
-                                     with_ema ? ema.tensor : none);
-            }
-            const StepState s = machine.state();
-            const OptimizerClock &g = s.clocks[0], &d = s.clocks[1];
-            const Values state = {static_cast<double>(s.step),
-                                  static_cast<double>(g.t),
-                                  static_cast<double>(d.t),
-                                  g.beta1_power,
-                                  g.beta2_power,
-                                  d.beta1_power,
-                                  d.beta2_power};
-            return std::vector<Values>{value.values(), m.values(), v.values(), ema.values(), state};
-          };
-          const std::vector<Values> expected = run(cpu(), DType::f64), got = run(Machine(GetParam()), DType::f32);
-          for (size_t i = 0; i < 4; ++i) expect_near(got[i], expected[i], kLimit, "result " + std::to_string(i));
-          EXPECT_EQ(got[4], expected[4]) << "the clocks are the same to the bit";
+        for (const bool ema : {false, true}) {
+          for (const int64_t mask : {-1, 0, 1}) variants.push_back({network, n, offset, ema, mask});
         }
       }
+    }
+  }
+  for (const auto& [network, n, offset, with_ema, mask_offset] : variants) {
+    const bool with_mask = mask_offset >= 0;
+    const Values coin = drawn(n, 9);
+    std::vector<uint8_t> alive;
+    for (const double x : coin) alive.push_back(x > 0 ? 1 : 0);
+    auto run = [&](Machine machine, DType dtype) {
+      machine.set(some_step());
+      const Device on = machine.ctx.device;
+      Placed value(drawn(n, 0), dtype, on, offset), m(Values(n, 0), dtype, on), v(Values(n, 0), dtype, on);
+      Placed ema(drawn(n, 1), dtype, on), mask(Shape{n}, DType::u8, on, with_mask ? mask_offset : 0);
+      copy_from_host(mask.tensor, alive.data());
+      Tensor none;
+      for (uint64_t t = 0; t < 2; ++t) {
+        const Placed grad(drawn(n, 2 + t), dtype, on);
+        machine.kernels().begin_step(machine.ctx, network, options);
+        machine.kernels().adam(machine.ctx, network, options, 0.9, grad.tensor, with_mask ? mask.tensor : none,
+                               value.tensor, m.tensor, v.tensor, with_ema ? ema.tensor : none);
+      }
+      const StepState s = machine.state();
+      const OptimizerClock &g = s.clocks[0], &d = s.clocks[1];
+      const Values state = {static_cast<double>(s.step),
+                            static_cast<double>(g.t),
+                            static_cast<double>(d.t),
+                            g.beta1_power,
+                            g.beta2_power,
+                            d.beta1_power,
+                            d.beta2_power};
+      return std::vector<Values>{value.values(), m.values(), v.values(), ema.values(), state};
+    };
+    const std::vector<Values> expected = run(cpu(), DType::f64), got = run(Machine(GetParam()), DType::f32);
+    for (size_t i = 0; i < 4; ++i) expect_near(got[i], expected[i], kLimit, "result " + std::to_string(i));
+    EXPECT_EQ(got[4], expected[4]) << "the clocks are the same to the bit";
+    for (size_t i = 0; i < alive.size(); ++i) {
+      EXPECT_EQ(got[0][i] == 0, with_mask && !alive[i]) << "dead weights, and no others, are zero: " << i;
     }
   }
 }
