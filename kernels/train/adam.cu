@@ -69,7 +69,7 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
                                 .decay = static_cast<float>(ema_decay),
                                 .one_minus_decay = static_cast<float>(1 - ema_decay)};
   const int64_t n = value.elements();
-  dispatch_width<float>(0, {&grad, &value, &m, &v, &ema}, [&]<int N>() {
+  dispatch_width<float>(0, {&grad, &mask, &value, &m, &v, &ema}, [&]<int N>() {
     launch(ctx, elementwise(n / N), adam_kernel<N>, constants, &ctx.step->clocks[static_cast<size_t>(network)], n,
            grad.data<float>(), mask ? mask.data<uint8_t>() : nullptr, value.data<float>(), m.data<float>(),
            v.data<float>(), ema ? ema.data<float>() : nullptr);
