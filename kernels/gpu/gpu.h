@@ -10,7 +10,7 @@
 // __float_as_uint, __uint_as_float, __ldg, __popc, __clz, __ffs, min, max. All else goes through this header:
 //
 //   launch(ctx, {grid, block, shared_bytes}, kernel<...>, args...)      instead of <<<>>>
-//   GPU_SHARED(name, float[4][32]);                                     instead of __shared__
+//   GPU_SHARED(name, float[4][32]);                                     instead of __shared__; aligned to 16 bytes
 //   GPU_DYNAMIC_SHARED(name, Type);                                     one trivial struct at the start of dynamic
 //   memory Vector<T, N>, load_vector, store_vector                             16-byte (8, 4) accesses cp_async,
 //   cp_async_commit, cp_async_wait                            global to shared without registers ldmatrix_*, mma_*

@@ -195,7 +195,7 @@ std::vector<SeededBug> memory_bugs() {
          launch(ctx, {4, kThreads}, bug ? histogram_global_kernel<true> : histogram_global_kernel<false>, d.x,
                 d.counters, d.y);
        }},
-      {"pointer to memory of the host", Caught::by_checker, "memory of the host",
+      {"pointer to memory of the host", Caught::by_checker, "out of bounds at",
        [](Context& ctx, bool bug, const BugData& d) {
          const auto on_host = std::make_unique<float>(1.0f);
          launch(ctx, {4, kThreads}, bug ? host_memory_kernel<true> : host_memory_kernel<false>, d.x,

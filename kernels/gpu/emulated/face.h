@@ -23,6 +23,7 @@
       #name, sizeof(::poise::POISE_GPU::SharedType<__VA_ARGS__>),                                                    \
       alignof(::poise::POISE_GPU::SharedType<__VA_ARGS__>)};                                                         \
   static_assert(std::is_trivial_v<::poise::POISE_GPU::SharedType<__VA_ARGS__>>, "shared memory has no constructor"); \
+  static_assert(alignof(::poise::POISE_GPU::SharedType<__VA_ARGS__>) <= 128);                                        \
   auto& name = *static_cast<::poise::POISE_GPU::SharedType<__VA_ARGS__>*>(gpu_shared_##name.address())
 
 #define GPU_DYNAMIC_SHARED(name, ...)                                                \

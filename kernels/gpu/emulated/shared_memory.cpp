@@ -23,16 +23,14 @@ void SharedArena::start_launch(size_t dynamic_bytes) {
   ++SharedVariable::current_launch;
   ASAN_POISON_MEMORY_REGION(memory_, sizeof(memory_));
   pieces_.clear();
-  end_ = static_bytes_ = 0;
-  place("dynamic shared memory", dynamic_bytes, 1024);
-  static_bytes_ = 0;
+  end_ = 0;
+  place("dynamic shared memory", dynamic_bytes, kDynamicAlignment);
 }
 
 char* SharedArena::place(const char* name, size_t bytes, size_t alignment) {
-  alignment = std::max<size_t>(alignment, 16);
-  const size_t begin = (end_ + alignment - 1) / alignment * alignment;
+  size_t begin = (end_ + alignment - 1) / alignment * alignment;
+  if (begin / alignment % 2 == 0) begin += alignment;  // no multiple of twice the alignment
   end_ = begin + bytes + kGap;
-  static_bytes_ += bytes;
   char* address = memory_ + begin;
   ASAN_UNPOISON_MEMORY_REGION(address, bytes);
   std::memset(address, 0xff, bytes);
@@ -49,14 +47,15 @@ void SharedVariable::place() {
   const auto& pieces = shared_arena.pieces();
   size_t statics = bytes_;
   for (size_t i = 1; i < pieces.size(); ++i) statics += pieces[i].bytes;
-  if (statics > kMaxStaticSharedBytes || statics + pieces[0].bytes > kMaxSharedBytes || pieces.size() > 200) {
+  if (statics > kMaxStaticSharedBytes || statics + pieces[0].bytes > kMaxSharedBytes ||
+      pieces.size() == SharedArena::kMaxPieces) {
     scheduler.stop([statics, name = name_] {
       return "too much shared memory: " + std::string(name) + " makes it " + std::to_string(statics) +
              " bytes of static shared memory (at most " + std::to_string(kMaxStaticSharedBytes) +
              ", together with dynamic at most " + std::to_string(kMaxSharedBytes) + ")";
     });
   }
-  address_ = shared_arena.place(name_, bytes_, alignment_);
+  address_ = shared_arena.place(name_, bytes_, std::max(alignment_, SharedArena::kStaticAlignment));
   launch_ = current_launch;
 }
 

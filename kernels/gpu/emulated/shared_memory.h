@@ -2,6 +2,9 @@
 //
 //   | dynamic, as many bytes as the launch asked for | gap | static variable | gap | static variable | gap ...
 //
+// Addresses are multiples of what is promised (16 for a variable, 128 for the dynamic part, more if its type asks for
+// more) and never of twice that, so that nobody relies on luck.
+//
 // Everything is 0xff, NaN in every format, when a block starts. Nobody may touch the gaps: AddressSanitizer and the
 // checker know them. (`__shared__` as a plain static would leave room for neither, and would let an index that runs
 // over the end destroy whatever lies behind.)
@@ -41,6 +44,9 @@ void* dynamic_shared_memory(size_t bytes);
 
 class SharedArena {
  public:
+  static constexpr size_t kMaxPieces = 64;
+  static constexpr size_t kDynamicAlignment = 128, kStaticAlignment = 16;
+
   struct Piece {
     const char* name;
     char* begin;
@@ -49,7 +55,7 @@ class SharedArena {
 
   void start_launch(size_t dynamic_bytes);
   void start_block();
-  char* place(const char* name, size_t bytes, size_t alignment);
+  char* place(const char* name, size_t bytes, size_t alignment);  // at most 128
 
   bool owns(const void* address) const { return address >= memory_ && address < memory_ + sizeof(memory_); }
   const std::vector<Piece>& pieces() const { return pieces_; }  // by address; the dynamic part first
@@ -58,10 +64,10 @@ class SharedArena {
 
  private:
   static constexpr size_t kGap = 64;
-  static constexpr size_t kMaxPieces = 256;
-  alignas(1024) char memory_[kMaxSharedBytes + kMaxPieces * 2 * kGap];
+  static constexpr size_t kRoomPerPiece = 512;  // for gap and alignment
+  alignas(1024) char memory_[kMaxSharedBytes + kMaxPieces * kRoomPerPiece];
   std::vector<Piece> pieces_;
-  size_t end_ = 0, static_bytes_ = 0;
+  size_t end_ = 0;
 };
 
 extern SharedArena shared_arena;
