@@ -142,8 +142,8 @@ class Convolution {
         bias_({g_.c_out}, DType::f32, rng_),
         dy_(g_.y_shape(), stored(precision), rng_) {}
 
-  Results run(const KernelTable& kernels) const {
-    Context ctx{.device = Device::emulated, .precision = precision_, .kernels = &kernels};
+  Results run(const KernelTable& kernels, const GemmChoice& choice = {}) const {
+    Context ctx{.device = Device::emulated, .precision = precision_, .kernels = &kernels, .gemm = choice};
     const DType dtype = stored(precision_);
     Results r{{g_.y_shape(), dtype}, {g_.x_shape(), dtype}, {g_.weight_shape(), DType::f32}, {{g_.c_out}, DType::f32}};
     const auto workspace = [&](Pass pass) {
@@ -219,13 +219,14 @@ class GpuBlockConvTest : public testing::TestWithParam<std::tuple<int64_t, int64
   void TearDown() override { emulator::set_options({}); }
   int64_t kernel() const { return std::get<0>(GetParam()); }
   int64_t upsample() const { return std::get<1>(GetParam()); }
-  void expect_right(const Images& images, double density, bool all_taps, const KernelTable& kernels) {
+  void expect_right(const Images& images, double density, bool all_taps, const KernelTable& kernels,
+                    const GemmChoice& choice = {}) {
     for (const Precision precision : kPrecisions) {
       SCOPED_TRACE(testing::Message() << name_of(precision) << ", " << images.n << "x" << images.h << "x" << images.w
                                       << ", " << images.in_blocks << " to " << images.out_blocks << " blocks, density "
                                       << density << (all_taps ? ", all taps" : ", per tap"));
       const Convolution convolution(geometry_of(images, kernel(), upsample()), density, all_taps, precision, ++seed_);
-      convolution.expect_right(convolution.run(kernels));
+      convolution.expect_right(convolution.run(kernels, choice));
     }
   }
 
@@ -259,6 +260,19 @@ TEST_P(GpuBlockConvTest, ServesImagesOfAnySize) {
 TEST_P(GpuBlockConvTest, ServesManyBlocks) {
   expect_right({.n = 2, .h = 4, .w = 4, .in_blocks = 18, .out_blocks = 19}, 0.3, true, emulated::kernels());
   expect_right({.n = 1, .h = 4, .w = 5, .in_blocks = 34, .out_blocks = 1}, 0.5, false, emulated::kernels());
+}
+
+// One thread block goes through many tiles, where it would otherwise have one.
+TEST_P(GpuBlockConvTest, AddsUpManyTiles) {
+  expect_right({.n = 3, .h = 11, .w = 9, .in_blocks = 2, .out_blocks = 2}, 0.4, false, checked::kernels(),
+               {.splits = 2});
+}
+
+// More pieces of the weight gradient than thread blocks.
+TEST(GpuBlockConvWorkersTest, GoesThroughMorePiecesThanWorkers) {
+  const Convolution convolution(geometry_of({.n = 1, .h = 2, .w = 2, .in_blocks = 44, .out_blocks = 44}, 3, 1), 1.0,
+                                true, Precision::fp32, 1);
+  convolution.expect_right(convolution.run(emulated::kernels()));
 }
 
 TEST_P(GpuBlockConvTest, GivesTheSameBitsInAnyOrder) {

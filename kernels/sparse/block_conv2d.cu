@@ -147,7 +147,8 @@ struct MultiplyPass {
     m.tiles = layer.tiles(forward && layer.repeats, kLogMultiplyPixels, kMaxSlots);
     m.frame = Frame(m.tiles, layer.halo);
     m.source_blocks = forward ? layer.in_blocks : layer.out_blocks * parities;
-    const int fitting = std::min(kMaxChunk, kMultiplyTileBytes / (planes * m.frame.plane * 16));
+    const int rings = kMultiplyWarps * kWeightStages * kBlockWeights * static_cast<int>(size_of(dtype));
+    const int fitting = std::min(kMaxChunk, (kMultiplySharedBytes - rings) / (planes * m.frame.plane * 16));
     TermLists& lists = m.lists;
     lists.chunks = ceil_div(m.source_blocks, fitting);
     m.chunk_blocks = ceil_div(m.source_blocks, lists.chunks);
@@ -156,7 +157,7 @@ struct MultiplyPass {
     lists.capacity = m.source_blocks * layer.positions.per_parity();
     m.repeat = forward && layer.repeats;
     const int full = 2 * kMultiprocessors / m.tiles.count;
-    m.key_groups = std::max(1, std::min(full, ceil_div(lists.keys, 8)));
+    m.key_groups = std::max(1, std::min(full, ceil_div(lists.keys, kMultiplyWarps)));
 
     Pieces pieces(workspace);
     const size_t terms = static_cast<size_t>(lists.keys) * static_cast<size_t>(lists.capacity);
@@ -202,7 +203,8 @@ struct OuterPass {
   float* bias_partial;
   size_t workspace_bytes;
 
-  OuterPass(const Conv2dGeometry& g, const BlockIndex& index, DType dtype, void* workspace) : layer(g, index) {
+  OuterPass(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype, void* workspace)
+      : layer(g, index) {
     constexpr int kMaxSlots = 147;
     const int parities = layer.positions.parities, outs = kPanel / parities;
     Outer& o = outer;
@@ -215,7 +217,8 @@ struct OuterPass {
     lists.capacity = outs * kPanel * layer.positions.count;
     const int workers = kMultiprocessors * (dtype == DType::bf16 ? 2 : 1);
     const int most = lists.pieces_capacity();
-    o.splits = {.workers = std::min(workers, most * o.tiles.count), .tiles = o.tiles.count};
+    o.splits = {.workers = std::min(workers, most * o.tiles.count),
+                .most = ctx.gemm.splits == 0 ? o.tiles.count : std::min(ctx.gemm.splits, o.tiles.count)};
 
     Pieces pieces(workspace);
     const size_t pairs = static_cast<size_t>(layer.out_blocks * layer.in_blocks);
@@ -259,7 +262,7 @@ Conv2dPlan block_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const 
                              Pass pass) {
   const double macs = Layer(g, index).macs(index);
   if (pass == Pass::backward_weight) {
-    return {.workspace_bytes = OuterPass(g, index, dtype, nullptr).workspace_bytes, .executed_macs = macs};
+    return {.workspace_bytes = OuterPass(ctx, g, index, dtype, nullptr).workspace_bytes, .executed_macs = macs};
   }
   return {.workspace_bytes = MultiplyPass(ctx, g, index, dtype, pass, nullptr).workspace_bytes, .executed_macs = macs};
 }
@@ -276,7 +279,7 @@ void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const Bl
 
 void block_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
                                   const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias) {
-  OuterPass(g, index, x.dtype, workspace.bytes).run(ctx, x, dy, dweight, dbias);
+  OuterPass(ctx, g, index, x.dtype, workspace.bytes).run(ctx, x, dy, dweight, dbias);
 }
 
 }  // namespace

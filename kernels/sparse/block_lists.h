@@ -109,10 +109,10 @@ struct BuildPieces {
 };
 void build_pieces(Context& ctx, const BuildPieces& b);
 
-// A piece is done in as many parts, of the pixels, as there are workers for it.
+// A piece is done in as many parts, of the tiles of pixels, as there are workers for it.
 struct PixelSplits {
-  int workers, tiles;
-  __device__ int count(int pieces) const { return pieces == 0 ? 0 : max(1, min(tiles, workers / pieces)); }
+  int workers, most;  // most: no more than tiles
+  __device__ int count(int pieces) const { return pieces == 0 ? 0 : max(1, min(most, workers / pieces)); }
 };
 
 // dweight = the parts of each piece added up in their order, through every position that a tap takes part in; zero

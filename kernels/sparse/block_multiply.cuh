@@ -16,7 +16,7 @@
 
 namespace poise::POISE_GPU {
 
-constexpr int kMultiplyThreads = 256, kMultiplyWarps = kMultiplyThreads / kWarp, kWeightStages = 4;
+constexpr int kMultiplyThreads = kMultiplyWarps * kWarp;
 constexpr int kFragments = (1 << kLogMultiplyPixels) / 16;  // of 16 pixels
 
 // A warp's 128 pixels x 16 channels on tensor cores.

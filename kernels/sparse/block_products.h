@@ -45,9 +45,11 @@ POISE_BLOCK_PRODUCTS(Tf32);
 POISE_BLOCK_PRODUCTS(Fp32);
 #undef POISE_BLOCK_PRODUCTS
 
-// Bytes of shared memory that a tile of the source may take in `multiply`, and that a block of threads needs in all:
-// two of these fit on a multiprocessor.
-constexpr int kMultiplyTileBytes = 80 << 10;
+// Warps of a block of `multiply`, the blocks of weights in flight or in use in each, and the bytes of shared memory
+// that these and a tile of the source take together: two blocks fit on a multiprocessor.
+constexpr int kMultiplyWarps = 8, kWeightStages = 4;
+constexpr int kMultiplySharedBytes = 112 << 10;
+
 constexpr int kMultiprocessors = 132;
 
 }  // namespace poise::POISE_GPU
