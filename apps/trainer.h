@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/sampling.h"
 #include "apps/sparse_training.h"
 #include "data/image_set.h"
 #include "engine/nn/init.h"
@@ -54,8 +55,6 @@ struct WorkDone {
   double flops = 0, executed_flops = 0;
 };
 
-enum class Weights : uint8_t { ema, live };
-
 class Trainer {
  public:
   // Builds and initialises both networks, plans the step, allocates everything. `images` is copied to the device.
@@ -101,11 +100,5 @@ class Trainer {
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };
-
-// x in [-1, 1] to a byte: round(x * 127.5 + 127.5), clamped. The one rule for every picture Poise writes.
-uint8_t to_byte(float x);
-
-// Latent rows for seeds first, first+1, ..: row i depends on its seed alone.
-std::vector<float> latents_of_seeds(const std::vector<uint64_t>& seeds, int64_t latent_size);
 
 }  // namespace poise

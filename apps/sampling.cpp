@@ -1,0 +1,130 @@
+#include "apps/sampling.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace poise {
+namespace {
+
+constexpr int kRecalibrationBatches = 16;
+constexpr int64_t kRecalibrationBatch = 64;
+
+// G as it is, for as long as a sampler borrows it: afterwards the weights are the live ones again and the running
+// statistics what they were, whatever happened in between.
+class BorrowedGenerator {
+ public:
+  BorrowedGenerator(ParameterSlab& slab, Context& ctx, Weights weights)
+      : slab_(slab), ctx_(ctx), averaged_(weights == Weights::ema) {
+    for (const auto& buffer : slab.buffers()) {
+      buffers_.emplace_back(buffer.value.size_bytes());
+      copy_to_host(buffers_.back().data(), buffer.value);
+    }
+    if (averaged_) slab_.swap_value_and_ema(ctx_);
+  }
+  ~BorrowedGenerator() {
+    for (size_t i = 0; i < buffers_.size(); ++i) copy_from_host(slab_.buffers()[i].value, buffers_[i].data());
+    if (averaged_) slab_.swap_value_and_ema(ctx_);
+  }
+  BorrowedGenerator(const BorrowedGenerator&) = delete;
+  BorrowedGenerator& operator=(const BorrowedGenerator&) = delete;
+
+ private:
+  ParameterSlab& slab_;
+  Context& ctx_;
+  bool averaged_;
+  std::vector<std::vector<char>> buffers_;
+};
+
+// Floats of the host as a tensor f32 or bf16, and back.
+void write_floats(const Tensor& to, const float* from) {
+  if (to.dtype != DType::bf16) return copy_from_host(to, from);
+  std::vector<bf16> rounded(static_cast<size_t>(to.elements()));
+  std::transform(from, from + to.elements(), rounded.begin(), to_bf16);
+  copy_from_host(to, rounded.data());
+}
+void read_floats(float* to, const Tensor& from) {
+  if (from.dtype != DType::bf16) return copy_to_host(to, from);
+  std::vector<bf16> stored(static_cast<size_t>(from.elements()));
+  copy_to_host(stored.data(), from);
+  std::transform(stored.begin(), stored.end(), to, [](bf16 x) { return to_float(x); });
+}
+
+// One forward pass of G in an arena of its own (that of training is sized for training): images [N,H,W,C] of z.
+void generate(Generator& generator, const Context& outer, const Tensor& z, Mode mode, double momentum, float* images) {
+  auto forward = [&](Context& ctx) {
+    Tape tape(ctx);
+    tape.mode = mode;
+    tape.batch_norm_momentum = momentum;
+    const Tape::NoGrad no_grad(tape);
+    const Var y = generator(tape.constant(z));
+    if (images && !ctx.planning) read_floats(images, y.value());
+  };
+  Context ctx = outer;
+  ctx.profile = nullptr;
+  const KernelTable nothing = planning_kernels(*outer.kernels);
+  Arena plan = Arena::for_planning(outer.device);
+  ctx.kernels = &nothing;
+  ctx.arena = &plan;
+  ctx.planning = true;
+  forward(ctx);
+  Arena arena(plan.peak(), outer.device);
+  ctx.kernels = outer.kernels;
+  ctx.arena = &arena;
+  ctx.planning = false;
+  forward(ctx);
+}
+
+// Running statistics of training belong to live weights of the past. For the weights at hand: the plain average over
+// batches of fixed latents, which train-mode passes with momentum 1/(k+1) accumulate.
+void recalibrate(Generator& generator, const Context& ctx) {
+  OwnedTensor z({kRecalibrationBatch, generator.latent_size}, activation_dtype(ctx.precision), ctx.device);
+  std::vector<double> normal(static_cast<size_t>(z.tensor().elements()));
+  for (int k = 0; k < kRecalibrationBatches; ++k) {
+    normal_on_host(0, RandomStream::recalibration, static_cast<uint64_t>(k), z.tensor().elements(), normal.data());
+    const std::vector<float> latents(normal.begin(), normal.end());
+    write_floats(z.tensor(), latents.data());
+    generate(generator, ctx, z.tensor(), Mode::train, 1.0 / (k + 1), nullptr);
+  }
+}
+
+}  // namespace
+
+DType activation_dtype(Precision precision) { return precision == Precision::bf16 ? DType::bf16 : DType::f32; }
+
+std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
+                                   const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch) {
+  const int64_t count = static_cast<int64_t>(latents.size()) / generator.latent_size;
+  const BorrowedGenerator borrowed(slab, ctx, weights);
+  if (mode == Mode::evaluate_running) recalibrate(generator, ctx);
+
+  std::vector<uint8_t> bytes;
+  bytes.reserve(static_cast<size_t>(count * generator.image_shape.elements()));
+  std::vector<float> images;
+  for (int64_t first = 0; first < count; first += batch) {
+    const int64_t n = std::min(batch, count - first);
+    OwnedTensor z({n, generator.latent_size}, activation_dtype(ctx.precision), ctx.device);
+    write_floats(z.tensor(), latents.data() + first * generator.latent_size);
+    images.resize(static_cast<size_t>(n * generator.image_shape.elements()));
+    generate(generator, ctx, z.tensor(), mode, -1, images.data());
+    for (float x : images) bytes.push_back(to_byte(x));
+  }
+  return bytes;
+}
+
+uint8_t to_byte(float x) {
+  const float scaled = std::nearbyint(x * 127.5f + 127.5f);
+  if (!(scaled > 0)) return 0;  // NaN too: a broken network paints black, not undefined behaviour
+  return static_cast<uint8_t>(std::min(scaled, 255.0f));
+}
+
+std::vector<float> latents_of_seeds(const std::vector<uint64_t>& seeds, int64_t latent_size) {
+  std::vector<float> latents;
+  std::vector<double> row(static_cast<size_t>(latent_size));
+  for (uint64_t seed : seeds) {
+    normal_on_host(seed, RandomStream::fixed_latent, 0, latent_size, row.data());
+    latents.insert(latents.end(), row.begin(), row.end());
+  }
+  return latents;
+}
+
+}  // namespace poise

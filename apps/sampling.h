@@ -1,0 +1,27 @@
+// Images of a generator, in batches, from outside of training: for grids, metrics and sample_gan.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "engine/optim/parameter_slab.h"
+#include "models/registry.h"
+
+namespace poise {
+
+enum class Weights : uint8_t { ema, live };
+
+// Images of latents [N, latent] (host, row-major) as uint8 [N,H,W,C], in batches of at most `batch`. Leaves all state
+// of training as it was. Mode::evaluate_batch or evaluate_running.
+std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
+                                   const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch);
+
+// What activations are stored as.
+DType activation_dtype(Precision precision);
+
+// x in [-1, 1] to a byte: round(x * 127.5 + 127.5), clamped. The one rule for every picture Poise writes.
+uint8_t to_byte(float x);
+
+// Latent rows for seeds first, first+1, ..: row i depends on its seed alone.
+std::vector<float> latents_of_seeds(const std::vector<uint64_t>& seeds, int64_t latent_size);
+
+}  // namespace poise
