@@ -145,7 +145,6 @@ TEST_P(SparseTrainingOnADevice, EqualsTheCpuBitForBitAcrossMaskUpdatesUnderRepla
   const SparseReport a = cpu.sparse_report(), b = device.sparse_report();
   const double x = a.balance.mean_of_ratios, y = b.balance.mean_of_ratios;
   EXPECT_TRUE(x == y || (std::isnan(x) && std::isnan(y))) << x << " and " << y;
-  EXPECT_TRUE(device.report().finite());
   EXPECT_EQ(a.density_d, b.density_d);
 }
 
