@@ -309,7 +309,7 @@ void Trainer::set_step_state(const StepState& state) {
   copy_from_host(m.step_state.tensor(), &state);
   m.iterations = m.first_iteration = static_cast<int64_t>(state.step) / (options().n_critic + 1);
   m.sparse->restored();
-  m.count_work();
+  m.invalidate();  // what captured steps know of masks is that of another state
 }
 
 SparseReport Trainer::sparse_report() const { return parts_->machine.sparse->report(); }
