@@ -216,7 +216,7 @@ TEST(SparseTraining, MeasuringTheBalanceRatioChangesOnlyWhatForwardPassesChange)
   for (const std::string& name : changed) {
     const bool statistics = name.starts_with("G.") && name.find(".running_") != std::string::npos;
     const bool power_iteration = name.starts_with("D.") && (name.ends_with(".u") || name.ends_with(".v"));
-    EXPECT_TRUE(statistics || power_iteration) << name;
+    EXPECT_TRUE(statistics || power_iteration || name == "work") << name;  // and it costs something
   }
   const BalanceReadings readings = measured.sparse_report().balance;
   EXPECT_EQ(readings.entries, 1);

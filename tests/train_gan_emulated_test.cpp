@@ -50,6 +50,7 @@ struct State {
 std::vector<State> state_of(Trainer& trainer) {
   std::vector<State> all;
   for (const auto& [name, tensor] : trainer.state()) {
+    if (tensor.dtype != DType::f32) continue;  // counters of the host
     all.push_back({name, std::vector<float>(static_cast<size_t>(tensor.elements()))});
     copy_to_host(all.back().values.data(), tensor);
   }
