@@ -15,15 +15,20 @@ namespace poise {
 namespace {
 
 // DDST on blocks of 16x16. The rates are small, so that rounding is not blown up: at 2e-4 an Adam step without momentum
-// turns the sign of a gradient that is nothing but rounding into a full step.
+// turns the sign of a gradient that is nothing but rounding into a full step. And the seed is one at which no update
+// has to choose between two cells whose scores differ by rounding alone; seed 1 meets such a pair at iteration 30.
 Settings ddst(const std::string& execution) {
   OptionSet options;
-  const std::map<std::string, std::string> text = {
-      {"method", "ddst-relaxed"}, {"cell", "16x16"},           {"execution", execution},   {"density_g", "0.4"},
-      {"width_g", "32"},          {"width_d", "32"},           {"latent_size", "16"},      {"batch_size_d", "4"},
-      {"batch_size_g", "4"},      {"n_critic", "1"},           {"iterations", "60"},       {"update_every_g", "15"},
-      {"update_every_d", "20"},   {"br_every", "2"},           {"br_window", "10"},        {"band_low", "0.0001"},
-      {"band_high", "0.0002"},    {"learning_rate_g", "1e-6"}, {"learning_rate_d", "1e-6"}};
+  const std::map<std::string, std::string> text = {{"method", "ddst-relaxed"},  {"seed", "2"},
+                                                   {"cell", "16x16"},           {"execution", execution},
+                                                   {"density_g", "0.4"},        {"width_g", "32"},
+                                                   {"width_d", "32"},           {"latent_size", "16"},
+                                                   {"batch_size_d", "4"},       {"batch_size_g", "4"},
+                                                   {"n_critic", "1"},           {"iterations", "60"},
+                                                   {"update_every_g", "15"},    {"update_every_d", "20"},
+                                                   {"br_every", "2"},           {"br_window", "10"},
+                                                   {"band_low", "0.0001"},      {"band_high", "0.0002"},
+                                                   {"learning_rate_g", "1e-6"}, {"learning_rate_d", "1e-6"}};
   for (const auto& [key, value] : text) options.set_text(key, value, "test");
   complete_sparse_options(options);
   options.throw_if_problems();
