@@ -11,7 +11,7 @@ class Grads;
 
 class BackwardFunction {
  public:
-  static constexpr size_t kCapacity = 512;
+  static constexpr size_t kCapacity = 640;  // in debug builds tensors are larger
 
   BackwardFunction() = default;
   template <class F>
