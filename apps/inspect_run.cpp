@@ -1,7 +1,6 @@
 #include "apps/inspect_run.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "apps/command_line.h"
 #include "apps/flop_table.h"
@@ -59,14 +58,9 @@ CommandLineSpec flops_spec() {
   return spec;
 }
 
-// The same sources and precedence as train_gan's.
+// Densities alone mean fixed masks.
 OptionSet planned_options(const CommandLine& args) {
-  OptionSet options;
-  for (const std::string& problem : args.problems) options.add_problem(problem);
-  if (args.has("preset")) read_options_preset(args.get("preset", ""), options);
-  if (args.has("config")) read_options_file(args.get("config", ""), "file " + args.get("config", ""), options);
-  read_options_environment(environ, options);
-  read_option_flags(args, options);
+  OptionSet options = options_of(args);
   const Settings& s = options.settings();
   if (s.method == "dense" && (s.density_g != 1 || s.density_d != 0)) options.set("method", "static", "densities");
   complete_sparse_options(options);

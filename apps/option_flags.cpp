@@ -1,7 +1,10 @@
 #include "apps/option_flags.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
+#include "apps/option_sources.h"
 #include "apps/suggestion.h"
 
 namespace poise {
@@ -27,6 +30,16 @@ std::vector<Flag> option_flags(const std::vector<std::string>& groups) {
                      option.help + choices + " (" + text + ")", "[" + option.group + "]"});
   }
   return flags;
+}
+
+OptionSet options_of(const CommandLine& args) {
+  OptionSet options;
+  for (const std::string& problem : args.problems) options.add_problem(problem);
+  if (args.has("preset")) read_options_preset(args.get("preset", ""), options);
+  if (args.has("config")) read_options_file(args.get("config", ""), "file " + args.get("config", ""), options);
+  read_options_environment(environ, options);
+  read_option_flags(args, options);
+  return options;
 }
 
 void read_option_flags(const CommandLine& args, OptionSet& options) {

@@ -89,8 +89,6 @@ void recalibrate(Generator& generator, const Context& ctx) {
 
 }  // namespace
 
-DType activation_dtype(Precision precision) { return precision == Precision::bf16 ? DType::bf16 : DType::f32; }
-
 std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
                                    const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch) {
   const int64_t count = static_cast<int64_t>(latents.size()) / generator.latent_size;

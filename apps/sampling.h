@@ -15,9 +15,6 @@ enum class Weights : uint8_t { ema, live };
 std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
                                    const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch);
 
-// What activations are stored as.
-DType activation_dtype(Precision precision);
-
 // x in [-1, 1] to a byte: round(x * 127.5 + 127.5), clamped. The one rule for every picture Poise writes.
 uint8_t to_byte(float x);
 

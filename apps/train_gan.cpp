@@ -47,12 +47,7 @@ CommandLineSpec command_line_spec() {
 }
 
 OptionSet options_of_new_run(const CommandLine& args) {
-  OptionSet options;
-  for (const std::string& problem : args.problems) options.add_problem(problem);
-  if (args.has("preset")) read_options_preset(args.get("preset", ""), options);
-  if (args.has("config")) read_options_file(args.get("config", ""), "file " + args.get("config", ""), options);
-  read_options_environment(environ, options);
-  read_option_flags(args, options);
+  OptionSet options = options_of(args);
   complete_sparse_options(options);
   return options;
 }

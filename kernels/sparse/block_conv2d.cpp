@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "kernels/core/parallel.h"
+#include "kernels/core/pieces.h"
 #include "kernels/sparse/packed_image.h"
 
 namespace poise {
@@ -80,25 +81,6 @@ struct Job {
   }
 };
 
-// Cuts a workspace into pieces, or measures one.
-class Pieces {
- public:
-  explicit Pieces(void* bytes = nullptr) : next_(static_cast<char*>(bytes)) {}
-  template <class T>
-  T* take(int64_t count) {
-    const size_t bytes = align_up(static_cast<size_t>(count) * sizeof(T));
-    char* piece = next_;
-    if (next_) next_ += bytes;
-    size_ += bytes;
-    return reinterpret_cast<T*>(piece);
-  }
-  size_t size() const { return size_; }
-
- private:
-  char* next_;
-  size_t size_ = 0;
-};
-
 struct Workspace {
   Block* blocks;     // [blocks], by `key`
   int32_t* offsets;  // [keys + 1]
@@ -122,7 +104,7 @@ struct Workspace {
             : pass == Pass::backward_input ? job.packed_dy()
                                            : job.packed_x() + job.dense_dy();
     images = pieces.take<float>(job.lanes * image);
-    bytes = pieces.size();
+    bytes = pieces.used();
   }
 };
 

@@ -42,11 +42,6 @@ constexpr unsigned parity_taps(int a, int b, int u, int v) {
   return taps;
 }
 
-// Can a weight of this shape be cut into blocks?
-inline bool divides_into_blocks(const Shape& weight, int64_t block) {
-  return weight.rank() >= 2 && weight[0] % block == 0 && weight[weight.rank() - 1] % block == 0;
-}
-
 // BlockIndex::alive_in_parities, of lists on the host.
 int64_t blocks_in_parities(const BlockIndex& index, const int32_t* row_offsets, const int32_t* col_of_block);
 
