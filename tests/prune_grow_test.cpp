@@ -126,7 +126,7 @@ std::vector<size_t> ranking(const std::vector<SlowCell>& cells, const std::vecto
 
 void keep_slowly(std::vector<SlowCell>& cells, int64_t budget, int layer) {
   std::vector<float> scores;
-  std::map<size_t, size_t> best;  // of each layer: it stays whatever the others have
+  std::map<size_t, size_t> best;  // of each layer: it stays whatever the others have, and whatever the budget
   for (size_t k = 0; k < cells.size(); ++k) {
     scores.push_back(cells[k].magnitude);
     if (!cells[k].alive) continue;
@@ -137,7 +137,7 @@ void keep_slowly(std::vector<SlowCell>& cells, int64_t budget, int layer) {
   for (const size_t k : ranking(cells, scores, layer)) {
     if (!cells[k].alive) continue;
     budget -= static_cast<int64_t>(cells[k].weights.size());
-    if (budget < 0) cells[k].alive = false;
+    if (budget < 0 && scores[k] != INFINITY) cells[k].alive = false;
   }
 }
 
@@ -290,10 +290,22 @@ TEST(PruneGrow, RaisesAndLowersToExactCounts) {
       EXPECT_EQ(change.grown, 0);
       expect_state(f, before, expected, MomentPolicy::keep);
       if (cell.unstructured()) {
-        EXPECT_EQ(f.masks->alive_weights(), target);
+        EXPECT_EQ(f.masks->alive_weights(), std::max(target, f.masks->undivided() + std::ssize(f.masks->layers())));
       }
     }
   }
+}
+
+// Cells as large as half a layer, and fewer of them asked for than there are layers: nothing passes through a layer of
+// zeros, and its spectral norm would be 0.
+TEST(PruneGrow, NoLayerDiesWhateverTheTarget) {
+  const Cell halves{2, 4, true};
+  Fixture f({{4, 3, 3, 4}, {4, 3, 3, 4}, {4, 3, 3, 4}}, halves, 1, 10);
+  f.draw(1);
+  lower_to(f.c.ctx, *f.masks, 72);
+  for (const MaskedLayer& layer : f.masks->layers()) EXPECT_EQ(layer.mask.alive_count, 72) << layer.path;
+  drop_and_grow(f.c.ctx, *f.masks, {}, 1.0, 72);
+  for (const MaskedLayer& layer : f.masks->layers()) EXPECT_EQ(layer.mask.alive_count, 72) << layer.path;
 }
 
 TEST(PruneGrow, HealsACountThatCouldNotBeReachedBefore) {

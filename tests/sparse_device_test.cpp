@@ -146,6 +146,7 @@ TEST_P(SparseTrainingOnADevice, EqualsTheCpuBitForBitAcrossMaskUpdatesUnderRepla
   const double x = a.balance.mean_of_ratios, y = b.balance.mean_of_ratios;
   EXPECT_TRUE(x == y || (std::isnan(x) && std::isnan(y))) << x << " and " << y;
   EXPECT_EQ(a.density_d, b.density_d);
+  EXPECT_TRUE(cpu.report().finite());
 }
 
 // Stopped right after a mask update and between two; begun on the CPU, ended on the device and the other way round.

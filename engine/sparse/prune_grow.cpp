@@ -28,9 +28,12 @@ void score(Context& ctx, const NetworkMasks& masks, Of what, Tensor& scores) {
 
 void select(Context& ctx, NetworkMasks& masks, Selection selection, std::span<const CellSegment> where, int64_t budget,
             const Tensor& scores) {
+  int64_t least = 0;
+  if (selection == Selection::keep) {
+    for (const CellSegment& layer : where) least += layer.weights_per_cell;
+  }
   Arena::Scratch workspace(*ctx.arena, select_workspace(where));
-  ctx.kernels->select_cells(ctx, selection, where, std::max<int64_t>(budget, 0), scores, workspace.tensor(),
-                            masks.alive());
+  ctx.kernels->select_cells(ctx, selection, where, std::max(budget, least), scores, workspace.tensor(), masks.alive());
 }
 
 int64_t kept_of(int64_t alive, double drop_fraction) {

@@ -1,5 +1,6 @@
 // Changing masks: which weights are dropped, which come alive. Counts are exact wherever all cells have one size, and
-// otherwise the nearest below (kernels/sparse/select.h); ties go by index, and nothing grows whose score is zero.
+// otherwise the nearest below (kernels/sparse/select.h); ties go by index, and nothing grows whose score is zero. Each
+// layer keeps its best cell whatever the counts say: with large cells in a narrow network, more than was asked for.
 //
 // One drop-and-grow update, in this order, with A alive weights and drop fraction f:
 //   1. keep the A - floor(A f) weights of largest magnitude, the others are candidates for growth like all dead ones
