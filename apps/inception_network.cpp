@@ -100,9 +100,8 @@ InceptionNetwork::InceptionNetwork(const std::string& weights_path, const Incept
 InceptionNetwork::~InceptionNetwork() = default;
 
 std::vector<FeatureTap> InceptionNetwork::taps() const {
-  std::vector<FeatureTap> all{FeatureTap::pool64, FeatureTap::pool192, FeatureTap::pool768};
-  if (identity_.options.complete) all.insert(all.end(), {FeatureTap::pool2048, FeatureTap::logits});
-  return all;
+  if (!identity_.options.complete) return {FeatureTap::pool64, FeatureTap::pool192, FeatureTap::pool768};
+  return {FeatureTap::pool64, FeatureTap::pool192, FeatureTap::pool768, FeatureTap::pool2048, FeatureTap::logits};
 }
 
 int64_t InceptionNetwork::dims(FeatureTap tap) const { return machine_->network.dims(inception_tap(tap)); }
