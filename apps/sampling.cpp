@@ -90,7 +90,8 @@ void recalibrate(Generator& generator, const Context& ctx) {
 }  // namespace
 
 std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
-                                   const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch) {
+                                   const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch,
+                                   Quantisation quantisation) {
   const int64_t count = static_cast<int64_t>(latents.size()) / generator.latent_size;
   const BorrowedGenerator borrowed(slab, ctx, weights);
   if (mode == Mode::evaluate_running) recalibrate(generator, ctx);
@@ -104,13 +105,14 @@ std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Co
     write_floats(z.tensor(), latents.data() + first * generator.latent_size);
     images.resize(static_cast<size_t>(n * generator.image_shape.elements()));
     generate(generator, ctx, z.tensor(), mode, -1, images.data());
-    for (float x : images) bytes.push_back(to_byte(x));
+    for (float x : images) bytes.push_back(to_byte(x, quantisation));
   }
   return bytes;
 }
 
-uint8_t to_byte(float x) {
-  const float scaled = std::nearbyint(x * 127.5f + 127.5f);
+uint8_t to_byte(float x, Quantisation quantisation) {
+  float scaled = x * 127.5f + 127.5f;
+  if (quantisation == Quantisation::round) scaled = std::nearbyint(scaled);
   if (!(scaled > 0)) return 0;  // NaN too: a broken network paints black, not undefined behaviour
   return static_cast<uint8_t>(std::min(scaled, 255.0f));
 }

@@ -10,13 +10,17 @@ namespace poise {
 
 enum class Weights : uint8_t { ema, live };
 
+// x in [-1, 1] to a byte, from x * 127.5 + 127.5, clamped to 0..255: to the nearest, as for every picture that Poise
+// writes; or, for metrics, without the fraction, as the paper's code does.
+enum class Quantisation : uint8_t { round, truncate };
+
 // Images of latents [N, latent] (host, row-major) as uint8 [N,H,W,C], in batches of at most `batch`. Leaves all state
 // of training as it was. Mode::evaluate_batch or evaluate_running.
 std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
-                                   const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch);
+                                   const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch,
+                                   Quantisation quantisation = Quantisation::round);
 
-// x in [-1, 1] to a byte: round(x * 127.5 + 127.5), clamped. The one rule for every picture Poise writes.
-uint8_t to_byte(float x);
+uint8_t to_byte(float x, Quantisation quantisation = Quantisation::round);
 
 // Latent rows for seeds first, first+1, ..: row i depends on its seed alone.
 std::vector<float> latents_of_seeds(const std::vector<uint64_t>& seeds, int64_t latent_size);

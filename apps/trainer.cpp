@@ -326,9 +326,10 @@ Profile Trainer::work_by_layer() {
   return parts_->machine.plan_of([&] { parts_->machine.take_steps(); });
 }
 
-std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch) {
+std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch,
+                                     Quantisation quantisation) {
   Machine& m = parts_->machine;
-  return sample_images(*m.model.generator, m.slab_g, m.ctx, latents, weights, mode, batch);
+  return sample_images(*m.model.generator, m.slab_g, m.ctx, latents, weights, mode, batch, quantisation);
 }
 
 Profile* Trainer::profile() const { return parts_->machine.ctx.profile; }

@@ -87,7 +87,8 @@ class Trainer {
 
   // Images of latents [N, latent] (host, row-major) as uint8 [N,H,W,C], in batches of at most `batch`. Leaves all state
   // of training as it was. Mode::evaluate_batch or evaluate_running.
-  std::vector<uint8_t> sample(const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch);
+  std::vector<uint8_t> sample(const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch,
+                              Quantisation quantisation = Quantisation::round);
 
   Profile* profile() const;            // null unless set
   void set_profile(Profile* profile);  // times every launch from now on
