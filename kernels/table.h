@@ -4,13 +4,16 @@
 #include "kernels/dense/activation.h"
 #include "kernels/dense/arithmetic.h"
 #include "kernels/dense/batch_norm.h"
+#include "kernels/dense/channels.h"
 #include "kernels/dense/conv2d.h"
 #include "kernels/dense/convert.h"
 #include "kernels/dense/linear.h"
 #include "kernels/dense/loss.h"
 #include "kernels/dense/pooling.h"
 #include "kernels/dense/resample.h"
+#include "kernels/dense/resize_bilinear.h"
 #include "kernels/dense/spectral_norm.h"
+#include "kernels/dense/window_pooling.h"
 #include "kernels/sparse/balance.h"
 #include "kernels/sparse/block_conv2d.h"
 #include "kernels/sparse/cell_scores.h"
@@ -51,6 +54,13 @@ struct KernelTable {
   AvgPool2x2Backward* avg_pool_2x2_backward = nullptr;
   SumSpaceForward* sum_space_forward = nullptr;
   SumSpaceBackward* sum_space_backward = nullptr;
+  MaxPoolForward* max_pool_forward = nullptr;
+  MaxPoolBackward* max_pool_backward = nullptr;
+  AvgPoolForward* avg_pool_forward = nullptr;
+  AvgPoolBackward* avg_pool_backward = nullptr;
+  InsertChannels* insert_channels = nullptr;
+  ExtractChannels* extract_channels = nullptr;
+  ResizeBilinear* resize_bilinear = nullptr;
   GanLossDForward* gan_loss_d_forward = nullptr;
   GanLossDBackward* gan_loss_d_backward = nullptr;
   GanLossGForward* gan_loss_g_forward = nullptr;

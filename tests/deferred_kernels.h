@@ -66,6 +66,13 @@ inline KernelTable deferred_kernels() {
   POISE_DEFER(avg_pool_2x2_backward);
   POISE_DEFER(sum_space_forward);
   POISE_DEFER(sum_space_backward);
+  POISE_DEFER(max_pool_forward);
+  POISE_DEFER(max_pool_backward);
+  POISE_DEFER(avg_pool_forward);
+  POISE_DEFER(avg_pool_backward);
+  POISE_DEFER(insert_channels);
+  POISE_DEFER(extract_channels);
+  POISE_DEFER(resize_bilinear);
   POISE_DEFER(gan_loss_d_forward);
   POISE_DEFER(gan_loss_d_backward);
   POISE_DEFER(gan_loss_g_forward);

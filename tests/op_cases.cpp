@@ -2,7 +2,9 @@
 // op_cases_normalisation.cpp.
 #include "tests/op_cases.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "tests/op_definitions.h"
 
@@ -48,6 +50,16 @@ OpCase loss_d(const std::string& name, GanLoss loss, int64_t n, int64_t n_real, 
 }
 
 double th(double x) { return std::tanh(x); }
+
+// Equally spaced numbers from -1 to 1 in the order of those given: no two so close that a maximum could change hands.
+void spread(std::vector<double>& values) {
+  std::vector<size_t> order(values.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] < values[b]; });
+  for (size_t rank = 0; rank < order.size(); ++rank) {
+    values[order[rank]] = static_cast<float>(2 * static_cast<double>(rank) / static_cast<double>(order.size()) - 1);
+  }
+}
 
 // y = max(x, slope x)
 OpDefinition define_leaky_relu(float slope) {
@@ -199,6 +211,82 @@ void add_space_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   sum_and_mean("_model", {model_batch, 8, 8, 128}, true);
 }
 
+void add_window_pooling_cases(std::vector<OpCase>& cases, int64_t model_batch) {
+  constexpr PoolWindow reduce{.size = 3, .stride = 2}, keep{.size = 3, .stride = 1, .pad = 1};
+  constexpr PoolWindow sparse{.size = 2, .stride = 3}, wide{.size = 4, .stride = 1, .pad = 3};
+  const auto add_both = [&](const std::string& name, const Shape& x, const PoolWindow& window, bool reads_all = true,
+                            bool model_sized = false) {
+    OpCase largest = unary(
+        "max_pool" + name, "max_pool", {x}, [=](Var v) { return max_pool(v, window); }, define_max_pool(x, window),
+        model_sized);
+    largest.prepare = [](HostValues& inputs, HostValues&) { spread(inputs[0]); };
+    largest.reads_every_element = reads_all;
+    cases.push_back(largest);
+    OpCase mean = unary(
+        "avg_pool" + name, "avg_pool", {x}, [=](Var v) { return avg_pool(v, window); }, define_avg_pool(x, window),
+        model_sized);
+    mean.reads_every_element = reads_all;
+    cases.push_back(mean);
+  };
+  add_both("_3x3_keep", {2, 4, 5, 3}, keep);
+  add_both("_3x3_reduce", {2, 5, 7, 5}, reduce);
+  add_both("_3x3_unread_edge", {1, 6, 8, 4}, reduce, false);
+  add_both("_3x3_on_pixel", {3, 1, 1, 4}, keep);
+  add_both("_2x2_apart", {1, 5, 8, 3}, sparse);
+  add_both("_4x4_pad3", {2, 3, 4, 3}, wide);
+  add_both("_model_keep", {model_batch, 17, 17, 768}, keep, true, true);
+  add_both("_model_reduce", {model_batch, 35, 35, 288}, reduce, true, true);
+
+  // Behind a ReLU many cells of a window hold the maximum; the gradient goes to the first.
+  OpCase ties = unary(
+      "max_pool_ties", "max_pool", {{2, 5, 5, 4}}, [=](Var v) { return max_pool(v, keep); },
+      define_max_pool({2, 5, 5, 4}, keep));
+  ties.prepare = [](HostValues& inputs, HostValues&) {
+    for (double& x : inputs[0]) x = x > 0.5 ? 1 : 0;
+  };
+  ties.gradient_check = false;
+  cases.push_back(ties);
+}
+
+void add_concat_channels_cases(std::vector<OpCase>& cases, int64_t model_batch) {
+  const auto add_case = [&](const std::string& name, Shape shape, const std::vector<int64_t>& channels,
+                            bool model_sized = false) {
+    OpCase c{.name = "concat_channels" + name,
+             .op = "concat_channels",
+             .build =
+                 [](Tape&, const Vars& in, const Tensors&) {
+                   switch (in.size()) {
+                     case 1:
+                       return concat_channels({in[0]});
+                     case 2:
+                       return concat_channels({in[0], in[1]});
+                     case 3:
+                       return concat_channels({in[0], in[1], in[2]});
+                     default:
+                       return concat_channels({in[0], in[1], in[2], in[3]});
+                   }
+                 },
+             .definition = define_concat_channels(channels),
+             .model_sized = model_sized};
+    for (const int64_t count : channels) {
+      shape[shape.rank() - 1] = count;
+      c.inputs.push_back({shape});
+    }
+    cases.push_back(c);
+  };
+  add_case("", {2, 3, 5, 0}, {7, 2, 1, 3});
+  add_case("_one", {2, 3, 5, 0}, {4});
+  add_case("_aligned", {2, 3, 5, 0}, {8, 16, 8});
+  add_case("_matrix", {3, 0}, {4, 1});
+  add_case("_model", {model_batch, 35, 35, 0}, {64, 64, 96, 32}, true);
+  cases.push_back(unary("concat_channels_self", "concat_channels", {{3, 5}},
+                        [](Var v) {
+                          const Var y = tanh(v);
+                          return tanh(concat_channels({y, y, v}));
+                        },
+                        {}));
+}
+
 void add_loss_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   for (const GanLoss loss : {GanLoss::hinge, GanLoss::bce, GanLoss::wasserstein}) {
     const std::string suffix = std::string("_") + name_of(loss);
@@ -227,6 +315,8 @@ std::vector<OpCase> op_cases(int64_t model_batch) {
   add_conv2d_cases(cases, model_batch);
   add_normalisation_cases(cases, model_batch);
   add_space_cases(cases, model_batch);
+  add_window_pooling_cases(cases, model_batch);
+  add_concat_channels_cases(cases, model_batch);
   add_loss_cases(cases, model_batch);
   return cases;
 }

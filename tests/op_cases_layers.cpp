@@ -48,6 +48,27 @@ OpCase conv_case(const std::string& name, const Image& x, int64_t c_out, const C
   return c;
 }
 
+// A ReLU behind: its kink lies where no sum comes near it. All summands of an output have one sign, that of its image
+// times that of its channel; so both sides of the kink occur.
+OpCase relu_case(const std::string& name, const Image& x, int64_t c_out, Conv2dOptions o,
+                 const std::array<int64_t, 2>& expected_out, bool bias = true, bool model_sized = false) {
+  o.relu = true;
+  OpCase c = conv_case(name + "_relu", x, c_out, o, expected_out, bias, model_sized);
+  c.inputs[0].draw = c.inputs[1].draw = Draw::positive;
+  if (bias) c.inputs[2].draw = Draw::small;
+  c.prepare = [=](HostValues& inputs, HostValues&) {
+    const auto negate_every_other = [](std::vector<double>& values, int64_t slices, int64_t first) {
+      const size_t size = values.size() / static_cast<size_t>(slices);
+      for (auto i = static_cast<size_t>(first) * size; i < values.size(); ++i) {
+        if ((i / size - static_cast<size_t>(first)) % 2 == 0) values[i] = -values[i];
+      }
+    };
+    negate_every_other(inputs[0], x.n, 1);
+    negate_every_other(inputs[1], c_out, 0);
+  };
+  return c;
+}
+
 Conv2dOptions same(int64_t kernel, int64_t upsample = 1) {
   return {.kh = kernel, .kw = kernel, .pad_h = kernel / 2, .pad_w = kernel / 2, .upsample = upsample};
 }
@@ -137,7 +158,25 @@ void add_conv2d_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   add("3x3_upsampled_pixel", {3, 1, 1, 4}, 3, same(3, 2), {2, 2});
   add("1x1_upsampled", {2, 3, 5, 3}, 4, same(1, 2), {6, 10});
   add("1x1_upsampled_no_bias", {1, 3, 5, 3}, 4, same(1, 2), {6, 10}, false);
+  // A ReLU behind each way that a kernel may take: plain, few outputs, split sums, enlarged input.
+  cases.push_back(relu_case("3x3_same", {2, 4, 5, 3}, 5, same(3), {4, 5}));
+  cases.push_back(relu_case("3x3_same_no_bias", {2, 4, 5, 3}, 12, same(3), {4, 5}, false));
+  cases.push_back(relu_case("1x1", {3, 3, 5, 4}, 18, same(1), {3, 5}));
+  cases.push_back(relu_case("1x7_channel_tails", {2, 3, 8, 17}, 19, {.kh = 1, .kw = 7, .pad_w = 3}, {3, 8}));
+  cases.push_back(relu_case("3x3_stride2", {3, 5, 7, 3}, 10, {.kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2}, {2, 3}));
+  cases.push_back(relu_case("3x3_upsampled", {2, 3, 4, 3}, 5, same(3, 2), {6, 8}));
+  cases.push_back(relu_case("1x1_upsampled", {2, 3, 5, 3}, 4, same(1, 2), {6, 10}));
   note_unread_elements(cases);
+  // Of Inception-v3.
+  const auto inception = [&](const std::string& name, int64_t size, int64_t c_in, int64_t c_out, const Conv2dOptions& o,
+                             int64_t out) {
+    cases.push_back(
+        relu_case("model_inception_" + name, {model_batch, size, size, c_in}, c_out, o, {out, out}, true, true));
+  };
+  inception("3x3_stride2", 35, 96, 96, {.kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2}, 17);
+  inception("7x1", 17, 160, 192, {.kh = 7, .kw = 1, .pad_h = 3}, 17);
+  inception("1x3", 8, 384, 384, {.kh = 1, .kw = 3, .pad_w = 1}, 8);
+  inception("1x1", 8, 2048, 192, {}, 8);
   add_sngan32_convolutions(cases, model_batch);
 }
 

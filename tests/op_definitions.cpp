@@ -1,5 +1,6 @@
 #include "tests/op_definitions.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace poise {
@@ -79,6 +80,21 @@ OpDefinition define_concat_batch() {
   };
 }
 
+OpDefinition define_concat_channels(const std::vector<int64_t>& channels) {
+  return [channels](const HostValues& inputs, HostValues&) {
+    Values y;
+    const size_t rows = inputs[0].size() / static_cast<size_t>(channels[0]);
+    for (size_t row = 0; row < rows; ++row) {
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        for (size_t c = 0; c < static_cast<size_t>(channels[i]); ++c) {
+          y.push_back(inputs[i][row * static_cast<size_t>(channels[i]) + c]);
+        }
+      }
+    }
+    return y;
+  };
+}
+
 OpDefinition define_linear(int64_t n, int64_t in, int64_t out) { return define_conv2d({n, 1, 1, in}, out, {}); }
 
 OpDefinition define_conv2d(const Shape& x_shape, int64_t c_out, const Conv2dOptions& o) {
@@ -100,7 +116,7 @@ OpDefinition define_conv2d(const Shape& x_shape, int64_t c_out, const Conv2dOpti
           }
         }
       }
-      return sum;
+      return o.relu ? std::max(0.0, sum) : sum;
     });
   };
 }
@@ -177,6 +193,34 @@ OpDefinition define_avg_pool_2x2(const Shape& s) {
                       x.at(n, 2 * h + 1, 2 * w + 1, c)});
     });
   };
+}
+
+namespace {
+// f(the cells of x inside of the image that a window sees)
+OpDefinition define_window_pool(const Shape& s, const PoolWindow& window, const std::function<double(Values)>& f) {
+  return [=](const HostValues& inputs, HostValues&) {
+    const Image x{inputs[0], s};
+    const auto outputs = [&](int64_t extent) { return (extent + 2 * window.pad - window.size) / window.stride + 1; };
+    return tabulate({s[0], outputs(s[1]), outputs(s[2]), s[3]}, [&](int64_t n, int64_t p, int64_t q, int64_t c) {
+      Values cells;
+      for (int64_t r = 0; r < window.size; ++r) {
+        for (int64_t t = 0; t < window.size; ++t) {
+          const int64_t h = p * window.stride - window.pad + r, w = q * window.stride - window.pad + t;
+          if (h >= 0 && h < s[1] && w >= 0 && w < s[2]) cells.push_back(x.at(n, h, w, c));
+        }
+      }
+      return f(cells);
+    });
+  };
+}
+}  // namespace
+
+OpDefinition define_max_pool(const Shape& x, const PoolWindow& window) {
+  return define_window_pool(x, window,
+                            [](const Values& cells) { return *std::max_element(cells.begin(), cells.end()); });
+}
+OpDefinition define_avg_pool(const Shape& x, const PoolWindow& window) {
+  return define_window_pool(x, window, mean_of);
 }
 
 OpDefinition define_sum_space(const Shape& s, double scale) {

@@ -8,12 +8,15 @@ namespace poise {
 OpDefinition define_each(std::function<double(double)> f);                                // y_i = f(x_i)
 OpDefinition define_each_pair(std::function<double(double, double)> f);                   // y_i = f(a_i, b_i)
 OpDefinition define_concat_batch();                                                       // a, then b
+OpDefinition define_concat_channels(const std::vector<int64_t>& channels);                // of each input
 OpDefinition define_linear(int64_t n, int64_t in, int64_t out);                           // inputs x, w and perhaps b
 OpDefinition define_conv2d(const Shape& x, int64_t c_out, const Conv2dOptions& options);  // likewise
 OpDefinition define_batch_norm(const Shape& x, Mode mode, const BatchNormOptions& options);
 OpDefinition define_spectral_norm(const Shape& weight, Mode mode);
 OpDefinition define_upsample_nearest_2x(const Shape& x);
 OpDefinition define_avg_pool_2x2(const Shape& x);
+OpDefinition define_max_pool(const Shape& x, const PoolWindow& window);
+OpDefinition define_avg_pool(const Shape& x, const PoolWindow& window);
 OpDefinition define_sum_space(const Shape& x, double scale);
 OpDefinition define_gan_loss_d(GanLoss loss, int64_t n_real);
 OpDefinition define_gan_loss_g(GanLoss loss);

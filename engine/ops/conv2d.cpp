@@ -51,7 +51,8 @@ Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
                                 .stride_w = o.stride_w,
                                 .pad_h = o.pad_h,
                                 .pad_w = o.pad_w,
-                                .upsample = o.upsample};
+                                .upsample = o.upsample,
+                                .relu = o.relu};
   check(*x.tape, geometry.enlargement_allowed(), [&] {
     return std::string(
         "conv2d expects upsample 1, or upsample 2 with stride 1 and a 1x1 or 3x3 kernel that keeps the "
@@ -86,15 +87,24 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
     Arena::Scratch workspace(*t.ctx.arena, pass.plan.workspace_bytes);
     const KernelTable& k = *t.ctx.kernels;
     pass.launch(t, k.block_conv2d_forward, k.conv2d_forward, geometry, xv, w.value, b, workspace.tensor(), y);
+    if (pass.blocks && geometry.relu) {  // the block kernels leave it to us
+      t.launch(memory_work("leaky_relu", Pass::forward, {&y, &y}), k.leaky_relu_forward, 0.0f, y, y);
+    }
   }
   const Var result = t.record({.name = "conv2d", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
                                  const KernelTable& k = g.kernels();
+                                 Tensor dy = g.dy();
+                                 if (geometry.relu) {
+                                   dy = g.tape().alloc(y.shape, y.dtype);
+                                   g.tape().launch(memory_work("leaky_relu", Pass::backward, {&y, &dy, &dy}),
+                                                   k.leaky_relu_backward, 0.0f, y, g.dy(), dy);
+                                 }
                                  if (g.wants(weight) || g.wants(bias)) {
                                    Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
                                    const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_weight, execution);
                                    Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
                                    pass.launch(g.tape(), k.block_conv2d_backward_weight, k.conv2d_backward_weight,
-                                               geometry, xv, g.dy(), workspace.tensor(), dw, db);
+                                               geometry, xv, dy, workspace.tensor(), dw, db);
                                    g.add_or_recycle(weight, dw);
                                    if (db) g.add(bias, db);
                                  }
@@ -103,9 +113,10 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
                                    const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_input, execution);
                                    Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
                                    pass.launch(g.tape(), k.block_conv2d_backward_input, k.conv2d_backward_input,
-                                               geometry, g.dy(), w.value, workspace.tensor(), dx);
+                                               geometry, dy, w.value, workspace.tensor(), dx);
                                    g.add(x, dx);
                                  }
+                                 if (geometry.relu) g.ctx().arena->recycle(dy);
                                  w.recycle(g.ctx());
                                }});
   if (!result.requires_grad()) w.recycle(t.ctx);

@@ -2,6 +2,7 @@
 // On a GPU activations may be bf16: then parameters stay f32, sums over space come out in f32, and losses expect f32.
 // Every function throws Error(runtime) that names the layer, what it expected, what it got and what to change.
 #pragma once
+#include <initializer_list>
 #include <span>
 
 #include "engine/tape/tape.h"
@@ -18,6 +19,8 @@ Var add(Var a, Var b);  // same shape
 Var reshape(Var x, const Shape& shape);  // a view
 Var detach(Var x);                       // a view through which no gradient flows
 Var concat_batch(Var a, Var b);          // [N_a,...], [N_b,...] -> [N_a + N_b,...]
+// [...,C_1], [...,C_2], .. -> [...,C_1 + C_2 + ..]; at most Node::kMaxInputs of them.
+Var concat_channels(std::initializer_list<Var> parts);
 
 // --- layers ----------------------------------------------------------------------------------------------------------
 // Under a mask, `execution` says which passes skip its dead blocks; null: none.
@@ -27,6 +30,7 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution = nullptr);
 struct Conv2dOptions {
   int64_t kh = 1, kw = 1, stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
   int64_t upsample = 1;  // 2: convolve the twice enlarged x (nearest neighbour) without forming it
+  bool relu = false;     // the result is rectified
 };
 // x [N,H,W,C_in], weight [C_out,kh,kw,C_in], bias [C_out] or absent -> [N,H',W',C_out]
 Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution = nullptr);
@@ -49,8 +53,11 @@ void spectral_norm(Tape& tape, std::span<SpectralNormOperand> operands);
 // --- space -----------------------------------------------------------------------------------------------------------
 Var upsample_nearest_2x(Var x);  // [N,H,W,C] -> [N,2H,2W,C]
 Var avg_pool_2x2(Var x);         // [N,2H,2W,C] -> [N,H,W,C]
-Var sum_space(Var x);            // [N,H,W,C] -> [N,C]
-Var mean_space(Var x);           // [N,H,W,C] -> [N,C]
+// Windows that may overlap; cells outside of the image do not count, not even in the mean. x [N,H,W,C] -> [N,H',W',C].
+Var max_pool(Var x, const PoolWindow& window);
+Var avg_pool(Var x, const PoolWindow& window);
+Var sum_space(Var x);   // [N,H,W,C] -> [N,C]
+Var mean_space(Var x);  // [N,H,W,C] -> [N,C]
 
 // --- losses (kernels/dense/loss.h) -----------------------------------------------------------------------------------
 // logits [N,1], the first n_real of real images -> loss [1]. `means` [2], the caller's memory, receives the mean logit

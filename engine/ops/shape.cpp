@@ -51,4 +51,50 @@ Var concat_batch(Var a, Var b) {
                    }});
 }
 
+Var concat_channels(std::initializer_list<Var> parts) {
+  require(parts.size() >= 1 && parts.size() <= Node::kMaxInputs, "concat_channels takes as many parts as a node has");
+  const Var first = *parts.begin();
+  Tape& t = *first.tape;
+  Node node{.name = "concat_channels"};
+  Shape shape = first.shape();
+  const int last = shape.rank() - 1;
+  check(t, last >= 0, [&] { return std::string("concat_channels expects tensors with channels but got a scalar"); });
+  std::copy(parts.begin(), parts.end(), node.inputs.begin());
+  shape[last] = 0;
+  for (const Var& x : parts) {
+    check_operands("concat_channels", first, x);
+    Shape other = x.shape();
+    const int64_t channels = other.rank() == last + 1 ? other[last] : 0;
+    if (channels > 0) other[last] = shape[last];
+    check(t, other == shape, [&] {
+      return "concat_channels expects shapes that differ only in their channels but got " + first.shape().to_string() +
+             " and " + x.shape().to_string();
+    });
+    shape[last] += channels;
+  }
+  node.output = t.alloc(shape, first.dtype());
+  int64_t begin = 0;
+  for (const Var& x : parts) {
+    const Tensor part = x.value();
+    t.launch(memory_work("concat_channels", Pass::forward, {&part, &part}), t.ctx.kernels->insert_channels, part, begin,
+             node.output);
+    begin += part.shape[last];
+  }
+  node.backward = [inputs = node.inputs](Grads& g) {
+    int64_t offset = 0;
+    for (const Var& x : inputs) {
+      if (!x.tape) break;
+      const int64_t channels = x.shape().back();
+      if (g.wants(x)) {
+        Tensor dx = g.alloc(x);
+        g.tape().launch(memory_work("concat_channels", Pass::backward, {&dx, &dx}), g.kernels().extract_channels,
+                        g.dy(), offset, dx);
+        g.add(x, dx);
+      }
+      offset += channels;
+    }
+  };
+  return t.record(node);
+}
+
 }  // namespace poise

@@ -56,7 +56,8 @@ void conv2d_forward(Context&, const Conv2dGeometry& geometry, const Tensor& x, c
                       weights + ((o * g.kh + r) * g.kw + s) * g.c_in, g.c_in);
             }
           }
-          pixel[o] = static_cast<T>(sum.total() + (biases ? static_cast<double>(biases[o]) : 0.0));
+          const double total = sum.total() + (biases ? static_cast<double>(biases[o]) : 0.0);
+          pixel[o] = static_cast<T>(g.relu && total < 0 ? 0 : total);
         }
       }
     });

@@ -208,6 +208,7 @@ struct ConvolvePass {
     if (source) pad_channels(ctx, dtype, source_shape.rows(), source_channels, padded_channels, from.bytes, source);
     if (weight) pack_weight(ctx, dtype, layer.weight, layer.in, weights.bytes, weight);
     const float* const added = bias ? bias.data<float>() : nullptr;
+    const bool relu = forward && layer.g.relu;
     const Convolve convolve{.gather = taps_as_outputs ? each_pixel() : layer.gather(walk, padded_channels),
                             .order = forward ? WeightOrder::outputs_slowest : WeightOrder::outputs_fastest,
                             .source = source ? source : from.bytes,
@@ -219,12 +220,13 @@ struct ConvolvePass {
                             .weight_inner = to_int(taps_as_outputs && !forward ? columns : layer.in),
                             .weight_outer = to_int(layer.g.c_out),
                             .splits = cut.splits,
-                            .y_elements = rows * columns};
+                            .y_elements = rows * columns,
+                            .relu = relu};
     dispatch_math(ctx, dtype, [&]<class Math>() { launch_convolve<Math>(ctx, convolve, cut.size); });
     if (taps_as_outputs) {
-      sum_taps(ctx, dtype, tap_sums(), added, y.bytes);
+      sum_taps(ctx, dtype, tap_sums(), added, relu, y.bytes);
     } else if (partial) {
-      sum_splits(ctx, dtype, rows * columns, channels, cut.splits, partial, added, y.bytes);
+      sum_splits(ctx, dtype, rows * columns, channels, cut.splits, partial, added, relu, y.bytes);
     }
   }
 

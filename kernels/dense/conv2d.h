@@ -4,6 +4,8 @@
 //   y[n,p,q,o] = b[o] + sum_{r,s,i} u[n, p*stride_h + r - pad_h, q*stride_w + s - pad_w, i] * w[o,r,s,i]
 //   u[n,a,b,i] = x[n, a/upsample, b/upsample, i]        (zero outside)
 //
+// and, with relu, max(0, y): the sums are then rectified on their way to memory.
+//
 // x [N,H,W,C_in], w [C_out,kh,kw,C_in], b [C_out] or empty, y [N,out_h,out_w,C_out].
 //
 // The enlargement belongs to the convolution because no kernel needs the enlarged tensor: an implicit GEMM reads x at
@@ -19,6 +21,7 @@ struct Conv2dGeometry {
   int64_t c_out = 0, kh = 1, kw = 1;
   int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
   int64_t upsample = 1;  // 1 or 2
+  bool relu = false;     // of the forward pass. The other passes expect a dy that has passed the ReLU
 
   int64_t out_h() const { return (h * upsample + 2 * pad_h - kh) / stride_h + 1; }
   int64_t out_w() const { return (w * upsample + 2 * pad_w - kw) / stride_w + 1; }

@@ -60,11 +60,12 @@ struct Convolve {
   const void* weight = nullptr;
   const float* bias = nullptr;  // or null
   void* y = nullptr;            // [images, large or small positions, outputs]
-  float* partial = nullptr;     // instead of y, and without bias: [splits] of it
+  float* partial = nullptr;     // instead of y, and without bias and ReLU: [splits] of it
   int outputs = 0;
   int weight_inner = 0, weight_outer = 0;  // extents of the weight's fastest and slowest dimensions
   int splits = 1;                          // of the sum
   int64_t y_elements = 0;
+  bool relu = false;
 };
 
 struct Correlate {

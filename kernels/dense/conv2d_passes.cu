@@ -42,16 +42,17 @@ __global__ void pack_weight_kernel(WeightShape shape, int padded, const T* weigh
 
 template <class T>
 __global__ void sum_splits_kernel(int64_t elements, int channels, int splits, const float* partial, const float* bias,
-                                  T* y) {
+                                  bool relu, T* y) {
   for_each_element(elements, [&](int64_t e) {
     float sum = 0;
     for (int split = 0; split < splits; ++split) sum += partial[split * elements + e];
-    y[e] = from_float<T>(bias ? sum + bias[e % channels] : sum);
+    if (bias) sum += bias[e % channels];
+    y[e] = from_float<T>(relu && sum < 0 ? 0.0f : sum);
   });
 }
 
 template <class T>
-__global__ void sum_taps_kernel(TapSums t, const float* bias, T* y) {
+__global__ void sum_taps_kernel(TapSums t, const float* bias, bool relu, T* y) {
   const int64_t elements = int64_t{t.images} * t.source_h * t.source_w * t.columns;
   for_each_element(int64_t{t.images} * t.y_h * t.y_w * t.channels, [&](int64_t e) {
     const int c = static_cast<int>(e % t.channels), pixel = static_cast<int>(e / t.channels);
@@ -68,7 +69,8 @@ __global__ void sum_taps_kernel(TapSums t, const float* bias, T* y) {
         for (int split = 0; split < t.splits; ++split) sum += t.partial[split * elements + at];
       }
     }
-    y[e] = from_float<T>(bias ? sum + bias[c] : sum);
+    if (bias) sum += bias[c];
+    y[e] = from_float<T>(relu && sum < 0 ? 0.0f : sum);
   });
 }
 
@@ -142,17 +144,17 @@ void pack_weight(Context& ctx, DType dtype, const WeightShape& shape, int64_t pa
 }
 
 void sum_splits(Context& ctx, DType dtype, int64_t elements, int64_t channels, int splits, const float* partial,
-                const float* bias, void* y) {
+                const float* bias, bool relu, void* y) {
   dispatch_stored(dtype, [&]<class T>() {
     launch(ctx, elementwise(elements), sum_splits_kernel<T>, elements, static_cast<int>(channels), splits, partial,
-           bias, static_cast<T*>(y));
+           bias, relu, static_cast<T*>(y));
   });
 }
 
-void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const float* bias, void* y) {
+void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const float* bias, bool relu, void* y) {
   dispatch_stored(dtype, [&]<class T>() {
     launch(ctx, elementwise(int64_t{sums.images} * sums.y_h * sums.y_w * sums.channels), sum_taps_kernel<T>, sums, bias,
-           static_cast<T*>(y));
+           relu, static_cast<T*>(y));
   });
 }
 

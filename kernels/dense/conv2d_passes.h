@@ -24,21 +24,22 @@ struct WeightShape {
 // weight -> [c_out][taps_h][taps_w][padded_in], folded if asked for.
 void pack_weight(Context& ctx, DType dtype, const WeightShape& shape, int64_t padded_in, const void* weight, void* to);
 
-// y[e] = bias[e % channels] + sum_split partial[split][e]
+// y[e] = bias[e % channels] + sum_split partial[split][e], and with relu no less than 0.
 void sum_splits(Context& ctx, DType dtype, int64_t elements, int64_t channels, int splits, const float* partial,
-                const float* bias, void* y);
+                const float* bias, bool relu, void* y);
 
 // The second pass of a convolution with few outputs and stride 1, whose first pass multiplied every pixel of the source
 // by every tap of the weights:
 //   y[n,p,q,c] = bias[c] + sum_{r,s,split} partial[split][n, p + sign (r - pad_h), q + sign (s - pad_w), column(c,r,s)]
 //   column(c,r,s) = c * per_channel + (r * kw + s) * per_tap
+// and with relu no less than 0.
 struct TapSums {
   const float* partial;  // [splits][images, source_h, source_w, columns]
   int splits, images, source_h, source_w, columns;
   int y_h, y_w, channels;
   int kh, kw, pad_h, pad_w, sign, per_channel, per_tap;
 };
-void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const float* bias, void* y);
+void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const float* bias, bool relu, void* y);
 
 // partial: [splits][rows][taps_h][taps_w][columns], as Correlate leaves it: rows are input channels and columns output
 // channels if y's side was gathered, otherwise the other way round; both padded.

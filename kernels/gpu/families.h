@@ -16,6 +16,7 @@ void add_cell_scores_kernels(KernelTable& table);
 void add_mask_kernels(KernelTable& table);
 void add_select_kernels(KernelTable& table);
 void add_block_conv2d_kernels(KernelTable& table);
+void add_channels_kernels(KernelTable& table);
 void add_conv2d_kernels(KernelTable& table);
 void add_convert_kernels(KernelTable& table);
 void add_gather_images_kernels(KernelTable& table);
@@ -24,6 +25,8 @@ void add_loss_kernels(KernelTable& table);
 void add_pooling_kernels(KernelTable& table);
 void add_random_kernels(KernelTable& table);
 void add_resample_kernels(KernelTable& table);
+void add_resize_bilinear_kernels(KernelTable& table);
 void add_spectral_norm_kernels(KernelTable& table);
+void add_window_pooling_kernels(KernelTable& table);
 
 }  // namespace poise::POISE_GPU

@@ -16,6 +16,7 @@ const KernelTable& kernels() {
     add_mask_kernels(t);
     add_select_kernels(t);
     add_block_conv2d_kernels(t);
+    add_channels_kernels(t);
     add_conv2d_kernels(t);
     add_convert_kernels(t);
     add_gather_images_kernels(t);
@@ -24,7 +25,9 @@ const KernelTable& kernels() {
     add_pooling_kernels(t);
     add_random_kernels(t);
     add_resample_kernels(t);
+    add_resize_bilinear_kernels(t);
     add_spectral_norm_kernels(t);
+    add_window_pooling_kernels(t);
     return t;
   }();
   return table;

@@ -74,12 +74,12 @@ __device__ inline void sum_tiles(GemmShared<T, Shape>& shared, int tiles, LoadA&
   __syncthreads();
 }
 
-// Writes columns 0 .. columns-1 of the block's sums, plus bias[column] if there is a bias. place(row) is the offset in
-// `to` of column 0 of a row, or negative for no such row. With `aligned`, every place and `columns` are multiples of 16
-// bytes.
+// Writes columns 0 .. columns-1 of the block's sums, plus bias[column] if there is a bias, and with relu no less than
+// 0. place(row) is the offset in `to` of column 0 of a row, or negative for no such row. With `aligned`, every place
+// and `columns` are multiples of 16 bytes.
 template <class Out, class T, class Shape, class Product, class Place>
-__device__ inline void store_sums(GemmShared<T, Shape>& shared, const Product& product, const float* bias, Out* to,
-                                  int columns, bool aligned, const Place& place) {
+__device__ inline void store_sums(GemmShared<T, Shape>& shared, const Product& product, const float* bias, bool relu,
+                                  Out* to, int columns, bool aligned, const Place& place) {
   if constexpr (Product::kNeighbouringColumns) {
     product.for_each(
         [&](int row, int column, const Vector<float, 2>& v) { store_vector(&shared.sums[row][column], v); });
@@ -98,7 +98,10 @@ __device__ inline void store_sums(GemmShared<T, Shape>& shared, const Product& p
     if (at < 0) continue;
     Vector<Out, kWidth> v;
 #pragma unroll
-    for (int e = 0; e < kWidth; ++e) v[e] = from_float<Out>(shared.sums[row][column + e] + added[e]);
+    for (int e = 0; e < kWidth; ++e) {
+      const float sum = shared.sums[row][column + e] + added[e];
+      v[e] = from_float<Out>(relu && sum < 0 ? 0.0f : sum);
+    }
     Out* const out = to + at + column;
     if (aligned && width == kWidth) {
       store_vector(out, v);

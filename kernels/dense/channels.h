@@ -1,0 +1,16 @@
+// Tensors side by side along their channels: one lies in channels first, first + 1, ... of another.
+#pragma once
+#include "kernels/core/context.h"
+
+namespace poise {
+
+// wide[...,first + c] = x[...,c].  x [rows...,C], wide [rows...,C'], first + C <= C'.
+using InsertChannels = void(Context&, const Tensor& x, int64_t first, Tensor& wide);
+// x[...,c] = wide[...,first + c]
+using ExtractChannels = void(Context&, const Tensor& wide, int64_t first, Tensor& x);
+
+namespace cpu {
+InsertChannels insert_channels;
+ExtractChannels extract_channels;
+}  // namespace cpu
+}  // namespace poise

@@ -1,0 +1,31 @@
+// Images for the Inception network: enlarged bilinearly as TensorFlow 1 did (ResizeBilinear, align_corners=False),
+// which published FID and IS use, and scaled to [-1, 1).
+//
+//   s = f32(h) / f32(H);   a = p * s;   low = floor(a);   high = min(low + 1, h - 1);   t = a - low       (rows;
+//   columns likewise). Corners, not centres, of pixels coincide, there is no antialiasing, and t is computed in f32. r
+//   = along columns in both rows first, then along rows:  v0 + (v1 - v0) * t y = (r - 128) / 128
+//
+// images u8 [N,h,w,C], y [N,H,W,C].
+#pragma once
+#include "kernels/core/context.h"
+#include "kernels/core/host_device.h"
+
+namespace poise {
+
+using ResizeBilinear = void(Context&, const Tensor& images, Tensor& y);
+
+// The two source pixels of one output pixel along one axis.
+struct BilinearTap {
+  int64_t low, high;
+  float t;
+  POISE_HOST_DEVICE static BilinearTap of(int64_t position, int64_t from, int64_t to) {
+    const float at = static_cast<float>(position) * (static_cast<float>(from) / static_cast<float>(to));
+    const auto low = static_cast<int64_t>(at);
+    return {low, low + 1 < from ? low + 1 : from - 1, at - static_cast<float>(low)};
+  }
+};
+
+namespace cpu {
+ResizeBilinear resize_bilinear;
+}  // namespace cpu
+}  // namespace poise
