@@ -116,7 +116,7 @@ void recalibrate(Generator& generator, const Context& ctx) {
 
 std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
                                    const std::vector<float>& latents, const std::vector<int32_t>& labels,
-                                   Weights weights, Mode mode, int64_t batch) {
+                                   Weights weights, Mode mode, int64_t batch, Quantisation quantisation) {
   const int64_t count = static_cast<int64_t>(latents.size()) / generator.latent_size;
   check_labels(labels, count, generator.classes);
   const BorrowedGenerator borrowed(slab, ctx, weights);
@@ -132,7 +132,7 @@ std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Co
     images.resize(static_cast<size_t>(n * generator.image_shape.elements()));
     const OwnedTensor classes = labels_on(ctx.device, labels, first, n);
     generate(generator, ctx, z.tensor(), classes.tensor(), mode, -1, images.data());
-    for (float x : images) bytes.push_back(to_byte(x));
+    for (float x : images) bytes.push_back(to_byte(x, quantisation));
   }
   return bytes;
 }
@@ -149,8 +149,9 @@ int64_t grid_columns(int64_t count, int64_t classes) {
   return static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));
 }
 
-uint8_t to_byte(float x) {
-  const float scaled = std::nearbyint(x * 127.5f + 127.5f);
+uint8_t to_byte(float x, Quantisation quantisation) {
+  float scaled = x * 127.5f + 127.5f;
+  if (quantisation == Quantisation::round) scaled = std::nearbyint(scaled);
   if (!(scaled > 0)) return 0;  // NaN too: a broken network paints black, not undefined behaviour
   return static_cast<uint8_t>(std::min(scaled, 255.0f));
 }

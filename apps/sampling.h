@@ -10,12 +10,17 @@ namespace poise {
 
 enum class Weights : uint8_t { ema, live };
 
+// x in [-1, 1] to a byte, from x * 127.5 + 127.5, clamped to 0..255: to the nearest, as for every picture that Poise
+// writes; or, for metrics, without the fraction, as the paper's code does.
+enum class Quantisation : uint8_t { round, truncate };
+
 // Images of latents [N, latent] (host, row-major) and, for a conditional G, their classes [N] as uint8 [N,H,W,C], in
 // batches of at most `batch`. Leaves all state of training as it was. Mode::evaluate_batch or evaluate_running.
 // Error(usage) for a class that G does not know, or for labels that are missing or too many.
 std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
                                    const std::vector<float>& latents, const std::vector<int32_t>& labels,
-                                   Weights weights, Mode mode, int64_t batch);
+                                   Weights weights, Mode mode, int64_t batch,
+                                   Quantisation quantisation = Quantisation::round);
 
 // 0, 1, .. classes-1, 0, 1, .. for `count` images; none if classes is 0.
 std::vector<int32_t> cycling_labels(int64_t count, int64_t classes);
@@ -23,8 +28,7 @@ std::vector<int32_t> cycling_labels(int64_t count, int64_t classes);
 // How wide a grid of so many images should be: a column per class if these are 2 to 16, else about a square.
 int64_t grid_columns(int64_t count, int64_t classes);
 
-// x in [-1, 1] to a byte: round(x * 127.5 + 127.5), clamped. The one rule for every picture Poise writes.
-uint8_t to_byte(float x);
+uint8_t to_byte(float x, Quantisation quantisation = Quantisation::round);
 
 // Latent rows for seeds first, first+1, ..: row i depends on its seed alone.
 std::vector<float> latents_of_seeds(const std::vector<uint64_t>& seeds, int64_t latent_size);

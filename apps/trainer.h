@@ -89,7 +89,7 @@ class Trainer {
   // [N,H,W,C], in batches of at most `batch`. Leaves all state of training as it was. Mode::evaluate_batch or
   // evaluate_running.
   std::vector<uint8_t> sample(const std::vector<float>& latents, const std::vector<int32_t>& labels, Weights weights,
-                              Mode mode, int64_t batch);
+                              Mode mode, int64_t batch, Quantisation quantisation = Quantisation::round);
 
   Profile* profile() const;            // null unless set
   void set_profile(Profile* profile);  // times every launch from now on

@@ -4,6 +4,7 @@
 // What must hold: nothing but poise::Error leaves a parser, its message is one line, and what is accepted is consistent
 // to the last byte: it can be written again and reads back the same.
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -14,6 +15,7 @@
 #include "data/cifar10.h"
 #include "engine/io/checkpoint.h"
 #include "engine/io/jsonl.h"
+#include "engine/io/npz.h"
 #include "engine/io/safetensors.h"
 #include "kernels/core/error.h"
 #include "tests/file_test_tools.h"
@@ -255,6 +257,69 @@ TEST(FuzzParsers, CheckpointsAreAcceptedOnlyUnchanged) {
   }
   EXPECT_GT(count.accepted, 0);  // edits that change nothing
   EXPECT_GT(count.refused, 9'000);
+}
+
+// What is accepted unpacks to arrays whose values fill their shapes.
+void check_accepted(const NpzFile& file, Count& arrays) {
+  for (const std::string& name : file.names()) {
+    try_one(ErrorKind::data, arrays, [&] {
+      const NpyArray array = file.array(name);
+      size_t count = 1;
+      for (const int64_t size : array.shape) count *= static_cast<size_t>(size);
+      ASSERT_TRUE(array.values.size() == count || (array.shape.empty() && array.values.empty()));
+    });
+  }
+}
+
+// An archive with one stored array whose checksums are right, so that edits of the array reach the parser behind them.
+std::string archive_of(const std::string& member) {
+  const std::string name = "x.npy";
+  const auto crc = static_cast<uint32_t>(crc32_z(0, reinterpret_cast<const Bytef*>(member.data()), member.size()));
+  std::string common("\x14\0\0\0\0\0\0\0\x21\0", 10);
+  for (const uint32_t number : {crc, static_cast<uint32_t>(member.size()), static_cast<uint32_t>(member.size()), 5u}) {
+    common.append(reinterpret_cast<const char*>(&number), 4);
+  }
+  const std::string local = "PK\x03\x04" + common + name + member;
+  const std::string entry = std::string("PK\x01\x02\x14\0", 6) + common + std::string(14, '\0') + name;
+  std::string end("PK\x05\x06\0\0\0\0\1\0\1\0", 12);
+  for (const auto number : {static_cast<uint32_t>(entry.size()), static_cast<uint32_t>(local.size())}) {
+    end.append(reinterpret_cast<const char*>(&number), 4);
+  }
+  end += std::string(2, '\0');
+  return local + entry + end;
+}
+
+TEST(FuzzParsers, Npz) {
+  std::vector<std::string> seeds = {test::read_bytes(POISE_GOLDEN_DIR "/variants.npz")};
+  std::vector<std::string> members;
+  for (const char* header : {"{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }\n",
+                             "{'descr': '>f4', 'fortran_order': True, 'shape': (2, 3), }",
+                             "{'descr': '|S3', 'fortran_order': False, 'shape': (), }"}) {
+    const std::string text = header;
+    members.push_back(std::string("\x93NUMPY\x01\0", 8) + static_cast<char>(text.size()) + std::string(1, '\0') + text);
+  }
+  members[0] += std::string(16, '\1'), members[1] += std::string(24, '\2'), members[2] += "abc";
+  for (const std::string& member : members) seeds.push_back(archive_of(member));
+  Xorshift random(0x5eed5);
+  Count archives, arrays, checked;
+  const auto try_archive = [&](const std::string& input, Count& of_arrays) {
+    try_one(ErrorKind::data, archives, [&] {
+      const auto* first = reinterpret_cast<const std::byte*>(input.data());
+      check_accepted(NpzFile::parse(std::vector<std::byte>(first, first + input.size()), "fuzz"), of_arrays);
+    });
+  };
+  for (const std::string& seed : seeds) try_archive(seed, arrays);
+  ASSERT_EQ(archives.accepted, 4);
+  for (int i = 0; i < kInputs / 2 && !HasFatalFailure(); ++i) {
+    try_archive(mutate(seeds[random.below(seeds.size())], seeds, random), arrays);
+    try_archive(archive_of(mutate(members[random.below(members.size())], members, random)), checked);
+  }
+  EXPECT_GT(archives.accepted, 1000);
+  EXPECT_GT(archives.refused, 1000);
+  for (const Count& count : {arrays, checked}) {
+    EXPECT_GT(count.accepted, 1000);
+    EXPECT_GT(count.refused, 1000);
+  }
 }
 
 TEST(FuzzParsers, Cifar10) {

@@ -1,0 +1,143 @@
+#include "apps/evaluation/feature_set.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "engine/io/message.h"
+#include "engine/io/npz.h"
+#include "kernels/core/error.h"
+
+namespace poise {
+
+std::vector<JsonField> SetProtocol::fields(const std::string& prefix) const {
+  std::vector<JsonField> all = {{prefix + "source", source}, {prefix + "split", split}, {prefix + "images", images}};
+  if (weights.empty()) return all;
+  all.push_back({prefix + "weights", weights});
+  all.push_back({prefix + "batch_norm", batch_norm});
+  all.push_back({prefix + "batch_norm_batch", kBatchNormBatch});
+  all.push_back({prefix + "quantisation", quantisation});
+  all.push_back({prefix + "seed", seed});
+  return all;
+}
+
+ImageInput input_of(const ImageSet& set, const std::string& split, int64_t count) {
+  if (set.channels != 3) fail(ErrorKind::data, set.source + ": metrics need images with 3 channels");
+  if (count == 0) count = set.count;
+  if (count > set.count) {
+    fail(ErrorKind::usage,
+         fmt::format("{}: {} images were asked for but it has {}; ask for fewer", set.source, count, set.count));
+  }
+  const int64_t size = set.height * set.width * set.channels;
+  return {.protocol = {.source = set.source, .split = split, .images = count},
+          .count = count,
+          .height = set.height,
+          .width = set.width,
+          .read = [&set, count, size](int64_t first, int64_t n) {
+            std::vector<uint8_t> pixels;
+            pixels.reserve(static_cast<size_t>(n * size));
+            for (int64_t i = first; i < first + n; ++i) {
+              const uint8_t* image = set.pixels.data() + i * set.count / count * size;
+              pixels.insert(pixels.end(), image, image + size);
+            }
+            return pixels;
+          }};
+}
+
+std::optional<FeatureSet> collect_features(FeatureNetwork& network, const ImageInput& input,
+                                           const FeatureRequest& request, int64_t chunk, const GoOn& go_on) {
+  require(chunk > 0 && chunk % kBatchNormBatch == 0, "chunks of whole batches");
+  std::map<FeatureTap, MomentAccumulator> moments;
+  for (const FeatureTap tap : request.moments) moments.try_emplace(tap, network.dims(tap));
+  std::vector<FeatureTap> wanted = request.rows;
+  for (const auto& [tap, accumulator] : moments) wanted.push_back(tap);
+  std::sort(wanted.begin(), wanted.end());
+  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
+
+  FeatureSet set{.protocol = input.protocol};
+  for (int64_t first = 0; first < input.count; first += chunk) {
+    const int64_t n = std::min(chunk, input.count - first);
+    const std::vector<uint8_t> images = input.read(first, n);
+    for (const FeatureRows& rows : network.features(wanted, images, n, input.height, input.width)) {
+      if (const auto found = moments.find(rows.tap); found != moments.end()) found->second.add(rows.values);
+      if (std::find(request.rows.begin(), request.rows.end(), rows.tap) == request.rows.end()) continue;
+      std::vector<float>& kept = set.rows[rows.tap];
+      kept.insert(kept.end(), rows.values.begin(), rows.values.end());
+    }
+    if (!go_on(first + n)) return std::nullopt;
+  }
+  for (auto& [tap, accumulator] : moments) set.moments[tap] = accumulator.moments();
+  return set;
+}
+
+void write_statistics(const std::string& path, const FeatureStatistics& s) {
+  nlohmann::ordered_json protocol = {{"schema", 1},
+                                     {"network", s.network},
+                                     {"network_hash", s.hash},
+                                     {"resize", s.resize},
+                                     {"source", s.protocol.source},
+                                     {"split", s.protocol.split},
+                                     {"images", s.protocol.images}};
+  if (!s.protocol.weights.empty()) {
+    protocol["weights"] = s.protocol.weights;
+    protocol["batch_norm"] = s.protocol.batch_norm;
+    protocol["quantisation"] = s.protocol.quantisation;
+    protocol["seed"] = s.protocol.seed;
+  }
+  const int64_t dims = s.moments.dims;
+  const std::vector<NpyArray> arrays = {
+      {.name = "mu", .shape = {dims}, .values = s.moments.mean},
+      {.name = "sigma", .shape = {dims, dims}, .values = s.moments.covariance},
+      {.name = "protocol", .text = protocol.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)}};
+  write_npz(path, arrays);
+}
+
+FeatureStatistics read_statistics(const std::string& path) {
+  const NpzFile file = NpzFile::read(path);
+  NpyArray mu = file.array("mu"), sigma = file.array("sigma");
+  const auto dims = static_cast<int64_t>(mu.values.size());
+  if (mu.shape != std::vector<int64_t>{dims} || dims == 0 || sigma.shape != std::vector<int64_t>{dims, dims}) {
+    fail(ErrorKind::data, fmt::format("{}: expected mu [d] and sigma [d,d] but got [{}] and [{}]; make it with "
+                                      "evaluate_gan make-stats",
+                                      path, fmt::join(mu.shape, ","), fmt::join(sigma.shape, ",")));
+  }
+  double largest = 0, asymmetry = 0;
+  for (int64_t i = 0; i < dims; ++i) {
+    for (int64_t j = 0; j <= i; ++j) {
+      const double a = sigma.values[static_cast<size_t>(i * dims + j)];
+      const double b = sigma.values[static_cast<size_t>(j * dims + i)];
+      largest = std::max({largest, std::abs(a), std::abs(b)});
+      asymmetry = std::max(asymmetry, std::abs(a - b));
+    }
+  }
+  if (asymmetry > 1e-5 * largest) {  // some tools store float32
+    fail(ErrorKind::data, path + ": sigma is not symmetric, so it is no covariance; make it again");
+  }
+  FeatureStatistics s{.moments = {.dims = dims, .mean = std::move(mu.values), .covariance = std::move(sigma.values)},
+                      .protocol = {.source = path, .split = "unknown"}};
+  if (!file.has("protocol")) return s;
+  const auto protocol = nlohmann::json::parse(file.array("protocol").text, nullptr, /*allow_exceptions=*/false);
+  if (!protocol.is_object()) fail(ErrorKind::data, path + ": its protocol is damaged; make it again");
+  const auto text = [&](const char* key, std::string& to) {
+    if (const auto at = protocol.find(key); at != protocol.end() && at->is_string()) to = at->get<std::string>();
+  };
+  text("network", s.network);
+  text("network_hash", s.hash);
+  text("resize", s.resize);
+  text("source", s.protocol.source);
+  text("split", s.protocol.split);
+  text("weights", s.protocol.weights);
+  text("batch_norm", s.protocol.batch_norm);
+  text("quantisation", s.protocol.quantisation);
+  const auto integer = [&](const char* key) {
+    const auto at = protocol.find(key);
+    return at != protocol.end() && at->is_number_integer() ? std::max<int64_t>(0, at->get<int64_t>()) : 0;
+  };
+  s.moments.count = s.protocol.images = integer("images");
+  s.protocol.seed = integer("seed");
+  return s;
+}
+
+}  // namespace poise

@@ -1,0 +1,68 @@
+// A set of images on its way to a metric: where it comes from, and what a feature network makes of it.
+#pragma once
+#include <functional>
+#include <map>
+#include <optional>
+
+#include "apps/feature_network.h"
+#include "data/image_set.h"
+#include "engine/io/jsonl.h"
+#include "engine/metrics/moments.h"
+
+namespace poise {
+
+// What must stand beside a number for it to be comparable with another (README.md, "Evaluation").
+struct SetProtocol {
+  std::string source;        // file or folder, with the iteration of a checkpoint
+  std::string split;         // "train", "test", "file", "generated"; "unknown" for statistics of other tools
+  int64_t images = 0;        // 0: unknown
+  std::string weights;       // of generated images: "ema" or "live"
+  std::string batch_norm;    // "batch" (statistics of each batch of kBatchNormBatch) or "running" (recalibrated)
+  std::string quantisation;  // of G's output to bytes: "truncate" or "round"
+  int64_t seed = 0;          // latents are those of seeds seed, seed + 1, ..
+
+  std::vector<JsonField> fields(const std::string& prefix) const;  // those that have a meaning
+};
+
+// Batches in which G makes images for metrics: its batch norm sees so many at once, as in the paper's code.
+constexpr int64_t kBatchNormBatch = 100;
+
+struct ImageInput {
+  SetProtocol protocol;
+  int64_t count = 0, height = 0, width = 0;
+  std::function<std::vector<uint8_t>(int64_t first, int64_t n)> read;  // [n,height,width,3]
+};
+
+// `count` images spread evenly over the set, which must outlive the input; 0: all.
+ImageInput input_of(const ImageSet& set, const std::string& split, int64_t count);
+
+struct FeatureRequest {
+  std::vector<FeatureTap> moments;  // whose mean and covariance are wanted
+  std::vector<FeatureTap> rows;     // whose features are kept: logits for IS, features for KID
+};
+
+struct FeatureSet {
+  SetProtocol protocol;
+  std::map<FeatureTap, Moments> moments;
+  std::map<FeatureTap, std::vector<float>> rows;  // [images, dims]
+};
+
+// Told after each few images how many are done; returns false to stop.
+using GoOn = std::function<bool(int64_t done)>;
+
+// Nothing if go_on ended it. Reads and computes `chunk` images at a time, a multiple of kBatchNormBatch.
+std::optional<FeatureSet> collect_features(FeatureNetwork& network, const ImageInput& input,
+                                           const FeatureRequest& request, int64_t chunk, const GoOn& go_on);
+
+// Moments as .npz: mu [dims], sigma [dims,dims] in float64 as other tools write them, and, of ours, `protocol`, a JSON
+// object that says of which images and which network they are.
+struct FeatureStatistics {
+  Moments moments;
+  SetProtocol protocol;
+  std::string network, hash, resize;  // "" in files of other tools
+};
+void write_statistics(const std::string& path, const FeatureStatistics& statistics);
+// Error(data) for anything that is not a mean and a finite symmetric covariance that fits it.
+FeatureStatistics read_statistics(const std::string& path);
+
+}  // namespace poise

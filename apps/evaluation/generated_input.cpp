@@ -1,0 +1,42 @@
+#include "apps/evaluation/generated_input.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+namespace poise {
+
+ImageInput generated_input(Trainer& trainer, const std::string& source, const GeneratedOptions& o) {
+  const Shape image = trainer.image_shape();
+  const auto draw = [&trainer, o, image](int64_t first, int64_t n) {
+    const int64_t whole = (n + kBatchNormBatch - 1) / kBatchNormBatch * kBatchNormBatch;
+    std::vector<uint64_t> seeds;
+    for (int64_t i = 0; i < whole; ++i) seeds.push_back(static_cast<uint64_t>(o.seed + first + i));
+    std::vector<uint8_t> pixels = trainer.sample(latents_of_seeds(seeds, trainer.latent_size()), o.weights, o.mode,
+                                                 kBatchNormBatch, o.quantisation);
+    pixels.resize(static_cast<size_t>(n * image.elements()));
+    return pixels;
+  };
+  ImageInput input{.protocol = {.source = source,
+                                .split = "generated",
+                                .images = o.count,
+                                .weights = o.weights == Weights::ema ? "ema" : "live",
+                                .batch_norm = o.mode == Mode::evaluate_batch ? "batch" : "running",
+                                .quantisation = o.quantisation == Quantisation::truncate ? "truncate" : "round",
+                                .seed = o.seed},
+                   .count = o.count,
+                   .height = image[0],
+                   .width = image[1],
+                   .read = draw};
+  if (o.mode == Mode::evaluate_running) {
+    const auto all = std::make_shared<std::vector<uint8_t>>();
+    input.read = [all, draw, o, image](int64_t first, int64_t n) {
+      if (all->empty()) *all = draw(0, o.count);
+      const auto begin = all->begin() + first * image.elements();
+      return std::vector<uint8_t>(begin, begin + n * image.elements());
+    };
+  }
+  return input;
+}
+
+}  // namespace poise

@@ -1,0 +1,26 @@
+// The Fréchet distance between two sets of features, taken for normal distributions (Heusel et al. 2017, eq. 6):
+//
+//   d^2 = |mu_a - mu_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2)
+//
+// With S_a = U L U^T and W = U sqrt(L), S_a S_b has the eigenvalues of W^T S_b W, which is symmetric and positive
+// semidefinite: real eigenvalues, no complex square root, nothing added to diagonals. Directions in which S_a is zero
+// to rounding are left out of W. With fewer images than dimensions that is most of them, and the square root would turn
+// rounding of 1e-16 into 1e-8 each.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "engine/metrics/moments.h"
+
+namespace poise {
+
+struct FrechetDistance {
+  double value = 0;  // d^2, which is what all the world calls FID. Never negative, never NaN
+  double mean_term = 0, trace_a = 0, trace_b = 0, trace_root = 0;
+  std::vector<std::string> warnings;  // too few images for what was asked
+};
+
+// Error(data) if dimensions differ, or if the moments are no finite numbers.
+FrechetDistance frechet_distance(const Moments& a, const Moments& b);
+
+}  // namespace poise

@@ -1,0 +1,67 @@
+#include "engine/metrics/linear_algebra.h"
+
+#include <cstddef>
+#include <string>
+
+#include "kernels/core/error.h"
+
+// Fortran's interface; the lengths of the character arguments come last.
+extern "C" {
+void dsyrk_(const char* uplo, const char* trans, const int* n, const int* k, const double* alpha, const double* a,
+            const int* lda, const double* beta, double* c, const int* ldc, size_t, size_t);
+void dgemm_(const char* transa, const char* transb, const int* m, const int* n, const int* k, const double* alpha,
+            const double* a, const int* lda, const double* b, const int* ldb, const double* beta, double* c,
+            const int* ldc, size_t, size_t);
+void dsyevd_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w, double* work,
+             const int* lwork, int* iwork, const int* liwork, int* info, size_t, size_t);
+}
+
+namespace poise {
+
+void add_outer_products(int64_t n, int64_t k, const double* x, double* c) {
+  const int rows = static_cast<int>(n), columns = static_cast<int>(k);
+  const double one = 1;
+  dsyrk_("U", "N", &rows, &columns, &one, x, &rows, &one, c, &rows, 1, 1);
+}
+
+void mirror_upper(int64_t n, double* c) {
+  for (int64_t column = 0; column < n; ++column) {
+    for (int64_t row = 0; row < column; ++row) c[row * n + column] = c[column * n + row];
+  }
+}
+
+std::vector<double> matrix_product(bool transpose_a, const std::vector<double>& a, const std::vector<double>& b,
+                                   int64_t m, int64_t n, int64_t k) {
+  require(static_cast<int64_t>(a.size()) == m * k && static_cast<int64_t>(b.size()) == k * n, "sizes of a product");
+  std::vector<double> c(static_cast<size_t>(m * n));
+  if (c.empty() || k == 0) return c;
+  const int mi = static_cast<int>(m), ni = static_cast<int>(n), ki = static_cast<int>(k);
+  const double one = 1, zero = 0;
+  dgemm_(transpose_a ? "T" : "N", "N", &mi, &ni, &ki, &one, a.data(), transpose_a ? &ki : &mi, b.data(), &ki, &zero,
+         c.data(), &mi, 1, 1);
+  return c;
+}
+
+std::vector<double> symmetric_eigenvalues(std::vector<double>& matrix, int64_t n, bool vectors) {
+  require(static_cast<int64_t>(matrix.size()) == n * n, "a square matrix");
+  std::vector<double> values(static_cast<size_t>(n));
+  if (n == 0) return values;
+  const int size = static_cast<int>(n), ask = -1;
+  const char* job = vectors ? "V" : "N";
+  double work_size = 0;
+  int iwork_size = 0, info = 0;
+  dsyevd_(job, "U", &size, matrix.data(), &size, values.data(), &work_size, &ask, &iwork_size, &ask, &info, 1, 1);
+  std::vector<double> work(static_cast<size_t>(work_size));
+  std::vector<int> iwork(static_cast<size_t>(iwork_size));
+  const int work_count = static_cast<int>(work.size());
+  dsyevd_(job, "U", &size, matrix.data(), &size, values.data(), work.data(), &work_count, iwork.data(), &iwork_size,
+          &info, 1, 1);
+  if (info != 0) {
+    fail(ErrorKind::runtime, "eigenvalues of a " + std::to_string(n) + "x" + std::to_string(n) +
+                                 " covariance: LAPACK dsyevd did not converge (info " + std::to_string(info) +
+                                 "); the features are degenerate: look at the images");
+  }
+  return values;
+}
+
+}  // namespace poise

@@ -1,0 +1,23 @@
+// The dense float64 linear algebra that metrics need, from whatever BLAS and LAPACK the system has. Matrices are
+// symmetric or stored by columns, as LAPACK wants them.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+namespace poise {
+
+// Upper triangle (of columns: element (i, j), i <= j, at j*n + i) of c [n,n] += x x^T, x [n,k] by columns; that is
+// X^T X of rows X [k,n].
+void add_outer_products(int64_t n, int64_t k, const double* x, double* c);
+// Copies the upper triangle over the lower one.
+void mirror_upper(int64_t n, double* c);
+
+// a [m,k] b [k,n] -> [m,n]; transpose_a: a is [k,m]. All by columns.
+std::vector<double> matrix_product(bool transpose_a, const std::vector<double>& a, const std::vector<double>& b,
+                                   int64_t m, int64_t n, int64_t k);
+
+// Eigenvalues of a symmetric matrix [n,n], ascending (LAPACK dsyevd). The matrix becomes its eigenvectors, one per
+// column, or, without `vectors`, rubbish. Error(runtime) if the iteration does not converge.
+std::vector<double> symmetric_eigenvalues(std::vector<double>& matrix, int64_t n, bool vectors);
+
+}  // namespace poise
