@@ -11,9 +11,13 @@ ImageInput generated_input(Trainer& trainer, const std::string& source, const Ge
   const auto draw = [&trainer, o, image](int64_t first, int64_t n) {
     const int64_t whole = (n + kBatchNormBatch - 1) / kBatchNormBatch * kBatchNormBatch;
     std::vector<uint64_t> seeds;
-    for (int64_t i = 0; i < whole; ++i) seeds.push_back(static_cast<uint64_t>(o.seed + first + i));
-    std::vector<uint8_t> pixels = trainer.sample(latents_of_seeds(seeds, trainer.latent_size()), o.weights, o.mode,
-                                                 kBatchNormBatch, o.quantisation);
+    std::vector<int32_t> labels;  // classes in turn: each has its share
+    for (int64_t i = 0; i < whole; ++i) {
+      seeds.push_back(static_cast<uint64_t>(o.seed + first + i));
+      if (trainer.classes() > 0) labels.push_back(static_cast<int32_t>((first + i) % trainer.classes()));
+    }
+    std::vector<uint8_t> pixels = trainer.sample(latents_of_seeds(seeds, trainer.latent_size()), labels, o.weights,
+                                                 o.mode, kBatchNormBatch, o.quantisation);
     pixels.resize(static_cast<size_t>(n * image.elements()));
     return pixels;
   };
