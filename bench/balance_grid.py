@@ -17,6 +17,7 @@ paper; a second run does so every 100, which by itself raises the ratio.
 """
 import argparse
 import concurrent.futures
+import datetime
 import json
 import math
 import os
@@ -190,14 +191,20 @@ def main():
     if not results:
         sys.exit(f"no runs in {a.work}")
     a.output.parent.mkdir(parents=True, exist_ok=True)
+    cpu = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     document = {"what": "balance ratio over densities: preset tiny on CIFAR-10; medians are over the second half",
+                "device": f"{len(cpu)} cores, {cpu[0]}" if cpu else "unknown", "date": datetime.date.today().isoformat(),
+                "commit": commit.stdout.strip(),
                 "settings": {name: options for name, options in runs.items()}, "curve_columns":
                 ["iteration", "balance_ratio_of_sums", "balance_ratio_mean", "unusable", "density_d"], "runs": results}
     a.output.with_name(a.output.name + ".json").write_text(json.dumps(document, indent=1) + "\n")
     a.output.with_name(a.output.name + ".svg").write_text(plot(a, results))
     for r in results:
         both = [r.get(key, {}).get("median", math.nan) for key in ("balance_ratio_of_sums", "balance_ratio_mean")]
-        print(f"{r['name']:32} {r['iterations']:6} iterations  BR {both[0]:.3f} of sums, {both[1]:.3f} mean of ratios")
+        last = r.get("balance_ratio_of_sums", {}).get("last", math.nan)
+        print(f"{r['name']:32} {r['iterations']:6} iterations  BR {both[0]:.3f} of sums ({last:.3f} at the end), "
+              f"{both[1]:.3f} mean of ratios, D at {r['curve'][-1][-1]:.2f}")
 
 
 if __name__ == "__main__":
