@@ -17,6 +17,7 @@ paper; a second run does so every 100, which by itself raises the ratio.
 """
 import argparse
 import concurrent.futures
+import datetime
 import json
 import math
 import os
@@ -122,8 +123,9 @@ def summary(a, name, options):
 COLOURS = ["#1b6ca8", "#d1495b", "#3a7d44", "#edae49"]
 
 
-def chart(x, y, title, series, x_range, y_range, band=True, markers=False):
-    """One panel of the plot, 400 x 300, at (x, y). series: [(label, colour, dashed, [(x, y), ..])]."""
+def chart(x, y, title, series, x_range, y_range, band=True, markers=False, rising=False):
+    """One panel of the plot, 400 x 300, at (x, y). series: [(label, colour, dashed, [(x, y), ..])]. The legend stands where
+    curves that fall, or rise, leave room."""
     w, h, left, top = 400, 300, 48, 30
     iw, ih = w - left - 12, h - top - 40
     sx = lambda v: x + left + (v - x_range[0]) / (x_range[1] - x_range[0]) * iw
@@ -146,7 +148,8 @@ def chart(x, y, title, series, x_range, y_range, band=True, markers=False):
             out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"{dash}/>')
             if markers:
                 out += [f'<circle cx="{sx(u):.1f}" cy="{sy(v):.1f}" r="3.5" fill="{colour}"/>' for u, v in good]
-        out.append(f'<text x="{x + w - 14}" y="{y + top + 14 + 14 * row}" text-anchor="end" fill="{colour}">{label}</text>')
+        place = f'x="{x + left + 6}"' if rising else f'x="{x + w - 14}" text-anchor="end"'
+        out.append(f'<text {place} y="{y + top + 14 + 14 * row}" fill="{colour}">{label}</text>')
     return "\n".join(out)
 
 
@@ -168,14 +171,14 @@ def plot(a, results):
     over_time = [(label(r), COLOURS[i], i > 0, curve(r, 1)) for i, r in enumerate(pair)]
     density = [(label(r), COLOURS[i], i > 0, curve(r, 4)) for i, r in enumerate(pair)]
     panels = [chart(0, 0, "BR against density of D (static masks)", by_d, (0, 1), y_range, markers=True),
-              chart(420, 0, "BR against density of G (static masks)", by_g, (0, 1), y_range, markers=True),
+              chart(420, 0, "BR against density of G (static masks)", by_g, (0, 1), y_range, markers=True, rising=True),
               chart(0, 310, f"BR over iterations, start at {low:g}/{low:g}", over_time, (0, a.iterations), y_range),
-              chart(420, 310, "density of D over iterations", density, (0, a.iterations), (0, 1), band=False)]
-    note = (f"SNGAN-32 of width 32 on CIFAR-10, batch {a.batch}, {a.iterations} iterations, one seed; BR: ratio of sums "
-            "over 200 iterations, median of the second half. Green: the band of DDST here.")
+              chart(420, 310, "density of D over iterations", density, (0, a.iterations), (0, 1), band=False, rising=True)]
+    notes = [f"SNGAN-32 of width 32 on CIFAR-10, batch {a.batch}, {a.iterations} iterations, one seed. Green: the band of DDST here.",
+             "BR: ratio of sums over 200 iterations; above, its median over the second half of the run."]
     return ('<svg xmlns="http://www.w3.org/2000/svg" width="830" height="650" font-family="sans-serif" font-size="11">'
             '<rect width="830" height="650" fill="white"/>\n' + "\n".join(panels) +
-            f'\n<text x="20" y="640">{note}</text>\n</svg>\n')
+            "".join(f'\n<text x="20" y="{626 + 16 * i}">{note}</text>' for i, note in enumerate(notes)) + "\n</svg>\n")
 
 
 def main():
@@ -190,14 +193,20 @@ def main():
     if not results:
         sys.exit(f"no runs in {a.work}")
     a.output.parent.mkdir(parents=True, exist_ok=True)
+    cpu = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     document = {"what": "balance ratio over densities: preset tiny on CIFAR-10; medians are over the second half",
+                "device": f"{len(cpu)} cores, {cpu[0]}" if cpu else "unknown", "date": datetime.date.today().isoformat(),
+                "commit": commit.stdout.strip(),
                 "settings": {name: options for name, options in runs.items()}, "curve_columns":
                 ["iteration", "balance_ratio_of_sums", "balance_ratio_mean", "unusable", "density_d"], "runs": results}
     a.output.with_name(a.output.name + ".json").write_text(json.dumps(document, indent=1) + "\n")
     a.output.with_name(a.output.name + ".svg").write_text(plot(a, results))
     for r in results:
         both = [r.get(key, {}).get("median", math.nan) for key in ("balance_ratio_of_sums", "balance_ratio_mean")]
-        print(f"{r['name']:32} {r['iterations']:6} iterations  BR {both[0]:.3f} of sums, {both[1]:.3f} mean of ratios")
+        last = r.get("balance_ratio_of_sums", {}).get("last", math.nan)
+        print(f"{r['name']:32} {r['iterations']:6} iterations  BR {both[0]:.3f} of sums ({last:.3f} at the end), "
+              f"{both[1]:.3f} mean of ratios, D at {r['curve'][-1][-1]:.2f}")
 
 
 if __name__ == "__main__":
