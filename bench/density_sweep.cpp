@@ -145,9 +145,9 @@ void run_density_sweep(const SweepOptions& options, const ImageSet& images) {
       "masks, "
       "density_g = density_d, layers by ERK\nGFLOP per iteration; ms: the best of {} in turns; passes: layer passes on "
       "the block path\n\n{:<16}{:>8}{:>9}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>8}{:>9}\n",
-      version_line("train_step_bench"), device_identity(), t.n_critic, t.batch_size_d, t.batch_size_d, t.batch_size_g,
-      t.model.name, t.model.width_g, t.model.width_d, options.iterations, "cell", "density", "GFLOP", "executed",
-      "dense ms", "masked ms", "block ms", "speed-up", "FLOP red.", "conv", "passes"));
+      version_line("train_step_bench"), device_identity(t.device, t.precision), t.n_critic, t.batch_size_d,
+      t.batch_size_d, t.batch_size_g, t.model.name, t.model.width_g, t.model.width_d, options.iterations, "cell",
+      "density", "GFLOP", "executed", "dense ms", "masked ms", "block ms", "speed-up", "FLOP red.", "conv", "passes"));
   for (const std::string& text : options.cells) {
     const std::optional<Cell> cell = cell_of(text);
     if (!cell) fail(ErrorKind::usage, "--cells: expected a form like 16x16 or 16x16-all-taps but got " + text);
@@ -188,7 +188,7 @@ void run_density_sweep(const SweepOptions& options, const ImageSet& images) {
   if (!options.svg.empty()) write_file_atomically(options.svg, plot(points, options.cells));
   if (!options.json.empty()) {
     const ordered_json report = {{"program", version_line("train_step_bench")},
-                                 {"device", device_identity()},
+                                 {"device", device_identity(t.device, t.precision)},
                                  {"model", t.model.name},
                                  {"width_g", t.model.width_g},
                                  {"width_d", t.model.width_d},

@@ -8,21 +8,17 @@
 //   op_bench --list                                               names only
 //   op_bench --once [--benchmark_filter=REGEX]                    each case once, without timing, for profilers
 //
-// On a GPU each pass runs from a cold L2: a fill of 256 MiB goes before it. That also keeps the GPU busy until the host
-// has launched the whole pass, so that the events around it measure the GPU and not the host.
-//
 // GFLOP/s count the textbook operations of the op; GB/s its operands and results, each once: both from the same Work
 // that a training run reports. The backward pass needs a forward pass before it, which is not timed.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <map>
 #include <regex>
 
 #include "apps/program.h"
-#include "kernels/gpu/runtime.h"
+#include "bench/stopwatch.h"
 #include "tests/op_fixture.h"
 
 namespace {
@@ -32,44 +28,6 @@ using namespace poise;
 constexpr int64_t kBatch = 64;
 
 enum class Direction { forward, backward };
-
-// A clock around launches, of the host or of a GPU's stream.
-class Stopwatch {
- public:
-  explicit Stopwatch(Device device) : runtime_(device == Device::cpu ? nullptr : &gpu::runtime(device)) {
-    if (!runtime_) return;
-    stream_ = runtime_->make_stream();
-    begin_ = runtime_->make_event();
-    end_ = runtime_->make_event();
-    constexpr size_t kMoreThanL2 = size_t{256} << 20;
-    if (device == Device::cuda) cold_ = Buffer(kMoreThanL2, device);
-  }
-  gpu::Stream* stream() const { return stream_.get(); }
-
-  template <class Pass>
-  double seconds_of(const Pass& pass) {
-    const auto start = std::chrono::steady_clock::now();
-    if (!runtime_) {
-      pass();
-      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    }
-    if (cold_.size() > 0) runtime_->fill(*stream_, cold_.bytes(), 0, cold_.size());
-    runtime_->record(*begin_, *stream_);
-    pass();
-    runtime_->record(*end_, *stream_);
-    runtime_->synchronize(*stream_);
-    return runtime_->seconds_between(*begin_, *end_);
-  }
-  void wait() {
-    if (runtime_) runtime_->synchronize(*stream_);
-  }
-
- private:
-  gpu::Runtime* runtime_;
-  std::unique_ptr<gpu::Stream> stream_;
-  std::unique_ptr<gpu::Event> begin_, end_;
-  Buffer cold_;
-};
 
 struct Setting {
   RunOptions run;
