@@ -5,6 +5,8 @@
 //   op_bench --device cuda --linear blas --block 64 --splits 2    matrix products done so, not as the shape says:
 //   linear
 //                                                                 by tiles or blas, blocks of 64 or 128, parts of a sum
+//   op_bench --sparse --benchmark_filter=conv2d_3x3_256_16px      block-sparse layers instead: every pass, cell and
+//                                                                 density, beside dense kernels in the same run
 //   op_bench --list                                               names only
 //   op_bench --once [--benchmark_filter=REGEX]                    each case once, without timing, for profilers
 //
@@ -18,6 +20,7 @@
 #include <regex>
 
 #include "apps/program.h"
+#include "bench/op_bench_sparse.h"
 #include "bench/stopwatch.h"
 #include "tests/op_fixture.h"
 
@@ -113,7 +116,7 @@ GemmChoice gemm_choice(const std::map<std::string, std::string>& given) {
 }
 
 int run(int argc, char** argv) {
-  bool once = false, list = false;
+  bool once = false, list = false, sparse = false;
   std::string device = "cpu", precision = "fp32";
   std::map<std::string, std::string> products;
   std::string filter = ".*";
@@ -128,16 +131,18 @@ int run(int argc, char** argv) {
       products[argument] = i + 1 < argc ? argv[++i] : "";
       continue;
     }
-    if (argument == "--once" || argument == "--list") {
-      (argument == "--once" ? once : list) = true;
+    if (argument == "--once" || argument == "--list" || argument == "--sparse") {
+      (argument == "--once" ? once : argument == "--list" ? list : sparse) = true;
       continue;
     }
     if (argument.starts_with(filter_flag)) filter = argument.substr(filter_flag.size());
     arguments.push_back(argv[i]);
   }
-  std::vector<OpCase> cases = op_cases(kBatch);
+  std::vector<OpCase> cases = sparse ? std::vector<OpCase>() : op_cases(kBatch);
   std::erase_if(cases, [](const OpCase& c) { return !c.model_sized; });
   Setting setting{.run = run_options(device, precision)};
+  BenchDevice sparse_device(setting.run.device, setting.run.precision);
+  const std::vector<SparseOp> sparse_cases = sparse ? sparse_ops(sparse_device, kBatch) : std::vector<SparseOp>();
   setting.run.gemm = gemm_choice(products);
   Stopwatch stopwatch(setting.run.device);
   setting.stopwatch = &stopwatch;
@@ -153,6 +158,11 @@ int run(int argc, char** argv) {
       run_once(fixture);
       stopwatch.wait();
     }
+    for (const SparseOp& op : sparse_cases) {
+      if (!std::regex_search(op.name, wanted)) continue;
+      std::puts(op.name.c_str());
+      if (!list) run_sparse_op(op, sparse_device);
+    }
     return 0;
   }
   for (const OpCase& c : cases) {
@@ -162,6 +172,12 @@ int run(int argc, char** argv) {
           ->UseManualTime()
           ->Unit(benchmark::kMillisecond);
     }
+  }
+  for (const SparseOp& op : sparse_cases) {
+    benchmark::RegisterBenchmark(op.name.c_str(),
+                                 [&](benchmark::State& state) { time_sparse_op(state, op, sparse_device); })
+        ->UseManualTime()
+        ->Unit(benchmark::kMillisecond);
   }
   int count = static_cast<int>(arguments.size());
   benchmark::Initialize(&count, arguments.data());
