@@ -64,7 +64,7 @@ std::vector<Option> make_table() {
       {"sparse", "density_rule", &S::density_rule, fixed, one_of(density_rule_names()), "density of each layer"},
       {"sparse", "cell", &S::cell, fixed, any_text, "what lives or dies together: 1x1, 16x16, 16x16-all-taps, .."},
       {"sparse", "execution", &S::execution, fixed, one_of(execution_choice_names()),
-       "skip dead blocks: where it is faster (auto), nowhere (dense), wherever masks are (block)"},
+       "skip dead blocks: where it is faster (auto), nowhere (dense), wherever masks are (block; cusparse on a GPU)"},
       {"sparse", "mask_head", &S::mask_head, fixed, any_text, "mask D's last linear layer too, as the paper's code"},
       {"sparse", "update_every_g", &S::update_every_g, fixed, at_least(1), "iterations between drop-and-grow in G"},
       {"sparse", "update_every_d", &S::update_every_d, fixed, at_least(0),

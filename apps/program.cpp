@@ -82,7 +82,10 @@ void set_thread_count(int64_t threads) {
   if (threads > 0) omp_set_num_threads(static_cast<int>(threads));
 }
 
-std::string device_identity() { return "cpu " + cpu_model() + " " + std::to_string(thread_count()) + " threads"; }
+std::string device_identity(Device device, Precision precision) {
+  if (device == Device::cpu) return "cpu " + cpu_model() + " " + std::to_string(thread_count()) + " threads";
+  return std::string(name_of(device)) + " " + gpu::runtime(device).facts().name + " " + name_of(precision);
+}
 
 double peak_memory_mib() {
   // Not getrusage: its maximum survives fork and exec, so that a large parent would be counted as ours.

@@ -3,6 +3,8 @@
 #include <functional>
 #include <string>
 
+#include "kernels/core/dtype.h"
+
 namespace poise {
 
 // Runs `body` and returns its value. An exception becomes "NAME: error: ..." on standard error and its exit code:
@@ -19,8 +21,9 @@ std::string cpu_model();                               // "Intel(R) Xeon(R) ..."
 std::string version_line(const std::string& program);  // "train_gan 0.1.0 (Release, g++ 12.2.0, CUDA)"; CPU without it
 int thread_count();                                    // that a parallel loop would use now
 void set_thread_count(int64_t threads);                // 0: leave it to OpenMP
-std::string device_identity();                         // what measured speeds hold for: processor and threads
-double peak_memory_mib();                              // of this process so far
-double machine_memory_mib();                           // of the whole machine
+// What measured speeds hold for: "cpu AMD EPYC ... 2 threads", "cuda NVIDIA H200 bf16".
+std::string device_identity(Device device, Precision precision);
+double peak_memory_mib();     // of this process so far
+double machine_memory_mib();  // of the whole machine
 
 }  // namespace poise

@@ -65,14 +65,20 @@ void complete_sparse_options(OptionSet& options) {
     problem(fmt::format("cell: expected a form like 1x1, 16x16 or 16x16-all-taps but got \"{}\" [{}]", s.cell,
                         options.origin("cell")));
   }
-  if (s.execution == "block" && method.masks && cell_of(s.cell) && block_of(*cell_of(s.cell)) == 0) {
-    problem(fmt::format(
-        "execution: block skips blocks of 16x16 weights but cell is {}; use cell = 16x16 or execution = auto", s.cell));
-  }
-  if (s.execution == "block" && s.moment_policy == "keep") {
+  const bool skips = s.execution == "block" || s.execution == "cusparse";
+  if (skips && method.masks && cell_of(s.cell) && block_of(*cell_of(s.cell)) == 0) {
     problem(
-        "execution: block computes no gradients of dead weights, which moment_policy = keep follows at every step; "
-        "use moment_policy = seed or execution = dense");
+        fmt::format("execution: {} skips blocks of 16x16 weights but cell is {}; use cell = 16x16 or execution = auto",
+                    s.execution, s.cell));
+  }
+  if (skips && s.moment_policy == "keep") {
+    problem(
+        fmt::format("execution: {} computes no gradients of dead weights, which moment_policy = keep follows at "
+                    "every step; use moment_policy = seed or execution = dense",
+                    s.execution));
+  }
+  if (s.execution == "cusparse" && method.masks && s.device == "cpu") {
+    problem("execution: cusparse needs --device cuda or emulated but device is cpu; use execution = auto or block");
   }
   if (!method.masks) {
     if (s.density_g != 1 || (s.density_d != 0 && s.density_d != 1)) {

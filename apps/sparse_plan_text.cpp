@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "apps/progress.h"
 
@@ -59,11 +60,14 @@ std::string execution_table(const TrainingPlan& plan, const SparseOptions& o) {
     text += fmt::format("{:<24}{:>9.4f}", plan.execution[i].layer, plan.execution[i].density);
     for (size_t pass = i; pass < i + 3; ++pass) {
       const ExecutionDecision& d = plan.execution[pass];
-      text += fmt::format("{:>18}", fmt::format("{:.1f}x -> {}", d.speedup, name_of(d.execution)));
+      const std::string speedup = std::isnan(d.speedup) ? "?" : fmt::format("{:.1f}x", d.speedup);
+      text += fmt::format("{:>18}", speedup + " -> " + name_of(d.execution));
     }
     text += "\n";
   }
-  return text + "speed-ups over dense: measured by crossover_bench where it ran, else estimated from arithmetic\n";
+  return text +
+         "speed-ups over dense: measured by crossover_bench where it ran, else estimated from arithmetic (cuSPARSE: "
+         "?)\n";
 }
 
 }  // namespace

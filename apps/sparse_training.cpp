@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "apps/program.h"
+#include "kernels/gpu/runtime.h"
 
 namespace poise {
 namespace {
@@ -15,6 +16,12 @@ MaskEvent event_of(const std::string& network, const NetworkMasks& masks, const 
   event.density = masks.density();
   for (const MaskedLayer& layer : masks.layers()) event.layers.emplace_back(layer.path, layer.density());
   return event;
+}
+
+// Those of the device; a plan may be for one that is not here.
+CrossoverTable measured_crossovers(const SparseOptions& options, const Context& ctx) {
+  if (!options.masks || !gpu::why_unavailable(ctx.device).empty()) return {};
+  return CrossoverTable::load(CrossoverTable::default_path(device_identity(ctx.device, ctx.precision)));
 }
 
 }  // namespace
@@ -30,12 +37,12 @@ struct SparseTraining::Masked {
   int64_t target = 0;  // alive weights that go with it
 
   Masked(const char* n, RandomStream s, Module& module, ParameterSlab& slab, const SparseOptions& o,
-         const CrossoverTable& crossovers, double initial, Device device, bool planning)
+         const CrossoverTable& crossovers, double initial, Device memory, Device computes, bool planning)
       : name(n),
         stream(s),
         network(module),
-        masks(module, slab, o.cell, o.head, device, planning),
-        execution(module, masks, o.execution, crossovers, device, planning),
+        masks(module, slab, o.cell, o.head, memory, planning),
+        execution(module, masks, o.execution, crossovers, computes, planning),
         density(initial) {}
 };
 
@@ -43,22 +50,19 @@ SparseTraining::SparseTraining(const SparseOptions& options, GanStep& step, cons
                                bool labelled, Device device, bool planning)
     : options_(options),
       step_(step),
-      // What crossover_bench measures it measures on the CPU.
-      crossovers_(options.masks && step.tape->ctx.device == Device::cpu
-                      ? CrossoverTable::load(CrossoverTable::default_path(device_identity()))
-                      : CrossoverTable()),
+      crossovers_(measured_crossovers(options, step.tape->ctx)),
       queue_(options.balance_capacity(), device),
       means_({3}, DType::f32, device),
       counters_({3}, DType::f64, Device::cpu) {
   if (options.masks) {
     const double initial_g = options.prune_at > 0 ? 1.0 : options.density_g;
     g_ = std::make_unique<Masked>("G", RandomStream::mask_g, *step.model->generator, *step.slab_g, options, crossovers_,
-                                  initial_g, device, planning);
+                                  initial_g, device, step.tape->ctx.device, planning);
     step.mask_g = g_->masks.bytes();
   }
   if (options.masks && options.prune_at == 0) {
     d_ = std::make_unique<Masked>("D", RandomStream::mask_d, *step.model->discriminator, *step.slab_d, options,
-                                  crossovers_, options.density_d, device, planning);
+                                  crossovers_, options.density_d, device, step.tape->ctx.device, planning);
     step.mask_d = d_->masks.bytes();
   }
   if (measures_balance()) {

@@ -267,11 +267,12 @@ TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
   }
   TrainingPlan plan;
   machine.ctx.profile = &plan.layers;
-  machine.sparse->set_all_executions(Execution::block);  // its workspaces at full density
-  machine.take_steps();
-  plan.layers.clear();
-  machine.sparse->set_all_executions(Execution::dense);
-  machine.take_steps();
+  // The workspaces of every path, at full density; what is counted is dense.
+  for (Execution execution : {Execution::block, Execution::cusparse, Execution::dense}) {
+    plan.layers.clear();
+    machine.sparse->set_all_executions(execution);
+    machine.take_steps();
+  }
   const Profile::Row total = plan.layers.total();
   for (Network network : {Network::generator, Network::discriminator}) {
     for (const ExecutionDecision& d : machine.sparse->predict_execution(network)) plan.execution.push_back(d);

@@ -1,105 +1,145 @@
 #include "bench/bench_layer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <numeric>
 #include <random>
-#include <vector>
 
-#include "kernels/core/memory.h"
+#include "engine/sparse/execution.h"
 
 namespace poise {
 namespace {
 
-OwnedTensor uniform(const Shape& shape, std::mt19937_64& random) {
-  OwnedTensor t(shape, DType::f32, Device::cpu);
+// Uniform in [-1, 1], zero where `alive` is.
+OwnedTensor uniform(const Shape& shape, DType dtype, Device device, std::mt19937_64& random,
+                    const uint8_t* alive = nullptr) {
   std::uniform_real_distribution<float> draw(-1, 1);
-  std::generate_n(t.tensor().data<float>(), shape.elements(), [&] { return draw(random); });
+  std::vector<float> values(static_cast<size_t>(shape.elements()));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = draw(random) * (!alive || alive[i] ? 1.0f : 0.0f);
+  OwnedTensor t(shape, dtype, device);
+  if (dtype == DType::f32) {
+    copy_from_host(t.tensor(), values.data());
+  } else {
+    std::vector<bf16> rounded(values.size());
+    std::transform(values.begin(), values.end(), rounded.begin(), to_bf16);
+    copy_from_host(t.tensor(), rounded.data());
+  }
   return t;
 }
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-}  // namespace
-
-BenchLayer::BenchLayer(const Conv2dGeometry& g, const Cell& cell, double density, uint64_t seed) : geometry_(g) {
-  std::mt19937_64 random(seed);
+// The bytes of a mask, `density` of its cells alive.
+std::vector<uint8_t> random_mask(const Conv2dGeometry& g, const Cell& cell, double density, std::mt19937_64& random) {
   const Shape shape = g.weight_shape();
   const int64_t taps = g.kh * g.kw, tap_cells = cell.all_taps ? 1 : taps, in_cells = g.c_in / cell.in;
   std::vector<int64_t> cells(static_cast<size_t>(cell.cells_in(shape)));
   std::iota(cells.begin(), cells.end(), 0);
   std::shuffle(cells.begin(), cells.end(), random);
   cells.resize(static_cast<size_t>(std::llround(density * static_cast<double>(cells.size()))));
-  OwnedTensor mask(shape, DType::u8, Device::cpu);
-  uint8_t* alive = mask.tensor().data<uint8_t>();
+  std::vector<uint8_t> alive(static_cast<size_t>(shape.elements()));
   for (const int64_t number : cells) {
     const int64_t out = number / (tap_cells * in_cells), tap = number / in_cells % tap_cells, in = number % in_cells;
     for (int64_t o = out * cell.out; o < (out + 1) * cell.out; ++o) {
       for (int64_t t = cell.all_taps ? 0 : tap; t < (cell.all_taps ? taps : tap + 1); ++t) {
-        std::fill_n(alive + (o * taps + t) * g.c_in + in * cell.in, cell.in, uint8_t{1});
+        std::fill_n(alive.begin() + (o * taps + t) * g.c_in + in * cell.in, cell.in, uint8_t{1});
       }
     }
   }
-  index_.out_blocks = g.c_out / index_.block;
-  index_.in_blocks = g.c_in / index_.block;
-  index_.taps = taps;
-  row_offsets_ = OwnedTensor({index_.out_blocks + 1}, DType::i32, Device::cpu);
-  col_of_block_ = OwnedTensor({index_.capacity()}, DType::i32, Device::cpu);
-  index_.row_offsets = row_offsets_.tensor();
-  index_.col_of_block = col_of_block_.tensor();
-  kernels_.build_block_index(ctx_, mask.tensor(), index_);
-
-  x_ = uniform(g.x_shape(), random);
-  weight_ = uniform(shape, random);
-  for (int64_t i = 0; i < shape.elements(); ++i) weight_.tensor().data<float>()[i] *= alive[i];
-  bias_ = uniform({g.c_out}, random);
-  y_ = uniform(g.y_shape(), random);
-  dx_ = OwnedTensor(g.x_shape(), DType::f32, Device::cpu);
-  dw_ = OwnedTensor(shape, DType::f32, Device::cpu);
-  db_ = OwnedTensor({g.c_out}, DType::f32, Device::cpu);
-  size_t bytes = 0;
-  for (Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
-    bytes = std::max({bytes, kernels_.conv2d_plan(ctx_, g, DType::f32, pass).workspace_bytes,
-                      kernels_.block_conv2d_plan(ctx_, g, index_, DType::f32, pass).workspace_bytes});
-  }
-  workspace_ = OwnedTensor({static_cast<int64_t>(bytes)}, DType::u8, Device::cpu);
+  return alive;
 }
+
+}  // namespace
+
+BenchLayer::BenchLayer(BenchDevice& on, const Conv2dGeometry& g, const Cell& cell, double density, uint64_t seed)
+    : on_(on),
+      geometry_(g),
+      stored_(activation_dtype(on.precision)),
+      ctx_{.device = on.device, .precision = on.precision, .kernels = &on.kernels, .stream = on.stopwatch.stream()} {
+  std::mt19937_64 random(seed);
+  const std::vector<uint8_t> alive = random_mask(g, cell, density, random);
+  OwnedTensor mask(g.weight_shape(), DType::u8, on.device);
+  copy_from_host(mask.tensor(), alive.data());
+  index_ = list_blocks(block_of(cell), mask.tensor(), lists_);
+  if (has_cusparse(on.device)) {
+    cusparse_index_ = list_blocks(cusparse_block_of(cell), mask.tensor(), cusparse_lists_);
+  }
+  x_ = uniform(g.x_shape(), stored_, on.device, random);
+  weight_ = uniform(g.weight_shape(), stored_, on.device, random, alive.data());
+  bias_ = uniform({g.c_out}, DType::f32, on.device, random);
+  y_ = uniform(g.y_shape(), stored_, on.device, random);
+  dx_ = OwnedTensor(g.x_shape(), stored_, on.device);
+  dw_ = OwnedTensor(g.weight_shape(), DType::f32, on.device);
+  db_ = OwnedTensor({g.c_out}, DType::f32, on.device);
+  size_t bytes = 0;
+  for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
+    for (const Execution path : on.paths()) bytes = std::max(bytes, plan(pass, path).workspace_bytes);
+  }
+  workspace_ = OwnedTensor({static_cast<int64_t>(bytes)}, DType::u8, on.device);
+}
+
+BlockIndex BenchLayer::list_blocks(int64_t block, const Tensor& mask, Lists& lists) {
+  BlockIndex index{.block = block,
+                   .out_blocks = geometry_.c_out / block,
+                   .in_blocks = geometry_.c_in / block,
+                   .taps = geometry_.kh * geometry_.kw};
+  const auto list = [&](OwnedTensor& owned, int64_t elements) {
+    owned = OwnedTensor({elements}, DType::i32, on_.device);
+    return owned.tensor();
+  };
+  index.row_offsets = list(lists.row_offsets, index.out_blocks + 1);
+  index.col_of_block = list(lists.col_of_block, index.capacity());
+  index.in_offsets = list(lists.in_offsets, index.in_blocks + 1);
+  index.out_of_block = list(lists.out_of_block, index.capacity());
+  ctx_.kernels->build_block_index(ctx_, mask, index);
+  return index;
+}
+
+Conv2dPlan BenchLayer::plan(Pass pass, Execution path) const {
+  const KernelTable& k = on_.kernels;
+  if (path == Execution::dense) return k.conv2d_plan(ctx_, geometry_, stored_, pass);
+  const auto planner = path == Execution::block ? k.block_conv2d_plan : k.cusparse_conv2d_plan;
+  return planner(ctx_, geometry_, index_of(path), stored_, pass);
+}
+
+double BenchLayer::executed_macs(Pass pass, Execution path) const { return plan(pass, path).executed_macs; }
 
 // y serves as dy as well: what a pass writes there is as good a gradient as any.
-double BenchLayer::run_dense(Pass pass) {
-  const auto start = std::chrono::steady_clock::now();
-  Tensor &ws = workspace_.tensor(), &y = y_.tensor();
-  if (pass == Pass::forward) {
-    kernels_.conv2d_forward(ctx_, geometry_, x_.tensor(), weight_.tensor(), bias_.tensor(), ws, y);
-  } else if (pass == Pass::backward_input) {
-    kernels_.conv2d_backward_input(ctx_, geometry_, y, weight_.tensor(), ws, dx_.tensor());
-  } else {
-    kernels_.conv2d_backward_weight(ctx_, geometry_, x_.tensor(), y, ws, dw_.tensor(), db_.tensor());
+void BenchLayer::launch(Pass pass, Execution path) {
+  const KernelTable& k = on_.kernels;
+  const Tensor &x = x_.tensor(), &weight = weight_.tensor(), &bias = bias_.tensor();
+  Tensor &ws = workspace_.tensor(), &y = y_.tensor(), &dx = dx_.tensor(), &dw = dw_.tensor(), &db = db_.tensor();
+  if (path == Execution::dense) {
+    if (pass == Pass::forward) return k.conv2d_forward(ctx_, geometry_, x, weight, bias, ws, y);
+    if (pass == Pass::backward_input) return k.conv2d_backward_input(ctx_, geometry_, y, weight, ws, dx);
+    return k.conv2d_backward_weight(ctx_, geometry_, x, y, ws, dw, db);
   }
-  return seconds_since(start);
+  const bool ours = path == Execution::block;
+  const BlockIndex& index = index_of(path);
+  if (pass == Pass::forward) {
+    return (ours ? k.block_conv2d_forward : k.cusparse_conv2d_forward)(ctx_, geometry_, index, x, weight, bias, ws, y);
+  }
+  if (pass == Pass::backward_input) {
+    return (ours ? k.block_conv2d_backward_input : k.cusparse_conv2d_backward_input)(ctx_, geometry_, index, y, weight,
+                                                                                     ws, dx);
+  }
+  (ours ? k.block_conv2d_backward_weight : k.cusparse_conv2d_backward_weight)(ctx_, geometry_, index, x, y, ws, dw, db);
 }
 
-double BenchLayer::run_block(Pass pass) {
-  const auto start = std::chrono::steady_clock::now();
-  Tensor &ws = workspace_.tensor(), &y = y_.tensor();
-  if (pass == Pass::forward) {
-    kernels_.block_conv2d_forward(ctx_, geometry_, index_, x_.tensor(), weight_.tensor(), bias_.tensor(), ws, y);
-  } else if (pass == Pass::backward_input) {
-    kernels_.block_conv2d_backward_input(ctx_, geometry_, index_, y, weight_.tensor(), ws, dx_.tensor());
-  } else {
-    kernels_.block_conv2d_backward_weight(ctx_, geometry_, index_, x_.tensor(), y, ws, dw_.tensor(), db_.tensor());
-  }
-  return seconds_since(start);
+double BenchLayer::run(Pass pass, Execution path) {
+  return on_.stopwatch.seconds_of([&] { launch(pass, path); });
 }
 
-double BenchLayer::executed_macs(Pass pass) const {
-  return kernels_.block_conv2d_plan(ctx_, geometry_, index_, DType::f32, pass).executed_macs;
-}
-double BenchLayer::dense_executed_macs(Pass pass) const {
-  return kernels_.conv2d_plan(ctx_, geometry_, DType::f32, pass).executed_macs;
+std::vector<double> shortest_times(BenchLayer& layer, Pass pass, const std::vector<Execution>& paths, double seconds) {
+  std::vector<double> best(paths.size(), 1e9);
+  double spent = 0;
+  for (const Execution path : paths) layer.run(pass, path);  // builds primitives, touches memory
+  for (int round = 0; round < 3 || (spent < seconds && round < 200); ++round) {
+    for (size_t i = 0; i < paths.size(); ++i) {
+      const double time = layer.run(pass, paths[i]);
+      best[i] = std::min(best[i], time);
+      spent += time;
+    }
+  }
+  return best;
 }
 
 }  // namespace poise

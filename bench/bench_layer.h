@@ -1,30 +1,58 @@
-// One convolution under a random mask, with everything it takes to run any pass of it, dense or block-sparse.
+// One convolution under a random mask, with everything it takes to run any pass of it on any path of any device.
 #pragma once
 #include <cstdint>
+#include <vector>
 
+#include "bench/stopwatch.h"
 #include "engine/sparse/cell.h"
+#include "engine/sparse/layer_execution.h"
 #include "kernels/table.h"
 
 namespace poise {
 
+// Where a layer runs, and what it counts and times with.
+struct BenchDevice {
+  explicit BenchDevice(Device d = Device::cpu, Precision p = Precision::fp32)
+      : device(d), precision(p), stopwatch(d), kernels(kernels_of(d)) {}
+  Device device;
+  Precision precision;
+  Stopwatch stopwatch;
+  const KernelTable& kernels;
+  std::vector<Execution> paths() const {  // dense first
+    if (has_cusparse(device)) return {Execution::dense, Execution::block, Execution::cusparse};
+    return {Execution::dense, Execution::block};
+  }
+};
+
 class BenchLayer {
  public:
   // Masks of `cell`, each layer density exact in cells. Operands are uniform random numbers; dead weights are zero.
-  BenchLayer(const Conv2dGeometry& geometry, const Cell& cell, double density, uint64_t seed);
+  BenchLayer(BenchDevice& device, const Conv2dGeometry& geometry, const Cell& cell, double density, uint64_t seed);
 
-  // Seconds of one run.
-  double run_dense(Pass pass);
-  double run_block(Pass pass);
-  double executed_macs(Pass pass) const;  // of run_block
-  double dense_executed_macs(Pass pass) const;
+  double run(Pass pass, Execution path);  // seconds
+  double executed_macs(Pass pass, Execution path) const;
   double density() const { return index_.density(); }
 
  private:
+  // A BlockIndex and its memory.
+  struct Lists {
+    OwnedTensor row_offsets, col_of_block, in_offsets, out_of_block;
+  };
+  BlockIndex list_blocks(int64_t block, const Tensor& mask, Lists& lists);
+  Conv2dPlan plan(Pass pass, Execution path) const;
+  void launch(Pass pass, Execution path);
+  const BlockIndex& index_of(Execution path) const { return path == Execution::block ? index_ : cusparse_index_; }
+
+  BenchDevice& on_;
   Conv2dGeometry geometry_;
-  const KernelTable& kernels_ = cpu_kernels();
+  DType stored_;
   Context ctx_;
-  BlockIndex index_;
-  OwnedTensor row_offsets_, col_of_block_, x_, weight_, bias_, y_, dx_, dw_, db_, workspace_;
+  BlockIndex index_, cusparse_index_;
+  Lists lists_, cusparse_lists_;
+  OwnedTensor x_, weight_, bias_, y_, dx_, dw_, db_, workspace_;
 };
+
+// The shortest times, in seconds, of as many runs, the paths in turns, as fit into `seconds`; at least three.
+std::vector<double> shortest_times(BenchLayer& layer, Pass pass, const std::vector<Execution>& paths, double seconds);
 
 }  // namespace poise

@@ -1,15 +1,20 @@
-// At which density does skipping dead blocks begin to pay? Times every masked layer of a model, each pass, dense and
-// block-sparse in turns, over densities and cells, and keeps the speed-ups where the automatic switch of train_gan
-// looks for them (engine/sparse/crossover.h).
+// At which density does skipping dead blocks begin to pay? Times every masked layer of a model, each pass, dense,
+// block-sparse and on a GPU through cuSPARSE in turns, over densities and cells, and keeps the speed-ups where the
+// automatic switch of train_gan looks for them (engine/sparse/crossover.h). Then asks the switch, measures what it
+// takes anew, and fails (exit code 6) if that is slower than dense by more than 5%.
 //
 //   crossover_bench                         SNGAN-32 at full width, batch 16, cells 16x16 and 16x16-all-taps
-//   crossover_bench --no-save --csv FILE    only the numbers
+//   crossover_bench --no-save --csv FILE    only the numbers (or --json FILE)
+//   crossover_bench --device cuda --precision bf16 --batch 64 --cells 16x16,32x32
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <set>
+#include <array>
+#include <limits>
+#include <nlohmann/json.hpp>
 
+#include "apps/device_choice.h"
 #include "apps/program.h"
 #include "bench/bench_layer.h"
 #include "engine/io/atomic_file.h"
@@ -28,7 +33,9 @@ struct BenchOptions {
   std::vector<double> densities = {1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05};
   std::vector<std::string> cells = {"16x16", "16x16-all-taps"};
   double seconds = 0.2;  // per number
-  std::string csv;
+  int64_t layers = 0;    // 0: all
+  Settings machine;      // device, precision
+  std::string csv, json;
   bool save = true;
 };
 
@@ -54,21 +61,92 @@ std::vector<Conv2dGeometry> convolutions(Module& network, const Shape& input, in
   return found;
 }
 
-// The shortest of as many runs, in turns, as fit into the time.
-struct Times {
-  double dense = 1e9, block = 1e9;
+std::string layer_name(const Conv2dGeometry& g) {
+  return fmt::format("{}x{} {}->{} {}x{} upsample {}", g.kh, g.kw, g.c_in, g.c_out, g.h, g.w, g.upsample);
+}
+
+// One pass of one layer under masks of one cell.
+struct Subject {
+  Conv2dGeometry geometry;
+  Pass pass;
+  Cell cell;
+  CrossoverKey key(Execution path) const { return {.geometry = geometry, .pass = pass, .cell = cell, .path = path}; }
 };
-Times measure(BenchLayer& layer, Pass pass, double seconds) {
-  Times best;
-  double spent = 0;
-  layer.run_block(pass);
-  for (int run = 0; run < 3 || (spent < seconds && run < 200); ++run) {
-    const double dense = layer.run_dense(pass), block = layer.run_block(pass);
-    best.dense = std::min(best.dense, dense);
-    best.block = std::min(best.block, block);
-    spent += dense + block;
+
+// It at one density.
+struct Point {
+  Subject subject;
+  double density;
+  std::vector<double> seconds;          // by Execution, as far as the device has paths
+  double macs[2];                       // executed, dense and block-sparse
+  Execution chosen = Execution::dense;  // by the automatic switch, once the whole table is known
+  double over_dense = 1;                // its time, measured anew against dense
+  bool too_slow = false;
+};
+
+constexpr double kTolerance = 1.05;
+
+// What the switch takes, and how that compares with dense when both are measured again: in turns, and once more if it
+// looks too slow, because one measurement may be disturbed.
+void judge(Point& point, BenchDevice& device, const CrossoverTable& table, double seconds) {
+  std::array<double, 3> speedups;
+  speedups.fill(std::numeric_limits<double>::quiet_NaN());
+  speedups[0] = 1;
+  for (size_t i = 1; i < point.seconds.size(); ++i) {
+    speedups[i] = table.speedup(point.subject.key(static_cast<Execution>(i)), point.density, 1);
   }
-  return best;
+  point.chosen = choose_path(speedups, Execution::dense);
+  if (point.chosen == Execution::dense) return;
+  BenchLayer layer(device, point.subject.geometry, point.subject.cell, point.density, 2);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const std::vector<double> times =
+        shortest_times(layer, point.subject.pass, {Execution::dense, point.chosen}, seconds);
+    point.over_dense = times[1] / times[0];
+    point.too_slow = point.over_dense > kTolerance;
+    if (!point.too_slow) return;
+  }
+}
+
+std::string csv_of(const std::vector<Point>& points) {
+  std::string csv =
+      "layer,pass,cell,density,dense_ms,block_ms,speedup,dense_gflop,dense_executed_gflop,block_gflop,cusparse_ms,auto,"
+      "auto_over_dense\n";
+  for (const Point& p : points) {
+    const Subject& s = p.subject;
+    csv += fmt::format("{},{},{},{:.4f},{:.4f},{:.4f},{:.3f},{:.4f},{:.4f},{:.4f},{},{},{:.3f}\n",
+                       layer_name(s.geometry), name_of(s.pass), to_string(s.cell), p.density, p.seconds[0] * 1e3,
+                       p.seconds[1] * 1e3, p.seconds[0] / p.seconds[1], 2e-9 * s.geometry.macs(), 2e-9 * p.macs[0],
+                       2e-9 * p.macs[1], p.seconds.size() > 2 ? fmt::format("{:.4f}", p.seconds[2] * 1e3) : "",
+                       name_of(p.chosen), p.over_dense);
+  }
+  return csv;
+}
+
+std::string json_of(const std::vector<Point>& points, const std::string& device, int64_t batch) {
+  using nlohmann::ordered_json;
+  ordered_json rows = ordered_json::array();
+  int64_t too_slow = 0;
+  for (const Point& p : points) {
+    const Subject& s = p.subject;
+    too_slow += p.too_slow;
+    rows.push_back({{"layer", layer_name(s.geometry)},
+                    {"pass", name_of(s.pass)},
+                    {"cell", to_string(s.cell)},
+                    {"density", p.density},
+                    {"dense_ms", p.seconds[0] * 1e3},
+                    {"block_ms", p.seconds[1] * 1e3},
+                    {"cusparse_ms", p.seconds.size() > 2 ? ordered_json(p.seconds[2] * 1e3) : ordered_json()},
+                    {"auto", name_of(p.chosen)},
+                    {"auto_over_dense", p.over_dense},
+                    {"too_slow", p.too_slow}});
+  }
+  const ordered_json report = {{"program", version_line("crossover_bench")},
+                               {"device", device},
+                               {"batch", batch},
+                               {"tolerance", kTolerance},
+                               {"too_slow", too_slow},
+                               {"points", rows}};
+  return report.dump(2) + "\n";
 }
 
 int run(int argc, char** argv) {
@@ -78,11 +156,19 @@ int run(int argc, char** argv) {
   app.add_option("--width-g", o.model.width_g, "channels of G")->capture_default_str();
   app.add_option("--width-d", o.model.width_d, "channels of D")->capture_default_str();
   app.add_option("--batch", o.batch, "images")->check(CLI::Range(1, 65536))->capture_default_str();
+  app.add_option("--device", o.machine.device, "auto, cpu, cuda or emulated")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "emulated"}))
+      ->capture_default_str();
+  app.add_option("--precision", o.machine.precision, "auto, fp32, tf32 or bf16")
+      ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}))
+      ->capture_default_str();
   app.add_option("--threads", o.threads, "0: as OpenMP would")->check(CLI::Range(0, 4096));
   app.add_option("--densities", o.densities, "shares of blocks alive")->delimiter(',')->check(CLI::Range(0.001, 1.0));
   app.add_option("--cells", o.cells, "cells of the masks")->delimiter(',');
   app.add_option("--seconds", o.seconds, "per number")->check(CLI::Range(0.0, 60.0))->capture_default_str();
+  app.add_option("--layers", o.layers, "measure only the first so many, 0: all")->check(CLI::Range(0, 1000));
   app.add_option("--csv", o.csv, "write the numbers to this file as well");
+  app.add_option("--json", o.json, "write the numbers to this file as well");
   app.add_flag("!--no-save", o.save, "leave the table of train_gan as it is");
   try {
     app.parse(argc, argv);
@@ -91,6 +177,8 @@ int run(int argc, char** argv) {
     fail(ErrorKind::usage, error.what());
   }
   set_thread_count(o.threads);
+  const DeviceChoice choice = choose_device(o.machine);
+  BenchDevice device(choice.device, choice.precision);
 
   GanModel model = make_model(o.model);
   Generator& g = *model.generator;
@@ -103,47 +191,74 @@ int run(int argc, char** argv) {
        convolutions(d, {o.batch, image[0], image[1], image[2]}, 16, [&](Tape&t, Var x) { d(x, labels(t)); })) {
     if (std::find(layers.begin(), layers.end(), layer) == layers.end()) layers.push_back(layer);
   }
+  if (o.layers > 0 && o.layers < static_cast<int64_t>(layers.size())) layers.resize(static_cast<size_t>(o.layers));
 
-  const std::string device = device_identity();
-  const std::filesystem::path path = CrossoverTable::default_path(device);
+  const std::string identity = device_identity(choice.device, choice.precision);
+  const std::filesystem::path path = CrossoverTable::default_path(identity);
   CrossoverTable table = CrossoverTable::load(path);
-  std::string csv = "layer,pass,cell,density,dense_ms,block_ms,speedup,dense_gflop,dense_executed_gflop,block_gflop\n";
-  print_result(fmt::format("{}\ndevice {}, batch {}; each number: dense time / block-sparse time at that density\n\n",
-                           version_line("crossover_bench"), device, o.batch));
-  std::string header = fmt::format("{:<62}", "pass, layer, cell");
-  for (double density : o.densities) header += fmt::format("{:>7}", density);
+  const std::vector<Execution> paths = device.paths();
+  print_result(fmt::format(
+      "{}\ndevice {}, batch {}; each number: dense time / time at that density. auto: the path that the switch takes, "
+      "and its\ntime over dense, measured anew\n\n",
+      version_line("crossover_bench"), identity, o.batch));
+  std::string header = fmt::format("{:<72}", "pass, layer, cell");
+  for (double density : o.densities) header += fmt::format("{:>15}", density);
   print_result(header + "   crossover\n");
+  std::vector<Point> points;
+  std::string slow;
   for (const Conv2dGeometry& geometry : layers) {
     for (const std::string& text : o.cells) {
       const std::optional<Cell> cell = cell_of(text);
       if (!cell || block_of(*cell) == 0) fail(ErrorKind::usage, "--cells: expected multiples of 16x16 but got " + text);
       if (!cell->divides(geometry.weight_shape()) || (cell->all_taps && geometry.kh * geometry.kw == 1)) continue;
-      std::map<Pass, std::string> lines;
+      const size_t first = points.size();
       for (double density : o.densities) {
-        BenchLayer layer(geometry, *cell, density, 1);
+        BenchLayer layer(device, geometry, *cell, density, 1);
         for (Pass pass : kPasses) {
-          const Times t = measure(layer, pass, o.seconds);
-          const CrossoverKey key{.geometry = geometry, .pass = pass, .cell = *cell};
-          table.add(key, density, t.dense / t.block);
-          lines[pass] += fmt::format("{:>6.2f}x", t.dense / t.block);
-          csv += fmt::format("{}x{} {}->{} {}x{} upsample {},{},{},{},{:.4f},{:.4f},{:.3f},{:.4f},{:.4f},{:.4f}\n",
-                             geometry.kh, geometry.kw, geometry.c_in, geometry.c_out, geometry.h, geometry.w,
-                             geometry.upsample, name_of(pass), text, density, t.dense * 1e3, t.block * 1e3,
-                             t.dense / t.block, 2e-9 * geometry.macs(), 2e-9 * layer.dense_executed_macs(pass),
-                             2e-9 * layer.executed_macs(pass));
+          Point point{.subject = {geometry, pass, *cell}, .density = density};
+          point.seconds = shortest_times(layer, pass, paths, o.seconds);
+          for (size_t i = 1; i < paths.size(); ++i) {
+            table.add(point.subject.key(paths[i]), density, point.seconds[0] / point.seconds[i]);
+          }
+          for (size_t i = 0; i < 2; ++i) point.macs[i] = layer.executed_macs(pass, paths[i]);
+          points.push_back(point);
         }
       }
+      for (size_t i = first; i < points.size(); ++i) judge(points[i], device, table, o.seconds);
       for (Pass pass : kPasses) {
-        const CrossoverKey key{.geometry = geometry, .pass = pass, .cell = *cell};
-        print_result(fmt::format("{:<62}{}{:>12.2f}\n", key.to_string(), lines[pass], table.crossover_density(key)));
+        for (size_t path_number = 1; path_number <= paths.size(); ++path_number) {
+          const bool is_auto = path_number == paths.size();
+          const Subject subject{geometry, pass, *cell};
+          std::string line = is_auto ? "    auto" : subject.key(paths[path_number]).to_string();
+          line = fmt::format("{:<72}", line);
+          for (size_t i = first; i < points.size(); ++i) {
+            const Point& p = points[i];
+            if (p.subject.pass != pass) continue;
+            line += is_auto ? fmt::format("{:>15}", fmt::format("{} {:.2f}", name_of(p.chosen), p.over_dense))
+                            : fmt::format("{:>14.2f}x", p.seconds[0] / p.seconds[path_number]);
+            if (is_auto && p.too_slow) {
+              slow += fmt::format("{} at density {}: {} takes {:.2f} of the dense time\n",
+                                  subject.key(p.chosen).to_string(), p.density, name_of(p.chosen), p.over_dense);
+            }
+          }
+          if (!is_auto) line += fmt::format("{:>12.2f}", table.crossover_density(subject.key(paths[path_number])));
+          print_result(line + "\n");
+        }
       }
     }
   }
-  if (!o.csv.empty()) write_file_atomically(o.csv, csv);
+  if (!o.csv.empty()) write_file_atomically(o.csv, csv_of(points));
+  if (!o.json.empty()) write_file_atomically(o.json, json_of(points, identity, o.batch));
   if (o.save && !path.empty()) {
-    table.save(path, device);
+    table.save(path, identity);
     print_result(fmt::format("\nkept for train_gan in {}\n", path.string()));
   }
+  if (!slow.empty()) {
+    fail(ErrorKind::check,
+         "the automatic switch makes layers slower than dense by more than 5%, measured twice:\n" + slow);
+  }
+  print_result(
+      fmt::format("the automatic switch makes no layer slower than dense by more than 5%: {} points\n", points.size()));
   return 0;
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -15,12 +17,24 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr double kMiB = 1024.0 * 1024.0;
+
+// Where the time of an iteration went, as parts of 1.
+struct Shares {
+  double forward = 0, backward_input = 0, backward_weight = 0;  // of convolutions and linear layers
+  double other = 0;                                             // launches
+  double outside() const { return 1 - forward - backward_input - backward_weight - other; }
+  double products() const { return forward + backward_input + backward_weight; }
+};
+
 struct Point {
   std::string cell;
   double density, gflop, executed_gflop;
   double dense_ms, masked_ms, block_ms;
-  double convolution_share;  // of the time of a block-sparse iteration
-  int64_t block_passes, passes;
+  double cusparse_ms;  // NaN where the device has none
+  Shares shares;       // of the time of a block-sparse iteration
+  double dense_mib, block_mib;
+  int64_t sparse_passes, passes;
 };
 
 SparseOptions static_masks(double density, const Cell& cell, ExecutionChoice execution) {
@@ -37,9 +51,16 @@ SparseOptions static_masks(double density, const Cell& cell, ExecutionChoice exe
 double milliseconds(Trainer& trainer) {
   const auto start = std::chrono::steady_clock::now();
   trainer.iterate();
+  trainer.synchronize();
   const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   if (!trainer.report().finite()) fail(ErrorKind::runtime, "the losses are not finite any more");
   return ms;
+}
+
+// What a training holds: the step's arena, which fits every path at full density, and parameters, moments and masks.
+double counted_mib(const Trainer& trainer) {
+  const TrainingPlan& plan = trainer.training_plan();
+  return static_cast<double>(plan.arena_bytes + plan.slab_bytes) / kMiB;
 }
 
 Point measure(const SweepOptions& options, const ImageSet& images, Trainer& dense, double density, const Cell& cell) {
@@ -48,28 +69,43 @@ Point measure(const SweepOptions& options, const ImageSet& images, Trainer& dens
   Trainer masked(o, images);
   o.sparse.execution = ExecutionChoice::automatic;
   Trainer block(o, images);
+  std::unique_ptr<Trainer> cusparse;
+  o.sparse.execution = ExecutionChoice::cusparse;
+  if (has_cusparse(o.device)) cusparse = std::make_unique<Trainer>(o, images);
   Point point{.cell = to_string(cell), .density = density};
   for (const ExecutionEvent& event : block.take_execution_events()) {
     ++point.passes;
-    point.block_passes += event.decision.execution == Execution::block;
+    point.sparse_passes += event.decision.execution != Execution::dense;
   }
   const Work work = block.work_by_layer().total().work;
   point.gflop = work.flops * 1e-9;
   point.executed_gflop = work.executed_flops * 1e-9;
+  point.dense_mib = counted_mib(dense);
+  point.block_mib = counted_mib(block);
   point.dense_ms = point.masked_ms = point.block_ms = 1e12;
+  point.cusparse_ms = cusparse ? 1e12 : std::numeric_limits<double>::quiet_NaN();
   for (int64_t i = 0; i <= options.iterations; ++i) {
     const double d = milliseconds(dense), m = milliseconds(masked), b = milliseconds(block);
+    const double c = cusparse ? milliseconds(*cusparse) : point.cusparse_ms;
     if (i == 0) continue;  // builds primitives, touches memory
     point.dense_ms = std::min(point.dense_ms, d);
     point.masked_ms = std::min(point.masked_ms, m);
     point.block_ms = std::min(point.block_ms, b);
+    point.cusparse_ms = std::min(point.cusparse_ms, c);
   }
   Profile profile;
   block.set_profile(&profile);
   const double ms = milliseconds(block);
   block.set_profile(nullptr);
   for (const Profile::Row& row : profile.rows()) {
-    if (row.work.op == std::string("conv2d")) point.convolution_share += 1e3 * row.seconds / ms;
+    const std::string op = row.work.op;
+    const double share = 1e3 * row.seconds / ms;
+    if (op != "conv2d" && op != "linear")
+      point.shares.other += share;
+    else if (row.work.pass == Pass::forward)
+      point.shares.forward += share;
+    else
+      (row.work.pass == Pass::backward_input ? point.shares.backward_input : point.shares.backward_weight) += share;
   }
   return point;
 }
@@ -96,14 +132,18 @@ std::string plot(const std::vector<Point>& points, const std::vector<std::string
   constexpr const char* kColors[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7"};
   double highest = 1;
   for (const Point& p : points) highest = std::max({highest, p.dense_ms / p.block_ms, p.gflop / p.executed_gflop});
-  const auto x = [&](double density) { return kLeft + (kRight - kLeft) * density / 0.55; };
+  double densest = 0;
+  for (const Point& p : points) densest = std::max(densest, p.density);
+  const auto x = [&](double density) { return kLeft + (kRight - kLeft) * density / (1.1 * densest); };
   const auto y = [&](double speedup) { return kBottom - (kBottom - kTop) * speedup / (1.05 * highest); };
   std::string svg = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" font-family=\"sans-serif\" "
       "font-size=\"12\">\n"
       "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
       kWidth, kHeight);
-  for (double d : {0.05, 0.1, 0.2, 0.3, 0.5}) {
+  for (const Point& p : points) {
+    const double d = p.density;
+    if (p.cell != points.front().cell) continue;
     svg += fmt::format("<text x=\"{:.0f}\" y=\"{}\" text-anchor=\"middle\">{}</text>\n", x(d), kBottom + 16, d);
   }
   for (double s = 0; s <= highest; s += highest > 6 ? 2 : 1) {
@@ -143,34 +183,53 @@ void run_density_sweep(const SweepOptions& options, const ImageSet& images) {
   print_result(fmt::format(
       "{}\ndevice     {}\niteration  {} D steps on {} + {} images, one G step on {}; {} of widths {} and {}; static "
       "masks, "
-      "density_g = density_d, layers by ERK\nGFLOP per iteration; ms: the best of {} in turns; passes: layer passes on "
-      "the block path\n\n{:<16}{:>8}{:>9}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>8}{:>9}\n",
-      version_line("train_step_bench"), device_identity(), t.n_critic, t.batch_size_d, t.batch_size_d, t.batch_size_g,
-      t.model.name, t.model.width_g, t.model.width_d, options.iterations, "cell", "density", "GFLOP", "executed",
-      "dense ms", "masked ms", "block ms", "speed-up", "FLOP red.", "conv", "passes"));
+      "density_g = density_d, layers by ERK\nGFLOP per iteration; ms: the best of {} in turns; block: what "
+      "--execution auto does; passes: layer passes on a sparse path\n{}\n{:<16}{:>8}{:>9}{:>10}{:>10}{:>10}{:>10}"
+      "{:>12}{:>10}{:>10}{:>9}\n",
+      version_line("train_step_bench"), device_identity(t.device, t.precision), t.n_critic, t.batch_size_d,
+      t.batch_size_d, t.batch_size_g, t.model.name, t.model.width_g, t.model.width_d, options.iterations,
+      has_cusparse(t.device) ? "" : "cusparse: not on this device\n", "cell", "density", "GFLOP", "executed",
+      "dense ms", "masked ms", "block ms", "cusparse ms", "speed-up", "FLOP red.", "passes"));
   for (const std::string& text : options.cells) {
     const std::optional<Cell> cell = cell_of(text);
     if (!cell) fail(ErrorKind::usage, "--cells: expected a form like 16x16 or 16x16-all-taps but got " + text);
     for (double density : options.densities) {
       points.push_back(measure(options, images, dense, density, *cell));
       const Point& p = points.back();
-      print_result(fmt::format(
-          "{:<16}{:>8}{:>9.1f}{:>10.1f}{:>10.1f}{:>10.1f}{:>10.1f}{:>9.2f}x{:>9.2f}x{:>7.0f}%{:>9}\n", p.cell,
-          p.density, p.gflop, p.executed_gflop, p.dense_ms, p.masked_ms, p.block_ms, p.dense_ms / p.block_ms,
-          p.gflop / p.executed_gflop, 100 * p.convolution_share, fmt::format("{}/{}", p.block_passes, p.passes)));
+      print_result(fmt::format("{:<16}{:>8}{:>9.1f}{:>10.1f}{:>10.1f}{:>10.1f}{:>10.1f}{:>12}{:>9.2f}x{:>9.2f}x{:>9}\n",
+                               p.cell, p.density, p.gflop, p.executed_gflop, p.dense_ms, p.masked_ms, p.block_ms,
+                               std::isnan(p.cusparse_ms) ? "-" : fmt::format("{:.1f}", p.cusparse_ms),
+                               p.dense_ms / p.block_ms, p.gflop / p.executed_gflop,
+                               fmt::format("{}/{}", p.sparse_passes, p.passes)));
     }
   }
+  print_result(fmt::format(
+      "\nwhere the time of the block column went (products: conv2d and linear), and memory: arena and parameters\n"
+      "{:<16}{:>8}{:>10}{:>16}{:>17}{:>16}{:>10}{:>12}{:>12}\n",
+      "cell", "density", "forward", "backward_input", "backward_weight", "other launches", "outside", "dense MiB",
+      "block MiB"));
+  for (const Point& p : points) {
+    print_result(fmt::format("{:<16}{:>8}{:>9.0f}%{:>15.0f}%{:>16.0f}%{:>15.0f}%{:>9.0f}%{:>12.1f}{:>12.1f}\n", p.cell,
+                             p.density, 100 * p.shares.forward, 100 * p.shares.backward_input,
+                             100 * p.shares.backward_weight, 100 * p.shares.other, 100 * p.shares.outside(),
+                             p.dense_mib, p.block_mib));
+  }
+  print_result(fmt::format("peak of the process, all of these together: {:.0f} MiB\n\n", peak_memory_mib()));
+  ordered_json crossovers;
   for (const std::string& cell : options.cells) {
+    crossovers[cell] = crossover(points, cell);
     print_result(fmt::format("crossover {:<16} {:.2f}\n", cell, crossover(points, cell)));
   }
 
   std::string csv =
-      "cell,density,gflop,executed_gflop,dense_ms,masked_ms,block_ms,speedup,flop_reduction,convolution_share\n";
+      "cell,density,gflop,executed_gflop,dense_ms,masked_ms,block_ms,speedup,flop_reduction,products_share,cusparse_ms,"
+      "dense_mib,block_mib\n";
   ordered_json rows = ordered_json::array();
   for (const Point& p : points) {
-    csv += fmt::format("{},{},{:.3f},{:.3f},{:.2f},{:.2f},{:.2f},{:.3f},{:.3f},{:.3f}\n", p.cell, p.density, p.gflop,
-                       p.executed_gflop, p.dense_ms, p.masked_ms, p.block_ms, p.dense_ms / p.block_ms,
-                       p.gflop / p.executed_gflop, p.convolution_share);
+    csv += fmt::format("{},{},{:.3f},{:.3f},{:.2f},{:.2f},{:.2f},{:.3f},{:.3f},{:.3f},{},{:.1f},{:.1f}\n", p.cell,
+                       p.density, p.gflop, p.executed_gflop, p.dense_ms, p.masked_ms, p.block_ms,
+                       p.dense_ms / p.block_ms, p.gflop / p.executed_gflop, p.shares.products(),
+                       std::isnan(p.cusparse_ms) ? "" : fmt::format("{:.2f}", p.cusparse_ms), p.dense_mib, p.block_mib);
     rows.push_back({{"cell", p.cell},
                     {"density", p.density},
                     {"gflop", p.gflop},
@@ -178,23 +237,34 @@ void run_density_sweep(const SweepOptions& options, const ImageSet& images) {
                     {"dense_ms", p.dense_ms},
                     {"masked_ms", p.masked_ms},
                     {"block_ms", p.block_ms},
+                    {"cusparse_ms", std::isnan(p.cusparse_ms) ? ordered_json() : ordered_json(p.cusparse_ms)},
                     {"speedup", p.dense_ms / p.block_ms},
                     {"flop_reduction", p.gflop / p.executed_gflop},
-                    {"convolution_share", p.convolution_share},
-                    {"block_passes", p.block_passes},
+                    {"shares",
+                     {{"forward", p.shares.forward},
+                      {"backward_input", p.shares.backward_input},
+                      {"backward_weight", p.shares.backward_weight},
+                      {"other_launches", p.shares.other},
+                      {"outside", p.shares.outside()}}},
+                    {"dense_mib", p.dense_mib},
+                    {"block_mib", p.block_mib},
+                    {"sparse_passes", p.sparse_passes},
                     {"passes", p.passes}});
   }
   if (!options.csv.empty()) write_file_atomically(options.csv, csv);
   if (!options.svg.empty()) write_file_atomically(options.svg, plot(points, options.cells));
   if (!options.json.empty()) {
     const ordered_json report = {{"program", version_line("train_step_bench")},
-                                 {"device", device_identity()},
+                                 {"device", device_identity(t.device, t.precision)},
                                  {"model", t.model.name},
                                  {"width_g", t.model.width_g},
                                  {"width_d", t.model.width_d},
                                  {"batch_size_d", t.batch_size_d},
                                  {"batch_size_g", t.batch_size_g},
                                  {"n_critic", t.n_critic},
+                                 {"cusparse", has_cusparse(t.device) ? "measured" : "not on this device"},
+                                 {"crossovers", crossovers},
+                                 {"peak_process_mib", peak_memory_mib()},
                                  {"points", rows}};
     write_file_atomically(options.json, report.dump(2) + "\n");
   }

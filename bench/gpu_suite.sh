@@ -2,7 +2,8 @@
 # Everything that needs a GPU, in one command: build, prove, measure, and print a short table last.
 #
 #   bench/gpu_suite.sh all [OUT]             everything, in under 8 minutes; results in OUT (default build/gpu/results)
-#   bench/gpu_suite.sh PART.. [-o OUT]       build test sanitize ceilings ops step peers table, in any combination
+#   bench/gpu_suite.sh PART.. [-o OUT]       build test sanitize ceilings ops step peers sparse table, in any combination;
+#                                            sparse is not in all: block-sparse layers and cuSPARSE, 7 minutes at most
 #
 # Needs CUDA, a GPU and the packages of `make packages`; no network. Builds into build/gpu, for this GPU alone. Each
 # part has a time limit and leaves OUT/PART.log; one that fails or runs out of time is named in the table, and the exit
@@ -15,7 +16,7 @@ parts=()
 while [ $# -gt 0 ]; do
   case $1 in
     all) parts+=(build test sanitize ceilings ops step peers) ;;
-    build | test | sanitize | ceilings | ops | step | peers | table) parts+=("$1") ;;
+    build | test | sanitize | ceilings | ops | step | peers | sparse | table) parts+=("$1") ;;
     -o) out=$2 && shift ;;
     -*) echo "gpu_suite: error: unknown flag $1; see the head of $0" >&2 && exit 2 ;;
     *) out=$1 ;;
@@ -101,6 +102,22 @@ peers() {
   python3 -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else 1)' 2>/dev/null ||
     { echo "python3 has no PyTorch with CUDA: no peers" && return 0; }
   limited 110 python3 bench/peers/pytorch_gpu_step.py "${work[@]}" --json "$out/peers.json"
+}
+
+# Block-sparse layers, ours and cuSPARSE's, against dense ones: layer by layer, which also fills the table that
+# --execution auto decides by; some layers in detail; whole iterations under static masks.
+sparse() {
+  local status=0
+  export POISE_CACHE=$PWD/$out/cache
+  [ "${out#/}" = "$out" ] || POISE_CACHE=$out/cache
+  limited 180 $build/bin/crossover_bench --device cuda --precision bf16 --batch 64 --cells 16x16,32x32 \
+    --densities 1,0.5,0.3,0.2,0.1,0.05 --seconds 0.01 --json "$out/crossover_bf16.json" || status=1
+  limited 100 $build/bin/op_bench --sparse --device cuda --precision bf16 --benchmark_min_time=0.01 \
+    --benchmark_filter='conv2d_3x3_256_16px|linear' --benchmark_out_format=json \
+    --benchmark_out="$out/sparse_ops_bf16.json" || status=1
+  limited 140 $build/bin/train_step_bench --sweep --device cuda --precision bf16 "${work[@]}" --iterations 5 \
+    --json "$out/sweep_bf16.json" --csv "$out/sweep_bf16.csv" --svg "$out/sweep_bf16.svg" || status=1
+  return $status
 }
 
 started=$SECONDS

@@ -5,24 +5,23 @@
 //   op_bench --device cuda --linear blas --block 64 --splits 2    matrix products done so, not as the shape says:
 //   linear
 //                                                                 by tiles or blas, blocks of 64 or 128, parts of a sum
+//   op_bench --sparse --benchmark_filter=conv2d_3x3_256_16px      block-sparse layers instead: every pass, cell and
+//                                                                 density, beside dense kernels in the same run
 //   op_bench --list                                               names only
 //   op_bench --once [--benchmark_filter=REGEX]                    each case once, without timing, for profilers
-//
-// On a GPU each pass runs from a cold L2: a fill of 256 MiB goes before it. That also keeps the GPU busy until the host
-// has launched the whole pass, so that the events around it measure the GPU and not the host.
 //
 // GFLOP/s count the textbook operations of the op; GB/s its operands and results, each once: both from the same Work
 // that a training run reports. The backward pass needs a forward pass before it, which is not timed.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <map>
 #include <regex>
 
 #include "apps/program.h"
-#include "kernels/gpu/runtime.h"
+#include "bench/op_bench_sparse.h"
+#include "bench/stopwatch.h"
 #include "tests/op_fixture.h"
 
 namespace {
@@ -32,44 +31,6 @@ using namespace poise;
 constexpr int64_t kBatch = 64;
 
 enum class Direction { forward, backward };
-
-// A clock around launches, of the host or of a GPU's stream.
-class Stopwatch {
- public:
-  explicit Stopwatch(Device device) : runtime_(device == Device::cpu ? nullptr : &gpu::runtime(device)) {
-    if (!runtime_) return;
-    stream_ = runtime_->make_stream();
-    begin_ = runtime_->make_event();
-    end_ = runtime_->make_event();
-    constexpr size_t kMoreThanL2 = size_t{256} << 20;
-    if (device == Device::cuda) cold_ = Buffer(kMoreThanL2, device);
-  }
-  gpu::Stream* stream() const { return stream_.get(); }
-
-  template <class Pass>
-  double seconds_of(const Pass& pass) {
-    const auto start = std::chrono::steady_clock::now();
-    if (!runtime_) {
-      pass();
-      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    }
-    if (cold_.size() > 0) runtime_->fill(*stream_, cold_.bytes(), 0, cold_.size());
-    runtime_->record(*begin_, *stream_);
-    pass();
-    runtime_->record(*end_, *stream_);
-    runtime_->synchronize(*stream_);
-    return runtime_->seconds_between(*begin_, *end_);
-  }
-  void wait() {
-    if (runtime_) runtime_->synchronize(*stream_);
-  }
-
- private:
-  gpu::Runtime* runtime_;
-  std::unique_ptr<gpu::Stream> stream_;
-  std::unique_ptr<gpu::Event> begin_, end_;
-  Buffer cold_;
-};
 
 struct Setting {
   RunOptions run;
@@ -155,7 +116,7 @@ GemmChoice gemm_choice(const std::map<std::string, std::string>& given) {
 }
 
 int run(int argc, char** argv) {
-  bool once = false, list = false;
+  bool once = false, list = false, sparse = false;
   std::string device = "cpu", precision = "fp32";
   std::map<std::string, std::string> products;
   std::string filter = ".*";
@@ -170,16 +131,18 @@ int run(int argc, char** argv) {
       products[argument] = i + 1 < argc ? argv[++i] : "";
       continue;
     }
-    if (argument == "--once" || argument == "--list") {
-      (argument == "--once" ? once : list) = true;
+    if (argument == "--once" || argument == "--list" || argument == "--sparse") {
+      (argument == "--once" ? once : argument == "--list" ? list : sparse) = true;
       continue;
     }
     if (argument.starts_with(filter_flag)) filter = argument.substr(filter_flag.size());
     arguments.push_back(argv[i]);
   }
-  std::vector<OpCase> cases = op_cases(kBatch);
+  std::vector<OpCase> cases = sparse ? std::vector<OpCase>() : op_cases(kBatch);
   std::erase_if(cases, [](const OpCase& c) { return !c.model_sized; });
   Setting setting{.run = run_options(device, precision)};
+  BenchDevice sparse_device(setting.run.device, setting.run.precision);
+  const std::vector<SparseOp> sparse_cases = sparse ? sparse_ops(sparse_device, kBatch) : std::vector<SparseOp>();
   setting.run.gemm = gemm_choice(products);
   Stopwatch stopwatch(setting.run.device);
   setting.stopwatch = &stopwatch;
@@ -195,6 +158,11 @@ int run(int argc, char** argv) {
       run_once(fixture);
       stopwatch.wait();
     }
+    for (const SparseOp& op : sparse_cases) {
+      if (!std::regex_search(op.name, wanted)) continue;
+      std::puts(op.name.c_str());
+      if (!list) run_sparse_op(op, sparse_device);
+    }
     return 0;
   }
   for (const OpCase& c : cases) {
@@ -204,6 +172,12 @@ int run(int argc, char** argv) {
           ->UseManualTime()
           ->Unit(benchmark::kMillisecond);
     }
+  }
+  for (const SparseOp& op : sparse_cases) {
+    benchmark::RegisterBenchmark(op.name.c_str(),
+                                 [&](benchmark::State& state) { time_sparse_op(state, op, sparse_device); })
+        ->UseManualTime()
+        ->Unit(benchmark::kMillisecond);
   }
   int count = static_cast<int>(arguments.size());
   benchmark::Initialize(&count, arguments.data());

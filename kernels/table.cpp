@@ -72,6 +72,10 @@ KernelTable reference_table() {
       .block_conv2d_forward = cpu::block_conv2d_forward,
       .block_conv2d_backward_input = cpu::block_conv2d_backward_input,
       .block_conv2d_backward_weight = cpu::block_conv2d_backward_weight,
+      .cusparse_conv2d_plan = cpu::cusparse_conv2d_plan,
+      .cusparse_conv2d_forward = cpu::cusparse_conv2d_forward,
+      .cusparse_conv2d_backward_input = cpu::cusparse_conv2d_backward_input,
+      .cusparse_conv2d_backward_weight = cpu::cusparse_conv2d_backward_weight,
       .record_losses = cpu::record_losses,
   };
 }
@@ -169,6 +173,10 @@ KernelTable planning_kernels(const KernelTable& device_kernels) {
       .block_conv2d_forward = nothing,
       .block_conv2d_backward_input = nothing,
       .block_conv2d_backward_weight = nothing,
+      .cusparse_conv2d_plan = device_kernels.cusparse_conv2d_plan,
+      .cusparse_conv2d_forward = nothing,
+      .cusparse_conv2d_backward_input = nothing,
+      .cusparse_conv2d_backward_weight = nothing,
       .record_losses = nothing,
   };
 }

@@ -17,6 +17,7 @@
 #include "kernels/sparse/balance.h"
 #include "kernels/sparse/block_conv2d.h"
 #include "kernels/sparse/cell_scores.h"
+#include "kernels/sparse/cusparse_conv2d.h"
 #include "kernels/sparse/mask.h"
 #include "kernels/sparse/select.h"
 #include "kernels/train/adam.h"
@@ -83,6 +84,10 @@ struct KernelTable {
   BlockConv2dForward* block_conv2d_forward = nullptr;
   BlockConv2dBackwardInput* block_conv2d_backward_input = nullptr;
   BlockConv2dBackwardWeight* block_conv2d_backward_weight = nullptr;
+  BlockConv2dPlanner* cusparse_conv2d_plan = nullptr;
+  BlockConv2dForward* cusparse_conv2d_forward = nullptr;
+  BlockConv2dBackwardInput* cusparse_conv2d_backward_input = nullptr;
+  BlockConv2dBackwardWeight* cusparse_conv2d_backward_weight = nullptr;
   RecordLosses* record_losses = nullptr;
 };
 

@@ -93,6 +93,9 @@ inline KernelTable deferred_kernels() {
   POISE_DEFER(block_conv2d_forward);
   POISE_DEFER(block_conv2d_backward_input);
   POISE_DEFER(block_conv2d_backward_weight);
+  POISE_DEFER(cusparse_conv2d_forward);
+  POISE_DEFER(cusparse_conv2d_backward_input);
+  POISE_DEFER(cusparse_conv2d_backward_weight);
   POISE_DEFER(record_losses);
 #undef POISE_DEFER
   // Waits for the device, as it does everywhere: the host reads the counts.
@@ -100,7 +103,7 @@ inline KernelTable deferred_kernels() {
     static_cast<emulator::Stream&>(*ctx.stream).submit([&] { cpu::build_block_index(ctx, mask, index); });
     gpu::runtime(ctx.device).synchronize(*ctx.stream);
   };
-  // All but the three planners, which compute nothing. An entry that is missing above would run at once, out of order.
+  // All but the four planners, which compute nothing. An entry that is missing above would run at once, out of order.
   using Entry = void (*)();
   constexpr size_t kEntries = sizeof(KernelTable) / sizeof(Entry);
   Entry deferred[kEntries], direct[kEntries];
@@ -108,7 +111,7 @@ inline KernelTable deferred_kernels() {
   std::memcpy(direct, &cpu_kernels(), sizeof table);
   int same = 0;
   for (size_t i = 0; i < kEntries; ++i) same += deferred[i] == direct[i];
-  require(same == 3, "every entry of the kernel table but the planners is deferred");
+  require(same == 4, "every entry of the kernel table but the planners is deferred");
   return table;
 }
 

@@ -229,6 +229,64 @@ TEST(ExecutionSwitchTest, UnstructuredMasksRunDenseAndCannotBeForced) {
   }
 }
 
+// cuSPARSE runs on GPUs: there the automatic choice weighs it where it was measured. Decided in a plan, of layers that
+// the CPU has computed.
+TEST(ExecutionSwitchTest, TakesTheFasterOfTwoSparsePathsWhereBothAreMeasured) {
+  NetRun net(DType::f32, {kB, kB, false}, 0.5);
+  const auto decide = [&](Device device, double block, double cusparse) {
+    CrossoverKey key{
+        .geometry = {.n = 2, .h = 4, .w = 4, .c_in = kB, .c_out = 2 * kB, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1},
+        .pass = Pass::backward_input,
+        .cell = {kB, kB, false}};
+    net.table.add(key, 0.5, block);
+    key.path = Execution::cusparse;
+    if (cusparse > 0) net.table.add(key, 0.5, cusparse);
+    net.execution.reset();
+    net.execution = std::make_unique<NetworkExecution>(net.net, net.masks, ExecutionChoice::automatic, net.table,
+                                                       device, /*planning=*/true);
+    net.forward();
+    for (const ExecutionDecision& d : net.execution->predict(net.test.ctx, {0.5, 0.5, 0.5, 0.5})) {
+      if (d.layer == "N.conv1" && d.pass == Pass::backward_input) return d.to_string();
+    }
+    return std::string("no decision");
+  };
+  const std::string begin = "N.conv1 backward_input: density 0.500, cell 16x16, ";
+  EXPECT_EQ(decide(Device::emulated, 2, 0), begin + "2.0x measured -> block");
+  EXPECT_EQ(decide(Device::emulated, 2, 3), begin + "block 2.0x measured, cusparse 3.0x measured -> cusparse");
+  EXPECT_EQ(decide(Device::emulated, 2, 1.5), begin + "block 2.0x measured, cusparse 1.5x measured -> block");
+  EXPECT_EQ(decide(Device::emulated, 0.9, 1.04), begin + "block 0.9x measured, cusparse 1.0x measured -> dense");
+  EXPECT_EQ(decide(Device::cpu, 2, 3), begin + "2.0x measured -> block");
+}
+
+TEST(ExecutionSwitchTest, CusparseIsRefusedOnTheCpu) {
+  NetRun net(DType::f32, {kB, kB, false}, 0.5);
+  try {
+    NetworkExecution forced(net.net, net.masks, ExecutionChoice::cusparse, net.table, Device::cpu);
+    FAIL() << "cuSPARSE on the CPU";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+    EXPECT_NE(std::string(error.what()).find("needs --device cuda or emulated"), std::string::npos) << error.what();
+  }
+  // Saved by a GPU, resumed on the CPU: dense until masks change.
+  NetworkExecution resumed(net.net, net.masks, ExecutionChoice::automatic, net.table, Device::cpu);
+  const std::vector<uint8_t> saved(static_cast<size_t>(resumed.choices().tensor().elements()), 2);
+  copy_from_host(resumed.choices().tensor(), saved.data());
+  resumed.restore(net.test.ctx);
+  net.net.for_each_parameter([&](Parameter& p) {
+    if (p.execution) {
+      EXPECT_EQ(p.execution->forward, Execution::dense) << p.path;
+    }
+  });
+}
+
+TEST(ExecutionSwitchTest, CusparseMultipliesBlocksAsLargeAsCells) {
+  EXPECT_EQ(cusparse_block_of({16, 16, true}), 16);
+  EXPECT_EQ(cusparse_block_of({32, 32, false}), 32);
+  EXPECT_EQ(cusparse_block_of({64, 32, false}), 32);
+  EXPECT_EQ(cusparse_block_of({48, 96, false}), 16);
+  EXPECT_EQ(cusparse_block_of({256, 256, true}), 128);
+}
+
 TEST(ExecutionSwitchTest, ChoicesSurviveARestart) {
   NetRun net(DType::f32, {kB, kB, false}, 0.5);
   net.choose(ExecutionChoice::block);

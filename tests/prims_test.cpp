@@ -183,28 +183,31 @@ TEST_P(Prims, BlockSparseProductsEqualDenseOnes) {
                        .values = values.tensor()};
 
     const std::vector<float> b = grid(m.cols * n);
-    OwnedTensor right = d->upload({m.cols, n}, b), c({m.rows, n}, DType::f32, d->device);
+    OwnedTensor right = d->upload({n, m.cols}, b), c({n, m.rows}, DType::f32, d->device);
     OwnedTensor workspace = d->workspace(sparse.spmm_workspace(d->ctx, a, right.tensor(), c.tensor()));
     sparse.spmm(d->ctx, a, right.tensor(), workspace.tensor(), c.tensor());
     std::vector<float> product(m.rows * n);
     for (int64_t i = 0; i < m.rows; ++i)
       for (int64_t k = 0; k < m.cols; ++k)
-        for (int64_t j = 0; j < n; ++j) product[i * n + j] += m.dense[i * m.cols + k] * b[k * n + j];
+        for (int64_t j = 0; j < n; ++j) product[j * m.rows + i] += m.dense[i * m.cols + k] * b[j * m.cols + k];
     EXPECT_EQ(download<float>(c.tensor()), product);
 
     const std::vector<float> x = grid(m.rows * n), y = grid(m.cols * n);
-    OwnedTensor left = d->upload({m.rows, n}, x), other = d->upload({m.cols, n}, y);
+    OwnedTensor left = d->upload({n, m.rows}, x), other = d->upload({n, m.cols}, y);
     OwnedTensor more = d->workspace(sparse.sddmm_workspace(d->ctx, left.tensor(), other.tensor(), a));
-    sparse.sddmm(d->ctx, left.tensor(), other.tensor(), more.tensor(), a);
+    sparse.sddmm(d->ctx, left.tensor(), other.tensor(), /*add=*/false, more.tensor(), a);
     std::vector<float> sampled;
     for (int64_t r = 0; r < m.rows / block; ++r)
       for (int32_t i = m.offsets[r]; i < m.offsets[r + 1]; ++i)
         for (int64_t e = 0; e < block * block; ++e) {
           float sum = 0;
           for (int64_t j = 0; j < n; ++j)
-            sum += x[(r * block + e / block) * n + j] * y[(m.columns[i] * block + e % block) * n + j];
+            sum += x[j * m.rows + r * block + e / block] * y[j * m.cols + m.columns[i] * block + e % block];
           sampled.push_back(sum);
         }
+    EXPECT_EQ(download<float>(values.tensor()), sampled);
+    sparse.sddmm(d->ctx, left.tensor(), other.tensor(), /*add=*/true, more.tensor(), a);
+    for (float& value : sampled) value *= 2;
     EXPECT_EQ(download<float>(values.tensor()), sampled);
   }
 }
@@ -227,15 +230,15 @@ TEST_P(Prims, BlockSparseProductInBf16) {
                      .columns = columns.tensor(),
                      .values = values.tensor()};
   const std::vector<float> b = grid(m.cols * n);
-  OwnedTensor right = d->upload({m.cols, n}, stored(b)), c({m.rows, n}, DType::bf16, d->device);
+  OwnedTensor right = d->upload({n, m.cols}, stored(b)), c({n, m.rows}, DType::bf16, d->device);
   OwnedTensor workspace = d->workspace(sparse.spmm_workspace(d->ctx, a, right.tensor(), c.tensor()));
   sparse.spmm(d->ctx, a, right.tensor(), workspace.tensor(), c.tensor());
   const auto got = download<bf16>(c.tensor());
   for (int64_t i = 0; i < m.rows; ++i) {
     for (int64_t j = 0; j < n; ++j) {
       float sum = 0;
-      for (int64_t k = 0; k < m.cols; ++k) sum += m.dense[i * m.cols + k] * b[k * n + j];
-      EXPECT_EQ(to_float(got[i * n + j]), to_float(to_bf16(sum)));
+      for (int64_t k = 0; k < m.cols; ++k) sum += m.dense[i * m.cols + k] * b[j * m.cols + k];
+      EXPECT_EQ(to_float(got[j * m.rows + i]), to_float(to_bf16(sum)));
     }
   }
 }

@@ -125,6 +125,50 @@ TEST_P(TrainOnDevice, ReplayedStepsEqualPlainStepsBitForBit) {
   EXPECT_NE(last[0].mean_fake, last[1].mean_fake);
 }
 
+// Blocks of 16x16 through cuSPARSE, the same blocks as zeros of dense layers, and a mask update between.
+TEST_P(TrainOnDevice, CusparseTrainsAsMaskedDenseLayersDo) {
+  TrainerOptions o = options();
+  o.model.width_g = o.model.width_d = 16;
+  o.sparse.method = "sdst-rigl";
+  o.sparse.masks = true;
+  o.sparse.density_g = o.sparse.density_d = 0.5;
+  o.sparse.rule = DensityRule::uniform;
+  o.sparse.cell = {16, 16, false};
+  o.sparse.growth_g = Growth::gradient;
+  o.sparse.drop = {.start = 0.3, .length = 3};
+  o.sparse.update_every_g = 2;
+  o.sparse.balance_every = 0;
+  o.sparse.execution = ExecutionChoice::dense;
+  Trainer dense(o, images());
+  o.sparse.execution = ExecutionChoice::cusparse;
+  Trainer cusparse(o, images());
+  for (const ExecutionEvent& event : cusparse.take_execution_events()) {
+    EXPECT_EQ(event.decision.execution, Execution::cusparse) << event.decision.to_string();
+  }
+  iterate(dense, 3);
+  iterate(cusparse, 3);
+  EXPECT_LT(cusparse.work_done().executed_flops, 0.9 * dense.work_done().executed_flops);
+  EXPECT_EQ(cusparse.work_done().flops, dense.work_done().flops);
+  const double limit = limit_of(Precision::fp32);
+  const auto expected = dense.reports(3), got = cusparse.reports(3);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_TRUE(std::abs(got[i].loss_d - expected[i].loss_d) <= limit * std::max(1.0, std::abs(expected[i].loss_d)));
+    EXPECT_TRUE(std::abs(got[i].loss_g - expected[i].loss_g) <= limit * std::max(1.0, std::abs(expected[i].loss_g)));
+  }
+  const auto a = state_of(cusparse), b = state_of(dense);
+  size_t compared = 0;
+  for (const State& of_dense : b) {
+    if (of_dense.name.find("adam_") != std::string::npos) continue;  // dead weights have gradients on one path alone
+    for (const State& state : a) {
+      if (state.name != of_dense.name) continue;
+      ++compared;
+      EXPECT_TRUE(relative_error(state.values, of_dense.values) <= limit)
+          << state.name << ": " << relative_error(state.values, of_dense.values);
+    }
+  }
+  EXPECT_GT(compared, 30u);
+}
+
 TEST_P(TrainOnDevice, Bf16TrainsCloseToFp32) {
   TrainerOptions bf16_options = options();
   bf16_options.precision = Precision::bf16;

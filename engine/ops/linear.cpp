@@ -11,14 +11,18 @@ namespace {
 struct LinearPass {
   Conv2dGeometry as_convolution;
   const BlockIndex* blocks;  // null: dense
+  bool through_cusparse;
   size_t workspace_bytes;
   Work work;
   LinearPass(const Context& ctx, const LinearGeometry& g, DType dtype, Work dense, const LayerExecution* execution)
       : as_convolution{.n = g.n, .h = 1, .w = 1, .c_in = g.in, .c_out = g.out},
         blocks(execution ? execution->blocks(dense.pass) : nullptr),
+        through_cusparse(blocks && execution->of(dense.pass) == Execution::cusparse),
         work(dense) {
     if (blocks) {
-      const Conv2dPlan plan = ctx.kernels->block_conv2d_plan(ctx, as_convolution, *blocks, dtype, dense.pass);
+      const KernelTable& k = *ctx.kernels;
+      const auto planner = through_cusparse ? k.cusparse_conv2d_plan : k.block_conv2d_plan;
+      const Conv2dPlan plan = planner(ctx, as_convolution, *blocks, dtype, dense.pass);
       workspace_bytes = plan.workspace_bytes;
       work.executed_flops = 2 * plan.executed_macs;
     } else {
@@ -26,8 +30,9 @@ struct LinearPass {
     }
   }
   template <class Block, class Dense, class... Args>
-  void launch(Tape& tape, Block* block, Dense* dense, Args&&... args) const {
-    blocks ? tape.launch(work, block, as_convolution, *blocks, args...) : tape.launch(work, dense, args...);
+  void launch(Tape& tape, Block* block, Block* cusparse, Dense* dense, Args&&... args) const {
+    blocks ? tape.launch(work, through_cusparse ? cusparse : block, as_convolution, *blocks, args...)
+           : tape.launch(work, dense, args...);
   }
 };
 
@@ -62,30 +67,32 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
   if (execution) execution->note(forward.as_convolution);
   {
     Arena::Scratch workspace(*t.ctx.arena, forward.workspace_bytes);
-    forward.launch(t, t.ctx.kernels->block_conv2d_forward, t.ctx.kernels->linear_forward, xv, w.value,
-                   bias.tape ? bias.value() : Tensor{}, workspace.tensor(), y);
+    forward.launch(t, t.ctx.kernels->block_conv2d_forward, t.ctx.kernels->cusparse_conv2d_forward,
+                   t.ctx.kernels->linear_forward, xv, w.value, bias.tape ? bias.value() : Tensor{}, workspace.tensor(),
+                   y);
   }
-  const Var result = t.record({.name = "linear", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
-                                 const KernelTable& k = g.kernels();
-                                 if (g.wants(weight) || g.wants(bias)) {
-                                   Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
-                                   const LinearPass pass = pass_of(g.ctx(), Pass::backward_weight);
-                                   Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
-                                   pass.launch(g.tape(), k.block_conv2d_backward_weight, k.linear_backward_weight, xv,
-                                               g.dy(), workspace.tensor(), dw, db);
-                                   g.add_or_recycle(weight, dw);
-                                   if (db) g.add(bias, db);
-                                 }
-                                 if (g.wants(x)) {
-                                   Tensor dx = g.alloc(x);
-                                   const LinearPass pass = pass_of(g.ctx(), Pass::backward_input);
-                                   Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
-                                   pass.launch(g.tape(), k.block_conv2d_backward_input, k.linear_backward_input, g.dy(),
-                                               w.value, workspace.tensor(), dx);
-                                   g.add(x, dx);
-                                 }
-                                 w.recycle(g.ctx());
-                               }});
+  const Var result =
+      t.record({.name = "linear", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
+                  const KernelTable& k = g.kernels();
+                  if (g.wants(weight) || g.wants(bias)) {
+                    Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
+                    const LinearPass pass = pass_of(g.ctx(), Pass::backward_weight);
+                    Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+                    pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
+                                k.linear_backward_weight, xv, g.dy(), workspace.tensor(), dw, db);
+                    g.add_or_recycle(weight, dw);
+                    if (db) g.add(bias, db);
+                  }
+                  if (g.wants(x)) {
+                    Tensor dx = g.alloc(x);
+                    const LinearPass pass = pass_of(g.ctx(), Pass::backward_input);
+                    Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+                    pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
+                                k.linear_backward_input, g.dy(), w.value, workspace.tensor(), dx);
+                    g.add(x, dx);
+                  }
+                  w.recycle(g.ctx());
+                }});
   if (!result.requires_grad()) w.recycle(t.ctx);
   return result;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "engine/io/atomic_file.h"
@@ -13,6 +14,7 @@ namespace {
 
 // Any change of the kernels makes old measurements worthless.
 constexpr int kKernelVersion = 1;
+constexpr const char* kCusparseSuffix = " cusparse";
 
 std::string by(int64_t a, int64_t b) { return std::to_string(a) + "x" + std::to_string(b); }
 
@@ -22,12 +24,15 @@ std::string CrossoverKey::to_string() const {
   const Conv2dGeometry& g = geometry;
   return std::string(name_of(pass)) + " conv " + by(g.kh, g.kw) + " " + std::to_string(g.c_in) + "->" +
          std::to_string(g.c_out) + " " + by(g.h, g.w) +
-         (g.upsample > 1 ? " upsample " + std::to_string(g.upsample) : "") + " cell " + poise::to_string(cell);
+         (g.upsample > 1 ? " upsample " + std::to_string(g.upsample) : "") + " cell " + poise::to_string(cell) +
+         (path == Execution::cusparse ? kCusparseSuffix : "");
 }
 
 double CrossoverTable::speedup(const CrossoverKey& key, double density, double saved) const {
   const auto found = points_.find(key.to_string());
-  if (found == points_.end()) return saved * kEfficiency;
+  if (found == points_.end()) {
+    return key.path == Execution::block ? saved * kEfficiency : std::numeric_limits<double>::quiet_NaN();
+  }
   const auto& points = found->second;
   const auto above = std::lower_bound(points.begin(), points.end(), std::make_pair(density, 0.0));
   if (above == points.end()) return points.back().second * points.back().first / density;
@@ -35,6 +40,13 @@ double CrossoverTable::speedup(const CrossoverKey& key, double density, double s
   const auto below = std::prev(above);
   const double t = std::log(density / below->first) / std::log(above->first / below->first);
   return std::exp(std::log(below->second) * (1 - t) + std::log(above->second) * t);
+}
+
+bool CrossoverTable::measured(Execution path) const {
+  for (const auto& [key, points] : points_) {
+    if (key.ends_with(kCusparseSuffix) == (path == Execution::cusparse)) return true;
+  }
+  return false;
 }
 
 void CrossoverTable::add(const CrossoverKey& key, double density, double speedup) {

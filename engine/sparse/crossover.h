@@ -1,6 +1,6 @@
-// How much faster the block-sparse kernels are than the dense ones, by layer, pass, cell and density, as
-// crossover_bench measured it on this machine. Where it measured nothing, an estimate: arithmetic saved times a
-// constant.
+// How much faster block-sparse kernels are than the dense ones, by layer, pass, cell, path and density, as
+// crossover_bench measured it on this device. Where it measured nothing, our kernels are estimated: arithmetic saved
+// times a constant.
 #pragma once
 #include <filesystem>
 #include <map>
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "engine/sparse/cell.h"
-#include "kernels/dense/conv2d.h"
+#include "engine/sparse/layer_execution.h"
 
 namespace poise {
 
@@ -19,7 +19,8 @@ struct CrossoverKey {
   Conv2dGeometry geometry;
   Pass pass = Pass::forward;
   Cell cell;
-  std::string to_string() const;  // "forward conv 3x3 256->256 16x16 upsample 2 cell 16x16"
+  Execution path = Execution::block;  // or cusparse
+  std::string to_string() const;  // "forward conv 3x3 256->256 16x16 upsample 2 cell 16x16", cusparse: "... cusparse"
 };
 
 class CrossoverTable {
@@ -28,16 +29,19 @@ class CrossoverTable {
   // with 128 and 256 channels at 30 and 50% density (2 cores AMD EPYC Zen 4, 2026-11-22).
   static constexpr double kEfficiency = 0.8;
 
-  // Dense time over block-sparse time: between measured densities by the logarithms of both; beyond them in proportion
-  // to density. `saved`: dense over executed multiply-adds, for the estimate.
+  // Dense time over block-sparse time; NaN for cuSPARSE where it was not measured. Between measured densities by the
+  // logarithms of both; beyond them in proportion to density. `saved`: dense over executed multiply-adds, for the
+  // estimate.
   double speedup(const CrossoverKey& key, double density, double saved) const;
   bool measured(const CrossoverKey& key) const { return points_.contains(key.to_string()); }
+  bool measured(Execution path) const;  // of any layer
   void add(const CrossoverKey& key, double density, double speedup);
   // Where the measured speed-up passes 1, between 0 and 1; 1 if it never falls below.
   double crossover_density(const CrossoverKey& key) const;
   bool empty() const { return points_.empty(); }
 
-  // $POISE_CACHE, else $XDG_CACHE_HOME/poise, else ~/.cache/poise; the file's name holds device and build.
+  // `device`: what speeds hold for (apps/program.h). $POISE_CACHE, else $XDG_CACHE_HOME/poise, else ~/.cache/poise; the
+  // file's name holds device and build.
   static std::filesystem::path default_path(const std::string& device);
   // What is not there, or not readable as a table, is an empty table.
   static CrossoverTable load(const std::filesystem::path& path);

@@ -1,18 +1,23 @@
 #include "engine/sparse/execution.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
+#include <limits>
 
 #include "kernels/table.h"
 
 namespace poise {
 namespace {
 
-// A path is entered for a gain of 5% and left when there is none: no flapping at the crossover.
-constexpr double kEnter = 1.05, kLeave = 1.0;
 constexpr int64_t kBlock = 16;        // that the kernels skip; larger cells are several
 constexpr double kEverything = 1000;  // saved, where nothing is alive
 constexpr std::array<Pass, 3> kPasses = {Pass::forward, Pass::backward_input, Pass::backward_weight};
+
+Execution fastest_sparse_path(const std::array<double, 3>& speedups) {
+  return speedups[2] > speedups[1] || std::isnan(speedups[1]) ? Execution::cusparse : Execution::block;
+}
 
 // Alive taps of a pair of blocks, as the kernels multiply them, per pixel of the stored image, if each cell is alive
 // with probability `density`. Where a 3x3 convolution enlarges, each of 16 positions is a sum of one, two or four taps.
@@ -23,19 +28,67 @@ double expected_positions(const Conv2dGeometry& g, const Cell& cell, double dens
   return 4 * (1 - none) + 8 * (1 - none * none) + 4 * (1 - none * none * none * none);
 }
 
+// The memory of a BlockIndex.
+struct OwnedLists {
+  OwnedTensor row_offsets, col_of_block, in_offsets, out_of_block;
+
+  void attach(BlockIndex& index, bool transposed, Device device) {
+    row_offsets = OwnedTensor({index.out_blocks + 1}, DType::i32, device);
+    col_of_block = OwnedTensor({index.capacity()}, DType::i32, device);
+    index.row_offsets = row_offsets.tensor();
+    index.col_of_block = col_of_block.tensor();
+    if (!transposed) return;
+    in_offsets = OwnedTensor({index.in_blocks + 1}, DType::i32, device);
+    out_of_block = OwnedTensor({index.capacity()}, DType::i32, device);
+    index.in_offsets = in_offsets.tensor();
+    index.out_of_block = out_of_block.tensor();
+  }
+  static size_t bytes(const BlockIndex& index, bool transposed) {
+    const int64_t one = index.out_blocks + 1 + index.capacity(), other = index.in_blocks + 1 + index.capacity();
+    return static_cast<size_t>(one + (transposed ? other : 0)) * sizeof(int32_t);
+  }
+};
+
+// Until masks are drawn every block counts as alive: a plan then knows the most that a pass can need.
+BlockIndex full_index(const CellGrid& grid, int64_t block) {
+  BlockIndex index{.block = block, .out_blocks = grid.out / block, .in_blocks = grid.in / block, .taps = grid.taps};
+  index.alive = index.capacity();
+  index.alive_in_parities = grid.taps == 9 ? 16 * index.out_blocks * index.in_blocks : 0;
+  return index;
+}
+
+const char* name_of(ExecutionChoice choice) { return choice == ExecutionChoice::block ? "block" : "cusparse"; }
+
 }  // namespace
 
-const char* name_of(Execution execution) { return execution == Execution::block ? "block" : "dense"; }
+const char* name_of(Execution execution) {
+  return execution == Execution::dense ? "dense" : execution == Execution::block ? "block" : "cusparse";
+}
 
-std::vector<std::string> execution_choice_names() { return {"auto", "dense", "block"}; }
+std::vector<std::string> execution_choice_names() { return {"auto", "dense", "block", "cusparse"}; }
 std::optional<ExecutionChoice> execution_choice_of(const std::string& name) {
   if (name == "auto") return ExecutionChoice::automatic;
   if (name == "dense") return ExecutionChoice::dense;
   if (name == "block") return ExecutionChoice::block;
+  if (name == "cusparse") return ExecutionChoice::cusparse;
   return std::nullopt;
 }
 
+Execution choose_path(const std::array<double, 3>& speedups, Execution before) {
+  constexpr double kEnter = 1.05, kLeave = 1.0;  // no flapping at the crossover
+  if (!(speedups[static_cast<size_t>(before)] >= kLeave)) before = Execution::dense;
+  const Execution fastest = fastest_sparse_path(speedups);
+  const double now = speedups[static_cast<size_t>(before)];
+  return speedups[static_cast<size_t>(fastest)] >= kEnter * now ? fastest : before;
+}
+
 int64_t block_of(const Cell& cell) { return cell.out % kBlock == 0 && cell.in % kBlock == 0 ? kBlock : 0; }
+
+int64_t cusparse_block_of(const Cell& cell) {
+  int64_t block = 128;
+  while (cell.out % block != 0 || cell.in % block != 0) block /= 2;
+  return block;
+}
 
 std::string ExecutionDecision::to_string() const {
   char text[64];
@@ -48,34 +101,45 @@ struct NetworkExecution::Layer {
   const MaskedLayer* masked;
   Parameter* parameter;
   LayerExecution execution;
-  OwnedTensor row_offsets, col_of_block;
+  OwnedLists lists, cusparse_lists;
+
+  void list_blocks(Context& ctx) {
+    ctx.kernels->build_block_index(ctx, masked->bytes, execution.index);
+    if (execution.cusparse_index.row_offsets) {
+      ctx.kernels->build_block_index(ctx, masked->bytes, execution.cusparse_index);
+    }
+  }
 };
 
 NetworkExecution::NetworkExecution(Module& network, NetworkMasks& masks, ExecutionChoice choice,
                                    const CrossoverTable& crossovers, Device device, bool planning)
     : choice_(choice), crossovers_(crossovers) {
   if (choice == ExecutionChoice::dense) return;
+  if (choice == ExecutionChoice::cusparse && !has_cusparse(device)) {
+    fail(ErrorKind::usage,
+         "execution = cusparse needs --device cuda or emulated but this is the CPU; use execution = auto or block");
+  }
+  if (choice != ExecutionChoice::cusparse) paths_.push_back(Execution::block);
+  if (choice == ExecutionChoice::cusparse ||
+      (choice == ExecutionChoice::automatic && has_cusparse(device) && crossovers.measured(Execution::cusparse))) {
+    paths_.push_back(Execution::cusparse);
+  }
   for (const MaskedLayer& masked : masks.layers()) {
-    const int64_t block = block_of(masked.mask.cell);
-    if (block == 0) {
+    const Cell& cell = masked.mask.cell;
+    if (block_of(cell) == 0) {
       if (choice == ExecutionChoice::automatic) return;  // masked, without a speed-up
-      fail(ErrorKind::usage, "execution = block skips blocks of 16x16 weights, but the masks have cells of " +
-                                 to_string(masked.mask.cell) + "; use cell = 16x16 or execution = auto");
+      fail(ErrorKind::usage, std::string("execution = ") + name_of(choice) +
+                                 " skips blocks of 16x16 weights, but the masks have cells of " + to_string(cell) +
+                                 "; use cell = 16x16 or execution = auto");
     }
     Layer& layer = layers_.emplace_back();
     layer.masked = &masked;
-    const CellGrid& grid = masked.grid;
-    BlockIndex& index = layer.execution.index;
-    index = {.block = block, .out_blocks = grid.out / block, .in_blocks = grid.in / block, .taps = grid.taps};
-    // Until masks are drawn every block counts as alive: a plan then knows the most that a pass can need.
-    index.alive = index.capacity();
-    index.alive_in_parities = grid.taps == 9 ? 16 * index.out_blocks * index.in_blocks : 0;
-    if (!planning) {
-      layer.row_offsets = OwnedTensor({index.out_blocks + 1}, DType::i32, device);
-      layer.col_of_block = OwnedTensor({index.capacity()}, DType::i32, device);
-      index.row_offsets = layer.row_offsets.tensor();
-      index.col_of_block = layer.col_of_block.tensor();
-    }
+    LayerExecution& e = layer.execution;
+    e.index = full_index(masked.grid, block_of(cell));
+    if (!planning) layer.lists.attach(e.index, false, device);
+    if (!may_take(Execution::cusparse)) continue;
+    e.cusparse_index = full_index(masked.grid, cusparse_block_of(cell));
+    if (!planning) layer.cusparse_lists.attach(e.cusparse_index, true, device);
   }
   if (!layers_.empty()) choices_ = OwnedTensor({static_cast<int64_t>(layers_.size()), 3}, DType::u8, Device::cpu);
   network.for_each_parameter([&](Parameter& p) {
@@ -92,11 +156,15 @@ NetworkExecution::~NetworkExecution() {
   for (Layer& layer : layers_) layer.parameter->execution = nullptr;
 }
 
+bool NetworkExecution::may_take(Execution path) const {
+  return path == Execution::dense || std::find(paths_.begin(), paths_.end(), path) != paths_.end();
+}
+
 std::vector<ExecutionDecision> NetworkExecution::update(Context& ctx) {
   std::vector<ExecutionDecision> decisions;
   for (Layer& layer : layers_) {
     LayerExecution& e = layer.execution;
-    ctx.kernels->build_block_index(ctx, layer.masked->bytes, e.index);
+    layer.list_blocks(ctx);
     if (e.geometry.macs() == 0) continue;
     for (Pass pass : kPasses) {
       double saved = 0;
@@ -138,12 +206,18 @@ std::vector<ExecutionDecision> NetworkExecution::predict(const Context& ctx,
 void NetworkExecution::restore(Context& ctx) {
   const uint8_t* choice = layers_.empty() ? nullptr : choices_.tensor().data<uint8_t>();
   for (Layer& layer : layers_) {
-    ctx.kernels->build_block_index(ctx, layer.masked->bytes, layer.execution.index);
-    for (Pass pass : kPasses) layer.execution.set(pass, *choice++ == 1 ? Execution::block : Execution::dense);
+    layer.list_blocks(ctx);
+    for (Pass pass : kPasses) {
+      const uint8_t saved = *choice++;
+      // What is no choice on this device computes densely until the next decision.
+      const bool known = saved <= static_cast<uint8_t>(Execution::cusparse) && may_take(static_cast<Execution>(saved));
+      layer.execution.set(pass, known ? static_cast<Execution>(saved) : Execution::dense);
+    }
   }
 }
 
 void NetworkExecution::set_all(Execution execution) {
+  if (!may_take(execution)) return;
   for (Layer& layer : layers_) {
     for (Pass pass : kPasses) layer.execution.set(pass, execution);
   }
@@ -152,26 +226,33 @@ void NetworkExecution::set_all(Execution execution) {
 ExecutionDecision NetworkExecution::decide(const Layer& layer, Pass pass, double density, double saved,
                                            Execution before) const {
   ExecutionDecision decision{.layer = layer.path, .pass = pass, .density = density};
+  const bool forced = choice_ != ExecutionChoice::automatic;
   if (saved == 0) {
-    if (choice_ == ExecutionChoice::block) {
-      fail(ErrorKind::usage, layer.path + ": execution = block serves 1x1 and 3x3 convolutions of stride 1 that keep " +
-                                 "the size; use execution = auto, which leaves this layer dense");
+    if (forced) {
+      fail(ErrorKind::usage, layer.path + ": execution = " + name_of(choice_) +
+                                 " serves 1x1 and 3x3 convolutions of stride 1 that keep the size; use execution = " +
+                                 "auto, which leaves this layer dense");
     }
     decision.reason = "no block kernel for this convolution";
     return decision;
   }
-  const CrossoverKey key{.geometry = layer.execution.geometry, .pass = pass, .cell = layer.masked->mask.cell};
-  decision.speedup = crossovers_.speedup(key, density, saved);
-  char text[96];
-  std::snprintf(text, sizeof(text), "cell %s, %.1fx %s", to_string(key.cell).c_str(), decision.speedup,
-                crossovers_.measured(key) ? "measured" : "estimated");
-  decision.reason = text;
-  if (choice_ == ExecutionChoice::block) {
-    decision.execution = Execution::block;
-    decision.reason += ", forced";
-  } else if (decision.speedup >= (before == Execution::block ? kLeave : kEnter)) {
-    decision.execution = Execution::block;
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  std::array<double, 3> speedups = {1, kNone, kNone};  // by Execution
+  const Cell& cell = layer.masked->mask.cell;
+  decision.reason = "cell " + to_string(cell);
+  for (const Execution path : paths_) {
+    const CrossoverKey key{.geometry = layer.execution.geometry, .pass = pass, .cell = cell, .path = path};
+    const double speedup = crossovers_.speedup(key, density, saved);
+    speedups[static_cast<size_t>(path)] = speedup;
+    char text[48];
+    std::snprintf(text, sizeof(text), "%.1fx %s", speedup, crossovers_.measured(key) ? "measured" : "estimated");
+    decision.reason += paths_.size() > 1 ? std::string(", ") + name_of(path) + " " : ", ";
+    decision.reason += std::isnan(speedup) ? "not measured" : text;
   }
+  decision.execution = forced ? paths_.front() : choose_path(speedups, before);
+  if (forced) decision.reason += ", forced";
+  const Execution shown = decision.execution == Execution::dense ? fastest_sparse_path(speedups) : decision.execution;
+  decision.speedup = speedups[static_cast<size_t>(shown)];
   decision.changed = decision.execution != before;
   return decision;
 }
@@ -183,8 +264,8 @@ void NetworkExecution::set_dense_weight_gradients(bool wanted) {
 size_t NetworkExecution::memory_bytes() const {
   size_t bytes = 0;
   for (const Layer& layer : layers_) {
-    bytes +=
-        static_cast<size_t>(layer.execution.index.out_blocks + 1 + layer.execution.index.capacity()) * sizeof(int32_t);
+    bytes += OwnedLists::bytes(layer.execution.index, false);
+    if (may_take(Execution::cusparse)) bytes += OwnedLists::bytes(layer.execution.cusparse_index, true);
   }
   return bytes;
 }

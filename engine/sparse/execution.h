@@ -1,6 +1,7 @@
 // Who decides how the layers of a network under masks compute (layer_execution.h): forced by the user, or by what is
 // faster at the densities of the moment. Decisions fall when masks change and at no other time.
 #pragma once
+#include <array>
 #include <deque>
 #include <optional>
 #include <string>
@@ -12,9 +13,14 @@
 
 namespace poise {
 
-enum class ExecutionChoice : uint8_t { automatic, dense, block };
-std::vector<std::string> execution_choice_names();  // "auto", "dense", "block"
+enum class ExecutionChoice : uint8_t { automatic, dense, block, cusparse };
+std::vector<std::string> execution_choice_names();  // "auto", "dense", "block", "cusparse"
 std::optional<ExecutionChoice> execution_choice_of(const std::string& name);
+
+// The path of one pass by its speed-ups over dense execution, indexed by Execution (dense: 1; NaN: no choice), if it
+// has been on `before`: the fastest, but a path is entered for a gain of 5% only, and left for dense when it gains
+// nothing.
+Execution choose_path(const std::array<double, 3>& speedups, Execution before);
 
 // One pass of one layer, and why.
 struct ExecutionDecision {
@@ -22,15 +28,18 @@ struct ExecutionDecision {
   Pass pass = Pass::forward;
   Execution execution = Execution::dense;
   bool changed = false;
-  double density = 1, speedup = 1;  // of block over dense: measured or estimated
+  double density = 1;
+  double speedup =
+      1;  // over dense, of the path taken, or of the fastest that was not: measured or estimated; NaN: neither
   std::string reason;
   std::string to_string() const;  // "G.block2.conv1 forward: density 0.118, cell 16x16, 4.1x measured -> block"
 };
 
 class NetworkExecution {
  public:
-  // Blocks for every masked layer whose cell has them. `network` and `masks` stay. Error(usage) if `block` is forced on
-  // masks whose cells no kernel skips.
+  // Blocks for every masked layer whose cell has them. `network` and `masks` stay. Error(usage) if a sparse path is
+  // forced on masks whose cells no kernel skips, or cuSPARSE on the CPU. The automatic choice looks at cuSPARSE where
+  // it was measured.
   NetworkExecution(Module& network, NetworkMasks& masks, ExecutionChoice choice, const CrossoverTable& crossovers,
                    Device device, bool planning = false);
   ~NetworkExecution();
@@ -45,7 +54,7 @@ class NetworkExecution {
   // What every layer does: u8 [layers, 3 passes] of the host. A resumed run goes on with the choices it was saved with.
   OwnedTensor& choices() { return choices_; }
   void restore(Context& ctx);  // from choices(), which somebody wrote
-  // In a plan: everything on one path.
+  // In a plan: everything on one path, if that may be taken at all.
   void set_all(Execution execution);
   // From now on the gradients of dead weights are computed too, or not.
   void set_dense_weight_gradients(bool wanted);
@@ -54,16 +63,20 @@ class NetworkExecution {
 
  private:
   struct Layer;
+  bool may_take(Execution path) const;
   // `saved`: dense over executed multiply-adds.
   ExecutionDecision decide(const Layer& layer, Pass pass, double density, double saved, Execution before) const;
 
   const ExecutionChoice choice_;
   const CrossoverTable& crossovers_;
-  std::deque<Layer> layers_;  // parameters point into it
+  std::vector<Execution> paths_;  // besides dense, that may be taken
+  std::deque<Layer> layers_;      // parameters point into it
   OwnedTensor choices_;
 };
 
-// The block that kernels skip for masks of this cell; 0 if there is none.
+// The block that our kernels skip for masks of this cell; 0 if there is none.
 int64_t block_of(const Cell& cell);
+// The largest that cuSPARSE does, where block_of() is not 0.
+int64_t cusparse_block_of(const Cell& cell);
 
 }  // namespace poise

@@ -1,5 +1,6 @@
-// How one layer with a mask computes now: by the dense kernels, which multiply its zeros, or by kernels that skip dead
-// blocks. Decided per pass when masks change (execution.h) and read by the ops.
+// How one layer with a mask computes now: by the dense kernels, which multiply its zeros, by our kernels that skip dead
+// blocks, or by the vendor's (kernels/sparse/cusparse_conv2d.h). Decided per pass when masks change (execution.h) and
+// read by the ops.
 #pragma once
 #include <string>
 #include <vector>
@@ -8,11 +9,12 @@
 
 namespace poise {
 
-enum class Execution : uint8_t { dense, block };
+enum class Execution : uint8_t { dense, block, cusparse };
 const char* name_of(Execution execution);
 
 struct LayerExecution {
-  BlockIndex index;
+  BlockIndex index;           // of the blocks that our kernels skip
+  BlockIndex cusparse_index;  // of blocks as large as cells are, if cuSPARSE is a choice
   Execution forward = Execution::dense, backward_input = Execution::dense, backward_weight = Execution::dense;
   // In this step the gradients of dead weights are wanted as well: a mask update is going to rank them.
   bool dense_weight_gradient = false;
@@ -28,7 +30,8 @@ struct LayerExecution {
   // The blocks that this pass walks, null if it is dense.
   const BlockIndex* blocks(Pass pass) const {
     if (pass == Pass::backward_weight && dense_weight_gradient) return nullptr;
-    return of(pass) == Execution::block ? &index : nullptr;
+    const Execution execution = of(pass);
+    return execution == Execution::dense ? nullptr : execution == Execution::block ? &index : &cusparse_index;
   }
   void note(const Conv2dGeometry& asked) {
     if (asked.macs() > geometry.macs()) geometry = asked;

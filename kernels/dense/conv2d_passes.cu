@@ -52,6 +52,11 @@ __global__ void sum_splits_kernel(int64_t elements, int channels, int splits, co
 }
 
 template <class T>
+__global__ void add_bias_kernel(int64_t elements, int channels, const float* bias, T* y) {
+  for_each_element(elements, [&](int64_t e) { y[e] = from_float<T>(to_float(y[e]) + bias[e % channels]); });
+}
+
+template <class T>
 __global__ void sum_taps_kernel(TapSums t, const float* bias, bool relu, T* y) {
   const int64_t elements = int64_t{t.images} * t.source_h * t.source_w * t.columns;
   for_each_element(int64_t{t.images} * t.y_h * t.y_w * t.channels, [&](int64_t e) {
@@ -161,6 +166,13 @@ void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const float* bias,
 void finish_weight_gradient(Context& ctx, const WeightShape& shape, const WeightPartials& partials, float* dweight) {
   launch(ctx, elementwise(int64_t{shape.c_out} * shape.kh * shape.kw * shape.c_in), finish_weight_gradient_kernel,
          shape, partials, dweight);
+}
+
+void add_bias(Context& ctx, const Tensor& bias, Tensor& y) {
+  dispatch_stored(y.dtype, [&]<class T>() {
+    launch(ctx, elementwise(y.elements()), add_bias_kernel<T>, y.elements(), static_cast<int>(bias.elements()),
+           bias.data<float>(), y.data<T>());
+  });
 }
 
 int64_t column_sum_blocks(int64_t rows) {

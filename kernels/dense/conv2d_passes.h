@@ -50,6 +50,9 @@ struct WeightPartials {
 };
 void finish_weight_gradient(Context& ctx, const WeightShape& shape, const WeightPartials& partials, float* dweight);
 
+// y[row, c] += bias[c]
+void add_bias(Context& ctx, const Tensor& bias, Tensor& y);
+
 // sums[c] = sum_row from[row, c]; f32. `partial` has column_sum_blocks(rows) * channels elements.
 int64_t column_sum_blocks(int64_t rows);
 void column_sums(Context& ctx, const Tensor& from, float* partial, float* sums);

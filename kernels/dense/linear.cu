@@ -6,7 +6,6 @@
 #include "kernels/dense/conv2d_gpu.h"
 #include "kernels/dense/conv2d_passes.h"
 #include "kernels/gpu/blas.h"
-#include "kernels/gpu/elementwise.cuh"
 #include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
@@ -48,11 +47,6 @@ struct BlasWorkspace {
   }
 };
 
-template <class T>
-__global__ void add_bias_kernel(int64_t elements, int channels, const float* bias, T* y) {
-  for_each_element(elements, [&](int64_t e) { y[e] = from_float<T>(to_float(y[e]) + bias[e % channels]); });
-}
-
 size_t linear_plan(const Context& context, const LinearGeometry& g, DType dtype, Pass pass) {
   const Context ctx = context_of(context, g);
   if (!uses_blas(ctx, g)) return conv2d_plan(ctx, as_convolution(g), dtype, pass).workspace_bytes;
@@ -65,11 +59,7 @@ void linear_forward(Context& context, const Tensor& x, const Tensor& weight, con
   Context ctx = context_of(context, g);
   if (!uses_blas(ctx, g)) return conv2d_forward(ctx, as_convolution(g), x, weight, bias, workspace, y);
   blas::gemm(ctx, {.m = g.n, .n = g.out, .k = g.in, .transpose_b = true}, x, weight, workspace, y);
-  if (!bias) return;
-  dispatch_stored(y.dtype, [&]<class T>() {
-    launch(ctx, elementwise(y.elements()), add_bias_kernel<T>, y.elements(), static_cast<int>(g.out),
-           bias.data<float>(), y.data<T>());
-  });
+  if (bias) add_bias(ctx, bias, y);
 }
 
 void linear_backward_input(Context& context, const Tensor& dy, const Tensor& weight, Tensor& workspace, Tensor& dx) {

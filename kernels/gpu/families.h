@@ -17,6 +17,7 @@ void add_mask_kernels(KernelTable& table);
 void add_select_kernels(KernelTable& table);
 void add_block_conv2d_kernels(KernelTable& table);
 void add_channels_kernels(KernelTable& table);
+void add_cusparse_conv2d_kernels(KernelTable& table);
 void add_conv2d_kernels(KernelTable& table);
 void add_convert_kernels(KernelTable& table);
 void add_gather_images_kernels(KernelTable& table);

@@ -15,13 +15,16 @@ struct BlockSparse {
   Tensor values;       // [blocks, block, block]
 };
 
+// Dense operands have contiguous rows, as activations [pixels, channels] do.
 struct SparseProducts {
-  // dsd:  c [rows,n] = a b,   b [cols,n].
+  // dsd:  c [n,rows] = b a^T,   b [n,cols].
   size_t (*spmm_workspace)(Context&, const BlockSparse& a, const Tensor& b, const Tensor& c);
   void (*spmm)(Context&, const BlockSparse& a, const Tensor& b, Tensor& workspace, Tensor& c);
-  // sdd:  a.values = those of x y^T at a's blocks,   x [rows,n], y [cols,n].
+  // sdd:  a.values = those of x^T y at a's blocks, added to what they were if `add`.   x [n,rows], y [n,cols]; values
+  // f32, or of the type of x.
   size_t (*sddmm_workspace)(Context&, const Tensor& x, const Tensor& y, const BlockSparse& a);
-  void (*sddmm)(Context&, const Tensor& x, const Tensor& y, Tensor& workspace, BlockSparse& a);
+  void (*sddmm)(Context&, const Tensor& x, const Tensor& y, bool add, Tensor& workspace, BlockSparse& a);
+  // Workspaces depend on shapes and types: those of tensors without memory serve as well.
 };
 
 // Of a device (not the CPU). Error(environment) if this build has none for it.

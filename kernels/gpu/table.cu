@@ -17,6 +17,7 @@ const KernelTable& kernels() {
     add_select_kernels(t);
     add_block_conv2d_kernels(t);
     add_channels_kernels(t);
+    add_cusparse_conv2d_kernels(t);
     add_conv2d_kernels(t);
     add_convert_kernels(t);
     add_gather_images_kernels(t);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/core/memory.h"
+
 namespace poise {
 
 int64_t blocks_in_parities(const BlockIndex& index, const int32_t* row_offsets, const int32_t* col_of_block) {
@@ -21,6 +23,27 @@ int64_t blocks_in_parities(const BlockIndex& index, const int32_t* row_offsets, 
     }
   }
   return count;
+}
+
+TransposedBlocks transposed_blocks(const BlockIndex& index, const int32_t* row_offsets, const int32_t* col_of_block) {
+  TransposedBlocks t;
+  const int64_t alive = row_offsets[index.out_blocks];
+  t.in_offsets.resize(static_cast<size_t>(index.in_blocks) + 1);
+  t.out_of_block.resize(static_cast<size_t>(alive));
+  const auto in_of = [&](int64_t k) { return static_cast<size_t>(col_of_block[k] % index.in_blocks); };
+  for (int64_t k = 0; k < alive; ++k) ++t.in_offsets[in_of(k) + 1];
+  for (size_t i = 0; i + 1 < t.in_offsets.size(); ++i) t.in_offsets[i + 1] += t.in_offsets[i];
+  std::vector<int32_t> next(t.in_offsets.begin(), t.in_offsets.end() - 1);
+  for (int32_t row = 0; row < index.out_blocks; ++row) {
+    for (int32_t k = row_offsets[row]; k < row_offsets[row + 1]; ++k) {
+      const auto tap = static_cast<int32_t>(col_of_block[k] / index.in_blocks);
+      t.out_of_block[static_cast<size_t>(next[in_of(k)]++)] = tap * static_cast<int32_t>(index.out_blocks) + row;
+    }
+  }
+  for (size_t i = 0; i + 1 < t.in_offsets.size(); ++i) {
+    std::sort(t.out_of_block.begin() + t.in_offsets[i], t.out_of_block.begin() + t.in_offsets[i + 1]);
+  }
+  return t;
 }
 
 namespace cpu {
@@ -46,6 +69,10 @@ void build_block_index(Context&, const Tensor& mask, BlockIndex& index) {
   row_offsets[index.out_blocks] = count;
   index.alive = count;
   index.alive_in_parities = blocks_in_parities(index, row_offsets, col_of_block);
+  if (!index.in_offsets) return;
+  const TransposedBlocks transposed = transposed_blocks(index, row_offsets, col_of_block);
+  std::copy(transposed.in_offsets.begin(), transposed.in_offsets.end(), index.in_offsets.data<int32_t>());
+  std::copy(transposed.out_of_block.begin(), transposed.out_of_block.end(), index.out_of_block.data<int32_t>());
 }
 
 }  // namespace cpu

@@ -74,6 +74,11 @@ void build_block_index(Context& ctx, const Tensor& mask, BlockIndex& index) {
   copy_to_host(list.data(), index.col_of_block);
   index.alive = offsets.back();
   index.alive_in_parities = blocks_in_parities(index, offsets.data(), list.data());
+  if (!index.in_offsets) return;
+  TransposedBlocks transposed = transposed_blocks(index, offsets.data(), list.data());
+  transposed.out_of_block.resize(list.size());
+  copy_from_host(index.in_offsets, transposed.in_offsets.data());
+  copy_from_host(index.out_of_block, transposed.out_of_block.data());
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 // of out/b rows of blocks by taps*in/b columns; column = tap * (in/b) + input block. A block is alive if any of its
 // weights is. Rebuilt when a mask changes, in memory of fixed capacity, so that captured graphs stay valid.
 #pragma once
+#include <vector>
+
 #include "kernels/core/context.h"
 
 namespace poise {
@@ -14,6 +16,10 @@ struct BlockIndex {
   int64_t alive_in_parities = 0;
   Tensor row_offsets;   // i32 [out_blocks + 1]: the blocks of row r are row_offsets[r] .. row_offsets[r+1]-1, by column
   Tensor col_of_block;  // i32 [capacity]
+  // The same blocks by input block, for products with the transpose; empty where nobody multiplies by that. The blocks
+  // of input block i are in_offsets[i] .. in_offsets[i+1]-1, each tap * out_blocks + output block, rising.
+  Tensor in_offsets;    // i32 [in_blocks + 1]
+  Tensor out_of_block;  // i32 [capacity]
 
   int64_t columns() const { return taps * in_blocks; }
   int64_t capacity() const { return out_blocks * columns(); }
@@ -44,6 +50,12 @@ constexpr unsigned parity_taps(int a, int b, int u, int v) {
 
 // BlockIndex::alive_in_parities, of lists on the host.
 int64_t blocks_in_parities(const BlockIndex& index, const int32_t* row_offsets, const int32_t* col_of_block);
+
+// What in_offsets and out_of_block hold, of lists on the host.
+struct TransposedBlocks {
+  std::vector<int32_t> in_offsets, out_of_block;
+};
+TransposedBlocks transposed_blocks(const BlockIndex& index, const int32_t* row_offsets, const int32_t* col_of_block);
 
 // Fills `index` (its tensors have the capacity of the weight) from mask, u8 of the weight's shape. Waits for the
 // device.

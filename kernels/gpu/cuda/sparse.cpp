@@ -32,10 +32,17 @@ cudaDataType type_of(const Tensor& t) {
   return t.dtype == DType::f32 ? CUDA_R_32F : CUDA_R_16BF;
 }
 
+// A matrix that is only asked about has no memory, but must have an address.
+void* address_of(const Tensor& t) {
+  static char somewhere[16];
+  return t.bytes ? t.bytes : somewhere;
+}
+
 struct DenseMatrix {
   DenseMatrix(const Tensor& t, int64_t rows, int64_t cols, cusparseOrder_t order) {
     const int64_t leading = order == CUSPARSE_ORDER_ROW ? cols : rows;
-    check(cusparseCreateDnMat(&descriptor, rows, cols, leading, t.bytes, type_of(t), order), "cusparseCreateDnMat");
+    check(cusparseCreateDnMat(&descriptor, rows, cols, leading, address_of(t), type_of(t), order),
+          "cusparseCreateDnMat");
   }
   ~DenseMatrix() { cusparseDestroyDnMat(descriptor); }
   DenseMatrix(const DenseMatrix&) = delete;
@@ -46,7 +53,7 @@ struct DenseMatrix {
 struct SparseMatrix {
   explicit SparseMatrix(const gpu::BlockSparse& a) {
     check(cusparseCreateBsr(&descriptor, a.rows / a.block, a.cols / a.block, a.columns.elements(), a.block, a.block,
-                            a.row_offsets.bytes, a.columns.bytes, a.values.bytes, CUSPARSE_INDEX_32I,
+                            address_of(a.row_offsets), address_of(a.columns), address_of(a.values), CUSPARSE_INDEX_32I,
                             CUSPARSE_INDEX_32I, CUSPARSE_INDEX_BASE_ZERO, type_of(a.values), CUSPARSE_ORDER_ROW),
           "cusparseCreateBsr");
   }
@@ -59,12 +66,13 @@ struct SparseMatrix {
 constexpr float kOne = 1, kZero = 0;
 constexpr auto kPlain = CUSPARSE_OPERATION_NON_TRANSPOSE;
 
-// call(handle, a, b, c) with the descriptors of c = a b.
+// call(handle, a, b^T, c^T) with the descriptors of c^T = a b^T: a tensor with contiguous rows is its transpose with
+// contiguous columns.
 template <class Call>
 void with_spmm(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, const Tensor& c, const Call& call) {
   const SparseMatrix sparse(a);
-  const DenseMatrix right(b, b.shape[0], b.shape[1], CUSPARSE_ORDER_ROW);
-  const DenseMatrix result(c, c.shape[0], c.shape[1], CUSPARSE_ORDER_ROW);
+  const DenseMatrix right(b, b.shape[1], b.shape[0], CUSPARSE_ORDER_COL);
+  const DenseMatrix result(c, c.shape[1], c.shape[0], CUSPARSE_ORDER_COL);
   call(handle_for(ctx), sparse.descriptor, right.descriptor, result.descriptor);
 }
 
@@ -86,11 +94,10 @@ void spmm(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, Tensor& work
   });
 }
 
-// y^T, of y [cols,n] with contiguous rows, is a matrix [n,cols] with contiguous columns.
 template <class Call>
 void with_sddmm(Context& ctx, const Tensor& x, const Tensor& y, const gpu::BlockSparse& a, const Call& call) {
-  const DenseMatrix left(x, x.shape[0], x.shape[1], CUSPARSE_ORDER_ROW);
-  const DenseMatrix right(y, y.shape[1], y.shape[0], CUSPARSE_ORDER_COL);
+  const DenseMatrix left(x, x.shape[1], x.shape[0], CUSPARSE_ORDER_COL);
+  const DenseMatrix right(y, y.shape[0], y.shape[1], CUSPARSE_ORDER_ROW);
   const SparseMatrix sparse(a);
   call(handle_for(ctx), left.descriptor, right.descriptor, sparse.descriptor);
 }
@@ -105,9 +112,9 @@ size_t sddmm_workspace(Context& ctx, const Tensor& x, const Tensor& y, const gpu
   return bytes == 0 ? 1 : bytes;
 }
 
-void sddmm(Context& ctx, const Tensor& x, const Tensor& y, Tensor& workspace, gpu::BlockSparse& a) {
+void sddmm(Context& ctx, const Tensor& x, const Tensor& y, bool add, Tensor& workspace, gpu::BlockSparse& a) {
   with_sddmm(ctx, x, y, a, [&](auto handle, auto left, auto right, auto sparse) {
-    check(cusparseSDDMM(handle, kPlain, kPlain, &kOne, left, right, &kZero, sparse, CUDA_R_32F,
+    check(cusparseSDDMM(handle, kPlain, kPlain, &kOne, left, right, add ? &kOne : &kZero, sparse, CUDA_R_32F,
                         CUSPARSE_SDDMM_ALG_DEFAULT, workspace.bytes),
           "cusparseSDDMM");
   });
