@@ -64,6 +64,8 @@ inline KernelTable deferred_kernels() {
   POISE_DEFER(upsample_nearest_2x_backward);
   POISE_DEFER(avg_pool_2x2_forward);
   POISE_DEFER(avg_pool_2x2_backward);
+  POISE_DEFER(max_pool_2x2_forward);
+  POISE_DEFER(max_pool_2x2_backward);
   POISE_DEFER(sum_space_forward);
   POISE_DEFER(sum_space_backward);
   POISE_DEFER(max_pool_forward);
@@ -73,6 +75,18 @@ inline KernelTable deferred_kernels() {
   POISE_DEFER(insert_channels);
   POISE_DEFER(extract_channels);
   POISE_DEFER(resize_bilinear);
+  POISE_DEFER(embedding_forward);
+  POISE_DEFER(embedding_backward);
+  POISE_DEFER(sample_affine_forward);
+  POISE_DEFER(sample_affine_backward);
+  POISE_DEFER(copy_columns);
+  POISE_DEFER(batched_matmul);
+  POISE_DEFER(softmax_forward);
+  POISE_DEFER(softmax_backward);
+  POISE_DEFER(gated_add_forward);
+  POISE_DEFER(gated_add_backward);
+  POISE_DEFER(row_dot);
+  POISE_DEFER(scale_rows);
   POISE_DEFER(gan_loss_d_forward);
   POISE_DEFER(gan_loss_d_backward);
   POISE_DEFER(gan_loss_g_forward);
