@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "apps/html_execution.h"
 #include "apps/program.h"
 #include "apps/progress.h"
 #include "apps/svg_chart.h"
@@ -97,6 +98,7 @@ class Page {
              "Fr\xc3\xa9"
              "chet Inception distance of the averaged weights (lower is better)");
     if (figures_ == 0) paragraph("Nothing was logged yet.");
+    body_ += html_execution(run_);
     samples();
     options();
     environment();

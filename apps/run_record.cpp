@@ -55,6 +55,16 @@ MaskUpdate mask_update_of(const Json& object, int64_t iteration) {
   return update;
 }
 
+RecordedExecution execution_of(const Json& object, int64_t iteration) {
+  return {.iteration = iteration,
+          .layer = text_at(object, "layer"),
+          .pass = text_at(object, "pass"),
+          .execution = text_at(object, "execution"),
+          .reason = text_at(object, "reason"),
+          .density = number_at(object, "density"),
+          .speedup = number_at(object, "speedup")};
+}
+
 void read_lines(const std::string& path, RunRecord& run) {
   std::istringstream lines(text_of(path));
   for (std::string line; std::getline(lines, line);) {
@@ -63,6 +73,7 @@ void read_lines(const std::string& path, RunRecord& run) {
     const int64_t iteration = object["iteration"].get<int64_t>();
     if (object.contains("event")) {
       if (object["event"] == "mask_update") run.updates.push_back(mask_update_of(object, iteration));
+      if (object["event"] == "execution") run.executions.push_back(execution_of(object, iteration));
       continue;
     }
     for (const auto& [key, value] : object.items()) {

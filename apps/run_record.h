@@ -24,12 +24,20 @@ struct MaskUpdate {
   std::vector<std::pair<std::string, double>> layers;  // density by layer, in the order of the network
 };
 
+// {"event": "execution", ...}
+struct RecordedExecution {
+  int64_t iteration = 0;
+  std::string layer, pass, execution, reason;
+  double density = 0, speedup = 0;  // NaN if it is not there
+};
+
 struct RunRecord {
   std::string path, name;
   std::vector<RecordedOption> options;
   std::vector<std::pair<std::string, std::string>> environment;  // of env.json
   std::map<std::string, Points> series;  // every number in the run's *.jsonl files that has an iteration, by its key
   std::vector<MaskUpdate> updates;
+  std::vector<RecordedExecution> executions;
   std::vector<std::pair<int64_t, std::string>> pictures;  // iteration and path inside the run directory, ascending
   std::string started, last_written;                      // the times of the first and the last line of log.txt
   std::string last_line;                                  // of log.txt, without its time

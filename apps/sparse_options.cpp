@@ -115,6 +115,13 @@ void complete_sparse_options(OptionSet& options) {
   }
 }
 
+std::string masked_execution_note(ExecutionChoice execution, const Cell& cell) {
+  if (execution == ExecutionChoice::dense) return "dense: dead weights are multiplied as zeros";
+  if (block_of(cell) != 0) return "";
+  return fmt::format("masked (no speed-up): no kernel skips cells of {}; 16x16 and its multiples have some",
+                     to_string(cell));
+}
+
 SparseOptions sparse_options(const Settings& s) {
   const Method& method = method_of(s.method);
   SparseOptions o;

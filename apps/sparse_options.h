@@ -53,6 +53,9 @@ std::vector<std::string> method_names();
 // schedule_iterations), and notes what does not fit together as problems.
 void complete_sparse_options(OptionSet& options);
 
+// Where no layer under masks can skip anything: what happens instead, "masked (no speed-up): ..."; else "".
+std::string masked_execution_note(ExecutionChoice execution, const Cell& cell);
+
 // Of settings that are complete.
 SparseOptions sparse_options(const Settings& settings);
 

@@ -46,14 +46,7 @@ std::string drop_text(const SparseOptions& o) {
 
 // Layer by layer: which passes skip dead blocks, and how much faster that is.
 std::string execution_table(const TrainingPlan& plan, const SparseOptions& o) {
-  if (plan.execution.empty()) {
-    return o.execution == ExecutionChoice::dense
-               ? std::string("execution   dense: dead weights are multiplied as zeros\n")
-               : fmt::format(
-                     "execution   masked, no speed-up: no kernel skips cells of {}; 16x16 and its multiples have "
-                     "some\n",
-                     to_string(o.cell));
-  }
+  if (plan.execution.empty()) return "execution   " + masked_execution_note(o.execution, o.cell) + "\n";
   std::string text = fmt::format("execution, predicted\n{:<24}{:>9}{:>18}{:>18}{:>18}\n", "layer", "density", "forward",
                                  "backward_input", "backward_weight");
   for (size_t i = 0; i < plan.execution.size(); i += 3) {

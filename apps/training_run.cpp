@@ -238,7 +238,12 @@ void TrainingRun::log_iteration() {
 }
 
 void TrainingRun::log_mask_events() {
-  for (const MaskEvent& event : trainer_.take_mask_events()) train_lines_->write(mask_event_fields(event));
+  for (const MaskEvent& event : trainer_.take_mask_events()) {
+    train_lines_->write(mask_event_fields(event));
+    const SparseOptions& sparse = trainer_.options().sparse;
+    const std::string masked = masked_execution_note(sparse.execution, sparse.cell);
+    if (event.kind == "initial" && !masked.empty()) log_->line(event.network + ": execution " + masked);
+  }
   for (const ExecutionEvent& event : trainer_.take_execution_events()) {
     train_lines_->write(execution_event_fields(event));
     log_->line(fmt::format("iteration {}: {}", event.iteration, event.decision.to_string()));

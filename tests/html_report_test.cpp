@@ -208,6 +208,36 @@ TEST(Report, OfADenseRunHasNoSparseFigures) {
   EXPECT_FALSE(contains(page, "base64"));
 }
 
+std::string execution(int iteration, const char* pass, const char* path, const char* speedup) {
+  return "{\"event\":\"execution\",\"iteration\":" + std::to_string(iteration) +
+         ",\"layer\":\"G.block2.conv1\",\"pass\":\"" + pass + "\",\"execution\":\"" + path +
+         "\",\"density\":0.118,\"speedup\":" + speedup + ",\"reason\":\"cell 16x16, so <fast>\"}\n";
+}
+
+TEST(Report, ShowsTheLatestExecutionOfEachPass) {
+  const TemporaryFolder run;
+  write_bytes(run / "config.toml", kConfig);
+  write_bytes(run / "train.jsonl", mask_update(0, "G", "initial", 0.1) + execution(0, "forward", "dense", "0.9") +
+                                       execution(0, "backward_input", "cusparse", "\"nan\"") +
+                                       execution(500, "forward", "block", "4.14"));
+  const std::string page = html_report(read_run(run.path()));
+  EXPECT_EQ(malformation(page), "");
+  EXPECT_TRUE(contains(page, "computed at last: 1 block, 1 cusparse."));
+  EXPECT_EQ(count(page, "<td>G.block2.conv1</td>"), 2u);
+  EXPECT_TRUE(contains(page,
+                       "<td>forward</td><td>block</td><td>0.118</td><td>4.1x</td><td>cell 16x16, so "
+                       "&lt;fast&gt;</td><td>500</td>"));
+}
+
+TEST(Report, SaysThatUnstructuredMasksSaveNoTime) {
+  const TemporaryFolder run;
+  write_bytes(run / "config.toml", "[sparse]\nexecution = \"auto\"  # default\ncell = \"1x1\"  # default\n");
+  write_bytes(run / "train.jsonl", mask_update(0, "G", "initial", 0.1));
+  const std::string page = html_report(read_run(run.path()));
+  EXPECT_EQ(malformation(page), "");
+  EXPECT_TRUE(contains(page, "masked (no speed-up): no kernel skips cells of 1x1"));
+}
+
 TEST(Report, ReadsWhatThereIs) {
   const TemporaryFolder run;
   expect_error(ErrorKind::checkpoint, {run.path(), "no config.toml", "train_gan"}, [&] { read_run(run.path()); });
