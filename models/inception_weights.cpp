@@ -94,6 +94,11 @@ InceptionIdentity identify_inception(const SafetensorsFile& file) {
     if (name.starts_with("Mixed_7") || name.starts_with("fc.")) id.options.complete = true;
   }
   if (const TensorView* fc = file.find("fc.weight"); fc && fc->shape.size() == 2) id.options.classes = fc->shape[0];
+  constexpr int64_t kFirstWidth = 32, kNarrowest = 2;
+  if (const TensorView* first = file.find("Conv2d_1a_3x3.conv.weight"); first && first->shape.size() == 4) {
+    const int64_t width = first->shape[0];
+    if (width >= kNarrowest && kFirstWidth % width == 0) id.options.narrowing = kFirstWidth / width;
+  }
   return id;
 }
 

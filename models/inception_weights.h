@@ -19,6 +19,7 @@ struct InceptionIdentity {
 
 // A file is known by its hash, or, if bench/convert_inception.py wrote it, by the hash of the official weights that it
 // was made of. Any other is taken for the network of 2015-12-05 unless its metadata says "pool_7c": "avg".
+// The width of the first convolution says whether all are narrower, as in the tests' files.
 InceptionIdentity identify_inception(const SafetensorsFile& file);
 
 // Copies the weights to the device and points the network's parameters at them; the result owns the memory. Weights

@@ -123,6 +123,7 @@ class ChangedWeights {
     const auto* raw = reinterpret_cast<const std::byte*>(bytes.data());
     return SafetensorsFile::parse({raw, raw + bytes.size()}, "changed");
   }
+  void write(const std::string& path) const { write_safetensors(path, tensors_, {}); }
   std::string error_of_loading() const {
     Inception network(narrow(true));
     try {
@@ -169,6 +170,7 @@ TEST(InceptionWeights, SayWhichNetworkTheyAre) {
   EXPECT_TRUE(unknown.options.complete);
   EXPECT_TRUE(unknown.options.max_pool_in_7c);
   EXPECT_EQ(unknown.options.classes, 10);
+  EXPECT_EQ(unknown.options.narrowing, 16);
 
   const InceptionIdentity averaging = identify_inception(ChangedWeights().parse({{"pool_7c", "avg"}}));
   EXPECT_FALSE(averaging.options.max_pool_in_7c);
@@ -184,6 +186,89 @@ TEST(InceptionWeights, SayWhichNetworkTheyAre) {
   truncated.drop("Mixed_7");
   truncated.drop("fc.");
   EXPECT_FALSE(identify_inception(truncated.parse()).options.complete);
+}
+
+// --- images in, features out, at reduced width
+// ------------------------------------------------------------------------
+
+const std::vector<FeatureTap> kAllTaps{FeatureTap::pool64, FeatureTap::pool192, FeatureTap::pool768,
+                                       FeatureTap::pool2048, FeatureTap::logits};
+const std::string kNarrowWeights = std::string(POISE_GOLDEN_DIR) + "/inception.safetensors";
+
+std::vector<uint8_t> some_images(int64_t count, int64_t h, int64_t w) {
+  std::vector<uint8_t> bytes(static_cast<size_t>(count * h * w * 3));
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 2654435761u >> 13);
+  return bytes;
+}
+
+// Seven images at once, and in calls of 1, 2 and 4; batches of 3 leave a rest each time.
+TEST(InceptionNetwork, FeaturesDoNotDependOnTheCallsTheyCameIn) {
+  constexpr int64_t kCount = 7, kH = 9, kW = 12, kBytes = kH * kW * 3;
+  InceptionNetwork network(kNarrowWeights, {.batch = 3});
+  const std::vector<uint8_t> images = some_images(kCount, kH, kW);
+  const std::vector<FeatureRows> together = network.features(kAllTaps, images, kCount, kH, kW);
+  std::vector<std::vector<float>> split(kAllTaps.size());
+  int64_t first = 0;
+  for (const int64_t count : {1, 2, 4}) {
+    const auto some =
+        std::span(images).subspan(static_cast<size_t>(first * kBytes), static_cast<size_t>(count * kBytes));
+    const std::vector<FeatureRows> rows = network.features(kAllTaps, some, count, kH, kW);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(rows[i].tap, kAllTaps[i]);
+      EXPECT_EQ(rows[i].dims, network.dims(kAllTaps[i]));
+      split[i].insert(split[i].end(), rows[i].values.begin(), rows[i].values.end());
+    }
+    first += count;
+  }
+  for (size_t i = 0; i < kAllTaps.size(); ++i) {
+    EXPECT_EQ(split[i], together[i].values);
+    EXPECT_NE(std::vector<float>(split[i].begin(), split[i].begin() + together[i].dims),
+              std::vector<float>(split[i].end() - together[i].dims, split[i].end()));
+  }
+  EXPECT_TRUE(network.features(kAllTaps, {}, 0, kH, kW)[0].values.empty());
+}
+
+TEST(InceptionNetwork, AnEmulatedGpuSeesTheSame) {
+  InceptionNetwork cpu(kNarrowWeights, {.batch = 1}), gpu(kNarrowWeights, {.device = Device::emulated});
+  const std::vector<uint8_t> images = some_images(1, 32, 32);
+  const std::vector<FeatureRows> expected = cpu.features(kAllTaps, images, 1, 32, 32);
+  const std::vector<FeatureRows> got = gpu.features(kAllTaps, images, 1, 32, 32);
+  for (size_t tap = 0; tap < kAllTaps.size(); ++tap) {
+    double largest = 0, worst = 0;
+    for (size_t i = 0; i < expected[tap].values.size(); ++i) {
+      largest = std::max(largest, std::abs(static_cast<double>(expected[tap].values[i])));
+      worst = std::max(worst, std::abs(static_cast<double>(got[tap].values[i]) - expected[tap].values[i]));
+    }
+    EXPECT_FALSE(!(worst <= 1e-5 * largest)) << kTapNames[tap] << " is off by " << worst / largest;
+  }
+}
+
+TEST(InceptionNetwork, RefusesWhatWouldSpoilAMetric) {
+  const auto error = [](const auto& f) {
+    try {
+      f();
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string("no error");
+  };
+  expect_mentions(error([] { InceptionNetwork(kNarrowWeights, {.precision = Precision::bf16}); }), {"bf16", "fp32"});
+  InceptionNetwork network(kNarrowWeights);
+  const std::vector<uint8_t> images = some_images(2, 4, 4);
+  expect_mentions(error([&] { network.features({FeatureTap::logits}, images, 3, 4, 4); }),
+                  {"3 images", "4x4x3", "96 bytes"});
+  expect_mentions(error([] { InceptionNetwork("/nowhere/inception.safetensors"); }),
+                  {"/nowhere/inception.safetensors"});
+
+  ChangedWeights truncated;
+  truncated.drop("Mixed_7");
+  truncated.drop("fc.");
+  const test::TemporaryFolder folder;
+  truncated.write(folder / "truncated.safetensors");
+  InceptionNetwork short_network(folder / "truncated.safetensors");
+  EXPECT_EQ(short_network.taps().size(), 3u);
+  expect_mentions(error([&] { short_network.features({FeatureTap::pool2048}, images, 2, 4, 4); }),
+                  {"Mixed_6e", "FID-2048"});
 }
 
 TEST(Sha256, KnowsTheStandardsExamples) {

@@ -124,6 +124,21 @@ const std::vector<Refusal>& refusals() {
          avg_pool_2x2(zeros(t, {1, 3, 4, 2}));
        },
        {"avg_pool_2x2", "even", "[1,3,4,2]"}},
+      {"max_pool_larger_than_its_image",
+       [](Tape& t) {
+         max_pool(zeros(t, {1, 2, 4, 3}), {.size = 3, .stride = 2});
+       },
+       {"max_pool", "[1,2,4,3]", "size 3", "padding 0"}},
+      {"avg_pool_sees_nothing",
+       [](Tape& t) {
+         avg_pool(zeros(t, {1, 4, 4, 3}), {.size = 2, .stride = 1, .pad = 2});
+       },
+       {"avg_pool", "sees a cell", "padding 2"}},
+      {"concat_channels_space",
+       [](Tape& t) {
+         concat_channels({zeros(t, {1, 4, 4, 3}), zeros(t, {1, 4, 5, 3})});
+       },
+       {"concat_channels", "[1,4,4,3]", "[1,4,5,3]"}},
       {"sum_rank",
        [](Tape& t) {
          sum_space(zeros(t, {2, 3}));

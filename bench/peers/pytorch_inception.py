@@ -6,7 +6,8 @@
 
 Enlargement from 32x32 to 299x299 and the network with batch norm folded, the same weights and batches on both sides.
 Three processes take turns, one computing at a time: ours (inception_bench --serve), PyTorch in its contiguous format and
-in channels_last; the better of the two counts.
+in channels_last; the better of the two counts. Beside the time on the clock stands the processor time of all threads, which
+a busy machine distorts less; waiting threads sleep on both sides (OMP_WAIT_POLICY=passive).
 """
 import argparse
 import datetime
@@ -56,39 +57,54 @@ def serve(args):
                 return
 
 
+def cpu_ms(process):
+    """Processor time of all threads of a process so far."""
+    with open(f"/proc/{process.pid}/stat") as file:
+        user, system = file.read().rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) * 1e3 / os.sysconf("SC_CLK_TCK")
+
+
 def main():
     args = parse_arguments()
     if args.serve:
         return serve(args)
+    os.environ["OMP_WAIT_POLICY"] = "passive"
     flags = ["--weights", args.weights, f"--images={args.images}", f"--batch={args.batch}", f"--threads={args.threads}"]
     servers = [Server("ours", [args.ours, "--serve"] + flags, args.threads)]
     servers += [Server("torch " + f, [sys.executable, os.path.abspath(__file__), "--serve", f] + flags, args.threads)
                 for f in FORMATS]
     print(f"{cpu_model()}, {args.threads} threads, {args.images} images in batches of {args.batch}, load average "
           f"{os.getloadavg()[0]:.1f}")
+    results = {s.name: {"wall_ms": [], "cpu_ms": []} for s in servers}  # per image
     for i in range(-1, args.rounds):
         for server in servers:
-            ms = float(server.ask("run")) / args.images
+            before = cpu_ms(server.process)
+            wall = float(server.ask("run")) / args.images
             if i >= 0:
-                server.ms.append(ms)
+                results[server.name]["wall_ms"].append(wall)
+                results[server.name]["cpu_ms"].append((cpu_ms(server.process) - before) / args.images)
         if i >= 0:
-            print(f"round {i + 1}: " + ", ".join(f"{s.name} {s.ms[-1]:.1f}" for s in servers) + " ms per image",
-                  flush=True)
-    results = {s.name: {"ms_per_image": s.ms, "median_ms": statistics.median(s.ms), "min_ms": min(s.ms),
-                        "peak_mib": float(s.ask("quit"))} for s in servers}
-    for name, r in results.items():
-        print(f"{name:22}{r['median_ms']:9.1f} ms median{r['min_ms']:9.1f} ms min{r['peak_mib']:9.0f} MiB")
-    ratios = {key: results["ours"][f"{key}_ms"] / min(r[f"{key}_ms"] for n, r in results.items() if n != "ours")
-              for key in ("median", "min")}
-    print(f"ours / PyTorch's best: {ratios['median']:.2f} by median, {ratios['min']:.2f} by minimum")
+            print(f"round {i + 1}: " + ", ".join(f"{name} {r['wall_ms'][-1]:.1f} ms, cpu {r['cpu_ms'][-1]:.1f}"
+                                                 for name, r in results.items()), flush=True)
+    print("\nper image")
+    for server in servers:
+        r = results[server.name]
+        r["peak_mib"] = float(server.ask("quit"))
+        print(f"{server.name:22}{statistics.median(r['wall_ms']):9.1f} ms wall (min {min(r['wall_ms']):.1f})"
+              f"{statistics.median(r['cpu_ms']):9.1f} ms cpu (min {min(r['cpu_ms']):.1f}){r['peak_mib']:9.0f} MiB")
+    ratios = {}
+    for key in ("wall_ms", "cpu_ms"):
+        for kind, of in (("median", statistics.median), ("min", min)):
+            ratios[f"ours_over_torch_{key[:-3]}_{kind}"] = of(results["ours"][key]) / min(
+                of(r[key]) for name, r in results.items() if name != "ours")
+    print("ours / PyTorch's best: " + ", ".join(f"{name[16:].replace('_', ' ')} {x:.2f}" for name, x in ratios.items()))
     if args.json is not None:
         date = datetime.date.today().isoformat()
         path = args.json or os.path.join(ROOT, "bench", "results", f"{date}-cpu-inception.json")
         with open(path, "w") as file:
             json.dump({"date": date, "commit": git_commit(), "cpu": cpu_model(), "load_average": os.getloadavg(),
                        "threads": args.threads, "images": args.images, "batch": args.batch,
-                       "ours_over_torch_median": ratios["median"], "ours_over_torch_min": ratios["min"],
-                       "results": results}, file, indent=2)
+                       **ratios, "results": results}, file, indent=2)
             file.write("\n")
         print(f"written: {path}")
     return 0
