@@ -77,6 +77,20 @@ double quantile(std::vector<double> values, double q) {
   return *at;
 }
 
+const char* metric_caption(const std::string& name) {
+  if (name == "swd") {
+    return "sliced Wasserstein distance of pixels to the real images, of the averaged weights; comparable only between "
+           "runs of Poise with the same data; not FID";
+  }
+  if (name.starts_with("frechet-random")) {
+    return "Fr\xc3\xa9"
+           "chet distance of fixed random features, of the averaged weights; comparable only between runs of Poise "
+           "with "
+           "the same data and number of images; not FID";
+  }
+  return "of the averaged weights; metrics.jsonl has the network, the reference and the numbers of images";
+}
+
 class Page {
  public:
   explicit Page(const RunRecord& run) : run_(run) {}
@@ -91,12 +105,7 @@ class Page {
     heat_map("G", "generator");
     heat_map("D", "discriminator");
     flops();
-    distance("swd",
-             "sliced Wasserstein distance of pixels to the real images, of the averaged weights (lower is "
-             "better; comparable only between runs of Poise with the same data; not FID)");
-    distance("fid",
-             "Fr\xc3\xa9"
-             "chet Inception distance of the averaged weights (lower is better)");
+    for (const RunRecord::Metric& metric : run_.metrics()) evaluation(metric);
     if (figures_ == 0) paragraph("Nothing was logged yet.");
     body_ += html_execution(run_);
     samples();
@@ -162,11 +171,10 @@ class Page {
           fmt::format("{:.4g} FLOP executed of {:.4g} dense-equivalent ({:.1f}%)", run_.last("executed_flops"),
                       run_.last("flops"), 100 * run_.last("executed_flops") / run_.last("flops")));
     }
-    if (const Points& swd = run_.of("swd"); !swd.empty()) {
-      const auto best =
-          std::min_element(swd.begin(), swd.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-      add("swd", fmt::format("best {:.5f} at iteration {}, last {:.5f}", best->second,
-                             format_count(std::llround(best->first)), swd.back().second));
+    for (const RunRecord::Metric& metric : run_.metrics()) {
+      add(metric.name.c_str(),
+          fmt::format("best {:.5f} at iteration {}, last {:.5f}", metric.best().second,
+                      format_count(std::llround(metric.best().first)), metric.points->back().second));
     }
     add("state", run_.last_line);
     body_ += fmt::format("<h1>{}</h1>\n<table>\n{}</table>\n", xml_escaped(run_.name), rows);
@@ -307,13 +315,12 @@ class Page {
     }
   }
 
-  void distance(const char* key, const char* caption) {
-    const Points& points = run_.of(key);
-    if (points.empty()) return;
-    LineChart chart = chart_of(key, key);
+  void evaluation(const RunRecord::Metric& metric) {
+    LineChart chart = chart_of(metric.name.c_str(), metric.name);
     chart.y_from_zero = true;
-    chart.series.push_back({.points = points, .colour = 0});
-    figure(svg_line_chart(chart), std::string(key) + ": " + caption + ".");
+    chart.series.push_back({.points = *metric.points, .colour = 0});
+    figure(svg_line_chart(chart), fmt::format("{}: {} ({} is better).", metric.name, metric_caption(metric.name),
+                                              metric.larger_is_better ? "higher" : "lower"));
   }
 
   // A grid as part of the page, or a note why it is not.

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "apps/evaluation/feature_metric.h"
 #include "apps/sparse_options.h"
 #include "apps/suggestion.h"
 #include "data/registry.h"
@@ -23,6 +24,12 @@ Limits at_least(double least) { return {.least = least, .most = kLargestExactInt
 Limits above_to(double least, double most) { return {.least = least, .most = most, .open_least = true}; }
 Limits from_below(double least, double most) { return {.least = least, .most = most, .open_most = true}; }
 Limits one_of(std::vector<std::string> choices) { return {.choices = std::move(choices)}; }
+
+std::vector<std::string> evaluation_names() {
+  std::vector<std::string> names = {"swd"};
+  for (const FeatureMetric& metric : feature_metrics()) names.push_back(metric.name);
+  return names;
+}
 
 std::vector<Option> make_table() {
   using S = Settings;
@@ -103,8 +110,14 @@ std::vector<Option> make_table() {
       {"output", "checkpoint_every", &S::checkpoint_every, free, at_least(0),
        "iterations between checkpoints; 0: ends only"},
       {"output", "keep_checkpoints", &S::keep_checkpoints, free, from_to(1, 1000000), "newest checkpoints kept"},
-      {"output", "metric_every", &S::metric_every, free, at_least(0),
-       "iterations between measurements of swd, by which the best checkpoint is chosen; 0: off"},
+      {"output", "eval_every", &S::eval_every, free, at_least(0),
+       "iterations between evaluations, by which the best checkpoint is chosen; 0: off"},
+      {"output", "eval_metric", &S::eval_metric, free, one_of(evaluation_names()), "what is evaluated"},
+      {"output", "eval_images", &S::eval_images, free, from_to(2, 10000000), "generated images (swd: always 1024)"},
+      {"output", "eval_reference", &S::eval_reference, free, any_text,
+       "'train': the training images; or statistics (.npz) made by evaluate_gan make-stats"},
+      {"output", "inception", &S::inception, free, any_text,
+       "weights for fid, is and kid; auto: ~/.local/share/poise/inception.safetensors"},
   };
 }
 

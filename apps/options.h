@@ -50,7 +50,9 @@ struct Settings {
   // [output]
   std::string runs = "runs", name;
   int64_t log_every = 100, sample_every = 1000, sample_count = 64, sample_scale = 2;
-  int64_t checkpoint_every = 1000, keep_checkpoints = 3, metric_every = 0;
+  int64_t checkpoint_every = 1000, keep_checkpoints = 3;
+  int64_t eval_every = 0, eval_images = 5000;
+  std::string eval_metric = "swd", eval_reference = "train", inception = "auto";
 };
 
 // May an existing run be continued with another value?

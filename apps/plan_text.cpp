@@ -102,7 +102,7 @@ std::string plan_text(const Settings& s, const TrainerOptions& o, const Training
                             kMiB;
   const int64_t checkpoints = std::min(s.keep_checkpoints, times(s.iterations, s.checkpoint_every) + 2);
   text += fmt::format("files       {} checkpoints of {:.1f} MiB{}, {} picture grids, {} lines of train.jsonl\n",
-                      checkpoints, checkpoint, s.metric_every > 0 ? " and the best one" : "",
+                      checkpoints, checkpoint, s.eval_every > 0 ? " and the best one" : "",
                       times(s.iterations, s.sample_every) + 2, format_count(times(s.iterations, s.log_every)));
   return text + would + "\ndry run: nothing written\n";
 }

@@ -99,12 +99,4 @@ std::vector<TrainLine> read_train_lines(const std::string& path) {
   return lines;
 }
 
-std::vector<MetricLine> read_metric_lines(const std::string& path) {
-  std::vector<MetricLine> lines;
-  for_each_line(path, [&](const json& object, int64_t iteration) {
-    lines.push_back({.iteration = iteration, .swd = number_of(object, "swd")});
-  });
-  return lines;
-}
-
 }  // namespace poise

@@ -33,14 +33,8 @@ struct TrainLine {
   double seconds = 0;   // of training since the run began: without pictures, checkpoints, measurements, interruptions
   double it_per_s = 0;  // since the line before
 };
-// A line of metrics.jsonl.
-struct MetricLine {
-  int64_t iteration = 0;
-  double swd = 0;
-};
 
 // Lines that are damaged or incomplete are left out; a file that is not there has none.
 std::vector<TrainLine> read_train_lines(const std::string& path);
-std::vector<MetricLine> read_metric_lines(const std::string& path);
 
 }  // namespace poise

@@ -173,6 +173,24 @@ int64_t RunRecord::last_iteration() const {
   return static_cast<int64_t>(last);
 }
 
+std::vector<RunRecord::Metric> RunRecord::metrics() const {
+  std::vector<Metric> found;
+  for (const auto& [key, points] : series) {
+    const bool is_score = key == "IS" || key.starts_with("IS-");
+    const bool known = is_score || key == "swd" || key.starts_with("frechet-random") || key.starts_with("FID") ||
+                       key.starts_with("KID");
+    if (known && !points.empty()) found.push_back({key, is_score, &points});
+  }
+  return found;
+}
+
+const std::pair<double, double>& RunRecord::Metric::best() const {
+  return *std::min_element(points->begin(), points->end(), [this](const auto& a, const auto& b) {
+    if (std::isnan(a.second) || std::isnan(b.second)) return !std::isnan(a.second);
+    return larger_is_better ? a.second > b.second : a.second < b.second;
+  });
+}
+
 RunRecord read_run(const std::string& path) {
   std::error_code error;
   if (!fs::is_regular_file(path + "/config.toml", error)) {

@@ -47,6 +47,15 @@ struct RunRecord {
   std::string option(const std::string& key) const;  // its value as text without quotes, "" if there is none
   double last(const std::string& key) const;         // NaN if there is none
   int64_t last_iteration() const;                    // of anything recorded; 0 if nothing is
+
+  // What was evaluated during training, from metrics.jsonl: swd, frechet-random, FID.., IS.., KID..
+  struct Metric {
+    std::string name;
+    bool larger_is_better = false;
+    const Points* points = nullptr;                 // not empty
+    const std::pair<double, double>& best() const;  // (iteration, value); those that are no number lose
+  };
+  std::vector<Metric> metrics() const;
 };
 
 // Error(checkpoint) if `path` is no run directory.

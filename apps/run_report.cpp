@@ -8,6 +8,7 @@
 #include "apps/program.h"
 #include "apps/progress.h"
 #include "apps/run_log.h"
+#include "apps/run_record.h"
 #include "engine/io/atomic_file.h"
 
 namespace poise {
@@ -39,22 +40,26 @@ std::string losses_section(const std::vector<TrainLine>& lines) {
   return "\n## Losses\n\n" + text;
 }
 
-std::string metric_section(const std::vector<MetricLine>& lines) {
-  if (lines.empty()) return "";
-  const auto best =
-      std::min_element(lines.begin(), lines.end(), [](const auto& a, const auto& b) { return a.swd < b.swd; });
-  return fmt::format(
-      "\n## Distance to the data\n\nswd, the sliced Wasserstein distance of pixels (lower is better; comparable only "
-      "within Poise at the same data and image count; not FID):\n\n| | iteration | swd |\n|---|---|---|\n"
-      "| first | {} | {:.5f} |\n| best | {} | {:.5f} |\n| last | {} | {:.5f} |\n",
-      lines.front().iteration, lines.front().swd, best->iteration, best->swd, lines.back().iteration, lines.back().swd);
+std::string metric_section(const RunRecord& run) {
+  std::string text;
+  for (const RunRecord::Metric& metric : run.metrics()) {
+    const auto row = [](const char* name, const std::pair<double, double>& point) {
+      return fmt::format("| {} | {:.0f} | {:.5f} |\n", name, point.first, point.second);
+    };
+    text += fmt::format("\n| {} | iteration | {} is better |\n|---|---|---|\n", metric.name,
+                        metric.larger_is_better ? "higher" : "lower");
+    text += row("first", metric.points->front()) + row("best", metric.best()) + row("last", metric.points->back());
+  }
+  if (text.empty()) return "";
+  return "\n## Evaluation\n\nOf the averaged weights; `metrics.jsonl` says of which images, against which, by which "
+         "network. swd (pixels) and frechet-random are not FID.\n" +
+         text;
 }
 
 }  // namespace
 
 std::string write_report(const RunDirectory& directory, const OptionSet& options, const RunSummary& s) {
   const auto train = read_train_lines(directory.file("train.jsonl"));
-  const auto metrics = read_metric_lines(directory.file("metrics.jsonl"));
   std::string text = fmt::format("# {}\n\n", std::filesystem::path(directory.path()).filename().string());
   text += fmt::format("Poise {}, {}, {}; {} threads of {}.\n\n", version(), build_type(), s.device, thread_count(),
                       cpu_model());
@@ -67,7 +72,7 @@ std::string write_report(const RunDirectory& directory, const OptionSet& options
       fmt::format("| work | {:.3f} GFLOP per iteration, {:.1f} GFLOP/s |\n", s.flops_per_iteration / 1e9, s.gflops());
   text += fmt::format("| peak memory | {:.0f} MiB (last process) |\n", peak_memory_mib());
   text += fmt::format("| last checkpoint | [{0}]({0}) |\n\n", s.last_checkpoint);
-  text += settings_section(options) + losses_section(train) + metric_section(metrics);
+  text += settings_section(options) + losses_section(train) + metric_section(read_run(directory.path()));
   text += "\n## Pictures\n\n";
   text += fmt::format("Generated at the end (averaged weights, fixed latents): `{0}`\n\n![generated]({0})\n\n",
                       s.last_picture);

@@ -59,11 +59,9 @@ std::string run_summary(const RunRecord& run) {
     text += fmt::format("arithmetic  {:.4g} FLOP executed of {:.4g} dense-equivalent\n", run.last("executed_flops"),
                         run.last("flops"));
   }
-  if (const Points& swd = run.of("swd"); !swd.empty()) {
-    const auto best =
-        std::min_element(swd.begin(), swd.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-    text += fmt::format("swd         best {:.5f} at iteration {}, last {:.5f}\n", best->second,
-                        format_count(std::llround(best->first)), swd.back().second);
+  for (const RunRecord::Metric& metric : run.metrics()) {
+    text += fmt::format("{:<11} best {:.5f} at iteration {}, last {:.5f}\n", metric.name, metric.best().second,
+                        format_count(std::llround(metric.best().first)), metric.points->back().second);
   }
   for (const char* network : {"G", "D"}) {
     int64_t updates = 0, dropped = 0, grown = 0;

@@ -4,12 +4,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 
+#include "apps/checkpoint_sampler.h"
 #include "apps/command_line.h"
 #include "apps/program.h"
-#include "apps/run_directory.h"
-#include "apps/run_state.h"
 #include "apps/suggestion.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/png.h"
@@ -111,38 +109,6 @@ Request request_of(const CommandLine& args) {
   return request;
 }
 
-SafetensorsFile load(const std::string& source) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  if (!fs::exists(source, error)) fail(ErrorKind::checkpoint, source + ": no such run directory or checkpoint file");
-  if (!fs::is_directory(source, error)) return CheckpointStore::load(source);
-  const std::string folder = source + "/checkpoints";
-  if (!fs::is_directory(folder, error)) {
-    fail(ErrorKind::checkpoint, source + ": no run directory: it has no checkpoints; give one that train_gan made");
-  }
-  CheckpointStore::Loaded loaded = CheckpointStore(folder, 1).newest_valid();
-  for (const std::string& warning : loaded.warnings) {
-    std::fprintf(stderr, "sample_gan: warning: %s\n", warning.c_str());
-  }
-  return std::move(loaded.file);
-}
-
-// A trainer that will only sample: the smallest batches and data set there can be.
-std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, const std::string& device) {
-  Settings settings = settings_of_checkpoint(file);
-  settings.device = device;
-  const Shape image = make_model(trainer_options(settings).model).generator->image_shape;
-  TrainerOptions options = trainer_options(settings);
-  options.batch_size_d = options.batch_size_g = 1;
-  ImageSet images{
-      .name = "none", .count = options.n_critic, .height = image[0], .width = image[1], .channels = image[2]};
-  images.pixels.resize(static_cast<size_t>(images.count * image.elements()));
-  images.labels.resize(static_cast<size_t>(images.count));
-  auto trainer = std::make_unique<Trainer>(options, images);
-  restore_state(file, *trainer);
-  return trainer;
-}
-
 // A class for each of `count` images of a model of `known` classes: those asked for, in turn; all if none were.
 std::vector<int32_t> labels_of(const std::vector<uint64_t>& asked, int64_t count, int64_t known) {
   if (asked.empty()) return cycling_labels(count, known);
@@ -158,12 +124,14 @@ std::vector<int32_t> labels_of(const std::vector<uint64_t>& asked, int64_t count
   return labels;
 }
 
+}  // namespace
+
 int sample_gan(int argc, const char* const* argv) {
   const CommandLine args = parse_command_line(command_line_spec(), argc, argv);
   if (args.wants_help) return print_result(args.help), 0;
   if (args.has("version")) return print_result(version_line("sample_gan") + "\n"), 0;
   const Request request = request_of(args);
-  const SafetensorsFile file = load(request.source);
+  const SafetensorsFile file = load_checkpoint(request.source, "sample_gan");
   const std::unique_ptr<Trainer> trainer = sampler_of(file, request.device);
 
   const auto count = static_cast<int64_t>(request.seeds.size());

@@ -3,15 +3,16 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 #include <memory>
 #include <numeric>
 #include <optional>
 
 #include "apps/device_choice.h"
+#include "apps/evaluation/evaluator.h"
 #include "apps/html_report.h"
 #include "apps/load_images.h"
-#include "apps/metric.h"
 #include "apps/plan_text.h"
 #include "apps/program.h"
 #include "apps/progress.h"
@@ -58,7 +59,7 @@ class TrainingRun {
   void write_reals(const std::string& folder) const;
   void log_iteration();
   void log_mask_events();
-  void measure();
+  void evaluate();
   void save();
   void train();
   int stop();
@@ -70,7 +71,7 @@ class TrainingRun {
   const DeviceChoice device_;
   ImageSet images_;
   Trainer trainer_;
-  std::optional<SlicedWasserstein> metric_;
+  std::optional<Evaluator> evaluator_;
   SignalWatch signals_;
   std::optional<RunDirectory> directory_;
   std::optional<CheckpointStore> store_;
@@ -90,9 +91,7 @@ TrainingRun::TrainingRun(const RunRequest& request, ImageSet images)
       device_(choose_device(settings_)),
       images_(std::move(images)),
       trainer_(trainer_options(settings_), images_) {
-  if (settings_.metric_every > 0) {
-    metric_.emplace(images_.pixels, images_.count, images_.height * images_.width * images_.channels);
-  }
+  if (settings_.eval_every > 0) evaluator_.emplace(settings_, device_.device, images_);
 }
 
 std::string TrainingRun::environment_json() const {
@@ -184,7 +183,7 @@ void TrainingRun::continue_from_checkpoint() {
 void TrainingRun::open_logs() {
   log_.emplace(directory_->file("log.txt"));
   train_lines_.emplace(directory_->file("train.jsonl"));
-  if (metric_) metric_lines_.emplace(directory_->file("metrics.jsonl"));
+  if (evaluator_) metric_lines_.emplace(directory_->file("metrics.jsonl"));
   saved_at_ = logged_at_ = trainer_.iteration();
   ProgressStyle style = style_of(STDERR_FILENO);
   style.quiet = request_.quiet;
@@ -257,20 +256,32 @@ void TrainingRun::save() {
   saved_at_ = trainer_.iteration();
 }
 
-// swd of the averaged weights; the checkpoint of the smallest is kept.
-void TrainingRun::measure() {
-  const double swd = metric_->distance(fakes(metric_->images()));
-  metric_lines_->write({{"schema", kSchema},
-                        {"iteration", trainer_.iteration()},
-                        {"swd", swd},
-                        {"images", metric_->images()},
-                        {"projections", SlicedWasserstein::kProjections},
-                        {"weights", std::string("ema")}});
+// The chosen metric of the averaged weights; the best checkpoint by it is kept. Whatever goes wrong in measuring, the
+// training itself is in order and goes on.
+void TrainingRun::evaluate() {
+  const std::string when = fmt::format("iteration {}", trainer_.iteration());
+  const auto started = std::chrono::steady_clock::now();
+  std::optional<EvaluationResult> result;
+  try {
+    result = evaluator_->evaluate(
+        trainer_, images_, directory_->file("reference.npz"), [this](const std::string& text) { note(text); },
+        [this] { return signals_.stop_requested(); });
+  } catch (const std::exception& error) {
+    return note(fmt::format("warning: {}: no {}: {}; training continues", when, evaluator_->label(), error.what()));
+  }
+  if (!evaluator_->needs_images()) images_.pixels = {};
+  if (!result) return note(fmt::format("{}: evaluation interrupted", when));
+  for (const std::string& warning : result->warnings) log_->line("warning: " + warning);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
+  result->record.insert(result->record.begin() + 1, {"iteration", trainer_.iteration()});
+  result->record.push_back({"evaluation_seconds", took.count()});
+  metric_lines_->write(result->record);
+  const std::string text = fmt::format("{}  {} {:.5f}", when, evaluator_->label(), result->value);
   const auto best = store_->best();
-  if (best && swd >= best->score) return note(fmt::format("iteration {}  swd {:.5f}", trainer_.iteration(), swd));
+  if (best && best->metric == evaluator_->label() && !evaluator_->better(result->value, best->score)) return note(text);
   save();
-  store_->pin_best(trainer_.iteration(), swd, "swd");
-  note(fmt::format("iteration {}  swd {:.5f} (best so far)", trainer_.iteration(), swd));
+  store_->pin_best(trainer_.iteration(), result->value, evaluator_->label());
+  note(text + " (best so far)");
 }
 
 void TrainingRun::train() {
@@ -283,7 +294,7 @@ void TrainingRun::train() {
     log_mask_events();
     if (due(s.log_every, iteration) || last) log_iteration();
     progress_->pause();
-    if (metric_ && (due(s.metric_every, iteration) || last)) measure();
+    if (evaluator_ && (due(s.eval_every, iteration) || last)) evaluate();
     if (due(s.sample_every, iteration)) write_fakes(directory_->path());
     const bool save_now = signals_.take_save_request();
     if (due(s.checkpoint_every, iteration) || last || save_now) save();
@@ -331,8 +342,8 @@ int TrainingRun::finish() {
       fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s, peak memory {:.0f} MiB\n", format_count(iteration),
                   format_duration(summary.seconds), summary.it_per_s(), summary.gflops(), peak_memory_mib());
   if (const auto best = store_->best()) {
-    text +=
-        fmt::format("best swd    {:.5f} at iteration {}: {}\n", best->score, best->step, store_->path_of(best->step));
+    text += fmt::format("{:<11} best {:.5f} at iteration {}: {}\n", best->metric, best->score, best->step,
+                        store_->path_of(best->step));
   }
   text += fmt::format("pictures    {}\n", directory_->file(summary.last_picture));
   text += fmt::format("checkpoint  {}\n", last_checkpoint_);
@@ -355,7 +366,7 @@ int TrainingRun::run() {
   } else {
     continue_from_checkpoint();
   }
-  images_.pixels = {};  // the trainer and the metric have what they need
+  if (!evaluator_ || !evaluator_->needs_images()) images_.pixels = {};  // the trainer has a copy
   try {
     train();
     return trainer_.iteration() < settings_.iterations ? stop() : finish();

@@ -47,7 +47,7 @@ def arguments():
 def cells(a):
     """name -> options, in the order of training."""
     common = {"iterations": a.iterations, "batch-size-d": a.batch, "batch-size-g": a.batch, "br-every": 2,
-              "br-window": 200, "log-every": 50, "metric-every": 0,
+              "br-window": 200, "log-every": 50, "eval-every": 0,
               "sample-every": 0, "checkpoint-every": 250, "keep-checkpoints": 1}
     low, grid = a.densities[0], [(g, d) for g in a.densities for d in a.densities]
     grid.sort(key=lambda gd: (gd != (low, low), min(gd) != low, gd))

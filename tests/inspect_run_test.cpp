@@ -134,7 +134,7 @@ TEST(InspectRun, RunsLeaveAReportAndInspectRunWritesItAgain) {
   const TemporaryFolder folder;
   const ProgramResult finished = test::run_program_in({.folder = folder.path()}, kTrainGan,
 
-                                                      small_run({"--iterations", "3", "--metric-every", "3", "--method",
+                                                      small_run({"--iterations", "3", "--eval-every", "3", "--method",
                                                                  "static", "--density-g", "0.5", "--density-d", "1"}));
   ASSERT_EQ(finished.exit_code, 0) << finished.err;
   EXPECT_TRUE(contains(finished.out, "report.html"));

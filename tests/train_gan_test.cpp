@@ -40,9 +40,9 @@ std::string only_run(const TemporaryFolder& folder, const std::string& runs = "r
 
 TEST(TrainGan, InterruptedEqualsUninterruptedBitForBit) {
   const TemporaryFolder folder;
-  const auto whole = train(folder, small_run({"--runs", "whole", "--iterations", "20", "--metric-every", "10"}));
+  const auto whole = train(folder, small_run({"--runs", "whole", "--iterations", "20", "--eval-every", "10"}));
   ASSERT_EQ(whole.exit_code, 0) << whole.err;
-  ASSERT_EQ(train(folder, small_run({"--runs", "parts", "--iterations", "10", "--metric-every", "10"})).exit_code, 0);
+  ASSERT_EQ(train(folder, small_run({"--runs", "parts", "--iterations", "10", "--eval-every", "10"})).exit_code, 0);
   const auto second = train(folder, {"--resume", "parts/latest", "--iterations", "20"});
   ASSERT_EQ(second.exit_code, 0) << second.err;
   const std::string a = only_run(folder, "whole"), b = only_run(folder, "parts");
@@ -102,7 +102,7 @@ TEST(TrainGan, SurvivesKillsAtAnyMoment) {
   constexpr int64_t kCheckpointEvery = 5;
   const TemporaryFolder folder;
   const std::vector<std::string> fresh =
-      small_run({"--iterations", "1000000", "--sample-every", "7", "--metric-every", "20", "--keep-checkpoints", "2"});
+      small_run({"--iterations", "1000000", "--sample-every", "7", "--eval-every", "20", "--keep-checkpoints", "2"});
   int kills = 0, with_progress = 0;
   for (uint64_t attempt = 0; kills < kKills && attempt < 100; ++attempt) {
     const bool exists = !run_directories(folder / "runs").empty();

@@ -1,11 +1,11 @@
 #include "apps/evaluation/random_network.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "engine/io/sha256.h"
 #include "engine/ops/ops.h"
 #include "kernels/gpu/runtime.h"
 
@@ -23,7 +23,7 @@ struct RandomFeatureNetwork::Machine {
   std::vector<OwnedTensor> weights, biases;
   std::unique_ptr<gpu::Stream> stream;
   Context ctx;
-  uint32_t crc = 0;
+  std::string hash;
 
   explicit Machine(Device device) {
     if (device != Device::cpu) stream = gpu::runtime(device).make_stream();
@@ -42,8 +42,7 @@ struct RandomFeatureNetwork::Machine {
                    normal.data());
     for (double& x : normal) x *= scale;
     const std::vector<float> values(normal.begin(), normal.end());
-    crc = static_cast<uint32_t>(
-        crc32_z(crc, reinterpret_cast<const Bytef*>(values.data()), values.size() * sizeof(float)));
+    hash = sha256({std::as_bytes(std::span(hash)), std::as_bytes(std::span(values))});  // of all so far
     copy_from_host(tensor.tensor(), values.data());
     return tensor;
   }
@@ -77,7 +76,7 @@ struct RandomFeatureNetwork::Machine {
 RandomFeatureNetwork::RandomFeatureNetwork(Device device) : machine_(std::make_unique<Machine>(device)) {}
 RandomFeatureNetwork::~RandomFeatureNetwork() = default;
 
-std::string RandomFeatureNetwork::hash() const { return fmt::format("crc32:{:08x}", machine_->crc); }
+std::string RandomFeatureNetwork::hash() const { return machine_->hash; }
 
 int64_t RandomFeatureNetwork::dims(FeatureTap tap) const { return tap == FeatureTap::pool64 ? 64 : 192; }
 

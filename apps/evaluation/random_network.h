@@ -18,7 +18,7 @@ class RandomFeatureNetwork : public FeatureNetwork {
   ~RandomFeatureNetwork() override;
 
   std::string name() const override { return "random-features"; }
-  std::string hash() const override;  // crc32 of the weights
+  std::string hash() const override;  // sha256 over the weights
   std::string resize() const override { return "none"; }
   std::vector<FeatureTap> taps() const override { return {FeatureTap::pool64, FeatureTap::pool192}; }
   int64_t dims(FeatureTap tap) const override;

@@ -1,0 +1,107 @@
+#include "apps/evaluation/evaluator.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <numeric>
+
+#include "apps/evaluation/generated_input.h"
+#include "apps/evaluation/image_progress.h"
+#include "apps/evaluation/networks.h"
+
+namespace poise {
+namespace {
+
+constexpr double kSecondsBetweenLines = 30;
+constexpr int64_t kSwdBatch = 64;
+constexpr int64_t kSchema = 1;
+
+}  // namespace
+
+Evaluator::Evaluator(const Settings& settings, Device device, const ImageSet& images)
+    : settings_(settings), device_(device) {
+  if (settings.eval_metric == "swd") {
+    swd_.emplace(images.pixels, images.count, images.height * images.width * images.channels);
+    label_ = "swd";
+    return;
+  }
+  metric_ = *find_feature_metric(settings.eval_metric);
+  network_ = make_feature_network({*metric_}, settings.inception, device);
+  label_ = label_of(*metric_, *network_);
+  larger_is_better_ = metric_->larger_is_better();
+  needs_images_ = metric_->needs_reference() && settings.eval_reference == "train";
+  if (std::error_code error; metric_->needs_reference() && !needs_images_ &&
+                             !std::filesystem::is_regular_file(settings.eval_reference, error)) {
+    fail(ErrorKind::usage, "eval_reference: expected 'train' or statistics (.npz) but there is no file " +
+                               settings.eval_reference + "; make it with evaluate_gan make-stats");
+  }
+}
+
+EvaluationResult Evaluator::evaluate_swd(Trainer& trainer) const {
+  std::vector<uint64_t> seeds(static_cast<size_t>(swd_->images()));
+  std::iota(seeds.begin(), seeds.end(), uint64_t{0});
+  const double value = swd_->distance(trainer.sample(latents_of_seeds(seeds, trainer.latent_size()), Weights::ema,
+                                                     Mode::evaluate_batch, std::min(swd_->images(), kSwdBatch)));
+  return {.value = value,
+          .record = {{"schema", kSchema},
+                     {"metric", label_},
+                     {label_, value},
+                     {"images", swd_->images()},
+                     {"projections", SlicedWasserstein::kProjections},
+                     {"weights", std::string("ema")}}};
+}
+
+std::optional<FeatureSet> Evaluator::reference(const ImageSet& images, const std::string& cache, const GoOn& go_on,
+                                               std::vector<std::string>& warnings) const {
+  const bool moments = metric_->kind == FeatureMetric::Kind::frechet;
+  if (!needs_images_) return reference_of(read_statistics(settings_.eval_reference), {*metric_}, *network_, warnings);
+  if (std::error_code error; moments && std::filesystem::is_regular_file(cache, error)) {
+    FeatureStatistics statistics = read_statistics(cache);
+    if (statistics.hash == network_->hash() && statistics.moments.dims == network_->dims(metric_->tap)) {
+      return reference_of(statistics, {*metric_}, *network_, warnings);
+    }
+  }
+  std::optional<FeatureSet> set = collect_features(*network_, input_of(images, "train", 0),
+                                                   request_for({*metric_}, true), chunk_of(device_), go_on);
+  if (set && moments) {
+    write_statistics(cache, {.moments = set->moments.at(metric_->tap),
+                             .protocol = set->protocol,
+                             .network = network_->name(),
+                             .hash = network_->hash(),
+                             .resize = network_->resize()});
+  }
+  return set;
+}
+
+std::optional<EvaluationResult> Evaluator::evaluate(Trainer& trainer, const ImageSet& images, const std::string& cache,
+                                                    const std::function<void(const std::string&)>& say,
+                                                    const std::function<bool()>& stop) {
+  if (swd_) return evaluate_swd(trainer);
+  EvaluationResult result;
+  const auto watched = [&](const std::string& what, int64_t total) {
+    return [&stop, progress = ImageProgress(what, total, kSecondsBetweenLines, say)](int64_t done) mutable {
+      progress.done(done);
+      return !stop();
+    };
+  };
+  if (metric_->needs_reference() && !reference_) {
+    reference_ = reference(images, cache, watched(label_ + " of the training images", images.count), result.warnings);
+    if (!reference_) return std::nullopt;
+    needs_images_ = false;
+  }
+  const ImageInput input =
+      generated_input(trainer, fmt::format("iteration {}", trainer.iteration()), {.count = settings_.eval_images});
+  const std::optional<FeatureSet> set =
+      collect_features(*network_, input, request_for({*metric_}, false), chunk_of(device_),
+                       watched(label_ + " of generated images", input.count));
+  if (!set) return std::nullopt;
+  const MetricResult measured = evaluate_metric(*metric_, *network_, *set, reference_ ? &*reference_ : nullptr, {});
+  result.value = measured.value;
+  result.record = measured.record;
+  for (JsonField& field : result.record)
+    if (field.key == "value") field.key = label_;
+  result.warnings.insert(result.warnings.end(), measured.warnings.begin(), measured.warnings.end());
+  return result;
+}
+
+}  // namespace poise
