@@ -6,6 +6,12 @@
 
 namespace poise {
 
+// Latents [N,latent] or images [N,H,W,C] and, for conditional networks, the class of each, i32 [N].
+struct Labelled {
+  Tensor values;
+  Tensor labels = {};
+};
+
 struct GanStep {
   GanModel* model = nullptr;
   ParameterSlab* slab_g = nullptr;  // keeps a moving average
@@ -21,16 +27,16 @@ struct GanStep {
   Tensor mean_g;          // [1]: mean logit of the G step's images; empty: not wanted
 };
 
-// D learns on `real` [B,H,W,C] and on as many images of G as `z` [B',latent] has rows, as one batch: so spectral norm
-// makes one power iteration per D step. G runs in train mode without gradient.
-void d_step(GanStep& step, const Tensor& real, const Tensor& z);
+// D learns on `real` images and on those that G makes of the latents `z`, as one batch: so spectral norm makes one
+// power iteration per D step. G runs in train mode without gradient.
+void d_step(GanStep& step, const Labelled& real, const Labelled& z);
 
 // G learns through a frozen D (whose spectral norm still iterates); then the moving average follows.
-void g_step(GanStep& step, const Tensor& z);
+void g_step(GanStep& step, const Labelled& z);
 
 // After a G step with the same z: D's mean logits [1] of what G makes of it now and of `real`, a minibatch that D has
 // just learned on. Two more forward passes of D and one of G in train mode: spectral norm iterates, batch norm's
 // running statistics follow, nothing else changes.
-void balance_probe(GanStep& step, const Tensor& real, const Tensor& z, Tensor& a_post, Tensor& r);
+void balance_probe(GanStep& step, const Labelled& real, const Labelled& z, Tensor& a_post, Tensor& r);
 
 }  // namespace poise

@@ -32,6 +32,7 @@ std::vector<Option> make_table() {
       {"model", "width_g", &S::width_g, fixed, from_to(1, 4096), "channels of the generator"},
       {"model", "width_d", &S::width_d, fixed, from_to(1, 4096), "channels of the discriminator"},
       {"model", "latent_size", &S::latent_size, fixed, from_to(1, 65536), "dimensions of the latent z"},
+      {"model", "classes", &S::classes, fixed, from_to(0, 1000000), "classes of a conditional model; 0 for all others"},
       {"model", "init", &S::init, fixed, one_of(init_scheme_names()), "how weights start"},
 
       {"data", "dataset", &S::dataset, fixed, one_of({"cifar10"}), "what the files are"},

@@ -17,7 +17,7 @@ namespace poise {
 struct Settings {
   // [model]
   std::string model = "sngan32";
-  int64_t width_g = 256, width_d = 128, latent_size = 128;
+  int64_t width_g = 256, width_d = 128, latent_size = 128, classes = 0;
   std::string init = "pytorch";
   // [data]
   std::string dataset = "cifar10", data = "sample";

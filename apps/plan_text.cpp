@@ -78,8 +78,8 @@ int64_t times(int64_t iterations, int64_t every) { return every > 0 ? iterations
 std::string plan_text(const Settings& s, const TrainerOptions& o, const TrainingPlan& plan, const ImageSet& images,
                       const std::string& would) {
   const GanModel model = make_model(o.model);
-  std::string text =
-      fmt::format("model {}: width_g {}, width_d {}, latent_size {}\n", s.model, s.width_g, s.width_d, s.latent_size);
+  std::string text = fmt::format("model {}: width_g {}, width_d {}, latent_size {}{}\n", s.model, s.width_g, s.width_d,
+                                 s.latent_size, s.classes > 0 ? fmt::format(", {} classes", s.classes) : "");
   text += fmt::format("data {}: {} images of {}x{}x{} from {}, crc {:08x}\n", images.name, format_count(images.count),
                       images.height, images.width, images.channels, images.source, images.crc);
   text += fmt::format("iteration: {} D step{} of {} real + {} fake images, 1 G step of {} images, {} loss\n\n",

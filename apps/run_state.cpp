@@ -112,7 +112,8 @@ bool is_finite(const Tensor& tensor, const char* bytes) {
 
 TrainerOptions trainer_options(const Settings& s) {
   TrainerOptions o;
-  o.model = {.name = s.model, .width_g = s.width_g, .width_d = s.width_d, .latent_size = s.latent_size};
+  o.model = {
+      .name = s.model, .width_g = s.width_g, .width_d = s.width_d, .latent_size = s.latent_size, .classes = s.classes};
   o.init = init_scheme_of(s.init).value_or(InitScheme::pytorch);
   o.loss = loss_of(s.loss);
   o.batch_size_d = s.batch_size_d;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <filesystem>
 
 #include "apps/command_line.h"
@@ -33,7 +32,7 @@ same image in any company. --batch-norm batch: each batch of 64 normalises itsel
 
 struct Request {
   std::string source, output, raw, device;
-  std::vector<uint64_t> seeds;
+  std::vector<uint64_t> seeds, classes;  // classes: empty for all of them
   Weights weights = Weights::ema;
   Mode mode = Mode::evaluate_running;
   int64_t columns = 0, scale = 2;
@@ -48,6 +47,7 @@ CommandLineSpec command_line_spec() {
   spec.flags = {
       {"-o,--output", Kind::value, "FILE", "the grid, as PNG (required)"},
       {"--seeds", Kind::value, "LIST", "one image per seed: 0-63 or 1,5,9-12 (0-63)"},
+      {"--class", Kind::value, "LIST", "classes of a conditional model, in turn: 3 or 0,2,7-9 (all)"},
       {"--weights", Kind::value, "WHICH", "ema (averaged) or live (ema)"},
       {"--batch-norm", Kind::value, "HOW", "running or batch (running)"},
       {"--columns", Kind::value, "N", "images per row (about a square)"},
@@ -94,11 +94,16 @@ Request request_of(const CommandLine& args) {
   request.device = choice("device", {"auto", "cpu", "cuda", "emulated"});
   request.columns = integer("columns", 0, 1, 100000);
   request.scale = integer("scale", 2, 1, 16);
-  try {
-    request.seeds = parse_seeds(args.get("seeds", "0-63"));
-  } catch (const Error& error) {
-    problems.push_back(error.what());
-  }
+  const auto numbers = [&](const char* name, const std::string& text) {
+    try {
+      return parse_numbers(name, text);
+    } catch (const Error& error) {
+      problems.push_back(error.what());
+      return std::vector<uint64_t>();
+    }
+  };
+  request.seeds = numbers("seeds", args.get("seeds", "0-63"));
+  if (args.has("class")) request.classes = numbers("class", args.get("class", ""));
   if (problems.size() == 1) fail(ErrorKind::usage, problems[0]);
   if (!problems.empty()) {
     fail(ErrorKind::usage, fmt::format("{} problems:\n  {}", problems.size(), fmt::join(problems, "\n  ")));
@@ -132,9 +137,25 @@ std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, const std::stri
   ImageSet images{
       .name = "none", .count = options.n_critic, .height = image[0], .width = image[1], .channels = image[2]};
   images.pixels.resize(static_cast<size_t>(images.count * image.elements()));
+  images.labels.resize(static_cast<size_t>(images.count));
   auto trainer = std::make_unique<Trainer>(options, images);
   restore_state(file, *trainer);
   return trainer;
+}
+
+// A class for each of `count` images of a model of `known` classes: those asked for, in turn; all if none were.
+std::vector<int32_t> labels_of(const std::vector<uint64_t>& asked, int64_t count, int64_t known) {
+  if (asked.empty()) return cycling_labels(count, known);
+  if (known == 0) fail(ErrorKind::usage, "--class: this model is not conditional; leave --class away");
+  for (const uint64_t label : asked) {
+    if (label < static_cast<uint64_t>(known)) continue;
+    fail(ErrorKind::usage, fmt::format("--class: expected classes from 0 to {} but got {}", known - 1, label));
+  }
+  std::vector<int32_t> labels;
+  for (int64_t i = 0; i < count; ++i) {
+    labels.push_back(static_cast<int32_t>(asked[static_cast<size_t>(i) % asked.size()]));
+  }
+  return labels;
 }
 
 int sample_gan(int argc, const char* const* argv) {
@@ -150,12 +171,14 @@ int sample_gan(int argc, const char* const* argv) {
   std::vector<uint64_t> seeds = request.seeds;
   const bool alone = request.mode == Mode::evaluate_running;  // images do not depend on each other
   if (alone) seeds.resize(static_cast<size_t>((count + kBatch - 1) / kBatch * kBatch));
-  std::vector<uint8_t> pixels = trainer->sample(latents_of_seeds(seeds, trainer->latent_size()), request.weights,
-                                                request.mode, alone ? kBatch : 2 * kBatch);
+  const std::vector<int32_t> labels =
+      labels_of(request.classes, static_cast<int64_t>(seeds.size()), trainer->classes());
+  std::vector<uint8_t> pixels = trainer->sample(latents_of_seeds(seeds, trainer->latent_size()), labels,
+                                                request.weights, request.mode, alone ? kBatch : 2 * kBatch);
   pixels.resize(static_cast<size_t>(count * image.elements()));
 
-  const auto square = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));
-  const int64_t columns = request.columns > 0 ? std::min(request.columns, count) : square;
+  const auto classes = request.classes.empty() ? trainer->classes() : static_cast<int64_t>(request.classes.size());
+  const int64_t columns = request.columns > 0 ? std::min(request.columns, count) : grid_columns(count, classes);
   if (!request.raw.empty()) write_file_atomically(request.raw, pixels.data(), pixels.size());
   write_image_grid(request.output, pixels, count, image[0], image[1], image[2], columns, request.scale);
   print_result(fmt::format("{}: {} images, iteration {}, {} weights, device {}\n", request.output, count,
@@ -166,11 +189,11 @@ int sample_gan(int argc, const char* const* argv) {
 
 }  // namespace
 
-std::vector<uint64_t> parse_seeds(const std::string& text) {
+std::vector<uint64_t> parse_numbers(const std::string& flag, const std::string& text) {
   const auto refuse = [&](const char* got) {
-    fail(ErrorKind::usage, fmt::format("--seeds: expected numbers and ranges such as 0-63 or 1,5,9-12, at most {} in "
+    fail(ErrorKind::usage, fmt::format("--{}: expected numbers and ranges such as 0-63 or 1,5,9-12, at most {} in "
                                        "all, but got {} in \"{}\"",
-                                       kMostSeeds, got, text));
+                                       flag, kMostSeeds, got, text));
   };
   std::vector<uint64_t> seeds;
   const char *at = text.data(), *end = at + text.size();

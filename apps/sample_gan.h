@@ -9,7 +9,7 @@ namespace poise {
 // What main() does; a function so that tests can call it. Returns the exit code.
 int run_sample_gan(int argc, const char* const* argv);
 
-// "0-63", "1,5,9-12" -> the numbers in that order, at most 100,000. Error(usage) for anything else.
-std::vector<uint64_t> parse_seeds(const std::string& text);
+// "0-63", "1,5,9-12" -> the numbers in that order, at most 100,000. Error(usage) that names `flag` for anything else.
+std::vector<uint64_t> parse_numbers(const std::string& flag, const std::string& text);
 
 }  // namespace poise

@@ -50,13 +50,14 @@ void read_floats(float* to, const Tensor& from) {
 }
 
 // One forward pass of G in an arena of its own (that of training is sized for training): images [N,H,W,C] of z.
-void generate(Generator& generator, const Context& outer, const Tensor& z, Mode mode, double momentum, float* images) {
+void generate(Generator& generator, const Context& outer, const Tensor& z, const Tensor& labels, Mode mode,
+              double momentum, float* images) {
   auto forward = [&](Context& ctx) {
     Tape tape(ctx);
     tape.mode = mode;
     tape.batch_norm_momentum = momentum;
     const Tape::NoGrad no_grad(tape);
-    const Var y = generator(tape.constant(z));
+    const Var y = generator(tape.constant(z), labels);
     if (images && !ctx.planning) read_floats(images, y.value());
   };
   Context ctx = outer;
@@ -74,24 +75,50 @@ void generate(Generator& generator, const Context& outer, const Tensor& z, Mode 
   forward(ctx);
 }
 
+// Entries first .. first+n-1 on the device; nothing of nothing.
+OwnedTensor labels_on(Device device, const std::vector<int32_t>& labels, int64_t first, int64_t n) {
+  if (labels.empty()) return {};
+  OwnedTensor some({n}, DType::i32, device);
+  copy_from_host(some.tensor(), labels.data() + first);
+  return some;
+}
+
+void check_labels(const std::vector<int32_t>& labels, int64_t count, int64_t classes) {
+  const int64_t expected = classes > 0 ? count : 0;
+  if (static_cast<int64_t>(labels.size()) != expected) {
+    fail(ErrorKind::usage, "sampling expects " + std::to_string(expected) + " labels for " + std::to_string(count) +
+                               " images of a generator of " + std::to_string(classes) + " classes but got " +
+                               std::to_string(labels.size()));
+  }
+  for (const int32_t label : labels) {
+    if (label >= 0 && label < classes) continue;
+    fail(ErrorKind::usage, "the generator knows classes 0 to " + std::to_string(classes - 1) + " but got " +
+                               std::to_string(label) + "; choose one of these");
+  }
+}
+
 // Running statistics of training belong to live weights of the past. For the weights at hand: the plain average over
-// batches of fixed latents, which train-mode passes with momentum 1/(k+1) accumulate.
+// batches of fixed latents (and of each class in turn), which train-mode passes with momentum 1/(k+1) accumulate.
 void recalibrate(Generator& generator, const Context& ctx) {
   OwnedTensor z({kRecalibrationBatch, generator.latent_size}, activation_dtype(ctx.precision), ctx.device);
   std::vector<double> normal(static_cast<size_t>(z.tensor().elements()));
+  const std::vector<int32_t> labels = cycling_labels(kRecalibrationBatches * kRecalibrationBatch, generator.classes);
   for (int k = 0; k < kRecalibrationBatches; ++k) {
     normal_on_host(0, RandomStream::recalibration, static_cast<uint64_t>(k), z.tensor().elements(), normal.data());
     const std::vector<float> latents(normal.begin(), normal.end());
     write_floats(z.tensor(), latents.data());
-    generate(generator, ctx, z.tensor(), Mode::train, 1.0 / (k + 1), nullptr);
+    const OwnedTensor classes = labels_on(ctx.device, labels, k * kRecalibrationBatch, kRecalibrationBatch);
+    generate(generator, ctx, z.tensor(), classes.tensor(), Mode::train, 1.0 / (k + 1), nullptr);
   }
 }
 
 }  // namespace
 
 std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
-                                   const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch) {
+                                   const std::vector<float>& latents, const std::vector<int32_t>& labels,
+                                   Weights weights, Mode mode, int64_t batch) {
   const int64_t count = static_cast<int64_t>(latents.size()) / generator.latent_size;
+  check_labels(labels, count, generator.classes);
   const BorrowedGenerator borrowed(slab, ctx, weights);
   if (mode == Mode::evaluate_running) recalibrate(generator, ctx);
 
@@ -103,10 +130,23 @@ std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Co
     OwnedTensor z({n, generator.latent_size}, activation_dtype(ctx.precision), ctx.device);
     write_floats(z.tensor(), latents.data() + first * generator.latent_size);
     images.resize(static_cast<size_t>(n * generator.image_shape.elements()));
-    generate(generator, ctx, z.tensor(), mode, -1, images.data());
+    const OwnedTensor classes = labels_on(ctx.device, labels, first, n);
+    generate(generator, ctx, z.tensor(), classes.tensor(), mode, -1, images.data());
     for (float x : images) bytes.push_back(to_byte(x));
   }
   return bytes;
+}
+
+std::vector<int32_t> cycling_labels(int64_t count, int64_t classes) {
+  std::vector<int32_t> labels;
+  for (int64_t i = 0; classes > 0 && i < count; ++i) labels.push_back(static_cast<int32_t>(i % classes));
+  return labels;
+}
+
+int64_t grid_columns(int64_t count, int64_t classes) {
+  constexpr int64_t kMostClassColumns = 16;
+  if (classes > 1 && classes <= kMostClassColumns) return std::min(classes, count);
+  return static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));
 }
 
 uint8_t to_byte(float x) {

@@ -10,10 +10,18 @@ namespace poise {
 
 enum class Weights : uint8_t { ema, live };
 
-// Images of latents [N, latent] (host, row-major) as uint8 [N,H,W,C], in batches of at most `batch`. Leaves all state
-// of training as it was. Mode::evaluate_batch or evaluate_running.
+// Images of latents [N, latent] (host, row-major) and, for a conditional G, their classes [N] as uint8 [N,H,W,C], in
+// batches of at most `batch`. Leaves all state of training as it was. Mode::evaluate_batch or evaluate_running.
+// Error(usage) for a class that G does not know, or for labels that are missing or too many.
 std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
-                                   const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch);
+                                   const std::vector<float>& latents, const std::vector<int32_t>& labels,
+                                   Weights weights, Mode mode, int64_t batch);
+
+// 0, 1, .. classes-1, 0, 1, .. for `count` images; none if classes is 0.
+std::vector<int32_t> cycling_labels(int64_t count, int64_t classes);
+
+// How wide a grid of so many images should be: a column per class if these are 2 to 16, else about a square.
+int64_t grid_columns(int64_t count, int64_t classes);
 
 // x in [-1, 1] to a byte: round(x * 127.5 + 127.5), clamped. The one rule for every picture Poise writes.
 uint8_t to_byte(float x);

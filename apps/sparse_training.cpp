@@ -40,7 +40,7 @@ struct SparseTraining::Masked {
 };
 
 SparseTraining::SparseTraining(const SparseOptions& options, GanStep& step, const Shape& real, DType activations,
-                               Device device, bool planning)
+                               bool labelled, Device device, bool planning)
     : options_(options),
       step_(step),
       // What crossover_bench measures it measures on the CPU.
@@ -63,6 +63,7 @@ SparseTraining::SparseTraining(const SparseOptions& options, GanStep& step, cons
   }
   if (measures_balance()) {
     real_ = OwnedTensor(real, activations, device);
+    if (labelled) real_labels_ = OwnedTensor({real[0]}, DType::i32, device);
     step.mean_g = means_.tensor().slice(0, 1);
   }
 }
@@ -81,9 +82,9 @@ void SparseTraining::draw_masks() {
   }
 }
 
-void SparseTraining::measure_balance(const Tensor& z) {
+void SparseTraining::measure_balance(const Labelled& z) {
   Tensor a_post = means_.tensor().slice(1, 1), r = means_.tensor().slice(2, 1);
-  balance_probe(step_, real_.tensor(), z, a_post, r);
+  balance_probe(step_, real(), z, a_post, r);
   queue_.push(ctx(), a_post, means_.tensor().slice(0, 1), r);
 }
 
@@ -249,7 +250,8 @@ void SparseTraining::restored() {
 }
 
 size_t SparseTraining::bytes() const {
-  size_t bytes = queue_.triples().size_bytes() + (real_ ? real_.tensor().size_bytes() : 0);
+  size_t bytes = queue_.triples().size_bytes() + (real_ ? real_.tensor().size_bytes() : 0) +
+                 (real_labels_ ? real_labels_.tensor().size_bytes() : 0);
   for (const Masked* m : {g_.get(), d_.get()}) bytes += m ? m->masks.memory_bytes() + m->execution.memory_bytes() : 0;
   return bytes;
 }

@@ -48,18 +48,18 @@ struct SparseReport {
 
 class SparseTraining {
  public:
-  // `real`: the shape of a minibatch of D, `activations` its type. `step`: the slabs and results of the run; receives
-  // the masks. Everything stays where it is.
-  SparseTraining(const SparseOptions& options, GanStep& step, const Shape& real, DType activations, Device device,
-                 bool planning);
+  // `real`: the shape of a minibatch of D, `activations` its type, `labelled` if its classes matter. `step`: the slabs
+  // and results of the run; receives the masks. Everything stays where it is.
+  SparseTraining(const SparseOptions& options, GanStep& step, const Shape& real, DType activations, bool labelled,
+                 Device device, bool planning);
   ~SparseTraining();
 
   void draw_masks();  // once, when the weights have their initial values and a plan has run
 
   bool measures_balance() const { return options_.balance_every > 0; }
   bool balance_due(int64_t t) const { return measures_balance() && t % options_.balance_every == 0; }
-  Tensor& real() { return real_.tensor(); }  // where D steps put their minibatch if the ratio is measured
-  void measure_balance(const Tensor& z);     // z of the G step just taken
+  Labelled real() { return {real_.tensor(), real_labels_.tensor()}; }  // D's minibatch, if the ratio is measured
+  void measure_balance(const Labelled& z);                             // z of the G step just taken
 
   // Does iteration t end with an update of this network's mask, that is: does it need dense weight gradients?
   bool update_due(Network network, int64_t t) const;
@@ -95,9 +95,9 @@ class SparseTraining {
   const CrossoverTable crossovers_;
   std::unique_ptr<Masked> g_, d_;  // null without a mask
   BalanceQueue queue_;
-  OwnedTensor real_;      // [B_D,H,W,C]
-  OwnedTensor means_;     // a_pre, a_post, r
-  OwnedTensor counters_;  // on the host: what the controllers remember
+  OwnedTensor real_, real_labels_;  // [B_D,H,W,C], [B_D] or empty
+  OwnedTensor means_;               // a_pre, a_post, r
+  OwnedTensor counters_;            // on the host: what the controllers remember
   std::vector<MaskEvent> events_;
   std::vector<ExecutionEvent> execution_events_;
 };

@@ -31,6 +31,7 @@ struct Machine {
   OwnedTensor results{Shape{8}, DType::f32, memory};  // loss_d, mean_real, mean_fake, loss_g, then D's sums
   OwnedTensor losses{Shape{Trainer::kReportsKept, 4}, DType::f32, memory};  // kernels/train/loss_ring.h
   Tensor images;                                                            // u8 [N,H,W,C]
+  Tensor labels;                                                            // i32 [N] of a conditional model
   OwnedTensor work_done{Shape{2}, DType::f64, Device::cpu};                 // WorkDone, on the host
   WorkDone per_iteration, per_balance;                                      // as masks and choices are now
   GanStep step;
@@ -74,8 +75,8 @@ struct Machine {
             .loss_d = r.slice(0, 1),
             .loss_g = r.slice(3, 1),
             .means_d = r.slice(1, 2)};
-    sparse =
-        std::make_unique<SparseTraining>(o.sparse, step, real_shape(), activation_dtype(o.precision), memory, planning);
+    sparse = std::make_unique<SparseTraining>(o.sparse, step, real_shape(), activation_dtype(o.precision),
+                                              conditional(), memory, planning);
   }
 
   Shape real_shape() const {
@@ -83,28 +84,38 @@ struct Machine {
     return {options.batch_size_d, image[0], image[1], image[2]};
   }
 
-  Tensor latents(RandomStream stream, int64_t count) {
+  bool conditional() const { return model.generator->classes > 0; }
+
+  Labelled latents(RandomStream stream, RandomStream label_stream, int64_t count) {
     Tensor z = ctx.arena->alloc({count, model.generator->latent_size}, activation_dtype(options.precision));
     tape.launch({.op = "random_normal", .bytes = static_cast<double>(z.size_bytes())}, ctx.kernels->random_normal,
                 stream, z);
-    return z;
+    if (!conditional()) return {z};
+    Tensor classes = ctx.arena->alloc({count}, DType::i32);
+    tape.launch({.op = "random_labels", .bytes = static_cast<double>(classes.size_bytes())}, ctx.kernels->random_labels,
+                label_stream, model.generator->classes, classes);
+    return {z, classes};
+  }
+
+  Labelled new_minibatch() {
+    return {ctx.arena->alloc(real_shape(), activation_dtype(options.precision)),
+            conditional() ? ctx.arena->alloc({options.batch_size_d}, DType::i32) : Tensor{}};
   }
 
   void run_d_step() {
-    Tensor real = sparse->measures_balance() ? sparse->real()
-                                             : ctx.arena->alloc(real_shape(), activation_dtype(options.precision));
+    Labelled real = sparse->measures_balance() ? sparse->real() : new_minibatch();
     // One loader batch of the method holds n_critic minibatches; the incomplete one at the end of an epoch is dropped.
     const int64_t loader_batches = images.shape[0] / (options.n_critic * options.batch_size_d);
     const GatherOptions gather{.batches_per_epoch = loader_batches * options.n_critic, .flip = options.flip};
-    tape.launch({.op = "gather_images", .bytes = 1.25 * static_cast<double>(real.size_bytes())},
-                ctx.kernels->gather_images, gather, images, real);
-    d_step(step, real, latents(RandomStream::latent_d, options.batch_size_d));
+    tape.launch({.op = "gather_images", .bytes = 1.25 * static_cast<double>(real.values.size_bytes())},
+                ctx.kernels->gather_images, gather, images, labels, real.values, real.labels);
+    d_step(step, real, latents(RandomStream::latent_d, RandomStream::label_d, options.batch_size_d));
     Tensor last = results.tensor().slice(0, 3), sum = results.tensor().slice(4, 3);
     ctx.kernels->add(ctx, sum, last, sum);
   }
 
   // Of the G step begun last: drawn again, they are the same.
-  Tensor latents_g() { return latents(RandomStream::latent_g, options.batch_size_g); }
+  Labelled latents_g() { return latents(RandomStream::latent_g, RandomStream::label_g, options.batch_size_g); }
   void run_g_step() {
     g_step(step, latents_g());
     Tensor sum = results.tensor().slice(4, 3);
@@ -181,6 +192,22 @@ void check_options(const TrainerOptions& o, int64_t image_count) {
   }
 }
 
+void check_labels(const TrainerOptions& o, const ImageSet& set) {
+  const auto count = static_cast<int64_t>(set.labels.size());
+  if (count != set.count) {
+    fail(ErrorKind::data, "model " + o.model.name + " expects a label for each of " + std::to_string(set.count) +
+                              " images but " + set.name + " has " + std::to_string(count) +
+                              "; choose a model that is not conditional, or data with classes");
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t label = set.labels[static_cast<size_t>(i)];
+    if (label >= 0 && label < o.model.classes) continue;
+    fail(ErrorKind::data, "model " + o.model.name + " expects labels from 0 to " + std::to_string(o.model.classes - 1) +
+                              " but image " + std::to_string(i) + " of " + set.name + " has " + std::to_string(label) +
+                              "; set classes to the number of classes of the data set");
+  }
+}
+
 }  // namespace
 
 bool IterationReport::finite() const {
@@ -190,7 +217,7 @@ bool IterationReport::finite() const {
 struct Trainer::Parts {
   TrainingPlan plan;
   Machine machine;
-  OwnedTensor images;
+  OwnedTensor images, labels;
 
   Parts(const TrainerOptions& o, const ImageSet& set)
       : plan(Trainer::plan(o, set.count)), machine(o, Arena(plan.arena_bytes, o.device), false) {
@@ -203,6 +230,12 @@ struct Trainer::Parts {
     images = OwnedTensor({set.count, set.height, set.width, set.channels}, DType::u8, o.device);
     copy_from_host(images.tensor(), set.pixels.data());
     machine.images = images.tensor();
+    if (machine.conditional()) {
+      check_labels(o, set);
+      labels = OwnedTensor({set.count}, DType::i32, o.device);
+      copy_from_host(labels.tensor(), set.labels.data());
+      machine.labels = labels.tensor();
+    }
     initialise(*machine.model.generator, o.init, o.seed);
     initialise(*machine.model.discriminator, o.init, o.seed);
     StepState start;
@@ -229,6 +262,9 @@ TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
                     .shape = {image_count, image[0], image[1], image[2]},
                     .dtype = DType::u8,
                     .device = o.device};
+  if (machine.conditional()) {
+    machine.labels = {.bytes = machine.images.bytes, .shape = {image_count}, .dtype = DType::i32, .device = o.device};
+  }
   TrainingPlan plan;
   machine.ctx.profile = &plan.layers;
   machine.sparse->set_all_executions(Execution::block);  // its workspaces at full density
@@ -251,7 +287,7 @@ TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
   machine.sparse->append_state(mask_state);
   for (const NamedTensor& t : mask_state) plan.mask_state_bytes += t.tensor.size_bytes();
   plan.arena_bytes = machine.arena.peak();
-  plan.data_bytes = machine.images.size_bytes();
+  plan.data_bytes = machine.images.size_bytes() + (machine.labels ? machine.labels.size_bytes() : 0);
   plan.flops = total.work.flops;
   plan.executed_flops = total.work.executed_flops;
   plan.balance_flops = balance.total().work.flops;
@@ -326,9 +362,10 @@ Profile Trainer::work_by_layer() {
   return parts_->machine.plan_of([&] { parts_->machine.take_steps(); });
 }
 
-std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch) {
+std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, const std::vector<int32_t>& labels,
+                                     Weights weights, Mode mode, int64_t batch) {
   Machine& m = parts_->machine;
-  return sample_images(*m.model.generator, m.slab_g, m.ctx, latents, weights, mode, batch);
+  return sample_images(*m.model.generator, m.slab_g, m.ctx, latents, labels, weights, mode, batch);
 }
 
 Profile* Trainer::profile() const { return parts_->machine.ctx.profile; }
@@ -336,6 +373,7 @@ void Trainer::set_profile(Profile* profile) { parts_->machine.ctx.profile = prof
 const TrainingPlan& Trainer::training_plan() const { return parts_->plan; }
 const TrainerOptions& Trainer::options() const { return parts_->machine.options; }
 int64_t Trainer::latent_size() const { return parts_->machine.model.generator->latent_size; }
+int64_t Trainer::classes() const { return parts_->machine.model.generator->classes; }
 Shape Trainer::image_shape() const { return parts_->machine.model.generator->image_shape; }
 
 }  // namespace poise

@@ -85,15 +85,18 @@ class Trainer {
   StepState step_state() const;
   void set_step_state(const StepState& state);
 
-  // Images of latents [N, latent] (host, row-major) as uint8 [N,H,W,C], in batches of at most `batch`. Leaves all state
-  // of training as it was. Mode::evaluate_batch or evaluate_running.
-  std::vector<uint8_t> sample(const std::vector<float>& latents, Weights weights, Mode mode, int64_t batch);
+  // Images of latents [N, latent] (host, row-major) and their classes [N] (none unless classes() > 0) as uint8
+  // [N,H,W,C], in batches of at most `batch`. Leaves all state of training as it was. Mode::evaluate_batch or
+  // evaluate_running.
+  std::vector<uint8_t> sample(const std::vector<float>& latents, const std::vector<int32_t>& labels, Weights weights,
+                              Mode mode, int64_t batch);
 
   Profile* profile() const;            // null unless set
   void set_profile(Profile* profile);  // times every launch from now on
   const TrainingPlan& training_plan() const;
   const TrainerOptions& options() const;
   int64_t latent_size() const;
+  int64_t classes() const;    // 0: the model is not conditional
   Shape image_shape() const;  // [H,W,C]
 
  private:

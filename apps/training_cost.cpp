@@ -35,8 +35,9 @@ ModelCost model_cost(const ModelOptions& options) {
   Generator& g = *model.generator;
   Discriminator& d = *model.discriminator;
   const Shape z{1, g.latent_size}, image{1, g.image_shape[0], g.image_shape[1], g.image_shape[2]};
-  return {.g = network_cost(g, [&](Tape& t) { g(t.constant(t.alloc(z, DType::f32))); }),
-          .d = network_cost(d, [&](Tape& t) { d(t.constant(t.alloc(image, DType::f32))); })};
+  const auto label = [&](Tape& t) { return g.classes > 0 ? t.alloc({1}, DType::i32) : Tensor{}; };
+  return {.g = network_cost(g, [&](Tape& t) { g(t.constant(t.alloc(z, DType::f32)), label(t)); }),
+          .d = network_cost(d, [&](Tape& t) { d(t.constant(t.alloc(image, DType::f32)), label(t)); })};
 }
 
 IterationCost TrainingCost::dense_iteration() const {

@@ -117,11 +117,12 @@ std::string TrainingRun::environment_json() const {
 
 std::vector<uint8_t> TrainingRun::fakes(int64_t count) {
   const auto latents = latents_of_seeds(first_seeds(count), trainer_.latent_size());
-  return trainer_.sample(latents, Weights::ema, Mode::evaluate_batch, std::min(count, kSampleBatch));
+  return trainer_.sample(latents, cycling_labels(count, trainer_.classes()), Weights::ema, Mode::evaluate_batch,
+                         std::min(count, kSampleBatch));
 }
 
 void TrainingRun::write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const {
-  const auto columns = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(settings_.sample_count))));
+  const int64_t columns = grid_columns(settings_.sample_count, trainer_.classes());
   write_image_grid(path, pixels, count, images_.height, images_.width, images_.channels, columns,
                    settings_.sample_scale);
 }

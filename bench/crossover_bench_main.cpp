@@ -96,9 +96,11 @@ int run(int argc, char** argv) {
   Generator& g = *model.generator;
   Discriminator& d = *model.discriminator;
   const Shape& image = g.image_shape;
-  std::vector<Conv2dGeometry> layers = convolutions(g, {o.batch, g.latent_size}, 16, [&](Tape&, Var z) { g(z); });
+  const auto labels = [&](Tape& t) { return g.classes > 0 ? t.alloc({o.batch}, DType::i32) : Tensor{}; };
+  std::vector<Conv2dGeometry> layers =
+      convolutions(g, {o.batch, g.latent_size}, 16, [&](Tape& t, Var z) { g(z, labels(t)); });
   for (const Conv2dGeometry& layer :
-       convolutions(d, {o.batch, image[0], image[1], image[2]}, 16, [&](Tape&, Var x) { d(x); })) {
+       convolutions(d, {o.batch, image[0], image[1], image[2]}, 16, [&](Tape&t, Var x) { d(x, labels(t)); })) {
     if (std::find(layers.begin(), layers.end(), layer) == layers.end()) layers.push_back(layer);
   }
 

@@ -58,6 +58,7 @@ struct KernelTable {
   BeginStep* begin_step = nullptr;
   Adam* adam = nullptr;
   RandomNormal* random_normal = nullptr;
+  RandomLabels* random_labels = nullptr;
   GatherImages* gather_images = nullptr;
   CellScores* cell_scores = nullptr;
   RandomScores* random_scores = nullptr;

@@ -8,24 +8,29 @@
 
 namespace poise {
 
+// `labels`: the class of each image, i32 [N] on the device, 0 .. classes-1; ignored (and best empty) by networks that
+// are not conditional.
 class Generator : public Module {
  public:
   using Module::Module;
-  virtual Var operator()(Var z) = 0;  // [N, latent_size] -> images [N,H,W,C] in [-1, 1]
+  virtual Var operator()(Var z, const Tensor& labels) = 0;  // [N, latent_size] -> images [N,H,W,C] in [-1, 1]
   int64_t latent_size = 128;
-  Shape image_shape;  // [H,W,C]
+  int64_t classes = 0;  // 0: not conditional
+  Shape image_shape;    // [H,W,C]
 };
 
 class Discriminator : public Module {
  public:
   using Module::Module;
-  virtual Var operator()(Var x) = 0;  // [N,H,W,C] -> logits [N,1]
+  virtual Var operator()(Var x, const Tensor& labels) = 0;  // [N,H,W,C] -> logits [N,1]
+  int64_t classes = 0;
 };
 
 struct ModelOptions {
   std::string name = "sngan32";
   int64_t width_g = 256, width_d = 128;
   int64_t latent_size = 128;
+  int64_t classes = 0;  // that a conditional model tells apart; 0 for all others
 };
 
 struct GanModel {
@@ -34,7 +39,9 @@ struct GanModel {
 };
 
 std::vector<std::string> model_names();
-// Throws Error(usage) for an unknown name (listing the known ones) or a width that the model cannot have.
+bool is_conditional(const std::string& name);  // of a known model
+// Throws Error(usage) for an unknown name (listing the known ones), a width that the model cannot have, or
+// classes where there can be none.
 GanModel make_model(const ModelOptions& options);
 
 }  // namespace poise

@@ -34,7 +34,7 @@ Sngan32Generator::Sngan32Generator(int64_t width, int64_t latent)
   image_shape = {32, 32, 3};
 }
 
-Var Sngan32Generator::operator()(Var z) {
+Var Sngan32Generator::operator()(Var z, const Tensor&) {
   Scope scope(*z.tape, path());
   Var h = reshape(linear(z), {z.shape()[0], 4, 4, width_});
   h = block4(block3(block2(h)));
@@ -74,7 +74,7 @@ Sngan32Discriminator::Sngan32Discriminator(int64_t width)
       block4(*this, "block4", width, width, DisBlockKind::plain),
       linear(*this, "linear", width, 1, kSpectralWithoutBias) {}
 
-Var Sngan32Discriminator::operator()(Var x) {
+Var Sngan32Discriminator::operator()(Var x, const Tensor&) {
   Scope scope(*x.tape, path());
   const NormalisedWeights normalised(*this, *x.tape);
   Var h = block4(block3(block2(block1(x))));

@@ -23,7 +23,7 @@ class Sngan32GenBlock : public Module {
 class Sngan32Generator : public Generator {
  public:
   Sngan32Generator(int64_t width, int64_t latent_size);
-  Var operator()(Var z) override;
+  Var operator()(Var z, const Tensor& labels) override;
 
   Linear linear;
   Sngan32GenBlock block2, block3, block4;
@@ -57,7 +57,7 @@ class Sngan32DisBlock : public Module {
 class Sngan32Discriminator : public Discriminator {
  public:
   explicit Sngan32Discriminator(int64_t width);
-  Var operator()(Var x) override;
+  Var operator()(Var x, const Tensor& labels) override;
 
   Sngan32DisBlock block1, block2, block3, block4;
   Linear linear;

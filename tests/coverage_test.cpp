@@ -28,7 +28,8 @@ TEST(Coverage, EveryOpOfEveryModelHasACase) {
   for (const OpCase& c : op_cases(1)) covered.insert(c.op);
   for (const std::string& name : model_names()) {
     SCOPED_TRACE(name);
-    const GanModel model = make_model({.name = name, .width_g = 8, .width_d = 8, .latent_size = 16});
+    const GanModel model = make_model(
+        {.name = name, .width_g = 8, .width_d = 8, .latent_size = 20, .classes = is_conditional(name) ? 3 : 0});
     Generator& g = *model.generator;
     Discriminator& d = *model.discriminator;
     ParameterSlab slab_g(g, DType::f32, Device::cpu, false), slab_d(d, DType::f32, Device::cpu, false);
@@ -39,13 +40,15 @@ TEST(Coverage, EveryOpOfEveryModelHasACase) {
     const Shape image = g.image_shape;
     OwnedTensor z({n, g.latent_size}, DType::f32, Device::cpu), means({2}, DType::f32, Device::cpu);
     OwnedTensor real({n, image[0], image[1], image[2]}, DType::f32, Device::cpu);
+    const OwnedTensor labels = tensor_of<int32_t>({2 * n}, {2, 0, 2, 1, 1, 0});
+    const Tensor fake_labels = labels.tensor().slice(n, n);
     c.ctx.kernels->random_normal(c.ctx, RandomStream::latent_d, z.tensor());
     c.ctx.kernels->random_normal(c.ctx, RandomStream::test, real.tensor());
 
     Names recorded;
-    const Var fake = detach(g(c.tape.constant(z.tensor())));
-    c.tape.backward(
-        gan_loss_d(d(concat_batch(c.tape.constant(real.tensor()), fake)), n, GanLoss::hinge, means.tensor()));
+    const Var fake = detach(g(c.tape.constant(z.tensor()), fake_labels));
+    c.tape.backward(gan_loss_d(d(concat_batch(c.tape.constant(real.tensor()), fake), labels.tensor()), n,
+                               GanLoss::hinge, means.tensor()));
     take_names(c.tape, recorded);
     expect_finite(slab_d.grad);
     EXPECT_EQ(values_of<float>(slab_g.grad), std::vector<float>(static_cast<size_t>(slab_g.grad.elements())));
@@ -53,7 +56,7 @@ TEST(Coverage, EveryOpOfEveryModelHasACase) {
     c.tape.reset();
     c.arena.reset();
     d.set_requires_grad(false);
-    c.tape.backward(gan_loss_g(d(g(c.tape.constant(z.tensor()))), GanLoss::hinge));
+    c.tape.backward(gan_loss_g(d(g(c.tape.constant(z.tensor()), fake_labels), fake_labels), GanLoss::hinge));
     take_names(c.tape, recorded);
     expect_finite(slab_g.grad);
     double largest = 0;

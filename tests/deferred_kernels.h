@@ -73,6 +73,7 @@ inline KernelTable deferred_kernels() {
   POISE_DEFER(begin_step);
   POISE_DEFER(adam);
   POISE_DEFER(random_normal);
+  POISE_DEFER(random_labels);
   POISE_DEFER(gather_images);
   POISE_DEFER(cell_scores);
   POISE_DEFER(random_scores);

@@ -270,13 +270,13 @@ TEST_P(GoldenTraining, ThreeIterations) {
       for (double& x : pictures) x = x / 128 - 1;
       GoldenFile::fill(real.tensor(), pictures);
       const OwnedTensor z = start.tensor("z_d" + at, dtype);
-      StepGraph(bench.tape, [&] { d_step(step, real.tensor(), z.tensor()); }).launch();
+      StepGraph(bench.tape, [&] { d_step(step, {real.tensor()}, {z.tensor()}); }).launch();
       end.expect_near("loss_d" + at, step.loss_d, limit);
       end.expect_near("means_d" + at, step.means_d, limit);
     }
     const std::string at = "." + std::to_string(i);
     const OwnedTensor z = start.tensor("z_g" + at, dtype);
-    StepGraph(bench.tape, [&] { g_step(step, z.tensor()); }).launch();
+    StepGraph(bench.tape, [&] { g_step(step, {z.tensor()}); }).launch();
     end.expect_near("loss_g" + at, step.loss_g, limit);
   }
   for (const auto& [path, tensor] : state) end.expect_near(path, tensor, limit);

@@ -8,6 +8,7 @@
 
 #include "tests/gpu_targets.h"
 #include "tests/op_comparison.h"
+#include "tests/test_context.h"
 
 namespace poise {
 namespace {
@@ -282,7 +283,19 @@ TEST_P(GpuKernelTest, RandomNumbersAreThoseOfTheCpu) {
   }
 }
 
-// The same images, mirrored alike, with the same bits; and the counter moves on.
+TEST_P(GpuKernelTest, LabelsAreThoseOfTheCpu) {
+  for (const int64_t n : {1, 6, 300}) {
+    auto run = [&](Machine machine) {
+      machine.set(some_step());
+      OwnedTensor y(Shape{n}, DType::i32, machine.ctx.device);
+      machine.kernels().random_labels(machine.ctx, RandomStream::label_g, 200, y.tensor());
+      return values_of<int32_t>(y.tensor());
+    };
+    EXPECT_EQ(run(Machine(GetParam())), run(cpu()));
+  }
+}
+
+// The same images and labels, mirrored alike, with the same bits; and the counter moves on.
 TEST_P(GpuKernelTest, MinibatchesAreThoseOfTheCpu) {
   constexpr int64_t n = 23, batch = 4;
   const Shape image{5, 7, 3};
@@ -294,11 +307,18 @@ TEST_P(GpuKernelTest, MinibatchesAreThoseOfTheCpu) {
       std::vector<uint8_t> bytes(static_cast<size_t>(images.tensor.elements()));
       for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 2654435761u >> 13);
       copy_from_host(images.tensor, bytes.data());
+      const OwnedTensor labels(Shape{n}, DType::i32, on), y_labels(Shape{batch}, DType::i32, on);
+      std::vector<int32_t> classes(n);
+      for (int64_t i = 0; i < n; ++i) classes[static_cast<size_t>(i)] = static_cast<int32_t>(i * i % 17);
+      copy_from_host(labels.tensor(), classes.data());
       Values all;
       for (int i = 0; i < 7; ++i) {  // crosses an epoch
         Placed y(Shape{batch, image[0], image[1], image[2]}, dtype, on);
-        machine.kernels().gather_images(machine.ctx, {.batches_per_epoch = 5, .flip = flip}, images.tensor, y.tensor);
-        const Values values = y.values();
+        Tensor batch_labels = y_labels.tensor();
+        machine.kernels().gather_images(machine.ctx, {.batches_per_epoch = 5, .flip = flip}, images.tensor,
+                                        labels.tensor(), y.tensor, batch_labels);
+        Values values = y.values();
+        for (const int32_t label : values_of<int32_t>(batch_labels)) values.push_back(label);
         all.insert(all.end(), values.begin(), values.end());
       }
       EXPECT_EQ(machine.state().d_batches, some_step().d_batches + 7);

@@ -179,16 +179,43 @@ TEST(Adam, WithoutAMovingAverageUpdatesTheSame) {
   EXPECT_EQ(results[0], results[1]);
 }
 
+TEST(RandomLabels, AreUniformAndFunctionsOfSeedStreamAndStep) {
+  constexpr int64_t kClasses = 10, kCount = 100003;  // no multiple of four
+  auto draw = [&](uint64_t seed, uint64_t step, RandomStream stream, int64_t count) {
+    TestContext c;
+    c.step.seed = seed, c.step.step = step;
+    OwnedTensor y({count}, DType::i32, Device::cpu);
+    c.ctx.kernels->random_labels(c.ctx, stream, kClasses, y.tensor());
+    return values_of<int32_t>(y.tensor());
+  };
+  const std::vector<int32_t> labels = draw(3, 5, RandomStream::label_d, kCount);
+  std::array<int64_t, kClasses> counts{};
+  for (const int32_t label : labels) {
+    ASSERT_TRUE(label >= 0 && label < kClasses);
+    ++counts[static_cast<size_t>(label)];
+  }
+  const double expected = static_cast<double>(kCount) / kClasses;
+  for (const int64_t count : counts) EXPECT_NEAR(static_cast<double>(count), expected, 5 * std::sqrt(expected));
+  EXPECT_EQ(labels, draw(3, 5, RandomStream::label_d, kCount));
+  for (const auto& other : {draw(4, 5, RandomStream::label_d, kCount), draw(3, 6, RandomStream::label_d, kCount),
+                            draw(3, 5, RandomStream::label_g, kCount)}) {
+    EXPECT_NE(labels, other);
+  }
+  const std::vector<int32_t> few = draw(3, 5, RandomStream::label_d, 6);
+  EXPECT_TRUE(std::equal(few.begin(), few.end(), labels.begin())) << "a label depends on its index alone";
+}
+
 // Images whose pixels name the image and the column, so that a minibatch tells where it came from.
 struct NamedImages {
   static constexpr int64_t n = 23, h = 2, w = 3, c = 2, batch = 4, per_epoch = 5;
-  OwnedTensor images{{n, h, w, c}, DType::u8, Device::cpu};
+  OwnedTensor images{{n, h, w, c}, DType::u8, Device::cpu}, labels{{n}, DType::i32, Device::cpu};
   NamedImages() {
     uint8_t* p = images.tensor().data<uint8_t>();
     for (int64_t i = 0; i < n * h * w; ++i) {
       *p++ = static_cast<uint8_t>(i / (h * w) * 10);
       *p++ = static_cast<uint8_t>(i % w);
     }
+    for (int64_t i = 0; i < n; ++i) labels.tensor().data<int32_t>()[i] = static_cast<int32_t>(100 - i * 10 % 256);
   }
 };
 
@@ -202,13 +229,15 @@ TEST(GatherImages, ShowsEveryImageOnceAnEpochAndFlipsHalfOfThem) {
     std::set<int> seen;
     for (int64_t b = 0; b < data.per_epoch; ++b) {
       OwnedTensor y({data.batch, data.h, data.w, data.c}, DType::f32, Device::cpu);
+      OwnedTensor labels({data.batch}, DType::i32, Device::cpu);
       c.ctx.kernels->gather_images(c.ctx, {.batches_per_epoch = data.per_epoch, .flip = true}, data.images.tensor(),
-                                   y.tensor());
+                                   data.labels.tensor(), y.tensor(), labels.tensor());
       const std::vector<float> values = values_of<float>(y.tensor());
       for (int64_t j = 0; j < data.batch; ++j) {
         const float* image = &values[static_cast<size_t>(j * data.h * data.w * data.c)];
         const int name = static_cast<int>(std::lround((image[0] + 1) * 127.5f));
         const bool mirrored = std::lround((image[1] + 1) * 127.5f) == data.w - 1;
+        EXPECT_EQ(labels.tensor().data<int32_t>()[j], 100 - name) << "the label of another image";
         EXPECT_TRUE(seen.insert(name).second) << "image " << name << " twice in epoch " << epoch;
         for (int64_t pixel = 0; pixel < data.h * data.w; ++pixel) {
           const int64_t column = mirrored ? data.w - 1 - pixel % data.w : pixel % data.w;
@@ -235,8 +264,9 @@ TEST(GatherImages, IsAFunctionOfSeedAndBatch) {
     c.step.d_batches = d_batches;
     c.step.step = step;
     OwnedTensor y({data.batch, data.h, data.w, data.c}, DType::f32, Device::cpu);
-    c.ctx.kernels->gather_images(c.ctx, {.batches_per_epoch = data.per_epoch, .flip = flip}, data.images.tensor(),
-                                 y.tensor());
+    Tensor none;
+    c.ctx.kernels->gather_images(c.ctx, {.batches_per_epoch = data.per_epoch, .flip = flip}, data.images.tensor(), {},
+                                 y.tensor(), none);
     return values_of<float>(y.tensor());
   };
   EXPECT_EQ(batch(3, 7, 0, true), batch(3, 7, 99, true));

@@ -230,12 +230,12 @@ struct LineGenerator : Generator {
     latent_size = 2;
     image_shape = {1, 1, 1};
   }
-  Var operator()(Var z) override { return reshape(linear(z), {z.shape()[0], 1, 1, 1}); }
+  Var operator()(Var z, const Tensor&) override { return reshape(linear(z), {z.shape()[0], 1, 1, 1}); }
   Linear linear;
 };
 struct LineDiscriminator : Discriminator {
   LineDiscriminator() : Discriminator("D"), linear(*this, "linear", 1, 1, {.bias = false}) {}
-  Var operator()(Var x) override { return linear(reshape(x, {x.shape()[0], 1})); }
+  Var operator()(Var x, const Tensor&) override { return linear(reshape(x, {x.shape()[0], 1})); }
   Linear linear;
 };
 
@@ -253,11 +253,11 @@ TEST(BalanceProbe, AgreesWithAHandComputedCase) {
   step.loss_g = loss.tensor().slice(0, 1);
   step.mean_g = means.tensor().slice(0, 1);
   const OwnedTensor z = tensor_of<float>({2, 2}, {1, 2, 3, 4}), real = tensor_of<float>({2, 1, 1, 1}, {1, 4});
-  g_step(step, z.tensor());
+  g_step(step, {z.tensor()});
   c.tape.reset();
   c.arena.reset();
   Tensor a_post = means.tensor().slice(1, 1), r = means.tensor().slice(2, 1);
-  balance_probe(step, real.tensor(), z.tensor(), a_post, r);
+  balance_probe(step, {real.tensor()}, {z.tensor()}, a_post, r);
   BalanceQueue queue(1, Device::cpu);
   queue.push(c.ctx, a_post, means.tensor().slice(0, 1), r);
   // Mean z is (2, 3). a_pre = 2 (0.5 * 2 - 0.25 * 3) = 0.5. Both gradients of -mean D are negative, so Adam's first

@@ -264,9 +264,10 @@ TEST(SampleGan, BadInputIsRefused) {
   expect_refusal(run(folder, kSampleGan, {"x", "-o", "x.png", "--scale", "0"}), 2,
                  {"--scale: expected an integer from 1"});
   for (const char* seeds : {"", "3-1", "1,", "a", "1-", "-1", "1;2", "0-100000", "99999999999999999999"}) {
-    EXPECT_THROW(parse_seeds(seeds), Error) << seeds;
+    EXPECT_THROW(parse_numbers("seeds", seeds), Error) << seeds;
   }
-  EXPECT_EQ(parse_seeds("3,1-2,18446744073709551615"), (std::vector<uint64_t>{3, 1, 2, 18446744073709551615u}));
+  EXPECT_EQ(parse_numbers("seeds", "3,1-2,18446744073709551615"),
+            (std::vector<uint64_t>{3, 1, 2, 18446744073709551615u}));
   EXPECT_EQ(folder.files(), std::vector<std::string>{"junk.safetensors"});
 }
 

@@ -105,7 +105,7 @@ TEST(TrainerOnADevice, AnIterationNeitherAllocatesNorCopiesToTheHostNorWaits) {
   }
   // Outside of iterations the host may copy, but still not look.
   EXPECT_EQ(trainer.reports(10).size(), 6u);
-  trainer.sample(std::vector<float>(3 * 8, 0.5f), Weights::ema, Mode::evaluate_running, 2);
+  trainer.sample(std::vector<float>(3 * 8, 0.5f), {}, Weights::ema, Mode::evaluate_running, 2);
   trainer.set_step_state(trainer.step_state());
   bytes_of(trainer);
   emulator::runtime().protect_memory(false);
@@ -198,7 +198,7 @@ TEST(TrainerOnADevice, SamplesEqualTheCpusAndLeaveTrainingAlone) {
   const std::vector<float> latents = latents_of_seeds({1, 2, 3, 4, 5}, 8);
   for (const Mode mode : {Mode::evaluate_batch, Mode::evaluate_running}) {
     for (const Weights weights : {Weights::ema, Weights::live}) {
-      EXPECT_EQ(cpu.sample(latents, weights, mode, 2), device.sample(latents, weights, mode, 2));
+      EXPECT_EQ(cpu.sample(latents, {}, weights, mode, 2), device.sample(latents, {}, weights, mode, 2));
     }
   }
   iterate(cpu, 2);

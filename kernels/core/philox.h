@@ -21,6 +21,8 @@ enum class RandomStream : uint32_t {
   test = 8,
   mask_g = 9,  // initial masks and random growth
   mask_d = 10,
+  label_d = 11,
+  label_g = 12,
 };
 
 struct Philox4 {

@@ -21,13 +21,15 @@ struct Choice {
 template <class T>
 __global__ __launch_bounds__(kThreads) void gather_images_kernel(GatherOptions options, const StepState* step,
                                                                  int64_t count, int h, int w, int c,
-                                                                 const uint8_t* images, T* y) {
+                                                                 const uint8_t* images, const int32_t* labels, T* y,
+                                                                 int32_t* y_labels) {
   GPU_SHARED(choice, Choice);
   if (threadIdx.x == 0) {
     const auto per_epoch = static_cast<uint64_t>(options.batches_per_epoch);
     const uint64_t seed = step->seed, batch = step->d_batches, j = blockIdx.x;
     choice.image = static_cast<int64_t>(
         permute(batch % per_epoch * gridDim.x + j, static_cast<uint64_t>(count), seed, batch / per_epoch));
+    if (labels) y_labels[j] = labels[choice.image];
     choice.mirrored =
         options.flip && (philox4x32(seed, j, static_cast<uint32_t>(RandomStream::flip), batch).x[0] & 1) != 0;
   }
@@ -44,10 +46,12 @@ __global__ __launch_bounds__(kThreads) void gather_images_kernel(GatherOptions o
 
 __global__ void count_batch_kernel(StepState* step) { step->d_batches += 1; }
 
-void gather_images(Context& ctx, const GatherOptions& options, const Tensor& images, Tensor& y) {
+void gather_images(Context& ctx, const GatherOptions& options, const Tensor& images, const Tensor& labels, Tensor& y,
+                   Tensor& y_labels) {
   dispatch_stored(y.dtype, [&]<class T>() {
     launch(ctx, {.grid = static_cast<uint32_t>(y.shape[0]), .block = kThreads}, gather_images_kernel<T>, options,
-           ctx.step, images.shape[0], y.shape[1], y.shape[2], y.shape[3], images.data<uint8_t>(), y.data<T>());
+           ctx.step, images.shape[0], y.shape[1], y.shape[2], y.shape[3], images.data<uint8_t>(),
+           labels ? labels.data<int32_t>() : nullptr, y.data<T>(), labels ? y_labels.data<int32_t>() : nullptr);
   });
   launch(ctx, {.grid = 1, .block = 1}, count_batch_kernel, ctx.step);
 }

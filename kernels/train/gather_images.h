@@ -4,7 +4,8 @@
 //   image j = images[ permute((b % per_epoch) * B + j) ] of this epoch's permutation, mirrored with probability 1/2
 //   y = x / 127.5 - 1
 //
-// images u8 [N,H,W,C]; y [B,H,W,C].
+// images u8 [N,H,W,C]; y [B,H,W,C]. With labels i32 [N], y_labels i32 [B] receives those of the images; else both are
+// empty.
 #pragma once
 #include "kernels/core/context.h"
 
@@ -14,7 +15,8 @@ struct GatherOptions {
   int64_t batches_per_epoch = 1;  // whole minibatches that fit into N images; the remainder of an epoch is dropped
   bool flip = true;
 };
-using GatherImages = void(Context&, const GatherOptions&, const Tensor& images, Tensor& y);
+using GatherImages = void(Context&, const GatherOptions&, const Tensor& images, const Tensor& labels, Tensor& y,
+                          Tensor& y_labels);
 
 namespace cpu {
 GatherImages gather_images;

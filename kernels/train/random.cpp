@@ -66,5 +66,14 @@ void random_normal(Context& ctx, RandomStream stream, Tensor& y) {
   });
 }
 
+void random_labels(Context& ctx, RandomStream stream, int64_t classes, Tensor& y) {
+  int32_t* out = y.data<int32_t>();
+  const uint64_t seed = ctx.step->seed, step = ctx.step->step;
+  for (int64_t i = 0; i < y.elements(); ++i) {
+    const Philox4 bits = philox4x32(seed, static_cast<uint64_t>(i / 4), static_cast<uint32_t>(stream), step);
+    out[i] = label_of(bits.x[i % 4], classes);
+  }
+}
+
 }  // namespace cpu
 }  // namespace poise

@@ -44,8 +44,26 @@ void random_normal(Context& ctx, RandomStream stream, Tensor& y) {
   });
 }
 
+// One thread per label; a batch has a few hundred.
+__global__ void random_labels_kernel(RandomStream stream, const StepState* step, int64_t classes, int64_t n,
+                                     int32_t* y) {
+  for_each_element(n, [&](int64_t i) {
+    const Philox4 bits =
+        philox4x32(step->seed, static_cast<uint64_t>(i / 4), static_cast<uint32_t>(stream), step->step);
+    y[i] = label_of(bits.x[i % 4], classes);
+  });
+}
+
+void random_labels(Context& ctx, RandomStream stream, int64_t classes, Tensor& y) {
+  launch(ctx, elementwise(y.elements()), random_labels_kernel, stream, ctx.step, classes, y.elements(),
+         y.data<int32_t>());
+}
+
 }  // namespace
 
-void add_random_kernels(KernelTable& table) { table.random_normal = random_normal; }
+void add_random_kernels(KernelTable& table) {
+  table.random_normal = random_normal;
+  table.random_labels = random_labels;
+}
 
 }  // namespace poise::POISE_GPU

@@ -8,6 +8,13 @@ namespace poise {
 // Standard normal numbers: Box-Muller on the four uniforms of one Philox call, elements 4i .. 4i+3 from counter i.
 using RandomNormal = void(Context&, RandomStream, Tensor& y);
 
+// Classes 0 .. classes-1, all as likely: y[i] = floor(classes * u_i / 2^32), four u per Philox call likewise. y i32
+// [N].
+using RandomLabels = void(Context&, RandomStream, int64_t classes, Tensor& y);
+POISE_HOST_DEVICE constexpr int32_t label_of(uint32_t u, int64_t classes) {
+  return static_cast<int32_t>((static_cast<uint64_t>(u) * static_cast<uint64_t>(classes)) >> 32);
+}
+
 // The same numbers for a given seed and step, on the host: initialisation, fixed latents, tests.
 void normal_on_host(uint64_t seed, RandomStream stream, uint64_t step, int64_t count, double* out);
 // Uniform in (0, 1), four per counter likewise.
@@ -15,5 +22,6 @@ void uniform_on_host(uint64_t seed, RandomStream stream, uint64_t step, int64_t 
 
 namespace cpu {
 RandomNormal random_normal;
+RandomLabels random_labels;
 }  // namespace cpu
 }  // namespace poise
