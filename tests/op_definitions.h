@@ -15,6 +15,7 @@ OpDefinition define_spectral_norm(const Shape& weight, Mode mode);
 OpDefinition define_upsample_nearest_2x(const Shape& x);
 OpDefinition define_avg_pool_2x2(const Shape& x);
 OpDefinition define_sum_space(const Shape& x, double scale);
+OpDefinition define_diff_augment(const Shape& x, const DiffAugmentOptions& options);  // at seed 0, step 0
 OpDefinition define_gan_loss_d(GanLoss loss, int64_t n_real);
 OpDefinition define_gan_loss_g(GanLoss loss);
 

@@ -18,6 +18,7 @@ void add_select_kernels(KernelTable& table);
 void add_block_conv2d_kernels(KernelTable& table);
 void add_conv2d_kernels(KernelTable& table);
 void add_convert_kernels(KernelTable& table);
+void add_diff_augment_kernels(KernelTable& table);
 void add_gather_images_kernels(KernelTable& table);
 void add_linear_kernels(KernelTable& table);
 void add_loss_kernels(KernelTable& table);
