@@ -41,8 +41,22 @@ KernelTable reference_table() {
       .upsample_nearest_2x_backward = cpu::upsample_nearest_2x_backward,
       .avg_pool_2x2_forward = cpu::avg_pool_2x2_forward,
       .avg_pool_2x2_backward = cpu::avg_pool_2x2_backward,
+      .max_pool_2x2_forward = cpu::max_pool_2x2_forward,
+      .max_pool_2x2_backward = cpu::max_pool_2x2_backward,
       .sum_space_forward = cpu::sum_space_forward,
       .sum_space_backward = cpu::sum_space_backward,
+      .embedding_forward = cpu::embedding_forward,
+      .embedding_backward = cpu::embedding_backward,
+      .sample_affine_forward = cpu::sample_affine_forward,
+      .sample_affine_backward = cpu::sample_affine_backward,
+      .copy_columns = cpu::copy_columns,
+      .batched_matmul = cpu::batched_matmul,
+      .softmax_forward = cpu::softmax_forward,
+      .softmax_backward = cpu::softmax_backward,
+      .gated_add_forward = cpu::gated_add_forward,
+      .gated_add_backward = cpu::gated_add_backward,
+      .row_dot = cpu::row_dot,
+      .scale_rows = cpu::scale_rows,
       .gan_loss_d_forward = cpu::gan_loss_d_forward,
       .gan_loss_d_backward = cpu::gan_loss_d_backward,
       .gan_loss_g_forward = cpu::gan_loss_g_forward,
@@ -80,6 +94,7 @@ KernelTable onednn_table() {
   table.conv2d_forward = cpu::conv2d_forward_onednn;
   table.conv2d_backward_input = cpu::conv2d_backward_input_onednn;
   table.conv2d_backward_weight = cpu::conv2d_backward_weight_onednn;
+  table.batched_matmul = cpu::batched_matmul_onednn;
   return table;
 }
 
@@ -133,8 +148,22 @@ KernelTable planning_kernels(const KernelTable& device_kernels) {
       .upsample_nearest_2x_backward = nothing,
       .avg_pool_2x2_forward = nothing,
       .avg_pool_2x2_backward = nothing,
+      .max_pool_2x2_forward = nothing,
+      .max_pool_2x2_backward = nothing,
       .sum_space_forward = nothing,
       .sum_space_backward = nothing,
+      .embedding_forward = nothing,
+      .embedding_backward = nothing,
+      .sample_affine_forward = nothing,
+      .sample_affine_backward = nothing,
+      .copy_columns = nothing,
+      .batched_matmul = nothing,
+      .softmax_forward = nothing,
+      .softmax_backward = nothing,
+      .gated_add_forward = nothing,
+      .gated_add_backward = nothing,
+      .row_dot = nothing,
+      .scale_rows = nothing,
       .gan_loss_d_forward = nothing,
       .gan_loss_d_backward = nothing,
       .gan_loss_g_forward = nothing,

@@ -3,13 +3,18 @@
 #pragma once
 #include "kernels/dense/activation.h"
 #include "kernels/dense/arithmetic.h"
+#include "kernels/dense/attention.h"
 #include "kernels/dense/batch_norm.h"
+#include "kernels/dense/columns.h"
 #include "kernels/dense/conv2d.h"
 #include "kernels/dense/convert.h"
+#include "kernels/dense/embedding.h"
 #include "kernels/dense/linear.h"
 #include "kernels/dense/loss.h"
 #include "kernels/dense/pooling.h"
 #include "kernels/dense/resample.h"
+#include "kernels/dense/row_dot.h"
+#include "kernels/dense/sample_affine.h"
 #include "kernels/dense/spectral_norm.h"
 #include "kernels/sparse/balance.h"
 #include "kernels/sparse/block_conv2d.h"
@@ -50,8 +55,22 @@ struct KernelTable {
   UpsampleNearest2xBackward* upsample_nearest_2x_backward = nullptr;
   AvgPool2x2Forward* avg_pool_2x2_forward = nullptr;
   AvgPool2x2Backward* avg_pool_2x2_backward = nullptr;
+  MaxPool2x2Forward* max_pool_2x2_forward = nullptr;
+  MaxPool2x2Backward* max_pool_2x2_backward = nullptr;
   SumSpaceForward* sum_space_forward = nullptr;
   SumSpaceBackward* sum_space_backward = nullptr;
+  EmbeddingForward* embedding_forward = nullptr;
+  EmbeddingBackward* embedding_backward = nullptr;
+  SampleAffineForward* sample_affine_forward = nullptr;
+  SampleAffineBackward* sample_affine_backward = nullptr;
+  CopyColumns* copy_columns = nullptr;
+  BatchedMatmul* batched_matmul = nullptr;
+  SoftmaxForward* softmax_forward = nullptr;
+  SoftmaxBackward* softmax_backward = nullptr;
+  GatedAddForward* gated_add_forward = nullptr;
+  GatedAddBackward* gated_add_backward = nullptr;
+  RowDot* row_dot = nullptr;
+  ScaleRows* scale_rows = nullptr;
   GanLossDForward* gan_loss_d_forward = nullptr;
   GanLossDBackward* gan_loss_d_backward = nullptr;
   GanLossGForward* gan_loss_g_forward = nullptr;

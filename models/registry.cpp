@@ -1,28 +1,77 @@
 #include "models/registry.h"
 
-#include <algorithm>
-
-#include "models/sngan32.h"
+#include "models/biggan.h"
+#include "models/dcgan.h"
+#include "models/sngan.h"
 
 namespace poise {
 namespace {
 
-GanModel make_sngan32(const ModelOptions& o) {
-  return {std::make_unique<Sngan32Generator>(o.width_g, o.latent_size),
-          std::make_unique<Sngan32Discriminator>(o.width_d)};
+using Options = ModelOptions;
+constexpr DisBlockKind kFirst = DisBlockKind::first, kDown = DisBlockKind::down, kPlain = DisBlockKind::plain;
+
+GanModel make_sngan32_with(const Options& o, DisHead head) {
+  const int64_t g = o.width_g, d = o.width_d;
+  const std::vector<DisStage> stages = {{d, kFirst}, {d, kDown}, {d, kPlain}, {d, kPlain}};
+  return {std::make_unique<SnganGenerator>(4, std::vector{g, g, g, g}, o.latent_size),
+          std::make_unique<SnganDiscriminator>(stages, head)};
+}
+GanModel make_sngan32(const Options& o) { return make_sngan32_with(o, DisHead::sum_without_bias); }
+GanModel make_sngan32_resnet(const Options& o) { return make_sngan32_with(o, DisHead::mean_with_bias); }
+
+GanModel make_sngan48(const Options& o) {
+  const int64_t g = o.width_g, d = o.width_d;
+  const std::vector<DisStage> stages = {{d, kFirst}, {2 * d, kDown}, {4 * d, kDown}, {8 * d, kDown}, {16 * d, kDown}};
+  return {std::make_unique<SnganGenerator>(6, std::vector{8 * g, 4 * g, 2 * g, g}, o.latent_size),
+          std::make_unique<SnganDiscriminator>(stages, DisHead::mean_with_bias)};
 }
 
+GanModel make_dcgan32(const Options& o) {
+  return {std::make_unique<DcganGenerator>(o.width_g, o.latent_size), std::make_unique<DcganDiscriminator>(o.width_d)};
+}
+
+GanModel make_biggan32(const Options& o) {
+  return {std::make_unique<BigGan32Generator>(o.width_g, o.latent_size, o.classes),
+          std::make_unique<BigGan32Discriminator>(o.width_d, o.classes)};
+}
+
+GanModel make_biggan64(const Options& o) {
+  constexpr int64_t kAttentionDivides = 8, kChunks = BigGan64Generator::kChunks;
+  if (o.width_g % kAttentionDivides != 0 || o.width_d % kAttentionDivides != 0 || o.latent_size % kChunks != 0) {
+    fail(ErrorKind::usage, "model biggan64 expects widths that are multiples of " + std::to_string(kAttentionDivides) +
+                               " and a latent size that is one of " + std::to_string(kChunks) + " but got width_g " +
+                               std::to_string(o.width_g) + ", width_d " + std::to_string(o.width_d) + ", latent_size " +
+                               std::to_string(o.latent_size));
+  }
+  return {std::make_unique<BigGan64Generator>(o.width_g, o.latent_size, o.classes),
+          std::make_unique<BigGan64Discriminator>(o.width_d, o.classes)};
+}
+
+// Names, builders, and the sizes in which the papers train them.
 struct Entry {
   const char* name;
-  GanModel (*make)(const ModelOptions&);
-  bool conditional = false;
+  GanModel (*make)(const Options&);
+  int64_t width_g, width_d, latent_size;
+  int64_t classes = 0;  // > 0: conditional
 };
-constexpr Entry kModels[] = {{"sngan32", make_sngan32}};
+constexpr Entry kModels[] = {
+    {"sngan32", make_sngan32, 256, 128, 128},       {"sngan32-resnet", make_sngan32_resnet, 256, 128, 128},
+    {"sngan48", make_sngan48, 64, 64, 128},         {"dcgan32", make_dcgan32, 64, 64, 128},
+    {"biggan32", make_biggan32, 256, 256, 128, 10}, {"biggan64", make_biggan64, 80, 80, 100, 200}};
+
+const Entry& entry_of(const std::string& name) {
+  std::string known;
+  for (const Entry& entry : kModels) {
+    if (name == entry.name) return entry;
+    known += std::string(known.empty() ? "" : ", ") + entry.name;
+  }
+  fail(ErrorKind::usage, "unknown model '" + name + "'; known models: " + known);
+}
 
 void check_classes(const Entry& entry, int64_t classes) {
-  if (entry.conditional ? classes >= 1 : classes == 0) return;
+  if (entry.classes > 0 ? classes >= 1 : classes == 0) return;
   const std::string name = entry.name, got = " but got " + std::to_string(classes);
-  fail(ErrorKind::usage, entry.conditional ? "model " + name + " is conditional: it expects at least 1 class" + got +
+  fail(ErrorKind::usage, entry.classes > 0 ? "model " + name + " is conditional: it expects at least 1 class" + got +
                                                  "; set classes to the number of classes of the data set"
                                            : "model " + name + " is not conditional: it expects classes = 0" + got);
 }
@@ -35,9 +84,13 @@ std::vector<std::string> model_names() {
   return names;
 }
 
-bool is_conditional(const std::string& name) {
-  return std::any_of(std::begin(kModels), std::end(kModels),
-                     [&](const Entry& e) { return name == e.name && e.conditional; });
+ModelOptions published_model(const std::string& name) {
+  const Entry& entry = entry_of(name);
+  return {.name = name,
+          .width_g = entry.width_g,
+          .width_d = entry.width_d,
+          .latent_size = entry.latent_size,
+          .classes = entry.classes};
 }
 
 GanModel make_model(const ModelOptions& options) {
@@ -46,15 +99,9 @@ GanModel make_model(const ModelOptions& options) {
                                std::to_string(options.width_g) + ", width_d " + std::to_string(options.width_d) +
                                ", latent_size " + std::to_string(options.latent_size));
   }
-  std::string known;
-  for (const Entry& entry : kModels) {
-    if (options.name == entry.name) {
-      check_classes(entry, options.classes);
-      return entry.make(options);
-    }
-    known += std::string(known.empty() ? "" : ", ") + entry.name;
-  }
-  fail(ErrorKind::usage, "unknown model '" + options.name + "'; known models: " + known);
+  const Entry& entry = entry_of(options.name);
+  check_classes(entry, options.classes);
+  return entry.make(options);
 }
 
 }  // namespace poise

@@ -26,6 +26,8 @@ class Discriminator : public Module {
   int64_t classes = 0;
 };
 
+// Widths: channels of every feature map of sngan32 and biggan32; of the largest feature map, whose channels the others
+// have multiples of, in all other models. Any will do; biggan64 wants multiples of 8, and of 5 in its latent size.
 struct ModelOptions {
   std::string name = "sngan32";
   int64_t width_g = 256, width_d = 128;
@@ -39,7 +41,8 @@ struct GanModel {
 };
 
 std::vector<std::string> model_names();
-bool is_conditional(const std::string& name);  // of a known model
+// The sizes in which the papers train a model. Error(usage) for an unknown name.
+ModelOptions published_model(const std::string& name);
 // Throws Error(usage) for an unknown name (listing the known ones), a width that the model cannot have, or
 // classes where there can be none.
 GanModel make_model(const ModelOptions& options);

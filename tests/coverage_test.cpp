@@ -28,8 +28,11 @@ TEST(Coverage, EveryOpOfEveryModelHasACase) {
   for (const OpCase& c : op_cases(1)) covered.insert(c.op);
   for (const std::string& name : model_names()) {
     SCOPED_TRACE(name);
-    const GanModel model = make_model(
-        {.name = name, .width_g = 8, .width_d = 8, .latent_size = 20, .classes = is_conditional(name) ? 3 : 0});
+    const GanModel model = make_model({.name = name,
+                                       .width_g = 8,
+                                       .width_d = 8,
+                                       .latent_size = 20,
+                                       .classes = published_model(name).classes > 0 ? 3 : 0});
     Generator& g = *model.generator;
     Discriminator& d = *model.discriminator;
     ParameterSlab slab_g(g, DType::f32, Device::cpu, false), slab_d(d, DType::f32, Device::cpu, false);

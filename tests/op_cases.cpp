@@ -188,7 +188,12 @@ void add_space_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   };
   pool("", {2, 6, 10, 3});
   pool("_to_pixel", {3, 2, 2, 5});
+  pool("_odd", {2, 5, 7, 3});
+  pool("_odd_to_pixel", {3, 3, 3, 8});
   pool("_model", {model_batch, 32, 32, 128}, true);
+  for (OpCase& c : cases) {
+    if (c.name.starts_with("avg_pool_2x2_odd")) c.reads_every_element = false;
+  }
   auto sum_and_mean = [&](const std::string& name, const Shape& x, bool model_sized = false) {
     add_case(name, "sum_space", x, sum_space, define_sum_space(x, 1), model_sized);
     add_case(name, "mean_space", x, mean_space, define_sum_space(x, 1.0 / static_cast<double>(x[1] * x[2])),
@@ -245,6 +250,8 @@ std::vector<OpCase> op_cases(int64_t model_batch) {
   add_normalisation_cases(cases, model_batch);
   add_space_cases(cases, model_batch);
   add_augmentation_cases(cases, model_batch);
+  add_conditional_cases(cases, model_batch);
+  add_attention_cases(cases, model_batch);
   add_loss_cases(cases, model_batch);
   return cases;
 }

@@ -71,6 +71,8 @@ void add_conv2d_cases(std::vector<OpCase>& cases, int64_t model_batch);
 void add_normalisation_cases(std::vector<OpCase>& cases, int64_t model_batch);
 void add_space_cases(std::vector<OpCase>& cases, int64_t model_batch);
 void add_augmentation_cases(std::vector<OpCase>& cases, int64_t model_batch);
+void add_conditional_cases(std::vector<OpCase>& cases, int64_t model_batch);
+void add_attention_cases(std::vector<OpCase>& cases, int64_t model_batch);
 void add_loss_cases(std::vector<OpCase>& cases, int64_t model_batch);
 
 }  // namespace poise

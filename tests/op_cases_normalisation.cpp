@@ -32,6 +32,21 @@ OpCase batch_norm_case(const std::string& name, const Shape& x, Mode mode, const
       .model_sized = model_sized};
 }
 
+// Without parameters: a scale of 1 and an offset of 0.
+OpCase batch_norm_without_affine_case(const std::string& name, const Shape& x, Mode mode, bool model_sized = false) {
+  OpCase c = batch_norm_case("without_affine_" + name, x, mode, {.eps = 1e-4}, model_sized);
+  c.op = kBatchNormWithoutAffine;
+  c.inputs.resize(1);
+  c.build = [](Tape&, const Vars& v, const Tensors& states) {
+    return batch_norm(v[0], Var{}, Var{}, states[0], states[1], {.eps = 1e-4});
+  };
+  const auto channels = static_cast<size_t>(x.back());
+  c.definition = [=, affine = c.definition](const HostValues& inputs, HostValues& states) {
+    return affine({inputs[0], std::vector<double>(channels, 1), std::vector<double>(channels, 0)}, states);
+  };
+  return c;
+}
+
 void scale_to_length_one(std::vector<double>& x) {
   double square = 0;
   for (const double value : x) square += value * value;
@@ -145,6 +160,9 @@ void add_normalisation_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   }
   cases.push_back(batch_norm_case("one_channel", {3, 4, 3, 1}, Mode::train, {}));
   cases.push_back(batch_norm_case("one_image", {1, 3, 3, 17}, Mode::train, {.relu = true}));
+  cases.push_back(batch_norm_without_affine_case("train", {2, 3, 5, 7}, Mode::train));
+  cases.push_back(batch_norm_without_affine_case("evaluate_running", {2, 3, 5, 7}, Mode::evaluate_running));
+  cases.push_back(batch_norm_without_affine_case("model", {model_batch, 16, 16, 320}, Mode::train, true));
   for (const int64_t size : {4, 8, 16, 32}) {
     cases.push_back(batch_norm_case("model_g" + std::to_string(size), {model_batch, size, size, 256}, Mode::train,
                                     {.relu = true}, true));

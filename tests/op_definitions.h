@@ -16,6 +16,16 @@ OpDefinition define_upsample_nearest_2x(const Shape& x);
 OpDefinition define_avg_pool_2x2(const Shape& x);
 OpDefinition define_sum_space(const Shape& x, double scale);
 OpDefinition define_diff_augment(const Shape& x, const DiffAugmentOptions& options);  // at seed 0, step 0
+OpDefinition define_max_pool_2x2(const Shape& x);
+OpDefinition define_conv_transpose2d(const Shape& x, int64_t c_out, const Conv2dOptions& options);  // inputs x, w
+OpDefinition define_slice_columns(int64_t columns, int64_t first, int64_t count);
+OpDefinition define_concat_columns(int64_t columns_a, int64_t columns_b);
+OpDefinition define_embedding(const std::vector<int32_t>& labels, int64_t columns);
+OpDefinition define_sample_affine(const Shape& x, bool relu);  // inputs x, gain, bias
+OpDefinition define_row_dot(int64_t columns);
+OpDefinition define_batched_matmul(int64_t n, int64_t rows, int64_t depth, int64_t columns, bool transpose_b);
+OpDefinition define_softmax(int64_t columns);
+OpDefinition define_gated_add();  // inputs x, o, gate
 OpDefinition define_gan_loss_d(GanLoss loss, int64_t n_real);
 OpDefinition define_gan_loss_g(GanLoss loss);
 

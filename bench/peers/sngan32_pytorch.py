@@ -1,6 +1,6 @@
 """SNGAN-32 (the "lottery" variant) in PyTorch: the oracle of the golden files and the peer of the benchmarks.
 
-Same networks, same iteration as models/sngan32: D sees real and fake as one concatenated batch, hinge loss,
+Same networks, same iteration as sngan32 of models/sngan: D sees real and fake as one concatenated batch, hinge loss,
 Adam(beta1 = 0, beta2 = 0.9), EMA of G. Module names equal ours, so a state dict maps one to one; only the layout
 differs (PyTorch OIHW, Poise OHWI).
 

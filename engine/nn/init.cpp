@@ -1,7 +1,10 @@
 #include "engine/nn/init.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "kernels/core/dot.h"
+#include "kernels/core/simd.h"
 #include "kernels/train/random.h"
 
 namespace poise {
@@ -43,33 +46,44 @@ void scale(std::vector<double>& values, double factor) {
   for (double& x : values) x *= factor;
 }
 
-// Rows (or, if there are more rows than columns, columns) of an [rows, cols] Gaussian matrix, made orthonormal by
-// modified Gram-Schmidt, twice: once more than textbook, because once loses digits for nearly dependent vectors.
-std::vector<double> orthonormal(std::vector<double> gaussian, int64_t rows, int64_t cols) {
-  const bool by_rows = rows <= cols;
-  const int64_t count = by_rows ? rows : cols, length = by_rows ? cols : rows;
-  std::vector<double> vectors(static_cast<size_t>(count * length));  // [count, length], each contiguous
-  for (int64_t i = 0; i < count; ++i) {
-    for (int64_t k = 0; k < length; ++k)
-      vectors[i * length + k] = by_rows ? gaussian[i * cols + k] : gaussian[k * cols + i];
-  }
-  for (int64_t i = 0; i < count; ++i) {
-    double* a = &vectors[i * length];
-    for (int sweep = 0; sweep < 2; ++sweep) {
-      for (int64_t j = 0; j < i; ++j) {
-        const double* b = &vectors[j * length];
-        double dot = 0;
-        for (int64_t k = 0; k < length; ++k) dot += a[k] * b[k];
-        for (int64_t k = 0; k < length; ++k) a[k] -= dot * b[k];
+// Makes `count` vectors of `length` orthonormal by modified Gram-Schmidt, twice: once more than textbook, because once
+// loses digits for nearly dependent vectors. By groups that stay in the cache while earlier vectors pass by.
+void make_orthonormal(int64_t count, int64_t length, double* vectors) {
+  constexpr int64_t kGroup = 16;
+  const auto remove = [=](const double* b, double* a) {  // from a, its part along the unit vector b
+    const double along = dot(a, b, length);
+#pragma GCC ivdep
+    for (int64_t k = 0; k < length; ++k) a[k] -= along * b[k];
+  };
+  for (int sweep = 0; sweep < 2; ++sweep) {
+    for (int64_t first = 0; first < count; first += kGroup) {
+      const int64_t last = std::min(first + kGroup, count);
+      simd_for(last - first, [=](int64_t i) {
+        for (int64_t j = 0; j < first; ++j) remove(vectors + j * length, vectors + (first + i) * length);
+      });
+      for (int64_t i = first; i < last; ++i) {
+        double* a = vectors + i * length;
+        for (int64_t j = first; j < i; ++j) remove(vectors + j * length, a);
+        const double norm = std::sqrt(dot(a, a, length));
+        for (int64_t k = 0; k < length; ++k) a[k] /= norm;
       }
     }
-    double norm = 0;
-    for (int64_t k = 0; k < length; ++k) norm += a[k] * a[k];
-    for (int64_t k = 0; k < length; ++k) a[k] /= std::sqrt(norm);
   }
-  for (int64_t i = 0; i < count; ++i) {
-    for (int64_t k = 0; k < length; ++k)
-      (by_rows ? gaussian[i * cols + k] : gaussian[k * cols + i]) = vectors[i * length + k];
+}
+
+// A Gaussian [rows, cols] matrix with its rows made orthonormal or, if there are more rows than columns, its columns.
+std::vector<double> orthonormal(std::vector<double> gaussian, int64_t rows, int64_t cols) {
+  if (rows <= cols) {
+    make_orthonormal(rows, cols, gaussian.data());
+    return gaussian;
+  }
+  std::vector<double> transposed(gaussian.size());
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t k = 0; k < cols; ++k) transposed[k * rows + i] = gaussian[i * cols + k];
+  }
+  make_orthonormal(cols, rows, transposed.data());
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t k = 0; k < cols; ++k) gaussian[i * cols + k] = transposed[k * rows + i];
   }
   return gaussian;
 }
@@ -100,7 +114,11 @@ std::vector<double> initial_weight(const Parameter& p, InitScheme scheme, const 
 std::vector<double> initial_value(const Parameter& p, InitScheme scheme, const Draw& draw) {
   const size_t count = static_cast<size_t>(p.shape.elements());
   switch (p.role) {
+    case ParameterRole::embedding:
+      if (scheme == InitScheme::pytorch) return draw.normal(p.shape.elements());
+      return initial_weight(p, scheme, draw);
     case ParameterRole::weight:
+    case ParameterRole::unmasked_weight:
       return initial_weight(p, scheme, draw);
     case ParameterRole::bias:
       if (scheme != InitScheme::pytorch && scheme != InitScheme::normal002) return std::vector<double>(count, 0.0);
@@ -108,6 +126,7 @@ std::vector<double> initial_value(const Parameter& p, InitScheme scheme, const D
     case ParameterRole::bn_gamma:
       return std::vector<double>(count, 1.0);
     case ParameterRole::bn_beta:
+    case ParameterRole::gate:
       return std::vector<double>(count, 0.0);
   }
   return {};

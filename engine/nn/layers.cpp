@@ -15,6 +15,10 @@ void add_weight(Weight& weight, const LayerOptions& options, const Shape& shape,
   add_buffer(weight.v, "v", Shape{shape.elements() / shape[0]});
 }
 
+ParameterRole role_of(const LayerOptions& options) {
+  return options.maskable ? ParameterRole::weight : ParameterRole::unmasked_weight;
+}
+
 }  // namespace
 
 Var Weight::operator()(Tape& tape) {
@@ -42,7 +46,7 @@ Linear::Linear(Module& parent, const std::string& name, int64_t in, int64_t out,
     : Module(parent, name), options_(options) {
   const Shape shape{out, in};
   add_weight(
-      weight, options, shape, [&](Parameter& p) { add_parameter(p, "weight", shape, ParameterRole::weight, in, out); },
+      weight, options, shape, [&](Parameter& p) { add_parameter(p, "weight", shape, role_of(options), in, out); },
       [&](StateBuffer& b, const char* n, const Shape& s) { add_buffer(b, n, s, BufferRole::unit_random); });
   if (options.spectral_norm) add_normalised_weight(weight);
   if (options.bias) add_parameter(bias, "bias", {out}, ParameterRole::bias, in, out);
@@ -62,7 +66,7 @@ Conv2d::Conv2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_
   const int64_t fan_in = c_in * conv.kh * conv.kw, fan_out = c_out * conv.kh * conv.kw;
   add_weight(
       weight, options, shape,
-      [&](Parameter& p) { add_parameter(p, "weight", shape, ParameterRole::weight, fan_in, fan_out); },
+      [&](Parameter& p) { add_parameter(p, "weight", shape, role_of(options), fan_in, fan_out); },
       [&](StateBuffer& b, const char* n, const Shape& s) { add_buffer(b, n, s, BufferRole::unit_random); });
   if (options.spectral_norm) add_normalised_weight(weight);
   if (options.bias) add_parameter(bias, "bias", {c_out}, ParameterRole::bias, fan_in, fan_out);
@@ -73,6 +77,36 @@ Var Conv2d::operator()(Var x) {
   Scope scope(tape, path());
   Var w = weight(tape);
   return conv2d(x, w, options_.bias ? tape.parameter(bias) : Var{}, conv_, weight.parameter.execution);
+}
+
+ConvTranspose2d::ConvTranspose2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_out,
+                                 const Conv2dOptions& conv)
+    : Module(parent, name), conv_(conv) {
+  // Fans as PyTorch counts them: for both the kernel's area times the other dimension of the weight.
+  add_parameter(weight.parameter, "weight", {c_in, conv.kh, conv.kw, c_out}, ParameterRole::weight,
+                c_out * conv.kh * conv.kw, c_in * conv.kh * conv.kw);
+}
+
+Var ConvTranspose2d::operator()(Var x) {
+  Tape& tape = *x.tape;
+  Scope scope(tape, path());
+  return conv_transpose2d(x, weight(tape), conv_);
+}
+
+Embedding::Embedding(Module& parent, const std::string& name, int64_t classes, int64_t size,
+                     const LayerOptions& options)
+    : Module(parent, name) {
+  const Shape shape{classes, size};
+  add_weight(
+      weight, options, shape,
+      [&](Parameter& p) { add_parameter(p, "weight", shape, ParameterRole::embedding, classes, size); },
+      [&](StateBuffer& b, const char* n, const Shape& s) { add_buffer(b, n, s, BufferRole::unit_random); });
+  if (options.spectral_norm) add_normalised_weight(weight);
+}
+
+Var Embedding::operator()(Tape& tape, const Tensor& labels, DType dtype) {
+  Scope scope(tape, path());
+  return embedding(weight(tape), labels, dtype);
 }
 
 Conv2dOptions same_padding(int64_t kernel) {

@@ -9,6 +9,7 @@ struct LayerOptions {
   bool bias = true;
   bool spectral_norm = false;
   double spectral_norm_eps = 1e-12;
+  bool maskable = true;  // may masks thin out the weight?
 };
 
 // A weight, seen through spectral normalisation if the layer has it.
@@ -64,6 +65,26 @@ class Conv2d : public Module {
  private:
   Conv2dOptions conv_;
   LayerOptions options_;
+};
+
+// A convolution the other way round, for strides that enlarge; see engine/ops/ops.h.   x [N,H,W,C_in], weight
+// [C_in,kh,kw,C_out], y [N,H',W',C_out]. No bias, no spectral norm.
+class ConvTranspose2d : public Module {
+ public:
+  ConvTranspose2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_out, const Conv2dOptions& conv);
+  Var operator()(Var x);
+  Weight weight;
+
+ private:
+  Conv2dOptions conv_;
+};
+
+// A vector for each class; never masked.   labels i32 [N], y [N,size] of type `dtype`.
+class Embedding : public Module {
+ public:
+  Embedding(Module& parent, const std::string& name, int64_t classes, int64_t size, const LayerOptions& options = {});
+  Var operator()(Tape& tape, const Tensor& labels, DType dtype);
+  Weight weight;  // [classes,size]
 };
 
 // kernel x kernel, stride 1, the padding that keeps the size.

@@ -3,9 +3,22 @@
 #include "engine/ops/ops.h"
 
 namespace poise {
+namespace {
+
+// A constant vector, for who has no parameters.
+Var constant_vector(Var x, double value) {
+  Tape& t = *x.tape;
+  Tensor all = t.alloc({x.shape().back()}, parameter_dtype(x.dtype()));
+  t.launch(memory_work("fill", Pass::forward, {&all}), t.ctx.kernels->fill, value, all);
+  return t.constant(all);
+}
+
+}  // namespace
 
 Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_var, const BatchNormOptions& options) {
   Tape& t = *x.tape;
+  const char* const op = gamma.tape ? "batch_norm" : kBatchNormWithoutAffine;
+  if (!gamma.tape) gamma = constant_vector(x, 1), beta = constant_vector(x, 0);
   check_parameter("batch_norm", x, gamma);
   check_parameter("batch_norm", x, beta);
   const Shape channels{x.shape().back()};
@@ -30,18 +43,17 @@ Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_v
     Tensor no_mean, no_var;
     const bool update = t.mode == Mode::train;
     Arena::Scratch workspace(*t.ctx.arena, workspace_bytes);
-    t.launch(memory_work("batch_norm", Pass::forward, {&xv, &xv, &xv, &y}), t.ctx.kernels->batch_norm_forward_train, o,
-             xv, gv, bv, update ? running_mean : no_mean, update ? running_var : no_var, workspace.tensor(), mean,
-             inv_std, y);
+    t.launch(memory_work(op, Pass::forward, {&xv, &xv, &xv, &y}), t.ctx.kernels->batch_norm_forward_train, o, xv, gv,
+             bv, update ? running_mean : no_mean, update ? running_var : no_var, workspace.tensor(), mean, inv_std, y);
   } else {
-    t.launch(memory_work("batch_norm", Pass::forward, {&xv, &y}), t.ctx.kernels->batch_norm_forward_eval, o, xv, gv, bv,
+    t.launch(memory_work(op, Pass::forward, {&xv, &y}), t.ctx.kernels->batch_norm_forward_eval, o, xv, gv, bv,
              running_mean, running_var, mean, inv_std, y);
   }
-  return t.record({.name = "batch_norm", .inputs = {x, gamma, beta}, .output = y, .backward = [=](Grads& g) {
+  return t.record({.name = op, .inputs = {x, gamma, beta}, .output = y, .backward = [=](Grads& g) {
                      Tensor dx = g.wants(x) ? g.alloc(x) : Tensor{};
                      Tensor dgamma = g.alloc(gamma), dbeta = g.alloc(beta);
                      Arena::Scratch workspace(*g.ctx().arena, workspace_bytes);
-                     g.tape().launch(memory_work("batch_norm", Pass::backward, {&xv, &xv, &xv, &xv, &xv}),
+                     g.tape().launch(memory_work(op, Pass::backward, {&xv, &xv, &xv, &xv, &xv}),
                                      g.kernels().batch_norm_backward, o, batch_statistics, xv, gv, bv, mean, inv_std,
                                      g.dy(), workspace.tensor(), dx, dgamma, dbeta);
                      if (dx) g.add(x, dx);

@@ -19,6 +19,10 @@ Var reshape(Var x, const Shape& shape);  // a view
 Var detach(Var x);                       // a view through which no gradient flows
 Var concat_batch(Var a, Var b);          // [N_a,...], [N_b,...] -> [N_a + N_b,...]
 
+// Columns first .. first+count-1 of x [N,A] -> [N,count]; a beside b: [N,A], [N,B] -> [N,A+B].
+Var slice_columns(Var x, int64_t first, int64_t count);
+Var concat_columns(Var a, Var b);
+
 // --- layers ----------------------------------------------------------------------------------------------------------
 // Under a mask, `execution` says which passes skip its dead blocks; null: none.
 // x [N,in], weight [out,in], bias [out] or absent (Var{}) -> [N,out]
@@ -31,7 +35,13 @@ struct Conv2dOptions {
 // x [N,H,W,C_in], weight [C_out,kh,kw,C_in], bias [C_out] or absent -> [N,H',W',C_out]
 Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution = nullptr);
 
-// x [...,C], gamma, beta [C]; running statistics [C] are read or updated as tape.mode says. options.relu adds a ReLU.
+// x [N,H,W,C_in], weight [C_in,kh,kw,C_out] -> [N,H',W',C_out], H' = (H-1) stride_h - 2 pad_h + kh. No upsample, no
+// bias, no block-sparse execution.
+Var conv_transpose2d(Var x, Var weight, const Conv2dOptions& options);
+
+// x [...,C], gamma, beta [C], or both absent for 1 and 0; running statistics [C] are read or updated as tape.mode says.
+// options.relu adds a ReLU.
+constexpr const char* kBatchNormWithoutAffine = "batch_norm_without_affine";  // its name on the tape
 Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_var, const BatchNormOptions& options);
 
 // weight / sigma; u [out] and v [rest] advance by one power iteration in Mode::train.
@@ -46,9 +56,22 @@ struct SpectralNormOperand {
 };
 void spectral_norm(Tape& tape, std::span<SpectralNormOperand> operands);
 
+// --- classes ---------------------------------------------------------------------------------------------------------
+// table [classes,C] (f32 where activations are bf16), labels i32 [N] -> [N,C] of type `dtype`
+Var embedding(Var table, const Tensor& labels, DType dtype);
+// y = (1 + gain[n,c]) x + bias[n,c], and a ReLU if asked for.   x [N,H,W,C], gain and bias [N,C] of x's dtype
+Var sample_affine(Var x, Var gain, Var bias, bool relu);
+Var row_dot(Var a, Var b);  // [N,C], [N,C] -> inner products [N,1]; f32
+
+// --- attention (kernels/dense/attention.h) ---------------------------------------------------------------------------
+Var batched_matmul(Var a, Var b, bool transpose_b = false);  // [N,m,k], [N,k,n] or [N,n,k] -> [N,m,n]
+Var softmax(Var x);                                          // over the last dimension
+Var gated_add(Var x, Var o, Var gate);                       // x + gate o;  gate [1], a parameter
+
 // --- space -----------------------------------------------------------------------------------------------------------
 Var upsample_nearest_2x(Var x);  // [N,H,W,C] -> [N,2H,2W,C]
-Var avg_pool_2x2(Var x);         // [N,2H,2W,C] -> [N,H,W,C]
+Var avg_pool_2x2(Var x);         // [N,2H,2W,C] -> [N,H,W,C]; a last odd row or column is left out
+Var max_pool_2x2(Var x);         // likewise
 Var sum_space(Var x);            // [N,H,W,C] -> [N,C]
 Var mean_space(Var x);           // [N,H,W,C] -> [N,C]
 

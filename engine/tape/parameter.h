@@ -9,8 +9,10 @@ namespace poise {
 
 struct LayerExecution;  // engine/sparse/layer_execution.h
 
-// How a parameter starts; engine/nn/init.h says what each kind of weight gets under each scheme.
-enum class ParameterRole : uint8_t { weight, bias, bn_gamma, bn_beta };
+// How a parameter starts (engine/nn/init.h says what each kind gets under each scheme), and whether a mask may thin it
+// out: only `weight`. unmasked_weight: otherwise the same; embedding: a table of classes; gate: a factor that starts at
+// 0.
+enum class ParameterRole : uint8_t { weight, bias, bn_gamma, bn_beta, unmasked_weight, embedding, gate };
 
 struct Parameter {
   std::string path;  // "block2.conv1.weight", unique inside its network

@@ -9,6 +9,7 @@ void add_activation_kernels(KernelTable& table);
 void add_loss_ring_kernels(KernelTable& table);
 void add_adam_kernels(KernelTable& table);
 void add_arithmetic_kernels(KernelTable& table);
+void add_attention_kernels(KernelTable& table);
 void add_batch_norm_kernels(KernelTable& table);
 void add_balance_kernels(KernelTable& table);
 void add_block_index_kernels(KernelTable& table);
@@ -16,15 +17,19 @@ void add_cell_scores_kernels(KernelTable& table);
 void add_mask_kernels(KernelTable& table);
 void add_select_kernels(KernelTable& table);
 void add_block_conv2d_kernels(KernelTable& table);
+void add_columns_kernels(KernelTable& table);
 void add_conv2d_kernels(KernelTable& table);
 void add_convert_kernels(KernelTable& table);
 void add_diff_augment_kernels(KernelTable& table);
+void add_embedding_kernels(KernelTable& table);
 void add_gather_images_kernels(KernelTable& table);
 void add_linear_kernels(KernelTable& table);
 void add_loss_kernels(KernelTable& table);
 void add_pooling_kernels(KernelTable& table);
 void add_random_kernels(KernelTable& table);
 void add_resample_kernels(KernelTable& table);
+void add_row_dot_kernels(KernelTable& table);
+void add_sample_affine_kernels(KernelTable& table);
 void add_spectral_norm_kernels(KernelTable& table);
 
 }  // namespace poise::POISE_GPU

@@ -9,6 +9,7 @@ const KernelTable& kernels() {
     add_loss_ring_kernels(t);
     add_adam_kernels(t);
     add_arithmetic_kernels(t);
+    add_attention_kernels(t);
     add_batch_norm_kernels(t);
     add_balance_kernels(t);
     add_block_index_kernels(t);
@@ -16,15 +17,19 @@ const KernelTable& kernels() {
     add_mask_kernels(t);
     add_select_kernels(t);
     add_block_conv2d_kernels(t);
+    add_columns_kernels(t);
     add_conv2d_kernels(t);
     add_convert_kernels(t);
     add_diff_augment_kernels(t);
+    add_embedding_kernels(t);
     add_gather_images_kernels(t);
     add_linear_kernels(t);
     add_loss_kernels(t);
     add_pooling_kernels(t);
     add_random_kernels(t);
     add_resample_kernels(t);
+    add_row_dot_kernels(t);
+    add_sample_affine_kernels(t);
     add_spectral_norm_kernels(t);
     return t;
   }();

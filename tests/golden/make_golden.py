@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes the golden files next to this script: layers.safetensors, sngan32_start.safetensors, sngan32_end.safetensors.
+"""Writes the golden files next to this script: layers, models, sngan32_start and sngan32_end, each .safetensors.
 
     /usr/bin/python3 tests/golden/make_golden.py            write
     /usr/bin/python3 tests/golden/make_golden.py --check    compare with the committed files instead (limit 1e-12)
@@ -12,6 +12,7 @@ import torch
 
 import safetensors_file
 from golden_layers import layers
+from golden_models import models
 from golden_sngan32 import sngan32
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -35,7 +36,7 @@ def worst_difference(made, committed):
 def main():
     torch.set_num_threads(1)
     start, end = sngan32()
-    files = {"layers": layers(), "sngan32_start": start, "sngan32_end": end}
+    files = {"layers": layers(), "models": models(), "sngan32_start": start, "sngan32_end": end}
     failed = False
     for name, tensors in files.items():
         path = os.path.join(FOLDER, name + ".safetensors")

@@ -1,0 +1,85 @@
+// Transposed convolution: the input gradient of the convolution that goes the other way, on that one's kernels.
+#include "engine/ops/check.h"
+#include "engine/ops/layer_weight.h"
+#include "engine/ops/ops.h"
+
+namespace poise {
+namespace {
+
+// The convolution of which x is the output and y the input.
+Conv2dGeometry other_way(Var x, Var weight, const Conv2dOptions& o) {
+  const Shape xs = x.shape(), ws = weight.shape();
+  check(*x.tape, xs.rank() == 4 && ws.rank() == 4 && xs[3] == ws[0] && ws[1] == o.kh && ws[2] == o.kw, [&] {
+    return "conv_transpose2d expects input [N,H,W,C_in] and a weight [C_in," + std::to_string(o.kh) + "," +
+           std::to_string(o.kw) + ",C_out] but got " + xs.to_string() + " and " + ws.to_string();
+  });
+  check(*x.tape, o.upsample == 1, [&] { return "conv_transpose2d expects upsample 1; enlarge with a stride"; });
+  return {.n = xs[0],
+          .h = (xs[1] - 1) * o.stride_h - 2 * o.pad_h + o.kh,
+          .w = (xs[2] - 1) * o.stride_w - 2 * o.pad_w + o.kw,
+          .c_in = ws[3],
+          .c_out = ws[0],
+          .kh = o.kh,
+          .kw = o.kw,
+          .stride_h = o.stride_h,
+          .stride_w = o.stride_w,
+          .pad_h = o.pad_h,
+          .pad_w = o.pad_w};
+}
+
+// What `pass` of this op needs and costs: it is the `other` pass of that convolution.
+struct TransposedPass {
+  Conv2dPlan plan;
+  Work work;
+  TransposedPass(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass, Pass other)
+      : plan(ctx.kernels->conv2d_plan(ctx, geometry, dtype, other)) {
+    const int64_t elements =
+        geometry.x_shape().elements() + geometry.weight_shape().elements() + geometry.y_shape().elements();
+    work = {.op = "conv2d",
+            .pass = pass,
+            .flops = 2 * geometry.macs(),
+            .executed_flops = 2 * plan.executed_macs,
+            .bytes = static_cast<double>(elements) * static_cast<double>(size_of(dtype))};
+  }
+};
+
+}  // namespace
+
+Var conv_transpose2d(Var x, Var weight, const Conv2dOptions& options) {
+  Tape& t = *x.tape;
+  check_parameter("conv_transpose2d", x, weight);
+  const Conv2dGeometry geometry = other_way(x, weight, options);
+  const DType dtype = x.dtype();
+  const Tensor xv = x.value();
+  Tensor y = t.alloc(geometry.x_shape(), dtype);  // [N,H',W',C_out]
+  const LayerWeight w(weight, dtype);
+  {
+    const TransposedPass pass(t.ctx, geometry, dtype, Pass::forward, Pass::backward_input);
+    Arena::Scratch workspace(*t.ctx.arena, pass.plan.workspace_bytes);
+    t.launch(pass.work, t.ctx.kernels->conv2d_backward_input, geometry, xv, w.value, workspace.tensor(), y);
+  }
+  const Var result =
+      t.record({.name = "conv_transpose2d", .inputs = {x, weight}, .output = y, .backward = [=](Grads& g) {
+                  if (g.wants(weight)) {
+                    Tensor dw = g.alloc(weight), no_bias;
+                    const TransposedPass pass(g.ctx(), geometry, dtype, Pass::backward_weight, Pass::backward_weight);
+                    Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+                    g.tape().launch(pass.work, g.kernels().conv2d_backward_weight, geometry, g.dy(), xv,
+                                    workspace.tensor(), dw, no_bias);
+                    g.add(weight, dw);
+                  }
+                  if (g.wants(x)) {
+                    Tensor dx = g.alloc(x), no_bias;
+                    const TransposedPass pass(g.ctx(), geometry, dtype, Pass::backward_input, Pass::forward);
+                    Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+                    g.tape().launch(pass.work, g.kernels().conv2d_forward, geometry, g.dy(), w.value, no_bias,
+                                    workspace.tensor(), dx);
+                    g.add(x, dx);
+                  }
+                  w.recycle(g.ctx());
+                }});
+  if (!result.requires_grad()) w.recycle(t.ctx);
+  return result;
+}
+
+}  // namespace poise

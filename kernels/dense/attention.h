@@ -1,0 +1,34 @@
+// What self-attention (Zhang et al. 2019, "SAGAN") needs besides 1x1 convolutions and pooling:
+//
+//   batched_matmul  c_n = op(a_n) op(b_n)                op(m) = m, or its transpose
+//   softmax         y[r,j] = exp(x[r,j]) / sum_j exp(x[r,j]);     dx = y (dy - sum_j dy y)
+//   gated_add       y = x + gate o, gate [1];            do = gate dy, dgate = sum of dy o
+//
+// a [N,m,k] or [N,k,m], b [N,k,n] or [N,n,k], c [N,m,n]; x, y of softmax [...,n], over the last dimension; x, o, y of
+// one shape. Tensors of one dtype, on a GPU f32 or bf16 with sums in f32; gate and dgate are parameters: f32 there.
+#pragma once
+#include "kernels/core/context.h"
+
+namespace poise {
+
+using BatchedMatmul = void(Context&, bool transpose_a, bool transpose_b, const Tensor& a, const Tensor& b, Tensor& c);
+using SoftmaxForward = void(Context&, const Tensor& x, Tensor& y);
+using SoftmaxBackward = void(Context&, const Tensor& y, const Tensor& dy, Tensor& dx);
+using GatedAddForward = void(Context&, const Tensor& x, const Tensor& o, const Tensor& gate, Tensor& y);
+using GatedAddBackward = void(Context&, const Tensor& o, const Tensor& gate, const Tensor& dy, Tensor& workspace,
+                              Tensor& grad_o, Tensor& dgate);
+
+constexpr int64_t kGatedAddPartialSums = 256;
+constexpr size_t kGatedAddWorkspace = kGatedAddPartialSums * sizeof(double);
+
+namespace cpu {
+// Plain loops, f32 and f64: the oracle.
+BatchedMatmul batched_matmul;
+SoftmaxForward softmax_forward;
+SoftmaxBackward softmax_backward;
+GatedAddForward gated_add_forward;
+GatedAddBackward gated_add_backward;
+// f32 on oneDNN's sgemm; f64 goes to the plain loops.
+BatchedMatmul batched_matmul_onednn;
+}  // namespace cpu
+}  // namespace poise

@@ -1,0 +1,67 @@
+// The residual blocks of the GANs of this house (Gulrajani et al. 2017; Miyato et al. 2018), and the self-attention
+// that some put between them (Zhang et al. 2019).
+#pragma once
+#include "engine/nn/conditional.h"
+
+namespace poise {
+
+// h = conv2(relu(bn2(conv1(up(relu(bn1(x)))))));  y = h + shortcut(up(x)).   x [N,H,W,c_in], y [N,2H,2W,c_out].
+// up() is nearest-neighbour enlargement by two, folded into the convolution that follows it; the ReLU into the norm.
+class GenBlock : public Module {
+ public:
+  GenBlock(Module& parent, const std::string& name, int64_t c_in, int64_t c_out);
+  Var operator()(Var x);
+
+  BatchNorm2d bn1;
+  Conv2d conv1;
+  BatchNorm2d bn2;
+  Conv2d conv2, shortcut;
+};
+
+// The same with conditional batch norm, and spectral norm on its convolutions.
+class ConditionalGenBlock : public Module {
+ public:
+  ConditionalGenBlock(Module& parent, const std::string& name, int64_t c_in, int64_t c_out,
+                      const ConditionalNormOptions& norm, const LayerOptions& layer);
+  Var operator()(Var x, const Condition& condition);
+
+  ConditionalBatchNorm2d bn1;
+  Conv2d conv1;
+  ConditionalBatchNorm2d bn2;
+  Conv2d conv2, shortcut;
+};
+
+enum class DisBlockKind : uint8_t {
+  first,  // no ReLU in front; y = pool(conv2(relu(conv1(x)))) + shortcut(pool(x))
+  down,   // y = pool(h) + pool(shortcut(x)): the 1x1 runs at full resolution, as in the papers' code
+  plain,  // y = h + x
+  wide,   // y = h + shortcut(x): another number of channels at the same resolution
+};
+
+// h = conv2(relu(conv1(relu(x)))).   x [N,H,W,c_in], y [N,H',W',c_out].
+class DisBlock : public Module {
+ public:
+  DisBlock(Module& parent, const std::string& name, int64_t c_in, int64_t c_out, DisBlockKind kind,
+           const LayerOptions& layer);
+  Var operator()(Var x);
+
+  Conv2d conv1, conv2;
+  std::unique_ptr<Conv2d> shortcut;  // null for plain
+
+ private:
+  DisBlockKind kind_;
+};
+
+// y = x + gate * out(a),  a_p = sum_q softmax_q(<theta_p, phi_q>) g_q;  p over all pixels, q over those of phi and g,
+// which are max-pooled by two. theta, phi: C -> C/8, g: C -> C/2, out: C/2 -> C, all 1x1 without bias. The gate [1]
+// starts at 0. x, y [N,H,W,C]; H and W even, C a multiple of 8.
+class SelfAttention : public Module {
+ public:
+  SelfAttention(Module& parent, const std::string& name, int64_t channels, LayerOptions layer);
+  Var operator()(Var x);
+
+  Conv2d theta, phi, g, out;
+  Parameter gate;
+};
+
+}  // namespace poise
