@@ -3,7 +3,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 JOBS ?= $(shell nproc)
 PACKAGES := g++ make cmake ninja-build libgtest-dev libbenchmark-dev libdnnl-dev libcli11-dev libfmt-dev \
-            nlohmann-json3-dev libtomlplusplus-dev libstb-dev zlib1g-dev
+            nlohmann-json3-dev libtomlplusplus-dev libstb-dev zlib1g-dev libjpeg62-turbo-dev
 
 .PHONY: all demo test bench kernels-report gpu-suite format packages configure build clean
 

@@ -1,13 +1,16 @@
-// CIFAR-10, binary version (Krizhevsky 2009): six files of 10,000 records; a record is one label byte and the red,
-// green and blue planes of a 32x32 image, each row-major. The planes become NHWC here, once, at load.
+// CIFAR-10, binary version (Krizhevsky 2009): six files of 10,000 records of one label byte and an image
+// (cifar_records.h). The planes become NHWC here, once, at load.
 #pragma once
 #include <span>
 
+#include "data/files.h"
 #include "data/image_set.h"
 
 namespace poise {
 
 enum class CifarSplit : uint8_t { train, test };
+
+const DataSetFacts& cifar10_facts();
 
 // `folder` holds the official files, or a folder `cifar-10-batches-bin` that does, or the bundled sample
 // `cifar10_sample.bin` (training images only). Whatever is wrong with them is an Error(data) that names the file; the

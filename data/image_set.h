@@ -10,10 +10,12 @@ struct ImageSet {
   std::string name;    // "cifar10"
   std::string source;  // the folder it was read from
   int64_t count = 0, height = 0, width = 0, channels = 0;
-  std::vector<uint8_t> pixels;  // [count, height, width, channels]
-  std::vector<int32_t> labels;  // [count], 0-based
-  std::vector<std::string> class_names;
-  uint32_t crc = 0;  // of pixels and labels: recorded in a run, compared on resume
+  std::vector<uint8_t> pixels;           // [count, height, width, channels]
+  std::vector<int32_t> labels;           // [count], 0-based; empty if the set has no classes
+  std::vector<std::string> class_names;  // empty likewise
+  uint32_t crc = 0;                      // of pixels and labels: recorded in a run, compared on resume
 };
+
+uint32_t crc_of(const ImageSet& set);
 
 }  // namespace poise

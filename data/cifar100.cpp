@@ -1,0 +1,72 @@
+#include "data/cifar100.h"
+
+#include <fmt/format.h>
+
+#include "data/cifar_records.h"
+
+namespace poise {
+namespace {
+
+constexpr CifarFormat kFormat{.label_bytes = 2};
+constexpr int64_t kClasses = 100, kMostRecords = 50000;
+constexpr const char* kOfficialFolder = "cifar-100-binary";
+
+std::vector<std::string> numbers() {
+  std::vector<std::string> names;
+  for (int64_t i = 0; i < kClasses; ++i) names.push_back(std::to_string(i));
+  return names;
+}
+
+// The official folder has them beside the images.
+std::vector<std::string> class_names(const std::string& folder) {
+  const std::string path = path_in(folder, "fine_label_names.txt");
+  if (!path_exists(path)) return numbers();
+  std::vector<std::string> names = read_lines(cifar100_facts(), path);
+  while (!names.empty() && names.back().empty()) names.pop_back();
+  if (static_cast<int64_t>(names.size()) != kClasses) {
+    fail_data(cifar100_facts(), fmt::format("{}: expected {} names, found {}; {}", path, kClasses, names.size(),
+                                            cifar100_facts().where_to_get));
+  }
+  return names;
+}
+
+ImageSet read_official(const std::string& folder, CifarSplit split) {
+  const bool train = split == CifarSplit::train;
+  const DataFile file(cifar100_facts(), path_in(folder, train ? "train.bin" : "test.bin"));
+  check_cifar_file(cifar100_facts(), kFormat, file, train ? 50000 : 10000);
+  ImageSet set = parse_cifar100(file.read_all(), file.path());
+  set.source = folder;
+  set.class_names = class_names(folder);
+  return set;
+}
+
+}  // namespace
+
+const DataSetFacts& cifar100_facts() {
+  static const DataSetFacts facts = {
+      "cifar100",
+      "get cifar-100-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz and unpack it there"};
+  return facts;
+}
+
+ImageSet parse_cifar100(std::span<const uint8_t> records, const std::string& source) {
+  const auto bytes = static_cast<int64_t>(records.size());
+  const int64_t record = kFormat.record_bytes();
+  if (bytes == 0 || bytes % record != 0 || bytes / record > kMostRecords) {
+    fail_data(cifar100_facts(), fmt::format("{}: expected 1 to {} whole records of {} bytes, found {} bytes; restore "
+                                            "the file",
+                                            source, kMostRecords, record, bytes));
+  }
+  ImageSet set = empty_cifar_set("cifar100", source, numbers(), bytes / record);
+  append_cifar_records(cifar100_facts(), kFormat, records, source, set);
+  set.crc = crc_of(set);
+  return set;
+}
+
+ImageSet read_cifar100(const std::string& folder, CifarSplit split) {
+  check_folder(cifar100_facts(), folder);
+  const std::string inside = path_in(folder, kOfficialFolder);
+  return read_official(is_folder(inside) ? inside : folder, split);
+}
+
+}  // namespace poise

@@ -1,0 +1,25 @@
+// MD5 (RFC 1321), because that is what the makers of data sets publish. Recognises files; protects nothing.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace poise {
+
+class Md5 {
+ public:
+  void update(std::span<const uint8_t> bytes);
+  std::string hex();  // 32 digits; nothing may be added afterwards
+
+ private:
+  void block(const uint8_t* bytes);
+
+  std::array<uint32_t, 4> state_ = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476};
+  std::array<uint8_t, 64> rest_{};
+  uint64_t size_ = 0;
+};
+
+std::string md5_of(const std::string& text);
+
+}  // namespace poise

@@ -1,0 +1,183 @@
+#include "data/picture_header.h"
+
+#include <fmt/format.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+#include <string_view>
+
+#include "data/decode_picture.h"
+
+namespace poise {
+namespace {
+
+using Bytes = std::span<const uint8_t>;
+
+[[noreturn]] void refuse(const std::string& why) { throw std::runtime_error(why); }
+
+bool begins_with(Bytes bytes, std::string_view text, size_t at = 0) {
+  return bytes.size() >= at + text.size() &&
+         std::equal(text.begin(), text.end(), bytes.begin() + static_cast<ptrdiff_t>(at),
+                    [](char a, uint8_t b) { return static_cast<uint8_t>(a) == b; });
+}
+
+uint32_t big_endian(Bytes bytes, size_t at, int count) {
+  uint32_t value = 0;
+  for (int i = 0; i < count; ++i) value = value << 8 | bytes[at + static_cast<size_t>(i)];
+  return value;
+}
+
+uint32_t little_endian(Bytes bytes, size_t at, int count) {
+  uint32_t value = 0;
+  for (int i = count - 1; i >= 0; --i) value = value << 8 | bytes[at + static_cast<size_t>(i)];
+  return value;
+}
+
+// The chunks: length, type, content, checksum of type and content.
+PictureHeader png_header(Bytes bytes) {
+  PictureHeader header{.format = PictureFormat::png};
+  size_t at = 8;
+  for (bool first = true;; first = false) {
+    if (bytes.size() - at < 12) refuse("truncated PNG: its last chunk is missing");
+    const size_t length = big_endian(bytes, at, 4);
+    if (bytes.size() - at - 12 < length) refuse("truncated PNG: a chunk goes on past the end of the file");
+    const uLong crc = crc32_z(0, bytes.data() + at + 4, length + 4);
+    if (crc != big_endian(bytes, at + 8 + length, 4)) refuse("damaged PNG: the checksum of a chunk does not match");
+    const Bytes chunk = bytes.subspan(at + 4, length + 4);
+    if (first) {
+      if (!begins_with(chunk, "IHDR") || length != 13) refuse("damaged PNG: it does not begin with a header");
+      header.width = big_endian(chunk, 4, 4);
+      header.height = big_endian(chunk, 8, 4);
+    }
+    if (begins_with(chunk, "acTL")) refuse("expected one picture, found an animated PNG");
+    if (begins_with(chunk, "IEND")) return header;
+    at += length + 12;
+  }
+}
+
+// Tables of Huffman codes: class and id, 16 numbers of codes of each length, as many symbols. No table can have more
+// than 256; decoders exist that trust the file in this.
+void check_huffman_tables(Bytes segment) {
+  for (size_t at = 0; at < segment.size();) {
+    if (segment.size() - at < 17) refuse("damaged JPEG: a table of codes is too short");
+    size_t symbols = 0;
+    for (size_t length = 1; length <= 16; ++length) symbols += segment[at + length];
+    if (symbols > 256 || segment.size() - at - 17 < symbols) refuse("damaged JPEG: a table of codes has too many");
+    at += 17 + symbols;
+  }
+}
+
+void read_frame(Bytes segment, uint8_t marker, PictureHeader& header) {
+  if (marker != 0xc0 && marker != 0xc1 && marker != 0xc2) {
+    refuse("expected a baseline or progressive JPEG, found a lossless, hierarchical or arithmetic-coded one");
+  }
+  if (segment.size() < 6) refuse("damaged JPEG: its header is too short");
+  if (header.components > 0) refuse("damaged JPEG: it has two headers");
+  if (segment[0] != 8) refuse(fmt::format("expected 8 bits in a JPEG, found {}", segment[0]));
+  header.height = big_endian(segment, 1, 2);
+  header.width = big_endian(segment, 3, 2);
+  header.components = segment[5];
+  if (header.components != 1 && header.components != 3 && header.components != 4) {
+    refuse(fmt::format("expected 1, 3 or 4 colours in a JPEG, found {}", header.components));
+  }
+}
+
+// Segments up to the end marker: FF, marker, length (which counts itself), content; behind the segment that begins a
+// scan compressed data, where FF is followed by 0 or is a restart marker.
+PictureHeader jpeg_header(Bytes bytes) {
+  PictureHeader header{.format = PictureFormat::jpeg};
+  bool scans = false;
+  for (size_t at = 2;;) {
+    const void* next = at < bytes.size() ? std::memchr(bytes.data() + at, 0xff, bytes.size() - at) : nullptr;
+    if (!next) refuse("truncated JPEG: its end marker is missing");
+    at = static_cast<size_t>(static_cast<const uint8_t*>(next) - bytes.data()) + 1;
+    while (at < bytes.size() && bytes[at] == 0xff) ++at;
+    if (at == bytes.size()) refuse("truncated JPEG: its end marker is missing");
+    const uint8_t marker = bytes[at++];
+    if (marker <= 1 || (marker >= 0xd0 && marker <= 0xd8)) continue;  // nothing follows these
+    if (marker == 0xd9) break;
+    if (bytes.size() - at < 2) refuse("truncated JPEG: its end marker is missing");
+    const size_t length = big_endian(bytes, at, 2);
+    if (length < 2 || length > bytes.size() - at) refuse("truncated JPEG: a segment goes on past the end of the file");
+    const Bytes segment = bytes.subspan(at + 2, length - 2);
+    if (marker == 0xc4) {
+      check_huffman_tables(segment);
+    } else if (marker == 0xda) {
+      scans = true;
+    } else if (marker >= 0xc0 && marker <= 0xcf && marker != 0xc8 && marker != 0xcc) {
+      read_frame(segment, marker, header);
+    }
+    at += length;
+  }
+  if (!scans || header.components == 0) refuse("damaged JPEG: it ends before its picture data");
+  return header;
+}
+
+PictureHeader bmp_header(Bytes bytes) {
+  PictureHeader header{.format = PictureFormat::bmp};
+  if (bytes.size() < 30) refuse("truncated BMP: its header is missing");
+  const uint32_t pixels_at = little_endian(bytes, 10, 4), header_bytes = little_endian(bytes, 14, 4);
+  int64_t bits = 0;
+  if (header_bytes == 12) {
+    header.width = little_endian(bytes, 18, 2);
+    header.height = little_endian(bytes, 20, 2);
+    bits = little_endian(bytes, 24, 2);
+  } else {
+    if (bytes.size() < 54 || header_bytes < 40 || header_bytes > 1000) refuse("damaged BMP: its header is no header");
+    header.width = static_cast<int32_t>(little_endian(bytes, 18, 4));
+    header.height = std::abs(int64_t{static_cast<int32_t>(little_endian(bytes, 22, 4))});  // negative: from the top
+    bits = little_endian(bytes, 28, 2);
+    const uint32_t compression = little_endian(bytes, 30, 4);
+    if (compression != 0 && compression != 3) refuse("expected an uncompressed BMP, found a compressed one");
+  }
+  if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32) {
+    refuse(fmt::format("expected 1, 4, 8, 16, 24 or 32 bits per pixel in a BMP, found {}", bits));
+  }
+  const int64_t rows = (header.width * bits + 31) / 32 * 4 * header.height;
+  if (header.width > 0 && header.width <= kMostSide && header.height <= kMostSide &&
+      static_cast<int64_t>(pixels_at) + rows > static_cast<int64_t>(bytes.size())) {
+    refuse("truncated BMP: rows are missing");
+  }
+  return header;
+}
+
+// What a file that is none of the three may be.
+std::string other_format(Bytes bytes) {
+  constexpr struct {
+    const char *name, *begin;
+    size_t at;
+  } formats[] = {{"a GIF", "GIF8", 0},           {"a WebP", "WEBP", 8},
+                 {"a TIFF", "II*", 0},           {"a TIFF", "MM", 0},
+                 {"a PDF", "%PDF", 0},           {"a HEIF or AVIF", "ftyp", 4},
+                 {"a JPEG 2000", "\xff\x4f", 0}, {"a JPEG XL", "\xff\x0a", 0},
+                 {"a web page", "<", 0}};
+  if (bytes.empty()) return "an empty file";
+  for (const auto& format : formats) {
+    if (begins_with(bytes, format.begin, format.at)) return format.name;
+  }
+  return fmt::format("bytes that begin {:02x}", fmt::join(bytes.first(std::min<size_t>(bytes.size(), 4)), " "));
+}
+
+PictureHeader header_of(Bytes bytes) {
+  if (begins_with(bytes, "\x89PNG\r\n\x1a\n")) return png_header(bytes);
+  if (begins_with(bytes, "\xff\xd8\xff")) return jpeg_header(bytes);
+  if (begins_with(bytes, "BM")) return bmp_header(bytes);
+  refuse("expected a PNG, JPEG or BMP, found " + other_format(bytes));
+}
+
+}  // namespace
+
+PictureHeader read_picture_header(Bytes bytes) {
+  const PictureHeader header = header_of(bytes);
+  if (header.width < 1 || header.height < 1 || header.width > kMostSide || header.height > kMostSide ||
+      header.width * header.height > kMostPixels) {
+    refuse(fmt::format("expected 1 to {} pixels a side and at most {} in all, found {}x{}", kMostSide, kMostPixels,
+                       header.width, header.height));
+  }
+  return header;
+}
+
+}  // namespace poise

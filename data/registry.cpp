@@ -1,0 +1,154 @@
+#include "data/registry.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+
+#include "data/cifar10.h"
+#include "data/cifar100.h"
+#include "data/image_cache.h"
+#include "data/image_folder.h"
+#include "data/stl10.h"
+#include "data/tiny_imagenet.h"
+#include "kernels/core/error.h"
+
+namespace poise {
+namespace {
+
+// A set that is read in one go, for when its images shall have another size.
+class ReadySource : public ImageSource {
+ public:
+  explicit ReadySource(const ImageSet& set) : set_(set) {
+    name = set.name;
+    source = set.source;
+    count = set.count;
+    labels = set.labels;
+    class_names = set.class_names;
+  }
+  Picture picture(int64_t i) const override {
+    const int64_t bytes = set_.height * set_.width * 3;
+    const uint8_t* first = set_.pixels.data() + i * bytes;
+    return {.height = set_.height, .width = set_.width, .rgb = {first, first + bytes}};
+  }
+
+ private:
+  const ImageSet& set_;
+};
+
+// Either `read` or `open` is there; `split` is an index into `splits`.
+struct Entry {
+  std::string name;
+  const DataSetFacts& (*facts)();
+  std::vector<std::string> splits;  // "auto" means the first
+  int64_t side;                     // 0: the caller must say
+  ImageSet (*read)(const std::string& folder, size_t split) = nullptr;
+  std::unique_ptr<ImageSource> (*open)(const std::string& folder, size_t split) = nullptr;
+};
+
+template <class Split, ImageSet read(const std::string&, Split)>
+ImageSet read_split(const std::string& folder, size_t split) {
+  return read(folder, static_cast<Split>(split));
+}
+template <class Split, std::unique_ptr<ImageSource> open(const std::string&, Split)>
+std::unique_ptr<ImageSource> open_split(const std::string& folder, size_t split) {
+  return open(folder, static_cast<Split>(split));
+}
+
+// Splits in the order of the readers' enumerations.
+const std::vector<Entry>& entries() {
+  static const std::vector<Entry> all = {
+      {"cifar10", cifar10_facts, {"train", "test"}, 32, read_split<CifarSplit, read_cifar10>},
+      {"cifar100", cifar100_facts, {"train", "test"}, 32, read_split<CifarSplit, read_cifar100>},
+      {"stl10",
+       stl10_facts,
+       {"unlabeled", "train", "test", "train+unlabeled"},
+       48,
+       nullptr,
+       open_split<Stl10Split, open_stl10>},
+      {"tiny-imagenet",
+       tiny_imagenet_facts,
+       {"train", "val"},
+       64,
+       nullptr,
+       open_split<TinyImagenetSplit, open_tiny_imagenet>},
+      {"folder",
+       image_folder_facts,
+       {"all"},
+       0,
+       nullptr,
+       [](const std::string& folder, size_t) { return open_image_folder(folder); }},
+  };
+  return all;
+}
+
+const Entry& entry_of(const std::string& name) {
+  for (const Entry& entry : entries()) {
+    if (entry.name == name) return entry;
+  }
+  fail(ErrorKind::usage, fmt::format("dataset: expected {} but got {}", fmt::join(data_set_names(), ", "), name));
+}
+
+size_t split_of(const Entry& entry, const std::string& split) {
+  if (split == "auto") return 0;
+  const auto found = std::find(entry.splits.begin(), entry.splits.end(), split);
+  if (found == entry.splits.end()) {
+    fail(ErrorKind::usage,
+         fmt::format("split: dataset {} has auto, {} but got {}", entry.name, fmt::join(entry.splits, ", "), split));
+  }
+  return static_cast<size_t>(found - entry.splits.begin());
+}
+
+ImageSet prepare_with_cache(const ImageSource& source, int64_t side, const ReadOptions& options) {
+  if (options.cache_folder.empty()) return prepare_images(source, side, options.progress);
+  const std::string path = cache_path(options.cache_folder, source, side);
+  const auto note = [&](const std::string& text) {
+    if (options.note) options.note(text);
+  };
+  if (auto set = read_cached(path, source, side)) {
+    note(fmt::format("{} images of {}x{} from the cache {}", set->count, side, side, path));
+    return std::move(*set);
+  }
+  ImageSet set = prepare_images(source, side, options.progress);
+  note(write_cached(path, set) ? fmt::format("kept the resized images in {} ({} MiB)", path, set.pixels.size() >> 20)
+                               : fmt::format("warning: {} cannot be written: the next run resizes again", path));
+  return set;
+}
+
+}  // namespace
+
+std::vector<std::string> data_set_names() {
+  std::vector<std::string> names;
+  for (const Entry& entry : entries()) names.push_back(entry.name);
+  return names;
+}
+
+std::vector<std::string> split_names() {
+  std::vector<std::string> names = {"auto"};
+  for (const Entry& entry : entries()) {
+    for (const std::string& split : entry.splits) {
+      if (std::find(names.begin(), names.end(), split) == names.end()) names.push_back(split);
+    }
+  }
+  return names;
+}
+
+const DataSetFacts& data_set_facts(const std::string& name) { return entry_of(name).facts(); }
+
+ImageSet read_images(const std::string& name, const std::string& folder, const ReadOptions& options) {
+  const Entry& entry = entry_of(name);
+  const size_t split = split_of(entry, options.split);
+  const int64_t side = options.image_size > 0 ? options.image_size : entry.side;
+  if (side == 0) fail(ErrorKind::usage, "image_size: dataset folder has no size of its own; give one");
+  try {
+    if (entry.open) return prepare_with_cache(*entry.open(folder, split), side, options);
+    ImageSet set = entry.read(folder, split);
+    return side == set.height ? std::move(set) : prepare_images(ReadySource(set), side, options.progress);
+  } catch (const std::bad_alloc&) {
+    fail(ErrorKind::runtime, fmt::format("{}: {}: out of memory for its images of {}x{}; use a smaller image_size or "
+                                         "fewer images",
+                                         name, folder, side, side));
+  }
+}
+
+}  // namespace poise

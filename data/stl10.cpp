@@ -1,0 +1,110 @@
+#include "data/stl10.h"
+
+#include <fmt/format.h>
+
+namespace poise {
+namespace {
+
+constexpr int64_t kSide = 96, kPlane = kSide * kSide, kImageBytes = 3 * kPlane;
+constexpr int64_t kUnlabeled = 100'000, kTrain = 5'000, kTest = 8'000;
+constexpr const char* kOfficialFolder = "stl10_binary";
+constexpr const char* kSampleFile = "unlabeled_sample_X.bin";
+
+class Stl10 : public ImageSource {
+ public:
+  Stl10(const std::string& folder, Stl10Split split) {
+    source = folder;
+    name = "stl10";
+    if (split == Stl10Split::train || split == Stl10Split::train_and_unlabeled) add_official("train_X.bin", kTrain);
+    if (split == Stl10Split::test) add_official("test_X.bin", kTest);
+    if (split == Stl10Split::unlabeled || split == Stl10Split::train_and_unlabeled) add_unlabeled();
+    if (split == Stl10Split::train) read_labels("train_y.bin", kTrain);
+    if (split == Stl10Split::test) read_labels("test_y.bin", kTest);
+  }
+
+  Picture picture(int64_t i) const override {
+    const DataFile* file = files_.data();
+    while (i >= images_in(*file)) i -= images_in(*file++);
+    std::vector<uint8_t> planes(kImageBytes);
+    file->read(i * kImageBytes, planes);
+    Picture picture{.height = kSide, .width = kSide};
+    picture.rgb.resize(kImageBytes);
+    for (int64_t c = 0; c < 3; ++c) {
+      for (int64_t x = 0; x < kSide; ++x) {
+        const uint8_t* column = planes.data() + c * kPlane + x * kSide;
+        for (int64_t y = 0; y < kSide; ++y) picture.rgb[static_cast<size_t>((y * kSide + x) * 3 + c)] = column[y];
+      }
+    }
+    return picture;
+  }
+
+ private:
+  static int64_t images_in(const DataFile& file) { return file.size() / kImageBytes; }
+
+  void add(DataFile file) {
+    count += images_in(file);
+    fingerprint += file.fingerprint() + "\n";
+    files_.push_back(std::move(file));
+  }
+
+  void add_official(const std::string& file_name, int64_t images) {
+    DataFile file(stl10_facts(), path_in(source, file_name));
+    check_size(file, images, kImageBytes);
+    add(std::move(file));
+  }
+
+  void add_unlabeled() {
+    const std::string sample = path_in(source, kSampleFile);
+    if (path_exists(path_in(source, "unlabeled_X.bin")) || !path_exists(sample)) {
+      return add_official("unlabeled_X.bin", kUnlabeled);
+    }
+    DataFile file(stl10_facts(), sample);
+    if (file.size() == 0 || file.size() % kImageBytes != 0) {
+      fail_data(stl10_facts(), fmt::format("{}: expected whole images of {} bytes, found {} bytes; restore the file",
+                                           sample, kImageBytes, file.size()));
+    }
+    name = "stl10_sample";
+    add(std::move(file));
+  }
+
+  void read_labels(const std::string& file_name, int64_t images) {
+    const DataFile file(stl10_facts(), path_in(source, file_name));
+    check_size(file, images, 1);
+    fingerprint += file.fingerprint() + "\n";
+    class_names = {"airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"};
+    for (const uint8_t label : file.read_all()) {
+      if (label < 1 || label > class_names.size()) {
+        fail_data(stl10_facts(), fmt::format("{}: expected labels 1 to 10, found {} at byte {}; the file is damaged, "
+                                             "{}",
+                                             file.path(), label, labels.size(), stl10_facts().where_to_get));
+      }
+      labels.push_back(label - 1);
+    }
+  }
+
+  static void check_size(const DataFile& file, int64_t records, int64_t record_bytes) {
+    const int64_t bytes = records * record_bytes;
+    if (file.size() == bytes) return;
+    fail_data(stl10_facts(), fmt::format("{}: expected {} bytes ({} records of {}), found {}: {}; {}", file.path(),
+                                         bytes, records, record_bytes, file.size(),
+                                         file.size() < bytes ? "truncated" : "oversized", stl10_facts().where_to_get));
+  }
+
+  std::vector<DataFile> files_;
+};
+
+}  // namespace
+
+const DataSetFacts& stl10_facts() {
+  static const DataSetFacts facts = {
+      "stl10", "get stl10_binary.tar.gz from https://cs.stanford.edu/~acoates/stl10/ and unpack it there"};
+  return facts;
+}
+
+std::unique_ptr<ImageSource> open_stl10(const std::string& folder, Stl10Split split) {
+  check_folder(stl10_facts(), folder);
+  const std::string inside = path_in(folder, kOfficialFolder);
+  return std::make_unique<Stl10>(is_folder(inside) ? inside : folder, split);
+}
+
+}  // namespace poise
