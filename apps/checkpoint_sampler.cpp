@@ -28,7 +28,7 @@ std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, const std::stri
   settings.device = device;
   const Shape image = make_model(trainer_options(settings).model).generator->image_shape;
   TrainerOptions options = trainer_options(settings);
-  options.batch_size_d = options.batch_size_g = 1;
+  options.batch_size_d = options.batch_size_g = options.accumulate = 1;
   ImageSet images{
       .name = "none", .count = options.n_critic, .height = image[0], .width = image[1], .channels = image[2]};
   images.pixels.resize(static_cast<size_t>(images.count * image.elements()));

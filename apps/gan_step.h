@@ -18,8 +18,14 @@ struct GanStep {
   ParameterSlab* slab_d = nullptr;
   Tape* tape = nullptr;  // reset before each step
   GanLoss loss = GanLoss::hinge;
-  AdamOptions adam;
+  AdamOptions adam;  // of both networks, but for its schedule:
+  UpdateSchedule schedule_g, schedule_d;
   double ema_decay = 0.999;
+  DiffAugmentOptions augment;  // of all that D sees; first_image is not read
+  // Each step takes its batch in so many equal parts, one after the other: their gradients add up, their losses and
+  // logits are averaged, and one update follows. Spectral norm iterates and running statistics follow in the first
+  // part alone, as in a step in one part; batch norm normalises each part by itself.
+  int64_t micro_batches = 1;
   Tensor mask_g, mask_d;  // u8 [parameters], empty where there is no mask
   // Results, memory of the caller, of the slabs' dtype.
   Tensor loss_d, loss_g;  // [1]
@@ -36,7 +42,8 @@ void g_step(GanStep& step, const Labelled& z);
 
 // After a G step with the same z: D's mean logits [1] of what G makes of it now and of `real`, a minibatch that D has
 // just learned on. Two more forward passes of D and one of G in train mode: spectral norm iterates, batch norm's
-// running statistics follow, nothing else changes.
+// running statistics follow, nothing else changes. Images are augmented as D is used to see them: the fakes with the
+// same random numbers as in the G step, so that a_post - a_pre is the work of that step alone.
 void balance_probe(GanStep& step, const Labelled& real, const Labelled& z, Tensor& a_post, Tensor& r);
 
 }  // namespace poise

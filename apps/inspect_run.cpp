@@ -14,6 +14,7 @@
 #include "apps/run_summary.h"
 #include "apps/sparse_options.h"
 #include "apps/suggestion.h"
+#include "apps/training_options.h"
 #include "data/verify.h"
 
 namespace poise {
@@ -68,6 +69,7 @@ OptionSet planned_options(const CommandLine& args) {
   OptionSet options = options_of(args);
   const Settings& s = options.settings();
   if (s.method == "dense" && (s.density_g != 1 || s.density_d != 0)) options.set("method", "static", "densities");
+  complete_training_options(options);
   complete_sparse_options(options);
   return options;
 }

@@ -100,16 +100,35 @@ std::string find_preset(const std::string& name) {
   return "";
 }
 
-void read_options_preset(const std::string& name, OptionSet& options) {
+namespace {
+
+// The presets that are being read, each the base of the one before.
+using Bases = std::vector<std::string>;
+void read_file(const std::string& path, const std::string& origin, const Bases& above, OptionSet& options);
+
+void read_preset(const std::string& name, const Bases& above, OptionSet& options) {
   const std::string path = find_preset(name);
-  if (!path.empty()) return read_options_file(path, "preset " + name, options);
+  if (!path.empty()) {
+    Bases with = above;
+    with.push_back(name);
+    return read_file(path, "preset " + name, with, options);
+  }
   const auto names = preset_names();
   const std::string known = names.empty() ? "there are none" : "known: " + join_alternatives(names);
   const std::string hint = name.find('/') != std::string::npos ? "; a file is given with --config" : "";
   options.add_problem("unknown preset \"" + name + "\"" + did_you_mean(name, names) + "; " + known + hint);
 }
 
-void read_options_file(const std::string& path, const std::string& origin, OptionSet& options) {
+void read_base(const toml::node& node, const std::string& where, const Bases& above, OptionSet& options) {
+  const auto* name = node.as_string();
+  if (!name) return options.add_problem("base: expected the name of a preset [" + where + "]");
+  if (std::find(above.begin(), above.end(), name->get()) != above.end()) {
+    return options.add_problem("base: preset " + name->get() + " would be its own base [" + where + "]");
+  }
+  read_preset(name->get(), above, options);
+}
+
+void read_file(const std::string& path, const std::string& origin, const Bases& above, OptionSet& options) {
   const auto text = read_text(path, options);
   if (!text) return;
   toml::table root;
@@ -119,12 +138,17 @@ void read_options_file(const std::string& path, const std::string& origin, Optio
     return options.add_problem(path + ", line " + std::to_string(error.source().begin.line) +
                                ": not TOML: " + std::string(error.description()));
   }
+  const auto line_of = [&](const toml::node& node) {
+    return origin + ", line " + std::to_string(node.source().begin.line);
+  };
+  if (const toml::node* base = root.get("base")) read_base(*base, line_of(*base), above, options);
   for (const auto& [toml_key, node] : root) {
     const std::string key(toml_key.str());
-    const std::string where = origin + ", line " + std::to_string(node.source().begin.line);
+    const std::string where = line_of(node);
     const auto names = groups();
     const bool known = std::find(names.begin(), names.end(), key) != names.end();
     const Option* option = find_option(key);
+    if (key == "base") continue;
     if (known && node.is_table()) {
       read_table(key, *node.as_table(), origin, options);
     } else if (node.is_table()) {
@@ -135,6 +159,14 @@ void read_options_file(const std::string& path, const std::string& origin, Optio
       options.add_problem("unknown option " + key + did_you_mean(key, option_keys()) + " [" + where + "]");
     }
   }
+}
+
+}  // namespace
+
+void read_options_preset(const std::string& name, OptionSet& options) { read_preset(name, {}, options); }
+
+void read_options_file(const std::string& path, const std::string& origin, OptionSet& options) {
+  read_file(path, origin, {}, options);
 }
 
 void read_options_environment(const char* const* environment, OptionSet& options, std::optional<OnResume> skip) {

@@ -13,7 +13,8 @@ std::vector<std::string> preset_names();
 // The path of a preset; "" if there is none of that name.
 std::string find_preset(const std::string& name);
 
-// Reads [group] key = value into `options`. What is wrong with the file, or in it, becomes a problem of `options`.
+// Reads [group] key = value into `options`; before them, where the file begins with base = "NAME", the preset of that
+// name. What is wrong with the file, or in it, becomes a problem of `options`.
 void read_options_preset(const std::string& name, OptionSet& options);
 void read_options_file(const std::string& path, const std::string& origin, OptionSet& options);
 

@@ -27,7 +27,11 @@ struct Settings {
   int64_t iterations = 100000, batch_size_d = 64, batch_size_g = 128, n_critic = 5;
   std::string loss = "hinge";
   double learning_rate_g = 2e-4, learning_rate_d = 2e-4;
+  std::string learning_rate_decay = "constant";
+  int64_t decay_start = 0, decay_end = 0;  // end 0: complete_training_options() fills it in
   double adam_beta1 = 0.0, adam_beta2 = 0.9, adam_eps = 1e-8, ema_decay = 0.999;
+  int64_t ema_start = 0, accumulate = 1;
+  std::string diff_augment = "none";
   int64_t seed = 1, threads = 0;
   // [sparse] execution: kernels that skip dead blocks
   std::string execution = "auto";

@@ -82,8 +82,9 @@ std::string plan_text(const Settings& s, const TrainerOptions& o, const Training
                                  s.latent_size, s.classes > 0 ? fmt::format(", {} classes", s.classes) : "");
   text += fmt::format("data {}: {} images of {}x{}x{} from {}, crc {:08x}\n", images.name, format_count(images.count),
                       images.height, images.width, images.channels, images.source, images.crc);
-  text += fmt::format("iteration: {} D step{} of {} real + {} fake images, 1 G step of {} images, {} loss\n\n",
-                      s.n_critic, s.n_critic > 1 ? "s" : "", s.batch_size_d, s.batch_size_d, s.batch_size_g, s.loss);
+  text += fmt::format("iteration: {} D step{} of {} real + {} fake images, 1 G step of {} images, {} loss{}\n\n",
+                      s.n_critic, s.n_critic > 1 ? "s" : "", s.batch_size_d, s.batch_size_d, s.batch_size_g, s.loss,
+                      s.accumulate > 1 ? fmt::format(", each step in {} micro-batches", s.accumulate) : "");
   text += network_table("generator", layers_of(*model.generator, plan.layers),
                         s.n_critic * s.batch_size_d + s.batch_size_g, plan.flops);
   text += network_table("discriminator", layers_of(*model.discriminator, plan.layers),

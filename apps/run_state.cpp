@@ -8,6 +8,7 @@
 
 #include "apps/device_choice.h"
 #include "apps/load_images.h"
+#include "apps/training_options.h"
 #include "engine/io/message.h"
 
 namespace poise {
@@ -123,6 +124,11 @@ TrainerOptions trainer_options(const Settings& s) {
   o.learning_rate_d = s.learning_rate_d;
   o.adam = {.beta1 = s.adam_beta1, .beta2 = s.adam_beta2, .eps = s.adam_eps};
   o.ema_decay = s.ema_decay;
+  o.decay_start = s.decay_start;
+  o.decay_end = s.decay_end;
+  o.ema_start = s.ema_start;
+  o.accumulate = s.accumulate;
+  o.augment = diff_augment_of(s.diff_augment).value_or(DiffAugmentOptions{});
   o.flip = s.flip;
   o.seed = static_cast<uint64_t>(s.seed);
   o.sparse = sparse_options(s);

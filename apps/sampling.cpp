@@ -156,14 +156,42 @@ uint8_t to_byte(float x, Quantisation quantisation) {
   return static_cast<uint8_t>(std::min(scaled, 255.0f));
 }
 
-std::vector<float> latents_of_seeds(const std::vector<uint64_t>& seeds, int64_t latent_size) {
+std::vector<float> latents_of_seeds(const std::vector<uint64_t>& seeds, int64_t latent_size, double truncation) {
   std::vector<float> latents;
-  std::vector<double> row(static_cast<size_t>(latent_size));
-  for (uint64_t seed : seeds) {
+  std::vector<double> row(static_cast<size_t>(latent_size)), again(row.size());
+  const auto outside = [=](double x) { return std::abs(x) > truncation; };
+  for (const uint64_t seed : seeds) {
     normal_on_host(seed, RandomStream::fixed_latent, 0, latent_size, row.data());
+    for (uint64_t draw = 1; std::any_of(row.begin(), row.end(), outside); ++draw) {
+      normal_on_host(seed, RandomStream::fixed_latent, draw, latent_size, again.data());
+      for (size_t i = 0; i < row.size(); ++i) {
+        if (outside(row[i])) row[i] = again[i];
+      }
+    }
     latents.insert(latents.end(), row.begin(), row.end());
   }
   return latents;
+}
+
+std::vector<float> interpolated_latents(const std::vector<float>& a, const std::vector<float>& b, int64_t steps) {
+  double aa = 0, bb = 0, ab = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double x = static_cast<double>(a[i]), y = static_cast<double>(b[i]);
+    aa += x * x, bb += y * y, ab += x * y;
+  }
+  const double cosine = aa > 0 && bb > 0 ? std::clamp(ab / std::sqrt(aa * bb), -1.0, 1.0) : 1;
+  const double angle = std::acos(cosine), sine = std::sin(angle);
+  constexpr double kParallel = 1e-6;  // then a straight line is the same, without 0/0
+  std::vector<float> rows;
+  for (int64_t step = 0; step < steps; ++step) {
+    const double t = static_cast<double>(step) / static_cast<double>(steps - 1);
+    const double of_a = sine > kParallel ? std::sin((1 - t) * angle) / sine : 1 - t;
+    const double of_b = sine > kParallel ? std::sin(t * angle) / sine : t;
+    for (size_t i = 0; i < a.size(); ++i) {
+      rows.push_back(static_cast<float>(of_a * static_cast<double>(a[i]) + of_b * static_cast<double>(b[i])));
+    }
+  }
+  return rows;
 }
 
 }  // namespace poise

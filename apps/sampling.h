@@ -1,6 +1,7 @@
 // Images of a generator, in batches, from outside of training: for grids, metrics and sample_gan.
 #pragma once
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "engine/optim/parameter_slab.h"
@@ -30,7 +31,13 @@ int64_t grid_columns(int64_t count, int64_t classes);
 
 uint8_t to_byte(float x, Quantisation quantisation = Quantisation::round);
 
-// Latent rows for seeds first, first+1, ..: row i depends on its seed alone.
-std::vector<float> latents_of_seeds(const std::vector<uint64_t>& seeds, int64_t latent_size);
+// A latent row per seed, which depends on that seed alone. Truncated, elements of a larger magnitude are drawn again
+// until they are within it (the truncation trick of Brock et al., 2019: fewer surprises, less variety).
+std::vector<float> latents_of_seeds(const std::vector<uint64_t>& seeds, int64_t latent_size,
+                                    double truncation = std::numeric_limits<double>::infinity());
+
+// `steps` >= 2 rows from row a to row b, both included, in equal angles (slerp, Shoemake 1985): on the way latents keep
+// about the length that G knows, which on a straight line they do not.
+std::vector<float> interpolated_latents(const std::vector<float>& a, const std::vector<float>& b, int64_t steps);
 
 }  // namespace poise

@@ -11,6 +11,7 @@
 #include "apps/run_directory.h"
 #include "apps/sparse_options.h"
 #include "apps/suggestion.h"
+#include "apps/training_options.h"
 #include "apps/training_run.h"
 #include "kernels/core/error.h"
 
@@ -48,6 +49,7 @@ CommandLineSpec command_line_spec() {
 
 OptionSet options_of_new_run(const CommandLine& args) {
   OptionSet options = options_of(args);
+  complete_training_options(options);
   complete_sparse_options(options);
   return options;
 }

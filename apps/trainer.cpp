@@ -14,6 +14,14 @@ bool launches_are_synchronous() {
   return text && std::string(text) == "1";
 }
 
+// From iterations to updates of a network.
+UpdateSchedule schedule_of(const TrainerOptions& o, Network network) {
+  const int64_t updates = network == Network::generator ? 1 : o.n_critic;
+  return {.decay_begin = static_cast<uint64_t>(updates * o.decay_start),
+          .decay_end = static_cast<uint64_t>(updates * o.decay_end),
+          .ema_start = static_cast<uint64_t>(updates * o.ema_start)};
+}
+
 // Everything that an iteration touches, on a real device or in a plan.
 struct Machine {
   const TrainerOptions options;
@@ -71,7 +79,11 @@ struct Machine {
             .tape = &tape,
             .loss = o.loss,
             .adam = o.adam,
+            .schedule_g = schedule_of(o, Network::generator),
+            .schedule_d = schedule_of(o, Network::discriminator),
             .ema_decay = o.ema_decay,
+            .augment = o.augment,
+            .micro_batches = o.accumulate,
             .loss_d = r.slice(0, 1),
             .loss_g = r.slice(3, 1),
             .means_d = r.slice(1, 2)};
@@ -184,6 +196,9 @@ struct Machine {
 void check_options(const TrainerOptions& o, int64_t image_count) {
   if (o.batch_size_d < 1 || o.batch_size_g < 1 || o.n_critic < 1) {
     fail(ErrorKind::usage, "batch_size_d, batch_size_g and n_critic must be at least 1");
+  }
+  if (o.accumulate < 1 || o.batch_size_d % o.accumulate != 0 || o.batch_size_g % o.accumulate != 0) {
+    fail(ErrorKind::usage, "accumulate must divide batch_size_d and batch_size_g");
   }
   if (image_count < o.n_critic * o.batch_size_d) {
     fail(ErrorKind::usage,

@@ -23,6 +23,11 @@ struct TrainerOptions {
   double learning_rate_g = 2e-4, learning_rate_d = 2e-4;
   AdamOptions adam;
   double ema_decay = 0.999;
+  // In iterations.
+  int64_t decay_start = 0, decay_end = 0;  // between them both learning rates fall linearly to 0; end 0: they stay
+  int64_t ema_start = 0;                   // until then the moving average is a copy
+  int64_t accumulate = 1;                  // micro-batches of each step
+  DiffAugmentOptions augment;
   bool flip = true;
   uint64_t seed = 1;
   SparseOptions sparse;

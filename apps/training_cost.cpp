@@ -3,6 +3,7 @@
 #include "apps/option_sources.h"
 #include "apps/run_state.h"
 #include "apps/sparse_options.h"
+#include "apps/training_options.h"
 
 namespace poise {
 namespace {
@@ -97,6 +98,7 @@ TrainingCost recorded_cost(const RunRecord& run, const Settings& settings, FlopC
 Settings settings_of_run(const RunRecord& run) {
   OptionSet options;
   read_options_file(run.path + "/config.toml", run.path + "/config.toml", options);
+  complete_training_options(options);
   complete_sparse_options(options);
   options.throw_if_problems();
   return options.settings();

@@ -26,6 +26,7 @@
 #include "kernels/sparse/mask.h"
 #include "kernels/sparse/select.h"
 #include "kernels/train/adam.h"
+#include "kernels/train/diff_augment.h"
 #include "kernels/train/gather_images.h"
 #include "kernels/train/loss_ring.h"
 #include "kernels/train/random.h"
@@ -87,6 +88,8 @@ struct KernelTable {
   GanLossGBackward* gan_loss_g_backward = nullptr;
   BeginStep* begin_step = nullptr;
   Adam* adam = nullptr;
+  DiffAugmentForward* diff_augment_forward = nullptr;
+  DiffAugmentBackward* diff_augment_backward = nullptr;
   RandomNormal* random_normal = nullptr;
   RandomLabels* random_labels = nullptr;
   GatherImages* gather_images = nullptr;

@@ -93,6 +93,8 @@ inline KernelTable deferred_kernels() {
   POISE_DEFER(gan_loss_g_backward);
   POISE_DEFER(begin_step);
   POISE_DEFER(adam);
+  POISE_DEFER(diff_augment_forward);
+  POISE_DEFER(diff_augment_backward);
   POISE_DEFER(random_normal);
   POISE_DEFER(random_labels);
   POISE_DEFER(gather_images);

@@ -211,12 +211,14 @@ StepState some_step() {
 
 // Two optimiser steps of either network, with and without the average and a mask, on aligned and on other memory.
 TEST_P(GpuKernelTest, AdamFollowsTheCpu) {
-  const AdamOptions options{.beta1 = 0.5, .beta2 = 0.9};
+  // The second of the two updates has half the rate where there is a decay; the first copies into the average.
+  const UpdateSchedule scheduled{.decay_begin = 0, .decay_end = 2, .ema_start = 1};
   struct Variant {
     Network network;
     int64_t n, offset;
     bool ema;
     int64_t mask;  // its offset; negative: none
+    UpdateSchedule schedule = {};
   };
   std::vector<Variant> variants;
   for (const Network network : {Network::generator, Network::discriminator}) {
@@ -228,7 +230,10 @@ TEST_P(GpuKernelTest, AdamFollowsTheCpu) {
       }
     }
   }
-  for (const auto& [network, n, offset, with_ema, mask_offset] : variants) {
+  variants.push_back({Network::generator, 1027, 0, true, -1, scheduled});
+  variants.push_back({Network::discriminator, 5, 1, false, 0, scheduled});
+  for (const auto& [network, n, offset, with_ema, mask_offset, schedule] : variants) {
+    const AdamOptions options{.beta1 = 0.5, .beta2 = 0.9, .schedule = schedule};
     const bool with_mask = mask_offset >= 0;
     const Values coin = drawn(n, 9);
     std::vector<uint8_t> alive;

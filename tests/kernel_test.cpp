@@ -112,10 +112,10 @@ TEST(Random, NumbersDependOnSeedStreamStepAndElementAlone) {
 }
 
 template <class T>
-void adam_follows_the_formula(double beta1, double limit) {
+void adam_follows_the_formula(double beta1, double limit, const UpdateSchedule& schedule = {}) {
   constexpr int64_t n = 37;
   constexpr double lr = 2e-4, decay = 0.9;
-  const AdamOptions options{.beta1 = beta1, .beta2 = 0.9, .eps = 1e-8};
+  const AdamOptions options{.beta1 = beta1, .beta2 = 0.9, .eps = 1e-8, .schedule = schedule};
   TestContext c;
   c.step.clocks[1].learning_rate = lr;  // the discriminator's; the generator's clock must not matter
   c.step.clocks[0].learning_rate = 1;
@@ -138,8 +138,14 @@ void adam_follows_the_formula(double beta1, double limit) {
       m_ref[i] = beta1 * m_ref[i] + (1 - beta1) * gi;
       v_ref[i] = 0.9 * v_ref[i] + (1 - 0.9) * gi * gi;
       const double m_hat = m_ref[i] / (1 - std::pow(beta1, t)), v_hat = v_ref[i] / (1 - std::pow(0.9, t));
-      w[i] -= lr * m_hat / (std::sqrt(v_hat) + 1e-8);
-      ema_ref[i] = decay * ema_ref[i] + (1 - decay) * w[i];
+      double rate = lr;
+      if (schedule.decay_end > 0) {
+        const double begin = static_cast<double>(schedule.decay_begin), end = static_cast<double>(schedule.decay_end);
+        rate *= std::clamp((end - (t - 1)) / (end - begin), 0.0, 1.0);
+      }
+      w[i] -= rate * m_hat / (std::sqrt(v_hat) + 1e-8);
+      const double kept = t <= static_cast<int>(schedule.ema_start) ? 0 : decay;
+      ema_ref[i] = kept * ema_ref[i] + (1 - kept) * w[i];
     }
     for (int64_t i = 0; i < n; ++i) {
       EXPECT_NEAR(value.tensor().data<T>()[i], w[i], limit) << "t " << t;
@@ -158,6 +164,16 @@ TEST(Adam, FollowsTheFormula) {
   for (const double beta1 : {0.0, 0.5}) {
     adam_follows_the_formula<double>(beta1, 1e-14);
     adam_follows_the_formula<float>(beta1, 1e-6);
+  }
+}
+
+TEST(Adam, FollowsItsSchedule) {
+  const UpdateSchedule schedules[] = {
+      {.decay_end = 10}, {.decay_begin = 3, .decay_end = 8}, {.ema_start = 4}, {0, 5, 10}, {9, 10, 1}};
+  for (const UpdateSchedule& schedule : schedules) {
+    SCOPED_TRACE(std::to_string(schedule.decay_begin) + " to " + std::to_string(schedule.decay_end));
+    adam_follows_the_formula<double>(0.5, 1e-14, schedule);
+    adam_follows_the_formula<float>(0.5, 1e-6, schedule);
   }
 }
 

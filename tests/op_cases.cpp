@@ -293,6 +293,23 @@ void add_concat_channels_cases(std::vector<OpCase>& cases, int64_t model_batch) 
                         {}));
 }
 
+void add_augmentation_cases(std::vector<OpCase>& cases, int64_t model_batch) {
+  const auto add_case = [&](const std::string& name, const Shape& x, const DiffAugmentOptions& options,
+                            bool model_sized = false) {
+    cases.push_back(unary(
+        "diff_augment" + name, "diff_augment", {x}, [=](Var v) { return diff_augment(v, options); },
+        define_diff_augment(x, options), model_sized));
+    cases.back().reads_every_element = options.color && !model_sized;
+  };
+  const DiffAugmentOptions all{.color = true, .translation = true, .cutout = true};
+  add_case("_color", {3, 3, 5, 7}, {.color = true});
+  add_case("_translation", {4, 13, 9, 3}, {.translation = true, .first_image = 1});
+  add_case("_cutout", {4, 7, 10, 3}, {.cutout = true, .first_image = 5});
+  add_case("", {5, 9, 13, 3}, all);
+  add_case("_one_channel", {2, 12, 6, 1}, {.color = true, .translation = true, .cutout = true, .first_image = 7});
+  add_case("_model", {model_batch, 32, 32, 3}, all, true);
+}
+
 void add_loss_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   for (const GanLoss loss : {GanLoss::hinge, GanLoss::bce, GanLoss::wasserstein}) {
     const std::string suffix = std::string("_") + name_of(loss);
@@ -323,6 +340,7 @@ std::vector<OpCase> op_cases(int64_t model_batch) {
   add_space_cases(cases, model_batch);
   add_window_pooling_cases(cases, model_batch);
   add_concat_channels_cases(cases, model_batch);
+  add_augmentation_cases(cases, model_batch);
   add_conditional_cases(cases, model_batch);
   add_attention_cases(cases, model_batch);
   add_loss_cases(cases, model_batch);

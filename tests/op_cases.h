@@ -72,6 +72,7 @@ void add_normalisation_cases(std::vector<OpCase>& cases, int64_t model_batch);
 void add_space_cases(std::vector<OpCase>& cases, int64_t model_batch);
 void add_window_pooling_cases(std::vector<OpCase>& cases, int64_t model_batch);
 void add_concat_channels_cases(std::vector<OpCase>& cases, int64_t model_batch);
+void add_augmentation_cases(std::vector<OpCase>& cases, int64_t model_batch);
 void add_conditional_cases(std::vector<OpCase>& cases, int64_t model_batch);
 void add_attention_cases(std::vector<OpCase>& cases, int64_t model_batch);
 void add_loss_cases(std::vector<OpCase>& cases, int64_t model_batch);

@@ -354,6 +354,63 @@ OpDefinition define_sum_space(const Shape& s, double scale) {
   };
 }
 
+// One change after the other, as the paper's appendix lists them.
+OpDefinition define_diff_augment(const Shape& x, const DiffAugmentOptions& o) {
+  return [=](const HostValues& inputs, HostValues&) {
+    Values y;
+    const int64_t h = x[1], w = x[2], c = x[3], size = h * w * c;
+    for (int64_t image = 0; image < x[0]; ++image) {
+      double u[8];  // in (0, 1)
+      uint64_t bits[8];
+      for (uint64_t i = 0; i < 8; ++i) {
+        const uint64_t element = 2 * static_cast<uint64_t>(o.first_image + image) + i / 4;
+        bits[i] = philox4x32(0, element, static_cast<uint32_t>(RandomStream::diff_augment), 0).x[i % 4];
+        u[i] = (static_cast<double>(bits[i] >> 9) + 0.5) / 8388608.0;
+      }
+      Values now(inputs[0].begin() + image * size, inputs[0].begin() + (image + 1) * size);
+      if (o.color) {
+        for (double& v : now) v += u[0] - 0.5;
+        for (int64_t pixel = 0; pixel < h * w; ++pixel) {
+          double mean = 0;
+          for (int64_t i = 0; i < c; ++i) mean += now[static_cast<size_t>(pixel * c + i)] / static_cast<double>(c);
+          for (int64_t i = 0; i < c; ++i) {
+            double& v = now[static_cast<size_t>(pixel * c + i)];
+            v = (v - mean) * (2 * u[1]) + mean;
+          }
+        }
+        const double mean = mean_of(now);
+        const double contrast = static_cast<float>(u[2] + 0.5);  // where f32 has to round
+        for (double& v : now) v = (v - mean) * contrast + mean;
+      }
+      const auto below = [&](int i, int64_t count) {
+        return static_cast<int64_t>((bits[i] * static_cast<uint64_t>(count)) >> 32);
+      };
+      const auto rounded = [](double v) { return static_cast<int64_t>(v + 0.5); };
+      if (o.translation) {
+        const int64_t most_h = rounded(static_cast<double>(h) / 8), most_w = rounded(static_cast<double>(w) / 8);
+        const int64_t dh = below(4, 2 * most_h + 1) - most_h, dw = below(5, 2 * most_w + 1) - most_w;
+        const Values before = now;
+        const Image padded{before, {1, h, w, c}};
+        now = tabulate({1, h, w, c},
+                       [&](int64_t, int64_t p, int64_t q, int64_t i) { return padded.at(0, p + dh, q + dw, i); });
+      }
+      if (o.cutout) {
+        const int64_t cut_h = rounded(static_cast<double>(h) / 2), cut_w = rounded(static_cast<double>(w) / 2);
+        const int64_t row = below(6, h + 1 - cut_h % 2), column = below(7, w + 1 - cut_w % 2);
+        for (int64_t a = 0; a < cut_h; ++a) {
+          for (int64_t b = 0; b < cut_w; ++b) {
+            const int64_t p = std::clamp<int64_t>(row + a - cut_h / 2, 0, h - 1);
+            const int64_t q = std::clamp<int64_t>(column + b - cut_w / 2, 0, w - 1);
+            for (int64_t i = 0; i < c; ++i) now[static_cast<size_t>((p * w + q) * c + i)] = 0;
+          }
+        }
+      }
+      y.insert(y.end(), now.begin(), now.end());
+    }
+    return y;
+  };
+}
+
 OpDefinition define_gan_loss_d(GanLoss loss, int64_t n_real) {
   return [=](const HostValues& inputs, HostValues& states) {
     const Values reals(inputs[0].begin(), inputs[0].begin() + n_real),

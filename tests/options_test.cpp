@@ -11,6 +11,7 @@
 #include "apps/command_line.h"
 #include "apps/option_sources.h"
 #include "apps/suggestion.h"
+#include "apps/training_options.h"
 #include "kernels/core/error.h"
 
 namespace poise {
@@ -155,17 +156,80 @@ TEST(Options, ConfigFileRoundTripsBitForBit) {
   }
 }
 
+TEST(Options, AFileMayBeginWithAPreset) {
+  const OptionSet options = from_file("base = \"tiny\"\n[model]\nwidth_g = 48\n");
+  ASSERT_EQ(all_problems(options), "");
+  EXPECT_EQ(options.settings().width_g, 48);
+  EXPECT_EQ(options.origin("width_g"), "file x.toml, line 3");
+  EXPECT_EQ(options.settings().width_d, 32);
+  EXPECT_EQ(options.origin("width_d").substr(0, 18), "preset tiny, line ");
+  EXPECT_TRUE(contains(all_problems(from_file("base = 3\n")), "base: expected the name of a preset [file x.toml"));
+  EXPECT_TRUE(contains(all_problems(from_file("base = \"tiyn\"\n")), "unknown preset \"tiyn\" (did you mean tiny?)"));
+  EXPECT_TRUE(contains(all_problems(from_file("[train]\nbase = \"tiny\"\n")), "unknown option base"));
+
+  const std::string folder = testing::TempDir() + "options_test_presets_" + std::to_string(::getpid());
+  std::filesystem::create_directory(folder);
+  std::ofstream(folder + "/egg.toml") << "base = \"hen\"\n";
+  std::ofstream(folder + "/hen.toml") << "base = \"egg\"\n";
+  ::setenv("POISE_PRESETS", folder.c_str(), 1);
+  OptionSet circle;
+  read_options_preset("egg", circle);
+  ::unsetenv("POISE_PRESETS");
+  std::filesystem::remove_all(folder);
+  EXPECT_EQ(all_problems(circle), "base: preset egg would be its own base [preset hen, line 1]\n");
+}
+
+OptionSet completed(const std::vector<std::pair<std::string, std::string>>& given) {
+  OptionSet options;
+  for (const auto& [key, value] : given) options.set_text(key, value, "test");
+  complete_training_options(options);
+  return options;
+}
+
+TEST(TrainingOptions, FillInWhereADecayEndsAndRefuseWhatDoesNotFit) {
+  EXPECT_EQ(completed({}).settings().decay_end, 0);
+  const OptionSet linear = completed({{"learning_rate_decay", "linear"}, {"iterations", "77"}});
+  EXPECT_EQ(all_problems(linear), "");
+  EXPECT_EQ(linear.settings().decay_end, 77);
+  EXPECT_EQ(linear.origin("decay_end"), "iterations");
+  const std::pair<std::vector<std::pair<std::string, std::string>>, const char*> cases[] = {
+      {{{"decay_end", "5"}}, "the learning rates are constant"},
+      {{{"learning_rate_decay", "linear"}, {"decay_start", "9"}, {"decay_end", "9"}},
+       "decay_start: expected less than"},
+      {{{"accumulate", "3"}, {"batch_size_d", "6"}}, "accumulate: expected a divisor of batch_size_g = 128 but got 3"},
+      {{{"diff_augment", "colour"}}, "diff_augment: expected none, or some of color,translation,cutout, but got"},
+  };
+  for (const auto& [given, expected] : cases) {
+    const OptionSet options = completed(given);
+    ASSERT_EQ(options.problems().size(), 1u) << all_problems(options);
+    EXPECT_TRUE(contains(options.problems()[0], expected)) << options.problems()[0];
+  }
+}
+
+TEST(TrainingOptions, DiffAugmentNamesPolicies) {
+  EXPECT_FALSE(diff_augment_of("none")->any());
+  const auto two = diff_augment_of("cutout,color");
+  ASSERT_TRUE(two);
+  EXPECT_TRUE(two->color && two->cutout && !two->translation);
+  EXPECT_TRUE(diff_augment_of("translation")->translation);
+  for (const char* text : {"", ",", "color,", "color,color", "none,color", "color, cutout"}) {
+    EXPECT_FALSE(diff_augment_of(text)) << text;
+  }
+}
+
 TEST(Options, EveryPresetResolvesAndIsComplete) {
   const auto names = preset_names();
   ASSERT_GE(names.size(), 2u);
   for (const std::string& name : names) {
     OptionSet options;
     read_options_preset(name, options);
+    complete_training_options(options);
     EXPECT_EQ(all_problems(options), "") << name;
     for (const Option& option : option_table()) {
       // Where things lie, and what a user varies, is not a preset's business.
-      const std::vector<std::string> open = {"data",      "data_cache", "seed", "threads", "device",
-                                             "precision", "graph",      "runs", "name"};
+      const std::vector<std::string> open = {"data",      "data_cache",  "seed",     "threads", "device",
+                                             "precision", "graph",       "runs",     "name",    "accumulate",
+                                             "classes",   "decay_start", "decay_end"};
       const bool is_open = std::find(open.begin(), open.end(), option.key) != open.end();
       // Of [sparse] a preset says what its method uses; sparse_training_test compares it with the method.
       if (option.group == "sparse") continue;

@@ -239,7 +239,10 @@ struct LineDiscriminator : Discriminator {
   Linear linear;
 };
 
-TEST(BalanceProbe, AgreesWithAHandComputedCase) {
+// In one part or in two, which without batch norm is the same.
+class BalanceProbe : public testing::TestWithParam<int64_t> {};
+
+TEST_P(BalanceProbe, AgreesWithAHandComputedCase) {
   TestContext c(cpu_kernels());
   GanModel model{std::make_unique<LineGenerator>(), std::make_unique<LineDiscriminator>()};
   ParameterSlab g(*model.generator, DType::f32, Device::cpu, true),
@@ -250,6 +253,7 @@ TEST(BalanceProbe, AgreesWithAHandComputedCase) {
   c.step.clocks[0].learning_rate = 0.1;
   OwnedTensor loss({2}, DType::f32, Device::cpu), means({3}, DType::f32, Device::cpu);
   GanStep step{.model = &model, .slab_g = &g, .slab_d = &d, .tape = &c.tape, .adam = {.eps = 1e-12}};
+  step.micro_batches = GetParam();
   step.loss_g = loss.tensor().slice(0, 1);
   step.mean_g = means.tensor().slice(0, 1);
   const OwnedTensor z = tensor_of<float>({2, 2}, {1, 2, 3, 4}), real = tensor_of<float>({2, 1, 1, 1}, {1, 4});
@@ -268,6 +272,7 @@ TEST(BalanceProbe, AgreesWithAHandComputedCase) {
   EXPECT_NEAR(got[2], 5.0, 1e-6);
   EXPECT_NEAR(queue.read(c.ctx).latest, 1 / 4.5, 1e-6);
 }
+INSTANTIATE_TEST_SUITE_P(Parts, BalanceProbe, testing::Values(1, 2));
 
 // The controller sees BR of the last window only, acts on the nominal density, and D keeps exact counts.
 TEST(SparseTraining, DdstRaisesDToItsLimitWhenTheBandLiesBelowAnyRatio) {

@@ -253,6 +253,28 @@ TEST(SampleGan, ASeedsImageDoesNotDependOnItsCompanions) {
   }
 }
 
+TEST(SampleGan, DrawsTheWayBetweenTwoSeedsAsGridFramesAndBytes) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(run(folder, kTrainGan, small_run({"--iterations", "3"})).exit_code, 0);
+  const auto sample = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "runs/latest");
+    const auto result = run(folder, kSampleGan, arguments);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.out;
+  };
+  sample({"--seeds", "5,9", "--raw", "ends.bin"});
+  const std::string way = sample({"--interpolate", "5-9", "--steps", "4", "--raw", "-"});
+  const std::string ends = read_bytes(folder / "ends.bin");
+  ASSERT_EQ(way.size(), size_t{4 * 3072}) << "bytes and nothing else";
+  EXPECT_EQ(way.substr(0, 3072), ends.substr(0, 3072));
+  EXPECT_EQ(way.substr(3 * 3072), ends.substr(3072));
+  EXPECT_NE(way.substr(3072, 3072), ends.substr(0, 3072));
+  sample({"--interpolate", "5-9", "--steps", "2", "--frames", "film", "--truncation", "0.7", "-o", "strip.png"});
+  EXPECT_TRUE(read_bytes(folder / "film/00000.png").starts_with("\x89PNG"));
+  EXPECT_NE(read_bytes(folder / "film/00000.png"), read_bytes(folder / "film/00001.png"));
+  EXPECT_TRUE(read_bytes(folder / "strip.png").starts_with("\x89PNG"));
+}
+
 TEST(SampleGan, BadInputIsRefused) {
   const TemporaryFolder folder;
   write_bytes(folder / "junk.safetensors", std::string(100, '\xff'));
@@ -263,6 +285,12 @@ TEST(SampleGan, BadInputIsRefused) {
   expect_refusal(run(folder, kSampleGan, {"x", "-o", "x.png", "--weights", "eam"}), 2, {"did you mean ema?"});
   expect_refusal(run(folder, kSampleGan, {"x", "-o", "x.png", "--scale", "0"}), 2,
                  {"--scale: expected an integer from 1"});
+  for (const char* ends : {"5", "5-", "-9", "a-b", "5-9-1"}) {
+    expect_refusal(run(folder, kSampleGan, {"x", "-o", "x.png", "--interpolate", ends}), 2, {"expected two seeds"});
+  }
+  expect_refusal(run(folder, kSampleGan, {"x", "-o", "x.png", "--truncation", "0"}), 2,
+                 {"--truncation: expected a real number from 0.05"});
+  expect_refusal(run(folder, kSampleGan, {"x", "-o", "x.png", "--steps", "3"}), 2, {"only with --interpolate"});
   for (const char* seeds : {"", "3-1", "1,", "a", "1-", "-1", "1;2", "0-100000", "99999999999999999999"}) {
     EXPECT_THROW(parse_numbers("seeds", seeds), Error) << seeds;
   }

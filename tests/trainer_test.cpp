@@ -168,6 +168,18 @@ TEST(TrainerOnADevice, ReportsAreThoseSinceTheStart) {
   EXPECT_EQ(trainer.report().iteration, 4);
 }
 
+// Learning rates that fall, an average that begins late, augmented images, steps in two parts.
+TrainerOptions with_everything(Device device) {
+  TrainerOptions o = small(device);
+  o.decay_start = 1;
+  o.decay_end = 8;
+  o.ema_start = 3;
+  o.augment = {.color = true, .translation = true, .cutout = true};
+  o.accumulate = 2;
+  o.batch_size_d = o.batch_size_g = 4;
+  return o;
+}
+
 // The state of one trainer, written into another one on another device.
 void move_state(Trainer& from, Trainer& to) {
   const auto bytes = bytes_of(from);
@@ -178,17 +190,52 @@ void move_state(Trainer& from, Trainer& to) {
 }
 
 TEST(TrainerOnADevice, ARunMovesBetweenDevicesAndResumesBitForBit) {
-  Trainer whole(small(Device::cpu), images());
-  iterate(whole, 9);
-  Trainer first(small(Device::emulated), images()), second(small(Device::cpu), images()),
-      third(small(Device::emulated), images());
-  iterate(first, 4);
-  move_state(first, second);
-  iterate(second, 1);
-  iterate(third, 3);  // a captured step knows nothing of the state that it is replayed on
-  move_state(second, third);
-  iterate(third, 4);
-  expect_same_state(whole, third);
+  for (const auto& options : {small, with_everything}) {
+    Trainer whole(options(Device::cpu), images());
+    iterate(whole, 9);
+    Trainer first(options(Device::emulated), images()), second(options(Device::cpu), images()),
+        third(options(Device::emulated), images());
+    iterate(first, 4);
+    move_state(first, second);
+    iterate(second, 1);
+    iterate(third, 3);  // a captured step knows nothing of the state that it is replayed on
+    move_state(second, third);
+    iterate(third, 4);
+    expect_same_state(whole, third);
+  }
+}
+
+// In iterations, although D is updated n_critic times in each.
+TEST(Trainer, SchedulesCountIterations) {
+  TrainerOptions o = small(Device::cpu);
+  o.model.width_d = 16;  // wide enough that some gradient always gets through
+  o.batch_size_d = o.batch_size_g = 4;
+  o.decay_start = 1;
+  o.decay_end = 3;
+  o.ema_start = 2;
+  Trainer trainer(o, images());
+  const auto values = [&](const std::string& prefix) {  // of all parameters, in one row
+    std::string all;
+    for (const auto& [name, bytes] : bytes_of(trainer)) {
+      const bool plain =
+          prefix.size() > 2 || (!name.starts_with(prefix + "adam_") && !name.starts_with(prefix + "ema."));
+      const bool parameter = name.ends_with(".weight") || name.ends_with(".bias") || name.ends_with("gamma");
+      if (name.starts_with(prefix) && plain && parameter) all.append(bytes.begin(), bytes.end());
+    }
+    return all;
+  };
+  std::vector<std::string> g, d;
+  for (int t = 1; t <= 5; ++t) {
+    trainer.iterate();
+    g.push_back(values("G."));
+    d.push_back(values("D."));
+    EXPECT_FALSE(g.back().empty());
+    EXPECT_EQ(values("G.ema.") == g.back(), t <= 2) << t;
+  }
+  for (const auto& all : {g, d}) {
+    EXPECT_TRUE(all[1] != all[2]) << "the third iteration still learns";
+    EXPECT_TRUE(all[2] == all[3] && all[2] == all[4]) << "the fourth does not";
+  }
 }
 
 TEST(TrainerOnADevice, SamplesEqualTheCpusAndLeaveTrainingAlone) {

@@ -82,6 +82,9 @@ Var avg_pool(Var x, const PoolWindow& window);
 Var sum_space(Var x);   // [N,H,W,C] -> [N,C]
 Var mean_space(Var x);  // [N,H,W,C] -> [N,C]
 
+// Images [N,H,W,C] changed at random, the same shape (kernels/train/diff_augment.h).
+Var diff_augment(Var x, const DiffAugmentOptions& options);
+
 // --- losses (kernels/dense/loss.h) -----------------------------------------------------------------------------------
 // logits [N,1], the first n_real of real images -> loss [1]. `means` [2], the caller's memory, receives the mean logit
 // of real and of fake images.

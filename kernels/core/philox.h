@@ -23,6 +23,7 @@ enum class RandomStream : uint32_t {
   mask_d = 10,
   label_d = 11,
   label_g = 12,
+  diff_augment = 13,
 };
 
 struct Philox4 {

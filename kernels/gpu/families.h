@@ -22,6 +22,7 @@ void add_cusparse_conv2d_kernels(KernelTable& table);
 void add_columns_kernels(KernelTable& table);
 void add_conv2d_kernels(KernelTable& table);
 void add_convert_kernels(KernelTable& table);
+void add_diff_augment_kernels(KernelTable& table);
 void add_embedding_kernels(KernelTable& table);
 void add_gather_images_kernels(KernelTable& table);
 void add_linear_kernels(KernelTable& table);

@@ -22,6 +22,7 @@ const KernelTable& kernels() {
     add_columns_kernels(t);
     add_conv2d_kernels(t);
     add_convert_kernels(t);
+    add_diff_augment_kernels(t);
     add_embedding_kernels(t);
     add_gather_images_kernels(t);
     add_linear_kernels(t);

@@ -22,12 +22,13 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
   constexpr int64_t kAdamGrain = 4096;  // a chunk's weights are still in the cache when the average reads them
   dispatch_float(value.dtype, [&]<class T>() {
     const OptimizerClock clock = ctx.step->clocks[static_cast<size_t>(network)];
-    const T rate = static_cast<T>(clock.learning_rate / (1 - clock.beta1_power));
+    const T rate = static_cast<T>(scheduled_rate(options.schedule, clock) / (1 - clock.beta1_power));
     const T root = static_cast<T>(1 / std::sqrt(1 - clock.beta2_power));
     const T beta1 = static_cast<T>(options.beta1), one_minus_beta1 = static_cast<T>(1 - options.beta1);
     const T beta2 = static_cast<T>(options.beta2), one_minus_beta2 = static_cast<T>(1 - options.beta2);
     const T eps = static_cast<T>(options.eps);
-    const T decay = static_cast<T>(ema_decay), one_minus_decay = static_cast<T>(1 - ema_decay);
+    const double kept = average_is_copy(options.schedule, clock) ? 0 : ema_decay;
+    const T decay = static_cast<T>(kept), one_minus_decay = static_cast<T>(1 - kept);
     const T* g = grad.data<T>();
     T* w = value.data<T>();
     T* first = m.data<T>();

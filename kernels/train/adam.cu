@@ -25,11 +25,13 @@ struct AdamConstants {
 };
 
 template <int N>
-__global__ void adam_kernel(AdamConstants c, const OptimizerClock* clock, int64_t n, const float* grad,
-                            const uint8_t* mask, float* value, float* m, float* v, float* ema) {
+__global__ void adam_kernel(AdamConstants c, UpdateSchedule schedule, const OptimizerClock* clock, int64_t n,
+                            const float* grad, const uint8_t* mask, float* value, float* m, float* v, float* ema) {
   // In double, so that 1 - beta^t keeps its digits while t is small.
-  const auto rate = static_cast<float>(clock->learning_rate / (1 - clock->beta1_power));
+  const auto rate = static_cast<float>(scheduled_rate(schedule, *clock) / (1 - clock->beta1_power));
   const float root = 1 / sqrtf(static_cast<float>(1 - clock->beta2_power));
+  const bool copy = average_is_copy(schedule, *clock);
+  const float decay = copy ? 0.0f : c.decay, one_minus_decay = copy ? 1.0f : c.one_minus_decay;
   for_each_vector<N>(n, [&]<int Width>(int64_t i) {
     const auto g = load_vector<Width>(grad + i);
     auto w = load_vector<Width>(value + i), first = load_vector<Width>(m + i), second = load_vector<Width>(v + i);
@@ -50,7 +52,7 @@ __global__ void adam_kernel(AdamConstants c, const OptimizerClock* clock, int64_
     if (!ema) return;
     auto average = load_vector<Width>(ema + i);
 #pragma unroll
-    for (int k = 0; k < Width; ++k) average[k] = c.decay * average[k] + c.one_minus_decay * w[k];
+    for (int k = 0; k < Width; ++k) average[k] = decay * average[k] + one_minus_decay * w[k];
     store_vector(ema + i, average);
   });
 }
@@ -70,9 +72,10 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
                                 .one_minus_decay = static_cast<float>(1 - ema_decay)};
   const int64_t n = value.elements();
   dispatch_width<float>(0, {&grad, &mask, &value, &m, &v, &ema}, [&]<int N>() {
-    launch(ctx, elementwise(n / N), adam_kernel<N>, constants, &ctx.step->clocks[static_cast<size_t>(network)], n,
-           grad.data<float>(), mask ? mask.data<uint8_t>() : nullptr, value.data<float>(), m.data<float>(),
-           v.data<float>(), ema ? ema.data<float>() : nullptr);
+    launch(ctx, elementwise(n / N), adam_kernel<N>, constants, options.schedule,
+           &ctx.step->clocks[static_cast<size_t>(network)], n, grad.data<float>(),
+           mask ? mask.data<uint8_t>() : nullptr, value.data<float>(), m.data<float>(), v.data<float>(),
+           ema ? ema.data<float>() : nullptr);
   });
 }
 
