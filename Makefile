@@ -30,7 +30,7 @@ build: configure
 # Trains a small GAN on the bundled CIFAR-10 images for a few minutes; leaves pictures and a report.
 demo: configure
 	@cmake --build $(BUILD) -j $(JOBS) --target train_gan sample_gan
-	@$(BUILD)/bin/train_gan --preset tiny
+	@$(BUILD)/bin/train_gan --preset demo
 
 test: build
 	@ctest --test-dir $(BUILD) --output-on-failure
