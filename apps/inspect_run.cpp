@@ -2,25 +2,30 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "apps/command_line.h"
 #include "apps/flop_table.h"
 #include "apps/html_report.h"
+#include "apps/load_images.h"
 #include "apps/option_flags.h"
 #include "apps/option_sources.h"
 #include "apps/program.h"
 #include "apps/run_summary.h"
 #include "apps/sparse_options.h"
 #include "apps/suggestion.h"
+#include "data/verify.h"
 
 namespace poise {
 namespace {
 
-const char* kOverview = R"(Looks at training runs: what they would cost, what they did.
+const char* kOverview = R"(Looks at training runs, what they would cost and what they did, and at data sets.
 
   inspect_run flops --preset NAME [...]   multiply-adds of a training: per layer, iteration, and in all
   inspect_run flops RUN_DIR               the same of a run, with the densities it had
   inspect_run report RUN_DIR              writes report.html: figures, samples, options, on one page
   inspect_run summary RUN_DIR             the same in a few lines of text
+  inspect_run verify-data DIR --dataset NAME   are the files of a data set whole, and what was published?
 
 inspect_run COMMAND --help says more; --version prints the version.
 )";
@@ -123,6 +128,30 @@ int report(const CommandLine& args) { return print_result(write_html_report(run_
 
 int summary(const CommandLine& args) { return print_result(run_summary(read_run(run_of(args)))), 0; }
 
+CommandLineSpec verify_spec() {
+  return {.description = "Checks the files of a data set: that they are there, their sizes, and published checksums.",
+          .flags = {{"--dataset", Flag::Kind::value, "NAME", join_alternatives(data_set_names())}},
+          .positional = "folder",
+          .positional_help = "the folder of the files",
+          .footer = "Exit code 4 if anything is damaged, or missing that the default split needs."};
+}
+
+int verify(const CommandLine& args) {
+  std::vector<std::string> problems = args.problems;
+  const std::string name = args.get("dataset", "");
+  if (args.positional.empty()) problems.push_back("expected the folder of the data set");
+  const std::vector<std::string> names = data_set_names();
+  if (std::find(names.begin(), names.end(), name) == names.end()) {
+    problems.push_back(fmt::format("--dataset: expected {} but got \"{}\"{}", join_alternatives(names), name,
+                                   did_you_mean(name, names)));
+  }
+  throw_if(problems);
+  const char* unit = name == "tiny-imagenet" || name == "folder" ? "pictures" : "MiB";
+  const DataVerdict verdict = verify_data(name, args.positional, reading_bar(unit, false));
+  print_result(verdict_text(name, verdict));
+  return verdict.good ? 0 : static_cast<int>(ErrorKind::data);
+}
+
 int inspect_run(int argc, const char* const* argv) {
   const struct {
     std::string name;
@@ -130,7 +159,8 @@ int inspect_run(int argc, const char* const* argv) {
     int (*run)(const CommandLine&);
   } commands[] = {{"flops", flops_spec(), flops},
                   {"report", run_spec("Writes report.html into a run directory and prints its path."), report},
-                  {"summary", run_spec("Prints what a run has done so far."), summary}};
+                  {"summary", run_spec("Prints what a run has done so far."), summary},
+                  {"verify-data", verify_spec(), verify}};
   const std::string word = argc > 1 ? argv[1] : "";
   if (word == "-h" || word == "--help") return print_result(kOverview), 0;
   if (word == "--version") return print_result(version_line("inspect_run") + "\n"), 0;

@@ -9,6 +9,7 @@
 #include "apps/evaluation/feature_metric.h"
 #include "apps/sparse_options.h"
 #include "apps/suggestion.h"
+#include "data/registry.h"
 #include "engine/nn/init.h"
 #include "kernels/core/error.h"
 #include "models/registry.h"
@@ -41,8 +42,11 @@ std::vector<Option> make_table() {
       {"model", "latent_size", &S::latent_size, fixed, from_to(1, 65536), "dimensions of the latent z"},
       {"model", "init", &S::init, fixed, one_of(init_scheme_names()), "how weights start"},
 
-      {"data", "dataset", &S::dataset, fixed, one_of({"cifar10"}), "what the files are"},
+      {"data", "dataset", &S::dataset, fixed, one_of(data_set_names()), "what the files are"},
+      {"data", "split", &S::split, fixed, one_of(split_names()), "which of its images; auto: what the paper trains on"},
       {"data", "data", &S::data, free, any_text, "folder of the files, or 'sample': the images that come with Poise"},
+      {"data", "image_size", &S::image_size, fixed, from_to(0, 1024), "side images are resized to; 0: the model's"},
+      {"data", "data_cache", &S::data_cache, free, any_text, "keep resized images in ~/.cache/poise for the next run"},
       {"data", "flip", &S::flip, fixed, any_text, "mirror half of the real images"},
 
       {"train", "iterations", &S::iterations, free, at_least(1), "generator steps in all"},

@@ -20,8 +20,9 @@ struct Settings {
   int64_t width_g = 256, width_d = 128, latent_size = 128;
   std::string init = "pytorch";
   // [data]
-  std::string dataset = "cifar10", data = "sample";
-  bool flip = true;
+  std::string dataset = "cifar10", split = "auto", data = "sample";
+  int64_t image_size = 0;  // the model's
+  bool flip = true, data_cache = true;
   // [train]
   int64_t iterations = 100000, batch_size_d = 64, batch_size_g = 128, n_critic = 5;
   std::string loss = "hinge";

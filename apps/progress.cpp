@@ -31,10 +31,10 @@ std::string eta(const ProgressView& view) {
   return view.it_per_s > 0 ? format_duration(static_cast<double>(view.total - view.iteration) / view.it_per_s) : "--";
 }
 
-std::string rate(double it_per_s) {
-  if (it_per_s <= 0) return "-- it/s";
-  if (it_per_s < 0.1) return fmt::format("{:.1f} s/it", 1 / it_per_s);
-  return fmt::format("{:.{}f} it/s", it_per_s, it_per_s < 10 ? 2 : 1);
+std::string rate(const ProgressView& view) {
+  if (view.it_per_s <= 0) return fmt::format("-- {}/s", view.unit);
+  if (view.it_per_s < 0.1) return fmt::format("{:.1f} s/{}", 1 / view.it_per_s, view.unit);
+  return fmt::format("{:.{}f} {}/s", view.it_per_s, view.it_per_s < 10 ? 2 : 1, view.unit);
 }
 
 }  // namespace
@@ -83,7 +83,7 @@ std::string iso_time_now() {
 
 std::string progress_bar_line(const ProgressView& view, int columns, bool colour) {
   std::vector<std::string> words = {fmt::format("{}/{}", format_count(view.iteration), format_count(view.total)),
-                                    rate(view.it_per_s), "ETA " + eta(view)};
+                                    rate(view), "ETA " + eta(view)};
   if (view.has_losses) {
     words.push_back(fmt::format("D {:.3g}", view.loss_d));
     words.push_back(fmt::format("G {:.3g}", view.loss_g));
@@ -105,8 +105,7 @@ std::string progress_bar_line(const ProgressView& view, int columns, bool colour
 }
 
 std::string progress_plain_line(const ProgressView& view) {
-  std::string text =
-      fmt::format("iteration {}/{}  {}  ETA {}", view.iteration, view.total, rate(view.it_per_s), eta(view));
+  std::string text = fmt::format("iteration {}/{}  {}  ETA {}", view.iteration, view.total, rate(view), eta(view));
   if (view.has_losses) text += fmt::format("  loss_d {:.4g}  loss_g {:.4g}", view.loss_d, view.loss_g);
   return text;
 }

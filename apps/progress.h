@@ -23,6 +23,7 @@ struct ProgressView {
   double it_per_s = 0;  // 0: not known yet
   double loss_d = 0, loss_g = 0;
   bool has_losses = false;
+  const char* unit = "it";  // what an iteration is called in rates
 };
 // "  [=====>    ]  36,500/100,000  23.2 it/s  ETA 45m37s  D 1.21  G -0.34", at most `columns` - 1 wide. What does not
 // fit goes from the right end, then the bar.

@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "apps/device_choice.h"
-#include "data/cifar10.h"
+#include "apps/load_images.h"
 #include "engine/io/message.h"
 
 namespace poise {
@@ -131,12 +131,6 @@ TrainerOptions trainer_options(const Settings& s) {
   o.graphs = s.graph;
   return o;
 }
-
-std::string data_folder(const Settings& settings) {
-  return settings.data == "sample" ? POISE_SAMPLE_DATA_DIR : settings.data;
-}
-
-ImageSet load_images(const Settings& settings) { return read_cifar10(data_folder(settings), CifarSplit::train); }
 
 std::string crc_text(uint32_t crc) { return fmt::format("{:08x}", crc); }
 

@@ -23,10 +23,6 @@ namespace poise {
 
 TrainerOptions trainer_options(const Settings& settings);
 
-// The folder that `data` means, and its images. Error(data) if they are missing or damaged.
-std::string data_folder(const Settings& settings);
-ImageSet load_images(const Settings& settings);
-
 std::string crc_text(uint32_t crc);
 
 // Saves the trainer at its present iteration. Throws Error(runtime) naming a tensor instead if one is not finite: a

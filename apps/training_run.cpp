@@ -12,6 +12,7 @@
 #include "apps/device_choice.h"
 #include "apps/evaluation/evaluator.h"
 #include "apps/html_report.h"
+#include "apps/load_images.h"
 #include "apps/plan_text.h"
 #include "apps/program.h"
 #include "apps/progress.h"
@@ -379,7 +380,7 @@ int TrainingRun::run() {
 int run_training(const RunRequest& request) {
   const Settings& settings = request.options.settings();
   set_thread_count(settings.threads);
-  ImageSet images = load_images(settings);
+  ImageSet images = load_images(settings, request.quiet);
   const TrainerOptions options = trainer_options(settings);
   const TrainingPlan plan = Trainer::plan(options, images.count);
   if (request.dry_run) {

@@ -9,9 +9,11 @@
 
 #include "data/image_cache.h"
 #include "data/image_folder.h"
+#include "data/md5.h"
 #include "data/registry.h"
 #include "data/stl10.h"
 #include "data/tiny_imagenet.h"
+#include "data/verify.h"
 #include "tests/file_test_tools.h"
 
 namespace poise {
@@ -351,10 +353,73 @@ TEST(ImageCache, NoRightToWriteIsNoReasonNotToTrain) {
   EXPECT_NE(notes.find("cannot be written"), std::string::npos) << notes;
 }
 
+TEST(Md5, KnowsTheWordsOfRfc1321) {
+  EXPECT_EQ(md5_of(""), "d41d8cd98f00b204e9800998ecf8427e");
+  EXPECT_EQ(md5_of("message digest"), "f96b697d7cb7938d525a2f31aaf161d0");
+  const std::string digits = "12345678901234567890123456789012345678901234567890123456789012345678901234567890";
+  EXPECT_EQ(md5_of(digits), "57edf4a22be3c955ac49da2e2107b67a");
+  for (size_t cut = 0; cut <= digits.size(); ++cut) {  // in two pieces
+    Md5 md5;
+    for (const std::string& part : {digits.substr(0, cut), digits.substr(cut)}) {
+      md5.update({reinterpret_cast<const uint8_t*>(part.data()), part.size()});
+    }
+    EXPECT_EQ(md5.hex(), "57edf4a22be3c955ac49da2e2107b67a") << cut;
+  }
+}
+
+TEST(VerifyData, NamesWhatIsMissingAndWhatIsDamaged) {
+  TemporaryFolder folder;
+  expect_error(ErrorKind::data, {folder / "none", "expected a folder"},
+               [&] { verify_data("stl10", folder / "none", {}); });
+  DataVerdict verdict = verify_data("stl10", folder.path(), {});
+  EXPECT_FALSE(verdict.good);
+  EXPECT_TRUE(verdict.splits.empty());
+  std::string text = verdict_text("stl10", verdict);
+  for (const char* part : {"missing  unlabeled_X.bin  expected 2764800000 bytes; needed for unlabeled",
+                           "https://cs.stanford.edu/~acoates/stl10/", "downloads nothing"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n in " << text;
+  }
+  write_bytes(folder / "test_y.bin", std::string(8000, '\1'));
+  write_bytes(folder / "train_y.bin", std::string(4999, '\1'));
+  text = verdict_text("stl10", verify_data("stl10", folder.path(), {}));
+  EXPECT_NE(text.find("damaged  test_y.bin  expected md5 36f9794fa4beb8a2c72628de14fa638e, found "), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("damaged  train_y.bin  expected 5000 bytes, found 4999: truncated"), std::string::npos) << text;
+
+  write_sparse(folder / "train.bin", "", 153'700'000);
+  verdict = verify_data("cifar100", folder.path(), {});
+  EXPECT_TRUE(verdict.good);
+  EXPECT_EQ(verdict.splits, (std::vector<std::string>{"train"}));
+  EXPECT_NE(verdict_text("cifar100", verdict).find("no published checksum"), std::string::npos);
+}
+
+TEST(VerifyData, DecodesEveryPicture) {
+  TemporaryFolder folder;
+  make_tiny_imagenet(folder);
+  DataVerdict verdict = verify_data("tiny-imagenet", folder.path(), {});
+  EXPECT_FALSE(verdict.good);  // not the 200 classes
+  EXPECT_EQ(verdict.summary, "train: 3 of 3 pictures are of use; val: 2 of 2 pictures are of use");
+  EXPECT_TRUE(verify_data("folder", folder / "train", {}).good);
+  write_bytes(folder / "train/n00000001/images/x.jpg", read_bytes(kPictures + "/rgb.jpg").substr(0, 700));
+  verdict = verify_data("folder", folder / "train", {});
+  EXPECT_FALSE(verdict.good);
+  ASSERT_EQ(verdict.files.size(), 1u);
+  EXPECT_NE(verdict.files[0].text.find("x.jpg: truncated JPEG"), std::string::npos) << verdict.files[0].text;
+  EXPECT_EQ(verdict.summary, "2 classes, 3 of 4 pictures are of use");
+}
+
 // Real files, of which the repository has none but CIFAR-10's.
 std::string real_folder(const char* variable) {
   const char* folder = std::getenv(variable);
   return folder ? folder : "";
+}
+
+TEST(RealData, Cifar10IsWhatWasPublished) {
+  const std::string folder = real_folder("POISE_CIFAR10");
+  if (folder.empty()) GTEST_SKIP() << "set POISE_CIFAR10 to the folder cifar-10-batches-bin";
+  const DataVerdict verdict = verify_data("cifar10", folder, {});
+  EXPECT_TRUE(verdict.good) << verdict_text("cifar10", verdict);
+  EXPECT_EQ(verdict.summary, "complete");
 }
 
 TEST(RealData, Stl10) {

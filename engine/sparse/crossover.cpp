@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/io/atomic_file.h"
+#include "engine/io/cache_folder.h"
 #include "engine/io/read_file.h"
 
 namespace poise {
@@ -57,15 +58,7 @@ double CrossoverTable::crossover_density(const CrossoverKey& key) const {
 }
 
 std::filesystem::path CrossoverTable::default_path(const std::string& device) {
-  const auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return std::string(value ? value : "");
-  };
-  std::filesystem::path folder = variable("POISE_CACHE");
-  if (folder.empty() && !variable("XDG_CACHE_HOME").empty())
-    folder = std::filesystem::path(variable("XDG_CACHE_HOME")) / "poise";
-  if (folder.empty() && !variable("HOME").empty())
-    folder = std::filesystem::path(variable("HOME")) / ".cache" / "poise";
+  const std::filesystem::path folder = cache_folder();
   if (folder.empty()) return {};
   std::string name = "crossover-" + device + "-kernels" + std::to_string(kKernelVersion) + ".json";
   for (char& c : name) {

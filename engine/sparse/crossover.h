@@ -37,7 +37,7 @@ class CrossoverTable {
   double crossover_density(const CrossoverKey& key) const;
   bool empty() const { return points_.empty(); }
 
-  // $POISE_CACHE, else $XDG_CACHE_HOME/poise, else ~/.cache/poise; the file's name holds device and build.
+  // In cache_folder(); the file's name holds device and build.
   static std::filesystem::path default_path(const std::string& device);
   // What is not there, or not readable as a table, is an empty table.
   static CrossoverTable load(const std::filesystem::path& path);

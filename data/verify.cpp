@@ -1,0 +1,234 @@
+#include "data/verify.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "data/image_folder.h"
+#include "data/md5.h"
+#include "data/tiny_imagenet.h"
+#include "kernels/core/error.h"
+#include "kernels/core/parallel.h"
+
+namespace poise {
+namespace {
+
+using State = FileVerdict::State;
+constexpr int64_t kPiece = int64_t{1} << 20;
+constexpr size_t kMostNamed = 20;  // pictures of no use
+
+struct OfficialFile {
+  std::string name;
+  int64_t bytes;
+  std::string md5;  // "": none was published
+  std::vector<std::string> splits;
+};
+
+struct OfficialSet {
+  std::string name, inner_folder;
+  std::vector<std::string> splits;  // the default first
+  std::vector<OfficialFile> files;
+};
+
+// The MD5s of CIFAR-10's and STL-10's files as their users' loaders check them; of CIFAR-100 only that of the whole
+// archive was published.
+const std::vector<OfficialSet>& official_sets() {
+  static const std::vector<OfficialSet> sets = {
+      {"cifar10",
+       "cifar-10-batches-bin",
+       {"train", "test"},
+       {{"data_batch_1.bin", 30730000, "5dd7e06a14cb22eb9f671a540d1b7c25", {"train"}},
+        {"data_batch_2.bin", 30730000, "5ea93a67294ea407fff1d09f752e9692", {"train"}},
+        {"data_batch_3.bin", 30730000, "942cd6a4bcdd0dd3c604fbe906cb4421", {"train"}},
+        {"data_batch_4.bin", 30730000, "ae636b3ba5c66a11e91e8cb52e771fcb", {"train"}},
+        {"data_batch_5.bin", 30730000, "53f37980c15c3d472c316c40844f3f0d", {"train"}},
+        {"test_batch.bin", 30730000, "803d5f7f4d78ea53de84dbe85f74fb6d", {"test"}}}},
+      {"cifar100",
+       "cifar-100-binary",
+       {"train", "test"},
+       {{"train.bin", 153700000, "", {"train"}}, {"test.bin", 30740000, "", {"test"}}}},
+      {"stl10",
+       "stl10_binary",
+       {"unlabeled", "train", "test", "train+unlabeled"},
+       {{"unlabeled_X.bin", 2764800000, "5242ba1fed5e4be9e1e742405eb56ca4", {"unlabeled", "train+unlabeled"}},
+        {"train_X.bin", 138240000, "918c2871b30a85fa023e0c44e0bee87f", {"train", "train+unlabeled"}},
+        {"train_y.bin", 5000, "5a34089d4802c674881badbb80307741", {"train"}},
+        {"test_X.bin", 221184000, "7f263ba9f9e0b06b93213547f721ac82", {"test"}},
+        {"test_y.bin", 8000, "36f9794fa4beb8a2c72628de14fa638e", {"test"}}}}};
+  return sets;
+}
+
+class Counted {
+ public:
+  Counted(const ReadProgress& progress, int64_t total) : progress_(progress), total_(total) {}
+  void advance() {
+    if (progress_) progress_(++done_, total_);
+  }
+
+ private:
+  const ReadProgress& progress_;
+  int64_t done_ = 0, total_;
+};
+
+std::string md5_of_file(const DataFile& file, Counted& progress) {
+  Md5 md5;
+  std::vector<uint8_t> piece;
+  for (int64_t at = 0; at < file.size(); at += kPiece) {
+    piece.resize(static_cast<size_t>(std::min(kPiece, file.size() - at)));
+    file.read(at, piece);
+    md5.update(piece);
+    progress.advance();
+  }
+  return md5.hex();
+}
+
+FileVerdict verify_file(const OfficialSet& set, const OfficialFile& official, const std::string& folder,
+                        Counted& progress) {
+  FileVerdict verdict{.file = official.name};
+  const std::string path = path_in(folder, official.name);
+  if (!path_exists(path)) {
+    verdict.state = State::missing;
+    verdict.text = fmt::format("expected {} bytes; needed for {}", official.bytes, fmt::join(official.splits, ", "));
+    return verdict;
+  }
+  try {
+    const DataFile file(data_set_facts(set.name), path);
+    if (file.size() != official.bytes) {
+      verdict.state = State::damaged;
+      verdict.text = fmt::format("expected {} bytes, found {}: {}", official.bytes, file.size(),
+                                 file.size() < official.bytes ? "truncated" : "oversized");
+    } else if (official.md5.empty()) {
+      verdict.text = fmt::format("{} bytes; no published checksum", file.size());
+    } else {
+      const std::string md5 = md5_of_file(file, progress);
+      verdict.text = fmt::format("{} bytes, md5 {}", file.size(), md5);
+      if (md5 != official.md5) {
+        verdict.state = State::damaged;
+        verdict.text = fmt::format("expected md5 {}, found {}", official.md5, md5);
+      }
+    }
+  } catch (const Error& error) {
+    verdict.state = State::damaged;
+    verdict.text = error.what();
+  }
+  return verdict;
+}
+
+DataVerdict verify_official(const OfficialSet& set, const std::string& given, const ReadProgress& progress) {
+  check_folder(data_set_facts(set.name), given);
+  DataVerdict verdict{.folder = given};
+  if (const std::string inside = path_in(given, set.inner_folder); is_folder(inside)) verdict.folder = inside;
+  int64_t pieces = 0;
+  for (const OfficialFile& file : set.files) {
+    if (!file.md5.empty() && path_exists(path_in(verdict.folder, file.name)))
+      pieces += (file.bytes + kPiece - 1) / kPiece;
+  }
+  Counted counted(progress, pieces);
+  verdict.splits = set.splits;
+  bool damaged = false;
+  for (const OfficialFile& file : set.files) {
+    verdict.files.push_back(verify_file(set, file, verdict.folder, counted));
+    if (verdict.files.back().state == State::good) continue;
+    damaged = damaged || verdict.files.back().state == State::damaged;
+    std::erase_if(verdict.splits, [&](const std::string& split) {
+      return std::find(file.splits.begin(), file.splits.end(), split) != file.splits.end();
+    });
+  }
+  const bool all = verdict.splits.size() == set.splits.size();
+  verdict.good = !damaged && !verdict.splits.empty() && verdict.splits[0] == set.splits[0];
+  verdict.summary =
+      all       ? "complete"
+      : damaged ? "damaged: replace what is"
+                : fmt::format("incomplete: whole are the splits {}",
+                              verdict.splits.empty() ? "(none)" : fmt::format("{}", fmt::join(verdict.splits, ", ")));
+  return verdict;
+}
+
+// Decodes everything; names those of no use.
+void verify_pictures(const ImageSource& source, const ReadProgress& progress, DataVerdict& verdict) {
+  constexpr int64_t kRound = 512;
+  int64_t bad = 0;
+  for (int64_t first = 0; first < source.count; first += kRound) {
+    const int64_t last = std::min(source.count, first + kRound);
+    std::vector<std::string> problems(static_cast<size_t>(last - first));
+    parallel_for(last - first, [&](int64_t i) {
+      try {
+        source.picture(first + i);
+      } catch (const std::exception& problem) {
+        problems[static_cast<size_t>(i)] = problem.what();
+      }
+    });
+    for (const std::string& problem : problems) {
+      if (problem.empty()) continue;
+      if (++bad <= static_cast<int64_t>(kMostNamed)) verdict.files.push_back({"", State::damaged, problem});
+    }
+    if (progress) progress(last, source.count);
+  }
+  verdict.good = verdict.good && bad == 0;
+  verdict.summary += fmt::format("{} of {} pictures are of use", source.count - bad, source.count);
+}
+
+DataVerdict verify_tiny_imagenet(const std::string& folder, const ReadProgress& progress) {
+  DataVerdict verdict{.folder = folder, .good = true};
+  const struct {
+    TinyImagenetSplit split;
+    const char* name;
+    int64_t per_class;
+  } splits[] = {{TinyImagenetSplit::train, "train", 500}, {TinyImagenetSplit::val, "val", 50}};
+  for (const auto& [split, name, per_class] : splits) {
+    const auto source = open_tiny_imagenet(folder, split);
+    verdict.folder = source->source;
+    std::map<int32_t, int64_t> counts;
+    for (const int32_t label : source->labels) ++counts[label];
+    const auto whole =
+        std::count_if(counts.begin(), counts.end(), [&](const auto& c) { return c.second == per_class; });
+    FileVerdict file{.file = name};
+    file.text = fmt::format("{} images of {} classes; {} classes have their {}; no published checksum", source->count,
+                            source->class_names.size(), whole, per_class);
+    if (whole != 200 || source->class_names.size() != 200) {
+      file.state = State::missing;
+      if (split == TinyImagenetSplit::train) verdict.good = false;
+    } else {
+      verdict.splits.emplace_back(name);
+    }
+    verdict.files.push_back(file);
+    verdict.summary += verdict.summary.empty() ? "" : "; ";
+    verdict.summary += std::string(name) + ": ";
+    verify_pictures(*source, progress, verdict);
+  }
+  return verdict;
+}
+
+}  // namespace
+
+DataVerdict verify_data(const std::string& name, const std::string& folder, const ReadProgress& progress) {
+  for (const OfficialSet& set : official_sets()) {
+    if (set.name == name) return verify_official(set, folder, progress);
+  }
+  data_set_facts(name);  // or an error
+  if (name == tiny_imagenet_facts().name) return verify_tiny_imagenet(folder, progress);
+  DataVerdict verdict{.folder = folder, .good = true};
+  const auto source = open_image_folder(folder);
+  if (!source->class_names.empty()) verdict.summary = fmt::format("{} classes, ", source->class_names.size());
+  verify_pictures(*source, progress, verdict);
+  return verdict;
+}
+
+std::string verdict_text(const std::string& name, const DataVerdict& verdict) {
+  constexpr const char* kWords[] = {"ok", "missing", "damaged"};
+  std::string text = fmt::format("{} in {}\n", name, verdict.folder);
+  for (const FileVerdict& file : verdict.files) {
+    text += fmt::format("  {:<8} {}{}{}\n", kWords[static_cast<int>(file.state)], file.file,
+                        file.file.empty() ? "" : "  ", file.text);
+  }
+  text += verdict.summary + "\n";
+  const bool lacking = std::any_of(verdict.files.begin(), verdict.files.end(),
+                                   [](const FileVerdict& file) { return file.state != State::good; });
+  if (lacking && name != image_folder_facts().name) {
+    text += "to complete it " + data_set_facts(name).where_to_get + "; Poise downloads nothing\n";
+  }
+  return text;
+}
+
+}  // namespace poise

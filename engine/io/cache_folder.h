@@ -1,0 +1,10 @@
+// Where Poise keeps what it can make again.
+#pragma once
+#include <filesystem>
+
+namespace poise {
+
+// $POISE_CACHE, else $XDG_CACHE_HOME/poise, else ~/.cache/poise; empty without any of the three.
+std::filesystem::path cache_folder();
+
+}  // namespace poise
