@@ -12,9 +12,9 @@
 #include "apps/evaluation/evaluation_request.h"
 #include "apps/evaluation/image_progress.h"
 #include "apps/evaluation/networks.h"
+#include "apps/load_images.h"
 #include "apps/program.h"
 #include "apps/progress.h"
-#include "apps/run_state.h"
 #include "data/cifar10.h"
 #include "data/registry.h"
 #include "engine/io/read_file.h"
@@ -66,9 +66,7 @@ Images read_image_files(const std::string& path, const EvaluationRequest& r) {
   }
   const std::string folder = data_folder({.data = path});
   const std::string name = path == "sample" ? "cifar10" : r.dataset == "auto" ? data_set_of(folder) : r.dataset;
-  Images images{read_images(name, folder, {.split = r.split, .image_size = r.image_size}), r.split};
-  if (images.split == "auto") images.split = name == "cifar10" || name == "cifar100" ? "train" : "all";
-  return images;
+  return {read_images(name, folder, {.split = r.split, .image_size = r.image_size}), resolved_split(name, r.split)};
 }
 
 class Evaluation {

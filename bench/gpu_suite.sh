@@ -55,7 +55,7 @@ test_part() {
     [ -x $build/bin/$name ] || continue
     limited 60 $build/bin/$name --gtest_filter='*cuda*:*Cuda*' || status=1
   done
-  limited 60 $build/bin/train_gan --preset tiny --device cuda --iterations 30 --metric-every 0 --sample-every 0 \
+  limited 60 $build/bin/train_gan --preset tiny --device cuda --iterations 30 --eval-every 0 --sample-every 0 \
     --runs "$out/runs" --quiet || status=1
   return $status
 }
@@ -67,7 +67,7 @@ sanitize() {
     limited 50 compute-sanitizer --tool $tool --error-exitcode 6 $build/bin/gpu_op_test \
       --gtest_filter='*cuda*:-*model*' || status=1
     limited 40 compute-sanitizer --tool $tool --error-exitcode 6 $build/bin/train_gan --preset tiny --device cuda \
-      --no-graph --iterations 1 --metric-every 0 --sample-every 0 --width-g 16 --width-d 16 --batch-size-d 4 \
+      --no-graph --iterations 1 --eval-every 0 --sample-every 0 --width-g 16 --width-d 16 --batch-size-d 4 \
       --batch-size-g 4 --runs "$out/runs" --quiet || status=1
   done
   return $status

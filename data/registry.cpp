@@ -133,6 +133,11 @@ std::vector<std::string> split_names() {
   return names;
 }
 
+std::string resolved_split(const std::string& name, const std::string& split) {
+  const Entry& entry = entry_of(name);
+  return entry.splits[split_of(entry, split)];
+}
+
 const DataSetFacts& data_set_facts(const std::string& name) { return entry_of(name).facts(); }
 
 ImageSet read_images(const std::string& name, const std::string& folder, const ReadOptions& options) {

@@ -12,6 +12,8 @@ namespace poise {
 std::vector<std::string> data_set_names();
 // All splits of all sets, "auto" first: what a set trains on by default.
 std::vector<std::string> split_names();
+// What "auto" means for this set; every other split is itself. Error(usage) as read_images.
+std::string resolved_split(const std::string& name, const std::string& split);
 // Error(usage) for an unknown name, listing the known ones.
 const DataSetFacts& data_set_facts(const std::string& name);
 

@@ -8,6 +8,7 @@
 #include "apps/evaluation/generated_input.h"
 #include "apps/evaluation/image_progress.h"
 #include "apps/evaluation/networks.h"
+#include "data/registry.h"
 
 namespace poise {
 namespace {
@@ -61,8 +62,9 @@ std::optional<FeatureSet> Evaluator::reference(const ImageSet& images, const std
       return reference_of(statistics, {*metric_}, *network_, warnings);
     }
   }
-  std::optional<FeatureSet> set = collect_features(*network_, input_of(images, "train", 0),
-                                                   request_for({*metric_}, true), chunk_of(device_), go_on);
+  std::optional<FeatureSet> set =
+      collect_features(*network_, input_of(images, resolved_split(settings_.dataset, settings_.split), 0),
+                       request_for({*metric_}, true), chunk_of(device_), go_on);
   if (set && moments) {
     write_statistics(cache, {.moments = set->moments.at(metric_->tap),
                              .protocol = set->protocol,
