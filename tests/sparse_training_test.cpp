@@ -369,30 +369,5 @@ TEST(SparseOptions, RefuseWhatDoesNotFitTogether) {
   }
 }
 
-TEST(SparseOptions, EveryMethodHasAPresetThatSaysWhatThePaperDid) {
-  for (const std::string& method : method_names()) {
-    OptionSet options;
-    read_options_preset("cifar10-sngan32-" + method, options);
-    complete_sparse_options(options);
-    options.throw_if_problems();
-    const Settings& s = options.settings();
-    EXPECT_EQ(s.method, method);
-    if (method == "dense") continue;
-    const SparseOptions o = sparse_options(s);
-    EXPECT_EQ(o.density_g, 0.1);
-    EXPECT_EQ(o.update_every_g, 500);
-    EXPECT_EQ(o.prune_at, method == "posthoc" ? 100000 : 0);
-    // The preset spells out the method's own numbers: without them the same would come out.
-    OptionSet bare;
-    for (const char* key : {"method", "density_g", "iterations", "schedule_iterations", "br_every"}) {
-      bare.set(key, value_of(s, *find_option(key)), "test");
-    }
-    complete_sparse_options(bare);
-    EXPECT_EQ(bare.settings().band_low, s.band_low) << method;
-    EXPECT_EQ(bare.settings().band_high, s.band_high) << method;
-    EXPECT_EQ(bare.settings().update_every_d, s.update_every_d) << method;
-  }
-}
-
 }  // namespace
 }  // namespace poise
