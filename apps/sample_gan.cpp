@@ -224,8 +224,6 @@ void write_frames(const std::string& folder, const std::vector<uint8_t>& pixels,
   }
 }
 
-}  // namespace
-
 int sample_gan(int argc, const char* const* argv) {
   const CommandLine args = parse_command_line(command_line_spec(), argc, argv);
   if (args.wants_help) return print_result(args.help), 0;

@@ -41,7 +41,8 @@ Evaluator::Evaluator(const Settings& settings, Device device, const ImageSet& im
 EvaluationResult Evaluator::evaluate_swd(Trainer& trainer) const {
   std::vector<uint64_t> seeds(static_cast<size_t>(swd_->images()));
   std::iota(seeds.begin(), seeds.end(), uint64_t{0});
-  const double value = swd_->distance(trainer.sample(latents_of_seeds(seeds, trainer.latent_size()), Weights::ema,
+  const double value = swd_->distance(trainer.sample(latents_of_seeds(seeds, trainer.latent_size()),
+                                                     cycling_labels(swd_->images(), trainer.classes()), Weights::ema,
                                                      Mode::evaluate_batch, std::min(swd_->images(), kSwdBatch)));
   return {.value = value,
           .record = {{"schema", kSchema},
