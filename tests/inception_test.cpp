@@ -5,14 +5,20 @@
 //                                 tests that need them are skipped otherwise
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
+#include <limits>
+#include <set>
 
 #include "apps/inception_network.h"
 #include "data/cifar10.h"
 #include "engine/io/sha256.h"
 #include "tests/file_test_tools.h"
 #include "tests/golden_file.h"
+#include "tests/op_cases.h"
 #include "tests/test_context.h"
 
 namespace poise {
@@ -100,6 +106,13 @@ TEST(Inception, GivesBackWhatItHasRead) {
   size_t all = 0;
   for (const Node& node : pass.context.tape.nodes()) all += align_up(node.output.size_bytes());
   EXPECT_LT(pass.context.arena.peak(), all / 2);
+}
+
+TEST(Inception, EveryOpHasACase) {
+  std::set<std::string> covered;
+  for (const OpCase& c : op_cases(1)) covered.insert(c.op);
+  const Pass pass(narrow(true), DType::f32, cpu_kernels(), InceptionTap::logits);
+  for (const Node& node : pass.context.tape.nodes()) EXPECT_TRUE(covered.contains(node.name)) << node.name;
 }
 
 // Weights files that are not what they should be. A changed copy of the golden file:
