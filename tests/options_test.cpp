@@ -164,8 +164,8 @@ TEST(Options, EveryPresetResolvesAndIsComplete) {
     EXPECT_EQ(all_problems(options), "") << name;
     for (const Option& option : option_table()) {
       // Where things lie, and what a user varies, is not a preset's business.
-      const std::vector<std::string> open = {"data",      "data_cache", "seed", "threads", "device",
-                                             "precision", "graph",      "runs", "name"};
+      const std::vector<std::string> open = {"data",      "data_cache", "seed",  "threads", "device", "eval_reference",
+                                             "inception", "precision",  "graph", "runs",    "name"};
       const bool is_open = std::find(open.begin(), open.end(), option.key) != open.end();
       // Of [sparse] a preset says what its method uses; sparse_training_test compares it with the method.
       if (option.group == "sparse") continue;
