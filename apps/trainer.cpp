@@ -2,196 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 
-#include "apps/gan_step.h"
+#include "apps/training_machine.h"
 
 namespace poise {
 namespace {
-
-bool launches_are_synchronous() {
-  const char* text = std::getenv("POISE_SYNC");
-  return text && std::string(text) == "1";
-}
-
-// From iterations to updates of a network.
-UpdateSchedule schedule_of(const TrainerOptions& o, Network network) {
-  const int64_t updates = network == Network::generator ? 1 : o.n_critic;
-  return {.decay_begin = static_cast<uint64_t>(updates * o.decay_start),
-          .decay_end = static_cast<uint64_t>(updates * o.decay_end),
-          .ema_start = static_cast<uint64_t>(updates * o.ema_start)};
-}
-
-// Everything that an iteration touches, on a real device or in a plan.
-struct Machine {
-  const TrainerOptions options;
-  const Device memory;  // where it lies; a plan touches no GPU
-  KernelTable kernels;
-  std::unique_ptr<gpu::Stream> queue;
-  OwnedTensor step_state{Shape{static_cast<int64_t>(sizeof(StepState))}, DType::u8, memory};
-  int64_t iterations = 0;       // what the step state will say once everything asked for is done
-  int64_t first_iteration = 0;  // reports begin after it
-  Context ctx;
-  Tape tape{ctx};
-  GanModel model;
-  ParameterSlab slab_g, slab_d;
-  Arena arena;
-  OwnedTensor results{Shape{8}, DType::f32, memory};  // loss_d, mean_real, mean_fake, loss_g, then D's sums
-  OwnedTensor losses{Shape{Trainer::kReportsKept, 4}, DType::f32, memory};  // kernels/train/loss_ring.h
-  Tensor images;                                                            // u8 [N,H,W,C]
-  Tensor labels;                                                            // i32 [N] of a conditional model
-  OwnedTensor work_done{Shape{2}, DType::f64, Device::cpu};                 // WorkDone, on the host
-  WorkDone per_iteration, per_balance;                                      // as masks and choices are now
-  GanStep step;
-  std::unique_ptr<SparseTraining> sparse;
-  StepGraph d_graph, g_graph, balance_graph;
-
-  Machine(const TrainerOptions& o, Arena step_arena, bool planning)
-      : options(o),
-        memory(planning ? Device::cpu : o.device),
-        kernels(o.kernels ? *o.kernels : kernels_of(o.device)),
-        model(make_model(o.model)),
-        slab_g(*model.generator, DType::f32, o.device, true, planning),
-        slab_d(*model.discriminator, DType::f32, o.device, false, planning),
-        arena(std::move(step_arena)),
-        d_graph(
-            tape, [this] { run_d_step(); }, o.graphs),
-        g_graph(
-            tape, [this] { run_g_step(); }, o.graphs),
-        balance_graph(
-            tape, [this] { sparse->measure_balance(latents_g()); }, o.graphs) {
-    if (planning) kernels = planning_kernels(kernels);
-    if (memory != Device::cpu) queue = gpu::runtime(memory).make_stream();
-    ctx.device = o.device;
-    ctx.precision = o.precision;
-    ctx.kernels = &kernels;
-    ctx.arena = &arena;
-    ctx.step = reinterpret_cast<StepState*>(step_state.tensor().bytes);
-    ctx.stream = queue.get();
-    ctx.planning = planning;
-    ctx.synchronous = launches_are_synchronous();
-    const StepState zero;
-    copy_from_host(step_state.tensor(), &zero);
-    const Tensor& r = results.tensor();
-    step = {.model = &model,
-            .slab_g = &slab_g,
-            .slab_d = &slab_d,
-            .tape = &tape,
-            .loss = o.loss,
-            .adam = o.adam,
-            .schedule_g = schedule_of(o, Network::generator),
-            .schedule_d = schedule_of(o, Network::discriminator),
-            .ema_decay = o.ema_decay,
-            .augment = o.augment,
-            .micro_batches = o.accumulate,
-            .loss_d = r.slice(0, 1),
-            .loss_g = r.slice(3, 1),
-            .means_d = r.slice(1, 2)};
-    sparse = std::make_unique<SparseTraining>(o.sparse, step, real_shape(), activation_dtype(o.precision),
-                                              conditional(), memory, planning);
-  }
-
-  Shape real_shape() const {
-    const Shape& image = model.generator->image_shape;
-    return {options.batch_size_d, image[0], image[1], image[2]};
-  }
-
-  bool conditional() const { return model.generator->classes > 0; }
-
-  Labelled latents(RandomStream stream, RandomStream label_stream, int64_t count) {
-    Tensor z = ctx.arena->alloc({count, model.generator->latent_size}, activation_dtype(options.precision));
-    tape.launch({.op = "random_normal", .bytes = static_cast<double>(z.size_bytes())}, ctx.kernels->random_normal,
-                stream, z);
-    if (!conditional()) return {z};
-    Tensor classes = ctx.arena->alloc({count}, DType::i32);
-    tape.launch({.op = "random_labels", .bytes = static_cast<double>(classes.size_bytes())}, ctx.kernels->random_labels,
-                label_stream, model.generator->classes, classes);
-    return {z, classes};
-  }
-
-  Labelled new_minibatch() {
-    return {ctx.arena->alloc(real_shape(), activation_dtype(options.precision)),
-            conditional() ? ctx.arena->alloc({options.batch_size_d}, DType::i32) : Tensor{}};
-  }
-
-  void run_d_step() {
-    Labelled real = sparse->measures_balance() ? sparse->real() : new_minibatch();
-    // One loader batch of the method holds n_critic minibatches; the incomplete one at the end of an epoch is dropped.
-    const int64_t loader_batches = images.shape[0] / (options.n_critic * options.batch_size_d);
-    const GatherOptions gather{.batches_per_epoch = loader_batches * options.n_critic, .flip = options.flip};
-    tape.launch({.op = "gather_images", .bytes = 1.25 * static_cast<double>(real.values.size_bytes())},
-                ctx.kernels->gather_images, gather, images, labels, real.values, real.labels);
-    d_step(step, real, latents(RandomStream::latent_d, RandomStream::label_d, options.batch_size_d));
-    Tensor last = results.tensor().slice(0, 3), sum = results.tensor().slice(4, 3);
-    ctx.kernels->add(ctx, sum, last, sum);
-  }
-
-  // Of the G step begun last: drawn again, they are the same.
-  Labelled latents_g() { return latents(RandomStream::latent_g, RandomStream::label_g, options.batch_size_g); }
-  void run_g_step() {
-    g_step(step, latents_g());
-    Tensor sum = results.tensor().slice(4, 3);
-    ctx.kernels->record_losses(ctx, options.n_critic, step.loss_g, sum, losses.tensor());
-  }
-
-  void take_steps() {
-    for (int64_t i = 0; i < options.n_critic; ++i) d_graph.launch();
-    g_graph.launch();
-  }
-
-  void iterate() {
-    const int64_t t = ++iterations;
-    const bool update = sparse->update_due(Network::generator, t) || sparse->update_due(Network::discriminator, t);
-    sparse->prepare(t);
-    if (update) invalidate();  // with the gradients of dead weights
-    take_steps();
-    add_work(per_iteration);
-    if (sparse->balance_due(t)) {
-      balance_graph.launch();
-      add_work(per_balance);
-    }
-    if (sparse->update_masks(t)) {
-      sparse->prepare(t + 1);
-      invalidate();
-    }
-  }
-  // Masks, or what a step computes, are not what they were.
-  void invalidate() {
-    for (StepGraph* graph : {&d_graph, &g_graph, &balance_graph}) graph->invalidate();
-    count_work();
-  }
-
-  void add_work(const WorkDone& work) {
-    double* done = work_done.tensor().data<double>();
-    done[0] += work.flops;
-    done[1] += work.executed_flops;
-  }
-
-  // f, against kernels that do nothing: what it costs.
-  template <class F>
-  Profile plan_of(const F& f) {
-    const KernelTable nothing = planning_kernels(kernels);
-    Arena planning = Arena::for_planning(arena.device());
-    Profile profile;
-    const Context saved = ctx;
-    ctx.kernels = &nothing;
-    ctx.arena = &planning;
-    ctx.profile = &profile;
-    ctx.planning = true;
-    f();
-    tape.reset();
-    ctx = saved;
-    return profile;
-  }
-  void count_work() {
-    const auto total = [](const Profile& profile) {
-      const Work work = profile.total().work;
-      return WorkDone{work.flops, work.executed_flops};
-    };
-    per_iteration = total(plan_of([&] { take_steps(); }));
-    if (sparse->measures_balance()) per_balance = total(plan_of([&] { balance_graph.launch(); }));
-  }
-};
 
 void check_options(const TrainerOptions& o, int64_t image_count) {
   if (o.batch_size_d < 1 || o.batch_size_g < 1 || o.n_critic < 1) {
@@ -231,7 +46,7 @@ bool IterationReport::finite() const {
 
 struct Trainer::Parts {
   TrainingPlan plan;
-  Machine machine;
+  TrainingMachine machine;
   OwnedTensor images, labels;
 
   Parts(const TrainerOptions& o, const ImageSet& set)
@@ -271,7 +86,7 @@ Trainer::~Trainer() = default;
 
 TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
   check_options(o, image_count);
-  Machine machine(o, Arena::for_planning(o.device), true);
+  TrainingMachine machine(o, Arena::for_planning(o.device), true);
   const Shape& image = machine.model.generator->image_shape;
   machine.images = {.bytes = machine.step_state.tensor().bytes,  // never read by a plan
                     .shape = {image_count, image[0], image[1], image[2]},
@@ -320,7 +135,7 @@ void Trainer::synchronize() const {
 }
 
 std::vector<IterationReport> Trainer::reports(int64_t most) const {
-  const Machine& m = parts_->machine;
+  const TrainingMachine& m = parts_->machine;
   std::vector<float> rows(static_cast<size_t>(m.losses.tensor().elements()));
   copy_to_host(rows.data(), m.losses.tensor());
   const int64_t count = std::min({most, kReportsKept, m.iterations - m.first_iteration});
@@ -357,7 +172,7 @@ StepState Trainer::step_state() const {
   return state;
 }
 void Trainer::set_step_state(const StepState& state) {
-  Machine& m = parts_->machine;
+  TrainingMachine& m = parts_->machine;
   copy_from_host(m.step_state.tensor(), &state);
   m.iterations = m.first_iteration = static_cast<int64_t>(state.step) / (options().n_critic + 1);
   m.sparse->restored();
@@ -380,7 +195,7 @@ Profile Trainer::work_by_layer() {
 
 std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, const std::vector<int32_t>& labels,
                                      Weights weights, Mode mode, int64_t batch, Quantisation quantisation) {
-  Machine& m = parts_->machine;
+  TrainingMachine& m = parts_->machine;
   return sample_images(*m.model.generator, m.slab_g, m.ctx, latents, labels, weights, mode, batch, quantisation);
 }
 
