@@ -6,7 +6,6 @@
 #include "kernels/dense/attention.h"
 #include "kernels/dense/batch_norm.h"
 #include "kernels/dense/channels.h"
-#include "kernels/dense/columns.h"
 #include "kernels/dense/conv2d.h"
 #include "kernels/dense/convert.h"
 #include "kernels/dense/embedding.h"
@@ -59,8 +58,6 @@ struct KernelTable {
   UpsampleNearest2xBackward* upsample_nearest_2x_backward = nullptr;
   AvgPool2x2Forward* avg_pool_2x2_forward = nullptr;
   AvgPool2x2Backward* avg_pool_2x2_backward = nullptr;
-  MaxPool2x2Forward* max_pool_2x2_forward = nullptr;
-  MaxPool2x2Backward* max_pool_2x2_backward = nullptr;
   SumSpaceForward* sum_space_forward = nullptr;
   SumSpaceBackward* sum_space_backward = nullptr;
   MaxPoolForward* max_pool_forward = nullptr;
@@ -74,7 +71,6 @@ struct KernelTable {
   EmbeddingBackward* embedding_backward = nullptr;
   SampleAffineForward* sample_affine_forward = nullptr;
   SampleAffineBackward* sample_affine_backward = nullptr;
-  CopyColumns* copy_columns = nullptr;
   BatchedMatmul* batched_matmul = nullptr;
   SoftmaxForward* softmax_forward = nullptr;
   SoftmaxBackward* softmax_backward = nullptr;

@@ -85,8 +85,8 @@ Var BigGan64Generator::operator()(Var z, const Tensor& labels) {
   Scope scope(tape, path());
   const NormalisedWeights normalised(*this, tape);
   Var of_class = shared(tape, labels, z.dtype());  // [N,128]
-  const auto chunk = [&](int64_t k) { return slice_columns(z, k * chunk_, chunk_); };
-  const auto condition = [&](int64_t k) { return Condition{.vector = concat_columns(of_class, chunk(k))}; };
+  const auto chunk = [&](int64_t k) { return slice_channels(z, k * chunk_, chunk_); };
+  const auto condition = [&](int64_t k) { return Condition{.vector = concat_channels({of_class, chunk(k)})}; };
   Var h = reshape(linear(chunk(0)), {z.shape()[0], 4, 4, 16 * width_});
   h = block1(h, condition(1));
   h = block2(h, condition(2));

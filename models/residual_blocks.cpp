@@ -2,6 +2,8 @@
 
 namespace poise {
 namespace {
+
+constexpr PoolWindow kHalves{.size = 2, .stride = 2};
 constexpr BatchNormOptions kBatchNormRelu{.relu = true};
 
 LayerOptions without_bias(LayerOptions layer) {
@@ -80,9 +82,9 @@ Var SelfAttention::operator()(Var x) {
   Scope scope(tape, path());
   const Shape s = x.shape();
   const auto as_matrices = [&](Var v) { return reshape(v, {s[0], v.shape()[1] * v.shape()[2], v.shape()[3]}); };
-  Var queries = as_matrices(theta(x)), keys = as_matrices(max_pool_2x2(phi(x)));  // [N,HW,C/8], [N,HW/4,C/8]
-  Var weights = softmax(batched_matmul(queries, keys, /*transpose_b=*/true));     // [N,HW,HW/4]
-  Var attended = batched_matmul(weights, as_matrices(max_pool_2x2(g(x))));        // [N,HW,C/2]
+  Var queries = as_matrices(theta(x)), keys = as_matrices(max_pool(phi(x), kHalves));  // [N,HW,C/8], [N,HW/4,C/8]
+  Var weights = softmax(batched_matmul(queries, keys, /*transpose_b=*/true));          // [N,HW,HW/4]
+  Var attended = batched_matmul(weights, as_matrices(max_pool(g(x), kHalves)));        // [N,HW,C/2]
   Var o = out(reshape(attended, {s[0], s[1], s[2], s[3] / 2}));
   return gated_add(x, o, tape.parameter(gate));
 }

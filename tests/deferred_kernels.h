@@ -64,8 +64,6 @@ inline KernelTable deferred_kernels() {
   POISE_DEFER(upsample_nearest_2x_backward);
   POISE_DEFER(avg_pool_2x2_forward);
   POISE_DEFER(avg_pool_2x2_backward);
-  POISE_DEFER(max_pool_2x2_forward);
-  POISE_DEFER(max_pool_2x2_backward);
   POISE_DEFER(sum_space_forward);
   POISE_DEFER(sum_space_backward);
   POISE_DEFER(max_pool_forward);
@@ -79,7 +77,6 @@ inline KernelTable deferred_kernels() {
   POISE_DEFER(embedding_backward);
   POISE_DEFER(sample_affine_forward);
   POISE_DEFER(sample_affine_backward);
-  POISE_DEFER(copy_columns);
   POISE_DEFER(batched_matmul);
   POISE_DEFER(softmax_forward);
   POISE_DEFER(softmax_backward);

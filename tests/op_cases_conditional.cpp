@@ -66,20 +66,12 @@ OpCase row_dot_case(const std::string& name, int64_t rows, int64_t columns, bool
 }
 
 OpCase slice_case(const std::string& name, const Shape& x, int64_t first, int64_t count) {
-  return {.name = "slice_columns" + name,
-          .op = "slice_columns",
+  return {.name = "slice_channels" + name,
+          .op = "slice_channels",
           .inputs = {{x}},
-          .build = [=](Tape&, const Vars& v, const Tensors&) { return slice_columns(v[0], first, count); },
-          .definition = define_slice_columns(x[1], first, count),
-          .reads_every_element = count == x[1]};
-}
-
-OpCase concat_case(const std::string& name, int64_t rows, int64_t a, int64_t b) {
-  return {.name = "concat_columns" + name,
-          .op = "concat_columns",
-          .inputs = {{{rows, a}}, {{rows, b}}},
-          .build = [](Tape&, const Vars& v, const Tensors&) { return concat_columns(v[0], v[1]); },
-          .definition = define_concat_columns(a, b)};
+          .build = [=](Tape&, const Vars& v, const Tensors&) { return slice_channels(v[0], first, count); },
+          .definition = define_slice_channels(x.back(), first, count),
+          .reads_every_element = count == x.back()};
 }
 
 OpCase conv_transpose_case(const std::string& name, const Shape& x, int64_t c_out, const Conv2dOptions& o,
@@ -126,32 +118,6 @@ OpCase gated_add_case(const std::string& name, const Shape& x, bool model_sized 
           .model_sized = model_sized};
 }
 
-// No two elements of a block are within 1/8 of each other, and all are numbers that bf16 holds.
-OpCase max_pool_case(const std::string& name, const Shape& x, bool model_sized = false) {
-  OpCase c{.name = "max_pool_2x2" + name,
-           .op = "max_pool_2x2",
-           .inputs = {{x}},
-           .build = [](Tape&, const Vars& v, const Tensors&) { return max_pool_2x2(v[0]); },
-           .definition = define_max_pool_2x2(x),
-           .model_sized = model_sized,
-           .reads_every_element = x[1] % 2 == 0 && x[2] % 2 == 0};
-  c.prepare = [x](HostValues& inputs, HostValues&) {
-    size_t i = 0;
-    for (int64_t n = 0; n < x[0]; ++n) {
-      for (int64_t h = 0; h < x[1]; ++h) {
-        for (int64_t w = 0; w < x[2]; ++w) {
-          for (int64_t channel = 0; channel < x[3]; ++channel, ++i) {
-            const int64_t turn = n + h / 2 + 3 * (w / 2) + 5 * channel, rank = (2 * (h % 2) + w % 2 + turn) % 4;
-            const int64_t sixteenths = 4 * rank + (turn + h + w) % 3;
-            inputs[0][i] = static_cast<double>(sixteenths) / 16 - 0.5;
-          }
-        }
-      }
-    }
-  };
-  return c;
-}
-
 std::vector<int32_t> many_labels(int64_t count, int64_t classes) {
   std::vector<int32_t> labels;
   for (int64_t i = 0; i < count; ++i) labels.push_back(static_cast<int32_t>(i * i % classes));
@@ -178,9 +144,8 @@ void add_conditional_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   cases.push_back(slice_case("", {3, 10}, 4, 3));
   cases.push_back(slice_case("_first", {3, 10}, 0, 2));
   cases.push_back(slice_case("_all", {4, 5}, 0, 5));
+  cases.push_back(slice_case("_image", {2, 3, 4, 8}, 4, 4));
   cases.push_back(slice_case("_model", {model_batch, 100}, 20, 20));
-  cases.push_back(concat_case("", 3, 4, 2));
-  cases.push_back(concat_case("_model", model_batch, 128, 20));
   constexpr Conv2dOptions enlarge{.kh = 4, .kw = 4, .stride_h = 2, .stride_w = 2, .pad_h = 1, .pad_w = 1};
   cases.push_back(conv_transpose_case("_4x4_stride2", {2, 3, 4, 5}, 3, enlarge));
   cases.push_back(conv_transpose_case("_3x3", {1, 4, 3, 2}, 5, {.kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}));
@@ -203,10 +168,6 @@ void add_attention_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   cases.push_back(gated_add_case("", {2, 3, 5, 7}));
   cases.push_back(gated_add_case("_large", {3, 17, 16, 8}));
   cases.push_back(gated_add_case("_model", {model_batch, 32, 32, 160}, true));
-  cases.push_back(max_pool_case("", {2, 6, 10, 3}));
-  cases.push_back(max_pool_case("_to_pixel", {3, 2, 2, 8}));
-  cases.push_back(max_pool_case("_odd", {2, 5, 7, 3}));
-  cases.push_back(max_pool_case("_model", {model_batch, 32, 32, 80}, true));
 }
 
 }  // namespace poise

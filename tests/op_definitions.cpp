@@ -223,18 +223,6 @@ OpDefinition define_avg_pool(const Shape& x, const PoolWindow& window) {
   return define_window_pool(x, window, mean_of);
 }
 
-OpDefinition define_max_pool_2x2(const Shape& s) {
-  return [=](const HostValues& inputs, HostValues&) {
-    const Image x{inputs[0], s};
-    return tabulate({s[0], s[1] / 2, s[2] / 2, s[3]}, [&](int64_t n, int64_t h, int64_t w, int64_t c) {
-      // This way round a NaN stays one.
-      const auto larger = [](double a, double b) { return a > b || a != a ? a : b; };
-      return larger(larger(x.at(n, 2 * h, 2 * w, c), x.at(n, 2 * h, 2 * w + 1, c)),
-                    larger(x.at(n, 2 * h + 1, 2 * w, c), x.at(n, 2 * h + 1, 2 * w + 1, c)));
-    });
-  };
-}
-
 // Every input pixel stamps its kernel onto the output.
 OpDefinition define_conv_transpose2d(const Shape& s, int64_t c_out, const Conv2dOptions& o) {
   return [=](const HostValues& inputs, HostValues&) {
@@ -259,24 +247,12 @@ OpDefinition define_conv_transpose2d(const Shape& s, int64_t c_out, const Conv2d
   };
 }
 
-OpDefinition define_slice_columns(int64_t columns, int64_t first, int64_t count) {
+OpDefinition define_slice_channels(int64_t channels, int64_t first, int64_t count) {
   return [=](const HostValues& inputs, HostValues&) {
     Values y;
     for (size_t i = 0; i < inputs[0].size(); ++i) {
-      const int64_t column = static_cast<int64_t>(i) % columns;
-      if (column >= first && column < first + count) y.push_back(inputs[0][i]);
-    }
-    return y;
-  };
-}
-
-OpDefinition define_concat_columns(int64_t columns_a, int64_t columns_b) {
-  return [=](const HostValues& inputs, HostValues&) {
-    Values y;
-    auto a = inputs[0].begin(), b = inputs[1].begin();
-    while (a != inputs[0].end()) {
-      y.insert(y.end(), a, a + columns_a), a += columns_a;
-      y.insert(y.end(), b, b + columns_b), b += columns_b;
+      const int64_t c = static_cast<int64_t>(i) % channels;
+      if (c >= first && c < first + count) y.push_back(inputs[0][i]);
     }
     return y;
   };

@@ -18,11 +18,9 @@ OpDefinition define_avg_pool_2x2(const Shape& x);
 OpDefinition define_max_pool(const Shape& x, const PoolWindow& window);
 OpDefinition define_avg_pool(const Shape& x, const PoolWindow& window);
 OpDefinition define_sum_space(const Shape& x, double scale);
-OpDefinition define_diff_augment(const Shape& x, const DiffAugmentOptions& options);  // at seed 0, step 0
-OpDefinition define_max_pool_2x2(const Shape& x);
+OpDefinition define_diff_augment(const Shape& x, const DiffAugmentOptions& options);                // at seed 0, step 0
 OpDefinition define_conv_transpose2d(const Shape& x, int64_t c_out, const Conv2dOptions& options);  // inputs x, w
-OpDefinition define_slice_columns(int64_t columns, int64_t first, int64_t count);
-OpDefinition define_concat_columns(int64_t columns_a, int64_t columns_b);
+OpDefinition define_slice_channels(int64_t channels, int64_t first, int64_t count);
 OpDefinition define_embedding(const std::vector<int32_t>& labels, int64_t columns);
 OpDefinition define_sample_affine(const Shape& x, bool relu);  // inputs x, gain, bias
 OpDefinition define_row_dot(int64_t columns);

@@ -22,9 +22,7 @@ Var concat_batch(Var a, Var b);          // [N_a,...], [N_b,...] -> [N_a + N_b,.
 // [...,C_1], [...,C_2], .. -> [...,C_1 + C_2 + ..]; at most Node::kMaxInputs of them.
 Var concat_channels(std::initializer_list<Var> parts);
 
-// Columns first .. first+count-1 of x [N,A] -> [N,count]; a beside b: [N,A], [N,B] -> [N,A+B].
-Var slice_columns(Var x, int64_t first, int64_t count);
-Var concat_columns(Var a, Var b);
+Var slice_channels(Var x, int64_t first, int64_t count);  // [...,C] -> channels first .. first+count-1
 
 // --- layers ----------------------------------------------------------------------------------------------------------
 // Under a mask, `execution` says which passes skip its dead blocks; null: none.
@@ -75,7 +73,6 @@ Var gated_add(Var x, Var o, Var gate);                       // x + gate o;  gat
 // --- space -----------------------------------------------------------------------------------------------------------
 Var upsample_nearest_2x(Var x);  // [N,H,W,C] -> [N,2H,2W,C]
 Var avg_pool_2x2(Var x);         // [N,2H,2W,C] -> [N,H,W,C]; a last odd row or column is left out
-Var max_pool_2x2(Var x);         // likewise
 // Windows that may overlap; cells outside of the image do not count, not even in the mean. x [N,H,W,C] -> [N,H',W',C].
 Var max_pool(Var x, const PoolWindow& window);
 Var avg_pool(Var x, const PoolWindow& window);

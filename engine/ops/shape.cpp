@@ -97,52 +97,25 @@ Var concat_channels(std::initializer_list<Var> parts) {
   return t.record(node);
 }
 
-namespace {
-
-void copy_columns(Tape& t, const char* op, Pass pass, int64_t from, int64_t to, int64_t count, const Tensor& x,
-                  Tensor& y) {
-  const double bytes = 2 * static_cast<double>(x.shape[0] * count) * static_cast<double>(size_of(x.dtype));
-  t.launch({.op = op, .pass = pass, .bytes = bytes}, t.ctx.kernels->copy_columns, from, to, count, x, y);
-}
-
-}  // namespace
-
-Var slice_columns(Var x, int64_t first, int64_t count) {
+Var slice_channels(Var x, int64_t first, int64_t count) {
   Tape& t = *x.tape;
-  const Shape s = x.shape();
-  check(t, s.rank() == 2 && first >= 0 && count > 0 && first + count <= s[1], [&] {
-    return "slice_columns expects input [N,A] with at least " + std::to_string(first + count) + " columns but got " +
-           s.to_string();
+  Shape shape = x.shape();
+  const int last = shape.rank() - 1;
+  check(t, last >= 0 && first >= 0 && count > 0 && first + count <= shape[last], [&] {
+    return "slice_channels expects an input with at least " + std::to_string(first + count) + " channels but got " +
+           shape.to_string();
   });
-  Tensor y = t.alloc({s[0], count}, x.dtype());
-  copy_columns(t, "slice_columns", Pass::forward, first, 0, count, x.value(), y);
-  return t.record({.name = "slice_columns", .inputs = {x}, .output = y, .backward = [x, first, count](Grads& g) {
+  shape[last] = count;
+  const Tensor xv = x.value();
+  Tensor y = t.alloc(shape, x.dtype());
+  t.launch(memory_work("slice_channels", Pass::forward, {&y, &y}), t.ctx.kernels->extract_channels, xv, first, y);
+  return t.record({.name = "slice_channels", .inputs = {x}, .output = y, .backward = [x, first](Grads& g) {
                      Tensor dx = g.alloc(x);
-                     g.tape().launch(memory_work("slice_columns", Pass::backward, {&dx}), g.kernels().fill, 0.0, dx);
-                     copy_columns(g.tape(), "slice_columns", Pass::backward, 0, first, count, g.dy(), dx);
+                     const Tensor dy = g.dy();
+                     g.tape().launch(memory_work("slice_channels", Pass::backward, {&dx}), g.kernels().fill, 0.0, dx);
+                     g.tape().launch(memory_work("slice_channels", Pass::backward, {&dy, &dy}),
+                                     g.kernels().insert_channels, dy, first, dx);
                      g.add(x, dx);
-                   }});
-}
-
-Var concat_columns(Var a, Var b) {
-  Tape& t = *a.tape;
-  check_operands("concat_columns", a, b);
-  const Shape as = a.shape(), bs = b.shape();
-  check(t, as.rank() == 2 && bs.rank() == 2 && as[0] == bs[0],
-        [&] { return "concat_columns expects [N,A] and [N,B] but got " + as.to_string() + " and " + bs.to_string(); });
-  Tensor y = t.alloc({as[0], as[1] + bs[1]}, a.dtype());
-  copy_columns(t, "concat_columns", Pass::forward, 0, 0, as[1], a.value(), y);
-  copy_columns(t, "concat_columns", Pass::forward, 0, as[1], bs[1], b.value(), y);
-  return t.record({.name = "concat_columns", .inputs = {a, b}, .output = y, .backward = [a, b](Grads& g) {
-                     const int64_t width = a.shape()[1];
-                     const auto give = [&](Var x, int64_t first) {
-                       if (!g.wants(x)) return;
-                       Tensor dx = g.alloc(x);
-                       copy_columns(g.tape(), "concat_columns", Pass::backward, first, 0, x.shape()[1], g.dy(), dx);
-                       g.add(x, dx);
-                     };
-                     give(a, 0);
-                     give(b, width);
                    }});
 }
 

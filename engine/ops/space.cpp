@@ -10,14 +10,6 @@ void check_image(const char* op, Var x) {
         [&] { return std::string(op) + " expects input [N,H,W,C] but got " + x.shape().to_string(); });
 }
 
-Shape pooled(const char* op, Var x) {
-  check_image(op, x);
-  const Shape s = x.shape();
-  check(*x.tape, s[1] >= 2 && s[2] >= 2,
-        [&] { return std::string(op) + " expects a height and width of at least 2 but got " + s.to_string(); });
-  return {s[0], s[1] / 2, s[2] / 2, s[3]};
-}
-
 Var scaled_sum_space(const char* op, Var x, double scale) {
   Tape& t = *x.tape;
   const Shape s = x.shape();
@@ -52,28 +44,17 @@ Var upsample_nearest_2x(Var x) {
 
 Var avg_pool_2x2(Var x) {
   Tape& t = *x.tape;
-  const Shape shape = pooled("avg_pool_2x2", x);
+  check_image("avg_pool_2x2", x);
+  const Shape s = x.shape();
+  check(t, s[1] >= 2 && s[2] >= 2,
+        [&] { return "avg_pool_2x2 expects a height and width of at least 2 but got " + s.to_string(); });
   const Tensor xv = x.value();
-  Tensor y = t.alloc(shape, x.dtype());
+  Tensor y = t.alloc({s[0], s[1] / 2, s[2] / 2, s[3]}, x.dtype());
   t.launch(memory_work("avg_pool_2x2", Pass::forward, {&xv, &y}), t.ctx.kernels->avg_pool_2x2_forward, xv, y);
   return t.record({.name = "avg_pool_2x2", .inputs = {x}, .output = y, .backward = [x, y](Grads& g) {
                      Tensor dx = g.alloc(x);
                      g.tape().launch(memory_work("avg_pool_2x2", Pass::backward, {&y, &dx}),
                                      g.kernels().avg_pool_2x2_backward, g.dy(), dx);
-                     g.add(x, dx);
-                   }});
-}
-
-Var max_pool_2x2(Var x) {
-  Tape& t = *x.tape;
-  const Shape shape = pooled("max_pool_2x2", x);
-  const Tensor xv = x.value();
-  Tensor y = t.alloc(shape, x.dtype());
-  t.launch(memory_work("max_pool_2x2", Pass::forward, {&xv, &y}), t.ctx.kernels->max_pool_2x2_forward, xv, y);
-  return t.record({.name = "max_pool_2x2", .inputs = {x}, .output = y, .backward = [x, xv, y](Grads& g) {
-                     Tensor dx = g.alloc(x);
-                     g.tape().launch(memory_work("max_pool_2x2", Pass::backward, {&xv, &y, &dx}),
-                                     g.kernels().max_pool_2x2_backward, xv, g.dy(), dx);
                      g.add(x, dx);
                    }});
 }

@@ -11,62 +11,6 @@ void avg_pool_2x2_forward(Context&, const Tensor& x, Tensor& y) { sum_blocks_2x2
 void avg_pool_2x2_backward(Context&, const Tensor& dy, Tensor& dx) { spread_blocks_2x2(0.25, dy, dx); }
 
 namespace {
-
-// f(large, small): the offset of the first channel of each block's upper left pixel, and of its small pixel.
-template <class F>
-void for_each_block(const Blocks2x2& blocks, int64_t images, const F& f) {
-  simd_for(images * blocks.h, [=](int64_t row) {
-    for (int64_t q = 0; q < blocks.w; ++q) f(blocks.rows_of(row) + 2 * q * blocks.c, (row * blocks.w + q) * blocks.c);
-  });
-}
-
-// b if it is larger, or not a number.
-template <class T>
-bool replaces(T b, T largest) {
-  return b > largest || b != b;
-}
-
-}  // namespace
-
-void max_pool_2x2_forward(Context&, const Tensor& x, Tensor& y) {
-  dispatch_float(x.dtype, [&]<class T>() {
-    const Blocks2x2 blocks(x.shape, y.shape);
-    const T* in = x.data<T>();
-    T* out = y.data<T>();
-    for_each_block(blocks, y.shape[0], [=](int64_t large, int64_t small) {
-      for (int64_t i = 0; i < blocks.c; ++i) {
-        const T* a = in + large + i;
-        T largest = *a;
-        for (const T b : {a[blocks.c], a[blocks.row], a[blocks.row + blocks.c]}) {
-          if (replaces(b, largest)) largest = b;
-        }
-        out[small + i] = largest;
-      }
-    });
-  });
-}
-
-void max_pool_2x2_backward(Context&, const Tensor& x, const Tensor& dy, Tensor& dx) {
-  dispatch_float(x.dtype, [&]<class T>() {
-    const Blocks2x2 blocks(x.shape, dy.shape);
-    const T *in = x.data<T>(), *grad_out = dy.data<T>();
-    T* grad_in = dx.data<T>();
-    parallel_chunks(dx.elements(), kElementGrain,
-                    [=](int64_t begin, int64_t end) { std::fill(grad_in + begin, grad_in + end, T{0}); });
-    for_each_block(blocks, dy.shape[0], [=](int64_t large, int64_t small) {
-      for (int64_t i = 0; i < blocks.c; ++i) {
-        const int64_t first = large + i;
-        int64_t largest = first;
-        for (const int64_t b : {first + blocks.c, first + blocks.row, first + blocks.row + blocks.c}) {
-          if (replaces(in[b], in[largest])) largest = b;
-        }
-        grad_in[largest] = grad_out[small + i];
-      }
-    });
-  });
-}
-
-namespace {
 constexpr int64_t kChannels = 64;  // channels of one task
 }
 

@@ -8,9 +8,6 @@ namespace poise {
 // out.
 using AvgPool2x2Forward = void(Context&, const Tensor& x, Tensor& y);
 using AvgPool2x2Backward = void(Context&, const Tensor& dy, Tensor& dx);
-// Likewise the largest element of the block; the first of equals, row by row, takes the gradient.
-using MaxPool2x2Forward = void(Context&, const Tensor& x, Tensor& y);
-using MaxPool2x2Backward = void(Context&, const Tensor& x, const Tensor& dy, Tensor& dx);
 // y[n,c] = scale * sum_{h,w} x[n,h,w,c]: scale 1 is the sum, 1/(H W) the mean.  x [N,H,W,C], y [N,C].
 // For x in bf16 (on a GPU) y is f32.
 using SumSpaceForward = void(Context&, double scale, const Tensor& x, Tensor& y);
@@ -19,8 +16,6 @@ using SumSpaceBackward = void(Context&, double scale, const Tensor& dy, Tensor& 
 namespace cpu {
 AvgPool2x2Forward avg_pool_2x2_forward;
 AvgPool2x2Backward avg_pool_2x2_backward;
-MaxPool2x2Forward max_pool_2x2_forward;
-MaxPool2x2Backward max_pool_2x2_backward;
 SumSpaceForward sum_space_forward;
 SumSpaceBackward sum_space_backward;
 }  // namespace cpu

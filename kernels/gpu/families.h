@@ -19,7 +19,6 @@ void add_select_kernels(KernelTable& table);
 void add_block_conv2d_kernels(KernelTable& table);
 void add_channels_kernels(KernelTable& table);
 void add_cusparse_conv2d_kernels(KernelTable& table);
-void add_columns_kernels(KernelTable& table);
 void add_conv2d_kernels(KernelTable& table);
 void add_convert_kernels(KernelTable& table);
 void add_diff_augment_kernels(KernelTable& table);

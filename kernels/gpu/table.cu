@@ -19,7 +19,6 @@ const KernelTable& kernels() {
     add_block_conv2d_kernels(t);
     add_channels_kernels(t);
     add_cusparse_conv2d_kernels(t);
-    add_columns_kernels(t);
     add_conv2d_kernels(t);
     add_convert_kernels(t);
     add_diff_augment_kernels(t);
