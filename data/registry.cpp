@@ -143,7 +143,12 @@ ImageSet read_images(const std::string& name, const std::string& folder, const R
   try {
     if (entry.open) return prepare_with_cache(*entry.open(folder, split), side, options);
     ImageSet set = entry.read(folder, split);
-    return side == set.height ? std::move(set) : prepare_images(ReadySource(set), side, options.progress);
+    if (side == set.height) return set;
+    if (side > set.height && options.note) {
+      options.note(fmt::format("warning: {} has images of {}x{}; they are enlarged to {}x{}", name, set.height,
+                               set.width, side, side));
+    }
+    return prepare_images(ReadySource(set), side, options.progress);
   } catch (const std::bad_alloc&) {
     fail(ErrorKind::runtime, fmt::format("{}: {}: out of memory for its images of {}x{}; use a smaller image_size or "
                                          "fewer images",

@@ -20,7 +20,7 @@ struct ReadOptions {
   int64_t image_size = 0;      // side of the images; 0: 32, 32, 48, 64; a folder has no size of its own
   std::string cache_folder;    // for sets that must be decoded or resized (image_cache.h); "": no cache
   ReadProgress progress;
-  std::function<void(const std::string&)> note;  // a line about the cache
+  std::function<void(const std::string&)> note;  // lines about the cache, and of warning
 };
 
 // Error(data) if files are missing or damaged, Error(usage) for a name, split or size that there is not.

@@ -171,6 +171,12 @@ TEST(DecodePicture, RefusesExtentsBeforeItDecodes) {
   EXPECT_THROW(decode(png_of(24, 17)), std::runtime_error);
 }
 
+TEST(DecodePicture, RefusesTablesOfCodesThatNoDecoderHasRoomFor) {
+  std::string jpeg = golden_picture("progressive.jpg");
+  jpeg.replace(jpeg.rfind("\xff\xc4") + 5, 16, std::string(16, '\x20'));  // 512 codes, in a table behind a scan
+  expect_refusal(jpeg, "a table of codes has too many");
+}
+
 TEST(DecodePicture, NoticesDamageOfAPng) {
   const std::string whole = golden_picture("rgb.png");
   for (size_t at = 0; at < whole.size(); ++at) {

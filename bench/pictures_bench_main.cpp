@@ -1,0 +1,24 @@
+// How fast a folder of pictures is read, decoded, cropped and resized: pictures per second of CPU time, on one thread
+// (OMP_NUM_THREADS=1) what bench/peers/pillow_read_pictures.py measures of Pillow.
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <ctime>
+
+#include "apps/program.h"
+#include "data/decode_picture.h"
+#include "data/registry.h"
+#include "kernels/core/error.h"
+
+int main(int argc, char** argv) {
+  return poise::run_program("pictures_bench", [&] {
+    if (argc != 3) poise::fail(poise::ErrorKind::usage, "expected FOLDER SIZE, as: pictures_bench pictures 64");
+    const std::clock_t start = std::clock();
+    const poise::ImageSet set = poise::read_images("folder", argv[1], {.image_size = std::atoll(argv[2])});
+    const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+    poise::print_result(fmt::format("{} pictures to {}x{} in {:.2f} s of CPU time, JPEGs by {}: {:.0f} per second\n",
+                                    set.count, set.height, set.width, seconds, poise::jpeg_decoder(),
+                                    static_cast<double>(set.count) / seconds));
+    return 0;
+  });
+}
