@@ -1,6 +1,8 @@
 // Conditional models through the Trainer: labels reach G and D, on the CPU and on a device, and pictures follow them.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "apps/trainer.h"
 #include "kernels/gpu/emulated/runtime.h"
 #include "tests/deferred_kernels.h"
@@ -71,6 +73,25 @@ TEST(ConditionalTraining, ADevicePlainOrReplayingEqualsTheCpu) {
     EXPECT_EQ(state_of(cpu), state_of(device));
     EXPECT_TRUE(device.report().finite());
   }
+}
+
+// The GPU kernels, emulated: the same labels, minibatches and latents, so the same losses but for rounding. One step of
+// each network: of the sign of a gradient that is nothing but rounding, Adam's first update makes a step of full
+// length.
+TEST(ConditionalTraining, TheGpuKernelsSeeTheSame) {
+  TrainerOptions options = small(Device::emulated);
+  options.kernels = nullptr;
+  options.n_critic = 1;
+  options.learning_rate_d = 1e-5;
+  Trainer gpu(options, images());
+  options.device = Device::cpu;
+  Trainer cpu(options, images());
+  iterate(gpu, 1), iterate(cpu, 1);
+  const IterationReport a = gpu.report(), b = cpu.report();
+  EXPECT_NEAR(a.loss_d, b.loss_d, 1e-4 * std::abs(b.loss_d));
+  EXPECT_NEAR(a.loss_g, b.loss_g, 1e-4 * std::max(1.0, std::abs(b.loss_g)));
+  EXPECT_NEAR(a.mean_real, b.mean_real, 1e-4 * std::max(1.0, std::abs(b.mean_real)));
+  EXPECT_NEAR(a.mean_fake, b.mean_fake, 1e-4 * std::max(1.0, std::abs(b.mean_fake)));
 }
 
 TEST(ConditionalTraining, TheLabelsOfTheImagesMatter) {

@@ -22,6 +22,7 @@ struct ModelSetup {
   DType dtype;
   const KernelTable& (*kernels)();
   double limit;
+  friend std::ostream& operator<<(std::ostream& out, const ModelSetup& setup) { return out << setup.name; }
 };
 constexpr ModelSetup kSetups[] = {{"reference_f64", DType::f64, cpu_reference_kernels, 1e-9},
                                   {"production_f32", DType::f32, cpu_kernels, 1e-4}};
@@ -30,6 +31,7 @@ struct ModelRun {
   const char* model;
   int64_t width_g, width_d, latent_size, classes;
   int iterations;
+  friend std::ostream& operator<<(std::ostream& out, const ModelRun& run) { return out << run.model; }
 };
 constexpr ModelRun kRuns[] = {{"sngan32-resnet", 8, 8, 8, 0, 1},
                               {"sngan48", 4, 4, 8, 0, 1},

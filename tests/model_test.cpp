@@ -177,6 +177,20 @@ TEST(Models, MasksLeaveConditionalMapsEmbeddingsAndGatesAlone) {
   EXPECT_EQ(free_weights, expected);
 }
 
+// Shapes and element types agree through every op, also where activations are bf16.
+TEST(Models, EachPlansAnIterationInEveryPrecision) {
+  for (const std::string& name : model_names()) {
+    SCOPED_TRACE(name);
+    for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+      TrainerOptions options{.batch_size_d = 4, .batch_size_g = 2, .n_critic = 1};
+      options.model = published_model(name);
+      options.device = Device::emulated;
+      options.precision = precision;
+      EXPECT_GT(Trainer::plan(options, 100).flops, 0) << name_of(precision);
+    }
+  }
+}
+
 TEST(Models, EachSaysWhatItCannotBe) {
   const auto message = [](const ModelOptions& options) {
     try {

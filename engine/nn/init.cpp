@@ -47,7 +47,7 @@ void scale(std::vector<double>& values, double factor) {
 }
 
 // Makes `count` vectors of `length` orthonormal by modified Gram-Schmidt, twice: once more than textbook, because once
-// loses digits for nearly dependent vectors. By groups that stay in the cache while earlier vectors pass by.
+// loses digits for nearly dependent vectors. By groups, against groups of earlier vectors that stay in the cache.
 void make_orthonormal(int64_t count, int64_t length, double* vectors) {
   constexpr int64_t kGroup = 16;
   const auto remove = [=](const double* b, double* a) {  // from a, its part along the unit vector b
@@ -58,9 +58,13 @@ void make_orthonormal(int64_t count, int64_t length, double* vectors) {
   for (int sweep = 0; sweep < 2; ++sweep) {
     for (int64_t first = 0; first < count; first += kGroup) {
       const int64_t last = std::min(first + kGroup, count);
-      simd_for(last - first, [=](int64_t i) {
-        for (int64_t j = 0; j < first; ++j) remove(vectors + j * length, vectors + (first + i) * length);
-      });
+      for (int64_t earlier = 0; earlier < first; earlier += kGroup) {
+        simd_for(last - first, [=](int64_t i) {
+          for (int64_t j = earlier; j < earlier + kGroup; ++j) {
+            remove(vectors + j * length, vectors + (first + i) * length);
+          }
+        });
+      }
       for (int64_t i = first; i < last; ++i) {
         double* a = vectors + i * length;
         for (int64_t j = first; j < i; ++j) remove(vectors + j * length, a);
