@@ -27,7 +27,7 @@ configure: packages
 build: configure
 	@cmake --build $(BUILD) -j $(JOBS)
 
-# Trains a small GAN on the bundled CIFAR-10 images for a few minutes; leaves pictures and a report.
+# Trains a small sparse GAN on the bundled CIFAR-10 images for a few minutes; leaves pictures and a report.
 demo: configure
 	@cmake --build $(BUILD) -j $(JOBS) --target train_gan sample_gan
 	@$(BUILD)/bin/train_gan --preset demo
