@@ -25,7 +25,8 @@ TEST_P(CusparseConvTest, EqualsDenseOnMaskedWeights) {
   const BlockPath path = cusparse_path(checked::kernels());
   uint32_t seed = 0;
   for (const int64_t block : {16, 32}) {
-    for (const double density : {0.0, kOneCell, 0.1, 0.5, 1.0}) {  // the first three leave rows and columns empty
+    for (const double density :
+         {0.0, kOneCell, 0.05, 0.1, 0.3, 0.5, 1.0}) {  // the first four leave rows and columns empty
       for (const int64_t images : {1, 3}) {
         for (const Precision precision : {Precision::fp32, Precision::bf16}) {
           SCOPED_TRACE(testing::Message() << "block " << block << ", density " << density << ", " << images
