@@ -239,8 +239,8 @@ void add_window_pooling_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   add_both("_3x3_reduce", {2, 5, 7, 3}, reduce);
   add_both("_3x3_unread_edge", {1, 6, 8, 4}, reduce, false);
   add_both("_3x3_on_pixel", {3, 1, 1, 4}, keep);
-  add_both("_2x2_halves", {2, 6, 10, 3}, halves);
-  add_both("_2x2_odd", {2, 5, 7, 3}, halves, false);
+  add_both("_halves", {2, 6, 10, 3}, halves);
+  add_both("_halves_odd", {2, 5, 7, 3}, halves, false);
   add_both("_2x2_apart", {1, 5, 8, 3}, sparse);
   add_both("_4x4_pad3", {2, 3, 4, 3}, wide);
   add_both("_model_keep", {model_batch, 17, 17, 768}, keep, true, true);
