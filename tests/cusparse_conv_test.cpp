@@ -42,7 +42,7 @@ TEST_P(CusparseConvTest, EqualsDenseOnMaskedWeights) {
 TEST_P(CusparseConvTest, GivesTheSameBitsInAnyOrder) {
   const BlockPath path = cusparse_path(checked::kernels());
   const Convolution convolution(geometry(3, 2, 2), 0.4, false, Precision::fp32, 7);
-  const Results first = convolution.run(checked::kernels(), {}, &path);
+  const LayerResults first = convolution.run(checked::kernels(), {}, &path);
   for (uint64_t seed = 1; seed <= 2; ++seed) {
     emulator::set_options(emulator::randomised(seed));
     EXPECT_TRUE(convolution.run(checked::kernels(), {}, &path) == first) << "seed " << seed;
@@ -52,7 +52,7 @@ TEST_P(CusparseConvTest, GivesTheSameBitsInAnyOrder) {
 TEST_P(CusparseConvTest, NeedsTheSameMemoryForAnyMask) {
   const Conv2dGeometry g = geometry(2, 4, 4);
   std::mt19937 rng(3);
-  const Mask sparse(g, 0.1, false, rng), dense(g, 1.0, false, rng);
+  const RandomMask sparse(g, 0.1, false, rng), dense(g, 1.0, false, rng);
   BlockIndex planned = dense.index;  // of a plan, before there is memory
   planned.row_offsets = planned.col_of_block = planned.in_offsets = planned.out_of_block = {};
   const Context ctx{.device = Device::emulated};
@@ -84,7 +84,7 @@ TEST_P(CusparseConvTest, GoesThroughABatchInParts) {
 TEST(CusparseConvOnTheCpuTest, IsRefused) {
   const Conv2dGeometry g = geometry_of({.n = 1, .h = 2, .w = 2, .in_blocks = 1, .out_blocks = 1}, 1, 1);
   std::mt19937 rng(1);
-  const Mask mask(g, 1, false, rng);
+  const RandomMask mask(g, 1, false, rng);
   try {
     cpu_kernels().cusparse_conv2d_plan({}, g, mask.index, DType::f32, Pass::forward);
     FAIL() << "cuSPARSE on the CPU";

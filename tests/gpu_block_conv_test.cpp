@@ -74,7 +74,7 @@ TEST_P(GpuBlockConvTest, GivesTheSameBitsInAnyOrder) {
     const Convolution convolution(
         geometry_of({.n = 5, .h = 6, .w = 6, .in_blocks = 4, .out_blocks = 2}, kernel(), upsample()), 0.4, false,
         precision, 7);
-    const Results first = convolution.run(checked::kernels());
+    const LayerResults first = convolution.run(checked::kernels());
     for (uint64_t seed = 1; seed <= 3; ++seed) {
       emulator::set_options(emulator::randomised(seed));
       EXPECT_TRUE(convolution.run(checked::kernels()) == first) << "seed " << seed;
@@ -86,10 +86,10 @@ TEST_P(GpuBlockConvTest, GivesTheSameBitsInAnyOrder) {
 TEST_P(GpuBlockConvTest, NeedsTheSameMemoryForAnyMask) {
   const Conv2dGeometry g = geometry_of({.n = 4, .h = 8, .w = 8, .in_blocks = 4, .out_blocks = 4}, kernel(), upsample());
   std::mt19937 rng(3);
-  const Mask sparse(g, 0.1, true, rng), dense(g, 1.0, true, rng);
+  const RandomMask sparse(g, 0.1, true, rng), dense(g, 1.0, true, rng);
   Context ctx{.device = Device::emulated};
   for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
-    const auto plan = [&](const Mask& mask) {
+    const auto plan = [&](const RandomMask& mask) {
       return emulated::kernels().block_conv2d_plan(ctx, g, mask.index, DType::bf16, pass);
     };
     EXPECT_EQ(plan(sparse).workspace_bytes, plan(dense).workspace_bytes);

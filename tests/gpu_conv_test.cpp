@@ -10,157 +10,51 @@
 #include "kernels/gpu/emulated/options.h"
 #include "kernels/gpu/tile.cuh"
 #include "kernels/table.h"
+#include "tests/emulated_operands.h"
 
 namespace poise {
 namespace {
 
-constexpr size_t kGuard = 256;
-constexpr unsigned char kCanary = 0xA5, kPoison = 0xFF;
-
-// Device memory full of NaN, with a zone on either side that nobody may write.
-class Guarded {
- public:
-  Guarded() = default;
-  Guarded(const Shape& shape, DType dtype) {
-    const size_t bytes = static_cast<size_t>(shape.elements()) * size_of(dtype);
-    buffer_ = Buffer(bytes + 2 * kGuard, Device::emulated);
-    std::memset(buffer_.bytes(), kCanary, buffer_.size());
-    tensor = {.bytes = static_cast<char*>(buffer_.bytes()) + kGuard,
-              .shape = shape,
-              .dtype = dtype,
-              .device = Device::emulated};
-    std::memset(tensor.bytes, kPoison, bytes);
-  }
-  bool intact() const {
-    const auto* begin = static_cast<const unsigned char*>(buffer_.bytes());
-    const size_t end = kGuard + tensor.size_bytes();
-    for (size_t i = 0; i < kGuard; ++i) {
-      if (begin[i] != kCanary || begin[end + i] != kCanary) return false;
-    }
-    return true;
-  }
-  Tensor tensor;
-
- private:
-  Buffer buffer_;
-};
-
-// Values in [-1, 1], rounded to the element type, on both devices.
-struct Operand {
-  Guarded device;
-  OwnedTensor host;  // f64
-  Operand(const Shape& shape, DType dtype, uint64_t stream)
-      : device(shape, dtype), host(shape, DType::f64, Device::cpu) {
-    double* const values = host.tensor().data<double>();
-    uniform_on_host(7, RandomStream::test, stream, shape.elements(), values);
-    for (int64_t i = 0; i < shape.elements(); ++i) {
-      const float x = static_cast<float>(2 * values[i] - 1);
-      if (dtype == DType::bf16) {
-        device.tensor.data<bf16>()[i] = to_bf16(x);
-        values[i] = static_cast<double>(to_float(to_bf16(x)));
-      } else {
-        device.tensor.data<float>()[i] = x;
-        values[i] = static_cast<double>(x);
-      }
-    }
-  }
-};
-
-double value(const Tensor& t, int64_t i) {
-  return static_cast<double>(t.dtype == DType::bf16 ? to_float(t.data<bf16>()[i]) : t.data<float>()[i]);
+// Values in [-1, 1].
+Operand uniform(const Shape& shape, DType dtype, uint64_t stream) {
+  std::vector<double> drawn(static_cast<size_t>(shape.elements()));
+  uniform_on_host(7, RandomStream::test, stream, shape.elements(), drawn.data());
+  std::vector<float> values;
+  for (const double x : drawn) values.push_back(static_cast<float>(2 * x - 1));
+  return {shape, dtype, values};
 }
 
-// max |a - b| / max |b|; NaN if there is any in a.
-double relative_error(const Tensor& a, const Tensor& b) {
-  double error = 0, largest = 0;
-  for (int64_t i = 0; i < b.elements(); ++i) {
-    const double difference = std::abs(value(a, i) - b.data<double>()[i]);
-    if (!(difference <= error)) error = difference;
-    largest = std::max(largest, std::abs(b.data<double>()[i]));
-  }
-  return largest > 0 ? error / largest : error;
+LayerOperands uniform_operands(const Shape& x, const Shape& weight, const Shape& bias, const Shape& y, DType dtype) {
+  return {uniform(x, dtype, 1), uniform(weight, dtype, 2), uniform(bias, DType::f32, 3), uniform(y, dtype, 4)};
 }
-
-double limit_of(Precision precision) {
-  switch (precision) {
-    case Precision::fp32:
-      return 1e-5;
-    case Precision::tf32:
-      return 2e-3;
-    case Precision::bf16:
-      return 1e-2;
-  }
-  return 0;
-}
-
-constexpr Precision kPrecisions[] = {Precision::fp32, Precision::tf32, Precision::bf16};
-DType stored(Precision precision) { return precision == Precision::bf16 ? DType::bf16 : DType::f32; }
-
-// All passes of one convolution.
-struct Results {
-  Guarded y, dx, dweight, dbias;
-  bool operator==(const Results& other) const {
-    const auto same = [](const Guarded& a, const Guarded& b) {
-      return std::memcmp(a.tensor.bytes, b.tensor.bytes, a.tensor.size_bytes()) == 0;
-    };
-    return same(y, other.y) && same(dx, other.dx) && same(dweight, other.dweight) && same(dbias, other.dbias);
-  }
-};
 
 class Convolution {
  public:
   Convolution(const Conv2dGeometry& geometry, Precision precision)
       : g_(geometry),
         precision_(precision),
-        x_(g_.x_shape(), stored(precision), 1),
-        weight_(g_.weight_shape(), stored(precision), 2),
-        bias_({g_.c_out}, DType::f32, 3),
-        dy_(g_.y_shape(), stored(precision), 4) {}
+        dtype_(activation_dtype(precision)),
+        operands_(uniform_operands(g_.x_shape(), g_.weight_shape(), {g_.c_out}, g_.y_shape(), dtype_)) {}
 
-  Results run(const KernelTable& kernels, const GemmChoice& choice = {}) const {
+  LayerResults run(const KernelTable& kernels, const GemmChoice& choice = {}) const {
     Context ctx{.device = Device::emulated, .precision = precision_, .kernels = &kernels, .gemm = choice};
-    const DType dtype = stored(precision_);
-    Results r{{g_.y_shape(), dtype}, {g_.x_shape(), dtype}, {g_.weight_shape(), DType::f32}, {{g_.c_out}, DType::f32}};
-    const auto workspace = [&](Pass pass) {
-      return Guarded({static_cast<int64_t>(kernels.conv2d_plan(ctx, g_, dtype, pass).workspace_bytes)}, DType::u8);
-    };
-    Guarded forward = workspace(Pass::forward), input = workspace(Pass::backward_input);
-    Guarded weight = workspace(Pass::backward_weight);
-    const Tensor& w = weight_.device.tensor;
-    kernels.conv2d_forward(ctx, g_, x_.device.tensor, w, bias_.device.tensor, forward.tensor, r.y.tensor);
-    kernels.conv2d_backward_input(ctx, g_, dy_.device.tensor, w, input.tensor, r.dx.tensor);
-    kernels.conv2d_backward_weight(ctx, g_, x_.device.tensor, dy_.device.tensor, weight.tensor, r.dweight.tensor,
-                                   r.dbias.tensor);
-    EXPECT_TRUE(forward.intact() && input.intact() && weight.intact()) << "wrote outside of a workspace";
-    EXPECT_TRUE(r.y.intact() && r.dx.intact() && r.dweight.intact() && r.dbias.intact()) << "wrote outside of a result";
-    EXPECT_TRUE(x_.device.intact() && weight_.device.intact() && dy_.device.intact());
-    return r;
+    const Tensor &x = operands_.x.device.tensor, &w = operands_.weight.device.tensor, &dy = operands_.dy.device.tensor;
+    return operands_.run([&](Pass pass) { return kernels.conv2d_plan(ctx, g_, dtype_, pass).workspace_bytes; },
+                         [&](Tensor& forward, Tensor& for_input, Tensor& for_weight, LayerResults& r) {
+                           const Tensor& bias = operands_.bias.device.tensor;
+                           kernels.conv2d_forward(ctx, g_, x, w, bias, forward, r.y.tensor);
+                           kernels.conv2d_backward_input(ctx, g_, dy, w, for_input, r.dx.tensor);
+                           kernels.conv2d_backward_weight(ctx, g_, x, dy, for_weight, r.dweight.tensor, r.dbias.tensor);
+                         });
   }
 
-  void expect_right(const Results& r) const {
-    Context ctx;
-    OwnedTensor y(g_.y_shape(), DType::f64, Device::cpu), dx(g_.x_shape(), DType::f64, Device::cpu);
-    OwnedTensor dweight(g_.weight_shape(), DType::f64, Device::cpu), dbias({g_.c_out}, DType::f64, Device::cpu);
-    Tensor none;
-    const Tensor& w = weight_.host.tensor();
-    cpu::conv2d_forward(ctx, g_, x_.host.tensor(), w, bias_.host.tensor(), none, y.tensor());
-    cpu::conv2d_backward_input(ctx, g_, dy_.host.tensor(), w, none, dx.tensor());
-    cpu::conv2d_backward_weight(ctx, g_, x_.host.tensor(), dy_.host.tensor(), none, dweight.tensor(), dbias.tensor());
-    const double limit = limit_of(precision_);
-    const auto check = [&](const char* what, const Guarded& ours, const OwnedTensor& reference) {
-      const double error = relative_error(ours.tensor, reference.tensor());
-      if (!(error <= limit)) ADD_FAILURE() << what << ": error " << error << ", limit " << limit;
-    };
-    check("y", r.y, y);
-    check("dx", r.dx, dx);
-    check("dweight", r.dweight, dweight);
-    check("dbias", r.dbias, dbias);
-  }
+  void expect_right(const LayerResults& r) const { expect_near(r, conv2d_reference(g_, operands_), precision_); }
 
  private:
   const Conv2dGeometry g_;
   const Precision precision_;
-  const Operand x_, weight_, bias_, dy_;
+  const DType dtype_;
+  const LayerOperands operands_;
 };
 
 struct Case {
@@ -209,7 +103,7 @@ class GpuConvTest : public testing::TestWithParam<Case> {
 };
 
 TEST_P(GpuConvTest, AgreesWithTheCpu) {
-  for (const Precision precision : kPrecisions) {
+  for (const Precision precision : kAllPrecisions) {
     const Convolution convolution(GetParam().g, precision);
     for (const GemmChoice choice : {GemmChoice{}, GemmChoice{.block = 64, .splits = 1},
                                     GemmChoice{.block = 128, .splits = 1}, GemmChoice{.block = 128, .splits = 3}}) {
@@ -221,10 +115,10 @@ TEST_P(GpuConvTest, AgreesWithTheCpu) {
 }
 
 TEST_P(GpuConvTest, GivesTheSameBitsInAnyOrder) {
-  for (const Precision precision : kPrecisions) {
+  for (const Precision precision : kAllPrecisions) {
     SCOPED_TRACE(name_of(precision));
     const Convolution convolution(GetParam().g, precision);
-    const Results first = convolution.run(emulated::kernels());
+    const LayerResults first = convolution.run(emulated::kernels());
     for (uint64_t seed = 1; seed <= 3; ++seed) {
       emulator::set_options(emulator::randomised(seed));
       EXPECT_TRUE(convolution.run(emulated::kernels()) == first) << "seed " << seed;
@@ -235,11 +129,11 @@ TEST_P(GpuConvTest, GivesTheSameBitsInAnyOrder) {
 
 // Under the checker: no race, no read of what nobody wrote, no access outside of an allocation. It throws.
 TEST_P(GpuConvTest, PassesTheChecker) {
-  for (const Precision precision : kPrecisions) {
+  for (const Precision precision : kAllPrecisions) {
     const Convolution convolution(GetParam().g, precision);
     for (const GemmChoice choice : {GemmChoice{.block = 64, .splits = 1}, GemmChoice{.block = 128, .splits = 2}}) {
       SCOPED_TRACE(std::string(name_of(precision)) + ", block " + std::to_string(choice.block));
-      const Results results = convolution.run(checked::kernels(), choice);
+      const LayerResults results = convolution.run(checked::kernels(), choice);
       convolution.expect_right(results);
       emulator::set_options(emulator::randomised(static_cast<uint64_t>(choice.block)));
       EXPECT_TRUE(convolution.run(checked::kernels(), choice) == results);
@@ -330,48 +224,41 @@ TEST(GpuConvPlan, CountsWhatIsExecuted) {
   }
 }
 
+LayerReference linear_reference(const LinearGeometry& g, const LayerOperands& operands) {
+  const auto undefined = [](const Shape& shape) { return OwnedTensor(shape, DType::f64, Device::cpu); };
+  LayerReference r{undefined({g.n, g.out}), undefined({g.n, g.in}), undefined({g.out, g.in}), undefined({g.out})};
+  const Tensor &x = operands.x.host.tensor(), &w = operands.weight.host.tensor(), &dy = operands.dy.host.tensor();
+  Context ctx;
+  Tensor none;
+  cpu::linear_forward(ctx, x, w, operands.bias.host.tensor(), none, r.y.tensor());
+  cpu::linear_backward_input(ctx, dy, w, none, r.dx.tensor());
+  cpu::linear_backward_weight(ctx, x, dy, none, r.dweight.tensor(), r.dbias.tensor());
+  return r;
+}
+
 // y, dx, dweight and dbias of a linear layer by our tiles and by the library's stand-in, against the CPU.
 TEST(GpuLinear, AgreesWithTheCpuByEitherMethod) {
   for (const LinearGeometry g :
        {LinearGeometry{5, 100, 7}, LinearGeometry{64, 128, 200}, LinearGeometry{130, 24, 1}, LinearGeometry{1, 1, 1}}) {
-    for (const Precision precision : kPrecisions) {
-      const DType dtype = stored(precision);
-      const Operand x({g.n, g.in}, dtype, 1), weight({g.out, g.in}, dtype, 2), bias({g.out}, DType::f32, 3);
-      const Operand dy({g.n, g.out}, dtype, 4);
-      OwnedTensor y({g.n, g.out}, DType::f64, Device::cpu), dx({g.n, g.in}, DType::f64, Device::cpu);
-      OwnedTensor dweight({g.out, g.in}, DType::f64, Device::cpu), dbias({g.out}, DType::f64, Device::cpu);
-      Context cpu_context;
-      Tensor none;
-      cpu::linear_forward(cpu_context, x.host.tensor(), weight.host.tensor(), bias.host.tensor(), none, y.tensor());
-      cpu::linear_backward_input(cpu_context, dy.host.tensor(), weight.host.tensor(), none, dx.tensor());
-      cpu::linear_backward_weight(cpu_context, x.host.tensor(), dy.host.tensor(), none, dweight.tensor(),
-                                  dbias.tensor());
+    for (const Precision precision : kAllPrecisions) {
+      const DType dtype = activation_dtype(precision);
+      const LayerOperands operands = uniform_operands({g.n, g.in}, {g.out, g.in}, {g.out}, {g.n, g.out}, dtype);
+      const LayerReference reference = linear_reference(g, operands);
+      const Tensor &x = operands.x.device.tensor, &w = operands.weight.device.tensor, &dy = operands.dy.device.tensor;
       for (const LinearMethod method : {LinearMethod::tiles, LinearMethod::blas}) {
         SCOPED_TRACE(std::string(name_of(precision)) + (method == LinearMethod::tiles ? ", tiles, " : ", blas, ") +
                      std::to_string(g.n) + "x" + std::to_string(g.in) + "x" + std::to_string(g.out));
         const KernelTable& kernels = emulated::kernels();
         Context ctx{
             .device = Device::emulated, .precision = precision, .kernels = &kernels, .gemm = {.linear = method}};
-        Guarded our_y({g.n, g.out}, dtype), our_dx({g.n, g.in}, dtype);
-        Guarded our_dweight({g.out, g.in}, DType::f32), our_dbias({g.out}, DType::f32);
-        const auto workspace = [&](Pass pass) {
-          return Guarded({static_cast<int64_t>(kernels.linear_plan(ctx, g, dtype, pass))}, DType::u8);
-        };
-        Guarded forward = workspace(Pass::forward), input = workspace(Pass::backward_input);
-        Guarded for_weight = workspace(Pass::backward_weight);
-        kernels.linear_forward(ctx, x.device.tensor, weight.device.tensor, bias.device.tensor, forward.tensor,
-                               our_y.tensor);
-        kernels.linear_backward_input(ctx, dy.device.tensor, weight.device.tensor, input.tensor, our_dx.tensor);
-        kernels.linear_backward_weight(ctx, x.device.tensor, dy.device.tensor, for_weight.tensor, our_dweight.tensor,
-                                       our_dbias.tensor);
-        const double limit = limit_of(precision);
-        EXPECT_FALSE(!(relative_error(our_y.tensor, y.tensor()) <= limit));
-        EXPECT_FALSE(!(relative_error(our_dx.tensor, dx.tensor()) <= limit));
-        EXPECT_FALSE(!(relative_error(our_dweight.tensor, dweight.tensor()) <= limit));
-        EXPECT_FALSE(!(relative_error(our_dbias.tensor, dbias.tensor()) <= limit));
-        for (const Guarded* g_out : {&our_y, &our_dx, &our_dweight, &our_dbias, &forward, &input, &for_weight}) {
-          EXPECT_TRUE(g_out->intact());
-        }
+        const LayerResults results =
+            operands.run([&](Pass pass) { return kernels.linear_plan(ctx, g, dtype, pass); },
+                         [&](Tensor& forward, Tensor& for_input, Tensor& for_weight, LayerResults& r) {
+                           kernels.linear_forward(ctx, x, w, operands.bias.device.tensor, forward, r.y.tensor);
+                           kernels.linear_backward_input(ctx, dy, w, for_input, r.dx.tensor);
+                           kernels.linear_backward_weight(ctx, x, dy, for_weight, r.dweight.tensor, r.dbias.tensor);
+                         });
+        expect_near(results, reference, precision);
       }
     }
   }

@@ -5,14 +5,12 @@
 #include "kernels/gpu/emulated/options.h"
 #include "tests/gpu_targets.h"
 #include "tests/op_comparison.h"
+#include "tests/precision_limits.h"
 
 namespace poise {
 namespace {
 
 constexpr int64_t kModelBatch = 2;
-// Limits by precision, never by op.
-constexpr std::pair<Precision, double> kLimits[] = {
-    {Precision::fp32, 1e-5}, {Precision::tf32, 2e-3}, {Precision::bf16, 1e-2}};
 
 // A real GPU runs everything; the host what takes it a fraction of a second, and less under the checker.
 bool runs_here(const Target& target, const OpCase& c) {
@@ -31,10 +29,8 @@ bool concerns(Precision precision, const OpCase& c) {
 }
 
 RunOptions on(const Target& target, Precision precision) {
-  return {.dtype = precision == Precision::bf16 ? DType::bf16 : DType::f32,
-          .kernels = target.kernels,
-          .device = target.device,
-          .precision = precision};
+  return {
+      .dtype = activation_dtype(precision), .kernels = target.kernels, .device = target.device, .precision = precision};
 }
 
 // The worst errors, for the eye: printed once at the end.
@@ -64,9 +60,9 @@ class GpuOpTest : public testing::TestWithParam<std::tuple<Target, OpCase>> {
     if (!available(target().device)) GTEST_SKIP() << "this machine has no CUDA device";
   }
 
-  void compare(const std::vector<double>& got, const std::vector<double>& expected, Precision precision, double limit,
+  void compare(const std::vector<double>& got, const std::vector<double>& expected, Precision precision,
                const std::string& what) {
-    const double error = relative_error(got, expected);
+    const double error = relative_error(got, expected), limit = limit_of(precision);
     EXPECT_FALSE(!(error <= limit)) << what << " is off by " << error << ", limit " << limit;
     WorstErrors::note(std::string(target().name) + " " + name_of(precision), error, op_case().name + ", " + what);
   }
@@ -74,7 +70,7 @@ class GpuOpTest : public testing::TestWithParam<std::tuple<Target, OpCase>> {
 
 // Value, gradients and states; nothing written that is nobody's; the same bytes wherever memory lies.
 TEST_P(GpuOpTest, MatchesTheCpu) {
-  for (const auto& [precision, limit] : kLimits) {
+  for (const Precision precision : kAllPrecisions) {
     if (!concerns(precision, op_case())) continue;
     SCOPED_TRACE(name_of(precision));
     const OpResult expected =
@@ -84,13 +80,13 @@ TEST_P(GpuOpTest, MatchesTheCpu) {
     const OpResult got = fixture.run();
     EXPECT_EQ(got.damage, "");
     EXPECT_EQ(fixture.arena_peak(), fixture.plan.arena_bytes);
-    compare(got.output, expected.output, precision, limit, "output");
+    compare(got.output, expected.output, precision, "output");
     for (size_t i = 0; i < expected.gradients.size(); ++i) {
       EXPECT_NE(got.gradients[i].empty(), op_case().inputs[i].trainable) << "gradient of input " << i;
-      compare(got.gradients[i], expected.gradients[i], precision, limit, "gradient of input " + std::to_string(i));
+      compare(got.gradients[i], expected.gradients[i], precision, "gradient of input " + std::to_string(i));
     }
     for (size_t i = 0; i < expected.states.size(); ++i) {
-      compare(got.states[i], expected.states[i], precision, limit, "state " + std::to_string(i));
+      compare(got.states[i], expected.states[i], precision, "state " + std::to_string(i));
     }
     expect_same_bytes(got, fixture.run(), "second run");
     options.parameters = options.guards = true;
@@ -117,7 +113,7 @@ TEST_P(GpuOpTest, ANaNReachesTheOutput) {
 // A kernel is right only if nothing depends on who runs first: same bytes for random orders of blocks and threads.
 TEST_P(GpuOpTest, TheOrderOfThreadsDoesNotMatter) {
   if (target().device != Device::emulated || op_case().model_sized) return;
-  for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16}) {
+  for (const Precision precision : kAllPrecisions) {
     if (!concerns(precision, op_case())) continue;
     OpFixture fixture(op_case(), on(target(), precision));
     const OpResult expected = fixture.run();

@@ -11,6 +11,7 @@
 #include "kernels/gpu/emulated/options.h"
 #include "kernels/gpu/emulated/runtime.h"
 #include "tests/gpu_targets.h"
+#include "tests/precision_limits.h"
 #include "tests/program_test_tools.h"
 
 namespace poise {
@@ -19,11 +20,6 @@ namespace {
 using test::ProgramResult;
 using test::read_bytes;
 using test::TemporaryFolder;
-
-// The limits of parity by precision, as for single ops.
-double limit_of(Precision precision) {
-  return precision == Precision::fp32 ? 1e-5 : precision == Precision::tf32 ? 2e-3 : 1e-2;
-}
 
 const ImageSet& images() {
   static const ImageSet set = read_cifar10(POISE_SAMPLE_DATA_DIR, CifarSplit::train);
