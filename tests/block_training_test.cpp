@@ -5,11 +5,10 @@
 #include <cstring>
 #include <map>
 
-#include "apps/option_sources.h"
 #include "apps/run_state.h"
 #include "apps/sparse_training.h"
-#include "apps/trainer.h"
 #include "data/cifar10.h"
+#include "tests/trainer_test_tools.h"
 
 namespace poise {
 namespace {
@@ -18,34 +17,19 @@ namespace {
 // turns the sign of a gradient that is nothing but rounding into a full step. And the seed is one at which no update
 // has to choose between two cells whose scores differ by rounding alone; seed 1 meets such a pair at iteration 30.
 Settings ddst(const std::string& execution) {
-  OptionSet options;
-  const std::map<std::string, std::string> text = {{"method", "ddst-relaxed"},  {"seed", "2"},
-                                                   {"cell", "16x16"},           {"execution", execution},
-                                                   {"density_g", "0.4"},        {"width_g", "32"},
-                                                   {"width_d", "32"},           {"latent_size", "16"},
-                                                   {"batch_size_d", "4"},       {"batch_size_g", "4"},
-                                                   {"n_critic", "1"},           {"iterations", "60"},
-                                                   {"update_every_g", "15"},    {"update_every_d", "20"},
-                                                   {"br_every", "2"},           {"br_window", "10"},
-                                                   {"band_low", "0.0001"},      {"band_high", "0.0002"},
-                                                   {"learning_rate_g", "1e-6"}, {"learning_rate_d", "1e-6"}};
-  for (const auto& [key, value] : text) options.set_text(key, value, "test");
-  complete_sparse_options(options);
-  options.throw_if_problems();
-  return options.settings();
+  return test::settings_of({{"method", "ddst-relaxed"},  {"seed", "2"},
+                            {"cell", "16x16"},           {"execution", execution},
+                            {"density_g", "0.4"},        {"width_g", "32"},
+                            {"width_d", "32"},           {"latent_size", "16"},
+                            {"batch_size_d", "4"},       {"batch_size_g", "4"},
+                            {"n_critic", "1"},           {"iterations", "60"},
+                            {"update_every_g", "15"},    {"update_every_d", "20"},
+                            {"br_every", "2"},           {"br_window", "10"},
+                            {"band_low", "0.0001"},      {"band_high", "0.0002"},
+                            {"learning_rate_g", "1e-6"}, {"learning_rate_d", "1e-6"}});
 }
 
 ImageSet images() { return read_cifar10(POISE_SAMPLE_DATA_DIR, CifarSplit::train); }
-
-std::map<std::string, std::vector<char>> state_of(Trainer& trainer) {
-  std::map<std::string, std::vector<char>> state;
-  for (const NamedTensor& t : trainer.state()) {
-    std::vector<char>& bytes = state[t.name];
-    bytes.resize(t.tensor.size_bytes());
-    copy_to_host(bytes.data(), t.tensor);
-  }
-  return state;
-}
 
 TEST(BlockTrainingTest, StaysWithinRoundingOfMaskedDenseTrainingAcrossMaskUpdates) {
   Trainer dense(trainer_options(ddst("dense")), images()), block(trainer_options(ddst("block")), images());
@@ -61,7 +45,7 @@ TEST(BlockTrainingTest, StaysWithinRoundingOfMaskedDenseTrainingAcrossMaskUpdate
   EXPECT_GE(changes["G drop_grow"], 3);
   EXPECT_GE(changes["D raise"] + changes["D lower"], 2);
 
-  const auto a = state_of(dense), b = state_of(block);
+  const auto a = test::state_of(dense), b = test::state_of(block);
   for (const auto& [name, bytes] : a) {
     if (name.find(".mask.") != std::string::npos) {
       EXPECT_EQ(bytes, b.at(name)) << name;
@@ -91,17 +75,13 @@ TEST(BlockTrainingTest, ResumesBitForBitAcrossAMaskUpdate) {
   const Settings settings = ddst("auto");
   Trainer whole(trainer_options(settings), images());
   while (whole.iteration() < 12) whole.iterate();
-  const auto saved = state_of(whole);
-  const StepState step = whole.step_state();
   Trainer resumed(trainer_options(settings), images());
-  for (const NamedTensor& t : resumed.state()) copy_from_host(t.tensor, saved.at(t.name).data());
-  resumed.set_step_state(step);
+  test::write_state(resumed, test::state_of(whole), whole.step_state());
   while (whole.iteration() < 24) {
     whole.iterate();
     resumed.iterate();
   }
-  const auto a = state_of(whole), b = state_of(resumed);
-  for (const auto& [name, bytes] : a) EXPECT_EQ(bytes, b.at(name)) << name;
+  EXPECT_EQ(test::differences(test::state_of(whole), test::state_of(resumed)), std::vector<std::string>());
 }
 
 TEST(BlockTrainingTest, PlansMemoryForBothPathsAndSaysWhatItWillDo) {

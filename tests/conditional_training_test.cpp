@@ -3,12 +3,14 @@
 
 #include <cmath>
 
-#include "apps/trainer.h"
 #include "kernels/gpu/emulated/runtime.h"
 #include "tests/deferred_kernels.h"
+#include "tests/trainer_test_tools.h"
 
 namespace poise {
 namespace {
+
+using test::state_of;
 
 constexpr int64_t kClasses = 3;
 
@@ -29,26 +31,13 @@ TrainerOptions small(Device device = Device::cpu) {
 }
 
 ImageSet images() {
-  ImageSet s{.name = "random", .count = 40, .height = 32, .width = 32, .channels = 3};
-  s.pixels.resize(static_cast<size_t>(s.count * 32 * 32 * 3));
-  for (size_t i = 0; i < s.pixels.size(); ++i) {
-    s.pixels[i] = static_cast<uint8_t>(philox4x32(1, i, static_cast<uint32_t>(RandomStream::test), 0).x[0]);
-  }
+  ImageSet s = test::noise_images(/*lowest_bit=*/0);
   for (int32_t i = 0; i < s.count; ++i) s.labels.push_back(i * i % kClasses);
   return s;
 }
 
 void iterate(Trainer& trainer, int times) {
   for (int i = 0; i < times; ++i) trainer.iterate();
-}
-
-std::vector<std::vector<char>> state_of(Trainer& trainer) {
-  std::vector<std::vector<char>> all;
-  for (const auto& [name, tensor] : trainer.state()) {
-    all.emplace_back(tensor.size_bytes());
-    copy_to_host(all.back().data(), tensor);
-  }
-  return all;
 }
 
 ErrorKind kind_of(const std::function<void()>& f) {
@@ -70,7 +59,7 @@ TEST(ConditionalTraining, ADevicePlainOrReplayingEqualsTheCpu) {
     options.graphs = graphs;
     Trainer device(options, images());
     iterate(device, 5);
-    EXPECT_EQ(state_of(cpu), state_of(device));
+    EXPECT_EQ(test::differences(state_of(cpu), state_of(device)), std::vector<std::string>());
     EXPECT_TRUE(device.report().finite());
   }
 }
@@ -99,8 +88,8 @@ TEST(ConditionalTraining, TheLabelsOfTheImagesMatter) {
   for (int32_t& label : other.labels) label = (label + 1) % kClasses;
   Trainer a(small(), images()), b(small(), images()), c(small(), other);
   iterate(a, 1), iterate(b, 1), iterate(c, 1);
-  EXPECT_EQ(state_of(a), state_of(b));
-  EXPECT_NE(state_of(a), state_of(c));
+  EXPECT_EQ(test::differences(state_of(a), state_of(b)), std::vector<std::string>());
+  EXPECT_NE(test::differences(state_of(a), state_of(c)), std::vector<std::string>());
 }
 
 TEST(ConditionalTraining, SamplesFollowTheirClass) {

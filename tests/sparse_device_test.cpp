@@ -8,64 +8,33 @@
 #include <cstring>
 #include <map>
 
-#include "apps/option_sources.h"
 #include "apps/run_state.h"
-#include "apps/trainer.h"
 #include "kernels/gpu/emulated/runtime.h"
 #include "tests/deferred_kernels.h"
+#include "tests/trainer_test_tools.h"
 
 namespace poise {
 namespace {
 
-ImageSet noise_images() {
-  ImageSet set{.name = "noise", .count = 40, .height = 32, .width = 32, .channels = 3};
-  set.pixels.resize(static_cast<size_t>(set.count * 32 * 32 * 3));
-  for (size_t i = 0; i < set.pixels.size(); ++i) {
-    set.pixels[i] = static_cast<uint8_t>(philox4x32(1, i, static_cast<uint32_t>(RandomStream::test), 0).x[0] >> 24);
-  }
-  return set;
-}
+using test::differences;
+using test::noise_images;
+using test::State;
+using test::state_of;
+using test::write_state;
 
 // The smallest SNGAN-32 that changes its masks often.
-TrainerOptions small(const std::string& method, const std::map<std::string, std::string>& more = {}) {
-  OptionSet options;
-  std::map<std::string, std::string> text = {
+TrainerOptions small(const std::string& method, const test::OptionTexts& more = {}) {
+  const test::OptionTexts texts = {
       {"method", method},      {"density_g", "0.3"},  {"width_g", "4"},        {"width_d", "4"},  {"latent_size", "8"},
       {"batch_size_d", "2"},   {"batch_size_g", "2"}, {"n_critic", "1"},       {"br_every", "1"}, {"br_window", "5"},
       {"update_every_g", "5"}, {"iterations", "30"},  {"update_every_d", "10"}};
-  for (const auto& [key, value] : more) text[key] = value;
-  for (const auto& [key, value] : text) options.set_text(key, value, "test");
-  complete_sparse_options(options);
-  options.throw_if_problems();
-  return trainer_options(options.settings());
+  return trainer_options(test::settings_of(texts, more));
 }
 
 TrainerOptions on_device(TrainerOptions o, const KernelTable* kernels = nullptr) {
   o.device = Device::emulated;
   o.kernels = kernels;
   return o;
-}
-
-using State = std::map<std::string, std::vector<char>>;
-State state_of(Trainer& trainer) {
-  State state;
-  for (const NamedTensor& t : trainer.state()) {
-    std::vector<char>& bytes = state[t.name];
-    bytes.resize(t.tensor.size_bytes());
-    copy_to_host(bytes.data(), t.tensor);
-  }
-  return state;
-}
-void write_state(Trainer& trainer, const State& state, const StepState& step) {
-  for (const NamedTensor& t : trainer.state()) copy_from_host(t.tensor, state.at(t.name).data());
-  trainer.set_step_state(step);
-}
-std::vector<std::string> differences(const State& a, const State& b) {
-  std::vector<std::string> names;
-  for (const auto& [name, bytes] : a) {
-    if (bytes != b.at(name)) names.push_back(name);
-  }
-  return names;
 }
 
 void iterate_to(Trainer& trainer, int64_t iteration) {
@@ -107,7 +76,7 @@ const KernelTable& sparse_gpu_kernels() {
 
 struct Variant {
   std::string name, method;
-  std::map<std::string, std::string> more;
+  test::OptionTexts more;
 };
 void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.name; }
 std::vector<Variant> variants() {

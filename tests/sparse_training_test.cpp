@@ -9,59 +9,28 @@
 #include <cstring>
 #include <map>
 
-#include "apps/option_sources.h"
 #include "apps/run_state.h"
-#include "apps/trainer.h"
 #include "tests/file_test_tools.h"
 #include "tests/test_context.h"
+#include "tests/trainer_test_tools.h"
 
 namespace poise {
 namespace {
 
-ImageSet noise_images() {
-  ImageSet set{.name = "noise", .count = 40, .height = 32, .width = 32, .channels = 3};
-  set.pixels.resize(static_cast<size_t>(set.count * 32 * 32 * 3));
-  for (size_t i = 0; i < set.pixels.size(); ++i) {
-    set.pixels[i] = static_cast<uint8_t>(philox4x32(1, i, static_cast<uint32_t>(RandomStream::test), 0).x[0] >> 24);
-  }
-  return set;
-}
+using test::differences;
+using test::noise_images;
+using test::State;
+using test::state_of;
 
 // The smallest SNGAN-32, updates every ten iterations, decisions by the last five measurements.
-Settings small(const std::string& method, const std::map<std::string, std::string>& more = {}) {
-  OptionSet options;
-  std::map<std::string, std::string> text = {
+Settings small(const std::string& method, const test::OptionTexts& more = {}) {
+  test::OptionTexts texts = {
       {"method", method},       {"width_g", "4"},         {"width_d", "4"},  {"latent_size", "8"},
       {"batch_size_d", "2"},    {"batch_size_g", "2"},    {"n_critic", "1"}, {"iterations", "60"},
       {"update_every_g", "10"}, {"update_every_d", "20"}, {"br_every", "2"}, {"br_window", "10"},
   };
-  if (method != "dense") text["density_g"] = "0.3";
-  for (const auto& [key, value] : more) text[key] = value;
-  for (const auto& [key, value] : text) options.set_text(key, value, "test");
-  complete_sparse_options(options);
-  options.throw_if_problems();
-  return options.settings();
-}
-
-using State = std::map<std::string, std::vector<char>>;
-
-State state_of(Trainer& trainer) {
-  State state;
-  for (const NamedTensor& t : trainer.state()) {
-    std::vector<char>& bytes = state[t.name];
-    bytes.resize(t.tensor.size_bytes());
-    copy_to_host(bytes.data(), t.tensor);
-  }
-  return state;
-}
-
-std::vector<std::string> differences(const State& a, const State& b) {
-  std::vector<std::string> names;
-  for (const auto& [name, bytes] : a) {
-    const auto found = b.find(name);
-    if (found != b.end() && found->second != bytes) names.push_back(name);
-  }
-  return names;
+  if (method != "dense") texts["density_g"] = "0.3";
+  return test::settings_of(texts, more);
 }
 
 std::vector<float> floats(const std::vector<char>& bytes) {
@@ -204,14 +173,14 @@ TEST(SparseTraining, AMaskOfDensityOneIsDenseTraining) {
   for (int i = 0; i < 12; ++i) dense.iterate(), masked.iterate();
   const State a = state_of(dense), b = state_of(masked);
   EXPECT_GT(b.size(), a.size());
-  EXPECT_EQ(differences(a, b), std::vector<std::string>());
+  EXPECT_EQ(test::differences_in_common(a, b), std::vector<std::string>());
 }
 
 TEST(SparseTraining, MeasuringTheBalanceRatioChangesOnlyWhatForwardPassesChange) {
   Trainer plain(trainer_options(small("static", {{"br_every", "0"}})), noise_images());
   Trainer measured(trainer_options(small("static", {{"br_every", "1"}})), noise_images());
   plain.iterate(), measured.iterate();
-  const std::vector<std::string> changed = differences(state_of(plain), state_of(measured));
+  const std::vector<std::string> changed = test::differences_in_common(state_of(plain), state_of(measured));
   EXPECT_FALSE(changed.empty());
   for (const std::string& name : changed) {
     const bool statistics = name.starts_with("G.") && name.find(".running_") != std::string::npos;
@@ -327,32 +296,27 @@ TEST(SparseTraining, PosthocPrunesTheMovingAverage) {
   }
 }
 
-OptionSet given(const std::map<std::string, std::string>& text) {
-  OptionSet options;
-  for (const auto& [key, value] : text) options.set_text(key, value, "test");
-  complete_sparse_options(options);
-  return options;
-}
-
 TEST(SparseOptions, FillInWhatTheMethodImplies) {
-  const Settings relaxed = given({{"method", "ddst-relaxed"}, {"density_g", "0.2"}, {"iterations", "5000"}}).settings();
+  const Settings relaxed =
+      test::options_of({{"method", "ddst-relaxed"}, {"density_g", "0.2"}, {"iterations", "5000"}}).settings();
   EXPECT_EQ(relaxed.density_d, 0.2);
   EXPECT_EQ(relaxed.band_low, 0.45);
   EXPECT_EQ(relaxed.band_high, 0.55);
   EXPECT_EQ(relaxed.update_every_d, 1000);
   EXPECT_EQ(relaxed.schedule_iterations, 5000);
-  const Settings dda = given({{"method", "dda"}, {"density_d", "0.4"}, {"update_every_d", "300"}}).settings();
+  const Settings dda =
+      test::options_of({{"method", "dda"}, {"density_d", "0.4"}, {"update_every_d", "300"}}).settings();
   EXPECT_EQ(dda.density_d, 0.4);
   EXPECT_EQ(dda.band_low, 0.5);
   EXPECT_EQ(dda.band_high, 0.65);
   EXPECT_EQ(dda.update_every_d, 300);
-  EXPECT_EQ(given({{"method", "ddst-strict"}, {"density_g", "0.1"}}).settings().update_every_d, 2000);
-  EXPECT_EQ(given({{"method", "posthoc"}, {"density_g", "0.1"}}).settings().density_d, 1.0);
-  EXPECT_EQ(given({{"iterations", "77"}}).settings().schedule_iterations, 0);  // dense: nothing to fill in
+  EXPECT_EQ(test::options_of({{"method", "ddst-strict"}, {"density_g", "0.1"}}).settings().update_every_d, 2000);
+  EXPECT_EQ(test::options_of({{"method", "posthoc"}, {"density_g", "0.1"}}).settings().density_d, 1.0);
+  EXPECT_EQ(test::options_of({{"iterations", "77"}}).settings().schedule_iterations, 0);  // dense: nothing to fill in
 }
 
 TEST(SparseOptions, RefuseWhatDoesNotFitTogether) {
-  const std::pair<std::map<std::string, std::string>, const char*> cases[] = {
+  const std::pair<test::OptionTexts, const char*> cases[] = {
       {{{"density_g", "0.5"}}, "method dense has no masks"},
       {{{"method", "static"}, {"cell", "4x"}}, "cell: expected a form like"},
       {{{"method", "posthoc"}, {"density_d", "0.5"}}, "density_d: method posthoc keeps D dense"},
@@ -363,7 +327,7 @@ TEST(SparseOptions, RefuseWhatDoesNotFitTogether) {
       {{{"method", "static"}, {"br_every", "20"}, {"br_window", "10"}}, "br_window: expected at least br_every"},
   };
   for (const auto& [text, expected] : cases) {
-    const OptionSet options = given(text);
+    const OptionSet options = test::options_of(text);
     ASSERT_EQ(options.problems().size(), 1u) << expected;
     EXPECT_NE(options.problems()[0].find(expected), std::string::npos) << options.problems()[0];
   }

@@ -7,6 +7,7 @@
 
 #include "kernels/gpu/emulated/runtime.h"
 #include "tests/deferred_kernels.h"
+#include "tests/trainer_test_tools.h"
 
 namespace poise {
 namespace {
@@ -27,34 +28,12 @@ TrainerOptions small(Device device) {
 }
 
 const ImageSet& images() {
-  static const ImageSet set = [] {
-    ImageSet s{.name = "random", .count = 40, .height = 32, .width = 32, .channels = 3};
-    s.pixels.resize(static_cast<size_t>(s.count * 32 * 32 * 3));
-    for (size_t i = 0; i < s.pixels.size(); ++i) {
-      s.pixels[i] = static_cast<uint8_t>(philox4x32(1, i, static_cast<uint32_t>(RandomStream::test), 0).x[0]);
-    }
-    return s;
-  }();
+  static const ImageSet set = test::noise_images(/*lowest_bit=*/0);
   return set;
 }
 
-struct Bytes {
-  std::string name;
-  std::vector<char> bytes;
-};
-std::vector<Bytes> bytes_of(Trainer& trainer) {
-  std::vector<Bytes> all;
-  for (const auto& [name, tensor] : trainer.state()) {
-    all.push_back({name, std::vector<char>(tensor.size_bytes())});
-    copy_to_host(all.back().bytes.data(), tensor);
-  }
-  return all;
-}
-
 void expect_same_state(Trainer& a, Trainer& b) {
-  const auto x = bytes_of(a), y = bytes_of(b);
-  ASSERT_EQ(x.size(), y.size());
-  for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(x[i].bytes, y[i].bytes) << x[i].name;
+  EXPECT_EQ(test::differences(test::state_of(a), test::state_of(b)), std::vector<std::string>());
   const StepState s = a.step_state(), t = b.step_state();
   EXPECT_EQ(std::memcmp(&s, &t, sizeof s), 0);
   EXPECT_EQ(a.iteration(), b.iteration());
@@ -107,7 +86,7 @@ TEST(TrainerOnADevice, AnIterationNeitherAllocatesNorCopiesToTheHostNorWaits) {
   EXPECT_EQ(trainer.reports(10).size(), 6u);
   trainer.sample(std::vector<float>(3 * 8, 0.5f), {}, Weights::ema, Mode::evaluate_running, 2);
   trainer.set_step_state(trainer.step_state());
-  bytes_of(trainer);
+  test::state_of(trainer);
   emulator::runtime().protect_memory(false);
 }
 
@@ -180,14 +159,7 @@ TrainerOptions with_everything(Device device) {
   return o;
 }
 
-// The state of one trainer, written into another one on another device.
-void move_state(Trainer& from, Trainer& to) {
-  const auto bytes = bytes_of(from);
-  const auto tensors = to.state();
-  ASSERT_EQ(bytes.size(), tensors.size());
-  for (size_t i = 0; i < bytes.size(); ++i) copy_from_host(tensors[i].tensor, bytes[i].bytes.data());
-  to.set_step_state(from.step_state());
-}
+void move_state(Trainer& from, Trainer& to) { test::write_state(to, test::state_of(from), from.step_state()); }
 
 TEST(TrainerOnADevice, ARunMovesBetweenDevicesAndResumesBitForBit) {
   for (const auto& options : {small, with_everything}) {
@@ -216,7 +188,7 @@ TEST(Trainer, SchedulesCountIterations) {
   Trainer trainer(o, images());
   const auto values = [&](const std::string& prefix) {  // of all parameters, in one row
     std::string all;
-    for (const auto& [name, bytes] : bytes_of(trainer)) {
+    for (const auto& [name, bytes] : test::state_of(trainer)) {
       const bool plain =
           prefix.size() > 2 || (!name.starts_with(prefix + "adam_") && !name.starts_with(prefix + "ema."));
       const bool parameter = name.ends_with(".weight") || name.ends_with(".bias") || name.ends_with("gamma");
