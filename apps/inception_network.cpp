@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "engine/tape/planning.h"
+
 namespace poise {
 namespace {
 
@@ -60,17 +62,13 @@ struct InceptionNetwork::Machine {
 
   // An arena for this batch: the size of the images as they come does not matter to it.
   void allocate(int64_t batch) {
-    const KernelTable nothing = planning_kernels(*ctx.kernels);
-    Arena plan = Arena::for_planning(ctx.device);
-    Context planning = ctx;
-    planning.kernels = &nothing;
-    planning.arena = &plan;
-    planning.planning = true;
-    Tape tape(planning);
-    const Tape::NoGrad no_grad(tape);
-    const Tensor none{.shape = {batch, 1, 1, kChannels}, .dtype = DType::u8, .device = ctx.device};
-    run(tape, none, network.last_tap());
-    arena = std::make_unique<Arena>(plan.peak(), ctx.device);
+    const size_t bytes = arena_bytes_of(ctx, [&](Context& planning) {
+      Tape tape(planning);
+      const Tape::NoGrad no_grad(tape);
+      const Tensor none{.shape = {batch, 1, 1, kChannels}, .dtype = DType::u8, .device = ctx.device};
+      run(tape, none, network.last_tap());
+    });
+    arena = std::make_unique<Arena>(bytes, ctx.device);
     ctx.arena = arena.get();
   }
 

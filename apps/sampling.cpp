@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/tape/planning.h"
+
 namespace poise {
 namespace {
 
@@ -62,16 +64,8 @@ void generate(Generator& generator, const Context& outer, const Tensor& z, const
   };
   Context ctx = outer;
   ctx.profile = nullptr;
-  const KernelTable nothing = planning_kernels(*outer.kernels);
-  Arena plan = Arena::for_planning(outer.device);
-  ctx.kernels = &nothing;
-  ctx.arena = &plan;
-  ctx.planning = true;
-  forward(ctx);
-  Arena arena(plan.peak(), outer.device);
-  ctx.kernels = outer.kernels;
+  Arena arena(arena_bytes_of(ctx, forward), outer.device);
   ctx.arena = &arena;
-  ctx.planning = false;
   forward(ctx);
 }
 

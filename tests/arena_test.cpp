@@ -1,10 +1,13 @@
 // The memory of a step: who gets which bytes, what comes back, and what the peak was.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <random>
 
+#include "engine/ops/ops.h"
+#include "engine/tape/planning.h"
 #include "tests/test_context.h"
 
 namespace poise {
@@ -157,6 +160,31 @@ TEST(Arena, APlanHasThePeakOfTheRun) {
   const size_t peak = use(plan);
   Arena exact(peak, Device::cpu);
   EXPECT_EQ(use(exact), peak);
+}
+
+TEST(Arena, IsMeasuredByARunThatComputesNothing) {
+  const TestContext outer;
+  Profile profile;
+  Context ctx = outer.ctx;
+  ctx.profile = &profile;
+  OwnedTensor x({1000}, DType::f64, Device::cpu);
+  std::fill_n(x.tensor().data<double>(), 1000, 1.0);
+  const auto use = [&](Context& on) {
+    Tape tape(on);
+    const Var y = add(tape.constant(x.tensor()), tape.constant(x.tensor()));
+    tape.launch({}, on.kernels->fill, 2.0, x.tensor());
+    EXPECT_EQ(on.planning, on.profile == nullptr);
+    EXPECT_EQ(y.shape(), Shape{1000});
+  };
+  const size_t bytes = arena_bytes_of(ctx, use);
+  EXPECT_EQ(x.tensor().data<double>()[0], 1.0);
+  EXPECT_TRUE(profile.rows().empty());
+  Arena exact(bytes, Device::cpu), small(bytes - kAlignment, Device::cpu);
+  ctx.arena = &exact;
+  use(ctx);
+  EXPECT_EQ(x.tensor().data<double>()[0], 2.0);
+  ctx.arena = &small;
+  EXPECT_THROW(use(ctx), Error);
 }
 
 #ifndef NDEBUG

@@ -7,6 +7,7 @@
 
 #include "engine/io/sha256.h"
 #include "engine/ops/ops.h"
+#include "engine/tape/planning.h"
 #include "kernels/gpu/runtime.h"
 
 namespace poise {
@@ -61,15 +62,10 @@ struct RandomFeatureNetwork::Machine {
   }
 
   size_t arena_size(const Tensor& images) {
-    const KernelTable nothing = planning_kernels(*ctx.kernels);
-    Arena plan = Arena::for_planning(ctx.device);
-    Context planning = ctx;
-    planning.kernels = &nothing;
-    planning.arena = &plan;
-    planning.planning = true;
-    Tape tape(planning);
-    run(tape, images);
-    return plan.peak();
+    return arena_bytes_of(ctx, [&](Context& planning) {
+      Tape tape(planning);
+      run(tape, images);
+    });
   }
 };
 
