@@ -1,5 +1,6 @@
 // Two-dimensional convolution, optionally of a twice enlarged input (kernels/dense/conv2d.h).
 #include "engine/ops/check.h"
+#include "engine/ops/conv_work.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
 #include "engine/sparse/layer_execution.h"
@@ -18,15 +19,8 @@ struct ConvPass {
         through_cusparse(blocks && execution->of(pass) == Execution::cusparse),
         plan(through_cusparse ? ctx.kernels->cusparse_conv2d_plan(ctx, geometry, *blocks, dtype, pass)
              : blocks         ? ctx.kernels->block_conv2d_plan(ctx, geometry, *blocks, dtype, pass)
-                              : ctx.kernels->conv2d_plan(ctx, geometry, dtype, pass)) {
-    const int64_t elements =
-        geometry.x_shape().elements() + geometry.weight_shape().elements() + geometry.y_shape().elements();
-    work = {.op = "conv2d",
-            .pass = pass,
-            .flops = 2 * geometry.macs(),
-            .executed_flops = 2 * plan.executed_macs,
-            .bytes = static_cast<double>(elements) * static_cast<double>(size_of(dtype))};
-  }
+                              : ctx.kernels->conv2d_plan(ctx, geometry, dtype, pass)),
+        work(conv_work(geometry, plan, dtype, pass)) {}
   template <class Block, class Dense, class... Args>
   void launch(Tape& tape, Block* block, Block* cusparse, Dense* dense, const Conv2dGeometry& geometry,
               Args&&... args) const {

@@ -1,5 +1,6 @@
 // Transposed convolution: the input gradient of the convolution that goes the other way, on that one's kernels.
 #include "engine/ops/check.h"
+#include "engine/ops/conv_work.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
 
@@ -32,15 +33,7 @@ struct TransposedPass {
   Conv2dPlan plan;
   Work work;
   TransposedPass(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass, Pass other)
-      : plan(ctx.kernels->conv2d_plan(ctx, geometry, dtype, other)) {
-    const int64_t elements =
-        geometry.x_shape().elements() + geometry.weight_shape().elements() + geometry.y_shape().elements();
-    work = {.op = "conv2d",
-            .pass = pass,
-            .flops = 2 * geometry.macs(),
-            .executed_flops = 2 * plan.executed_macs,
-            .bytes = static_cast<double>(elements) * static_cast<double>(size_of(dtype))};
-  }
+      : plan(ctx.kernels->conv2d_plan(ctx, geometry, dtype, other)), work(conv_work(geometry, plan, dtype, pass)) {}
 };
 
 }  // namespace
