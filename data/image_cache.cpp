@@ -52,15 +52,7 @@ std::optional<ImageSet> parse(const DataFile& file, const ImageSource& source, i
   for (const std::string& name : source.class_names) names += name + "\n";
   if (file.size() != static_cast<int64_t>(sizeof header + names.size()) + pixels + labels) return {};
 
-  ImageSet set{.name = source.name,
-               .source = source.source,
-               .count = source.count,
-               .height = side,
-               .width = side,
-               .channels = 3,
-               .labels = source.labels,
-               .class_names = source.class_names};
-  set.pixels.resize(static_cast<size_t>(pixels));
+  ImageSet set = blank_images(source, side);
   file.read(sizeof header, set.pixels);
   set.crc = crc_of(set);
   if (set.crc != header.crc) return {};

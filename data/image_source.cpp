@@ -59,7 +59,7 @@ Picture read_picture(const DataSetFacts& set, const std::string& path) {
   }
 }
 
-ImageSet prepare_images(const ImageSource& source, int64_t side, const ReadProgress& progress) {
+ImageSet blank_images(const ImageSource& source, int64_t side) {
   ImageSet set{.name = source.name,
                .source = source.source,
                .count = source.count,
@@ -68,8 +68,13 @@ ImageSet prepare_images(const ImageSource& source, int64_t side, const ReadProgr
                .channels = 3,
                .labels = source.labels,
                .class_names = source.class_names};
+  set.pixels.resize(static_cast<size_t>(source.count * side * side * set.channels));
+  return set;
+}
+
+ImageSet prepare_images(const ImageSource& source, int64_t side, const ReadProgress& progress) {
+  ImageSet set = blank_images(source, side);
   const int64_t bytes = side * side * 3;
-  set.pixels.resize(static_cast<size_t>(source.count * bytes));
   Problems problems;
   for (int64_t first = 0; first < source.count; first += kPicturesPerRound) {
     const int64_t last = std::min(source.count, first + kPicturesPerRound);

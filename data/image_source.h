@@ -27,6 +27,9 @@ class ImageSource {
 // How many of how many pictures are done. Called on the thread that waits for them, every so often and at the end.
 using ReadProgress = std::function<void(int64_t done, int64_t total)>;
 
+// The set that `source` becomes at this side, with black pixels and no crc yet.
+ImageSet blank_images(const ImageSource& source, int64_t side);
+
 // All pictures, cropped and resized to `side` (picture.h), on all threads. Error(data) that counts the pictures of no
 // use and names the first three.
 ImageSet prepare_images(const ImageSource& source, int64_t side, const ReadProgress& progress);
