@@ -1,0 +1,139 @@
+// Hostile input: files changed at random, and what must hold of a parser that gets them. Deterministic: the same inputs
+// on every run.
+//
+// What must hold: nothing but poise::Error leaves a parser, its message is one line, and what is accepted is consistent
+// to the last byte. Tests that include this are built with the address and undefined-behaviour sanitizers in every
+// preset, and so are the parsers (CMakeLists.txt).
+#pragma once
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/core/error.h"
+
+namespace poise::test {
+
+class Xorshift {
+ public:
+  explicit Xorshift(uint64_t seed) : state_(seed) {}
+  uint64_t next() {
+    state_ ^= state_ << 13;
+    state_ ^= state_ >> 7;
+    state_ ^= state_ << 17;
+    return state_;
+  }
+  size_t below(size_t n) { return n == 0 ? 0 : static_cast<size_t>(next() % n); }
+
+ private:
+  uint64_t state_;
+};
+
+// Pieces that parsers of these formats stumble over.
+inline const std::vector<std::string> kPieces = {"{",
+                                                 "}",
+                                                 "[",
+                                                 "]",
+                                                 "\"",
+                                                 ",",
+                                                 ":",
+                                                 "\\",
+                                                 "\\u0000",
+                                                 "\\ud800",
+                                                 "\n",
+                                                 std::string(1, '\0'),
+                                                 "\xff",
+                                                 "\xef\xbb\xbf",
+                                                 "-1",
+                                                 "-0",
+                                                 "0",
+                                                 "1",
+                                                 "2",
+                                                 "4",
+                                                 "8",
+                                                 "16",
+                                                 "24",
+                                                 "1e9",
+                                                 "1.0",
+                                                 "9223372036854775807",
+                                                 "9223372036854775808",
+                                                 "18446744073709551615",
+                                                 "18446744073709551616",
+                                                 "4294967296",
+                                                 "null",
+                                                 "true",
+                                                 "\"F32\"",
+                                                 "\"U8\"",
+                                                 "\"BF16\"",
+                                                 "F64",
+                                                 "\"shape\"",
+                                                 "\"dtype\":",
+                                                 "\"data_offsets\":[0,0]",
+                                                 "\"__metadata__\":{\"a\":\"b\"},",
+                                                 ",\"z\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}",
+                                                 "[[[[[[[[",
+                                                 "{\"a\":{\"a\":{\"a\":",
+                                                 "\"header_crc32\":\""};
+
+// One to four random edits of a seed: bits, bytes, pieces, numbers, lost or repeated stretches, parts of another seed.
+inline std::string mutate(std::string bytes, const std::vector<std::string>& seeds, Xorshift& random) {
+  for (size_t edits = 1 + random.below(4); edits > 0; --edits) {
+    const size_t at = random.below(bytes.size() + 1), length = 1 + random.below(16);
+    switch (random.below(9)) {
+      case 0:
+        if (at < bytes.size()) bytes[at] = static_cast<char>(bytes[at] ^ (1 << random.below(8)));
+        break;
+      case 1:
+        if (at < bytes.size()) bytes[at] = static_cast<char>(random.next());
+        break;
+      case 2:
+        bytes.insert(at, kPieces[random.below(kPieces.size())]);
+        break;
+      case 3:
+        bytes.replace(at, std::min(length, bytes.size() - at), kPieces[random.below(kPieces.size())]);
+        break;
+      case 4:
+        bytes.erase(at, length);
+        break;
+      case 5:
+        bytes.insert(at, bytes.substr(random.below(bytes.size() + 1), length * 8));
+        break;
+      case 6:
+        bytes.resize(at);
+        break;
+      case 7: {
+        const std::string& other = seeds[random.below(seeds.size())];
+        bytes.insert(at, other.substr(random.below(other.size() + 1), length * 8));
+        break;
+      }
+      default: {  // another digit in the place of a digit: numbers that nearly fit
+        const size_t digit = bytes.find_first_of("0123456789", at);
+        if (digit != std::string::npos) bytes[digit] = static_cast<char>('0' + random.below(10));
+      }
+    }
+  }
+  return bytes;
+}
+
+struct Count {
+  int accepted = 0, refused = 0;
+};
+
+// parse() either returns or throws an Error of this kind in one line; anything else fails the test (or, for bad memory
+// accesses, ends it).
+template <class Parse>
+void try_one(ErrorKind kind, Count& count, const Parse& parse) {
+  try {
+    parse();
+    ++count.accepted;
+  } catch (const Error& error) {
+    ++count.refused;
+    if (error.kind() != kind || std::string_view(error.what()).find('\n') != std::string_view::npos) {
+      ADD_FAILURE() << "unexpected error: " << error.what();
+    }
+  }
+}
+
+}  // namespace poise::test
