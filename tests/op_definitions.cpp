@@ -3,33 +3,14 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tests/op_definition_tools.h"
+
 namespace poise {
 namespace {
 
-using Values = std::vector<double>;
-
-// An array [N,H,W,C] with zeros all around.
-struct Image {
-  const Values& values;
-  Shape s;
-  double at(int64_t n, int64_t h, int64_t w, int64_t c) const {
-    if (h < 0 || h >= s[1] || w < 0 || w >= s[2]) return 0;
-    return values[static_cast<size_t>(((n * s[1] + h) * s[2] + w) * s[3] + c)];
-  }
-};
-
-// Values in row-major order of four indices.
-Values tabulate(const Shape& s, const std::function<double(int64_t, int64_t, int64_t, int64_t)>& f) {
-  Values y;
-  for (int64_t a = 0; a < s[0]; ++a) {
-    for (int64_t b = 0; b < s[1]; ++b) {
-      for (int64_t c = 0; c < s[2]; ++c) {
-        for (int64_t d = 0; d < s[3]; ++d) y.push_back(f(a, b, c, d));
-      }
-    }
-  }
-  return y;
-}
+using test::HostImage;
+using test::tabulate;
+using test::Values;
 
 double sum_of(const Values& x) {
   double sum = 0;
@@ -100,11 +81,11 @@ OpDefinition define_linear(int64_t n, int64_t in, int64_t out) { return define_c
 OpDefinition define_conv2d(const Shape& x_shape, int64_t c_out, const Conv2dOptions& o) {
   return [=](const HostValues& inputs, HostValues&) {
     const int64_t up = o.upsample, c_in = x_shape[3];
-    const Image x{inputs[0], x_shape}, w{inputs[1], {c_out, o.kh, o.kw, c_in}};
+    const HostImage x{inputs[0], x_shape}, w{inputs[1], {c_out, o.kh, o.kw, c_in}};
     const Shape enlarged{x_shape[0], up * x_shape[1], up * x_shape[2], c_in};
     const Values u_values =
         tabulate(enlarged, [&](int64_t n, int64_t a, int64_t b, int64_t i) { return x.at(n, a / up, b / up, i); });
-    const Image u{u_values, enlarged};
+    const HostImage u{u_values, enlarged};
     const Shape y_shape{x_shape[0], (enlarged[1] + 2 * o.pad_h - o.kh) / o.stride_h + 1,
                         (enlarged[2] + 2 * o.pad_w - o.kw) / o.stride_w + 1, c_out};
     return tabulate(y_shape, [&](int64_t n, int64_t p, int64_t q, int64_t out) {
@@ -179,7 +160,7 @@ OpDefinition define_spectral_norm(const Shape& weight, Mode mode) {
 
 OpDefinition define_upsample_nearest_2x(const Shape& s) {
   return [=](const HostValues& inputs, HostValues&) {
-    const Image x{inputs[0], s};
+    const HostImage x{inputs[0], s};
     return tabulate({s[0], 2 * s[1], 2 * s[2], s[3]},
                     [&](int64_t n, int64_t h, int64_t w, int64_t c) { return x.at(n, h / 2, w / 2, c); });
   };
@@ -187,7 +168,7 @@ OpDefinition define_upsample_nearest_2x(const Shape& s) {
 
 OpDefinition define_avg_pool_2x2(const Shape& s) {
   return [=](const HostValues& inputs, HostValues&) {
-    const Image x{inputs[0], s};
+    const HostImage x{inputs[0], s};
     return tabulate({s[0], s[1] / 2, s[2] / 2, s[3]}, [&](int64_t n, int64_t h, int64_t w, int64_t c) {
       return mean_of({x.at(n, 2 * h, 2 * w, c), x.at(n, 2 * h, 2 * w + 1, c), x.at(n, 2 * h + 1, 2 * w, c),
                       x.at(n, 2 * h + 1, 2 * w + 1, c)});
@@ -199,7 +180,7 @@ namespace {
 // f(the cells of x inside of the image that a window sees)
 OpDefinition define_window_pool(const Shape& s, const PoolWindow& window, const std::function<double(Values)>& f) {
   return [=](const HostValues& inputs, HostValues&) {
-    const Image x{inputs[0], s};
+    const HostImage x{inputs[0], s};
     const auto outputs = [&](int64_t extent) { return (extent + 2 * window.pad - window.size) / window.stride + 1; };
     return tabulate({s[0], outputs(s[1]), outputs(s[2]), s[3]}, [&](int64_t n, int64_t p, int64_t q, int64_t c) {
       Values cells;
@@ -223,105 +204,9 @@ OpDefinition define_avg_pool(const Shape& x, const PoolWindow& window) {
   return define_window_pool(x, window, mean_of);
 }
 
-// Every input pixel stamps its kernel onto the output.
-OpDefinition define_conv_transpose2d(const Shape& s, int64_t c_out, const Conv2dOptions& o) {
-  return [=](const HostValues& inputs, HostValues&) {
-    const Image x{inputs[0], s}, w{inputs[1], {s[3], o.kh, o.kw, c_out}};
-    const Shape y{s[0], (s[1] - 1) * o.stride_h - 2 * o.pad_h + o.kh, (s[2] - 1) * o.stride_w - 2 * o.pad_w + o.kw,
-                  c_out};
-    Values values(static_cast<size_t>(y.elements()));
-    tabulate(s, [&](int64_t n, int64_t h, int64_t q, int64_t i) {
-      for (int64_t r = 0; r < o.kh; ++r) {
-        for (int64_t t = 0; t < o.kw; ++t) {
-          const int64_t a = h * o.stride_h + r - o.pad_h, b = q * o.stride_w + t - o.pad_w;
-          if (a < 0 || a >= y[1] || b < 0 || b >= y[2]) continue;
-          for (int64_t out = 0; out < c_out; ++out) {
-            values[static_cast<size_t>(((n * y[1] + a) * y[2] + b) * c_out + out)] +=
-                x.at(n, h, q, i) * w.at(i, r, t, out);
-          }
-        }
-      }
-      return 0.0;
-    });
-    return values;
-  };
-}
-
-OpDefinition define_slice_channels(int64_t channels, int64_t first, int64_t count) {
-  return [=](const HostValues& inputs, HostValues&) {
-    Values y;
-    for (size_t i = 0; i < inputs[0].size(); ++i) {
-      const int64_t c = static_cast<int64_t>(i) % channels;
-      if (c >= first && c < first + count) y.push_back(inputs[0][i]);
-    }
-    return y;
-  };
-}
-
-OpDefinition define_embedding(const std::vector<int32_t>& labels, int64_t columns) {
-  return [=](const HostValues& inputs, HostValues&) {
-    Values y;
-    for (const int32_t label : labels) {
-      for (int64_t c = 0; c < columns; ++c) y.push_back(inputs[0][static_cast<size_t>(label * columns + c)]);
-    }
-    return y;
-  };
-}
-
-OpDefinition define_sample_affine(const Shape& s, bool relu) {
-  return [=](const HostValues& inputs, HostValues&) {
-    const Image x{inputs[0], s}, gain{inputs[1], {s[0], 1, 1, s[3]}}, bias{inputs[2], {s[0], 1, 1, s[3]}};
-    return tabulate(s, [&](int64_t n, int64_t h, int64_t w, int64_t c) {
-      const double y = (1 + gain.at(n, 0, 0, c)) * x.at(n, h, w, c) + bias.at(n, 0, 0, c);
-      return relu && y < 0 ? 0.0 : y;
-    });
-  };
-}
-
-OpDefinition define_row_dot(int64_t columns) {
-  return [=](const HostValues& inputs, HostValues&) {
-    Values y(inputs[0].size() / static_cast<size_t>(columns));
-    for (size_t i = 0; i < inputs[0].size(); ++i) y[i / static_cast<size_t>(columns)] += inputs[0][i] * inputs[1][i];
-    return y;
-  };
-}
-
-OpDefinition define_batched_matmul(int64_t images, int64_t rows, int64_t depth, int64_t columns, bool transpose_b) {
-  return [=](const HostValues& inputs, HostValues&) {
-    const Image a{inputs[0], {images, rows, depth, 1}};
-    const Image b{inputs[1], transpose_b ? Shape{images, columns, depth, 1} : Shape{images, depth, columns, 1}};
-    return tabulate({images, rows, columns, 1}, [&](int64_t n, int64_t i, int64_t j, int64_t) {
-      double sum = 0;
-      for (int64_t k = 0; k < depth; ++k) sum += a.at(n, i, k, 0) * (transpose_b ? b.at(n, j, k, 0) : b.at(n, k, j, 0));
-      return sum;
-    });
-  };
-}
-
-OpDefinition define_softmax(int64_t columns) {
-  return [=](const HostValues& inputs, HostValues&) {
-    Values y = inputs[0];
-    for (auto row = y.begin(); row != y.end(); row += columns) {
-      const double largest = *std::max_element(row, row + columns);
-      double sum = 0;
-      for (auto x = row; x != row + columns; ++x) sum += std::exp(*x - largest);
-      for (auto x = row; x != row + columns; ++x) *x = std::exp(*x - largest) / sum;
-    }
-    return y;
-  };
-}
-
-OpDefinition define_gated_add() {
-  return [](const HostValues& inputs, HostValues&) {
-    Values y = inputs[0];
-    for (size_t i = 0; i < y.size(); ++i) y[i] += inputs[2][0] * inputs[1][i];
-    return y;
-  };
-}
-
 OpDefinition define_sum_space(const Shape& s, double scale) {
   return [=](const HostValues& inputs, HostValues&) {
-    const Image x{inputs[0], s};
+    const HostImage x{inputs[0], s};
     return tabulate({s[0], 1, 1, s[3]}, [&](int64_t n, int64_t, int64_t, int64_t c) {
       Values pixels;
       for (int64_t i = 0; i < s[1] * s[2]; ++i) pixels.push_back(x.at(n, i / s[2], i % s[2], c));
@@ -366,7 +251,7 @@ OpDefinition define_diff_augment(const Shape& x, const DiffAugmentOptions& o) {
         const int64_t most_h = rounded(static_cast<double>(h) / 8), most_w = rounded(static_cast<double>(w) / 8);
         const int64_t dh = below(4, 2 * most_h + 1) - most_h, dw = below(5, 2 * most_w + 1) - most_w;
         const Values before = now;
-        const Image padded{before, {1, h, w, c}};
+        const HostImage padded{before, {1, h, w, c}};
         now = tabulate({1, h, w, c},
                        [&](int64_t, int64_t p, int64_t q, int64_t i) { return padded.at(0, p + dh, q + dw, i); });
       }
