@@ -17,6 +17,7 @@
 #include "apps/program.h"
 #include "apps/progress.h"
 #include "apps/run_directory.h"
+#include "apps/run_environment.h"
 #include "apps/run_log.h"
 #include "apps/run_report.h"
 #include "apps/run_state.h"
@@ -52,7 +53,6 @@ class TrainingRun {
   void continue_from_checkpoint();
   void open_logs();
   void note(const std::string& text);
-  std::string environment_json() const;
   std::vector<uint8_t> fakes(int64_t count);
   void write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const;
   void write_fakes(const std::string& folder);
@@ -94,27 +94,6 @@ TrainingRun::TrainingRun(const RunRequest& request, ImageSet images)
   if (settings_.eval_every > 0) evaluator_.emplace(settings_, device_.device, images_);
 }
 
-std::string TrainingRun::environment_json() const {
-  char host[256] = "unknown";
-  ::gethostname(host, sizeof host - 1);
-  return json_line({{"schema", kSchema},
-                    {"poise", version()},
-                    {"build", build_type()},
-                    {"compiler", compiler()},
-                    {"device", std::string(name_of(device_.device))},
-                    {"device_name", device_.name},
-                    {"precision", std::string(name_of(device_.precision))},
-                    {"cpu", cpu_model()},
-                    {"threads", int64_t{thread_count()}},
-                    {"host", std::string(host)},
-                    {"data", images_.source},
-                    {"images", images_.count},
-                    {"data_crc", crc_text(images_.crc)},
-                    {"config_hash", config_hash(settings_)},
-                    {"time", iso_time_now()}}) +
-         "\n";
-}
-
 std::vector<uint8_t> TrainingRun::fakes(int64_t count) {
   const auto latents = latents_of_seeds(first_seeds(count), trainer_.latent_size());
   return trainer_.sample(latents, cycling_labels(count, trainer_.classes()), Weights::ema, Mode::evaluate_batch,
@@ -148,7 +127,7 @@ void TrainingRun::fill_new_directory(const std::string& path) {
       "# The options of this run, each with its origin. To continue the run: train_gan --resume THIS_FOLDER.\n"
       "# To start another one like it: train_gan --config THIS_FILE.\n\n");
   write_file_atomically(path + "/config.toml", heading + options_.to_toml(true));
-  write_file_atomically(path + "/env.json", environment_json());
+  write_file_atomically(path + "/env.json", environment_json(settings_, device_, images_));
   write_reals(path);
   write_fakes(path);
   CheckpointStore store(path + "/checkpoints", settings_.keep_checkpoints);
