@@ -4,20 +4,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
 #include "apps/html_execution.h"
+#include "apps/html_picture.h"
 #include "apps/program.h"
 #include "apps/progress.h"
 #include "apps/svg_chart.h"
 #include "apps/training_cost.h"
 #include "engine/io/atomic_file.h"
-#include "engine/io/read_file.h"
 
 namespace poise {
 namespace {
 
-constexpr size_t kLargestPicture = size_t{8} << 20;
 constexpr const char* kIterations = "iteration (generator steps)";
 
 const char* kPageStyle = R"(:root{color-scheme:light dark}
@@ -30,18 +28,6 @@ figure{margin:1.6rem 0;break-inside:avoid}figcaption{font-size:.9rem;margin-top:
 .grids{display:flex;flex-wrap:wrap;gap:1rem}.grids figure{flex:1 1 14rem;margin:0}
 img{width:100%;height:auto;image-rendering:pixelated}code{font-size:.92em}summary{cursor:pointer}
 )";
-
-std::string base64(const std::vector<std::byte>& bytes) {
-  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const auto byte = [&](size_t k) { return i + k < bytes.size() ? static_cast<uint32_t>(bytes[i + k]) : 0u; };
-    const uint32_t group = byte(0) << 16 | byte(1) << 8 | byte(2);
-    for (size_t k = 0; k < 4; ++k) text += i + k <= bytes.size() ? kDigits[group >> (18 - 6 * k) & 63] : '=';
-  }
-  return text;
-}
 
 // A mean over about a fiftieth of the run on either side, where there is enough to average.
 ChartSeries moving_mean(const Points& points, const std::string& name, int colour) {
@@ -323,32 +309,16 @@ class Page {
                                               metric.larger_is_better ? "higher" : "lower"));
   }
 
-  // A grid as part of the page, or a note why it is not.
-  std::string picture(const std::string& file, const std::string& caption) const {
-    const std::string path = run_.path + "/" + file;
-    std::error_code error;
-    const auto size = std::filesystem::file_size(path, error);
-    if (error) return "";
-    if (size > kLargestPicture) {
-      return fmt::format("<figure><figcaption>{}: {} ({} MiB, too large to embed)</figcaption></figure>\n",
-                         xml_escaped(caption), xml_escaped(file), size >> 20);
-    }
-    const auto bytes = read_file(path, ErrorKind::runtime, "write the report again");
-    return fmt::format(
-        "<figure><img alt=\"{0}\" src=\"data:image/png;base64,{1}\"/><figcaption>{0}</figcaption></figure>\n",
-        xml_escaped(caption), base64(bytes));
-  }
-
   void samples() {
     std::string grids;
     if (!run_.pictures.empty()) {
       std::vector<size_t> shown = {0, run_.pictures.size() / 2, run_.pictures.size() - 1};
       shown.erase(std::unique(shown.begin(), shown.end()), shown.end());
       for (const size_t i : shown) {
-        grids += picture(run_.pictures[i].second, "iteration " + format_count(run_.pictures[i].first));
+        grids += html_picture(run_.path, run_.pictures[i].second, "iteration " + format_count(run_.pictures[i].first));
       }
     }
-    grids += picture("samples/reals.png", "real images");
+    grids += html_picture(run_.path, "samples/reals.png", "real images");
     if (grids.empty()) return;
     heading("Samples");
     paragraph("Averaged weights, the same latents in each grid.");
