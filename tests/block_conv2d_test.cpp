@@ -12,6 +12,7 @@
 
 #include "kernels/sparse/block_tiles.h"
 #include "kernels/table.h"
+#include "tests/block_geometry.h"
 
 namespace poise {
 namespace {
@@ -19,7 +20,6 @@ namespace {
 using namespace cpu;
 
 constexpr double kLimit = 1e-5;  // f32, relative to the largest element
-constexpr int64_t kB = 16;
 
 OwnedTensor uniform(const Shape& shape, std::mt19937& rng) {
   OwnedTensor t(shape, DType::f32, Device::cpu);
@@ -142,20 +142,6 @@ void expect_equal(const Result& a, const Result& b) {
   EXPECT_FALSE(!(relative_error(a.db, b.db) <= kLimit)) << "db " << relative_error(a.db, b.db);
 }
 
-Conv2dGeometry square_kernel(int64_t n, int64_t h, int64_t w, int64_t c_in, int64_t c_out, int64_t k,
-                             int64_t upsample) {
-  return {.n = n,
-          .h = h,
-          .w = w,
-          .c_in = c_in,
-          .c_out = c_out,
-          .kh = k,
-          .kw = k,
-          .pad_h = k / 2,
-          .pad_w = k / 2,
-          .upsample = upsample};
-}
-
 class BlockConv2dTest : public testing::TestWithParam<std::tuple<int64_t, int64_t>> {};  // kernel, upsample
 
 TEST_P(BlockConv2dTest, EqualsDenseOnMaskedWeights) {
@@ -177,7 +163,7 @@ TEST_P(BlockConv2dTest, EqualsDenseOnMaskedWeights) {
     for (bool all_taps : {false, true}) {
       for (double density : {0.0, -1.0, 0.05, 0.1, 0.3, 0.5, 1.0}) {
         // 2 x 3 blocks: an odd count, and rows and columns without a block at low densities.
-        Layer layer(square_kernel(s.n, s.h, s.w, 2 * kB, 3 * kB, kernel, upsample), density, all_taps, ++seed);
+        Layer layer(geometry_of({s.n, s.h, s.w, 2, 3}, kernel, upsample), density, all_taps, ++seed);
         SCOPED_TRACE(testing::Message() << s.n << "x" << s.h << "x" << s.w << ", density " << density << ", all taps "
                                         << all_taps);
         expect_equal(run_block(layer), run_dense(layer));
@@ -189,7 +175,7 @@ TEST_P(BlockConv2dTest, EqualsDenseOnMaskedWeights) {
 
 TEST_P(BlockConv2dTest, GivesTheSameBitsAgainAndOnAnyNumberOfThreads) {
   const auto [kernel, upsample] = GetParam();
-  Layer layer(square_kernel(5, 12, 12, 4 * kB, 2 * kB, kernel, upsample), 0.3, false, 7);
+  Layer layer(geometry_of({5, 12, 12, 4, 2}, kernel, upsample), 0.3, false, 7);
   const int threads = omp_get_max_threads();
   const Result first = run_block(layer);
   for (int count : {1, 2, 3}) {
@@ -206,7 +192,7 @@ TEST_P(BlockConv2dTest, GivesTheSameBitsAgainAndOnAnyNumberOfThreads) {
 TEST_P(BlockConv2dTest, CountsTheArithmeticThatItPerforms) {
   const auto [kernel, upsample] = GetParam();
   Context ctx;
-  const Conv2dGeometry g = square_kernel(2, 8, 8, 4 * kB, 4 * kB, kernel, upsample);
+  const Conv2dGeometry g = geometry_of({2, 8, 8, 4, 4}, kernel, upsample);
   Layer layer(g, 0.25, /*all_taps=*/true, 3);
   const double small_pixels = 2 * 8 * 8, blocks = 4 * 4 * 0.25;
   // Four 2x2 convolutions of the small image where a 3x3 one enlarges; else every tap of every alive cell.
@@ -222,7 +208,7 @@ INSTANTIATE_TEST_SUITE_P(Kernels, BlockConv2dTest, testing::Combine(testing::Val
                          });
 
 TEST(BlockIndexTest, ListsTheBlocksOfEachRowByColumn) {
-  Layer layer(square_kernel(1, 4, 4, 2 * kB, 3 * kB, 3, 1), 0.0, false, 1);
+  Layer layer(geometry_of({1, 4, 4, 2, 3}, 3, 1), 0.0, false, 1);
   layer.fill_block(0, 8, 1);
   layer.fill_block(0, 0, 1);
   layer.mask.tensor().data<uint8_t>()[((2 * kB + 3) * 9 + 4) * 2 * kB + 5] = 1;  // one weight keeps its block alive

@@ -10,6 +10,7 @@
 #include <random>
 
 #include "kernels/table.h"
+#include "tests/block_geometry.h"
 #include "tests/emulated_operands.h"
 
 namespace poise {
@@ -29,7 +30,6 @@ inline BlockPath cusparse_path(const KernelTable& k) {
           k.cusparse_conv2d_backward_weight};
 }
 
-constexpr int64_t kB = 16;  // block, where a test does not say otherwise
 // Values in [-1, 1], zero where `mask` is; those are not drawn.
 inline Operand uniform(const Shape& shape, DType dtype, std::mt19937& rng, const uint8_t* mask = nullptr) {
   std::uniform_real_distribution<float> draw(-1, 1);
@@ -127,22 +127,5 @@ class Convolution {
   const RandomMask mask_;
   const LayerOperands operands_;
 };
-
-struct Images {
-  int64_t n, h, w, in_blocks, out_blocks;
-};
-
-inline Conv2dGeometry geometry_of(const Images& s, int64_t k, int64_t upsample, int64_t block = kB) {
-  return {.n = s.n,
-          .h = s.h,
-          .w = s.w,
-          .c_in = s.in_blocks * block,
-          .c_out = s.out_blocks * block,
-          .kh = k,
-          .kw = k,
-          .pad_h = k / 2,
-          .pad_w = k / 2,
-          .upsample = upsample};
-}
 
 }  // namespace poise
