@@ -17,9 +17,9 @@ ParameterSlab::ParameterSlab(Module& root, DType dtype, Device device, bool with
   });
   root.for_each_buffer([&](StateBuffer& b) { buffer_elements += padded(b.shape.elements(), dtype); });
 
-  // [value | grad | m | v | ema | exchange | buffers]; ema and exchange only with_ema.
+  // [value | grad | m | v | ema | buffers]; ema only with_ema.
   const size_t section = static_cast<size_t>(parameter_elements) * size_of(dtype);
-  const size_t sections = with_ema ? 6 : 4;
+  const size_t sections = with_ema ? 5 : 4;
   bytes = sections * section + static_cast<size_t>(buffer_elements) * size_of(dtype);
   char* base;
   if (planning) {
@@ -37,10 +37,7 @@ ParameterSlab::ParameterSlab(Module& root, DType dtype, Device device, bool with
   grad = place(section, flat);
   adam_m = place(2 * section, flat);
   adam_v = place(3 * section, flat);
-  if (with_ema) {
-    ema = place(4 * section, flat);
-    exchange_ = place(5 * section, flat);
-  }
+  if (with_ema) ema = place(4 * section, flat);
 
   size_t offset = 0;
   root.for_each_parameter([&](Parameter& p) {
@@ -72,9 +69,9 @@ void ParameterSlab::copy_value_to_ema(Context& ctx) {
 
 void ParameterSlab::swap_value_and_ema(Context& ctx) {
   require(static_cast<bool>(ema), "this slab keeps no moving average");
-  ctx.kernels->copy(ctx, value, exchange_);
+  ctx.kernels->copy(ctx, value, grad);
   ctx.kernels->copy(ctx, ema, value);
-  ctx.kernels->copy(ctx, exchange_, ema);
+  ctx.kernels->copy(ctx, grad, ema);
 }
 
 }  // namespace poise

@@ -22,7 +22,8 @@ class ParameterSlab {
 
   void zero_grad(Context& ctx);
   void copy_value_to_ema(Context& ctx);
-  // Exchanges value and ema, so that the network computes with the averaged weights. Call twice.
+  // Exchanges value and ema by way of grad, which is lost, so that the network computes with the averaged weights. For
+  // between steps, when nobody needs gradients; call twice.
   void swap_value_and_ema(Context& ctx);
 
   // Views, in module order.
@@ -40,7 +41,6 @@ class ParameterSlab {
  private:
   Buffer memory_;
   std::unique_ptr<Arena> planning_memory_;
-  Tensor exchange_;
   std::vector<Entry> entries_;
   std::vector<BufferEntry> buffers_;
 };
