@@ -142,19 +142,21 @@ TrainerOptions trainer_options(const Settings& s) {
 std::string crc_text(uint32_t crc) { return fmt::format("{:08x}", crc); }
 
 std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings& settings, uint32_t data_crc) {
-  const std::vector<NamedTensor> state = trainer.state();
-  std::vector<std::vector<char>> bytes(state.size());
+  std::vector<std::vector<char>> copies;  // of what does not lie on the host
   std::vector<TensorBytes> tensors;
-  for (size_t i = 0; i < state.size(); ++i) {
-    const auto& [name, tensor] = state[i];
-    bytes[i].resize(tensor.size_bytes());
-    copy_to_host(bytes[i].data(), tensor);
-    if (!is_finite(tensor, bytes[i].data())) {
+  for (const auto& [name, tensor] : trainer.state()) {
+    const void* bytes = tensor.bytes;
+    if (tensor.device != Device::cpu) {
+      copies.emplace_back(tensor.size_bytes());
+      copy_to_host(copies.back().data(), tensor);
+      bytes = copies.back().data();
+    }
+    if (!is_finite(tensor, static_cast<const char*>(bytes))) {
       fail(ErrorKind::runtime, fmt::format("iteration {}: {} is not finite (training diverged); try a lower "
                                            "learning_rate_g or learning_rate_d",
                                            trainer.iteration(), name));
     }
-    tensors.push_back({name, tensor.dtype, extents(tensor.shape), bytes[i].data()});
+    tensors.push_back({name, tensor.dtype, extents(tensor.shape), bytes});
   }
   StringMap metadata = step_state_metadata(trainer.step_state());
   metadata["iteration"] = std::to_string(trainer.iteration());
