@@ -29,7 +29,9 @@ RunningProgram::RunningProgram(const std::string& program, const std::vector<std
 
   pid_ = ::fork();
   if (pid_ != 0) return;
-  // The child: only calls that are safe between fork and exec.
+  // The child: only calls that are safe between fork and exec. Whoever runs the tests with nohup or in the background
+  // has signals ignored, and ignored signals are inherited.
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2}) ::signal(signal, SIG_DFL);
   if (::chdir(setting.folder.c_str()) != 0) ::_exit(99);
   const int err_descriptor = ::open(err_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
   ::dup2(err_descriptor, 2);
