@@ -26,7 +26,7 @@ struct GanStep {
   // logits are averaged, and one update follows. Spectral norm iterates and running statistics follow in the first
   // part alone, as in a step in one part; batch norm normalises each part by itself.
   int64_t micro_batches = 1;
-  Tensor mask_g, mask_d;  // u8 [parameters], empty where there is no mask
+  Tensor mask_g, mask_d;  // u8 [parameters / run], empty where there is no mask
   // Results, memory of the caller, of the slabs' dtype.
   Tensor loss_d, loss_g;  // [1]
   Tensor means_d;         // [2]: mean logit of real, of fake images

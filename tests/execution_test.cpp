@@ -101,7 +101,7 @@ struct NetRun {
 // has a gradient on both paths, of which only the part through u and v is the same.
 std::vector<double> without_dead_gradients(NetRun& net, std::vector<double> values) {
   const size_t first = values.size() - static_cast<size_t>(net.slab.grad.elements());
-  const uint8_t* alive = net.masks.bytes().data<uint8_t>();
+  const std::vector<uint8_t> alive = alive_of(net.masks.bytes(), net.slab.grad);
   for (size_t i = first; i < values.size(); ++i) values[i] *= alive[i - first];
   return values;
 }
@@ -150,8 +150,9 @@ TEST(BlockExecutionTest, GradientsOfDeadWeightsAppearWhenAMaskUpdateWantsThem) {
     for (const MaskedLayer& layer : net.masks.layers()) {
       if (layer.path != "conv2") continue;
       const auto offset = static_cast<size_t>(layer.weight.value.data<float>() - net.slab.value.data<float>());
-      for (int64_t i = 0; i < layer.bytes.elements(); ++i) {
-        if (!layer.bytes.data<uint8_t>()[i]) sum += std::abs(all[first + offset + static_cast<size_t>(i)]);
+      const std::vector<uint8_t> alive = alive_of(layer.bytes, layer.weight.value);
+      for (size_t i = 0; i < alive.size(); ++i) {
+        if (!alive[i]) sum += std::abs(all[first + offset + i]);
       }
     }
     return sum;
@@ -175,10 +176,11 @@ TEST(BlockExecutionTest, GradientsMatchFiniteDifferencesThroughAMaskedNetwork) {
   };
   double largest = 0;
   for (size_t i = first; i < result.size(); ++i) largest = std::max(largest, std::abs(result[i]));
+  const std::vector<uint8_t> alive = alive_of(net.masks.bytes(), net.slab.value);
   int checked = 0;
   for (int trial = 0; trial < 400 && checked < 60; ++trial) {
     const auto i = static_cast<size_t>(rng() % static_cast<uint64_t>(net.slab.value.elements()));
-    if (!net.masks.bytes().data<uint8_t>()[i] || result[first + i] == 0) continue;
+    if (!alive[i] || result[first + i] == 0) continue;
     ++checked;
     constexpr double h = 1e-5;
     const double saved = w[i];

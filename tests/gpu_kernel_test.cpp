@@ -219,6 +219,7 @@ TEST_P(GpuKernelTest, AdamFollowsTheCpu) {
     bool ema;
     int64_t mask;  // its offset; negative: none
     UpdateSchedule schedule = {};
+    int64_t weights_per_byte = 1;  // of the mask
   };
   std::vector<Variant> variants;
   for (const Network network : {Network::generator, Network::discriminator}) {
@@ -232,17 +233,18 @@ TEST_P(GpuKernelTest, AdamFollowsTheCpu) {
   }
   variants.push_back({Network::generator, 1027, 0, true, -1, scheduled});
   variants.push_back({Network::discriminator, 5, 1, false, 0, scheduled});
-  for (const auto& [network, n, offset, with_ema, mask_offset, schedule] : variants) {
+  for (const int64_t weights : {2, 4, 8, 16}) variants.push_back({Network::generator, 1040, 0, true, 0, {}, weights});
+  for (const auto& [network, n, offset, with_ema, mask_offset, schedule, weights_per_byte] : variants) {
     const AdamOptions options{.beta1 = 0.5, .beta2 = 0.9, .schedule = schedule};
     const bool with_mask = mask_offset >= 0;
     const Values coin = drawn(n, 9);
     std::vector<uint8_t> alive;
-    for (const double x : coin) alive.push_back(x > 0 ? 1 : 0);
+    for (int64_t i = 0; i < n / weights_per_byte; ++i) alive.push_back(coin[static_cast<size_t>(i)] > 0 ? 1 : 0);
     auto run = [&](Machine machine, DType dtype) {
       machine.set(some_step());
       const Device on = machine.ctx.device;
       Placed value(drawn(n, 0), dtype, on, offset), m(Values(n, 0), dtype, on), v(Values(n, 0), dtype, on);
-      Placed ema(drawn(n, 1), dtype, on), mask(Shape{n}, DType::u8, on, with_mask ? mask_offset : 0);
+      Placed ema(drawn(n, 1), dtype, on), mask(Shape{n / weights_per_byte}, DType::u8, on, with_mask ? mask_offset : 0);
       copy_from_host(mask.tensor, alive.data());
       Tensor none;
       for (uint64_t t = 0; t < 2; ++t) {
@@ -265,8 +267,9 @@ TEST_P(GpuKernelTest, AdamFollowsTheCpu) {
     const std::vector<Values> expected = run(cpu(), DType::f64), got = run(Machine(GetParam()), DType::f32);
     for (size_t i = 0; i < 4; ++i) expect_near(got[i], expected[i], kLimit, "result " + std::to_string(i));
     EXPECT_EQ(got[4], expected[4]) << "the clocks are the same to the bit";
-    for (size_t i = 0; i < alive.size(); ++i) {
-      EXPECT_EQ(got[0][i] == 0, with_mask && !alive[i]) << "dead weights, and no others, are zero: " << i;
+    for (size_t i = 0; i < got[0].size(); ++i) {
+      EXPECT_EQ(got[0][i] == 0, with_mask && !alive[i / static_cast<size_t>(weights_per_byte)])
+          << "dead weights, and no others, are zero: " << i;
     }
   }
 }

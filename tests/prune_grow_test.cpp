@@ -83,14 +83,14 @@ std::vector<SlowCell> cells_of(const Fixture& f) {
     const size_t first = cells.size();
     cells.resize(first + static_cast<size_t>(f.cell.cells_in(s)), {.layer = l});
     const auto w = values_of<float>(layer.weight.value), g = values_of<float>(layer.weight.grad);
-    const auto bytes = values_of<uint8_t>(layer.bytes);
+    const auto alive = alive_of(layer.bytes, layer.weight.value);
     for (size_t at = 0; at < w.size(); ++at) {
       const auto position = static_cast<int64_t>(at);
       const int64_t i = position % s.back(), tap = position / s.back() % taps, o = position / (s.back() * taps);
       const int64_t row = f.cell.all_taps ? o / f.cell.out : o / f.cell.out * taps + tap;
       SlowCell& cell = cells[first + static_cast<size_t>(row * in_blocks + i / f.cell.in)];
       cell.weights.push_back(at);
-      cell.alive = bytes[at] == 1;
+      cell.alive = alive[at] == 1;
     }
     for (size_t k = first; k < cells.size(); ++k) {
       double of_w = 0, of_g = 0;
@@ -159,7 +159,7 @@ struct Snapshot {
       v.push_back(values_of<float>(l.weight.adam_v));
       ema.push_back(values_of<float>(l.weight.ema));
       grad.push_back(values_of<float>(l.weight.grad));
-      alive.push_back(values_of<uint8_t>(l.bytes));
+      alive.push_back(alive_of(l.bytes, l.weight.value));
     }
   }
 };
@@ -185,8 +185,8 @@ void expect_state(const Fixture& f, const Snapshot& before, const std::vector<Sl
     EXPECT_EQ(f.masks->layers()[l].mask.alive_count, alive_weights(expected, static_cast<int>(l)));
   }
   // Biases, padding and layers that the cell does not divide are alive whatever happens.
-  const auto bytes = values_of<uint8_t>(f.masks->bytes());
-  const int64_t dead = std::count(bytes.begin(), bytes.end(), 0);
+  const auto alive = alive_of(f.masks->bytes(), f.slab->value);
+  const int64_t dead = std::count(alive.begin(), alive.end(), 0);
   EXPECT_EQ(dead, f.masks->total() - f.masks->alive_weights());
 }
 

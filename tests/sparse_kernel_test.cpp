@@ -211,20 +211,23 @@ void change_mask_follows_the_table() {
       const auto g = random_values<T>(n, 1), m = random_values<T>(n, 2), v = random_values<T>(n, 3);
       auto w = random_values<T>(n, 4), average = random_values<T>(n, 5);
       const auto coin = random_values<double>(n, 6), cells = random_values<double>(k.cell.cells_in(k.shape), 7);
-      std::vector<uint8_t> was(static_cast<size_t>(n)), alive;
+      const int64_t run = mask_run(k.cell.in, dtype_of<T>());
+      std::vector<uint8_t> was(static_cast<size_t>(n)), bytes, alive;
       for (const double x : cells) alive.push_back(x > 0 ? 1 : 0);
       for (size_t i = 0; i < was.size(); ++i) {
-        was[i] = coin[i] > 0 ? 1 : 0;
+        const auto first_of_run = static_cast<int64_t>(i) / run * run;
+        was[i] = coin[static_cast<size_t>(first_of_run)] > 0 ? 1 : 0;
         if (!was[i]) w[i] = average[i] = 0;
+        if (first_of_run == static_cast<int64_t>(i)) bytes.push_back(was[i]);
       }
-      OwnedTensor mask = tensor_of(k.shape, was), value = tensor_of(k.shape, w), ema = tensor_of(k.shape, average);
+      OwnedTensor mask = tensor_of({n / run}, bytes), value = tensor_of(k.shape, w), ema = tensor_of(k.shape, average);
       OwnedTensor first = tensor_of(k.shape, m), second = tensor_of(k.shape, v);
       c.ctx.kernels->change_mask(
           c.ctx, policy, grid_of(k.shape, k.cell), tensor_of({static_cast<int64_t>(alive.size())}, alive).tensor(),
           tensor_of(k.shape, g).tensor(), mask.tensor(), value.tensor(), first.tensor(), second.tensor(), ema.tensor());
       for_each_weight(k.shape, k.cell, [&](size_t at, size_t cell) {
         const bool lives = alive[cell] == 1, grown = lives && !was[at], moved = grown && policy != MomentPolicy::keep;
-        EXPECT_EQ(values_of<uint8_t>(mask.tensor())[at], alive[cell]);
+        EXPECT_EQ(values_of<uint8_t>(mask.tensor())[at / static_cast<size_t>(run)], alive[cell]);
         EXPECT_EQ(value.tensor().template data<T>()[at], lives ? w[at] : 0);
         EXPECT_EQ(ema.tensor().template data<T>()[at], lives ? average[at] : 0);
         EXPECT_EQ(first.tensor().template data<T>()[at], moved ? 0 : m[at]);
@@ -242,31 +245,36 @@ TEST(ChangeMask, FollowsItsTable) {
 }
 
 TEST(Adam, UnderAMaskZeroesDeadWeightsAndTheirAverageAndNothingElse) {
-  const auto w = random_values<float>(9001, 1), g = random_values<float>(9001, 2);
-  std::vector<uint8_t> alive;
-  for (const double x : random_values<double>(9001, 3)) alive.push_back(x > 0 ? 1 : 0);
-  std::vector<std::vector<float>> value, average, first, second;
-  for (const std::vector<uint8_t>& mask : {std::vector<uint8_t>{}, std::vector<uint8_t>(9001, 1), alive}) {
+  constexpr int64_t kWeights = 9008;  // several chunks, the last one short
+  const Shape shape{kWeights};
+  const auto w = random_values<float>(kWeights, 1), g = random_values<float>(kWeights, 2);
+  const auto coin = random_values<double>(kWeights, 3);
+  const auto update = [&](const std::vector<uint8_t>& mask) {
     TestContext c;
     c.step.clocks[0].learning_rate = 0.01;
-    OwnedTensor x = tensor_of({9001}, w), ema({9001}, DType::f32, Device::cpu);
-    OwnedTensor m({9001}, DType::f32, Device::cpu), v({9001}, DType::f32, Device::cpu);
-    OwnedTensor bytes = mask.empty() ? OwnedTensor() : tensor_of({9001}, mask);
+    OwnedTensor x = tensor_of(shape, w), ema(shape, DType::f32, Device::cpu);
+    OwnedTensor m(shape, DType::f32, Device::cpu), v(shape, DType::f32, Device::cpu);
+    OwnedTensor bytes = mask.empty() ? OwnedTensor() : tensor_of({static_cast<int64_t>(mask.size())}, mask);
     c.ctx.kernels->begin_step(c.ctx, Network::generator, {});
-    c.ctx.kernels->adam(c.ctx, Network::generator, {}, 0.5, tensor_of({9001}, g).tensor(), bytes.tensor(), x.tensor(),
+    c.ctx.kernels->adam(c.ctx, Network::generator, {}, 0.5, tensor_of(shape, g).tensor(), bytes.tensor(), x.tensor(),
                         m.tensor(), v.tensor(), ema.tensor());
-    value.push_back(values_of<float>(x.tensor()));
-    average.push_back(values_of<float>(ema.tensor()));
-    first.push_back(values_of<float>(m.tensor()));
-    second.push_back(values_of<float>(v.tensor()));
-  }
-  EXPECT_EQ(value[0], value[1]);  // all alive is no mask, bit for bit
-  EXPECT_EQ(average[0], average[1]);
-  EXPECT_EQ(first[0], first[2]);  // the moments of dead weights follow their gradients
-  EXPECT_EQ(second[0], second[2]);
-  for (size_t i = 0; i < alive.size(); ++i) {
-    EXPECT_EQ(value[2][i], alive[i] ? value[0][i] : 0);
-    EXPECT_EQ(average[2][i], alive[i] ? average[0][i] : 0);
+    return std::array{values_of<float>(x.tensor()), values_of<float>(ema.tensor()), values_of<float>(m.tensor()),
+                      values_of<float>(v.tensor())};
+  };
+  const auto [value, average, first, second] = update({});
+  for (const int64_t run : {1, 2, 4, 8, 16}) {
+    std::vector<uint8_t> alive;
+    for (int64_t i = 0; i < kWeights / run; ++i) alive.push_back(coin[static_cast<size_t>(i)] > 0 ? 1 : 0);
+    const std::vector<uint8_t> all(alive.size(), 1);
+    EXPECT_EQ(update(all), update({})) << "all alive is no mask, bit for bit";
+    const auto masked = update(alive);
+    EXPECT_EQ(masked[2], first) << "the moments of dead weights follow their gradients";
+    EXPECT_EQ(masked[3], second);
+    for (size_t i = 0; i < w.size(); ++i) {
+      const bool lives = alive[i / static_cast<size_t>(run)] != 0;
+      ASSERT_EQ(masked[0][i], lives ? value[i] : 0) << "weight " << i << ", runs of " << run;
+      ASSERT_EQ(masked[1][i], lives ? average[i] : 0);
+    }
   }
 }
 

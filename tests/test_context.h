@@ -32,6 +32,15 @@ std::vector<T> values_of(const Tensor& tensor) {
   return values;
 }
 
+// 1 or 0 for each weight, of a mask that has a byte per run of them (kernels/sparse/mask.h).
+inline std::vector<uint8_t> alive_of(const Tensor& mask, const Tensor& weights) {
+  const std::vector<uint8_t> bytes = values_of<uint8_t>(mask);
+  const auto count = static_cast<size_t>(weights.elements()), run = count / bytes.size();
+  std::vector<uint8_t> alive(count);
+  for (size_t i = 0; i < count; ++i) alive[i] = bytes[i / run];
+  return alive;
+}
+
 // A parameter that owns its memory.
 struct OwnedParameter {
   OwnedParameter(const std::string& path, const Shape& shape, const std::vector<double>& values)

@@ -10,6 +10,11 @@ Shape cells_shape(const Shape& weight, const Cell& cell) {
   return {weight[0] / cell.out, weight[1], weight[2], weight[3] / cell.in};
 }
 
+Shape by_runs(Shape weight, int64_t run) {
+  weight[weight.rank() - 1] /= run;
+  return weight;
+}
+
 std::string layer_path(const std::string& parameter) { return parameter.substr(0, parameter.rfind('.')); }
 
 }  // namespace
@@ -44,8 +49,8 @@ NetworkMasks::NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cel
     layers_.push_back(layer);
   });
 
-  const auto parameters = static_cast<size_t>(slab.value.elements());
-  const size_t bytes_size = align_up(parameters), alive_size = align_up(static_cast<size_t>(cells));
+  const int64_t run = mask_run(cell.in, slab.value.dtype), runs = slab.value.elements() / run;
+  const size_t bytes_size = align_up(static_cast<size_t>(runs)), alive_size = align_up(static_cast<size_t>(cells));
   const size_t size = memory_bytes_ = bytes_size + alive_size + segments_.size() * sizeof(uint64_t);
   char* base;
   if (planning) {
@@ -58,20 +63,20 @@ NetworkMasks::NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cel
   const auto place = [&](size_t offset, const Shape& shape, DType dtype) {
     return Tensor{.bytes = base + offset, .shape = shape, .dtype = dtype, .device = device};
   };
-  bytes_ = place(0, {slab.value.elements()}, DType::u8);
+  bytes_ = place(0, {runs}, DType::u8);
   alive_ = place(bytes_size, {cells}, DType::u8);
   counts_ = place(bytes_size + alive_size, {static_cast<int64_t>(segments_.size())}, DType::u64);
   for (MaskedLayer& layer : layers_) {
     const auto element =
         static_cast<size_t>(static_cast<char*>(layer.weight.value.bytes) - static_cast<char*>(slab.value.bytes)) /
         size_of(slab.value.dtype);
-    layer.bytes = place(element, layer.weight.value.shape, DType::u8);
+    layer.bytes = place(element / static_cast<size_t>(run), by_runs(layer.weight.value.shape, run), DType::u8);
     layer.mask.alive = place(bytes_size + static_cast<size_t>(layer.segment.first),
                              cells_shape(layer.weight.value.shape, cell), DType::u8);
     layer.mask.alive_count = layer.grid.weights();
   }
   if (planning) return;
-  const std::vector<uint8_t> ones(std::max(parameters, static_cast<size_t>(cells)), 1);
+  const std::vector<uint8_t> ones(static_cast<size_t>(std::max(runs, cells)), 1);
   copy_from_host(bytes_, ones.data());
   copy_from_host(alive_, ones.data());
 }

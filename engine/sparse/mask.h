@@ -1,5 +1,6 @@
-// Which weights of a network are alive. A layer has a Mask in cells; the network has one byte per weight besides, in
-// the layout of its ParameterSlab, so that one Adam launch applies all masks (kernels/sparse/mask.h).
+// Which weights of a network are alive. A layer has a Mask in cells; the network has one byte per run of neighbouring
+// weights besides, in the layout of its ParameterSlab, so that one Adam launch applies all masks
+// (kernels/sparse/mask.h).
 #pragma once
 #include <string>
 #include <vector>
@@ -22,7 +23,7 @@ struct MaskedLayer {
   CellSegment segment;  // its place among the cells of the network
   Mask mask;
   ParameterSlab::Entry weight;
-  Tensor bytes;  // u8, as the weight; part of NetworkMasks::bytes()
+  Tensor bytes;  // u8, as the weight but for runs of its inputs; part of NetworkMasks::bytes()
 
   double density() const { return static_cast<double>(mask.alive_count) / static_cast<double>(grid.weights()); }
 };
@@ -50,7 +51,7 @@ class NetworkMasks {
   // Alive weights as alive() has them now, of the masked layers. Waits for the device.
   int64_t count(Context& ctx);
 
-  const Tensor& bytes() const { return bytes_; }  // u8 [padded parameters]: what Adam multiplies by
+  const Tensor& bytes() const { return bytes_; }  // u8 [padded parameters / run]: what Adam multiplies by
   Tensor& alive() { return alive_; }              // u8 [cells of all masked layers]
   const std::vector<MaskedLayer>& layers() const { return layers_; }
   const std::vector<DenseLayer>& dense_layers() const { return dense_layers_; }

@@ -49,19 +49,19 @@ TransposedBlocks transposed_blocks(const BlockIndex& index, const int32_t* row_o
 namespace cpu {
 
 void build_block_index(Context&, const Tensor& mask, BlockIndex& index) {
-  const int64_t b = index.block;
+  const int64_t b = index.block, bytes_of_row = mask.shape.back() / index.in_blocks;  // of a block
   const uint8_t* alive = mask.data<uint8_t>();
   int32_t* row_offsets = index.row_offsets.data<int32_t>();
   int32_t* col_of_block = index.col_of_block.data<int32_t>();
-  const int64_t row_stride = index.columns() * b;  // weights of one output channel
+  const int64_t row_stride = index.columns() * bytes_of_row;  // of one output channel
   int32_t count = 0;
   for (int64_t row = 0; row < index.out_blocks; ++row) {
     row_offsets[row] = count;
     for (int64_t col = 0; col < index.columns(); ++col) {
       bool any = false;
       for (int64_t o = 0; o < b && !any; ++o) {
-        const uint8_t* cell = alive + (row * b + o) * row_stride + col * b;
-        for (int64_t i = 0; i < b; ++i) any |= cell[i] != 0;
+        const uint8_t* cell = alive + (row * b + o) * row_stride + col * bytes_of_row;
+        for (int64_t i = 0; i < bytes_of_row; ++i) any |= cell[i] != 0;
       }
       if (any) col_of_block[count++] = static_cast<int32_t>(col);
     }

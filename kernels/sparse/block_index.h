@@ -57,8 +57,8 @@ struct TransposedBlocks {
 };
 TransposedBlocks transposed_blocks(const BlockIndex& index, const int32_t* row_offsets, const int32_t* col_of_block);
 
-// Fills `index` (its tensors have the capacity of the weight) from mask, u8 of the weight's shape. Waits for the
-// device.
+// Fills `index` (its tensors have the capacity of the weight) from mask (mask.h), u8 of the weight's shape but for the
+// last extent, which is taken by runs that divide a block. Waits for the device.
 using BuildBlockIndex = void(Context&, const Tensor& mask, BlockIndex& index);
 
 namespace cpu {

@@ -1,5 +1,7 @@
 #include "kernels/sparse/mask.h"
 
+#include <algorithm>
+
 #include "kernels/core/dispatch.h"
 #include "kernels/core/parallel.h"
 
@@ -11,22 +13,29 @@ void change_mask(Context&, MomentPolicy policy, const CellGrid& grid, const Tens
     const uint8_t* cells = alive.data<uint8_t>();
     const T* g = grad.data<T>();
     uint8_t* bytes = mask.data<uint8_t>();
+    const int64_t run = grid.weights() / mask.elements();
     T *w = value.data<T>(), *first = m.data<T>(), *second = v.data<T>(), *average = ema ? ema.data<T>() : nullptr;
+    const auto die = [=](int64_t begin) {
+      std::fill_n(w + begin, run, T{0});
+      if (average) std::fill_n(average + begin, run, T{0});
+    };
+    const auto come_alive = [=](int64_t begin) {
+      for (int64_t at = begin; at < begin + run; ++at) {
+        first[at] = 0;
+        second[at] = policy == MomentPolicy::seed ? g[at] * g[at] : 0;
+      }
+    };
     parallel_for(grid.out, [=](int64_t o) {
       const uint8_t* row = cells + o / grid.cell_out * grid.tap_blocks() * grid.in_blocks();
       for (int64_t tap = 0; tap < grid.taps; ++tap) {
         const uint8_t* of_tap = row + (grid.all_taps ? 0 : tap) * grid.in_blocks();
-        for (int64_t i = 0; i < grid.in; ++i) {
+        for (int64_t i = 0; i < grid.in; i += run) {
           const int64_t at = (o * grid.taps + tap) * grid.in + i;
           const uint8_t lives = of_tap[i / grid.cell_in];
-          if (!lives) {
-            w[at] = 0;
-            if (average) average[at] = 0;
-          } else if (!bytes[at] && policy != MomentPolicy::keep) {
-            first[at] = 0;
-            second[at] = policy == MomentPolicy::seed ? g[at] * g[at] : 0;
-          }
-          bytes[at] = lives;
+          uint8_t& lived = bytes[at / run];
+          if (!lives) die(at);
+          if (lives && !lived && policy != MomentPolicy::keep) come_alive(at);
+          lived = lives;
         }
       }
     });

@@ -1,5 +1,6 @@
-// One byte per weight, 1 alive and 0 dead, in the layout of the weight. Adam multiplies by it in its own pass
-// (train/adam.h); this kernel carries a new choice of cells into it and into everything that belongs to the weights:
+// One byte, 1 alive and 0 dead, per run of neighbouring weights that live and die together, in the layout of the
+// weight. Adam multiplies by it in its own pass (train/adam.h); this kernel carries a new choice of cells into it and
+// into everything that belongs to the weights:
 //
 //   dead                      w = 0, ema = 0
 //   alive, and was dead       w = 0 already; moments by policy:  seed: m = 0, v = g^2   zero: m = v = 0   keep:
@@ -8,15 +9,23 @@
 // Why seed: v = 0 under the bias correction of an old clock would make the first step lr / sqrt(1 - beta2), 3 to 30
 // times too long. keep is what masked-dense training does, whose moments follow the dense gradient of dead weights.
 #pragma once
+#include <numeric>
+
 #include "kernels/core/context.h"
+#include "kernels/core/memory.h"
 #include "kernels/sparse/cells.h"
 
 namespace poise {
 
+// Weights per byte: as many as divide both a row of a cell and a cache line, at which every tensor of a slab begins.
+constexpr int64_t mask_run(int64_t cell_in, DType dtype) {
+  return std::gcd(cell_in, static_cast<int64_t>(kAlignment / size_of(dtype)));
+}
+
 enum class MomentPolicy : uint8_t { seed, keep, zero };
 
-// alive u8 [grid.cells()], mask u8 and all others of grid.weights() elements. `grad` is the dense gradient (read by
-// seed alone); `ema` may be empty.
+// alive u8 [grid.cells()]; mask u8 of grid.weights() / run elements, where run divides cell_in; all others of
+// grid.weights(). `grad` is the dense gradient (read by seed alone); `ema` may be empty.
 using ChangeMask = void(Context&, MomentPolicy, const CellGrid&, const Tensor& alive, const Tensor& grad, Tensor& mask,
                         Tensor& value, Tensor& m, Tensor& v, Tensor& ema);
 

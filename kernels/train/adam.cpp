@@ -17,6 +17,39 @@ void begin_step(Context& ctx, Network network, const AdamOptions& options) {
   clock.beta2_power *= options.beta2;
 }
 
+namespace {
+
+template <int64_t Run, class T>
+void zero_dead_runs(const uint8_t* alive, T* w, int64_t begin, int64_t end) {
+#pragma GCC ivdep
+  for (int64_t i = begin; i < end; i += Run) {
+    const bool lives = alive[i / Run] != 0;
+    for (int64_t k = i; k < i + Run; ++k) w[k] = lives ? w[k] : T{0};
+  }
+}
+
+// begin and end are multiples of run.
+template <class T>
+void zero_dead(int64_t run, const uint8_t* alive, T* w, int64_t begin, int64_t end) {
+  switch (run) {
+    case 1:
+      return zero_dead_runs<1>(alive, w, begin, end);
+    case 2:
+      return zero_dead_runs<2>(alive, w, begin, end);
+    case 4:
+      return zero_dead_runs<4>(alive, w, begin, end);
+    case 8:
+      return zero_dead_runs<8>(alive, w, begin, end);
+    case 16:
+      return zero_dead_runs<16>(alive, w, begin, end);
+    default:
+      fail(ErrorKind::runtime,
+           "adam: a byte of a mask stands for 1, 2, 4, 8 or 16 weights but this one for " + std::to_string(run));
+  }
+}
+
+}  // namespace
+
 void adam(Context& ctx, Network network, const AdamOptions& options, double ema_decay, const Tensor& grad,
           const Tensor& mask, Tensor& value, Tensor& m, Tensor& v, Tensor& ema) {
   constexpr int64_t kAdamGrain = 4096;  // a chunk's weights are still in the cache when the average reads them
@@ -34,6 +67,7 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
     T* first = m.data<T>();
     T* second = v.data<T>();
     const uint8_t* alive = mask ? mask.data<uint8_t>() : nullptr;
+    const int64_t run = mask ? value.elements() / mask.elements() : 1;
     T* average = ema ? ema.data<T>() : nullptr;
     simd_chunks(value.elements(), kAdamGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
@@ -42,10 +76,7 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
         second[i] = beta2 * second[i] + one_minus_beta2 * (g[i] * g[i]);
         w[i] -= rate * first[i] / (std::sqrt(second[i]) * root + eps);
       }
-      if (alive) {
-#pragma GCC ivdep
-        for (int64_t i = begin; i < end; ++i) w[i] = alive[i] ? w[i] : T{0};
-      }
+      if (alive) zero_dead(run, alive, w, begin, end);
       if (!average) return;
 #pragma GCC ivdep
       for (int64_t i = begin; i < end; ++i) average[i] = decay * average[i] + one_minus_decay * w[i];

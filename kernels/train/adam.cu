@@ -1,10 +1,12 @@
 // Adam and the moving average over one slab in one launch: one thread per 16 bytes of parameters, as on the CPU with
 // the corrections folded into two factors:
 //   w <- w - rate * m / ( sqrt(v) * root + eps ),   rate = lr / (1 - beta1^t),   root = 1 / sqrt(1 - beta2^t)
-// Bytes: 9 floats per parameter with the average (7 without), 1 byte more under a mask, about 15 FLOPs: bound by
-// memory. G of SNGAN-32 at full width (4.28 M parameters) 154 MB, 36 us at 4.3 TB/s; D (1.05 M) without the average 29
-// MB, 7 us. Predicted; not yet measured on a GPU.
+// Bytes: 9 floats per parameter with the average (7 without), 1 byte more per run under a mask, about 15 FLOPs: bound
+// by memory. G of SNGAN-32 at full width (4.28 M parameters) 154 MB, 36 us at 4.3 TB/s; D (1.05 M) without the average
+// 29 MB, 7 us. Predicted; not yet measured on a GPU.
 #include "kernels/train/adam.h"
+
+#include <bit>
 
 #include "kernels/gpu/elementwise.cuh"
 #include "kernels/gpu/families.h"
@@ -26,7 +28,8 @@ struct AdamConstants {
 
 template <int N>
 __global__ void adam_kernel(AdamConstants c, UpdateSchedule schedule, const OptimizerClock* clock, int64_t n,
-                            const float* grad, const uint8_t* mask, float* value, float* m, float* v, float* ema) {
+                            const float* grad, const uint8_t* mask, int run_bits, float* value, float* m, float* v,
+                            float* ema) {
   // In double, so that 1 - beta^t keeps its digits while t is small.
   const auto rate = static_cast<float>(scheduled_rate(schedule, *clock) / (1 - clock->beta1_power));
   const float root = 1 / sqrtf(static_cast<float>(1 - clock->beta2_power));
@@ -42,9 +45,8 @@ __global__ void adam_kernel(AdamConstants c, UpdateSchedule schedule, const Opti
       w[k] -= rate * first[k] / (sqrtf(second[k]) * root + c.eps);
     }
     if (mask) {
-      const auto alive = load_vector<Width>(mask + i);
 #pragma unroll
-      for (int k = 0; k < Width; ++k) w[k] = alive[k] ? w[k] : 0.0f;
+      for (int k = 0; k < Width; ++k) w[k] = mask[(i + k) >> run_bits] ? w[k] : 0.0f;
     }
     store_vector(m + i, first);
     store_vector(v + i, second);
@@ -71,10 +73,11 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
                                 .decay = static_cast<float>(ema_decay),
                                 .one_minus_decay = static_cast<float>(1 - ema_decay)};
   const int64_t n = value.elements();
-  dispatch_width<float>(0, {&grad, &mask, &value, &m, &v, &ema}, [&]<int N>() {
+  const int run_bits = mask ? std::countr_zero(static_cast<uint64_t>(n / mask.elements())) : 0;
+  dispatch_width<float>(0, {&grad, &value, &m, &v, &ema}, [&]<int N>() {
     launch(ctx, elementwise(n / N), adam_kernel<N>, constants, options.schedule,
            &ctx.step->clocks[static_cast<size_t>(network)], n, grad.data<float>(),
-           mask ? mask.data<uint8_t>() : nullptr, value.data<float>(), m.data<float>(), v.data<float>(),
+           mask ? mask.data<uint8_t>() : nullptr, run_bits, value.data<float>(), m.data<float>(), v.data<float>(),
            ema ? ema.data<float>() : nullptr);
   });
 }
