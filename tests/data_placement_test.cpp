@@ -131,20 +131,6 @@ TEST(DataPlacement, StreamedDataGiveTheBitsOfDataOnTheDevice) {
   }
 }
 
-// And with the GPU kernels themselves.
-TEST(DataPlacement, TheGpuKernelsFindTheirSlots) {
-  std::vector<State> states;
-  for (const DataPlacement placement : {DataPlacement::device, DataPlacement::stream}) {
-    TrainerOptions options = conditional(Device::emulated, placement);
-    options.kernels = nullptr;
-    options.batch_size_g = 1;
-    Trainer trainer(options, images());
-    iterate(trainer, 5);  // more minibatches than slots, the last ones of replayed steps
-    states.push_back(state_of(trainer));
-  }
-  EXPECT_TRUE(states[0].tensors == states[1].tensors);
-}
-
 TEST(DataPlacement, ARunResumesWithEitherPlacementAnywhere) {
   for (const Device device : {Device::cpu, Device::emulated}) {
     Trainer whole(small(device, DataPlacement::device), images());
