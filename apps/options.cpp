@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "apps/data_placement.h"
 #include "apps/evaluation/feature_metric.h"
 #include "apps/sparse_options.h"
 #include "apps/suggestion.h"
@@ -48,6 +49,8 @@ std::vector<Option> make_table() {
       {"data", "data", &S::data, free, any_text, "folder of the files, or 'sample': the images that come with Poise"},
       {"data", "image_size", &S::image_size, fixed, from_to(0, 1024), "side images are resized to; 0: the model's"},
       {"data", "data_cache", &S::data_cache, free, any_text, "keep resized images in ~/.cache/poise for the next run"},
+      {"data", "data_placement", &S::data_placement, free, one_of(data_placement_names()),
+       "on a GPU: all images in its memory, or streamed to it minibatch by minibatch; auto: what fits"},
       {"data", "flip", &S::flip, fixed, any_text, "mirror half of the real images"},
 
       {"train", "iterations", &S::iterations, free, at_least(1), "generator steps in all"},

@@ -23,6 +23,7 @@ struct Settings {
   std::string dataset = "cifar10", split = "auto", data = "sample";
   int64_t image_size = 0;  // the model's
   bool flip = true, data_cache = true;
+  std::string data_placement = "auto";
   // [train]
   int64_t iterations = 100000, batch_size_d = 64, batch_size_g = 128, n_critic = 5;
   std::string loss = "hinge";

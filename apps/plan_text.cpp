@@ -97,6 +97,7 @@ std::string plan_text(const Settings& s, const TrainerOptions& o, const Training
                       static_cast<double>(plan.slab_bytes + plan.arena_bytes + plan.data_bytes) / kMiB,
                       static_cast<double>(plan.slab_bytes) / kMiB, static_cast<double>(plan.arena_bytes) / kMiB,
                       static_cast<double>(plan.data_bytes) / kMiB);
+  text += fmt::format("            {}\n", plan.data.text);
   // Value, two moments, and G's moving average, as f32; masks.
   const double checkpoint = (4.0 * static_cast<double>(4 * plan.parameters_g + 3 * plan.parameters_d) +
                              static_cast<double>(plan.mask_state_bytes)) /

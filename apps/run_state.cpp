@@ -136,6 +136,7 @@ TrainerOptions trainer_options(const Settings& s) {
   o.device = choice.device;
   o.precision = choice.precision;
   o.graphs = s.graph;
+  o.data_placement = data_placement_of(s.data_placement);
   return o;
 }
 

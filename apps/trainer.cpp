@@ -49,22 +49,24 @@ struct Trainer::Parts {
   TrainingMachine machine;
   OwnedTensor images, labels;
 
-  Parts(const TrainerOptions& o, const ImageSet& set)
-      : plan(Trainer::plan(o, set.count)), machine(o, Arena(plan.arena_bytes, o.device), false) {
+  Parts(const TrainerOptions& o, const std::shared_ptr<const ImageSet>& shared)
+      : plan(Trainer::plan(o, shared->count)), machine(o, Arena(plan.arena_bytes, o.device), false) {
+    const ImageSet& set = *shared;
     const Shape& image = machine.model.generator->image_shape;
     if (Shape{set.height, set.width, set.channels} != image) {
       fail(ErrorKind::data, "model " + o.model.name + " expects images " + image.to_string() + " but " + set.name +
                                 " has " + Shape{set.height, set.width, set.channels}.to_string() +
                                 "; choose another model or data set");
     }
-    images = OwnedTensor({set.count, set.height, set.width, set.channels}, DType::u8, o.device);
-    copy_from_host(images.tensor(), set.pixels.data());
-    machine.images = images.tensor();
-    if (machine.conditional()) {
-      check_labels(o, set);
-      labels = OwnedTensor({set.count}, DType::i32, o.device);
-      copy_from_host(labels.tensor(), set.labels.data());
-      machine.labels = labels.tensor();
+    if (machine.conditional()) check_labels(o, set);
+    machine.image_count = set.count;
+    if (plan.data.streamed) {
+      machine.feed = std::make_unique<MinibatchStream>(shared, machine.minibatch_order(), machine.conditional(),
+                                                       o.device, machine.queue.get(), o.before_batch);
+      machine.images = machine.feed->images();
+      machine.labels = machine.feed->labels();
+    } else {
+      copy_to_device(set);
     }
     initialise(*machine.model.generator, o.init, o.seed);
     initialise(*machine.model.discriminator, o.init, o.seed);
@@ -73,14 +75,26 @@ struct Trainer::Parts {
     start.clocks[static_cast<int>(Network::generator)].learning_rate = o.learning_rate_g;
     start.clocks[static_cast<int>(Network::discriminator)].learning_rate = o.learning_rate_d;
     copy_from_host(machine.step_state.tensor(), &start);
+    if (machine.feed) machine.feed->restart(start);
     machine.count_work();  // layers learn what they will be asked for
     machine.sparse->draw_masks();
     machine.count_work();
     machine.slab_g.copy_value_to_ema(machine.ctx);
   }
+
+  void copy_to_device(const ImageSet& set) {
+    const Device device = machine.options.device;
+    images = OwnedTensor({set.count, set.height, set.width, set.channels}, DType::u8, device);
+    copy_from_host(images.tensor(), set.pixels.data());
+    machine.images = images.tensor();
+    if (!machine.conditional()) return;
+    labels = OwnedTensor({set.count}, DType::i32, device);
+    copy_from_host(labels.tensor(), set.labels.data());
+    machine.labels = labels.tensor();
+  }
 };
 
-Trainer::Trainer(const TrainerOptions& options, const ImageSet& images)
+Trainer::Trainer(const TrainerOptions& options, std::shared_ptr<const ImageSet> images)
     : parts_(std::make_unique<Parts>(options, images)) {}
 Trainer::~Trainer() = default;
 
@@ -88,6 +102,7 @@ TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
   check_options(o, image_count);
   TrainingMachine machine(o, Arena::for_planning(o.device), true);
   const Shape& image = machine.model.generator->image_shape;
+  machine.image_count = image_count;
   machine.images = {.bytes = machine.step_state.tensor().bytes,  // never read by a plan
                     .shape = {image_count, image[0], image[1], image[2]},
                     .dtype = DType::u8,
@@ -118,7 +133,14 @@ TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
   machine.sparse->append_state(mask_state);
   for (const NamedTensor& t : mask_state) plan.mask_state_bytes += t.tensor.size_bytes();
   plan.arena_bytes = machine.arena.peak();
-  plan.data_bytes = machine.images.size_bytes() + (machine.labels ? machine.labels.size_bytes() : 0);
+  const size_t whole_set = machine.images.size_bytes() + (machine.labels ? machine.labels.size_bytes() : 0);
+  plan.data =
+      place_data(o.data_placement, o.device,
+                 {.others = plan.slab_bytes + plan.arena_bytes,
+                  .whole_set = whole_set,
+                  .ring = MinibatchStream::device_bytes(machine.minibatch_order(), image, machine.conditional())},
+                 memory_of(o.device));
+  plan.data_bytes = plan.data.bytes;
   plan.flops = total.work.flops;
   plan.executed_flops = total.work.executed_flops;
   plan.balance_flops = balance.total().work.flops;
@@ -174,6 +196,7 @@ StepState Trainer::step_state() const {
 void Trainer::set_step_state(const StepState& state) {
   TrainingMachine& m = parts_->machine;
   copy_from_host(m.step_state.tensor(), &state);
+  if (m.feed) m.feed->restart(state);
   m.iterations = m.first_iteration = static_cast<int64_t>(state.step) / (options().n_critic + 1);
   m.sparse->restored();
   m.invalidate();  // what captured steps know of masks is that of another state
@@ -183,6 +206,11 @@ SparseReport Trainer::sparse_report() const { return parts_->machine.sparse->rep
 std::vector<MaskEvent> Trainer::take_mask_events() { return parts_->machine.sparse->take_events(); }
 
 std::vector<ExecutionEvent> Trainer::take_execution_events() { return parts_->machine.sparse->take_execution_events(); }
+
+MinibatchStream::Waits Trainer::data_waits() const {
+  const auto& feed = parts_->machine.feed;
+  return feed ? feed->waits() : MinibatchStream::Waits{};
+}
 
 WorkDone Trainer::work_done() const {
   const double* done = parts_->machine.work_done.tensor().data<double>();

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "apps/data_placement.h"
+#include "apps/minibatch_stream.h"
 #include "apps/sampling.h"
 #include "apps/sparse_training.h"
 #include "data/image_set.h"
@@ -33,8 +35,10 @@ struct TrainerOptions {
   SparseOptions sparse;
   Device device = Device::cpu;
   Precision precision = Precision::fp32;
-  bool graphs = true;                    // replay captured steps; on the CPU there is nothing to capture
-  const KernelTable* kernels = nullptr;  // instead of the device's own, for tests
+  bool graphs = true;  // replay captured steps; on the CPU there is nothing to capture
+  DataPlacement data_placement = DataPlacement::automatic;
+  MinibatchReader::BeforeBatch before_batch;  // of streamed data; for tests
+  const KernelTable* kernels = nullptr;       // instead of the device's own, for tests
 };
 
 // What one iteration saw (means over its D steps for the D entries).
@@ -47,7 +51,8 @@ struct IterationReport {
 // What an iteration will cost, found by running it against kernels that do nothing.
 struct TrainingPlan {
   int64_t parameters_g = 0, parameters_d = 0;
-  size_t slab_bytes = 0, arena_bytes = 0, data_bytes = 0;
+  size_t slab_bytes = 0, arena_bytes = 0, data_bytes = 0;  // data: images and labels, as they are placed
+  DataChoice data;
   size_t mask_state_bytes = 0;                           // of a checkpoint: masks and what their controllers remember
   double flops = 0, executed_flops = 0;                  // one iteration: n_critic D steps and one G step
   Profile layers;                                        // the same, by layer, op and pass
@@ -62,10 +67,14 @@ struct WorkDone {
 
 class Trainer {
  public:
-  // Builds and initialises both networks, plans the step, allocates everything. `images` is copied to the device.
-  Trainer(const TrainerOptions& options, const ImageSet& images);
+  // Builds and initialises both networks, plans the step, allocates everything. `images` are copied to the device and
+  // not needed any more, or streamed to it (training_plan().data) and kept alive.
+  Trainer(const TrainerOptions& options, std::shared_ptr<const ImageSet> images);
+  Trainer(const TrainerOptions& options, ImageSet images)
+      : Trainer(options, std::make_shared<const ImageSet>(std::move(images))) {}
   ~Trainer();
 
+  // Error(environment) if data_placement asks for more than the device has.
   static TrainingPlan plan(const TrainerOptions& options, int64_t image_count);
 
   // Returns once the iteration is under way; on a GPU it may not have begun. Allocates nothing, copies nothing to the
@@ -82,7 +91,8 @@ class Trainer {
   std::vector<MaskEvent> take_mask_events();            // since the last call
   std::vector<ExecutionEvent> take_execution_events();  // since the last call
   WorkDone work_done() const;
-  Profile work_by_layer();  // of one iteration, as masks and choices are now; no times
+  MinibatchStream::Waits data_waits() const;  // none unless data are streamed
+  Profile work_by_layer();                    // of one iteration, as masks and choices are now; no times
 
   // Everything that the future depends on, in a fixed order. Writing bytes into these tensors and calling
   // set_step_state() restores a run exactly.

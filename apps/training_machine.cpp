@@ -86,11 +86,17 @@ Labelled TrainingMachine::new_minibatch() {
           conditional() ? ctx.arena->alloc({options.batch_size_d}, DType::i32) : Tensor{}};
 }
 
+MinibatchOrder TrainingMachine::minibatch_order() const {
+  // One loader batch of the method holds n_critic minibatches; the incomplete one at the end of an epoch is dropped.
+  const int64_t loader_batches = image_count / (options.n_critic * options.batch_size_d);
+  return {.batch_size = options.batch_size_d, .batches_per_epoch = loader_batches * options.n_critic};
+}
+
 void TrainingMachine::run_d_step() {
   Labelled real = sparse->measures_balance() ? sparse->real() : new_minibatch();
-  // One loader batch of the method holds n_critic minibatches; the incomplete one at the end of an epoch is dropped.
-  const int64_t loader_batches = images.shape[0] / (options.n_critic * options.batch_size_d);
-  const GatherOptions gather{.batches_per_epoch = loader_batches * options.n_critic, .flip = options.flip};
+  const GatherOptions gather{.batches_per_epoch = minibatch_order().batches_per_epoch,
+                             .flip = options.flip,
+                             .ring = feed ? MinibatchStream::kSlots : 0};
   tape.launch({.op = "gather_images", .bytes = 1.25 * static_cast<double>(real.values.size_bytes())},
               ctx.kernels->gather_images, gather, images, labels, real.values, real.labels);
   d_step(step, real, latents(RandomStream::latent_d, RandomStream::label_d, options.batch_size_d));
@@ -109,7 +115,12 @@ void TrainingMachine::run_g_step() {
 }
 
 void TrainingMachine::take_steps() {
-  for (int64_t i = 0; i < options.n_critic; ++i) d_graph.launch();
+  const bool fed = feed && !ctx.planning;
+  for (int64_t i = 0; i < options.n_critic; ++i) {
+    if (fed) feed->before_step();
+    d_graph.launch();
+    if (fed) feed->after_step();
+  }
   g_graph.launch();
 }
 

@@ -24,10 +24,12 @@ struct TrainingMachine {
   Arena arena;
   OwnedTensor results{Shape{8}, DType::f32, memory};  // loss_d, mean_real, mean_fake, loss_g, then D's sums
   OwnedTensor losses{Shape{Trainer::kReportsKept, 4}, DType::f32, memory};  // kernels/train/loss_ring.h
-  Tensor images;                                                            // u8 [N,H,W,C]
-  Tensor labels;                                                            // i32 [N] of a conditional model
-  OwnedTensor work_done{Shape{2}, DType::f64, Device::cpu};                 // WorkDone, on the host
-  WorkDone per_iteration, per_balance;                                      // as masks and choices are now
+  int64_t image_count = 0;                                                  // of the data set
+  std::unique_ptr<MinibatchStream> feed;                                    // of streamed data
+  Tensor images;                                             // u8 [N,H,W,C]: the whole set, or the ring of the feed
+  Tensor labels;                                             // i32 [N] of a conditional model
+  OwnedTensor work_done{Shape{2}, DType::f64, Device::cpu};  // WorkDone, on the host
+  WorkDone per_iteration, per_balance;                       // as masks and choices are now
   GanStep step;
   std::unique_ptr<SparseTraining> sparse;
   StepGraph d_graph, g_graph, balance_graph;
@@ -36,6 +38,7 @@ struct TrainingMachine {
 
   bool conditional() const { return model.generator->classes > 0; }
   Shape real_shape() const;
+  MinibatchOrder minibatch_order() const;
 
   // n_critic D steps and one G step; then the balance ratio and the masks, where they are due.
   void iterate();

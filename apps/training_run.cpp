@@ -45,7 +45,7 @@ std::string picture_name(int64_t iteration) { return fmt::format("samples/fakes_
 
 class TrainingRun {
  public:
-  TrainingRun(const RunRequest& request, ImageSet images);
+  TrainingRun(const RunRequest& request, std::shared_ptr<ImageSet> images);
   int run();
 
  private:
@@ -53,6 +53,7 @@ class TrainingRun {
   void continue_from_checkpoint();
   void open_logs();
   void note(const std::string& text);
+  void forget_images();
   std::vector<uint8_t> fakes(int64_t count);
   void write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const;
   void write_fakes(const std::string& folder);
@@ -69,7 +70,7 @@ class TrainingRun {
   const OptionSet& options_;
   const Settings& settings_;
   const DeviceChoice device_;
-  ImageSet images_;
+  const std::shared_ptr<ImageSet> images_;
   Trainer trainer_;
   std::optional<Evaluator> evaluator_;
   SignalWatch signals_;
@@ -84,14 +85,14 @@ class TrainingRun {
   std::string last_checkpoint_;
 };
 
-TrainingRun::TrainingRun(const RunRequest& request, ImageSet images)
+TrainingRun::TrainingRun(const RunRequest& request, std::shared_ptr<ImageSet> images)
     : request_(request),
       options_(request.options),
       settings_(request.options.settings()),
       device_(choose_device(settings_)),
       images_(std::move(images)),
       trainer_(trainer_options(settings_), images_) {
-  if (settings_.eval_every > 0) evaluator_.emplace(settings_, device_.device, images_);
+  if (settings_.eval_every > 0) evaluator_.emplace(settings_, device_.device, *images_);
 }
 
 std::vector<uint8_t> TrainingRun::fakes(int64_t count) {
@@ -102,7 +103,7 @@ std::vector<uint8_t> TrainingRun::fakes(int64_t count) {
 
 void TrainingRun::write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const {
   const int64_t columns = grid_columns(settings_.sample_count, trainer_.classes());
-  write_image_grid(path, pixels, count, images_.height, images_.width, images_.channels, columns,
+  write_image_grid(path, pixels, count, images_->height, images_->width, images_->channels, columns,
                    settings_.sample_scale);
 }
 
@@ -112,11 +113,11 @@ void TrainingRun::write_fakes(const std::string& folder) {
 }
 
 void TrainingRun::write_reals(const std::string& folder) const {
-  const int64_t size = images_.height * images_.width * images_.channels;
-  const int64_t count = std::min(settings_.sample_count, images_.count);
+  const int64_t size = images_->height * images_->width * images_->channels;
+  const int64_t count = std::min(settings_.sample_count, images_->count);
   std::vector<uint8_t> reals;
   for (int64_t i = 0; i < count; ++i) {  // spread over the set, which may be sorted by class
-    const uint8_t* first = images_.pixels.data() + i * images_.count / count * size;
+    const uint8_t* first = images_->pixels.data() + i * images_->count / count * size;
     reals.insert(reals.end(), first, first + size);
   }
   write_grid(folder + "/samples/reals.png", reals, count);
@@ -127,18 +128,18 @@ void TrainingRun::fill_new_directory(const std::string& path) {
       "# The options of this run, each with its origin. To continue the run: train_gan --resume THIS_FOLDER.\n"
       "# To start another one like it: train_gan --config THIS_FILE.\n\n");
   write_file_atomically(path + "/config.toml", heading + options_.to_toml(true));
-  write_file_atomically(path + "/env.json", environment_json(settings_, device_, images_));
+  write_file_atomically(path + "/env.json", environment_json(settings_, device_, *images_));
   write_reals(path);
   write_fakes(path);
   CheckpointStore store(path + "/checkpoints", settings_.keep_checkpoints);
-  save_state(store, trainer_, settings_, images_.crc);
+  save_state(store, trainer_, settings_, images_->crc);
 }
 
 void TrainingRun::continue_from_checkpoint() {
   directory_.emplace(RunDirectory::open(request_.resume));
   store_.emplace(directory_->file("checkpoints"), settings_.keep_checkpoints);
   const CheckpointStore::Loaded loaded = store_->newest_valid();
-  check_same_run(loaded.file, settings_, images_.crc);
+  check_same_run(loaded.file, settings_, images_->crc);
   if (loaded.step > settings_.iterations) {
     fail(ErrorKind::usage, fmt::format("iterations: the run is at {} already but {} were asked for; ask for more",
                                        loaded.step, settings_.iterations));
@@ -168,8 +169,15 @@ void TrainingRun::open_logs() {
   style.quiet = request_.quiet;
   progress_.emplace(STDERR_FILENO, style, trainer_.iteration(), settings_.iterations);
   log_->line(fmt::format("poise {} {} {}, {} threads, seed {}, config {}, data {}", version(), build_type(), compiler(),
-                         thread_count(), settings_.seed, config_hash(settings_), crc_text(images_.crc)));
+                         thread_count(), settings_.seed, config_hash(settings_), crc_text(images_->crc)));
   note(device_.text);
+  note(trainer_.training_plan().data.text);
+}
+
+// Once nobody reads pixels any more: a trainer that does not stream them has a copy on its device.
+void TrainingRun::forget_images() {
+  const bool wanted = trainer_.training_plan().data.streamed || (evaluator_ && evaluator_->needs_images());
+  if (!wanted) images_->pixels = {};
 }
 
 void TrainingRun::note(const std::string& text) {
@@ -231,7 +239,7 @@ void TrainingRun::log_mask_events() {
 void TrainingRun::save() {
   if (saved_at_ == trainer_.iteration()) return;
   train_lines_->sync();
-  last_checkpoint_ = save_state(*store_, trainer_, settings_, images_.crc);
+  last_checkpoint_ = save_state(*store_, trainer_, settings_, images_->crc);
   saved_at_ = trainer_.iteration();
 }
 
@@ -243,12 +251,12 @@ void TrainingRun::evaluate() {
   std::optional<EvaluationResult> result;
   try {
     result = evaluator_->evaluate(
-        trainer_, images_, directory_->file("reference.npz"), [this](const std::string& text) { note(text); },
+        trainer_, *images_, directory_->file("reference.npz"), [this](const std::string& text) { note(text); },
         [this] { return signals_.stop_requested(); });
   } catch (const std::exception& error) {
     return note(fmt::format("warning: {}: no {}: {}; training continues", when, evaluator_->label(), error.what()));
   }
-  if (!evaluator_->needs_images()) images_.pixels = {};
+  forget_images();
   if (!result) return note(fmt::format("{}: evaluation interrupted", when));
   for (const std::string& warning : result->warnings) log_->line("warning: " + warning);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
@@ -307,6 +315,9 @@ int TrainingRun::finish() {
   progress_->pause();
   const int64_t iteration = trainer_.iteration();
   write_fakes(directory_->path());
+  const auto [for_reader, for_device] = trainer_.data_waits();
+  const std::string waits = fmt::format("waited {} times for the reader, {} for the device", for_reader, for_device);
+  if (trainer_.training_plan().data.streamed) log_->line("streamed data: " + waits);
   const RunSummary summary{.device = device_.text,
                            .iterations = iteration,
                            .seconds = earlier_seconds_ + progress_->training_seconds(),
@@ -340,12 +351,12 @@ int TrainingRun::run() {
     last_checkpoint_ = store_->path_of(0);
     open_logs();
     log_mask_events();
-    note(fmt::format("run {}: {} images from {}{}", directory_->path(), format_count(images_.count), images_.source,
+    note(fmt::format("run {}: {} images from {}{}", directory_->path(), format_count(images_->count), images_->source,
                      settings_.data == "sample" ? " (the bundled sample; --data FOLDER for all of CIFAR-10)" : ""));
   } else {
     continue_from_checkpoint();
   }
-  if (!evaluator_ || !evaluator_->needs_images()) images_.pixels = {};  // the trainer has a copy
+  forget_images();
   try {
     train();
     return trainer_.iteration() < settings_.iterations ? stop() : finish();
@@ -365,28 +376,17 @@ int TrainingRun::run() {
 int run_training(const RunRequest& request) {
   const Settings& settings = request.options.settings();
   set_thread_count(settings.threads);
-  ImageSet images = load_images(settings, request.quiet);
+  auto images = std::make_shared<ImageSet>(load_images(settings, request.quiet));
   const TrainerOptions options = trainer_options(settings);
-  const TrainingPlan plan = Trainer::plan(options, images.count);
+  const TrainingPlan plan = Trainer::plan(options, images->count);
   if (request.dry_run) {
     const std::string would = request.resume.empty() ? fmt::format("would create {}/NNNNN-{}-seed{}", settings.runs,
                                                                    request.label, settings.seed)
                                                      : fmt::format("would continue {}", readable_path(request.resume));
-    print_result(plan_text(settings, options, plan, images, would));
+    print_result(plan_text(settings, options, plan, *images, would));
     return 0;
   }
-  // Asking for more than there is would not fail here but later, by the hand of the kernel's out-of-memory killer.
-  const double needed = static_cast<double>(plan.slab_bytes + plan.arena_bytes + plan.data_bytes) / (1024.0 * 1024.0);
-  const bool on_host = options.device != Device::cuda;
-  const double there = on_host
-                           ? machine_memory_mib()
-                           : static_cast<double>(gpu::runtime(options.device).facts().free_bytes) / (1024.0 * 1024.0);
-  if (needed > there) {
-    fail(ErrorKind::environment,
-         fmt::format("the run needs {:.0f} MiB of memory but {} {:.0f}; use smaller widths or batches "
-                     "(--dry-run shows what needs how much)",
-                     needed, on_host ? "this machine has" : "the GPU has left", there));
-  }
+  check_memory(options.device, plan.slab_bytes + plan.arena_bytes + plan.data_bytes);
   return TrainingRun(request, std::move(images)).run();
 }
 

@@ -95,6 +95,8 @@ step() {
   done
   limited 30 $build/bin/train_step_bench --device cuda --precision bf16 --no-graph "${work[@]}" --iterations 10 \
     --warm-ups 5 --json "$out/step_bf16_no_graph.json" || status=1
+  limited 30 $build/bin/train_step_bench --device cuda --precision bf16 --data-placement stream "${work[@]}" \
+    --iterations 20 --warm-ups 5 --json "$out/step_bf16_streamed.json" || status=1
   return $status
 }
 

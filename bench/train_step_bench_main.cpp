@@ -91,6 +91,7 @@ class TrainStepBench {
             {"device_name", o.device == Device::cpu ? cpu_model() : gpu::runtime(o.device).facts().name},
             {"precision", name_of(o.precision)},
             {"graphs", o.graphs},
+            {"data", plan().data.streamed ? "streamed" : "on the device"},
             {"threads", thread_count()},
             {"onednn", fmt::format("{}.{}.{}", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH)},
             {"model", o.model.name},
@@ -258,6 +259,9 @@ int run(int argc, char** argv) {
   app.add_option("--precision", options.machine.precision, "auto, fp32, tf32 or bf16")
       ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}))
       ->capture_default_str();
+  app.add_option("--data-placement", options.machine.data_placement, "auto, device or stream")
+      ->check(CLI::IsMember(data_placement_names()))
+      ->capture_default_str();
   bool no_graph = false;
   app.add_flag("--no-graph", no_graph, "launch each kernel instead of replaying captured steps");
   app.add_option("--iterations", options.iterations, "timed iterations")->check(at_least(1))->capture_default_str();
@@ -283,6 +287,7 @@ int run(int argc, char** argv) {
   t.device = choice.device;
   t.precision = choice.precision;
   t.graphs = !no_graph;
+  t.data_placement = data_placement_of(options.machine.data_placement);
   if (options.sweep) {
     SweepOptions& sweep = options.sweeping;
     sweep.trainer = options.trainer;

@@ -303,12 +303,13 @@ TEST_P(GpuKernelTest, LabelsAreThoseOfTheCpu) {
   }
 }
 
-// The same images and labels, mirrored alike, with the same bits; and the counter moves on.
+// The same images and labels, mirrored alike, with the same bits; and the counter moves on. As a ring of five, the
+// first 20 of the images.
 TEST_P(GpuKernelTest, MinibatchesAreThoseOfTheCpu) {
   constexpr int64_t n = 23, batch = 4;
   const Shape image{5, 7, 3};
-  for (const bool flip : {false, true}) {
-    auto run = [&](Machine machine, DType dtype) {
+  for (const auto& [flip, ring] : {std::pair{false, 0}, {true, 0}, {true, 5}}) {
+    auto run = [&, flip = flip, ring = ring](Machine machine, DType dtype) {
       machine.set(some_step());
       const Device on = machine.ctx.device;
       const Placed images(Shape{n, image[0], image[1], image[2]}, DType::u8, on);
@@ -323,8 +324,8 @@ TEST_P(GpuKernelTest, MinibatchesAreThoseOfTheCpu) {
       for (int i = 0; i < 7; ++i) {  // crosses an epoch
         Placed y(Shape{batch, image[0], image[1], image[2]}, dtype, on);
         Tensor batch_labels = y_labels.tensor();
-        machine.kernels().gather_images(machine.ctx, {.batches_per_epoch = 5, .flip = flip}, images.tensor,
-                                        labels.tensor(), y.tensor, batch_labels);
+        machine.kernels().gather_images(machine.ctx, {.batches_per_epoch = 5, .flip = flip, .ring = ring},
+                                        images.tensor, labels.tensor(), y.tensor, batch_labels);
         Values values = y.values();
         for (const int32_t label : values_of<int32_t>(batch_labels)) values.push_back(label);
         all.insert(all.end(), values.begin(), values.end());

@@ -292,6 +292,36 @@ TEST(GatherImages, IsAFunctionOfSeedAndBatch) {
   for (size_t i = 1; i < plain.size(); i += 6) EXPECT_EQ(plain[i], -1);  // column 0 comes first: nothing is mirrored
 }
 
+// A ring of minibatches that were looked up before holds the same images as the set, minibatch b in place b % R.
+TEST(GatherImages, TakesFromARingWhatItWouldTakeFromTheSet) {
+  const NamedImages data;
+  constexpr int64_t ring = 3, size = NamedImages::h * NamedImages::w * NamedImages::c;
+  TestContext whole, streamed;
+  whole.step.seed = streamed.step.seed = 3;
+  OwnedTensor images({ring * data.batch, data.h, data.w, data.c}, DType::u8, Device::cpu);
+  OwnedTensor labels({ring * data.batch}, DType::i32, Device::cpu);
+  for (uint64_t b = 0; b < 2 * data.per_epoch + 1; ++b) {
+    for (int64_t j = 0; j < data.batch; ++j) {
+      const uint64_t image = gathered_image(3, data.n, data.per_epoch, data.batch, b, static_cast<uint64_t>(j));
+      const int64_t place = static_cast<int64_t>(b) % ring * data.batch + j;
+      std::memcpy(images.tensor().data<uint8_t>() + place * size,
+                  data.images.tensor().data<uint8_t>() + static_cast<int64_t>(image) * size, size);
+      labels.tensor().data<int32_t>()[place] = data.labels.tensor().data<int32_t>()[image];
+    }
+    const auto gather = [&](TestContext& c, int64_t slots, const Tensor& from, const Tensor& classes) {
+      OwnedTensor y({data.batch, data.h, data.w, data.c}, DType::f32, Device::cpu);
+      OwnedTensor y_labels({data.batch}, DType::i32, Device::cpu);
+      c.ctx.kernels->gather_images(c.ctx, {.batches_per_epoch = data.per_epoch, .flip = true, .ring = slots}, from,
+                                   classes, y.tensor(), y_labels.tensor());
+      return std::pair(values_of<float>(y.tensor()), values_of<int32_t>(y_labels.tensor()));
+    };
+    EXPECT_EQ(gather(streamed, ring, images.tensor(), labels.tensor()),
+              gather(whole, 0, data.images.tensor(), data.labels.tensor()))
+        << "minibatch " << b;
+    EXPECT_EQ(streamed.step.d_batches, b + 1);
+  }
+}
+
 // A struct of nothing but function pointers is read as an array of them. If this fails to compile, KernelTable has
 // gained a member of another kind.
 constexpr size_t kKernels = sizeof(KernelTable) / sizeof(void (*)());

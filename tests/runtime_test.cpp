@@ -129,6 +129,43 @@ TEST(Runtime, ACopyToOrdinaryMemoryHasArrivedWhenItReturns) {
   }
 }
 
+// Asked, not waited for: nothing is counted and nothing runs.
+TEST(Runtime, AnEventSaysWhetherItWasReached) {
+  int early = 0;
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
+    host().seed(seed);
+    const auto stream = host().make_stream();
+    const auto event = host().make_event();
+    EXPECT_TRUE(host().reached(*event)) << "never recorded";
+    for (int round = 0; round < 2; ++round) {
+      int done = 0;
+      submit(*stream, [&] { done = 1; });
+      host().record(*event, *stream);
+      const auto before = host().counts();
+      if (host().reached(*event)) {
+        EXPECT_EQ(done, 1);
+      } else {
+        ++early;
+      }
+      EXPECT_EQ(host().counts(), before);
+      host().synchronize(*stream);
+      EXPECT_TRUE(host().reached(*event));
+    }
+  }
+  EXPECT_GE(early, 5) << "of " << 2 * kSeeds;
+}
+
+TEST(Runtime, ALateDeviceRunsNothingUnasked) {
+  host().run_late(true);
+  const auto stream = host().make_stream(), other = host().make_stream();
+  int done = 0;
+  for (int i = 0; i < 20; ++i) submit(*(i % 2 == 0 ? stream : other), [&] { ++done; });
+  EXPECT_EQ(done, 0);
+  host().synchronize(*stream);
+  EXPECT_GE(done, 10);
+  host().run_late(false);
+}
+
 TEST(Runtime, AnEventCountsItsRecords) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     host().seed(seed);

@@ -65,6 +65,33 @@ TEST(TrainGanData, OnesOwnPicturesResumedFromTheCacheBitForBit) {
   EXPECT_TRUE(contains(other.err, "it was trained on data with crc")) << other.err;
 }
 
+TEST(TrainGanData, StreamedDataAreAnnouncedAndChangeNoBit) {
+  const TemporaryFolder folder;
+  make_pictures(folder);
+  const auto go = [&](const std::vector<std::string>& arguments) {
+    const auto result = run(folder, kTrainGan, arguments);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result;
+  };
+  const auto plan = go(small_folder_run({"--data-placement", "stream", "--dry-run"}));
+  EXPECT_TRUE(contains(plan.out, "data streamed (asked for)")) << plan.out;
+  EXPECT_TRUE(contains(go(small_folder_run({"--dry-run"})).out, "data on the device (auto: the device is the CPU)"));
+
+  go(small_folder_run({"--runs", "whole", "--iterations", "6"}));
+  go(small_folder_run({"--runs", "parts", "--iterations", "2", "--data-placement", "stream"}));
+  EXPECT_TRUE(contains(read_bytes(folder / "parts/latest/config.toml"), "data_placement = \"stream\""));
+  go({"--resume", "parts/latest", "--iterations", "4", "--data-placement", "device"});
+  const auto last = go({"--resume", "parts/latest", "--iterations", "6", "--data-placement", "stream"});
+  EXPECT_TRUE(contains(last.err, "data streamed (asked for)")) << last.err;
+  const std::string log = read_bytes(folder / "parts/latest/log.txt");
+  EXPECT_TRUE(contains(log, "data on the device (asked for)") && contains(log, "streamed data: waited ")) << log;
+  const auto checkpoint = [&](const std::string& runs) {
+    return read_bytes(CheckpointStore(folder / runs + "/latest/checkpoints", 1).path_of(6));
+  };
+  EXPECT_FALSE(checkpoint("whole").empty());
+  EXPECT_EQ(checkpoint("whole"), checkpoint("parts"));
+}
+
 TEST(TrainGanData, NoCacheIsWrittenIfNoneIsWanted) {
   const TemporaryFolder folder;
   make_pictures(folder);

@@ -63,6 +63,7 @@ class Runtime {
   virtual void fill(Stream& stream, void* to, unsigned char byte, size_t bytes) = 0;
   virtual void record(Event& event, Stream& stream) = 0;
   virtual void wait(Stream& stream, Event& event) = 0;         // for its latest record; at once if there is none
+  virtual bool reached(Event& event) = 0;                      // its latest record, or none; waits for nothing
   virtual double seconds_between(Event& from, Event& to) = 0;  // both reached
 
   virtual void synchronize(Stream& stream) = 0;

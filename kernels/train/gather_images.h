@@ -5,16 +5,28 @@
 //   y = x / 127.5 - 1
 //
 // images u8 [N,H,W,C]; y [B,H,W,C]. With labels i32 [N], y_labels i32 [B] receives those of the images; else both are
-// empty.
+// empty. With a ring of R minibatches, images are [R*B,H,W,C] and labels [R*B]: somebody else has looked up minibatch b
+// (gathered_image() says how) and laid it down in place b % R, and
+//
+//   image j = images[ (b % R) * B + j ]
 #pragma once
 #include "kernels/core/context.h"
+#include "kernels/core/philox.h"
 
 namespace poise {
 
 struct GatherOptions {
   int64_t batches_per_epoch = 1;  // whole minibatches that fit into N images; the remainder of an epoch is dropped
   bool flip = true;
+  int64_t ring = 0;  // 0: `images` are the whole set; else the number of minibatches that it has room for
 };
+
+// Which of `count` images is number j of minibatch `batch`.
+POISE_HOST_DEVICE constexpr uint64_t gathered_image(uint64_t seed, uint64_t count, uint64_t per_epoch,
+                                                    uint64_t batch_size, uint64_t batch, uint64_t j) {
+  return permute(batch % per_epoch * batch_size + j, count, seed, batch / per_epoch);
+}
+
 using GatherImages = void(Context&, const GatherOptions&, const Tensor& images, const Tensor& labels, Tensor& y,
                           Tensor& y_labels);
 

@@ -84,6 +84,13 @@ class CudaRuntime final : public gpu::Runtime {
   void wait(gpu::Stream& stream, gpu::Event& event) override {
     check(cudaStreamWaitEvent(raw(stream), raw(event), 0), "cudaStreamWaitEvent");
   }
+  bool reached(gpu::Event& event) override {
+    const cudaError_t answer = cudaEventQuery(raw(event));
+    if (answer != cudaErrorNotReady) check(answer, "cudaEventQuery");
+    if (answer == cudaErrorNotReady)
+      cudaGetLastError();  // "not yet" is an answer, no error for the next launch to find
+    return answer == cudaSuccess;
+  }
   double seconds_between(gpu::Event& from, gpu::Event& to) override {
     float milliseconds = 0;
     check(cudaEventElapsedTime(&milliseconds, raw(from), raw(to)), "cudaEventElapsedTime");

@@ -139,6 +139,10 @@ class HostRuntime final : public Runtime {
     const auto state = static_cast<HostEvent&>(event).state;
     enqueue(lazy(stream), {.work = [] {}, .event = state, .needed = state->recorded});
   }
+  bool reached(gpu::Event& event) override {
+    const auto state = static_cast<HostEvent&>(event).state;
+    return state->reached >= state->recorded;
+  }
   double seconds_between(gpu::Event& from, gpu::Event& to) override {
     const auto time = [](gpu::Event& event) { return static_cast<HostEvent&>(event).state->time; };
     return std::chrono::duration<double>(time(to) - time(from)).count();
@@ -184,6 +188,7 @@ class HostRuntime final : public Runtime {
   }
 
   void seed(uint64_t value) override { seed_ = value, draws_ = 0; }
+  void run_late(bool on) override { late_ = on; }
   void protect_memory(bool on) override {
     drain_all();
     protected_ = on;
@@ -192,6 +197,7 @@ class HostRuntime final : public Runtime {
 
   void enqueue(LazyStream& stream, Item item) {
     stream.queue.push_back(std::move(item));
+    if (late_) return;
     // Half the time nothing runs yet; otherwise up to seven pieces of whatever can.
     const uint32_t chance = draw();
     if (chance % 2 == 0) return;
@@ -260,7 +266,7 @@ class HostRuntime final : public Runtime {
   std::map<char*, std::pair<size_t, std::unique_ptr<char[]>>> staging_;
   std::vector<LazyStream*> streams_;
   uint64_t seed_ = 1, draws_ = 0;
-  bool protected_ = false, running_ = false;
+  bool late_ = false, protected_ = false, running_ = false;
 };
 
 LazyStream::LazyStream(HostRuntime& runtime) : runtime_(runtime) { runtime_.add(this); }
