@@ -8,6 +8,7 @@
 #include <fstream>
 #include <new>
 
+#include "apps/commit.h"
 #include "apps/signals.h"
 #include "engine/io/message.h"
 #include "kernels/core/error.h"
@@ -51,7 +52,7 @@ void print_result(const std::string& text) {
   }
 }
 
-std::string version() { return POISE_VERSION; }
+std::string version() { return POISE_VERSION POISE_COMMIT; }
 std::string build_type() { return POISE_BUILD_TYPE; }
 
 std::string compiler() {

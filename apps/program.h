@@ -14,13 +14,14 @@ int run_program(const std::string& name, const std::function<int()>& body);
 // Writes a result to standard output. Error(runtime) if that is closed or full.
 void print_result(const std::string& text);
 
-std::string version();                                 // "0.1.0"
-std::string build_type();                              // "Release"
-std::string compiler();                                // "g++ 12.2.0"
-std::string cpu_model();                               // "Intel(R) Xeon(R) ..." or "unknown"
-std::string version_line(const std::string& program);  // "train_gan 0.1.0 (Release, g++ 12.2.0, CUDA)"; CPU without it
-int thread_count();                                    // that a parallel loop would use now
-void set_thread_count(int64_t threads);                // 0: leave it to OpenMP
+std::string version();     // "0.1.0+a612fa0": the commit, with "-dirty" if files differ from it
+std::string build_type();  // "Release"
+std::string compiler();    // "g++ 12.2.0"
+std::string cpu_model();   // "Intel(R) Xeon(R) ..." or "unknown"
+// "train_gan 0.1.0+a612fa0 (Release, g++ 12.2.0, CUDA)"; CPU without it
+std::string version_line(const std::string& program);
+int thread_count();                      // that a parallel loop would use now
+void set_thread_count(int64_t threads);  // 0: leave it to OpenMP
 // What measured speeds hold for: "cpu AMD EPYC ... 2 threads", "cuda NVIDIA H200 bf16".
 std::string device_identity(Device device, Precision precision);
 double peak_memory_mib();     // of this process so far

@@ -1,7 +1,6 @@
 #include "apps/training_run.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <cmath>

@@ -97,5 +97,20 @@ TEST(BlockTrainingTest, PlansMemoryForBothPathsAndSaysWhatItWillDo) {
   EXPECT_LE(plan.arena_bytes, without.arena_bytes + without.arena_bytes / 2);
 }
 
+TEST(BlockTrainingTest, TakesNoMoreMemoryThanDenseTrainingButForMasksOfOnePercent) {
+  const auto plan = [](const test::OptionTexts& more) {
+    const Settings settings = test::settings_of({{"batch_size_d", "16"}, {"batch_size_g", "16"}}, more);
+    return Trainer::plan(trainer_options(settings), 2000);
+  };
+  const TrainingPlan dense = plan({}), block = plan({{"method", "static"},
+                                                     {"cell", "16x16"},
+                                                     {"execution", "block"},
+                                                     {"density_g", "0.1"},
+                                                     {"density_d", "0.1"}});
+  EXPECT_GT(block.slab_bytes, dense.slab_bytes);
+  EXPECT_LE(static_cast<double>(block.slab_bytes), 1.01 * static_cast<double>(dense.slab_bytes));
+  EXPECT_LE(static_cast<double>(block.arena_bytes), 1.01 * static_cast<double>(dense.arena_bytes));
+}
+
 }  // namespace
 }  // namespace poise
