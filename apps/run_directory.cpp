@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -88,6 +89,12 @@ int64_t largest_number(const std::string& runs) {
   return largest;
 }
 
+bool number_is_taken(const std::string& runs, int64_t number) {
+  const fs::directory_iterator entries(runs);
+  return std::any_of(begin(entries), end(entries),
+                     [&](const auto& entry) { return number_of(entry.path().filename().string()) == number; });
+}
+
 std::string five_digits(int64_t number) {
   char text[32];
   std::snprintf(text, sizeof text, "%05lld", static_cast<long long>(number));
@@ -95,7 +102,7 @@ std::string five_digits(int64_t number) {
 }
 
 // Renames to the next free number. mkdir is the lock: whoever makes the claim of a number may use it, after looking
-// again (an earlier holder may have used it and gone). A claim left by a killed process only skips its number.
+// again (an earlier holder may have taken it and gone). A claim left by a killed process only skips its number.
 std::string rename_to_next_number(TemporaryFolder& folder, const std::string& runs, const std::string& label) {
   for (int64_t number = largest_number(runs) + 1;; ++number) {
     const std::string claim = runs + "/.claim-" + five_digits(number);
@@ -104,11 +111,11 @@ std::string rename_to_next_number(TemporaryFolder& folder, const std::string& ru
       fail_with(runs, "cannot make a folder in it", errno);
     }
     std::string path = runs + "/" + five_digits(number) + "-" + label;
-    const bool used = largest_number(runs) >= number;
-    const int error = used || ::rename(folder.path.c_str(), path.c_str()) == 0 ? 0 : errno;
+    const bool taken = number_is_taken(runs, number);
+    const int error = taken || ::rename(folder.path.c_str(), path.c_str()) == 0 ? 0 : errno;
     ::rmdir(claim.c_str());
     if (error) fail_with(path, "cannot rename the new run directory", error);
-    if (used) continue;
+    if (taken) continue;
     folder.renamed = true;
     sync_folder(runs);
     return path;

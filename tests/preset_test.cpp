@@ -41,9 +41,9 @@ TEST(Presets, EachIsCompleteAndCanBePlanned) {
     const OptionSet options = preset(name);
     for (const Option& option : option_table()) {
       // Where things lie, what a user varies, and what not every model or rate has, is not a preset's business.
-      const std::vector<std::string> open = {"data",        "data_cache", "seed",    "threads",        "device",
-                                             "precision",   "graph",      "runs",    "name",           "accumulate",
-                                             "decay_start", "decay_end",  "classes", "eval_reference", "inception"};
+      const std::vector<std::string> open = {
+          "data", "data_cache", "data_placement", "seed",        "threads",   "device",  "precision",      "graph",
+          "runs", "name",       "accumulate",     "decay_start", "decay_end", "classes", "eval_reference", "inception"};
       const bool is_open = std::find(open.begin(), open.end(), option.key) != open.end();
       // Of [sparse] a preset says what its method uses.
       if (option.group == "sparse" || is_open) continue;
