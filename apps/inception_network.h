@@ -1,4 +1,4 @@
-// Features of images by Inception-v3 (models/inception.h), for FID, IS and KID.
+// Features of images by Inception-v3 (models/inception.h), for FID and its kin.
 #pragma once
 #include <memory>
 

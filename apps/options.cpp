@@ -129,7 +129,7 @@ std::vector<Option> make_table() {
       {"output", "eval_reference", &S::eval_reference, free, any_text,
        "'train': the training images; or statistics (.npz) made by evaluate_gan make-stats"},
       {"output", "inception", &S::inception, free, any_text,
-       "weights for fid, is and kid; auto: ~/.local/share/poise/inception.safetensors"},
+       "weights of Inception, for fid and its kin; auto: ~/.local/share/poise/inception.safetensors"},
   };
 }
 

@@ -176,7 +176,7 @@ int64_t RunRecord::last_iteration() const {
 std::vector<RunRecord::Metric> RunRecord::metrics() const {
   std::vector<Metric> found;
   for (const auto& [key, points] : series) {
-    const bool is_score = key == "IS" || key.starts_with("IS-");
+    const bool is_score = key == "IS" || key.starts_with("IS-") || key.starts_with("precision-recall");
     const bool known = is_score || key == "swd" || key.starts_with("frechet-random") || key.starts_with("FID") ||
                        key.starts_with("KID");
     if (known && !points.empty()) found.push_back({key, is_score, &points});

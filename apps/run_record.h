@@ -48,7 +48,7 @@ struct RunRecord {
   double last(const std::string& key) const;         // NaN if there is none
   int64_t last_iteration() const;                    // of anything recorded; 0 if nothing is
 
-  // What was evaluated during training, from metrics.jsonl: swd, frechet-random, FID.., IS.., KID..
+  // What was evaluated during training, from metrics.jsonl: swd, frechet-random, FID.., IS.., KID.., precision-recall..
   struct Metric {
     std::string name;
     bool larger_is_better = false;

@@ -79,6 +79,51 @@ TEST(EvaluateGan, StatisticsStandForTheImages) {
   EXPECT_NE(bare.err.find("does not say of which network"), std::string::npos) << bare.err;
 }
 
+TEST(EvaluateGan, PrecisionAndRecall) {
+  const TemporaryFolder folder;
+  write_batch(folder / "all.bin", 0, 300);
+  write_batch(folder / "few.bin", 0, 40);  // all good, and not all of them
+  write_batch(folder / "three.bin", 0, 3);
+  const auto measure = [&](const std::string& source, const std::string& reference, std::vector<std::string> more) {
+    more.insert(more.begin(), {source, "--reference", reference, "--metrics", "precision-recall-random"});
+    return evaluate(folder, more);
+  };
+  const json same = record_of(measure("all.bin", "all.bin", {"--json"}));
+  EXPECT_EQ(same["value"], 1.0);
+  const ProgramResult result = measure("few.bin", "all.bin", {"--json"});
+  const json few = record_of(result);
+  EXPECT_EQ(few["metric"], "precision-recall-random");
+  EXPECT_EQ(few["precision"], 1.0);
+  const double recall = few["recall"];
+  EXPECT_GE(recall, 40.0 / 300);
+  EXPECT_LT(recall, 1);
+  EXPECT_DOUBLE_EQ(few["value"].get<double>(), 2 * recall / (1 + recall));
+  EXPECT_EQ(few["neighbours"], 3);
+  EXPECT_EQ(few["images"], 40);
+  EXPECT_EQ(few["reference_images"], 300);
+  EXPECT_EQ(few["network"], "random-features");
+  EXPECT_EQ(few["features"], "pool192");
+  EXPECT_FALSE(few.contains("deviation"));
+  EXPECT_NE(result.err.find("40 generated and 300 reference images"), std::string::npos) << result.err;
+  const json swapped = record_of(measure("all.bin", "few.bin", {"--json"}));
+  EXPECT_EQ(swapped["precision"], few["recall"]);
+  EXPECT_EQ(swapped["recall"], few["precision"]);
+  const std::string text = measure("few.bin", "all.bin", {}).out;
+  EXPECT_NE(text.find(" (precision 1, recall 0."), std::string::npos) << text;
+
+  ASSERT_EQ(evaluate(folder, {"make-stats", "all.bin", "-o", "all.npz"}).exit_code, 0);
+  const auto expect = [](const ProgramResult& refused, int code, const std::string& part) {
+    EXPECT_EQ(refused.exit_code, code) << refused.err;
+    EXPECT_NE(refused.err.find(part), std::string::npos) << part << "\n  in " << refused.err;
+  };
+  expect(measure("few.bin", "all.npz", {}), 2,
+         "precision-recall-random compares images, which statistics do not have; give them with --reference");
+  expect(measure("three.bin", "all.bin", {}), 4, "at least 4 images in each set");
+  expect(evaluate(folder, {"few.bin", "--metrics", "precision-recall"}), 2, "--inception FILE");
+  expect(evaluate(folder, {"make-stats", "all.bin", "-o", "b.npz", "--metrics", "precision-recall-random"}), 2,
+         "one Frechet distance");
+}
+
 TEST(EvaluateGan, ACheckpointLiveAndAveraged) {
   const TemporaryFolder folder;
   const ProgramResult trained = test::run_program_in({.folder = folder.path()}, POISE_TRAIN_GAN,
@@ -200,6 +245,13 @@ TEST(FeatureMetrics, LabelsSayWhichNetwork) {
   EXPECT_EQ(label("is", other), "IS-iv3q");
   EXPECT_EQ(label("kid", other), "KID-iv3q");
   EXPECT_EQ(label("fid-64", other), "FID-iv3q-64");
+  EXPECT_EQ(label("precision-recall", canonical), "precision-recall-inception-2015-12-05");
+  EXPECT_EQ(label("precision-recall", other), "precision-recall-iv3q");
+  EXPECT_EQ(label("precision-recall-random", RandomFeatureNetwork()), "precision-recall-random");
+  EXPECT_TRUE(find_feature_metric("precision-recall")->larger_is_better());
+  EXPECT_FALSE(find_feature_metric("kid")->larger_is_better());
+  test::expect_error(ErrorKind::usage, {"use precision-recall-768"},
+                     [&] { check_metric(*find_feature_metric("precision-recall-768"), canonical); });
   test::expect_error(ErrorKind::usage, {"fid-768", "weights end"},
                      [&] { check_metric(*find_feature_metric("fid-768"), canonical); });
   test::expect_error(ErrorKind::usage, {"fid", "random-features"},
@@ -214,7 +266,8 @@ TEST(FeatureMetrics, AllOfOnePassAndTheOrderOfImagesDoesNotMatter) {
     std::copy_n(a.pixels.begin() + i * 192, 192, reversed.pixels.begin() + (a.count - 1 - i) * 192);
   }
   const std::vector<FeatureMetric> metrics = {*find_feature_metric("fid"), *find_feature_metric("fid-64"),
-                                              *find_feature_metric("is"), *find_feature_metric("kid")};
+                                              *find_feature_metric("is"), *find_feature_metric("kid"),
+                                              *find_feature_metric("precision-recall")};
   const auto collect = [&](const ImageSet& set, bool reference) {
     return *collect_features(network, input_of(set, "file", 0), request_for(metrics, reference), 100,
                              [](int64_t) { return true; });
@@ -223,9 +276,10 @@ TEST(FeatureMetrics, AllOfOnePassAndTheOrderOfImagesDoesNotMatter) {
   for (const FeatureMetric& metric : metrics) {
     const MetricResult result = evaluate_metric(metric, network, set, &reference, {});
     EXPECT_GT(std::abs(result.value), 0) << result.label;
-    EXPECT_EQ(result.deviation.has_value(), metric.kind != FeatureMetric::Kind::frechet);
+    const bool sampled = metric.kind == FeatureMetric::Kind::score || metric.kind == FeatureMetric::Kind::kernel;
+    EXPECT_EQ(result.deviation.has_value(), sampled);
     EXPECT_FALSE(result.warnings.empty() && metric.kind != FeatureMetric::Kind::frechet);
-    if (metric.kind != FeatureMetric::Kind::frechet) continue;
+    if (sampled) continue;
     EXPECT_NEAR(evaluate_metric(metric, network, other_order, &reference, {}).value, result.value, 1e-9);
   }
   EXPECT_FALSE(collect_features(network, input_of(a, "file", 0), request_for(metrics, false), 100, [](int64_t done) {

@@ -63,6 +63,23 @@ TEST(TrainEvaluation, IsRecordedWithItsProtocolAndKeepsTheBest) {
   EXPECT_NE(result.out.find("frechet-random best"), std::string::npos) << result.out;
 }
 
+TEST(TrainEvaluation, LargerPrecisionAndRecallAreBetter) {
+  const TemporaryFolder folder;
+  const auto result = train(folder, small_run({"--iterations", "4", "--eval-every", "2", "--eval-metric",
+                                               "precision-recall-random", "--eval-images", "200"}));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const std::string run = folder / "runs/latest";
+  for (const json& line : lines_of(run + "/metrics.jsonl")) {
+    const double precision = line["precision"], recall = line["recall"], sum = precision + recall;
+    EXPECT_DOUBLE_EQ(line["precision-recall-random"].get<double>(), sum > 0 ? 2 * precision * recall / sum : 0);
+    EXPECT_EQ(line["neighbours"], 3);
+    EXPECT_EQ(line["reference_images"], 2000);
+  }
+  const std::string report = read_bytes(run + "/report.html");
+  EXPECT_NE(report.find("<title>precision-recall-random</title>"), std::string::npos);
+  EXPECT_NE(report.find("(higher is better)"), std::string::npos);
+}
+
 TEST(TrainEvaluation, ChangesNoBitOfTheTraining) {
   const TemporaryFolder folder;
   const auto run = [&](const std::string& runs, std::vector<std::string> more) {

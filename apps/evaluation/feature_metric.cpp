@@ -7,6 +7,7 @@
 #include "engine/metrics/frechet.h"
 #include "engine/metrics/inception_score.h"
 #include "engine/metrics/kernel_distance.h"
+#include "engine/metrics/precision_recall.h"
 #include "kernels/core/error.h"
 
 namespace poise {
@@ -59,6 +60,18 @@ void add_kernel(const FeatureMetric& metric, const FeatureNetwork& network, cons
   result.record.push_back({"subset_seed", static_cast<int64_t>(options.subset_seed)});
 }
 
+void add_neighbours(const FeatureMetric& metric, const FeatureNetwork& network, const FeatureSet& set,
+                    const FeatureSet& reference, MetricResult& result) {
+  const PrecisionRecall p =
+      precision_recall(set.rows.at(metric.tap), reference.rows.at(metric.tap), network.dims(metric.tap), {});
+  result.value = p.harmonic_mean();
+  result.parts = fmt::format("precision {:.6g}, recall {:.6g}", p.precision, p.recall);
+  result.warnings = p.warnings;
+  result.record.push_back({"precision", p.precision});
+  result.record.push_back({"recall", p.recall});
+  result.record.push_back({"neighbours", p.neighbours});
+}
+
 }  // namespace
 
 const std::vector<FeatureMetric>& feature_metrics() {
@@ -72,6 +85,9 @@ const std::vector<FeatureMetric>& feature_metrics() {
       {.name = "fid-64", .tap = FeatureTap::pool64},
       {.name = "is", .kind = Kind::score, .tap = FeatureTap::logits},
       {.name = "kid", .kind = Kind::kernel, .tap = FeatureTap::pool2048},
+      {.name = "precision-recall", .kind = Kind::neighbours, .tap = FeatureTap::pool2048},
+      {.name = "precision-recall-768", .kind = Kind::neighbours, .tap = FeatureTap::pool768},
+      {.name = "precision-recall-random", .kind = Kind::neighbours, .tap = FeatureTap::pool192, .random = true},
   };
   return all;
 }
@@ -86,7 +102,9 @@ std::string label_of(const FeatureMetric& metric, const FeatureNetwork& network)
   if (metric.random) return metric.name;
   std::string label = metric.kind == FeatureMetric::Kind::score ? "IS" : "FID";
   if (metric.kind == FeatureMetric::Kind::kernel) label = "KID";
-  if (network.name() != kCanonical) label += "-" + network.name();
+  const bool neighbours = metric.kind == FeatureMetric::Kind::neighbours;
+  if (neighbours) label = "precision-recall";
+  if (neighbours || network.name() != kCanonical) label += "-" + network.name();
   const bool default_tap = metric.tap == FeatureTap::pool2048 || metric.tap == FeatureTap::logits;
   return default_tap ? label : fmt::format("{}-{}", label, network.dims(metric.tap));
 }
@@ -100,8 +118,9 @@ void check_metric(const FeatureMetric& metric, const FeatureNetwork& network) {
   }
   if (!has_tap(network, metric.tap)) {
     fail(ErrorKind::usage,
-         fmt::format("{}: {} has no such features: its weights end before them; use fid-768 or complete weights",
-                     metric.name, network.name()));
+         fmt::format("{}: {} has no such features: its weights end before them; use {}-768 or complete weights",
+                     metric.name, network.name(),
+                     metric.kind == FeatureMetric::Kind::neighbours ? "precision-recall" : "fid"));
   }
 }
 
@@ -119,8 +138,9 @@ FeatureSet reference_of(const FeatureStatistics& s, const std::vector<FeatureMet
   FeatureSet set{.protocol = s.protocol};
   for (const FeatureMetric& metric : metrics) {
     if (!metric.needs_reference()) continue;
-    if (metric.kind == FeatureMetric::Kind::kernel) {
-      fail(ErrorKind::usage, "kid compares images, which statistics do not have; give them with --reference");
+    if (metric.kind != FeatureMetric::Kind::frechet) {
+      fail(ErrorKind::usage,
+           metric.name + " compares images, which statistics do not have; give them with --reference");
     }
     if (network.dims(metric.tap) != s.moments.dims) {
       fail(ErrorKind::data,
@@ -144,8 +164,9 @@ FeatureSet reference_of(const FeatureStatistics& s, const std::vector<FeatureMet
 }
 
 std::string MetricResult::text() const {
-  return deviation ? fmt::format("{} {:.6g} +- {:.4g}", label, value, *deviation)
-                   : fmt::format("{} {:.6g}", label, value);
+  std::string text = fmt::format("{} {:.6g}", label, value);
+  if (deviation) text += fmt::format(" +- {:.4g}", *deviation);
+  return parts.empty() ? text : fmt::format("{} ({})", text, parts);
 }
 
 MetricResult evaluate_metric(const FeatureMetric& metric, const FeatureNetwork& network, const FeatureSet& set,
@@ -157,6 +178,7 @@ MetricResult evaluate_metric(const FeatureMetric& metric, const FeatureNetwork& 
   if (metric.kind == Kind::frechet) add_frechet(metric, set, *reference, result);
   if (metric.kind == Kind::score) add_score(network, set, options, result);
   if (metric.kind == Kind::kernel) add_kernel(metric, network, set, *reference, options, result);
+  if (metric.kind == Kind::neighbours) add_neighbours(metric, network, set, *reference, result);
   result.record[2].value = result.value;
   if (result.deviation) result.record.insert(result.record.begin() + 3, {"deviation", *result.deviation});
 

@@ -4,8 +4,12 @@
 //   fid, fid-768, fid-192, fid-64        Fréchet Inception distance; fid means 2048 dimensions
 //   is                                   Inception Score
 //   kid                                  Kernel Inception distance
+//   precision-recall, -768               precision and recall of 2048 or 768 features of Inception; the value is their
+//                                        harmonic mean, and the record has both
+//   precision-recall-random              likewise, of random features
 //
-// A number's label says which network it is of: "FID" only with the network of 2015-12-05, else "FID-iv3q".
+// A number's label says which network it is of: "FID" only with the network of 2015-12-05, else "FID-iv3q". Precision
+// and recall always name it, as in "precision-recall-iv3q": the paper's are of VGG-16.
 #pragma once
 #include <limits>
 #include <optional>
@@ -17,13 +21,13 @@
 namespace poise {
 
 struct FeatureMetric {
-  enum class Kind : uint8_t { frechet, score, kernel };
+  enum class Kind : uint8_t { frechet, score, kernel, neighbours };
   std::string name;
   Kind kind = Kind::frechet;
   FeatureTap tap = FeatureTap::pool2048;
   bool random = false;  // of the random network; else of Inception
 
-  bool larger_is_better() const { return kind == Kind::score; }
+  bool larger_is_better() const { return kind == Kind::score || kind == Kind::neighbours; }
   bool needs_reference() const { return kind != Kind::score; }
 };
 
@@ -51,10 +55,11 @@ struct MetricResult {
   std::string label;
   double value = 0;
   std::optional<double> deviation;
+  std::string parts;  // of which the value is made, if it is: "precision 0.71, recall 0.52"
   std::vector<std::string> warnings;
   std::vector<JsonField> record;  // all of the above with the protocol: one JSON object
 
-  std::string text() const;  // "FID-iv3q 5.46019", "IS-iv3q 9.68148 +- 0.33614"
+  std::string text() const;  // "FID-iv3q 5.46019", "IS-iv3q 9.68148 +- 0.33614", or with parts in brackets
 };
 
 // `reference` may be null for metrics that need none.

@@ -38,7 +38,7 @@ ImageInput input_of(const ImageSet& set, const std::string& split, int64_t count
 
 struct FeatureRequest {
   std::vector<FeatureTap> moments;  // whose mean and covariance are wanted
-  std::vector<FeatureTap> rows;     // whose features are kept: logits for IS, features for KID
+  std::vector<FeatureTap> rows;     // whose features are kept: logits for IS, features for KID, precision and recall
 };
 
 struct FeatureSet {

@@ -1,0 +1,41 @@
+// Improved precision and recall (Kynkaanniemi et al. 2019). Around each image of a set lies a ball whose radius is the
+// distance to its k-th nearest neighbour in that set, itself not counted; the balls together stand for the set.
+//
+//   precision = share of the generated images that lie in a ball of a reference image: are they good?
+//   recall    = share of the reference images that lie in a ball of a generated image: are they all there?
+//
+// The rim belongs to a ball (distance <= radius). Distances are sums of squares in double over the dimensions in order,
+// not |x|^2 + |y|^2 - 2 x.y: that is within rounding of nothing where images repeat and a radius is zero, and would
+// make membership a matter of chance. So equal rows are at distance zero, d(x, y) is d(y, x), and neither the order of
+// images nor the number of threads changes a bit.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace poise {
+
+struct PrecisionRecall {
+  double precision = 0, recall = 0;
+  int64_t neighbours = 0;
+  std::vector<std::string> warnings;
+
+  // One number for both, low unless both are high, zero if both are; not of the paper.
+  double harmonic_mean() const;
+};
+
+// The paper compares sets of 50,000 images; below this many in either set there is a warning.
+constexpr int64_t kPrecisionRecallImages = 10000;
+
+struct PrecisionRecallOptions {
+  int64_t neighbours = 3;  // k, as in the paper
+};
+
+// generated [n, dims], reference [m, dims]. Time n n + m m + n m distances; memory beside the features n + m numbers
+// and a small tile for each thread. Error(data) unless both sets have more than k images, Error(runtime) for features
+// that are not finite.
+PrecisionRecall precision_recall(std::span<const float> generated, std::span<const float> reference, int64_t dims,
+                                 const PrecisionRecallOptions& options);
+
+}  // namespace poise
