@@ -33,7 +33,7 @@ std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, const std::stri
       .name = "none", .count = options.n_critic, .height = image[0], .width = image[1], .channels = image[2]};
   images.pixels.resize(static_cast<size_t>(images.count * image.elements()));
   images.labels.resize(static_cast<size_t>(images.count));
-  auto trainer = std::make_unique<Trainer>(options, images);
+  auto trainer = std::make_unique<Trainer>(options, std::move(images));
   restore_state(file, *trainer);
   return trainer;
 }

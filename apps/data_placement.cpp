@@ -11,8 +11,6 @@
 namespace poise {
 namespace {
 
-constexpr double kMiB = 1024.0 * 1024.0;
-
 std::string mebibytes(size_t bytes) { return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / kMiB); }
 
 }  // namespace

@@ -4,13 +4,12 @@
 
 #include <algorithm>
 
+#include "apps/program.h"
 #include "apps/progress.h"
 #include "apps/sparse_plan_text.h"
 
 namespace poise {
 namespace {
-
-constexpr double kMiB = 1024.0 * 1024.0;
 
 struct LayerWork {
   std::string name;
@@ -94,9 +93,8 @@ std::string plan_text(const Settings& s, const TrainerOptions& o, const Training
       fmt::format("work        {:.3f} GFLOP per iteration (a multiply-add is 2), {:.4g} TFLOP for {} iterations\n",
                   plan.flops / 1e9, plan.flops / 1e12 * static_cast<double>(s.iterations), format_count(s.iterations));
   text += fmt::format("memory      {:.1f} MiB: parameters and optimiser {:.1f}, arena {:.1f}, data {:.1f}\n",
-                      static_cast<double>(plan.slab_bytes + plan.arena_bytes + plan.data_bytes) / kMiB,
-                      static_cast<double>(plan.slab_bytes) / kMiB, static_cast<double>(plan.arena_bytes) / kMiB,
-                      static_cast<double>(plan.data_bytes) / kMiB);
+                      static_cast<double>(plan.bytes()) / kMiB, static_cast<double>(plan.slab_bytes) / kMiB,
+                      static_cast<double>(plan.arena_bytes) / kMiB, static_cast<double>(plan.data.bytes) / kMiB);
   text += fmt::format("            {}\n", plan.data.text);
   // Value, two moments, and G's moving average, as f32; masks.
   const double checkpoint = (4.0 * static_cast<double>(4 * plan.parameters_g + 3 * plan.parameters_d) +

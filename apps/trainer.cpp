@@ -140,7 +140,6 @@ TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
                   .whole_set = whole_set,
                   .ring = MinibatchStream::device_bytes(machine.minibatch_order(), image, machine.conditional())},
                  memory_of(o.device));
-  plan.data_bytes = plan.data.bytes;
   plan.flops = total.work.flops;
   plan.executed_flops = total.work.executed_flops;
   plan.balance_flops = balance.total().work.flops;

@@ -51,13 +51,15 @@ struct IterationReport {
 // What an iteration will cost, found by running it against kernels that do nothing.
 struct TrainingPlan {
   int64_t parameters_g = 0, parameters_d = 0;
-  size_t slab_bytes = 0, arena_bytes = 0, data_bytes = 0;  // data: images and labels, as they are placed
-  DataChoice data;
+  size_t slab_bytes = 0, arena_bytes = 0;
+  DataChoice data;                                       // where images and labels lie
   size_t mask_state_bytes = 0;                           // of a checkpoint: masks and what their controllers remember
   double flops = 0, executed_flops = 0;                  // one iteration: n_critic D steps and one G step
   Profile layers;                                        // the same, by layer, op and pass
   std::vector<ExecutionDecision> execution;              // predicted for the first masks
   double balance_flops = 0, balance_executed_flops = 0;  // one measurement of the balance ratio
+
+  size_t bytes() const { return slab_bytes + arena_bytes + data.bytes; }
 };
 
 // Work of a run so far, in FLOP: as dense layers would cost, and as the chosen kernels performed it.

@@ -385,7 +385,7 @@ int run_training(const RunRequest& request) {
     print_result(plan_text(settings, options, plan, *images, would));
     return 0;
   }
-  check_memory(options.device, plan.slab_bytes + plan.arena_bytes + plan.data_bytes);
+  check_memory(options.device, plan.bytes());
   return TrainingRun(request, std::move(images)).run();
 }
 

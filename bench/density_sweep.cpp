@@ -17,8 +17,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr double kMiB = 1024.0 * 1024.0;
-
 // Where the time of an iteration went, as parts of 1.
 struct Shares {
   double forward = 0, backward_input = 0, backward_weight = 0;  // of convolutions and linear layers

@@ -78,7 +78,7 @@ int measure(InceptionBench& bench, const BenchOptions& o) {
   text += fmt::format("speed      {:.1f} ms per image, median of {} passes over {} images (min {:.1f}), {} threads\n",
                       median / images, ms.size(), o.images, ms.front() / images, thread_count());
   text += fmt::format("memory     {:.0f} MiB at peak; arena {:.0f} MiB for batches of {}\n\n", peak_memory_mib(),
-                      static_cast<double>(network.arena_bytes()) / 1048576, network.batch());
+                      static_cast<double>(network.arena_bytes()) / kMiB, network.batch());
 
   Profile profile;
   bench.network().set_profile(&profile);

@@ -29,8 +29,6 @@ namespace {
 using namespace poise;
 using nlohmann::ordered_json;
 
-constexpr double kMiB = 1024.0 * 1024.0;
-
 struct BenchOptions {
   TrainerOptions trainer;
   Settings machine;  // device, precision, graph
@@ -105,7 +103,7 @@ class TrainStepBench {
             {"executed_gflop_per_iteration", plan().executed_flops * 1e-9},
             {"arena_mib", static_cast<double>(plan().arena_bytes) / kMiB},
             {"slab_mib", static_cast<double>(plan().slab_bytes) / kMiB},
-            {"data_mib", static_cast<double>(plan().data_bytes) / kMiB}};
+            {"data_mib", static_cast<double>(plan().data.bytes) / kMiB}};
   }
 
  private:
@@ -224,7 +222,7 @@ int measure(TrainStepBench& bench, const BenchOptions& options) {
       "memory     {:.0f} MiB at peak: step arena {:.0f}, parameter slabs {:.0f}, images {:.1f}, the rest oneDNN and "
       "the program\n\n",
       peak_mib, static_cast<double>(plan.arena_bytes) / kMiB, static_cast<double>(plan.slab_bytes) / kMiB,
-      static_cast<double>(plan.data_bytes) / kMiB);
+      static_cast<double>(plan.data.bytes) / kMiB);
   print_result(text + profile_text(profiled, options.rows));
   if (!options.json.empty()) {
     report.update({{"ms", ms},

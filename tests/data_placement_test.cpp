@@ -6,11 +6,14 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstring>
 #include <thread>
 
 #include "apps/trainer.h"
 #include "kernels/gpu/emulated/runtime.h"
 #include "tests/deferred_kernels.h"
+#include "tests/file_test_tools.h"
+#include "tests/trainer_test_tools.h"
 
 namespace poise {
 namespace {
@@ -20,29 +23,6 @@ constexpr int64_t kClasses = 3;
 const KernelTable& device_kernels() {
   static const KernelTable table = test::deferred_kernels();
   return table;
-}
-
-ImageSet random_images(int64_t count, int64_t side) {
-  ImageSet s{.name = "random", .count = count, .height = side, .width = side, .channels = 3};
-  s.pixels.resize(static_cast<size_t>(count * side * side * 3));
-  for (size_t i = 0; i < s.pixels.size(); ++i) {
-    s.pixels[i] = static_cast<uint8_t>(philox4x32(1, i, static_cast<uint32_t>(RandomStream::test), 0).x[0]);
-  }
-  for (int32_t i = 0; i < count; ++i) s.labels.push_back(i * i % kClasses);
-  return s;
-}
-
-ErrorKind kind_of(const std::function<void()>& f, const std::vector<std::string>& parts) {
-  try {
-    f();
-  } catch (const Error& error) {
-    for (const std::string& part : parts) {
-      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
-    }
-    return error.kind();
-  }
-  ADD_FAILURE() << "accepted";
-  return ErrorKind::runtime;
 }
 
 TrainerOptions small(Device device, DataPlacement placement) {
@@ -78,7 +58,11 @@ using Make = TrainerOptions (*)(Device, DataPlacement);
 
 // Six minibatches make an epoch; the ring has eight slots.
 const ImageSet& images() {
-  static const ImageSet set = random_images(13, 32);
+  static const ImageSet set = [] {
+    ImageSet noise = test::noise_images(0, 13);
+    for (int32_t i = 0; i < noise.count; ++i) noise.labels.push_back(i * i % kClasses);
+    return noise;
+  }();
   return set;
 }
 constexpr int kIterations = 9;  // three epochs
@@ -88,26 +72,14 @@ void iterate(Trainer& trainer, int times) {
 }
 
 struct State {
-  std::vector<std::vector<char>> tensors;
+  test::State tensors;
   StepState step;
 };
-State state_of(Trainer& trainer) {
-  State all{.step = trainer.step_state()};
-  for (const auto& [name, tensor] : trainer.state()) {
-    all.tensors.emplace_back(tensor.size_bytes());
-    copy_to_host(all.tensors.back().data(), tensor);
-  }
-  return all;
-}
-void restore(Trainer& trainer, const State& state) {
-  const auto tensors = trainer.state();
-  ASSERT_EQ(tensors.size(), state.tensors.size());
-  for (size_t i = 0; i < tensors.size(); ++i) copy_from_host(tensors[i].tensor, state.tensors[i].data());
-  trainer.set_step_state(state.step);
-}
+State state_of(Trainer& trainer) { return {test::state_of(trainer), trainer.step_state()}; }
+void restore(Trainer& trainer, const State& state) { test::write_state(trainer, state.tensors, state.step); }
 void expect_same(Trainer& trainer, const State& expected, const std::string& what) {
   const State now = state_of(trainer);
-  EXPECT_TRUE(now.tensors == expected.tensors) << what;
+  EXPECT_EQ(test::differences(now.tensors, expected.tensors), std::vector<std::string>()) << what;
   EXPECT_EQ(std::memcmp(&now.step, &expected.step, sizeof now.step), 0) << what;
 }
 
@@ -203,7 +175,7 @@ TEST(DataPlacement, ATrainerThatThrowsEndsItsReader) {
     TrainerOptions options = small(Device::emulated, DataPlacement::stream);
     options.kernels = &failing;
     Trainer trainer(options, images());
-    EXPECT_EQ(kind_of([&] { iterate(trainer, kIterations); }, {"no more"}), ErrorKind::runtime);
+    test::expect_error(ErrorKind::runtime, {"no more"}, [&] { iterate(trainer, kIterations); });
   }
   for (const Device device : {Device::cpu, Device::emulated}) {
     TrainerOptions options = small(device, DataPlacement::stream);
@@ -214,7 +186,7 @@ TEST(DataPlacement, ATrainerThatThrowsEndsItsReader) {
     Trainer trainer(options, images());
     iterate(trainer, 3);
     const State good = state_of(trainer);
-    EXPECT_EQ(kind_of([&] { iterate(trainer, kIterations); }, {"unreadable"}), ErrorKind::data);
+    test::expect_error(ErrorKind::data, {"unreadable"}, [&] { iterate(trainer, kIterations); });
     broken = false;
     restore(trainer, good);  // and it can go on from a state that it had
     iterate(trainer, kIterations - 3);
@@ -256,9 +228,9 @@ TEST(DataPlacement, AutoTakesTheDeviceWhereSevenEighthsOfItHoldEverything) {
             "data streamed (auto: 400.0 MiB beside 300.0 MiB of everything else do not fit; the GPU has left 800.0 "
             "MiB)");
   EXPECT_FALSE(choose(DataPlacement::device, Device::cuda, 500 * kMiB).streamed) << "the rest is at the user's risk";
-  EXPECT_EQ(kind_of([&] { choose(DataPlacement::device, Device::cuda, 500 * kMiB + 1); },
-                    {"500.0 MiB beside 300.0 MiB", "the GPU has left 800.0 MiB", "use --data-placement stream"}),
-            ErrorKind::environment);
+  test::expect_error(ErrorKind::environment,
+                     {"500.0 MiB beside 300.0 MiB", "the GPU has left 800.0 MiB", "use --data-placement stream"},
+                     [&] { choose(DataPlacement::device, Device::cuda, 500 * kMiB + 1); });
   EXPECT_TRUE(choose(DataPlacement::stream, Device::cuda, 1).streamed);
   EXPECT_TRUE(choose(DataPlacement::stream, Device::cpu, 1).streamed);
   for (const DataPlacement placement : {DataPlacement::automatic, DataPlacement::device}) {
@@ -272,12 +244,12 @@ TEST(DataPlacement, APlanKnowsTheMemoryOfItsDevice) {
     return Trainer::plan(conditional(Device::emulated, placement), count);
   };
   const size_t image = 32 * 32 * 3 + sizeof(int32_t), ring = MinibatchStream::kSlots * 2 * image;
-  EXPECT_EQ(plan(DataPlacement::automatic, 100).data_bytes, 100 * image);
-  EXPECT_EQ(plan(DataPlacement::automatic, more_than_any_machine).data_bytes, ring);
-  EXPECT_EQ(plan(DataPlacement::stream, 100).data_bytes, ring);
-  EXPECT_EQ(Trainer::plan(small(Device::emulated, DataPlacement::stream), 100).data_bytes, ring - 16 * sizeof(int32_t));
-  EXPECT_EQ(kind_of([&] { plan(DataPlacement::device, more_than_any_machine); }, {"--data-placement stream"}),
-            ErrorKind::environment);
+  EXPECT_EQ(plan(DataPlacement::automatic, 100).data.bytes, 100 * image);
+  EXPECT_EQ(plan(DataPlacement::automatic, more_than_any_machine).data.bytes, ring);
+  EXPECT_EQ(plan(DataPlacement::stream, 100).data.bytes, ring);
+  EXPECT_EQ(Trainer::plan(small(Device::emulated, DataPlacement::stream), 100).data.bytes, ring - 16 * sizeof(int32_t));
+  test::expect_error(ErrorKind::environment, {"--data-placement stream"},
+                     [&] { plan(DataPlacement::device, more_than_any_machine); });
 }
 
 }  // namespace

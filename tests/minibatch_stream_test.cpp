@@ -10,6 +10,7 @@
 #include "kernels/gpu/emulated/runtime.h"
 #include "kernels/gpu/emulated/stream.h"
 #include "kernels/train/gather_images.h"
+#include "tests/file_test_tools.h"
 
 namespace poise {
 namespace {
@@ -26,17 +27,6 @@ std::shared_ptr<const ImageSet> small_images() {
   }
   for (int32_t i = 0; i < 13; ++i) s.labels.push_back(i * i % 5);
   return std::make_shared<const ImageSet>(std::move(s));
-}
-
-ErrorKind kind_of(const std::function<void()>& f, const std::string& part) {
-  try {
-    f();
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
-    return error.kind();
-  }
-  ADD_FAILURE() << "accepted";
-  return ErrorKind::runtime;
 }
 
 // Pixels of a minibatch, then its labels.
@@ -112,9 +102,9 @@ TEST(MinibatchReader, WhatItsThreadThrowsReachesWhoWaits) {
   reader.start(1, 0);
   reader.wait_for(1);
   for (int i = 0; i < 2; ++i) {
-    EXPECT_EQ(kind_of([&] { reader.wait_for(2); }, "the disk is gone"), ErrorKind::data);
+    test::expect_error(ErrorKind::data, {"the disk is gone"}, [&] { reader.wait_for(2); });
   }
-  EXPECT_EQ(kind_of([&] { reader.wait_for(4); }, "no slot"), ErrorKind::runtime) << "it would wait for ever";
+  test::expect_error(ErrorKind::runtime, {"no slot"}, [&] { reader.wait_for(4); });  // else it would wait for ever
   broken = false;
   reader.start(1, 2);
   reader.wait_for(2);

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "engine/tape/tape.h"
+#include "kernels/sparse/mask.h"
 
 namespace poise {
 
@@ -35,9 +36,9 @@ std::vector<T> values_of(const Tensor& tensor) {
 // 1 or 0 for each weight, of a mask that has a byte per run of them (kernels/sparse/mask.h).
 inline std::vector<uint8_t> alive_of(const Tensor& mask, const Tensor& weights) {
   const std::vector<uint8_t> bytes = values_of<uint8_t>(mask);
-  const auto count = static_cast<size_t>(weights.elements()), run = count / bytes.size();
-  std::vector<uint8_t> alive(count);
-  for (size_t i = 0; i < count; ++i) alive[i] = bytes[i / run];
+  const auto run = static_cast<size_t>(run_of(mask, weights));
+  std::vector<uint8_t> alive(static_cast<size_t>(weights.elements()));
+  for (size_t i = 0; i < alive.size(); ++i) alive[i] = bytes[i / run];
   return alive;
 }
 

@@ -28,9 +28,9 @@ inline Settings settings_of(OptionTexts texts, const OptionTexts& more = {}) {
   return options.settings();
 }
 
-// 40 images of 32x32; each byte is eight bits of another random number, from `lowest_bit` on.
-inline ImageSet noise_images(int lowest_bit = 24) {
-  ImageSet set{.name = "noise", .count = 40, .height = 32, .width = 32, .channels = 3};
+// Images of 32x32; each byte is eight bits of another random number, from `lowest_bit` on.
+inline ImageSet noise_images(int lowest_bit = 24, int64_t count = 40) {
+  ImageSet set{.name = "noise", .count = count, .height = 32, .width = 32, .channels = 3};
   set.pixels.resize(static_cast<size_t>(set.count * 32 * 32 * 3));
   for (size_t i = 0; i < set.pixels.size(); ++i) {
     const uint32_t random = philox4x32(1, i, static_cast<uint32_t>(RandomStream::test), 0).x[0];

@@ -72,6 +72,20 @@ void add_neighbours(const FeatureMetric& metric, const FeatureNetwork& network, 
   result.record.push_back({"neighbours", p.neighbours});
 }
 
+const char* name_of(FeatureMetric::Kind kind) {
+  switch (kind) {
+    case FeatureMetric::Kind::frechet:
+      return "FID";
+    case FeatureMetric::Kind::score:
+      return "IS";
+    case FeatureMetric::Kind::kernel:
+      return "KID";
+    case FeatureMetric::Kind::neighbours:
+      return "precision-recall";
+  }
+  return "?";
+}
+
 }  // namespace
 
 const std::vector<FeatureMetric>& feature_metrics() {
@@ -100,11 +114,8 @@ const FeatureMetric* find_feature_metric(const std::string& name) {
 
 std::string label_of(const FeatureMetric& metric, const FeatureNetwork& network) {
   if (metric.random) return metric.name;
-  std::string label = metric.kind == FeatureMetric::Kind::score ? "IS" : "FID";
-  if (metric.kind == FeatureMetric::Kind::kernel) label = "KID";
-  const bool neighbours = metric.kind == FeatureMetric::Kind::neighbours;
-  if (neighbours) label = "precision-recall";
-  if (neighbours || network.name() != kCanonical) label += "-" + network.name();
+  std::string label = name_of(metric.kind);
+  if (metric.kind == FeatureMetric::Kind::neighbours || network.name() != kCanonical) label += "-" + network.name();
   const bool default_tap = metric.tap == FeatureTap::pool2048 || metric.tap == FeatureTap::logits;
   return default_tap ? label : fmt::format("{}-{}", label, network.dims(metric.tap));
 }
@@ -114,7 +125,7 @@ void check_metric(const FeatureMetric& metric, const FeatureNetwork& network) {
     fail(ErrorKind::usage,
          fmt::format("{}: expected {} but got {}; {}", metric.name,
                      metric.random ? "the network of random features" : "Inception", network.name(),
-                     metric.random ? "use --network random" : "give its weights with --inception FILE"));
+                     metric.random ? "leave out --inception" : "give its weights with --inception FILE"));
   }
   if (!has_tap(network, metric.tap)) {
     fail(ErrorKind::usage,

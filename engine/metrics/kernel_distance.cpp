@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/metrics/feature_rows.h"
 #include "engine/metrics/inception_score.h"
 #include "engine/metrics/linear_algebra.h"
-#include "kernels/core/error.h"
 
 namespace poise {
 namespace {
@@ -39,16 +39,10 @@ double mean_kernel(const std::vector<double>& x, const std::vector<double>& y, i
 
 KernelDistance kernel_distance(std::span<const float> a, std::span<const float> b, int64_t dims,
                                const KernelDistanceOptions& options) {
-  require(dims > 0 && static_cast<int64_t>(a.size()) % dims == 0 && static_cast<int64_t>(b.size()) % dims == 0,
-          "whole rows of features");
+  const int64_t smaller = std::min(rows_of(a, dims), rows_of(b, dims));
   require(options.subsets > 0, "KID has subsets");
-  const int64_t smaller = static_cast<int64_t>(std::min(a.size(), b.size())) / dims;
   if (smaller < 2) fail(ErrorKind::data, "KID needs at least 2 images in each set; use more");
-  for (const auto& rows : {a, b}) {
-    if (!std::all_of(rows.begin(), rows.end(), [](float x) { return std::isfinite(x); })) {
-      fail(ErrorKind::runtime, "KID: a feature is not finite; the network or its input is broken");
-    }
-  }
+  for (const auto& features : {a, b}) check_finite("KID", features);
   KernelDistance d{.subsets = options.subsets, .subset_size = std::min(options.subset_size, smaller)};
   if (d.subset_size < options.subset_size) {
     d.warnings.push_back("KID with subsets of " + std::to_string(d.subset_size) + " instead of " +

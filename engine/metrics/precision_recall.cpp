@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cmath>
 #include <limits>
 
-#include "kernels/core/error.h"
-#include "kernels/core/parallel.h"
+#include "engine/metrics/feature_rows.h"
+#include "kernels/core/simd.h"
 
 namespace poise {
 namespace {
@@ -20,9 +19,8 @@ struct Rows {
   int64_t count, dims;
 };
 
-// sums [kColumns] += (x[d] - columns[d, j])^2 for d = 0 .. kDepth-1 in order. Whoever inlines it says for which
-// instructions; without contraction to multiply-add all of them give the same bits.
-[[gnu::always_inline]] inline void add_squares_inline(const double* x, const double* columns, double* sums) {
+// sums [kColumns] += (x[d] - columns[d, j])^2 for d = 0 .. kDepth-1 in order.
+const auto add_squares = simd([](const double* x, const double* columns, double* sums) {
   for (int64_t d = 0; d < kDepth; d += kUnroll) {
 #pragma GCC ivdep
     for (int64_t j = 0; j < kColumns; ++j) {
@@ -34,18 +32,7 @@ struct Rows {
       sums[j] = sum;
     }
   }
-}
-
-using AddSquares = void(const double* x, const double* columns, double* sums);
-void add_squares(const double* x, const double* columns, double* sums) { add_squares_inline(x, columns, sums); }
-#if defined(__x86_64__)
-[[gnu::target("avx2")]] void add_squares_avx2(const double* x, const double* columns, double* sums) {
-  add_squares_inline(x, columns, sums);
-}
-AddSquares* best_add_squares() { return __builtin_cpu_supports("avx2") ? add_squares_avx2 : add_squares; }
-#else
-AddSquares* best_add_squares() { return add_squares; }
-#endif
+});
 
 // Squared distances of rows first_x .. of x from rows first_y .. of y, as many as a tile and the sets have.
 class Tile {
@@ -67,7 +54,7 @@ class Tile {
       for (int64_t i = 0; i < rows; ++i) {
         const float* row = x_.values + (first_x + i) * x_.dims + start;
         std::copy_n(row, depth, x.begin());
-        add_squares_(x.data(), slice_.data(), sums_.data() + i * kColumns);
+        add_squares(x.data(), slice_.data(), sums_.data() + i * kColumns);
       }
     }
   }
@@ -78,7 +65,6 @@ class Tile {
  private:
   const Rows &x_, &y_;
   std::vector<double> sums_, slice_;
-  AddSquares* add_squares_ = best_add_squares();
 };
 
 // The squared distance of each row to its k-th nearest neighbour among the others.
@@ -122,13 +108,10 @@ double PrecisionRecall::harmonic_mean() const {
 
 PrecisionRecall precision_recall(std::span<const float> generated, std::span<const float> reference, int64_t dims,
                                  const PrecisionRecallOptions& options) {
-  require(dims > 0 && static_cast<int64_t>(generated.size()) % dims == 0 &&
-              static_cast<int64_t>(reference.size()) % dims == 0,
-          "whole rows of features");
   const int64_t k = options.neighbours;
   require(k > 0, "precision and recall count neighbours");
-  const Rows a{generated.data(), static_cast<int64_t>(generated.size()) / dims, dims};
-  const Rows b{reference.data(), static_cast<int64_t>(reference.size()) / dims, dims};
+  const Rows a{generated.data(), rows_of(generated, dims), dims};
+  const Rows b{reference.data(), rows_of(reference, dims), dims};
   const std::string images =
       std::to_string(a.count) + " generated and " + std::to_string(b.count) + " reference images";
   if (std::min(a.count, b.count) <= k) {
@@ -136,11 +119,7 @@ PrecisionRecall precision_recall(std::span<const float> generated, std::span<con
                               " images in each set, for " + std::to_string(k) + " neighbours of each, but got " +
                               images + "; use more");
   }
-  for (const auto& rows : {generated, reference}) {
-    if (!std::all_of(rows.begin(), rows.end(), [](float x) { return std::isfinite(x); })) {
-      fail(ErrorKind::runtime, "precision and recall: a feature is not finite; the network or its input is broken");
-    }
-  }
+  for (const auto& features : {generated, reference}) check_finite("precision and recall", features);
   const std::vector<double> radii_a = squared_radii(a, k), radii_b = squared_radii(b, k);
   Flags good(static_cast<size_t>(a.count)), found(static_cast<size_t>(b.count));
   parallel_chunks(a.count, kRows, [&](int64_t first, int64_t) {

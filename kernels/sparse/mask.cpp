@@ -13,7 +13,7 @@ void change_mask(Context&, MomentPolicy policy, const CellGrid& grid, const Tens
     const uint8_t* cells = alive.data<uint8_t>();
     const T* g = grad.data<T>();
     uint8_t* bytes = mask.data<uint8_t>();
-    const int64_t run = grid.weights() / mask.elements();
+    const int64_t run = run_of(mask, value);
     T *w = value.data<T>(), *first = m.data<T>(), *second = v.data<T>(), *average = ema ? ema.data<T>() : nullptr;
     const auto die = [=](int64_t begin) {
       std::fill_n(w + begin, run, T{0});

@@ -63,7 +63,7 @@ void change_mask(Context& ctx, MomentPolicy policy, const CellGrid& grid, const 
                          .v = v.data<float>(),
                          .ema = ema ? ema.data<float>() : nullptr};
   const int64_t runs = mask.elements();
-  launch(ctx, elementwise(runs), change_mask_kernel, policy, layout, runs, grid.weights() / runs, alive.data<uint8_t>(),
+  launch(ctx, elementwise(runs), change_mask_kernel, policy, layout, runs, run_of(mask, value), alive.data<uint8_t>(),
          layer);
 }
 

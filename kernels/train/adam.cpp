@@ -2,10 +2,12 @@
 //   w <- w - rate * m / ( sqrt(v) * root + eps ),   rate = lr / (1 - beta1^t),   root = 1 / sqrt(1 - beta2^t)
 #include "kernels/train/adam.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/core/dispatch.h"
 #include "kernels/core/simd.h"
+#include "kernels/sparse/mask.h"
 
 namespace poise::cpu {
 
@@ -19,32 +21,16 @@ void begin_step(Context& ctx, Network network, const AdamOptions& options) {
 
 namespace {
 
-template <int64_t Run, class T>
-void zero_dead_runs(const uint8_t* alive, T* w, int64_t begin, int64_t end) {
-#pragma GCC ivdep
-  for (int64_t i = begin; i < end; i += Run) {
-    const bool lives = alive[i / Run] != 0;
-    for (int64_t k = i; k < i + Run; ++k) w[k] = lives ? w[k] : T{0};
-  }
-}
-
-// begin and end are multiples of run.
+// Among w[begin .. end-1], whole runs.
 template <class T>
 void zero_dead(int64_t run, const uint8_t* alive, T* w, int64_t begin, int64_t end) {
-  switch (run) {
-    case 1:
-      return zero_dead_runs<1>(alive, w, begin, end);
-    case 2:
-      return zero_dead_runs<2>(alive, w, begin, end);
-    case 4:
-      return zero_dead_runs<4>(alive, w, begin, end);
-    case 8:
-      return zero_dead_runs<8>(alive, w, begin, end);
-    case 16:
-      return zero_dead_runs<16>(alive, w, begin, end);
-    default:
-      fail(ErrorKind::runtime,
-           "adam: a byte of a mask stands for 1, 2, 4, 8 or 16 weights but this one for " + std::to_string(run));
+  if (run == 1) {
+#pragma GCC ivdep
+    for (int64_t i = begin; i < end; ++i) w[i] = alive[i] ? w[i] : T{0};
+    return;
+  }
+  for (int64_t i = begin; i < end; i += run) {
+    if (!alive[i / run]) std::fill_n(w + i, run, T{0});
   }
 }
 
@@ -67,7 +53,7 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
     T* first = m.data<T>();
     T* second = v.data<T>();
     const uint8_t* alive = mask ? mask.data<uint8_t>() : nullptr;
-    const int64_t run = mask ? value.elements() / mask.elements() : 1;
+    const int64_t run = mask ? run_of(mask, value) : 1;
     T* average = ema ? ema.data<T>() : nullptr;
     simd_chunks(value.elements(), kAdamGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep

@@ -10,6 +10,7 @@
 
 #include "kernels/gpu/elementwise.cuh"
 #include "kernels/gpu/families.h"
+#include "kernels/sparse/mask.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -73,7 +74,7 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
                                 .decay = static_cast<float>(ema_decay),
                                 .one_minus_decay = static_cast<float>(1 - ema_decay)};
   const int64_t n = value.elements();
-  const int run_bits = mask ? std::countr_zero(static_cast<uint64_t>(n / mask.elements())) : 0;
+  const int run_bits = mask ? std::countr_zero(static_cast<uint64_t>(run_of(mask, value))) : 0;
   dispatch_width<float>(0, {&grad, &value, &m, &v, &ema}, [&]<int N>() {
     launch(ctx, elementwise(n / N), adam_kernel<N>, constants, options.schedule,
            &ctx.step->clocks[static_cast<size_t>(network)], n, grad.data<float>(),

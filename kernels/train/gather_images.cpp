@@ -12,19 +12,17 @@ void gather_images(Context& ctx, const GatherOptions& options, const Tensor& ima
   dispatch_float(y.dtype, [&]<class T>() {
     const int64_t h = y.shape[1], w = y.shape[2], c = y.shape[3];
     const auto count = static_cast<uint64_t>(images.shape[0]), batch_size = static_cast<uint64_t>(y.shape[0]);
-    const auto per_epoch = static_cast<uint64_t>(options.batches_per_epoch), ring = static_cast<uint64_t>(options.ring);
     const uint64_t seed = ctx.step->seed, batch = ctx.step->d_batches;
     const uint8_t* all = images.data<uint8_t>();
     T* out = y.data<T>();
     const int32_t* all_labels = labels ? labels.data<int32_t>() : nullptr;
     int32_t* out_labels = labels ? y_labels.data<int32_t>() : nullptr;
-    simd_for(y.shape[0], [=, flip = options.flip](int64_t task) {
+    simd_for(y.shape[0], [=](int64_t task) {
       const auto j = static_cast<uint64_t>(task);
-      const uint64_t index =
-          ring > 0 ? batch % ring * batch_size + j : gathered_image(seed, count, per_epoch, batch_size, batch, j);
+      const uint64_t index = gathered_place(options, seed, count, batch_size, batch, j);
       if (out_labels) out_labels[j] = all_labels[index];
       const bool mirrored =
-          flip && (philox4x32(seed, j, static_cast<uint32_t>(RandomStream::flip), batch).x[0] & 1) != 0;
+          options.flip && (philox4x32(seed, j, static_cast<uint32_t>(RandomStream::flip), batch).x[0] & 1) != 0;
       const uint8_t* image = all + static_cast<int64_t>(index) * h * w * c;
       T* to = out + task * h * w * c;
       for (int64_t row = 0; row < h; ++row) {

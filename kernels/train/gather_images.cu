@@ -24,11 +24,9 @@ __global__ __launch_bounds__(kThreads) void gather_images_kernel(GatherOptions o
                                                                  int32_t* y_labels) {
   GPU_SHARED(choice, Choice);
   if (threadIdx.x == 0) {
-    const auto per_epoch = static_cast<uint64_t>(options.batches_per_epoch), ring = static_cast<uint64_t>(options.ring);
     const uint64_t seed = step->seed, batch = step->d_batches, j = blockIdx.x;
-    choice.image = static_cast<int64_t>(
-        ring > 0 ? batch % ring * gridDim.x + j
-                 : gathered_image(seed, static_cast<uint64_t>(count), per_epoch, gridDim.x, batch, j));
+    choice.image =
+        static_cast<int64_t>(gathered_place(options, seed, static_cast<uint64_t>(count), gridDim.x, batch, j));
     if (labels) y_labels[j] = labels[choice.image];
     choice.mirrored =
         options.flip && (philox4x32(seed, j, static_cast<uint32_t>(RandomStream::flip), batch).x[0] & 1) != 0;

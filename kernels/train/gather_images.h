@@ -2,7 +2,9 @@
 //
 //   batch b = StepState::d_batches (advanced by one);  epoch = b / per_epoch
 //   image j = images[ permute((b % per_epoch) * B + j) ] of this epoch's permutation, mirrored with probability 1/2
-//   y = x / 127.5 - 1
+//   y = x / 127.5 - 1, so that 0 and 255 are the ends of G's tanh
+//
+// (Feature networks scale differently, as their weights were trained: dense/resize_bilinear.h, random_network.cpp.)
 //
 // images u8 [N,H,W,C]; y [B,H,W,C]. With labels i32 [N], y_labels i32 [B] receives those of the images; else both are
 // empty. With a ring of R minibatches, images are [R*B,H,W,C] and labels [R*B]: somebody else has looked up minibatch b
@@ -25,6 +27,13 @@ struct GatherOptions {
 POISE_HOST_DEVICE constexpr uint64_t gathered_image(uint64_t seed, uint64_t count, uint64_t per_epoch,
                                                     uint64_t batch_size, uint64_t batch, uint64_t j) {
   return permute(batch % per_epoch * batch_size + j, count, seed, batch / per_epoch);
+}
+
+// Where it lies among the kernel's `images`, which are `count`.
+POISE_HOST_DEVICE constexpr uint64_t gathered_place(const GatherOptions& options, uint64_t seed, uint64_t count,
+                                                    uint64_t batch_size, uint64_t batch, uint64_t j) {
+  if (options.ring > 0) return batch % static_cast<uint64_t>(options.ring) * batch_size + j;
+  return gathered_image(seed, count, static_cast<uint64_t>(options.batches_per_epoch), batch_size, batch, j);
 }
 
 using GatherImages = void(Context&, const GatherOptions&, const Tensor& images, const Tensor& labels, Tensor& y,

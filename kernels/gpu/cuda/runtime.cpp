@@ -86,10 +86,12 @@ class CudaRuntime final : public gpu::Runtime {
   }
   bool reached(gpu::Event& event) override {
     const cudaError_t answer = cudaEventQuery(raw(event));
-    if (answer != cudaErrorNotReady) check(answer, "cudaEventQuery");
-    if (answer == cudaErrorNotReady)
+    if (answer == cudaErrorNotReady) {
       cudaGetLastError();  // "not yet" is an answer, no error for the next launch to find
-    return answer == cudaSuccess;
+      return false;
+    }
+    check(answer, "cudaEventQuery");
+    return true;
   }
   double seconds_between(gpu::Event& from, gpu::Event& to) override {
     float milliseconds = 0;
