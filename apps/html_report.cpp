@@ -69,10 +69,8 @@ const char* metric_caption(const std::string& name) {
            "runs of Poise with the same data; not FID";
   }
   if (name.starts_with("frechet-random")) {
-    return "Fr\xc3\xa9"
-           "chet distance of fixed random features, of the averaged weights; comparable only between runs of Poise "
-           "with "
-           "the same data and number of images; not FID";
+    return "Fr\xc3\xa9" "chet distance of fixed random features, of the averaged weights; "
+           "comparable only between runs of Poise with the same data and number of images; not FID";
   }
   return "of the averaged weights; metrics.jsonl has the network, the reference and the numbers of images";
 }

@@ -50,7 +50,7 @@ std::vector<JsonField> mask_event_fields(const MaskEvent& event) {
           {"grown", event.grown},
           {"alive", event.alive},
           {"density", event.density},
-          {"death_rate", event.drop_fraction},
+          {"drop_fraction", event.drop_fraction},
           {"balance_ratio", event.balance_ratio},
           {"layers", event.layers}};
 }

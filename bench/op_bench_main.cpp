@@ -2,9 +2,8 @@
 //
 //   op_bench --benchmark_filter=conv2d --benchmark_format=json    the flags of Google Benchmark
 //   op_bench --device cuda --precision bf16                       on a GPU (cpu, fp32)
-//   op_bench --device cuda --linear blas --block 64 --splits 2    matrix products done so, not as the shape says:
-//   linear
-//                                                                 by tiles or blas, blocks of 64 or 128, parts of a sum
+//   op_bench --device cuda --linear blas --block 64 --splits 2    overrides the choice by shape: linear layers by tiles
+//                                                                 or blas, blocks of 64 or 128, split-K
 //   op_bench --sparse --benchmark_filter=conv2d_3x3_256_16px      block-sparse layers instead: every pass, cell and
 //                                                                 density, beside dense kernels in the same run
 //   op_bench --list                                               names only

@@ -3,9 +3,8 @@
 //
 //   biggan32   32x32. z as a whole enters the first layer; scales and shifts are tables of classes. No attention.
 //              Width 256: G 4,304,387 and D 4,207,361 parameters for 10 classes.
-//   biggan64   64x64. z is split: a fifth enters the first layer, and a fifth each block's batch norms, together with
-//   an
-//              embedding of the class that all blocks share; self-attention at 32x32 in G and D.
+//   biggan64   64x64. z is split: a fifth enters the first layer, and a fifth each block's batch norms, together
+//              with an embedding of the class that all blocks share; self-attention at 32x32 in G and D.
 //              Width 80: G 17,335,204 and D 30,796,722 parameters for 200 classes.
 //
 // Masks leave alone the tables and maps of conditional batch norm, embeddings, the gate of attention, and biggan32's

@@ -1,8 +1,8 @@
 // The plain convolutional SNGAN for 32x32 images (Miyato et al. 2018, table 3): G with batch norm, D with spectral norm
 // on every layer and leaky ReLU of slope 0.1.
 //
-//   G  z -> linear [N,4,4,8w] -> bn, relu -> three times (4x4 transposed convolution of stride 2, bn, relu) to 4w, 2w,
-//   w
+//   G  z -> linear [N,4,4,8w] -> bn, relu
+//      -> three times (4x4 transposed convolution of stride 2, bn, relu) to 4w, 2w, w
 //      -> conv3x3, tanh -> [N,32,32,3]
 //   D  (3x3, stride 1, then 4x4, stride 2) to w; likewise to 2w, 4w; 3x3 to 8w -> linear of all [N,4*4*8w] -> [N,1]
 //

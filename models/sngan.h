@@ -17,9 +17,9 @@
 
 namespace poise {
 
-// z [N,latent] -> linear -> [N,bottom,bottom,channels[0]] -> a block per further entry of `channels`, each twice as
-// large
-// -> bn, relu, conv3x3, tanh -> [N,size,size,3].
+// z [N,latent] -> linear -> [N,bottom,bottom,channels[0]]
+//   -> a block per further entry of `channels`, each doubling height and width
+//   -> bn, relu, conv3x3, tanh -> [N,size,size,3].
 class SnganGenerator : public Generator {
  public:
   SnganGenerator(int64_t bottom, const std::vector<int64_t>& channels, int64_t latent_size);

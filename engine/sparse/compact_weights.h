@@ -3,8 +3,8 @@
 // A tensor P of which some cells are zero throughout is stored as
 //   P.indices   I32 [alive]                    numbers of the alive cells, ascending (engine/sparse/cell.h: by output
 //                                              block, tap, input block)
-//   P.values    F32 [alive, weights per cell]  each cell row by row: output channel, tap (all-taps cells), input
-//   channel
+//   P.values    F32 [alive, weights per cell]  each cell row by row: output channel, tap (all-taps cells),
+//                                              input channel
 // and in the metadata "P.shape" (as in "64,3,3,32") and "P.cell" ("16x16"). Every other tensor is stored as it is. The
 // metadata "format" is "poise-compact-1". Unstructured weights pay four bytes for each index: below half density the
 // file is smaller than the dense one, and a tensor of more than that stays dense.

@@ -4,8 +4,8 @@
 //
 //   uniform  scale = 1
 //   er       scale = (out + in) / (out * in)                             Erdos-Renyi (Mocanu et al. 2018)
-//   erk      scale = (out + in + kh + kw) / (out * in * kh * kw)         with the kernel (Evci et al. 2020); linear: as
-//   er
+//   erk      scale = (out + in + kh + kw) / (out * in * kh * kw)         with the kernel (Evci et al. 2020);
+//                                                                        linear layers as er
 //
 // eps is found by declaring the layers of the largest scale dense, one group of equal scales at a time, until
 // eps * scale <= 1 for all others. Small layers (the first, the last, 1x1 shortcuts) thus stay dense or nearly so.

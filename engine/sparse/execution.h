@@ -29,8 +29,8 @@ struct ExecutionDecision {
   Execution execution = Execution::dense;
   bool changed = false;
   double density = 1;
-  double speedup =
-      1;  // over dense, of the path taken, or of the fastest that was not: measured or estimated; NaN: neither
+  // Over dense, of the path taken, or of the fastest sparse one if dense is taken. Measured or estimated; NaN: neither.
+  double speedup = 1;
   std::string reason;
   std::string to_string() const;  // "G.block2.conv1 forward: density 0.118, cell 16x16, 4.1x measured -> block"
 };

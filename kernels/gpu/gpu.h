@@ -11,10 +11,10 @@
 //
 //   launch(ctx, {grid, block, shared_bytes}, kernel<...>, args...)      instead of <<<>>>
 //   GPU_SHARED(name, float[4][32]);                                     instead of __shared__; aligned to 16 bytes
-//   GPU_DYNAMIC_SHARED(name, Type);                                     one trivial struct at the start of dynamic
-//   memory Vector<T, N>, load_vector, store_vector                             16-byte (8, 4) accesses cp_async,
-//   cp_async_commit, cp_async_wait                            global to shared without registers ldmatrix_*, mma_*
-//   tensor cores
+//   GPU_DYNAMIC_SHARED(name, Type);                                     one trivial struct at the start of dynamic memory
+//   Vector<T, N>, load_vector, store_vector                             accesses of 16 (8, 4) bytes
+//   cp_async, cp_async_commit, cp_async_wait                            global to shared memory, past the registers
+//   ldmatrix_*, mma_*                                                   tensor cores
 //
 // Rules that keep a kernel emulatable: threads talk through collectives with a mask, never by assumption; barriers
 // stand at one line for all threads of a block; no lane leaves while named in a mask; no waiting for another block;

@@ -37,6 +37,6 @@ const Prims& prims(Device device);
 namespace poise::cuda {
 const gpu::Prims& prims();
 }
-namespace poise::emulator {
+namespace poise::emulated {
 const gpu::Prims& prims();
 }

@@ -27,7 +27,7 @@ Runtime& runtime(Device device) {
 }
 const Prims& prims(Device device) {
   check_device(device);
-  return device == Device::cuda ? cuda::prims() : emulator::prims();
+  return device == Device::cuda ? cuda::prims() : emulated::prims();
 }
 const SparseProducts& sparse_products(Device device) {
   check_device(device);
@@ -42,7 +42,7 @@ std::string why_unavailable(Device device) {
 }
 
 Runtime& runtime(Device device) { return check_device(device), emulator::runtime(); }
-const Prims& prims(Device device) { return check_device(device), emulator::prims(); }
+const Prims& prims(Device device) { return check_device(device), emulated::prims(); }
 const SparseProducts& sparse_products(Device device) { return check_device(device), emulator::sparse_products(); }
 #endif
 

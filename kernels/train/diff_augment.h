@@ -1,8 +1,8 @@
 // Differentiable augmentation (Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", 2020): what
 // D sees, real or fake, changed at random in ways that gradients pass through. Per image, in this order:
 //
-//   colour       x + b,  then m + s (x - m),  then M + c (x - M)     m: mean over the channels of a pixel, M: of the
-//   image
+//   colour       x + b,  then m + s (x - m),  then M + c (x - M)
+//                m: mean over the channels of a pixel, M: mean of the image
 //                b in (-1/2, 1/2), s in (0, 2), c in (1/2, 3/2), f32 numbers
 //   translation  by whole pixels, up to round(H/8) and round(W/8) either way, zeros from outside
 //   cutout       zeros in a rectangle of round(H/2) x round(W/2), which may reach over an edge

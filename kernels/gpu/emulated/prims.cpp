@@ -7,7 +7,7 @@
 
 #include "kernels/gpu/emulated/stream.h"
 
-namespace poise::emulator {
+namespace poise::emulated {
 namespace {
 
 // Nothing is needed; one byte, so that a caller who forgets the workspace is found here and not on a GPU.
@@ -16,7 +16,7 @@ size_t one_byte(int64_t) { return 1; }
 template <class F>
 void submit(Context& ctx, const Tensor& workspace, const F& work) {
   require(workspace.elements() > 0, "a workspace comes with the call");
-  static_cast<Stream&>(*ctx.stream).submit(work);
+  static_cast<emulator::Stream&>(*ctx.stream).submit(work);
 }
 
 void exclusive_scan(Context& ctx, const Tensor& x, Tensor& workspace, Tensor& y) {
@@ -82,4 +82,4 @@ const gpu::Prims& prims() {
   return table;
 }
 
-}  // namespace poise::emulator
+}  // namespace poise::emulated
