@@ -14,8 +14,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "apps/device_choice.h"
-#include "apps/program.h"
+#include "apps/console/program.h"
+#include "apps/options/device_choice.h"
 #include "bench/bench_layer.h"
 #include "engine/io/atomic_file.h"
 #include "engine/sparse/execution.h"

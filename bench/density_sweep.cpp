@@ -9,7 +9,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "apps/program.h"
+#include "apps/console/program.h"
 #include "engine/io/atomic_file.h"
 
 namespace poise {

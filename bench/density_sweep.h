@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/trainer.h"
+#include "apps/training/trainer.h"
 
 namespace poise {
 

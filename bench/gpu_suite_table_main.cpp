@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "apps/program.h"
+#include "apps/console/program.h"
 #include "engine/io/atomic_file.h"
 #include "kernels/core/error.h"
 

@@ -11,9 +11,9 @@
 #include <iostream>
 #include <map>
 
-#include "apps/device_choice.h"
-#include "apps/inception_network.h"
-#include "apps/program.h"
+#include "apps/console/program.h"
+#include "apps/evaluation/inception_network.h"
+#include "apps/options/device_choice.h"
 #include "kernels/core/philox.h"
 
 namespace {

@@ -19,7 +19,7 @@
 #include <string>
 #include <vector>
 
-#include "apps/program.h"
+#include "apps/console/program.h"
 #include "kernels/core/error.h"
 
 namespace {

@@ -7,7 +7,7 @@
 #include <chrono>
 #include <functional>
 
-#include "apps/trainer.h"
+#include "apps/training/trainer.h"
 
 using namespace poise;
 

@@ -18,10 +18,10 @@
 #include <map>
 #include <regex>
 
-#include "apps/program.h"
+#include "apps/console/program.h"
 #include "bench/op_bench_sparse.h"
 #include "bench/stopwatch.h"
-#include "tests/op_fixture.h"
+#include "tests/support/op_fixture.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <ctime>
 
-#include "apps/program.h"
+#include "apps/console/program.h"
 #include "data/decode_picture.h"
 #include "data/registry.h"
 #include "kernels/core/error.h"

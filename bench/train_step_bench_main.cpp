@@ -16,9 +16,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "apps/device_choice.h"
-#include "apps/program.h"
-#include "apps/trainer.h"
+#include "apps/console/program.h"
+#include "apps/options/device_choice.h"
+#include "apps/training/trainer.h"
 #include "bench/density_sweep.h"
 #include "engine/io/atomic_file.h"
 #include "kernels/core/philox.h"

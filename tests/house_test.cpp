@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -21,7 +22,9 @@ std::string text_of(const fs::path& path) {
   return text.str();
 }
 
-const std::map<std::string, std::set<std::string>> kMayInclude = {
+using Map = std::map<std::string, std::set<std::string>>;
+
+const Map kLayers = {
     {"kernels", {"kernels"}},
     {"engine", {"kernels", "engine"}},
     {"data", {"kernels", "data"}},
@@ -31,22 +34,80 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"tests", {"kernels", "engine", "models", "data", "apps", "tests"}},
 };
 
-TEST(House, IncludesGoDownwardsOnly) {
-  const std::regex include(R"re(#include "([a-z]+)/)re");
+// The rooms of apps, from the ground floor up. Each may include itself and those below it.
+const std::vector<std::string> kFloorsOfApps = {"console", "training", "evaluation", "options",
+                                                "run",     "report",   "programs"};
+
+// Rooms in which one kind of kernel lives: neighbours do not look into each other, but for what is named.
+const Map kRoomsOfKernels = {
+    {"core", {"core"}},
+    {"dense/conv2d", {"core", "gpu", "dense/conv2d"}},
+    {"dense/linear", {"core", "gpu", "dense/linear", "dense/conv2d"}},  // the bias sums of conv2d_passes
+    {"dense/norm", {"core", "gpu", "dense/norm"}},
+    {"dense/pointwise", {"core", "gpu", "dense/pointwise"}},
+    {"dense/space", {"core", "gpu", "dense/space"}},
+    {"dense/conditional", {"core", "gpu", "dense/conditional"}},
+    {"dense/attention", {"core", "gpu", "dense/attention"}},
+    {"dense/loss", {"core", "gpu", "dense/loss"}},
+    {"sparse/masks", {"core", "gpu", "sparse/masks"}},
+    {"sparse/block", {"core", "gpu", "sparse/block", "dense/conv2d"}},
+    {"sparse/cusparse", {"core", "gpu", "sparse/cusparse", "sparse/block", "dense/conv2d"}},
+    {"train", {"core", "gpu", "train", "sparse/masks"}},
+};
+
+// Every include of `folder`'s files, with the file that has it.
+template <class F>
+int for_each_include(const fs::path& folder, const F& f) {
+  const std::regex include(R"re(#include "([^"]+)")re");
   int seen = 0;
-  for (const auto& [layer, allowed] : kMayInclude) {
-    for (const auto& entry : fs::recursive_directory_iterator(kRoot / layer)) {
-      const std::string extension = entry.path().extension().string();
-      if (extension != ".h" && extension != ".cpp" && extension != ".cu" && extension != ".cuh") continue;
-      const std::string text = text_of(entry.path());
-      for (std::sregex_iterator it(text.begin(), text.end(), include), end; it != end; ++it, ++seen) {
-        const std::string used = (*it)[1];
-        if (!kMayInclude.count(used)) continue;  // a system folder in quotes
-        EXPECT_TRUE(allowed.count(used)) << entry.path() << " includes a header of " << used << "/";
-      }
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    const std::string extension = entry.path().extension().string();
+    if (extension != ".h" && extension != ".cpp" && extension != ".cu" && extension != ".cuh") continue;
+    const std::string text = text_of(entry.path());
+    for (std::sregex_iterator it(text.begin(), text.end(), include), end; it != end; ++it, ++seen) {
+      f(entry.path(), fs::path((*it)[1].str()));
     }
   }
-  EXPECT_GT(seen, 100);
+  return seen;
+}
+
+TEST(House, IncludesGoDownwardsOnly) {
+  int seen = 0;
+  for (const auto& [layer, allowed] : kLayers) {
+    seen += for_each_include(kRoot / layer, [&](const fs::path& file, const fs::path& used) {
+      const std::string other = used.begin()->string();
+      if (!kLayers.count(other)) return;  // a system folder in quotes
+      EXPECT_TRUE(allowed.count(other)) << file << " includes " << used;
+    });
+  }
+  EXPECT_GT(seen, 1000);
+}
+
+TEST(House, RoomsOfAppsLookDownwardsOnly) {
+  std::set<std::string> below;
+  for (const std::string& room : kFloorsOfApps) {
+    below.insert(room);
+    const int seen = for_each_include(kRoot / "apps" / room, [&](const fs::path& file, const fs::path& used) {
+      if (*used.begin() != "apps") return;
+      EXPECT_TRUE(below.count(std::next(used.begin())->string())) << file << " includes " << used;
+    });
+    EXPECT_GT(seen, 0) << room;
+  }
+  for (const auto& entry : fs::directory_iterator(kRoot / "apps")) {
+    const std::string name = entry.path().filename().string();
+    EXPECT_TRUE(below.count(name) || name == "CMakeLists.txt" || name == "README.md" || name == "presets")
+        << name << " belongs into a room";
+  }
+}
+
+TEST(House, RoomsOfKernelsKeepToThemselves) {
+  for (const auto& [room, allowed] : kRoomsOfKernels) {
+    for_each_include(kRoot / "kernels" / room, [&](const fs::path& file, const fs::path& used) {
+      if (*used.begin() != "kernels" || used.parent_path() == "kernels") return;
+      const std::string other = used.parent_path().lexically_relative("kernels").string();
+      EXPECT_TRUE(allowed.count(other)) << file << " includes " << used;
+    });
+  }
 }
 
 TEST(House, ReadingPathExistsAndIsShort) {

@@ -1,15 +1,22 @@
 // Measurements during training: one metric of the averaged weights, against the training images or stored statistics.
-// swd (apps/metric.h) needs no network; the others are those of evaluate_gan.
+// swd (apps/evaluation/swd.h) needs no network; the others are those of evaluate_gan.
 #pragma once
 #include <memory>
 #include <optional>
 
 #include "apps/evaluation/feature_metric.h"
-#include "apps/metric.h"
-#include "apps/options.h"
-#include "apps/trainer.h"
+#include "apps/evaluation/swd.h"
+#include "apps/training/trainer.h"
 
 namespace poise {
+
+struct EvaluationOptions {
+  std::string metric = "swd";
+  std::string reference = "train";  // or a file of statistics (.npz)
+  std::string inception = "auto";   // weights; auto: where find_inception looks
+  int64_t images = 5000;            // generated ones
+  std::string dataset, split;       // what the training images are, for the record
+};
 
 struct EvaluationResult {
   double value = 0;
@@ -21,7 +28,7 @@ class Evaluator {
  public:
   // Finds the network and its weights; Error(usage, environment or checkpoint) if they are not there. `images`: the
   // training set.
-  Evaluator(const Settings& settings, Device device, const ImageSet& images);
+  Evaluator(const EvaluationOptions& options, Device device, const ImageSet& images);
 
   const std::string& label() const { return label_; }  // "swd", "FID-iv3q"
   bool better(double a, double b) const { return larger_is_better_ ? a > b : a < b; }
@@ -40,7 +47,7 @@ class Evaluator {
   std::optional<FeatureSet> reference(const ImageSet& images, const std::string& cache, const GoOn& go_on,
                                       std::vector<std::string>& warnings) const;
 
-  const Settings& settings_;
+  const EvaluationOptions options_;
   Device device_;
   std::string label_;
   bool larger_is_better_ = false, needs_images_ = false;

@@ -4,7 +4,7 @@
 #include <map>
 #include <optional>
 
-#include "apps/feature_network.h"
+#include "apps/evaluation/feature_network.h"
 #include "data/image_set.h"
 #include "engine/io/jsonl.h"
 #include "engine/metrics/moments.h"

@@ -1,7 +1,7 @@
 // Images of a generator as the input of a metric.
 #pragma once
 #include "apps/evaluation/feature_set.h"
-#include "apps/trainer.h"
+#include "apps/training/trainer.h"
 
 namespace poise {
 

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "apps/progress.h"
+#include "apps/console/progress.h"
 
 namespace poise {
 

@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "apps/evaluation/inception_network.h"
 #include "apps/evaluation/random_network.h"
-#include "apps/inception_network.h"
 
 namespace poise {
 namespace {

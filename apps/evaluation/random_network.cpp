@@ -101,7 +101,7 @@ std::vector<FeatureRows> RandomFeatureNetwork::features(const std::vector<Featur
   for (int64_t first = 0; first < count; first += kBatch) {
     const int64_t n = std::min(kBatch, count - first);
     pixels.assign(static_cast<size_t>(kBatch * size), 0.0f);
-    // As Inception's input is scaled (kernels/dense/resize_bilinear.h), not as training's.
+    // As Inception's input is scaled (kernels/dense/space/resize_bilinear.h), not as training's.
     for (int64_t i = 0; i < n * size; ++i) pixels[i] = (static_cast<float>(images[first * size + i]) - 128) / 128;
     copy_from_host(batch.tensor(), pixels.data());
     Tape tape(ctx);

@@ -7,7 +7,7 @@
 #pragma once
 #include <memory>
 
-#include "apps/feature_network.h"
+#include "apps/evaluation/feature_network.h"
 #include "kernels/core/dtype.h"
 
 namespace poise {

@@ -11,7 +11,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
-#include "apps/program.h"
+#include "apps/console/program.h"
 #include "bench/ceilings/ceilings.h"
 #include "engine/io/atomic_file.h"
 #include "kernels/gpu/runtime.h"

@@ -1,4 +1,4 @@
-// The products, the softmax and the gate of self-attention (kernels/dense/attention.h).
+// The products, the softmax and the gate of self-attention (kernels/dense/attention/attention.h).
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 

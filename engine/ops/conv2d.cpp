@@ -1,4 +1,4 @@
-// Two-dimensional convolution, optionally of a twice enlarged input (kernels/dense/conv2d.h).
+// Two-dimensional convolution, optionally of a twice enlarged input (kernels/dense/conv2d/conv2d.h).
 #include "engine/ops/check.h"
 #include "engine/ops/conv_work.h"
 #include "engine/ops/layer_weight.h"

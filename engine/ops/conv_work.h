@@ -1,7 +1,7 @@
 // What a pass of a convolution costs.
 #pragma once
 #include "kernels/core/profile.h"
-#include "kernels/dense/conv2d.h"
+#include "kernels/dense/conv2d/conv2d.h"
 
 namespace poise {
 

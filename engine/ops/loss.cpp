@@ -1,4 +1,4 @@
-// GAN losses on raw logits (kernels/dense/loss.h).
+// GAN losses on raw logits (kernels/dense/loss/loss.h).
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 

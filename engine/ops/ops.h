@@ -65,7 +65,7 @@ Var embedding(Var table, const Tensor& labels, DType dtype);
 Var sample_affine(Var x, Var gain, Var bias, bool relu);
 Var row_dot(Var a, Var b);  // [N,C], [N,C] -> inner products [N,1]; f32
 
-// --- attention (kernels/dense/attention.h) ---------------------------------------------------------------------------
+// --- attention (kernels/dense/attention/attention.h) ---------------------------------------------------------------------------
 Var batched_matmul(Var a, Var b, bool transpose_b = false);  // [N,m,k], [N,k,n] or [N,n,k] -> [N,m,n]
 Var softmax(Var x);                                          // over the last dimension
 Var gated_add(Var x, Var o, Var gate);                       // x + gate o;  gate [1], a parameter
@@ -82,7 +82,7 @@ Var mean_space(Var x);  // [N,H,W,C] -> [N,C]
 // Images [N,H,W,C] changed at random, the same shape (kernels/train/diff_augment.h).
 Var diff_augment(Var x, const DiffAugmentOptions& options);
 
-// --- losses (kernels/dense/loss.h) -----------------------------------------------------------------------------------
+// --- losses (kernels/dense/loss/loss.h) -----------------------------------------------------------------------------------
 // logits [N,1], the first n_real of real images -> loss [1]. `means` [2], the caller's memory, receives the mean logit
 // of real and of fake images.
 Var gan_loss_d(Var logits, int64_t n_real, GanLoss loss, Tensor means);

@@ -1,4 +1,4 @@
-// Maximum and mean over windows (kernels/dense/window_pooling.h).
+// Maximum and mean over windows (kernels/dense/space/window_pooling.h).
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 

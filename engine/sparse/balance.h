@@ -1,4 +1,4 @@
-// The queue of balance-ratio measurements (kernels/sparse/balance.h has the definition): a window of the newest ones on
+// The queue of balance-ratio measurements (kernels/sparse/masks/balance.h has the definition): a window of the newest ones on
 // the device, and what the host reads of it.
 #pragma once
 #include <optional>
@@ -7,7 +7,7 @@
 
 #include "kernels/core/context.h"
 #include "kernels/core/memory.h"
-#include "kernels/sparse/balance.h"
+#include "kernels/sparse/masks/balance.h"
 
 namespace poise {
 

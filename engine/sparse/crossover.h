@@ -40,7 +40,7 @@ class CrossoverTable {
   double crossover_density(const CrossoverKey& key) const;
   bool empty() const { return points_.empty(); }
 
-  // `device`: what speeds hold for (apps/program.h). In cache_folder(); the file's name holds device and build.
+  // `device`: what speeds hold for (apps/console/program.h). In cache_folder(); the file's name holds device and build.
   static std::filesystem::path default_path(const std::string& device);
   // What is not there, or not readable as a table, is an empty table.
   static CrossoverTable load(const std::filesystem::path& path);

@@ -1,11 +1,11 @@
 // How one layer with a mask computes now: by the dense kernels, which multiply its zeros, by our kernels that skip dead
-// blocks, or by the vendor's (kernels/sparse/cusparse_conv2d.h). Decided per pass when masks change (execution.h) and
+// blocks, or by the vendor's (kernels/sparse/cusparse/cusparse_conv2d.h). Decided per pass when masks change (execution.h) and
 // read by the ops.
 #pragma once
 #include <string>
 #include <vector>
 
-#include "kernels/sparse/block_conv2d.h"
+#include "kernels/sparse/block/block_conv2d.h"
 
 namespace poise {
 

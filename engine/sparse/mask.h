@@ -1,6 +1,6 @@
 // Which weights of a network are alive. A layer has a Mask in cells; the network has one byte per run of neighbouring
 // weights besides, in the layout of its ParameterSlab, so that one Adam launch applies all masks
-// (kernels/sparse/mask.h).
+// (kernels/sparse/masks/mask.h).
 #pragma once
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
 // Changing masks: which weights are dropped, which come alive. Counts are exact wherever all cells have one size, and
-// otherwise the nearest below (kernels/sparse/select.h); ties go by index, and nothing grows whose score is zero. Each
+// otherwise the nearest below (kernels/sparse/masks/select.h); ties go by index, and nothing grows whose score is zero. Each
 // layer keeps its best cell whatever the counts say: with large cells in a narrow network, more than was asked for.
 //
 // One drop-and-grow update, in this order, with A alive weights and drop fraction f:

@@ -7,7 +7,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/core/simd.h"
-#include "kernels/sparse/mask.h"
+#include "kernels/sparse/masks/mask.h"
 
 namespace poise::cpu {
 

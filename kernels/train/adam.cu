@@ -10,7 +10,7 @@
 
 #include "kernels/gpu/elementwise.cuh"
 #include "kernels/gpu/families.h"
-#include "kernels/sparse/mask.h"
+#include "kernels/sparse/masks/mask.h"
 
 namespace poise::POISE_GPU {
 namespace {

@@ -7,7 +7,7 @@
 //
 // t, lr and the powers of beta come from the StepState; begin_step advances them. lr and decay may follow a schedule, a
 // function of t alone: so captured steps stay valid and a resumed run needs no further state. All tensors [parameters],
-// but the mask u8 [parameters / run] of run = 1, 2, 4, 8 or 16 (sparse/mask.h). The moments of dead weights follow
+// but the mask u8 [parameters / run] of run = 1, 2, 4, 8 or 16 (sparse/masks/mask.h). The moments of dead weights follow
 // their gradients like all others.
 #pragma once
 #include "kernels/core/context.h"

@@ -4,7 +4,7 @@
 //   image j = images[ permute((b % per_epoch) * B + j) ] of this epoch's permutation, mirrored with probability 1/2
 //   y = x / 127.5 - 1, so that 0 and 255 are the ends of G's tanh
 //
-// (Feature networks scale differently, as their weights were trained: dense/resize_bilinear.h, random_network.cpp.)
+// (Feature networks scale differently, as their weights were trained: dense/space/resize_bilinear.h, random_network.cpp.)
 //
 // images u8 [N,H,W,C]; y [B,H,W,C]. With labels i32 [N], y_labels i32 [B] receives those of the images; else both are
 // empty. With a ring of R minibatches, images are [R*B,H,W,C] and labels [R*B]: somebody else has looked up minibatch b

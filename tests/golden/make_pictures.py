@@ -15,7 +15,7 @@ RESIZED = [(96, 96, 48), (64, 64, 32), (96, 96, 32), (75, 101, 16), (101, 75, 24
 
 
 def noise(height, width):
-    """Bytes of a linear congruential generator: as tests/picture_test.cpp makes them."""
+    """Bytes of a linear congruential generator: as tests/data/picture_test.cpp makes them."""
     state, data = height * 1000 + width, bytearray()
     for _ in range(height * width * 3):
         state = (state * 1664525 + 1013904223) % 2**32

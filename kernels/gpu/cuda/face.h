@@ -7,7 +7,7 @@
 
 #include "kernels/gpu/cuda/launch.h"
 
-#define GPU_SHARED(name, ...) __shared__ __align__(16) ::poise::cuda::SharedType<__VA_ARGS__> name
+#define GPU_SHARED(name, ...) __shared__ __align__(16)::poise::cuda::SharedType<__VA_ARGS__> name
 #define GPU_DYNAMIC_SHARED(name, ...)                                  \
   extern __shared__ __align__(128) unsigned char gpu_dynamic_shared[]; \
   __VA_ARGS__& name = *reinterpret_cast<__VA_ARGS__*>(gpu_dynamic_shared)

@@ -1,0 +1,91 @@
+#include "apps/console/command_line.h"
+
+#include <CLI/CLI.hpp>
+
+#include "apps/console/suggestion.h"
+
+namespace poise {
+namespace {
+
+std::string long_name(const Flag& flag) { return flag.name.substr(flag.name.find("--") + 2); }
+
+void add(CLI::App& app, const Flag& flag) {
+  if (flag.kind == Flag::Kind::on) {
+    app.add_flag(flag.name, flag.help)->group(flag.group)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    return;
+  }
+  CLI::Option* option = app.add_option(flag.name, CLI::callback_t{}, flag.help);
+  option->group(flag.group)->type_name(flag.value_name);
+  if (flag.kind == Flag::Kind::boolean)
+    option->expected(0, 1);
+  else
+    option->expected(1);
+  option->allow_extra_args(false)->multi_option_policy(
+      flag.kind == Flag::Kind::list ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
+}
+
+// What was left over: unknown flags, and words that are neither flags nor the value of an unknown flag.
+void report_leftovers(const std::vector<std::string>& leftovers, const std::vector<std::string>& known,
+                      std::vector<std::string>& problems) {
+  bool after_unknown_flag = false;
+  for (const std::string& word : leftovers) {
+    const bool is_flag = word.size() > 1 && word[0] == '-';
+    if (is_flag) {
+      const std::string name = word.substr(0, word.find('='));
+      problems.push_back("unknown flag " + name + did_you_mean(name, known));
+    } else if (!after_unknown_flag) {
+      problems.push_back("unexpected argument \"" + word + "\"");
+    }
+    after_unknown_flag = is_flag && word.find('=') == std::string::npos;
+  }
+}
+
+}  // namespace
+
+std::string CommandLine::get(const std::string& name, const std::string& otherwise) const {
+  const auto found = values.find(name);
+  return found == values.end() || found->second.empty() ? otherwise : found->second.back();
+}
+
+CommandLine parse_command_line(const CommandLineSpec& spec, int argc, const char* const* argv) {
+  CommandLine result;
+  const std::string path = argc > 0 ? argv[0] : "poise";
+  CLI::App app(spec.description, path.substr(path.rfind('/') + 1));
+  app.allow_extras();
+  app.footer(spec.footer);
+  app.get_formatter()->column_width(32);
+  app.set_help_flag("-h,--help", "print this and exit");
+  if (!spec.positional.empty()) app.add_option(spec.positional, CLI::callback_t{}, spec.positional_help);
+  std::vector<std::string> known = {"--help"};
+  for (const Flag& flag : spec.flags) {
+    add(app, flag);
+    known.push_back("--" + long_name(flag));
+  }
+  result.help = app.help();
+
+  try {
+    app.parse(argc, const_cast<char**>(argv));
+  } catch (const CLI::CallForHelp&) {
+    result.wants_help = true;
+    return result;
+  } catch (const CLI::ParseError& error) {
+    std::string text = error.what();
+    for (char& c : text)
+      if (c == '\n') c = ' ';
+    result.problems.push_back(text);
+  }
+  for (const Flag& flag : spec.flags) {
+    const CLI::Option* option = app.get_option("--" + long_name(flag));
+    if (option->count() == 0) continue;
+    std::vector<std::string>& values = result.values[long_name(flag)];
+    values = flag.kind == Flag::Kind::on ? std::vector<std::string>{""} : option->results();
+    if (flag.kind == Flag::Kind::boolean && (values.empty() || values.back().empty())) values = {"true"};
+  }
+  if (!spec.positional.empty() && app.get_option(spec.positional)->count() > 0) {
+    result.positional = app.get_option(spec.positional)->results().back();
+  }
+  report_leftovers(app.remaining(), known, result.problems);
+  return result;
+}
+
+}  // namespace poise

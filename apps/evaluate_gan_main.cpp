@@ -1,3 +1,0 @@
-#include "apps/evaluate_gan.h"
-
-int main(int argc, char** argv) { return poise::run_evaluate_gan(argc, argv); }

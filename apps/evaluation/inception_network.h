@@ -1,0 +1,51 @@
+// Features of images by Inception-v3 (models/inception.h), for FID and its kin.
+#pragma once
+#include <memory>
+
+#include "apps/evaluation/feature_network.h"
+#include "kernels/core/context.h"
+#include "kernels/gpu/runtime.h"
+#include "models/inception_weights.h"
+
+namespace poise {
+
+struct InceptionNetworkOptions {
+  Device device = Device::cpu;
+  // Published numbers are f32. bf16 moves features by a per cent of themselves: refused unless allow_bf16.
+  Precision precision = Precision::fp32;
+  bool allow_bf16 = false;
+  int64_t batch = 0;  // images at once; 0: what suits the device
+};
+
+// Images are enlarged on the device (kernels/dense/space/resize_bilinear.h) and pass in batches of one size: the last of a
+// call is filled up with black ones, so that no image's features depend on how many came with it. Calls with a multiple
+// of batch() images waste nothing.
+class InceptionNetwork : public FeatureNetwork {
+ public:
+  // Error(checkpoint) if the file is missing, damaged or of another network; Error(usage) for bf16; Error(environment)
+  // if the device is not there.
+  explicit InceptionNetwork(const std::string& weights_path, const InceptionNetworkOptions& options = {});
+  ~InceptionNetwork() override;
+
+  std::string name() const override { return identity_.name; }
+  std::string hash() const override { return identity_.hash; }
+  std::string resize() const override { return "tf1-bilinear-299"; }
+  std::vector<FeatureTap> taps() const override;
+  int64_t dims(FeatureTap tap) const override;
+  std::vector<FeatureRows> features(const std::vector<FeatureTap>& wanted, std::span<const uint8_t> images,
+                                    int64_t count, int64_t h, int64_t w) override;
+
+  // What a program should tell its user about the weights: recognised or not, and how the name was found.
+  const InceptionIdentity& identity() const { return identity_; }
+  int64_t batch() const { return batch_; }
+  size_t arena_bytes() const;          // of a batch
+  void set_profile(Profile* profile);  // null: do not measure
+
+ private:
+  struct Machine;
+  InceptionIdentity identity_;
+  int64_t batch_;
+  std::unique_ptr<Machine> machine_;
+};
+
+}  // namespace poise

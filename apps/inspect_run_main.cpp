@@ -1,3 +1,0 @@
-#include "apps/inspect_run.h"
-
-int main(int argc, char** argv) { return poise::run_inspect_run(argc, argv); }

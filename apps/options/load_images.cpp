@@ -1,0 +1,64 @@
+#include "apps/options/load_images.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "apps/console/progress.h"
+#include "apps/options/trainer_options.h"
+#include "data/registry.h"
+#include "engine/io/cache_folder.h"
+#include "models/registry.h"
+
+namespace poise {
+namespace {
+
+constexpr double kMoment = 1, kRedrawEvery = 0.1;  // seconds
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+std::string data_folder(const Settings& settings) {
+  if (settings.data != "sample") return settings.data;
+  if (settings.dataset != "cifar10") {
+    fail(ErrorKind::usage, fmt::format("data: dataset {} has no sample; give its folder with --data ({})",
+                                       settings.dataset, data_set_facts(settings.dataset).where_to_get));
+  }
+  return POISE_SAMPLE_DATA_DIR;
+}
+
+ReadProgress reading_bar(const std::string& unit, bool quiet) {
+  const ProgressStyle style = style_of(STDERR_FILENO);
+  if (quiet || !style.terminal) return {};
+  const double started = seconds_now();
+  return [=, drawn = 0.0](int64_t done, int64_t total) mutable {
+    const double now = seconds_now(), seconds = now - started;
+    const bool last = done == total;
+    if (seconds < kMoment || (last ? drawn == 0 : now - drawn < kRedrawEvery)) return;
+    drawn = now;
+    const ProgressView view{
+        .iteration = done, .total = total, .it_per_s = static_cast<double>(done) / seconds, .unit = unit.c_str()};
+    const int columns = columns_of(STDERR_FILENO);
+    const std::string bar = last ? std::string() : progress_bar_line(view, columns, style.colour);
+    // Blanks wipe what stood there; the cursor ends up behind the bar, or at the start of an empty line.
+    std::fprintf(stderr, "\r%*s\r%s", columns - 1, "", bar.c_str());
+  };
+}
+
+ImageSet load_images(const Settings& settings, bool quiet) {
+  ReadOptions options{.split = settings.split, .image_size = settings.image_size};
+  if (options.image_size == 0) {
+    options.image_size = make_model(trainer_options(settings).model).generator->image_shape[0];
+  }
+  if (settings.data_cache) options.cache_folder = cache_folder().string();
+  options.progress = reading_bar("pictures", quiet);
+  if (!quiet) options.note = [](const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); };
+  return read_images(settings.dataset, data_folder(settings), options);
+}
+
+}  // namespace poise

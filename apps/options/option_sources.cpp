@@ -1,0 +1,196 @@
+#include "apps/options/option_sources.h"
+
+#define TOML_ENABLE_FORMATTERS 0
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+
+#include "apps/console/suggestion.h"
+#include "kernels/core/error.h"
+
+namespace fs = std::filesystem;
+
+namespace poise {
+namespace {
+
+std::vector<std::string> preset_folders() {
+  std::vector<std::string> folders;
+  if (const char* own = std::getenv("POISE_PRESETS"); own && *own) folders.push_back(own);
+  folders.push_back(POISE_PRESET_DIR);
+  return folders;
+}
+
+std::vector<std::string> groups() {
+  std::vector<std::string> names;
+  for (const Option& option : option_table()) {
+    if (names.empty() || names.back() != option.group) names.push_back(option.group);
+  }
+  return names;
+}
+
+std::optional<std::string> read_text(const std::string& path, OptionSet& options) {
+  const auto complain = [&](const char* what) { options.add_problem("cannot read " + path + ": " + what); };
+  std::error_code error;
+  if (fs::is_directory(path, error)) return complain("it is a folder, a TOML file was expected"), std::nullopt;
+  std::FILE* file = std::fopen(path.c_str(), "rb");
+  if (!file) return complain(std::strerror(errno)), std::nullopt;
+  // A configuration is a few hundred bytes; the limit keeps a wrong path (a data file, a device) from filling memory.
+  std::string text(1 << 20, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), file));
+  const bool whole = !std::ferror(file) && std::fgetc(file) == EOF;
+  std::fclose(file);
+  if (!whole) return complain("it is no configuration file (larger than 1 MiB, or unreadable)"), std::nullopt;
+  return text;
+}
+
+// A value as one of ours; nullopt for dates, arrays and tables.
+std::optional<Value> value_of(const toml::node& node) {
+  if (const auto* x = node.as_integer()) return Value(x->get());
+  if (const auto* x = node.as_floating_point()) return Value(x->get());
+  if (const auto* x = node.as_boolean()) return Value(x->get());
+  if (const auto* x = node.as_string()) return Value(x->get());
+  return std::nullopt;
+}
+
+void read_table(const std::string& group, const toml::table& table, const std::string& origin, OptionSet& options) {
+  for (const auto& [toml_key, node] : table) {
+    const std::string key(toml_key.str());
+    const std::string where = origin + ", line " + std::to_string(node.source().begin.line);
+    const Option* option = find_option(key);
+    const auto value = value_of(node);
+    if (!option) {
+      options.set(key, Value(), where);  // notes that there is no such option
+    } else if (option->group != group) {
+      options.add_problem(key + ": belongs in [" + option->group + "] but stands in [" + group + "] [" + where + "]");
+    } else if (!value) {
+      options.add_problem(key + ": expected " + option->expected() + " but got an array, a table or a date [" + where +
+                          "]");
+    } else {
+      options.set(key, *value, where);
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> preset_names() {
+  std::vector<std::string> names;
+  for (const std::string& folder : preset_folders()) {
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+      if (entry.path().extension() == ".toml") names.push_back(entry.path().stem().string());
+    }
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+std::string find_preset(const std::string& name) {
+  if (name.empty() || name.find('/') != std::string::npos) return "";
+  for (const std::string& folder : preset_folders()) {
+    const fs::path path = fs::path(folder) / (name + ".toml");
+    std::error_code error;
+    if (fs::is_regular_file(path, error)) return path.string();
+  }
+  return "";
+}
+
+namespace {
+
+// The presets that are being read, each the base of the one before.
+using Bases = std::vector<std::string>;
+void read_file(const std::string& path, const std::string& origin, const Bases& above, OptionSet& options);
+
+void read_preset(const std::string& name, const Bases& above, OptionSet& options) {
+  const std::string path = find_preset(name);
+  if (!path.empty()) {
+    Bases with = above;
+    with.push_back(name);
+    return read_file(path, "preset " + name, with, options);
+  }
+  const auto names = preset_names();
+  const std::string known = names.empty() ? "there are none" : "known: " + join_alternatives(names);
+  const std::string hint = name.find('/') != std::string::npos ? "; a file is given with --config" : "";
+  options.add_problem("unknown preset \"" + name + "\"" + did_you_mean(name, names) + "; " + known + hint);
+}
+
+void read_base(const toml::node& node, const std::string& where, const Bases& above, OptionSet& options) {
+  const auto* name = node.as_string();
+  if (!name) return options.add_problem("base: expected the name of a preset [" + where + "]");
+  if (std::find(above.begin(), above.end(), name->get()) != above.end()) {
+    return options.add_problem("base: preset " + name->get() + " would be its own base [" + where + "]");
+  }
+  read_preset(name->get(), above, options);
+}
+
+void read_file(const std::string& path, const std::string& origin, const Bases& above, OptionSet& options) {
+  const auto text = read_text(path, options);
+  if (!text) return;
+  toml::table root;
+  try {
+    root = toml::parse(*text, path);
+  } catch (const toml::parse_error& error) {
+    return options.add_problem(path + ", line " + std::to_string(error.source().begin.line) +
+                               ": not TOML: " + std::string(error.description()));
+  }
+  const auto line_of = [&](const toml::node& node) {
+    return origin + ", line " + std::to_string(node.source().begin.line);
+  };
+  if (const toml::node* base = root.get("base")) read_base(*base, line_of(*base), above, options);
+  for (const auto& [toml_key, node] : root) {
+    const std::string key(toml_key.str());
+    const std::string where = line_of(node);
+    const auto names = groups();
+    const bool known = std::find(names.begin(), names.end(), key) != names.end();
+    const Option* option = find_option(key);
+    if (key == "base") continue;
+    if (known && node.is_table()) {
+      read_table(key, *node.as_table(), origin, options);
+    } else if (node.is_table()) {
+      options.add_problem("unknown table [" + key + "]" + did_you_mean(key, names) + " [" + where + "]");
+    } else if (option) {
+      options.add_problem(key + ": belongs in [" + option->group + "] but stands before any table [" + where + "]");
+    } else {
+      options.add_problem("unknown option " + key + did_you_mean(key, option_keys()) + " [" + where + "]");
+    }
+  }
+}
+
+}  // namespace
+
+void read_options_preset(const std::string& name, OptionSet& options) { read_preset(name, {}, options); }
+
+void read_options_file(const std::string& path, const std::string& origin, OptionSet& options) {
+  read_file(path, origin, {}, options);
+}
+
+void read_options_environment(const char* const* environment, OptionSet& options, std::optional<OnResume> skip) {
+  const std::vector<std::string> no_options = {
+      "POISE_PRESETS", "POISE_CACHE", "POISE_SYNC",          "POISE_EMULATOR_SEED",
+      "POISE_CIFAR10", "POISE_STL10", "POISE_TINY_IMAGENET", "POISE_INCEPTION_WEIGHTS"};
+  std::vector<std::string> known = no_options;
+  for (const Option& option : option_table()) known.push_back(option.environment());
+  for (; environment && *environment; ++environment) {
+    const std::string entry = *environment;
+    const size_t equals = entry.find('=');
+    if (!entry.starts_with("POISE_") || equals == std::string::npos) continue;
+    const std::string name = entry.substr(0, equals);
+    if (std::find(no_options.begin(), no_options.end(), name) != no_options.end()) continue;
+    const auto& table = option_table();
+    const auto option =
+        std::find_if(table.begin(), table.end(), [&](const Option& o) { return o.environment() == name; });
+    if (option == table.end()) {
+      options.add_problem("unknown environment variable " + name + did_you_mean(name, known) +
+                          "; unset it or give the name of an option");
+    } else if (skip != option->on_resume) {
+      options.set_text(option->key, entry.substr(equals + 1), "environment " + name);
+    }
+  }
+}
+
+}  // namespace poise

@@ -1,0 +1,184 @@
+#include "apps/programs/evaluation_request.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "apps/console/suggestion.h"
+#include "data/registry.h"
+
+namespace poise {
+namespace {
+
+const char* kExamples = R"(Examples:
+  evaluate_gan runs/latest                                     against the images that come with Poise
+  evaluate_gan runs/latest --protocol cifar10-train-50k --reference ~/cifar-10-batches-bin --json
+  evaluate_gan test_batch.bin --reference data_batch_1.bin --metrics fid,is --inception inception.safetensors
+  evaluate_gan make-stats ~/cifar-10-batches-bin --metrics fid -o cifar10-train.npz
+
+SOURCE: a run directory, a checkpoint (.safetensors), a batch file of CIFAR-10 (.bin), a data set's folder, or a folder
+of pictures. --reference takes the last three, statistics (.npz with mu and sigma), or 'sample'.
+Weights of Inception: --inception, else $POISE_INCEPTION, else ~/.local/share/poise/inception.safetensors. Without them
+the metric is frechet-random: the Frechet distance of fixed random features, which is not FID.
+FID: the network of 2015-12-05. FID-iv3q, IS-iv3q: another network, not comparable with published numbers.)";
+
+std::vector<std::string> split_at_commas(const std::string& text) {
+  std::vector<std::string> words;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    words.push_back(text.substr(at, comma - at));
+    at = comma + 1;
+  }
+  return words;
+}
+
+std::vector<std::string> metric_names() {
+  std::vector<std::string> names;
+  for (const FeatureMetric& metric : feature_metrics()) names.push_back(metric.name);
+  return names;
+}
+
+class Reader {
+ public:
+  explicit Reader(const CommandLine& args) : args_(args), problems(args.problems) {}
+
+  std::string choice(const std::string& name, const std::vector<std::string>& words) {
+    const std::string word = args_.get(name, words[0]);
+    if (std::find(words.begin(), words.end(), word) == words.end()) {
+      problems.push_back(fmt::format("--{}: expected {} but got \"{}\"{}", name, join_alternatives(words), word,
+                                     did_you_mean(word, words)));
+    }
+    return word;
+  }
+  int64_t integer(const std::string& name, int64_t otherwise, int64_t least) {
+    if (!args_.has(name)) return otherwise;
+    const std::string text = args_.get(name, "");
+    int64_t value = 0;
+    const auto r = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (r.ec != std::errc() || r.ptr != text.data() + text.size() || value < least || value > 100'000'000) {
+      problems.push_back(
+          fmt::format("--{}: expected an integer from {} to 100000000 but got \"{}\"", name, least, text));
+    }
+    return value;
+  }
+
+ private:
+  const CommandLine& args_;
+
+ public:
+  std::vector<std::string> problems;
+};
+
+}  // namespace
+
+const std::vector<EvaluationProtocol>& evaluation_protocols() {
+  static const std::vector<EvaluationProtocol> all = {
+      {"cifar10-train-50k", "50,000 images against the training set", "train", 50000, 50000},
+      {"cifar10-test-10k", "10,000 images against the test set", "test", 10000, 10000},
+      {"cifar10-quick-5k", "5,000 images against 5,000 of the training set", "train", 5000, 5000},
+      {"cifar10-quick-1k", "1,000 images against 1,000 of the training set", "train", 1000, 1000},
+  };
+  return all;
+}
+
+CommandLineSpec evaluation_command_line() {
+  using Kind = Flag::Kind;
+  CommandLineSpec spec;
+  spec.description =
+      "Measures how close a generator's images, or any images, come to real ones. With make-stats as its first "
+      "argument: writes mean and covariance of their features for later use.";
+  spec.positional = "source";
+  spec.positional_help = "what to measure (see below)";
+  std::vector<std::string> protocols;
+  for (const auto& p : evaluation_protocols()) protocols.push_back(fmt::format("{} ({})", p.name, p.help));
+  spec.flags = {
+      {"--reference", Kind::value, "REF", "what to compare with (sample)"},
+      {"--protocol", Kind::value, "NAME",
+       fmt::format("numbers of images and split by name: {}", fmt::join(protocols, ", "))},
+      {"--metrics", Kind::value, "LIST", "of " + join_alternatives(metric_names()) + ", with commas"},
+      {"--inception", Kind::value, "FILE", "weights of Inception (safetensors)"},
+      {"--images", Kind::value, "N", "how many (all of a set, 10000 of a generator)"},
+      {"--reference-images", Kind::value, "N", "how many, spread evenly over the set (all)"},
+      {"--dataset", Kind::value, "NAME", "what folders hold (auto: CIFAR-10 if they do, else pictures)"},
+      {"--split", Kind::value, "NAME", "of data sets (auto: what is trained on)"},
+      {"--image-size", Kind::value, "N", "side to which folders of pictures are resized"},
+      {"--weights", Kind::value, "WHICH", "ema (averaged) or live (ema)"},
+      {"--batch-norm", Kind::value, "HOW",
+       "batch: each 100 images normalise themselves, as in the paper; running: statistics measured anew (batch)"},
+      {"--quantisation", Kind::value, "HOW",
+       "of G's output to bytes: truncate, as the paper's code, or round (truncate)"},
+      {"--seed", Kind::value, "N", "latents of seeds N, N+1, .. (0)"},
+      {"--splits", Kind::value, "N", "of the Inception Score (10)"},
+      {"--shuffle", Kind::value, "SEED", "shuffle images before they are split: for sets sorted by class"},
+      {"--device", Kind::value, "NAME", "auto, cpu, cuda or emulated (auto: cuda if it is there)"},
+      {"-o,--output", Kind::value, "FILE", "of make-stats (.npz)"},
+      {"--json", Kind::on, "", "one JSON object per metric"},
+      {"-q,--quiet", Kind::on, "", "no progress"},
+      {"--version", Kind::on, "", "print the version and exit"},
+  };
+  spec.footer = kExamples;
+  return spec;
+}
+
+EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_statistics) {
+  Reader reader(args);
+  EvaluationRequest r;
+  r.make_statistics = make_statistics;
+  r.source = args.positional;
+  if (r.source.empty())
+    reader.problems.push_back("expected something to measure; give a run directory, as runs/latest");
+  r.reference = args.get("reference", "sample");
+  r.output = args.get("output", "");
+  if (make_statistics && r.output.empty())
+    reader.problems.push_back("make-stats: expected a file name; give one with -o");
+  if (!make_statistics && !r.output.empty()) reader.problems.push_back("--output has a meaning with make-stats only");
+  std::vector<std::string> datasets = data_set_names(), protocols = {"none"};
+  datasets.insert(datasets.begin(), "auto");
+  for (const auto& p : evaluation_protocols()) protocols.push_back(p.name);
+  r.dataset = reader.choice("dataset", datasets);
+  r.split = reader.choice("split", split_names());
+  r.protocol = reader.choice("protocol", protocols);
+  r.inception = args.get("inception", "");
+  r.device = reader.choice("device", {"auto", "cpu", "cuda", "emulated"});
+  r.image_size = reader.integer("image-size", 0, 1);
+  r.generated.count = reader.integer("images", 0, 2);
+  r.reference_images = reader.integer("reference-images", 0, 2);
+  for (const auto& p : evaluation_protocols()) {
+    if (p.name != r.protocol) continue;
+    for (const char* name : {"images", "reference-images", "split"}) {
+      if (!args.has(name)) continue;
+      reader.problems.push_back(fmt::format("--{}: protocol {} fixes it; leave out one of them", name, p.name));
+    }
+    r.split = p.split;
+    r.generated.count = p.images;
+    r.reference_images = p.reference_images;
+  }
+  r.generated.weights = reader.choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
+  r.generated.mode =
+      reader.choice("batch-norm", {"batch", "running"}) == "batch" ? Mode::evaluate_batch : Mode::evaluate_running;
+  r.generated.quantisation =
+      reader.choice("quantisation", {"truncate", "round"}) == "truncate" ? Quantisation::truncate : Quantisation::round;
+  r.generated.seed = reader.integer("seed", 0, 0);
+  r.metric_options.splits = reader.integer("splits", 10, 1);
+  if (args.has("shuffle")) r.metric_options.shuffle_seed = static_cast<uint64_t>(reader.integer("shuffle", 0, 0));
+  r.json = args.has("json");
+  r.quiet = args.has("quiet");
+  if (args.has("metrics")) {
+    for (const std::string& name : split_at_commas(args.get("metrics", ""))) {
+      r.metrics.push_back(name);
+      if (find_feature_metric(name)) continue;
+      reader.problems.push_back(fmt::format("--metrics: expected {} but got \"{}\"{}",
+                                            join_alternatives(metric_names()), name,
+                                            did_you_mean(name, metric_names())));
+    }
+  }
+  if (reader.problems.size() == 1) fail(ErrorKind::usage, reader.problems[0]);
+  if (!reader.problems.empty()) {
+    fail(ErrorKind::usage,
+         fmt::format("{} problems:\n  {}", reader.problems.size(), fmt::join(reader.problems, "\n  ")));
+  }
+  return r;
+}
+
+}  // namespace poise

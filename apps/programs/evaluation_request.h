@@ -1,0 +1,35 @@
+// What a user asks of evaluate_gan.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "apps/console/command_line.h"
+#include "apps/evaluation/feature_metric.h"
+#include "apps/evaluation/generated_input.h"
+
+namespace poise {
+
+// A named choice of reference, numbers of images and ways to make them, so that two numbers can be compared by name.
+struct EvaluationProtocol {
+  std::string name, help;
+  std::string split;  // of CIFAR-10
+  int64_t reference_images = 0, images = 0;
+};
+const std::vector<EvaluationProtocol>& evaluation_protocols();
+
+struct EvaluationRequest {
+  bool make_statistics = false;
+  std::string source, reference, output;
+  std::string dataset = "auto", split = "auto", inception, device, protocol = "none";
+  std::vector<std::string> metrics;  // empty: those that the weights allow
+  int64_t image_size = 0, reference_images = 0;
+  GeneratedOptions generated;  // its count 0: all images of a set, 10,000 of a generator
+  MetricOptions metric_options;
+  bool json = false, quiet = false;
+};
+
+CommandLineSpec evaluation_command_line();
+// Error(usage) with all problems.
+EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_statistics);
+
+}  // namespace poise

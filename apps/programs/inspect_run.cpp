@@ -1,0 +1,189 @@
+#include "apps/programs/inspect_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "apps/console/command_line.h"
+#include "apps/console/program.h"
+#include "apps/console/suggestion.h"
+#include "apps/options/load_images.h"
+#include "apps/options/option_flags.h"
+#include "apps/options/option_sources.h"
+#include "apps/options/sparse_methods.h"
+#include "apps/options/training_options.h"
+#include "apps/report/flop_table.h"
+#include "apps/report/html_report.h"
+#include "apps/report/run_summary.h"
+#include "data/verify.h"
+
+namespace poise {
+namespace {
+
+const char* kOverview = R"(Looks at training runs, what they would cost and what they did, and at data sets.
+
+  inspect_run flops --preset NAME [...]   multiply-adds of a training: per layer, iteration, and in all
+  inspect_run flops RUN_DIR               the same of a run, with the densities it had
+  inspect_run report RUN_DIR              writes report.html: figures, samples, options, on one page
+  inspect_run summary RUN_DIR             the same in a few lines of text
+  inspect_run verify-data DIR --dataset NAME   are the files of a data set whole, and what was published?
+
+inspect_run COMMAND --help says more; --version prints the version.
+)";
+
+const char* kFlopsFooter = R"(Examples:
+  inspect_run flops --preset cifar10-sngan32-static --density-g 0.1 --density-d 0.1 --convention published
+  inspect_run flops --preset cifar10-sngan32-ddst-relaxed --density-g 0.2 --cell 16x16 --json
+  inspect_run flops runs/latest
+
+Conventions: full counts what the steps do; reference-once what the papers' code counts, published the same with its
+double n_critic, for comparison with the papers' tables. A plan keeps the densities it starts with; of a run the
+densities that it recorded are counted. Densities with method dense mean static. mac_per_image in JSON is dense:
+forward multiply-adds of one image.)";
+
+// All problems of a command line together, as Error(usage).
+void throw_if(const std::vector<std::string>& problems) {
+  if (problems.size() == 1) fail(ErrorKind::usage, problems[0]);
+  if (!problems.empty()) {
+    fail(ErrorKind::usage, fmt::format("{} problems:\n  {}", problems.size(), fmt::join(problems, "\n  ")));
+  }
+}
+
+CommandLineSpec flops_spec() {
+  using Kind = Flag::Kind;
+  CommandLineSpec spec = {.description = "Counts the multiply-adds of a training, planned or recorded.",
+                          .positional = "run",
+                          .positional_help = "a run directory: count what it did",
+                          .footer = kFlopsFooter};
+  spec.flags = {{"--preset", Kind::value, "NAME", "plan from a preset: " + join_alternatives(preset_names()), "Count"},
+                {"--config", Kind::value, "FILE", "options from a TOML file", "Count"},
+                {"--set", Kind::list, "KEY=VALUE", "set one option; may be repeated", "Count"},
+                {"--convention", Kind::value, "NAME", join_alternatives(flop_convention_names()) + " (full)", "Count"},
+                {"--json", Kind::on, "", "one JSON object", "Count"}};
+  for (const Flag& flag : option_flags({"model", "train", "sparse"})) spec.flags.push_back(flag);
+  return spec;
+}
+
+// Densities alone mean fixed masks.
+OptionSet planned_options(const CommandLine& args) {
+  OptionSet options = options_of(args);
+  const Settings& s = options.settings();
+  if (s.method == "dense" && (s.density_g != 1 || s.density_d != 0)) options.set("method", "static", "densities");
+  complete_training_options(options);
+  complete_sparse_options(options);
+  return options;
+}
+
+FlopRequest flop_request(const CommandLine& args) {
+  FlopRequest request;
+  std::vector<std::string> problems;
+  const std::string convention = args.get("convention", "full");
+  if (const auto found = flop_convention_of(convention)) {
+    request.convention = *found;
+  } else {
+    problems.push_back(fmt::format("--convention: expected {} but got \"{}\"{}",
+                                   join_alternatives(flop_convention_names()), convention,
+                                   did_you_mean(convention, flop_convention_names())));
+  }
+  if (args.positional.empty()) {
+    OptionSet options = planned_options(args);
+    for (const std::string& problem : problems) options.add_problem(problem);
+    options.throw_if_problems();
+    request.settings = options.settings();
+    request.title = args.get("preset", request.settings.model);
+    return request;
+  }
+  for (const auto& [name, values] : args.values) {
+    if (name != "convention" && name != "json")
+      problems.push_back("--" + name + " has no meaning with a run: it has its options");
+  }
+  problems.insert(problems.begin(), args.problems.begin(), args.problems.end());
+  throw_if(problems);
+  request.run = read_run(args.positional);
+  request.settings = settings_of_run(*request.run);
+  request.title = request.run->name;
+  return request;
+}
+
+int flops(const CommandLine& args) {
+  const FlopRequest request = flop_request(args);
+  print_result(args.has("json") ? flop_json(request) : flop_text(request));
+  return 0;
+}
+
+CommandLineSpec run_spec(const char* description) {
+  return {.description = description,
+          .flags = {},
+          .positional = "run",
+          .positional_help = "a run directory, finished, stopped or at work",
+          .footer = ""};
+}
+
+std::string run_of(const CommandLine& args) {
+  std::vector<std::string> problems = args.problems;
+  if (args.positional.empty()) problems.push_back("expected a run directory; give one, as runs/latest");
+  throw_if(problems);
+  return args.positional;
+}
+
+int report(const CommandLine& args) { return print_result(write_html_report(run_of(args)) + "\n"), 0; }
+
+int summary(const CommandLine& args) { return print_result(run_summary(read_run(run_of(args)))), 0; }
+
+CommandLineSpec verify_spec() {
+  return {.description = "Checks the files of a data set: that they are there, their sizes, and published checksums.",
+          .flags = {{"--dataset", Flag::Kind::value, "NAME", join_alternatives(data_set_names())}},
+          .positional = "folder",
+          .positional_help = "the folder of the files",
+          .footer = "Exit code 4 if anything is damaged, or missing that the default split needs."};
+}
+
+int verify(const CommandLine& args) {
+  std::vector<std::string> problems = args.problems;
+  const std::string name = args.get("dataset", "");
+  if (args.positional.empty()) problems.push_back("expected the folder of the data set");
+  const std::vector<std::string> names = data_set_names();
+  if (std::find(names.begin(), names.end(), name) == names.end()) {
+    problems.push_back(fmt::format("--dataset: expected {} but got \"{}\"{}", join_alternatives(names), name,
+                                   did_you_mean(name, names)));
+  }
+  throw_if(problems);
+  const char* unit = name == "tiny-imagenet" || name == "folder" ? "pictures" : "MiB";
+  const DataVerdict verdict = verify_data(name, args.positional, reading_bar(unit, false));
+  print_result(verdict_text(name, verdict));
+  return verdict.good ? 0 : static_cast<int>(ErrorKind::data);
+}
+
+int inspect_run(int argc, const char* const* argv) {
+  const struct {
+    std::string name;
+    CommandLineSpec spec;
+    int (*run)(const CommandLine&);
+  } commands[] = {{"flops", flops_spec(), flops},
+                  {"report", run_spec("Writes report.html into a run directory and prints its path."), report},
+                  {"summary", run_spec("Prints what a run has done so far."), summary},
+                  {"verify-data", verify_spec(), verify}};
+  const std::string word = argc > 1 ? argv[1] : "";
+  if (word == "-h" || word == "--help") return print_result(kOverview), 0;
+  if (word == "--version") return print_result(version_line("inspect_run") + "\n"), 0;
+  std::vector<std::string> names;
+  for (const auto& command : commands) {
+    names.push_back(command.name);
+    if (word != command.name) continue;
+    const std::string name = "inspect_run " + word;  // how --help calls it
+    std::vector<const char*> rest = {name.c_str()};
+    rest.insert(rest.end(), argv + 2, argv + argc);
+    const CommandLine args = parse_command_line(command.spec, static_cast<int>(rest.size()), rest.data());
+    return args.wants_help ? (print_result(args.help), 0) : command.run(args);
+  }
+  fail(ErrorKind::usage, fmt::format("expected a command, {}, but got \"{}\"{}; inspect_run --help says what they do",
+                                     join_alternatives(names), word, did_you_mean(word, names)));
+}
+
+}  // namespace
+
+int run_inspect_run(int argc, const char* const* argv) {
+  return run_program("inspect_run", [&] { return inspect_run(argc, argv); });
+}
+
+}  // namespace poise

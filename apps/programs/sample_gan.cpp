@@ -1,0 +1,291 @@
+#include "apps/programs/sample_gan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <limits>
+#include <optional>
+
+#include "apps/console/command_line.h"
+#include "apps/console/program.h"
+#include "apps/console/suggestion.h"
+#include "apps/run/checkpoint_sampler.h"
+#include "engine/io/atomic_file.h"
+#include "engine/io/png.h"
+
+namespace poise {
+namespace {
+
+constexpr size_t kMostSeeds = 100000;
+constexpr double kLeastTruncation = 0.05;  // below, most numbers would be drawn dozens of times
+// All forward passes have this many latents, the last one filled up: so a kernel never sees another shape, and a seed's
+// image has the same bits whatever its companions.
+constexpr int64_t kBatch = 32;
+
+const char* kExamples = R"(Examples:
+  sample_gan runs/latest -o fakes.png
+  sample_gan runs/latest --seeds 7,40-47 --columns 3 --scale 4 -o few.png
+  sample_gan runs/latest/checkpoints/step-00000300.safetensors --weights live --seeds 0-9999 --raw fakes.bin
+  sample_gan runs/latest --truncation 0.7 --class 3 -o threes.png
+  sample_gan runs/latest --interpolate 5-9 --steps 12 -o strip.png
+  sample_gan runs/latest --interpolate 5-9 --steps 240 --raw - | ffmpeg -f rawvideo -pix_fmt rgb24 -s 32x32 -i - 5-9.mp4
+
+--batch-norm running: statistics measured anew for the chosen weights over 1,024 fixed latents, so that a seed gives the
+same image in any company. --batch-norm batch: each batch of 64 normalises itself, as the pictures of train_gan do.)";
+
+struct Request {
+  std::string source, output, raw, device;
+  std::string frames;                                        // folder
+  std::vector<uint64_t> seeds, classes;                      // classes: empty for all of them
+  std::optional<std::pair<uint64_t, uint64_t>> interpolate;  // between these seeds instead of `seeds`
+  int64_t steps = 8;
+  double truncation = std::numeric_limits<double>::infinity();
+  Weights weights = Weights::ema;
+  Mode mode = Mode::evaluate_running;
+  int64_t columns = 0, scale = 2;
+};
+
+CommandLineSpec command_line_spec() {
+  using Kind = Flag::Kind;
+  CommandLineSpec spec;
+  spec.description = "Draws images from a trained generator.";
+  spec.positional = "run";
+  spec.positional_help = "a run directory (its newest checkpoint) or a checkpoint file";
+  spec.flags = {
+      {"-o,--output", Kind::value, "FILE", "the grid, as PNG (required without --raw and --frames)"},
+      {"--seeds", Kind::value, "LIST", "one image per seed: 0-63 or 1,5,9-12 (0-63)"},
+      {"--class", Kind::value, "LIST", "classes of a conditional model, in turn: 3 or 0,2,7-9 (all)"},
+      {"--truncation", Kind::value, "PSI", "latents within -PSI and PSI, as 0.5 to 1: likelier, less varied images"},
+      {"--interpolate", Kind::value, "A-B", "instead of --seeds: from seed A to seed B, a row for each class"},
+      {"--steps", Kind::value, "N", "images on that way, both ends included (8)"},
+      {"--weights", Kind::value, "WHICH", "ema (averaged) or live (ema)"},
+      {"--batch-norm", Kind::value, "HOW", "running or batch (running)"},
+      {"--columns", Kind::value, "N", "images per row (about a square)"},
+      {"--scale", Kind::value, "N", "enlargement, 1 to 16 (2)"},
+      {"--raw", Kind::value, "FILE",
+       "the pixels alone: unsigned bytes [N,H,W,C], rgb24 to ffmpeg; - for standard output"},
+      {"--frames", Kind::value, "DIR", "each image as DIR/00000.png, DIR/00001.png, .."},
+      {"--device", Kind::value, "NAME", "auto, cpu, cuda or emulated (auto: cuda if it is there)"},
+      {"--version", Kind::on, "", "print the version and exit"},
+  };
+  spec.footer = kExamples;
+  return spec;
+}
+
+std::optional<std::pair<uint64_t, uint64_t>> two_seeds(const std::string& text) {
+  const char* end = text.data() + text.size();
+  uint64_t a = 0, b = 0;
+  const auto first = std::from_chars(text.data(), end, a);
+  if (first.ec != std::errc() || first.ptr == end || *first.ptr != '-') return std::nullopt;
+  const auto second = std::from_chars(first.ptr + 1, end, b);
+  if (second.ec != std::errc() || second.ptr != end) return std::nullopt;
+  return std::pair(a, b);
+}
+
+Request request_of(const CommandLine& args) {
+  std::vector<std::string> problems = args.problems;
+  Request request;
+  request.source = args.positional;
+  request.output = args.get("output", "");
+  request.raw = args.get("raw", "");
+  if (request.source.empty())
+    problems.push_back("expected a run directory or a checkpoint file; give one, as runs/latest");
+  request.frames = args.get("frames", "");
+  if (request.output.empty() && request.raw.empty() && request.frames.empty()) {
+    problems.push_back("--output: expected a file name for the picture; give one with -o");
+  }
+  const auto choice = [&](const std::string& name, const std::vector<std::string>& words) {
+    const std::string word = args.get(name, words[0]);
+    if (std::find(words.begin(), words.end(), word) == words.end()) {
+      problems.push_back(fmt::format("--{}: expected {} but got \"{}\"{}", name, join_alternatives(words), word,
+                                     did_you_mean(word, words)));
+    }
+    return word;
+  };
+  const auto integer = [&](const std::string& name, int64_t otherwise, int64_t least, int64_t most) {
+    const std::string text = args.get(name, std::to_string(otherwise));
+    int64_t value = 0;
+    const auto r = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (!args.has(name)) return otherwise;
+    if (r.ec != std::errc() || r.ptr != text.data() + text.size() || value < least || value > most) {
+      problems.push_back(
+          fmt::format("--{}: expected an integer from {} to {} but got \"{}\"", name, least, most, text));
+    }
+    return value;
+  };
+  request.weights = choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
+  request.mode =
+      choice("batch-norm", {"running", "batch"}) == "running" ? Mode::evaluate_running : Mode::evaluate_batch;
+  request.device = choice("device", {"auto", "cpu", "cuda", "emulated"});
+  request.columns = integer("columns", 0, 1, 100000);
+  request.scale = integer("scale", 2, 1, 16);
+  request.steps = integer("steps", 8, 2, kMostSeeds);
+  if (args.has("steps") && !args.has("interpolate")) problems.push_back("--steps: only with --interpolate");
+  if (args.has("seeds") && args.has("interpolate")) problems.push_back("--seeds: not together with --interpolate");
+  if (args.has("interpolate")) {
+    request.interpolate = two_seeds(args.get("interpolate", ""));
+    if (!request.interpolate) {
+      problems.push_back(
+          fmt::format("--interpolate: expected two seeds such as 5-9 but got \"{}\"", args.get("interpolate", "")));
+    }
+  }
+  if (const std::string text = args.get("truncation", ""); args.has("truncation")) {
+    const auto r = std::from_chars(text.data(), text.data() + text.size(), request.truncation);
+    if (r.ec != std::errc() || r.ptr != text.data() + text.size() || !(request.truncation >= kLeastTruncation)) {
+      problems.push_back(
+          fmt::format("--truncation: expected a real number from {} but got \"{}\"", kLeastTruncation, text));
+    }
+  }
+  const auto numbers = [&](const char* name, const std::string& text) {
+    try {
+      return parse_numbers(name, text);
+    } catch (const Error& error) {
+      problems.push_back(error.what());
+      return std::vector<uint64_t>();
+    }
+  };
+  request.seeds = numbers("seeds", args.get("seeds", "0-63"));
+  if (args.has("class")) request.classes = numbers("class", args.get("class", ""));
+  if (problems.size() == 1) fail(ErrorKind::usage, problems[0]);
+  if (!problems.empty()) {
+    fail(ErrorKind::usage, fmt::format("{} problems:\n  {}", problems.size(), fmt::join(problems, "\n  ")));
+  }
+  return request;
+}
+
+// What to draw, and how wide a grid of it should be.
+struct Drawing {
+  std::vector<float> latents;   // [count, latent]
+  std::vector<int32_t> labels;  // [count]; empty if the model is not conditional
+  int64_t count = 0, columns = 0;
+};
+
+// The classes asked for, all that the model knows if none were; empty if it is not conditional.
+std::vector<int32_t> classes_of(const Request& request, int64_t known) {
+  if (request.classes.empty()) return cycling_labels(known, known);
+  if (known == 0) fail(ErrorKind::usage, "--class: this model is not conditional; leave --class away");
+  std::vector<int32_t> classes;
+  for (const uint64_t label : request.classes) {
+    if (label >= static_cast<uint64_t>(known)) {
+      fail(ErrorKind::usage, fmt::format("--class: expected classes from 0 to {} but got {}", known - 1, label));
+    }
+    classes.push_back(static_cast<int32_t>(label));
+  }
+  return classes;
+}
+
+// Seeds: an image each, the classes in turn. On the way between two seeds: a row for each class.
+Drawing drawing_of(const Request& request, int64_t latent_size, int64_t known_classes) {
+  const std::vector<int32_t> classes = classes_of(request, known_classes);
+  const auto rows = static_cast<int64_t>(classes.size());
+  Drawing d;
+  if (!request.interpolate) {
+    d.latents = latents_of_seeds(request.seeds, latent_size, request.truncation);
+    d.count = static_cast<int64_t>(request.seeds.size());
+    d.columns = grid_columns(d.count, rows);
+    for (int64_t i = 0; rows > 0 && i < d.count; ++i) d.labels.push_back(classes[static_cast<size_t>(i % rows)]);
+    return d;
+  }
+  const auto end = [&](uint64_t seed) { return latents_of_seeds({seed}, latent_size, request.truncation); };
+  const std::vector<float> way =
+      interpolated_latents(end(request.interpolate->first), end(request.interpolate->second), request.steps);
+  d.columns = request.steps;
+  d.count = request.steps * std::max<int64_t>(rows, 1);
+  for (int64_t row = 0; row < std::max<int64_t>(rows, 1); ++row) {
+    d.latents.insert(d.latents.end(), way.begin(), way.end());
+    if (rows > 0)
+      d.labels.insert(d.labels.end(), static_cast<size_t>(request.steps), classes[static_cast<size_t>(row)]);
+  }
+  return d;
+}
+
+std::vector<uint8_t> draw(Trainer& trainer, const Request& request, Drawing d) {
+  const bool alone = request.mode == Mode::evaluate_running;  // images do not depend on each other
+  const int64_t padded = alone ? (d.count + kBatch - 1) / kBatch * kBatch : d.count;
+  d.latents.resize(static_cast<size_t>(padded * trainer.latent_size()));
+  if (!d.labels.empty()) d.labels.resize(static_cast<size_t>(padded));
+  std::vector<uint8_t> pixels =
+      trainer.sample(d.latents, d.labels, request.weights, request.mode, alone ? kBatch : 2 * kBatch);
+  pixels.resize(static_cast<size_t>(d.count * trainer.image_shape().elements()));
+  return pixels;
+}
+
+void write_frames(const std::string& folder, const std::vector<uint8_t>& pixels, int64_t count, const Shape& image,
+                  int64_t scale) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) fail(ErrorKind::runtime, "--frames: cannot make the folder " + folder + ": " + error.message());
+  const auto size = static_cast<size_t>(image.elements());
+  for (int64_t i = 0; i < count; ++i) {
+    const std::span<const uint8_t> one(pixels.data() + static_cast<size_t>(i) * size, size);
+    write_image_grid(fmt::format("{}/{:05}.png", folder, i), one, 1, image[0], image[1], image[2], 1, scale, 0);
+  }
+}
+
+int sample_gan(int argc, const char* const* argv) {
+  const CommandLine args = parse_command_line(command_line_spec(), argc, argv);
+  if (args.wants_help) return print_result(args.help), 0;
+  if (args.has("version")) return print_result(version_line("sample_gan") + "\n"), 0;
+  const Request request = request_of(args);
+  const SafetensorsFile file = load_checkpoint(request.source, "sample_gan");
+  const std::unique_ptr<Trainer> trainer = sampler_of(file, request.device);
+  const Drawing drawing = drawing_of(request, trainer->latent_size(), trainer->classes());
+  const std::vector<uint8_t> pixels = draw(*trainer, request, drawing);
+
+  const Shape image = trainer->image_shape();
+  if (request.raw == "-") {
+    print_result({reinterpret_cast<const char*>(pixels.data()), pixels.size()});
+  } else if (!request.raw.empty()) {
+    write_file_atomically(request.raw, pixels.data(), pixels.size());
+  }
+  if (!request.frames.empty()) write_frames(request.frames, pixels, drawing.count, image, request.scale);
+  if (!request.output.empty()) {
+    const int64_t columns = request.columns > 0 ? std::min(request.columns, drawing.count) : drawing.columns;
+    write_image_grid(request.output, pixels, drawing.count, image[0], image[1], image[2], columns, request.scale);
+  }
+  if (request.raw == "-") return 0;  // standard output is taken
+  const std::string& written = !request.output.empty() ? request.output
+                               : !request.raw.empty()  ? request.raw
+                                                       : request.frames;
+  print_result(fmt::format("{}: {} images, iteration {}, {} weights, device {}\n", written, drawing.count,
+                           trainer->iteration(), request.weights == Weights::ema ? "ema" : "live",
+                           name_of(trainer->options().device)));
+  return 0;
+}
+
+}  // namespace
+
+std::vector<uint64_t> parse_numbers(const std::string& flag, const std::string& text) {
+  const auto refuse = [&](const char* got) {
+    fail(ErrorKind::usage, fmt::format("--{}: expected numbers and ranges such as 0-63 or 1,5,9-12, at most {} in "
+                                       "all, but got {} in \"{}\"",
+                                       flag, kMostSeeds, got, text));
+  };
+  std::vector<uint64_t> seeds;
+  const char *at = text.data(), *end = at + text.size();
+  const auto number = [&] {
+    uint64_t value = 0;
+    const auto [next, error] = std::from_chars(at, end, value);
+    if (error != std::errc()) refuse("no number");
+    at = next;
+    return value;
+  };
+  while (true) {
+    const uint64_t first = number();
+    uint64_t last = first;
+    if (at != end && *at == '-') ++at, last = number();
+    if (last < first) refuse("a range that ends before it begins");
+    if (last - first >= kMostSeeds - seeds.size()) refuse("more");
+    for (uint64_t seed = first; seed <= last && seed >= first; ++seed) seeds.push_back(seed);
+    if (at == end) return seeds;
+    if (*at++ != ',') refuse("another character");
+  }
+}
+
+int run_sample_gan(int argc, const char* const* argv) {
+  return run_program("sample_gan", [&] { return sample_gan(argc, argv); });
+}
+
+}  // namespace poise

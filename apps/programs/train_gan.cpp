@@ -1,0 +1,110 @@
+#include "apps/programs/train_gan.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "apps/console/command_line.h"
+#include "apps/console/program.h"
+#include "apps/console/suggestion.h"
+#include "apps/options/option_flags.h"
+#include "apps/options/option_sources.h"
+#include "apps/options/sparse_methods.h"
+#include "apps/options/training_options.h"
+#include "apps/programs/training_run.h"
+#include "apps/run/run_directory.h"
+#include "kernels/core/error.h"
+
+namespace poise {
+namespace {
+
+const char* kExamples = R"(Examples:
+  train_gan --preset tiny                        learns from the bundled images in minutes
+  train_gan --preset cifar10-sngan32-dense --data ~/cifar-10-batches-bin --dry-run
+  train_gan --resume runs/latest --iterations 2000
+
+Every option can also stand in a file (--config), in the environment (POISE_WIDTH_G=64) or after --set (width_g=64).
+Precedence: defaults < preset < file < environment < command line; --print-config shows what came from where.
+Exit codes: 0 done, 1 run-time failure, 2 usage, 3 environment, 4 data, 5 checkpoint, 75 stopped after saving.)";
+
+CommandLineSpec command_line_spec() {
+  using Kind = Flag::Kind;
+  CommandLineSpec spec;
+  spec.description = "Trains a GAN. Presets: " + join_alternatives(preset_names()) + ".";
+  spec.flags = {
+      {"--preset", Kind::value, "NAME", "start from a preset", "Run"},
+      {"--config", Kind::value, "FILE", "options from a TOML file", "Run"},
+      {"--set", Kind::list, "KEY=VALUE", "set one option; may be repeated", "Run"},
+      {"--resume", Kind::value, "RUN_DIR", "continue a run, bit for bit", "Run"},
+      {"--print-config", Kind::on, "", "print every option with its origin and exit", "Run"},
+      {"--dry-run", Kind::on, "", "print what the run would compute, need and write, and exit", "Run"},
+      {"--no-graph", Kind::on, "", "short for --graph false", "Run"},
+      {"-q,--quiet", Kind::on, "", "no progress", "Run"},
+      {"--version", Kind::on, "", "print the version and exit", "Run"},
+  };
+  for (const Flag& flag : option_flags({})) spec.flags.push_back(flag);
+  spec.footer = kExamples;
+  return spec;
+}
+
+OptionSet options_of_new_run(const CommandLine& args) {
+  OptionSet options = options_of(args);
+  complete_training_options(options);
+  complete_sparse_options(options);
+  return options;
+}
+
+// The options stored with a run, and over them those of environment and command line that may change.
+OptionSet options_of_resumed_run(const CommandLine& args, const std::string& run) {
+  const std::string config = run + "/config.toml";
+  if (std::error_code error; !std::filesystem::is_regular_file(config, error)) {
+    fail(ErrorKind::checkpoint, run + ": no run directory: it has no config.toml; give one that train_gan made");
+  }
+  OptionSet stored;
+  read_options_file(config, config, stored);
+  OptionSet options = stored;
+  for (const std::string& problem : args.problems) options.add_problem(problem);
+  for (const char* name : {"preset", "config"}) {
+    if (args.has(name))
+      options.add_problem("--" + std::string(name) + " has no meaning with --resume: the run has its options");
+  }
+  read_options_environment(environ, options, OnResume::settled);
+  read_option_flags(args, options);
+  std::vector<std::string> free;
+  for (const Option& option : option_table())
+    if (option.on_resume == OnResume::free) free.push_back(option.key);
+  for (const Option& option : option_table()) {
+    const Value was = value_of(stored.settings(), option), now = value_of(options.settings(), option);
+    if (option.on_resume == OnResume::free || was == now) continue;
+    options.add_problem(option.key + ": the run has " + to_toml(was) + " but got " + to_toml(now) +
+                        "; a resumed run may only change " + join_alternatives(free) + " [" +
+                        options.origin(option.key) + "]");
+  }
+  return options;
+}
+
+int train_gan(int argc, const char* const* argv) {
+  const CommandLine args = parse_command_line(command_line_spec(), argc, argv);
+  if (args.wants_help) return print_result(args.help), 0;
+  if (args.has("version")) return print_result(version_line("train_gan") + "\n"), 0;
+
+  RunRequest request;
+  request.resume = args.get("resume", "");
+  request.options = args.has("resume") ? options_of_resumed_run(args, request.resume) : options_of_new_run(args);
+  request.options.throw_if_problems();
+  const Settings& settings = request.options.settings();
+  if (args.has("print-config")) return print_result(request.options.to_toml(true)), 0;
+  request.label = !settings.name.empty() ? settings.name : args.get("preset", settings.model);
+  request.program = argc > 0 ? argv[0] : "train_gan";
+  request.quiet = args.has("quiet");
+  request.dry_run = args.has("dry-run");
+  return run_training(request);
+}
+
+}  // namespace
+
+int run_train_gan(int argc, const char* const* argv) {
+  return run_program("train_gan", [&] { return train_gan(argc, argv); });
+}
+
+}  // namespace poise

@@ -1,0 +1,394 @@
+#include "apps/programs/training_run.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <optional>
+
+#include "apps/console/program.h"
+#include "apps/console/progress.h"
+#include "apps/console/signals.h"
+#include "apps/evaluation/evaluator.h"
+#include "apps/options/device_choice.h"
+#include "apps/options/load_images.h"
+#include "apps/options/sparse_methods.h"
+#include "apps/options/trainer_options.h"
+#include "apps/report/html_report.h"
+#include "apps/report/markdown_report.h"
+#include "apps/report/plan_text.h"
+#include "apps/run/run_directory.h"
+#include "apps/run/run_environment.h"
+#include "apps/run/run_log.h"
+#include "apps/run/run_state.h"
+#include "engine/io/atomic_file.h"
+#include "engine/io/jsonl.h"
+#include "engine/io/png.h"
+
+namespace poise {
+namespace {
+
+constexpr int kStopped = 75;  // EX_TEMPFAIL: run me again
+constexpr int64_t kSampleBatch = 64;
+constexpr int64_t kSchema = 1;
+
+bool due(int64_t every, int64_t iteration) { return every > 0 && iteration % every == 0; }
+
+std::vector<uint64_t> first_seeds(int64_t count) {
+  std::vector<uint64_t> seeds(static_cast<size_t>(count));
+  std::iota(seeds.begin(), seeds.end(), uint64_t{0});
+  return seeds;
+}
+
+std::string picture_name(int64_t iteration) { return fmt::format("samples/fakes_{:06}.png", iteration); }
+
+class TrainingRun {
+ public:
+  TrainingRun(const RunRequest& request, std::shared_ptr<ImageSet> images);
+  int run();
+
+ private:
+  void fill_new_directory(const std::string& path);
+  void continue_from_checkpoint();
+  void open_logs();
+  void note(const std::string& text);
+  void forget_images();
+  std::vector<uint8_t> fakes(int64_t count);
+  void write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const;
+  void write_fakes(const std::string& folder);
+  void write_reals(const std::string& folder) const;
+  void log_iteration();
+  void log_mask_events();
+  void evaluate();
+  void save();
+  void train();
+  int stop();
+  int finish();
+
+  const RunRequest& request_;
+  const OptionSet& options_;
+  const Settings& settings_;
+  const DeviceChoice device_;
+  const std::shared_ptr<ImageSet> images_;
+  Trainer trainer_;
+  std::optional<Evaluator> evaluator_;
+  SignalWatch signals_;
+  std::optional<RunDirectory> directory_;
+  std::optional<CheckpointStore> store_;
+  std::optional<TextLog> log_;
+  std::optional<JsonlWriter> train_lines_, metric_lines_;
+  std::optional<Progress> progress_;
+  double earlier_seconds_ = 0;  // of training, in earlier processes
+  int64_t saved_at_ = 0, logged_at_ = 0;
+  double logged_seconds_ = 0;
+  std::string last_checkpoint_;
+};
+
+TrainingRun::TrainingRun(const RunRequest& request, std::shared_ptr<ImageSet> images)
+    : request_(request),
+      options_(request.options),
+      settings_(request.options.settings()),
+      device_(choose_device(settings_)),
+      images_(std::move(images)),
+      trainer_(trainer_options(settings_), images_) {
+  if (settings_.eval_every > 0) evaluator_.emplace(evaluation_options(settings_), device_.device, *images_);
+}
+
+std::vector<uint8_t> TrainingRun::fakes(int64_t count) {
+  const auto latents = latents_of_seeds(first_seeds(count), trainer_.latent_size());
+  return trainer_.sample(latents, cycling_labels(count, trainer_.classes()), Weights::ema, Mode::evaluate_batch,
+                         std::min(count, kSampleBatch));
+}
+
+void TrainingRun::write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const {
+  const int64_t columns = grid_columns(settings_.sample_count, trainer_.classes());
+  write_image_grid(path, pixels, count, images_->height, images_->width, images_->channels, columns,
+                   settings_.sample_scale);
+}
+
+void TrainingRun::write_fakes(const std::string& folder) {
+  const int64_t count = settings_.sample_count;
+  write_grid(folder + "/" + picture_name(trainer_.iteration()), fakes(count), count);
+}
+
+void TrainingRun::write_reals(const std::string& folder) const {
+  const int64_t size = images_->height * images_->width * images_->channels;
+  const int64_t count = std::min(settings_.sample_count, images_->count);
+  std::vector<uint8_t> reals;
+  for (int64_t i = 0; i < count; ++i) {  // spread over the set, which may be sorted by class
+    const uint8_t* first = images_->pixels.data() + i * images_->count / count * size;
+    reals.insert(reals.end(), first, first + size);
+  }
+  write_grid(folder + "/samples/reals.png", reals, count);
+}
+
+void TrainingRun::fill_new_directory(const std::string& path) {
+  const std::string heading = fmt::format(
+      "# The options of this run, each with its origin. To continue the run: train_gan --resume THIS_FOLDER.\n"
+      "# To start another one like it: train_gan --config THIS_FILE.\n\n");
+  write_file_atomically(path + "/config.toml", heading + options_.to_toml(true));
+  write_file_atomically(path + "/env.json", environment_json(settings_, device_, *images_));
+  write_reals(path);
+  write_fakes(path);
+  CheckpointStore store(path + "/checkpoints", settings_.keep_checkpoints);
+  save_state(store, trainer_, settings_, images_->crc);
+}
+
+void TrainingRun::continue_from_checkpoint() {
+  directory_.emplace(RunDirectory::open(request_.resume));
+  store_.emplace(directory_->file("checkpoints"), settings_.keep_checkpoints);
+  const CheckpointStore::Loaded loaded = store_->newest_valid();
+  check_same_run(loaded.file, settings_, images_->crc);
+  if (loaded.step > settings_.iterations) {
+    fail(ErrorKind::usage, fmt::format("iterations: the run is at {} already but {} were asked for; ask for more",
+                                       loaded.step, settings_.iterations));
+  }
+  restore_state(loaded.file, trainer_);
+  // From here on the directory changes: what lies beyond the checkpoint is dropped, it will be written again.
+  for (const char* folder : {"", "samples"}) remove_stale_temporaries(directory_->file(folder));
+  store_->discard_after(loaded.step);
+  truncate_jsonl_after(directory_->file("train.jsonl"), "iteration", loaded.step);
+  truncate_jsonl_after(directory_->file("metrics.jsonl"), "iteration", loaded.step);
+  const auto lines = read_train_lines(directory_->file("train.jsonl"));
+  if (!lines.empty() && std::isfinite(lines.back().seconds)) earlier_seconds_ = lines.back().seconds;
+  write_file_atomically(directory_->file("config.toml"),
+                        "# The options of this run, each with its origin.\n\n" + options_.to_toml(true));
+  open_logs();
+  for (const std::string& warning : loaded.warnings) note("warning: " + warning);
+  note(fmt::format("resumed {} at iteration {}", directory_->path(), loaded.step));
+  last_checkpoint_ = loaded.path;
+}
+
+void TrainingRun::open_logs() {
+  log_.emplace(directory_->file("log.txt"));
+  train_lines_.emplace(directory_->file("train.jsonl"));
+  if (evaluator_) metric_lines_.emplace(directory_->file("metrics.jsonl"));
+  saved_at_ = logged_at_ = trainer_.iteration();
+  ProgressStyle style = style_of(STDERR_FILENO);
+  style.quiet = request_.quiet;
+  progress_.emplace(STDERR_FILENO, style, trainer_.iteration(), settings_.iterations);
+  log_->line(fmt::format("poise {} {} {}, {} threads, seed {}, config {}, data {}", version(), build_type(), compiler(),
+                         thread_count(), settings_.seed, config_hash(settings_), crc_text(images_->crc)));
+  note(device_.text);
+  note(trainer_.training_plan().data.text);
+}
+
+// Once nobody reads pixels any more: a trainer that does not stream them has a copy on its device.
+void TrainingRun::forget_images() {
+  const bool wanted = trainer_.training_plan().data.streamed || (evaluator_ && evaluator_->needs_images());
+  if (!wanted) images_->pixels = {};
+}
+
+void TrainingRun::note(const std::string& text) {
+  log_->line(text);
+  progress_->note(text);
+}
+
+void TrainingRun::log_iteration() {
+  const SparseReport sparse = trainer_.sparse_report();
+  const WorkDone work = trainer_.work_done();
+  const int64_t iteration = trainer_.iteration();
+  const std::vector<IterationReport> reports = trainer_.reports(iteration - logged_at_);
+  const IterationReport& report = reports.back();
+  const double now = progress_->training_seconds(), elapsed = now - logged_seconds_;
+  const double rate = elapsed > 0 ? static_cast<double>(iteration - logged_at_) / elapsed : 0;
+  train_lines_->write({{"schema", kSchema},
+                       {"iteration", iteration},
+                       {"loss_d", report.loss_d},
+                       {"loss_g", report.loss_g},
+                       {"mean_real", report.mean_real},
+                       {"mean_fake", report.mean_fake},
+                       {"balance_ratio", sparse.balance.latest},
+                       {"balance_ratio_mean", sparse.balance.mean_of_ratios},
+                       {"balance_ratio_of_sums", sparse.balance.ratio_of_sums},
+                       {"balance_unusable", sparse.balance.unusable},
+                       {"density_g", sparse.density_g},
+                       {"density_d", sparse.density_d},
+                       {"flops", work.flops},
+                       {"executed_flops", work.executed_flops},
+                       {"seconds", earlier_seconds_ + now},
+                       {"it_per_s", rate}});
+  logged_at_ = iteration;
+  logged_seconds_ = now;
+  progress_->losses(report.loss_d, report.loss_g);
+  log_->line(progress_plain_line(progress_->view()));
+  for (const IterationReport& r : reports) {
+    if (r.finite()) continue;
+    fail(ErrorKind::runtime,
+         fmt::format("iteration {}: loss_d is {} and loss_g is {}: training diverged; try a lower learning_rate_g or "
+                     "learning_rate_d; the last good checkpoint is {}",
+                     r.iteration, r.loss_d, r.loss_g, last_checkpoint_));
+  }
+  progress_->line();
+}
+
+void TrainingRun::log_mask_events() {
+  for (const MaskEvent& event : trainer_.take_mask_events()) {
+    train_lines_->write(mask_event_fields(event));
+    const SparseOptions& sparse = trainer_.options().sparse;
+    const std::string masked = masked_execution_note(sparse.execution, sparse.cell);
+    if (event.kind == "initial" && !masked.empty()) log_->line(event.network + ": execution " + masked);
+  }
+  for (const ExecutionEvent& event : trainer_.take_execution_events()) {
+    train_lines_->write(execution_event_fields(event));
+    log_->line(fmt::format("iteration {}: {}", event.iteration, event.decision.to_string()));
+  }
+}
+
+void TrainingRun::save() {
+  if (saved_at_ == trainer_.iteration()) return;
+  train_lines_->sync();
+  last_checkpoint_ = save_state(*store_, trainer_, settings_, images_->crc);
+  saved_at_ = trainer_.iteration();
+}
+
+// The chosen metric of the averaged weights; the best checkpoint by it is kept. Whatever goes wrong in measuring, the
+// training itself is in order and goes on.
+void TrainingRun::evaluate() {
+  const std::string when = fmt::format("iteration {}", trainer_.iteration());
+  const auto started = std::chrono::steady_clock::now();
+  std::optional<EvaluationResult> result;
+  try {
+    result = evaluator_->evaluate(
+        trainer_, *images_, directory_->file("reference.npz"), [this](const std::string& text) { note(text); },
+        [this] { return signals_.stop_requested(); });
+  } catch (const std::exception& error) {
+    return note(fmt::format("warning: {}: no {}: {}; training continues", when, evaluator_->label(), error.what()));
+  }
+  forget_images();
+  if (!result) return note(fmt::format("{}: evaluation interrupted", when));
+  for (const std::string& warning : result->warnings) log_->line("warning: " + warning);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
+  result->record.insert(result->record.begin() + 1, {"iteration", trainer_.iteration()});
+  result->record.push_back({"evaluation_seconds", took.count()});
+  metric_lines_->write(result->record);
+  const std::string text = fmt::format("{}  {} {:.5f}", when, evaluator_->label(), result->value);
+  const auto best = store_->best();
+  if (best && best->metric == evaluator_->label() && !evaluator_->better(result->value, best->score)) return note(text);
+  save();
+  store_->pin_best(trainer_.iteration(), result->value, evaluator_->label());
+  note(text + " (best so far)");
+}
+
+void TrainingRun::train() {
+  const Settings& s = settings_;
+  while (trainer_.iteration() < s.iterations && !signals_.stop_requested()) {
+    trainer_.iterate();
+    const int64_t iteration = trainer_.iteration();
+    const bool last = iteration == s.iterations;
+    progress_->iterated(iteration);
+    log_mask_events();
+    if (due(s.log_every, iteration) || last) log_iteration();
+    progress_->pause();
+    if (evaluator_ && (due(s.eval_every, iteration) || last)) evaluate();
+    if (due(s.sample_every, iteration)) write_fakes(directory_->path());
+    const bool save_now = signals_.take_save_request();
+    if (due(s.checkpoint_every, iteration) || last || save_now) save();
+    if (save_now) note("saved " + last_checkpoint_ + " (SIGUSR2)");
+    progress_->resume();
+  }
+}
+
+int TrainingRun::stop() {
+  progress_->pause();
+  save();
+  const std::string command = shell_word(request_.program) + " --resume " + shell_word(directory_->path());
+  note(fmt::format("stopped by {} after iteration {}, saved {}", signals_.stop_signal(), trainer_.iteration(),
+                   last_checkpoint_));
+  try {
+    write_html_report(directory_->path());
+  } catch (const Error& error) {
+    note(std::string("warning: no report.html: ") + error.what());  // what matters is saved
+  }
+  log_->line("resume with: " + command);
+  progress_->finish();
+  try {
+    print_result("resume with: " + command + "\n");
+  } catch (const Error&) {
+    // The terminal may be gone (SIGHUP). The run is saved, and log.txt has the command.
+  }
+  return kStopped;
+}
+
+int TrainingRun::finish() {
+  progress_->pause();
+  const int64_t iteration = trainer_.iteration();
+  write_fakes(directory_->path());
+  const auto [for_reader, for_device] = trainer_.data_waits();
+  const std::string waits = fmt::format("waited {} times for the reader, {} for the device", for_reader, for_device);
+  if (trainer_.training_plan().data.streamed) log_->line("streamed data: " + waits);
+  const RunSummary summary{.device = device_.text,
+                           .iterations = iteration,
+                           .seconds = earlier_seconds_ + progress_->training_seconds(),
+                           .flops_per_iteration = trainer_.training_plan().flops,
+                           .last_picture = picture_name(iteration),
+                           .last_checkpoint = last_checkpoint_.substr(directory_->path().size() + 1)};
+  const std::string report = write_report(*directory_, options_, summary);
+  log_->line(fmt::format("finished at iteration {}", iteration));
+  const std::string figures = write_html_report(directory_->path());
+  progress_->finish();
+  std::string text =
+      fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s, peak memory {:.0f} MiB\n", format_count(iteration),
+                  format_duration(summary.seconds), summary.it_per_s(), summary.gflops(), peak_memory_mib());
+  if (const auto best = store_->best()) {
+    text += fmt::format("{:<11} best {:.5f} at iteration {}: {}\n", best->metric, best->score, best->step,
+                        store_->path_of(best->step));
+  }
+  text += fmt::format("pictures    {}\n", directory_->file(summary.last_picture));
+  text += fmt::format("checkpoint  {}\n", last_checkpoint_);
+  text += fmt::format("report      {}\n", report);
+  text += fmt::format("figures     {}\n", figures);
+  print_result(text);
+  return 0;
+}
+
+int TrainingRun::run() {
+  if (request_.resume.empty()) {
+    directory_.emplace(RunDirectory::create(settings_.runs, fmt::format("{}-seed{}", request_.label, settings_.seed),
+                                            [this](const std::string& path) { fill_new_directory(path); }));
+    store_.emplace(directory_->file("checkpoints"), settings_.keep_checkpoints);
+    last_checkpoint_ = store_->path_of(0);
+    open_logs();
+    log_mask_events();
+    note(fmt::format("run {}: {} images from {}{}", directory_->path(), format_count(images_->count), images_->source,
+                     settings_.data == "sample" ? " (the bundled sample; --data FOLDER for all of CIFAR-10)" : ""));
+  } else {
+    continue_from_checkpoint();
+  }
+  forget_images();
+  try {
+    train();
+    return trainer_.iteration() < settings_.iterations ? stop() : finish();
+  } catch (const Error& error) {
+    progress_->finish();
+    try {
+      log_->line(std::string("error: ") + error.what());
+    } catch (const Error&) {
+      // Most likely the same full disk. The first error is the one to report.
+    }
+    throw;
+  }
+}
+
+}  // namespace
+
+int run_training(const RunRequest& request) {
+  const Settings& settings = request.options.settings();
+  set_thread_count(settings.threads);
+  auto images = std::make_shared<ImageSet>(load_images(settings, request.quiet));
+  const TrainerOptions options = trainer_options(settings);
+  const TrainingPlan plan = Trainer::plan(options, images->count);
+  if (request.dry_run) {
+    const std::string would = request.resume.empty() ? fmt::format("would create {}/NNNNN-{}-seed{}", settings.runs,
+                                                                   request.label, settings.seed)
+                                                     : fmt::format("would continue {}", readable_path(request.resume));
+    print_result(plan_text(settings, options, plan, *images, would));
+    return 0;
+  }
+  check_memory(options.device, plan.bytes());
+  return TrainingRun(request, std::move(images)).run();
+}
+
+}  // namespace poise

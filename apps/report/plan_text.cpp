@@ -1,0 +1,110 @@
+#include "apps/report/plan_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "apps/console/program.h"
+#include "apps/console/progress.h"
+#include "apps/report/sparse_plan_text.h"
+
+namespace poise {
+namespace {
+
+struct LayerWork {
+  std::string name;
+  int64_t parameters = 0;
+  double forward = 0, all = 0;  // FLOP of one iteration: forward passes, all passes
+};
+
+LayerWork& layer_of(std::vector<LayerWork>& layers, const std::string& name) {
+  const auto found = std::find_if(layers.begin(), layers.end(), [&](const LayerWork& l) { return l.name == name; });
+  if (found != layers.end()) return *found;
+  layers.push_back({.name = name});
+  return layers.back();
+}
+
+// Layers with parameters in the order of the module tree; whatever else works (pooling, losses, optimiser) in one row.
+std::vector<LayerWork> layers_of(Module& network, const Profile& profile) {
+  const std::string root = network.path();
+  std::vector<LayerWork> layers;
+  network.for_each_parameter([&](Parameter& parameter) {
+    const size_t dot = parameter.path.rfind('.');
+    layer_of(layers, root + "." + parameter.path.substr(0, dot)).parameters += parameter.shape.elements();
+  });
+  const size_t with_parameters = layers.size();
+  LayerWork rest{.name = root + " (other operations)"};
+  for (const Profile::Row& row : profile.rows()) {
+    if (row.layer != root && !row.layer.starts_with(root + ".")) continue;
+    LayerWork* layer = &layer_of(layers, row.layer);
+    if (layer == &layers.back() && layers.size() > with_parameters) {
+      layers.pop_back();
+      layer = &rest;
+    }
+    layer->all += row.work.flops;
+    if (row.work.pass == Pass::forward) layer->forward += row.work.flops;
+  }
+  if (rest.all > 0) layers.push_back(rest);
+  return layers;
+}
+
+// `images`: how many pass through the network, forward, in one iteration.
+std::string network_table(const char* title, const std::vector<LayerWork>& layers, int64_t images, double total) {
+  size_t width = 24;
+  for (const LayerWork& layer : layers) width = std::max(width, layer.name.size());
+  std::string text = fmt::format("{:<{}}  {:>12}  {:>20}  {:>15}  {:>6}\n", title, width, "parameters",
+                                 "forward MFLOP/image", "GFLOP/iteration", "share");
+  LayerWork sum{.name = "total"};
+  const auto row = [&](const LayerWork& l) {
+    text +=
+        fmt::format("{:<{}}  {:>12}  {:>20.3f}  {:>15.3f}  {:>5.1f}%\n", l.name, width, format_count(l.parameters),
+                    l.forward / static_cast<double>(images) / 1e6, l.all / 1e9, total > 0 ? 100 * l.all / total : 0);
+  };
+  for (const LayerWork& layer : layers) {
+    row(layer);
+    sum.parameters += layer.parameters;
+    sum.forward += layer.forward;
+    sum.all += layer.all;
+  }
+  row(sum);
+  return text + "\n";
+}
+
+int64_t times(int64_t iterations, int64_t every) { return every > 0 ? iterations / every : 0; }
+
+}  // namespace
+
+std::string plan_text(const Settings& s, const TrainerOptions& o, const TrainingPlan& plan, const ImageSet& images,
+                      const std::string& would) {
+  const GanModel model = make_model(o.model);
+  std::string text = fmt::format("model {}: width_g {}, width_d {}, latent_size {}{}\n", s.model, s.width_g, s.width_d,
+                                 s.latent_size, s.classes > 0 ? fmt::format(", {} classes", s.classes) : "");
+  text += fmt::format("data {}: {} images of {}x{}x{} from {}, crc {:08x}\n", images.name, format_count(images.count),
+                      images.height, images.width, images.channels, images.source, images.crc);
+  text += fmt::format("iteration: {} D step{} of {} real + {} fake images, 1 G step of {} images, {} loss{}\n\n",
+                      s.n_critic, s.n_critic > 1 ? "s" : "", s.batch_size_d, s.batch_size_d, s.batch_size_g, s.loss,
+                      s.accumulate > 1 ? fmt::format(", each step in {} micro-batches", s.accumulate) : "");
+  text += network_table("generator", layers_of(*model.generator, plan.layers),
+                        s.n_critic * s.batch_size_d + s.batch_size_g, plan.flops);
+  text += network_table("discriminator", layers_of(*model.discriminator, plan.layers),
+                        2 * s.n_critic * s.batch_size_d + s.batch_size_g, plan.flops);
+  text += sparse_plan_text(o, plan);
+  text +=
+      fmt::format("work        {:.3f} GFLOP per iteration (a multiply-add is 2), {:.4g} TFLOP for {} iterations\n",
+                  plan.flops / 1e9, plan.flops / 1e12 * static_cast<double>(s.iterations), format_count(s.iterations));
+  text += fmt::format("memory      {:.1f} MiB: parameters and optimiser {:.1f}, arena {:.1f}, data {:.1f}\n",
+                      static_cast<double>(plan.bytes()) / kMiB, static_cast<double>(plan.slab_bytes) / kMiB,
+                      static_cast<double>(plan.arena_bytes) / kMiB, static_cast<double>(plan.data.bytes) / kMiB);
+  text += fmt::format("            {}\n", plan.data.text);
+  // Value, two moments, and G's moving average, as f32; masks.
+  const double checkpoint = (4.0 * static_cast<double>(4 * plan.parameters_g + 3 * plan.parameters_d) +
+                             static_cast<double>(plan.mask_state_bytes)) /
+                            kMiB;
+  const int64_t checkpoints = std::min(s.keep_checkpoints, times(s.iterations, s.checkpoint_every) + 2);
+  text += fmt::format("files       {} checkpoints of {:.1f} MiB{}, {} picture grids, {} lines of train.jsonl\n",
+                      checkpoints, checkpoint, s.eval_every > 0 ? " and the best one" : "",
+                      times(s.iterations, s.sample_every) + 2, format_count(times(s.iterations, s.log_every)));
+  return text + would + "\ndry run: nothing written\n";
+}
+
+}  // namespace poise

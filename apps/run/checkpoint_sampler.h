@@ -1,0 +1,18 @@
+// A trainer that will only sample, from a checkpoint: for programs that look at a finished or running training.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "apps/training/trainer.h"
+#include "engine/io/safetensors.h"
+
+namespace poise {
+
+// `source`: a run directory (its newest valid checkpoint; damaged newer ones are warned of on standard error in the
+// name of `program`) or a checkpoint file. Error(checkpoint) if it is neither.
+SafetensorsFile load_checkpoint(const std::string& source, const std::string& program);
+
+// The smallest batches and data set there can be. `device` as in the options.
+std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, const std::string& device);
+
+}  // namespace poise

@@ -1,0 +1,14 @@
+// The circumstances of a run: the program, the machine and the data.
+#pragma once
+#include <string>
+
+#include "apps/options/device_choice.h"
+#include "apps/options/options.h"
+#include "data/image_set.h"
+
+namespace poise {
+
+// The text of env.json: one object, one line.
+std::string environment_json(const Settings& settings, const DeviceChoice& device, const ImageSet& images);
+
+}  // namespace poise

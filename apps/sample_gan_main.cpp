@@ -1,3 +1,0 @@
-#include "apps/sample_gan.h"
-
-int main(int argc, char** argv) { return poise::run_sample_gan(argc, argv); }

@@ -1,0 +1,153 @@
+#include "apps/training/gan_step.h"
+
+#include <initializer_list>
+#include <vector>
+
+namespace poise {
+namespace {
+
+AdamOptions adam_of(const GanStep& s, Network network) {
+  AdamOptions adam = s.adam;
+  adam.schedule = network == Network::generator ? s.schedule_g : s.schedule_d;
+  return adam;
+}
+
+void update(GanStep& s, Network network, const Module& module, ParameterSlab& slab, const Tensor& mask) {
+  Context& ctx = s.tape->ctx;
+  Scope scope(*s.tape, module.path());
+  const double parameters = static_cast<double>(slab.value.elements());
+  const double words = slab.ema ? 9 : 7;  // value, m, v, ema read and written; grad read
+  s.tape->launch({.op = "adam",
+                  .pass = Pass::update,
+                  .flops = 12 * parameters,
+                  .executed_flops = 12 * parameters,
+                  .bytes = words * parameters * static_cast<double>(size_of(slab.value.dtype))},
+                 ctx.kernels->adam, network, adam_of(s, network), s.ema_decay, slab.grad, mask, slab.value, slab.adam_m,
+                 slab.adam_v, slab.ema);
+}
+
+void take_mean(Tape& tape, Var logits, Tensor& mean) {
+  tape.launch({.op = "mean_logit", .bytes = static_cast<double>(logits.value().size_bytes())},
+              tape.ctx.kernels->mean_logit, logits.value(), mean);
+}
+
+Var generate(GanStep& s, const Labelled& z) { return (*s.model->generator)(s.tape->constant(z.values), z.labels); }
+
+// The classes of a, then those of b; empty where the networks know none.
+Tensor concat_labels(Tape& tape, const Tensor& a, const Tensor& b) {
+  if (!a) return {};
+  const int64_t n_a = a.shape[0], n_b = b.shape[0];
+  Tensor both = tape.alloc({n_a + n_b}, DType::i32), head = both.slice(0, n_a), tail = both.slice(n_a, n_b);
+  const auto& copy = tape.ctx.kernels->copy;
+  tape.launch({.op = "concat_labels", .bytes = 2 * static_cast<double>(head.size_bytes())}, copy, a, head);
+  tape.launch({.op = "concat_labels", .bytes = 2 * static_cast<double>(tail.size_bytes())}, copy, b, tail);
+  return both;
+}
+
+// x as D sees it; `first`: the index of its first image among all that this step augments.
+Var augmented(GanStep& s, Var x, int64_t first) {
+  if (!s.augment.any()) return x;
+  DiffAugmentOptions options = s.augment;
+  options.first_image = first;
+  return diff_augment(x, options);
+}
+
+// Part `index` of `count` equal ones.
+struct Part {
+  int64_t index, count;
+  int64_t size(const Labelled& all) const { return all.values.shape[0] / count; }
+  int64_t first(const Labelled& all) const { return index * size(all); }
+  Labelled of(const Labelled& all) const {
+    return {all.values.slice(first(all), size(all)), all.labels ? all.labels.slice(first(all), size(all)) : Tensor{}};
+  }
+};
+
+// f(part) for each part of a step. `results` [1] are what a part leaves, and in the end their means.
+template <class F>
+void for_each_part(GanStep& s, std::initializer_list<Tensor> results, const F& f) {
+  Tape& tape = *s.tape;
+  const KernelTable& kernels = *tape.ctx.kernels;
+  const int64_t count = s.micro_batches;
+  std::vector<Tensor> kept;  // of each result [count]
+  for (const Tensor& result : results) {
+    if (count > 1) kept.push_back(tape.alloc({count}, result.dtype));
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    tape.mode = i == 0 ? Mode::train : Mode::evaluate_batch;
+    f(Part{i, count});
+    for (size_t r = 0; r < kept.size(); ++r) {
+      Tensor slot = kept[r].slice(i, 1);
+      kernels.copy(tape.ctx, results.begin()[r], slot);
+    }
+  }
+  tape.mode = Mode::train;
+  for (size_t r = 0; r < kept.size(); ++r) {
+    Tensor mean = results.begin()[r];
+    kernels.mean_logit(tape.ctx, kept[r], mean);
+  }
+}
+
+}  // namespace
+
+void d_step(GanStep& s, const Labelled& all_real, const Labelled& all_z) {
+  Tape& tape = *s.tape;
+  Context& ctx = tape.ctx;
+  Discriminator& d = *s.model->discriminator;
+  ctx.kernels->begin_step(ctx, Network::discriminator, s.adam);
+  s.slab_d->zero_grad(ctx);
+  d.set_requires_grad(true);
+
+  for_each_part(s, {s.loss_d, s.means_d.slice(0, 1), s.means_d.slice(1, 1)}, [&](const Part& part) {
+    const Labelled real = part.of(all_real), z = part.of(all_z);
+    Var fake;
+    {
+      Tape::NoGrad no_grad(tape);
+      fake = generate(s, z);
+    }
+    fake = augmented(s, fake, all_real.values.shape[0] + part.first(all_z));
+    const Var shown = augmented(s, tape.constant(real.values), part.first(all_real));
+    const Tensor labels = concat_labels(tape, real.labels, z.labels);
+    Var logits = d(concat_batch(shown, fake), labels);
+    Var loss = gan_loss_d(logits, real.values.shape[0], s.loss, s.means_d);
+    ctx.kernels->copy(ctx, loss.value(), s.loss_d);
+    tape.backward(loss, 1.0 / static_cast<double>(part.count));
+  });
+  update(s, Network::discriminator, d, *s.slab_d, s.mask_d);
+}
+
+void g_step(GanStep& s, const Labelled& all_z) {
+  Tape& tape = *s.tape;
+  Context& ctx = tape.ctx;
+  Discriminator& d = *s.model->discriminator;
+  ctx.kernels->begin_step(ctx, Network::generator, s.adam);
+  s.slab_g->zero_grad(ctx);
+  d.set_requires_grad(false);
+
+  const auto learn = [&](const Part& part) {
+    const Labelled z = part.of(all_z);
+    Var logits = d(augmented(s, generate(s, z), part.first(all_z)), z.labels);
+    if (s.mean_g) take_mean(tape, logits, s.mean_g);
+    Var loss = gan_loss_g(logits, s.loss);
+    ctx.kernels->copy(ctx, loss.value(), s.loss_g);
+    tape.backward(loss, 1.0 / static_cast<double>(part.count));
+  };
+  s.mean_g ? for_each_part(s, {s.loss_g, s.mean_g}, learn) : for_each_part(s, {s.loss_g}, learn);
+  update(s, Network::generator, *s.model->generator, *s.slab_g, s.mask_g);
+}
+
+void balance_probe(GanStep& s, const Labelled& all_real, const Labelled& all_z, Tensor& a_post, Tensor& r) {
+  Tape& tape = *s.tape;
+  const Tape::NoGrad no_grad(tape);
+  Discriminator& d = *s.model->discriminator;
+  for_each_part(s, {a_post}, [&](const Part& part) {
+    const Labelled z = part.of(all_z);
+    take_mean(tape, d(augmented(s, generate(s, z), part.first(all_z)), z.labels), a_post);
+  });
+  for_each_part(s, {r}, [&](const Part& part) {
+    const Labelled real = part.of(all_real);
+    const int64_t first = all_z.values.shape[0] + part.first(all_real);
+    take_mean(tape, d(augmented(s, tape.constant(real.values), first), real.labels), r);
+  });
+}
+
+}  // namespace poise

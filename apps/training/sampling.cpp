@@ -1,0 +1,191 @@
+#include "apps/training/sampling.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/tape/planning.h"
+
+namespace poise {
+namespace {
+
+constexpr int kRecalibrationBatches = 16;
+constexpr int64_t kRecalibrationBatch = 64;
+
+// G as it is, for as long as a sampler borrows it: afterwards the weights are the live ones again and the running
+// statistics what they were, whatever happened in between.
+class BorrowedGenerator {
+ public:
+  BorrowedGenerator(ParameterSlab& slab, Context& ctx, Weights weights)
+      : slab_(slab), ctx_(ctx), averaged_(weights == Weights::ema) {
+    for (const auto& buffer : slab.buffers()) {
+      buffers_.emplace_back(buffer.value.size_bytes());
+      copy_to_host(buffers_.back().data(), buffer.value);
+    }
+    if (averaged_) slab_.swap_value_and_ema(ctx_);
+  }
+  ~BorrowedGenerator() {
+    for (size_t i = 0; i < buffers_.size(); ++i) copy_from_host(slab_.buffers()[i].value, buffers_[i].data());
+    if (averaged_) slab_.swap_value_and_ema(ctx_);
+  }
+  BorrowedGenerator(const BorrowedGenerator&) = delete;
+  BorrowedGenerator& operator=(const BorrowedGenerator&) = delete;
+
+ private:
+  ParameterSlab& slab_;
+  Context& ctx_;
+  bool averaged_;
+  std::vector<std::vector<char>> buffers_;
+};
+
+// Floats of the host as a tensor f32 or bf16, and back.
+void write_floats(const Tensor& to, const float* from) {
+  if (to.dtype != DType::bf16) return copy_from_host(to, from);
+  std::vector<bf16> rounded(static_cast<size_t>(to.elements()));
+  std::transform(from, from + to.elements(), rounded.begin(), to_bf16);
+  copy_from_host(to, rounded.data());
+}
+void read_floats(float* to, const Tensor& from) {
+  if (from.dtype != DType::bf16) return copy_to_host(to, from);
+  std::vector<bf16> stored(static_cast<size_t>(from.elements()));
+  copy_to_host(stored.data(), from);
+  std::transform(stored.begin(), stored.end(), to, [](bf16 x) { return to_float(x); });
+}
+
+// One forward pass of G in an arena of its own (that of training is sized for training): images [N,H,W,C] of z.
+void generate(Generator& generator, const Context& outer, const Tensor& z, const Tensor& labels, Mode mode,
+              double momentum, float* images) {
+  auto forward = [&](Context& ctx) {
+    Tape tape(ctx);
+    tape.mode = mode;
+    tape.batch_norm_momentum = momentum;
+    const Tape::NoGrad no_grad(tape);
+    const Var y = generator(tape.constant(z), labels);
+    if (images && !ctx.planning) read_floats(images, y.value());
+  };
+  Context ctx = outer;
+  ctx.profile = nullptr;
+  Arena arena(arena_bytes_of(ctx, forward), outer.device);
+  ctx.arena = &arena;
+  forward(ctx);
+}
+
+// Entries first .. first+n-1 on the device; nothing of nothing.
+OwnedTensor labels_on(Device device, const std::vector<int32_t>& labels, int64_t first, int64_t n) {
+  if (labels.empty()) return {};
+  OwnedTensor some({n}, DType::i32, device);
+  copy_from_host(some.tensor(), labels.data() + first);
+  return some;
+}
+
+void check_labels(const std::vector<int32_t>& labels, int64_t count, int64_t classes) {
+  const int64_t expected = classes > 0 ? count : 0;
+  if (static_cast<int64_t>(labels.size()) != expected) {
+    fail(ErrorKind::usage, "sampling expects " + std::to_string(expected) + " labels for " + std::to_string(count) +
+                               " images of a generator of " + std::to_string(classes) + " classes but got " +
+                               std::to_string(labels.size()));
+  }
+  for (const int32_t label : labels) {
+    if (label >= 0 && label < classes) continue;
+    fail(ErrorKind::usage, "the generator knows classes 0 to " + std::to_string(classes - 1) + " but got " +
+                               std::to_string(label) + "; choose one of these");
+  }
+}
+
+// Running statistics of training belong to live weights of the past. For the weights at hand: the plain average over
+// batches of fixed latents (and of each class in turn), which train-mode passes with momentum 1/(k+1) accumulate.
+void recalibrate(Generator& generator, const Context& ctx) {
+  OwnedTensor z({kRecalibrationBatch, generator.latent_size}, activation_dtype(ctx.precision), ctx.device);
+  std::vector<double> normal(static_cast<size_t>(z.tensor().elements()));
+  const std::vector<int32_t> labels = cycling_labels(kRecalibrationBatches * kRecalibrationBatch, generator.classes);
+  for (int k = 0; k < kRecalibrationBatches; ++k) {
+    normal_on_host(0, RandomStream::recalibration, static_cast<uint64_t>(k), z.tensor().elements(), normal.data());
+    const std::vector<float> latents(normal.begin(), normal.end());
+    write_floats(z.tensor(), latents.data());
+    const OwnedTensor classes = labels_on(ctx.device, labels, k * kRecalibrationBatch, kRecalibrationBatch);
+    generate(generator, ctx, z.tensor(), classes.tensor(), Mode::train, 1.0 / (k + 1), nullptr);
+  }
+}
+
+}  // namespace
+
+std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
+                                   const std::vector<float>& latents, const std::vector<int32_t>& labels,
+                                   Weights weights, Mode mode, int64_t batch, Quantisation quantisation) {
+  const int64_t count = static_cast<int64_t>(latents.size()) / generator.latent_size;
+  check_labels(labels, count, generator.classes);
+  const BorrowedGenerator borrowed(slab, ctx, weights);
+  if (mode == Mode::evaluate_running) recalibrate(generator, ctx);
+
+  std::vector<uint8_t> bytes;
+  bytes.reserve(static_cast<size_t>(count * generator.image_shape.elements()));
+  std::vector<float> images;
+  for (int64_t first = 0; first < count; first += batch) {
+    const int64_t n = std::min(batch, count - first);
+    OwnedTensor z({n, generator.latent_size}, activation_dtype(ctx.precision), ctx.device);
+    write_floats(z.tensor(), latents.data() + first * generator.latent_size);
+    images.resize(static_cast<size_t>(n * generator.image_shape.elements()));
+    const OwnedTensor classes = labels_on(ctx.device, labels, first, n);
+    generate(generator, ctx, z.tensor(), classes.tensor(), mode, -1, images.data());
+    for (float x : images) bytes.push_back(to_byte(x, quantisation));
+  }
+  return bytes;
+}
+
+std::vector<int32_t> cycling_labels(int64_t count, int64_t classes) {
+  std::vector<int32_t> labels;
+  for (int64_t i = 0; classes > 0 && i < count; ++i) labels.push_back(static_cast<int32_t>(i % classes));
+  return labels;
+}
+
+int64_t grid_columns(int64_t count, int64_t classes) {
+  constexpr int64_t kMostClassColumns = 16;
+  if (classes > 1 && classes <= kMostClassColumns) return std::min(classes, count);
+  return static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));
+}
+
+uint8_t to_byte(float x, Quantisation quantisation) {
+  float scaled = x * 127.5f + 127.5f;
+  if (quantisation == Quantisation::round) scaled = std::nearbyint(scaled);
+  if (!(scaled > 0)) return 0;  // NaN too: a broken network paints black, not undefined behaviour
+  return static_cast<uint8_t>(std::min(scaled, 255.0f));
+}
+
+std::vector<float> latents_of_seeds(const std::vector<uint64_t>& seeds, int64_t latent_size, double truncation) {
+  std::vector<float> latents;
+  std::vector<double> row(static_cast<size_t>(latent_size)), again(row.size());
+  const auto outside = [=](double x) { return std::abs(x) > truncation; };
+  for (const uint64_t seed : seeds) {
+    normal_on_host(seed, RandomStream::fixed_latent, 0, latent_size, row.data());
+    for (uint64_t draw = 1; std::any_of(row.begin(), row.end(), outside); ++draw) {
+      normal_on_host(seed, RandomStream::fixed_latent, draw, latent_size, again.data());
+      for (size_t i = 0; i < row.size(); ++i) {
+        if (outside(row[i])) row[i] = again[i];
+      }
+    }
+    latents.insert(latents.end(), row.begin(), row.end());
+  }
+  return latents;
+}
+
+std::vector<float> interpolated_latents(const std::vector<float>& a, const std::vector<float>& b, int64_t steps) {
+  double aa = 0, bb = 0, ab = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double x = static_cast<double>(a[i]), y = static_cast<double>(b[i]);
+    aa += x * x, bb += y * y, ab += x * y;
+  }
+  const double cosine = aa > 0 && bb > 0 ? std::clamp(ab / std::sqrt(aa * bb), -1.0, 1.0) : 1;
+  const double angle = std::acos(cosine), sine = std::sin(angle);
+  constexpr double kParallel = 1e-6;  // then a straight line is the same, without 0/0
+  std::vector<float> rows;
+  for (int64_t step = 0; step < steps; ++step) {
+    const double t = static_cast<double>(step) / static_cast<double>(steps - 1);
+    const double of_a = sine > kParallel ? std::sin((1 - t) * angle) / sine : 1 - t;
+    const double of_b = sine > kParallel ? std::sin(t * angle) / sine : t;
+    for (size_t i = 0; i < a.size(); ++i) {
+      rows.push_back(static_cast<float>(of_a * static_cast<double>(a[i]) + of_b * static_cast<double>(b[i])));
+    }
+  }
+  return rows;
+}
+
+}  // namespace poise

@@ -1,0 +1,352 @@
+// Convolution on the GPU: which matrix products a pass becomes, where their operands lie, and how the work is cut.
+//
+//   pass             gathers from   on positions of   weights
+//   forward          x              y                 outputs (C_out) slowest
+//   backward_input   dy             x                 outputs (C_in) fastest: W is read as it lies, not transposed
+//   backward_weight  x or dy        the other's; a second kernel adds up the parts
+//   few outputs      x or dy        its own         all taps at once; a second kernel adds up what belongs together
+//
+// An ordinary layer is a correlation from x (large) to y (small). A layer with enlarged input is, with folded weights
+// (conv2d_passes.h), the transpose of one from y (large) to x (small), of stride 2: each pass then walks over the other
+// side. So a strided layer's input gradient and an enlarged layer's forward pass are one and the same kernel, and a 3x3
+// enlarged layer costs 16 multiply-adds where its definition has 36.
+#include "kernels/core/pieces.h"
+#include "kernels/dense/conv2d/conv2d_gpu.h"
+#include "kernels/dense/conv2d/conv2d_passes.h"
+#include "kernels/gpu/families.h"
+#include "kernels/gpu/tile_gemm.cuh"
+
+namespace poise::POISE_GPU {
+namespace {
+
+constexpr int64_t kMultiprocessors = 132;
+
+// Multiply-adds per clock that a multiprocessor is expected to reach, for cutting the work. Planning figures from the
+// bytes that a block brings from L2 (28 per clock) and the rate of the instructions; not yet measured on a GPU.
+struct Rates {
+  double large, small;
+};
+template <class Math>
+constexpr Rates kRates{};
+template <>
+constexpr Rates kRates<Bf16>{900, 450};
+template <>
+constexpr Rates kRates<Tf32>{450, 225};
+template <>
+constexpr Rates kRates<Fp32>{110, 90};
+
+// How a product of m x n outputs, `classes` times, is cut: size of the blocks, parts of the sum. The cheapest by a
+// model of one multiprocessor's clocks. Depends on shapes alone, so the order of summation does.
+struct Cut {
+  BlockSize size = BlockSize::large;
+  int splits = 1;
+
+  // `always_partial`: the parts go through memory even if there is only one.
+  template <class Math>
+  static Cut of(const GemmChoice& choice, int64_t m, int64_t n, int64_t classes, int64_t summands,
+                bool always_partial) {
+    constexpr int64_t kDeep = kTileK<typename Math::Element>;
+    constexpr double kBlockOverhead = 1500, kSecondPass = 4000, kL2BytesPerClock = 5000;
+    constexpr int kMaxSplits = 64;
+    const int64_t tiles = ceil_div(summands, kDeep);
+    const int wanted_splits = static_cast<int>(std::min<int64_t>(choice.splits, tiles));
+    Cut best;
+    double best_clocks = -1;
+    for (const BlockSize size : {BlockSize::large, BlockSize::small}) {
+      const int64_t edge = edge_of(size);
+      if (choice.block != 0 && choice.block != edge) continue;
+      const double rate = size == BlockSize::large ? kRates<Math>.large : kRates<Math>.small;
+      const double tile_clocks = static_cast<double>(edge * edge * kDeep) / rate;
+      for (int splits = 1; splits <= kMaxSplits && splits <= tiles; ++splits) {
+        const int64_t each = ceil_div<int64_t>(tiles, splits);
+        if (wanted_splits != 0 ? splits != wanted_splits : ceil_div(tiles, each) != splits) continue;  // no empty parts
+        const int64_t blocks = ceil_div(m, edge) * ceil_div(n, edge) * classes * splits;
+        const double turns = static_cast<double>(ceil_div(blocks, kMultiprocessors));
+        double clocks = turns * (static_cast<double>(each) * tile_clocks + kBlockOverhead);
+        if (splits > 1 || always_partial) {
+          clocks += kSecondPass + static_cast<double>(m * n * classes * splits * 8) / kL2BytesPerClock;
+        }
+        if (best_clocks < 0 || clocks < best_clocks) best_clocks = clocks, best = {size, splits};
+      }
+    }
+    return best;
+  }
+};
+
+int to_int(int64_t n) {
+  constexpr int64_t kLimit = int64_t{1} << 30;
+  if (n >= kLimit) {
+    fail(ErrorKind::runtime, "the GPU's conv2d expects tensors of fewer than 2^30 elements but got " +
+                                 std::to_string(n) + "; use a smaller batch");
+  }
+  return static_cast<int>(n);
+}
+
+int64_t round_up(int64_t n, int64_t multiple) { return ceil_div(n, multiple) * multiple; }
+
+// What a layer is on the GPU, the same for all passes.
+struct Layer {
+  Conv2dGeometry g;
+  Axis h, w;
+  bool enlarged;
+  int64_t in, out;  // channels, rounded up to 16 bytes
+  WeightShape weight;
+
+  Layer(const Conv2dGeometry& geometry, DType dtype) : g(geometry), enlarged(g.upsample == 2) {
+    require(g.enlargement_allowed(), "the op refuses other enlarged convolutions");
+    constexpr int64_t kMaxExtent = 1 << 13;
+    if (g.h > kMaxExtent || g.w > kMaxExtent) {
+      fail(ErrorKind::runtime,
+           "the GPU's conv2d expects images of at most 8192x8192 but got " + g.x_shape().to_string());
+    }
+    for (const Shape& s : {g.x_shape(), g.weight_shape(), g.y_shape()}) to_int(s.elements());
+    h = axis(g.h, g.out_h(), g.kh, g.stride_h, g.pad_h);
+    w = axis(g.w, g.out_w(), g.kw, g.stride_w, g.pad_w);
+    const int64_t chunk = 16 / static_cast<int64_t>(size_of(dtype));
+    in = round_up(g.c_in, chunk);
+    out = round_up(g.c_out, chunk);
+    weight = {to_int(g.c_out), to_int(g.kh), to_int(g.kw), to_int(g.c_in), enlarged};
+  }
+
+  bool packs_weight() const { return enlarged || in != g.c_in; }
+  int64_t packed_elements() const { return g.c_out * weight.taps_h() * weight.taps_w() * in; }
+  // Positions, and multiply-adds, of a pass that walks so.
+  int64_t positions_h(Walk walk) const { return walk == Walk::small ? h.small : ceil_div(h.large, h.stride); }
+  int64_t positions_w(Walk walk) const { return walk == Walk::small ? w.small : ceil_div(w.large, w.stride); }
+  double macs(Walk walk) const {
+    return static_cast<double>(g.n * g.c_in * g.c_out) * meetings(h, walk) * meetings(w, walk);
+  }
+
+  Gather gather(Walk walk, int64_t channels) const {
+    Gather gather{.walk = walk, .h = h, .w = w, .channels = to_int(channels)};
+    const int64_t rows = positions_h(walk), columns = positions_w(walk);
+    gather.positions = to_int(g.n * rows * columns);
+    gather.per_image = Divisor(static_cast<uint32_t>(rows * columns));
+    gather.per_row = Divisor(static_cast<uint32_t>(columns));
+    return gather;
+  }
+
+ private:
+  Axis axis(int64_t x, int64_t y, int64_t k, int64_t stride, int64_t pad) const {
+    if (enlarged) return {to_int(y), to_int(x), to_int(k + 1), 2, to_int(k / 2)};
+    return {to_int(x), to_int(y), to_int(k), to_int(stride), to_int(pad)};
+  }
+  // Pairs of position and tap along one axis.
+  static double meetings(const Axis& a, Walk walk) {
+    if (walk == Walk::small) return static_cast<double>(a.small) * a.taps;
+    double sum = 0;
+    for (int tap = 0; tap < a.taps; ++tap) {
+      const int first = ((tap - a.pad) % a.stride + a.stride) % a.stride;  // of the class that has this tap
+      if (first < a.large) sum += ceil_div(a.large - first, a.stride);
+    }
+    return sum;
+  }
+};
+
+// forward and backward_input. With few outputs (images, mostly) a block would be nearly empty, and would read the
+// source once per tap to fill it. Then the taps become outputs of a 1x1 convolution, which reads the source once, and a
+// second kernel adds up what the taps of one position gave: 6 times fewer bytes and multiply-adds for 256 channels
+// to 3.
+struct ConvolvePass {
+  Layer layer;
+  bool forward, taps_as_outputs;
+  Walk walk;
+  int64_t source_channels, padded_channels, channels;  // of the source; of the result
+  Shape source_shape, y_shape;
+  int64_t columns, rows;  // of the product: rows = positions of all classes
+  Cut cut;
+  void *source = nullptr, *weight = nullptr;  // padded or folded copies
+  float* partial = nullptr;
+  size_t workspace_bytes;
+
+  ConvolvePass(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass, void* workspace)
+      : layer(g, dtype), forward(pass == Pass::forward) {
+    walk = forward == layer.enlarged ? Walk::large : Walk::small;
+    source_channels = forward ? g.c_in : g.c_out;
+    padded_channels = forward ? layer.in : layer.out;
+    channels = forward ? g.c_out : g.c_in;
+    source_shape = forward ? g.x_shape() : g.y_shape();
+    y_shape = forward ? g.y_shape() : g.x_shape();
+
+    constexpr int64_t kFewOutputs = 8;
+    const bool stride_1 = layer.h.stride == 1 && layer.w.stride == 1;
+    taps_as_outputs = stride_1 && g.kh * g.kw > 1 && channels <= kFewOutputs;
+    const int64_t stride_h = walk == Walk::small ? 1 : layer.h.stride,
+                  stride_w = walk == Walk::small ? 1 : layer.w.stride;
+    int64_t positions = g.n * layer.positions_h(walk) * layer.positions_w(walk);
+    int64_t taps = ceil_div<int64_t>(layer.h.taps, stride_h) * ceil_div<int64_t>(layer.w.taps, stride_w);
+    rows = y_shape.rows();
+    columns = channels;
+    if (taps_as_outputs) {
+      rows = positions = source_shape.rows();
+      columns = taps * (forward ? channels : layer.in);
+      taps = 1;
+    }
+    dispatch_math(ctx, dtype, [&]<class Math>() {
+      cut = Cut::of<Math>(ctx.gemm, positions, columns, stride_h * stride_w, taps * padded_channels, taps_as_outputs);
+    });
+
+    Pieces pieces(workspace);
+    const size_t element = size_of(dtype);
+    if (source_channels != padded_channels) {
+      source = pieces.take<char>(static_cast<size_t>(source_shape.rows() * padded_channels) * element);
+    }
+    if (layer.packs_weight()) weight = pieces.take<char>(static_cast<size_t>(layer.packed_elements()) * element);
+    if (cut.splits > 1 || taps_as_outputs) {
+      partial = pieces.take<float>(static_cast<size_t>(to_int(cut.splits * rows * columns)));
+    }
+    workspace_bytes = pieces.used();
+  }
+
+  double macs() const {
+    const Conv2dGeometry& g = layer.g;
+    return taps_as_outputs ? static_cast<double>(rows * g.kh * g.kw) * static_cast<double>(g.c_in * g.c_out)
+                           : layer.macs(walk);
+  }
+
+  void run(Context& ctx, DType dtype, const Tensor& from, const Tensor& weights, const Tensor& bias, Tensor& y) const {
+    if (source) pad_channels(ctx, dtype, source_shape.rows(), source_channels, padded_channels, from.bytes, source);
+    if (weight) pack_weight(ctx, dtype, layer.weight, layer.in, weights.bytes, weight);
+    const float* const added = bias ? bias.data<float>() : nullptr;
+    const bool relu = forward && layer.g.relu;
+    const Convolve convolve{.gather = taps_as_outputs ? each_pixel() : layer.gather(walk, padded_channels),
+                            .order = forward ? WeightOrder::outputs_slowest : WeightOrder::outputs_fastest,
+                            .source = source ? source : from.bytes,
+                            .weight = weight ? weight : weights.bytes,
+                            .bias = added,
+                            .y = y.bytes,
+                            .partial = partial,
+                            .outputs = to_int(columns),
+                            .weight_inner = to_int(taps_as_outputs && !forward ? columns : layer.in),
+                            .weight_outer = to_int(layer.g.c_out),
+                            .splits = cut.splits,
+                            .y_elements = rows * columns,
+                            .relu = relu};
+    dispatch_math(ctx, dtype, [&]<class Math>() { launch_convolve<Math>(ctx, convolve, cut.size); });
+    if (taps_as_outputs) {
+      sum_taps(ctx, dtype, tap_sums(), added, relu, y.bytes);
+    } else if (partial) {
+      sum_splits(ctx, dtype, rows * columns, channels, cut.splits, partial, added, relu, y.bytes);
+    }
+  }
+
+  // The source under a 1x1 convolution.
+  Gather each_pixel() const {
+    const int h = to_int(source_shape[1]), w = to_int(source_shape[2]);
+    Gather gather{.h = {.large = h, .small = h}, .w = {.large = w, .small = w}, .channels = to_int(padded_channels)};
+    gather.positions = to_int(source_shape.rows());
+    gather.per_image = Divisor(static_cast<uint32_t>(h * w));
+    gather.per_row = Divisor(static_cast<uint32_t>(w));
+    return gather;
+  }
+
+  TapSums tap_sums() const {
+    const Axis &h = layer.h, &w = layer.w;
+    return {.partial = partial,
+            .splits = cut.splits,
+            .images = to_int(layer.g.n),
+            .source_h = to_int(source_shape[1]),
+            .source_w = to_int(source_shape[2]),
+            .columns = to_int(columns),
+            .y_h = to_int(y_shape[1]),
+            .y_w = to_int(y_shape[2]),
+            .channels = to_int(channels),
+            .kh = h.taps,
+            .kw = w.taps,
+            .pad_h = h.pad,
+            .pad_w = w.pad,
+            .sign = forward ? 1 : -1,
+            .per_channel = forward ? h.taps * w.taps : 1,
+            .per_tap = forward ? 1 : to_int(layer.in)};
+  }
+};
+
+struct CorrelatePass {
+  Layer layer;
+  Walk walk;
+  bool gathers_y;
+  Cut cut;
+  void *x = nullptr, *dy = nullptr;  // padded copies
+  float *partial = nullptr, *bias_partial = nullptr;
+  size_t workspace_bytes;
+
+  CorrelatePass(const Context& ctx, const Conv2dGeometry& g, DType dtype, void* workspace) : layer(g, dtype) {
+    // Every tap of the gathered side has a column of the product: better the side with few channels, where a block's
+    // other dimension is not mostly padding.
+    const bool either = !layer.enlarged && g.stride_h == 1 && g.stride_w == 1;
+    walk = either && g.c_out < g.c_in ? Walk::large : Walk::small;
+    gathers_y = (walk == Walk::small) == layer.enlarged;
+    const int64_t taps = int64_t{layer.h.taps} * layer.w.taps;
+    const int64_t rows = gathers_y ? layer.in : layer.out, columns = taps * (gathers_y ? layer.out : layer.in);
+    const int64_t positions = g.n * layer.positions_h(walk) * layer.positions_w(walk);
+    dispatch_math(ctx, dtype, [&]<class Math>() { cut = Cut::of<Math>(ctx.gemm, rows, columns, 1, positions, true); });
+
+    Pieces pieces(workspace);
+    const size_t element = size_of(dtype);
+    const int64_t x_rows = g.x_shape().rows(), y_rows = g.y_shape().rows();
+    if (layer.in != g.c_in) x = pieces.take<char>(static_cast<size_t>(x_rows * layer.in) * element);
+    if (layer.out != g.c_out) dy = pieces.take<char>(static_cast<size_t>(y_rows * layer.out) * element);
+    partial = pieces.take<float>(static_cast<size_t>(cut.splits * rows * columns));
+    bias_partial = pieces.take<float>(static_cast<size_t>(column_sum_blocks(y_rows) * g.c_out));
+    workspace_bytes = pieces.used();
+  }
+
+  void run(Context& ctx, DType dtype, const Tensor& x_given, const Tensor& dy_given, Tensor& dweight,
+           Tensor& dbias) const {
+    const Conv2dGeometry& g = layer.g;
+    if (x) pad_channels(ctx, dtype, g.x_shape().rows(), g.c_in, layer.in, x_given.bytes, x);
+    if (dy) pad_channels(ctx, dtype, g.y_shape().rows(), g.c_out, layer.out, dy_given.bytes, dy);
+    const void* const x_used = x ? x : x_given.bytes;
+    const void* const dy_used = dy ? dy : dy_given.bytes;
+    const Correlate correlate{.gather = layer.gather(walk, gathers_y ? layer.out : layer.in),
+                              .source = gathers_y ? dy_used : x_used,
+                              .plain = gathers_y ? x_used : dy_used,
+                              .plain_channels = to_int(gathers_y ? layer.in : layer.out),
+                              .partial = partial,
+                              .splits = cut.splits};
+    dispatch_math(ctx, dtype, [&]<class Math>() { launch_correlate<Math>(ctx, correlate, cut.size); });
+    finish_weight_gradient(ctx, layer.weight,
+                           {.partial = partial,
+                            .splits = cut.splits,
+                            .rows = correlate.plain_channels,
+                            .columns = correlate.gather.channels,
+                            .gathers_y = gathers_y},
+                           dweight.data<float>());
+    if (dbias) column_sums(ctx, dy_given, bias_partial, dbias.data<float>());
+  }
+};
+
+}  // namespace
+
+Conv2dPlan conv2d_plan(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass) {
+  if (pass == Pass::backward_weight) {
+    const CorrelatePass p(ctx, g, dtype, nullptr);
+    return {.workspace_bytes = p.workspace_bytes, .executed_macs = p.layer.macs(p.walk)};
+  }
+  const ConvolvePass p(ctx, g, dtype, pass, nullptr);
+  return {.workspace_bytes = p.workspace_bytes, .executed_macs = p.macs()};
+}
+
+void conv2d_forward(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                    Tensor& workspace, Tensor& y) {
+  ConvolvePass(ctx, g, x.dtype, Pass::forward, workspace.bytes).run(ctx, x.dtype, x, weight, bias, y);
+}
+
+void conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
+                           Tensor& workspace, Tensor& dx) {
+  ConvolvePass(ctx, g, dy.dtype, Pass::backward_input, workspace.bytes).run(ctx, dy.dtype, dy, weight, {}, dx);
+}
+
+void conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& dy, Tensor& workspace,
+                            Tensor& dweight, Tensor& dbias) {
+  CorrelatePass(ctx, g, x.dtype, workspace.bytes).run(ctx, x.dtype, x, dy, dweight, dbias);
+}
+
+void add_conv2d_kernels(KernelTable& table) {
+  table.conv2d_plan = conv2d_plan;
+  table.conv2d_forward = conv2d_forward;
+  table.conv2d_backward_input = conv2d_backward_input;
+  table.conv2d_backward_weight = conv2d_backward_weight;
+}
+
+}  // namespace poise::POISE_GPU

@@ -1,0 +1,124 @@
+// The kernels of conv2d_gemm.h. A block computes Shape::m positions (channels of `plain`) by Shape::n outputs ((tap,
+// channel) pairs), its warps a part each.
+//
+// Bytes from memory: the source once per column of blocks that is not in L2 any more, the weights about once; from L2
+// to the multiprocessor, per block and tile of k, (m + n) * 128 bytes for m * n * kTileK multiply-adds: 32 per byte of
+// bf16 with 128 x 128. FLOPs: 2 * positions * outputs * taps * channels, rounded up to whole blocks.
+#pragma once
+#include "kernels/dense/conv2d/conv2d_loaders.cuh"
+#include "kernels/gpu/tile_gemm.cuh"
+
+namespace poise::POISE_GPU {
+
+// Tiles first .. first+count-1 of a sum that is cut into `splits` parts.
+struct SplitRange {
+  int first, count;
+  __device__ SplitRange(int tiles, int splits, int split) {
+    const int each = (tiles + splits - 1) / splits;
+    first = min(tiles, split * each);
+    count = min(tiles, first + each) - first;
+  }
+};
+
+// Grid: x = (block of positions, block of outputs), outputs fastest, so that blocks that read the same patches run
+// together; y = part of the sum; z = class of positions.
+template <class Math, WeightOrder order, class Shape>
+__global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocessor)
+    convolve_kernel(const __grid_constant__ Convolve c) {
+  using T = typename Math::Element;
+  constexpr Major kMajorB = order == WeightOrder::outputs_slowest ? Major::k : Major::mn;
+  using Shared = GemmShared<T, Shape>;
+  GPU_DYNAMIC_SHARED(shared, Shared);
+  const Gather& g = c.gather;
+  const PlaneWalk walk(g, static_cast<int>(blockIdx.z));
+  const int blocks_n = (c.outputs + Shape::n - 1) / Shape::n;
+  const int block_m = static_cast<int>(blockIdx.x) / blocks_n;
+  const int first_position = block_m * Shape::m;
+  const int first_output = (static_cast<int>(blockIdx.x) - block_m * blocks_n) * Shape::n;
+  const int tiles = (walk.taps() * g.channels + kTileK<T> - 1) / kTileK<T>;
+  const SplitRange range(tiles, c.splits, static_cast<int>(blockIdx.y));
+
+  typename Math::template Product<Major::k, kMajorB, Shape> product;
+  PatchRows<T, Shape::m, Shape::threads> load_a(g, walk, c.source, first_position, range.first * kTileK<T>);
+  if constexpr (kMajorB == Major::k) {
+    WeightRows<T, Shape::n, Shape::threads> load_b(c, walk, first_output, range.first * kTileK<T>);
+    sum_tiles<T, Shape>(shared, range.count, load_a, load_b, product);
+  } else {
+    WeightColumns<T, Shape::n, Shape::threads> load_b(c, walk, first_output, range.first * kTileK<T>);
+    sum_tiles<T, Shape>(shared, range.count, load_a, load_b, product);
+  }
+
+  const auto place = [&](int row) -> int64_t {
+    const int index = first_position + row;
+    if (index >= g.positions) return -1;
+    const Position p(g, index);
+    const int h = p.h * walk.h.place_scale + walk.h.place_offset, w = p.w * walk.w.place_scale + walk.w.place_offset;
+    if (h >= walk.h.destination || w >= walk.w.destination) return -1;
+    return ((int64_t{p.image} * walk.h.destination + h) * walk.w.destination + w) * c.outputs + first_output;
+  };
+  const int columns = c.outputs - first_output;
+  if (c.partial) {
+    float* const part = c.partial + static_cast<int64_t>(blockIdx.y) * c.y_elements;
+    store_sums<float>(shared, product, nullptr, false, part, columns, c.outputs % 4 == 0 && c.y_elements % 4 == 0,
+                      place);
+  } else {
+    const float* const bias = c.bias ? c.bias + first_output : nullptr;
+    store_sums<T>(shared, product, bias, c.relu, static_cast<T*>(c.y), columns, c.outputs % kChunk<T> == 0, place);
+  }
+}
+
+// Grid: x = (block of plain channels, block of (tap, channel) pairs), y = part of the positions.
+template <class Math, class Shape>
+__global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocessor)
+    correlate_kernel(const __grid_constant__ Correlate c) {
+  using T = typename Math::Element;
+  using Shared = GemmShared<T, Shape>;
+  GPU_DYNAMIC_SHARED(shared, Shared);
+  const Gather& g = c.gather;
+  const PlaneWalk walk(g, 0);
+  const int columns = walk.taps() * g.channels, blocks_n = (columns + Shape::n - 1) / Shape::n;
+  const int block_m = static_cast<int>(blockIdx.x) / blocks_n;
+  const int first_channel = block_m * Shape::m;
+  const int first_column = (static_cast<int>(blockIdx.x) - block_m * blocks_n) * Shape::n;
+  const SplitRange range((g.positions + kTileK<T> - 1) / kTileK<T>, c.splits, static_cast<int>(blockIdx.y));
+
+  typename Math::template Product<Major::mn, Major::mn, Shape> product;
+  PlainColumns<T, Shape::m, Shape::threads> load_a(c, first_channel, range.first * kTileK<T>);
+  PatchColumns<T, Shape::n, Shape::threads> load_b(g, walk, c.source, first_column, range.first * kTileK<T>);
+  sum_tiles<T, Shape>(shared, range.count, load_a, load_b, product);
+
+  float* const part = c.partial + static_cast<int64_t>(blockIdx.y) * c.plain_channels * columns;
+  store_sums<float>(shared, product, nullptr, false, part, columns - first_column, true, [&](int row) -> int64_t {
+    const int channel = first_channel + row;
+    return channel < c.plain_channels ? int64_t{channel} * columns + first_column : -1;
+  });
+}
+
+template <class Math, class Shape>
+void launch_convolve_with(Context& ctx, const Convolve& c) {
+  const Gather& g = c.gather;
+  const uint32_t classes = g.walk == Walk::small ? 1 : static_cast<uint32_t>(g.h.stride * g.w.stride);
+  const LaunchShape launch_shape{
+      .grid = {static_cast<uint32_t>(ceil_div(g.positions, Shape::m) * ceil_div(c.outputs, Shape::n)),
+               static_cast<uint32_t>(c.splits), classes},
+      .block = static_cast<uint32_t>(Shape::threads),
+      .shared_bytes = sizeof(GemmShared<typename Math::Element, Shape>)};
+  if (c.order == WeightOrder::outputs_slowest) {
+    launch(ctx, launch_shape, convolve_kernel<Math, WeightOrder::outputs_slowest, Shape>, c);
+  } else {
+    launch(ctx, launch_shape, convolve_kernel<Math, WeightOrder::outputs_fastest, Shape>, c);
+  }
+}
+
+template <class Math, class Shape>
+void launch_correlate_with(Context& ctx, const Correlate& c) {
+  const int columns = c.gather.h.taps * c.gather.w.taps * c.gather.channels;
+  const LaunchShape launch_shape{
+      .grid = {static_cast<uint32_t>(ceil_div(c.plain_channels, Shape::m) * ceil_div(columns, Shape::n)),
+               static_cast<uint32_t>(c.splits), 1},
+      .block = static_cast<uint32_t>(Shape::threads),
+      .shared_bytes = sizeof(GemmShared<typename Math::Element, Shape>)};
+  launch(ctx, launch_shape, correlate_kernel<Math, Shape>, c);
+}
+
+}  // namespace poise::POISE_GPU

@@ -1,0 +1,263 @@
+// How tiles of the operands of conv2d_gemm.h get into shared memory. Each thread copies the same chunks of every tile,
+// several rows apart; what lies outside of an image or a matrix becomes zero. next(tile) starts the copies of one tile
+// and moves on to the next along k.
+#pragma once
+#include "kernels/dense/conv2d/conv2d_gemm.h"
+#include "kernels/gpu/tile.cuh"
+
+namespace poise::POISE_GPU {
+
+// One axis for one class of positions: source = position * scale + tap * step + offset, and so on.
+struct AxisWalk {
+  int source, taps, scale, step, offset;
+  int weight_first, weight_step;               // which row of the weight a tap is
+  int destination, place_scale, place_offset;  // where the result of a position goes
+
+  __device__ AxisWalk(const Axis& a, Walk walk, int position_class) {
+    if (walk == Walk::small) {
+      source = a.large, taps = a.taps, scale = a.stride, step = 1, offset = -a.pad;
+      weight_first = 0, weight_step = 1;
+      destination = a.small, place_scale = 1, place_offset = 0;
+    } else {
+      const int first = (position_class + a.pad) % a.stride;
+      source = a.small, taps = first < a.taps ? (a.taps - first + a.stride - 1) / a.stride : 0;
+      scale = 1, step = -1, offset = (position_class + a.pad - first) / a.stride;
+      weight_first = first, weight_step = a.stride;
+      destination = a.large, place_scale = a.stride, place_offset = position_class;
+    }
+  }
+};
+
+struct PlaneWalk {
+  AxisWalk h, w;
+  __device__ PlaneWalk(const Gather& g, int position_class)
+      : h(g.h, g.walk, position_class / g.w.stride), w(g.w, g.walk, position_class % g.w.stride) {}
+  __device__ int taps() const { return h.taps * w.taps; }
+};
+
+struct Position {
+  int image, h, w;
+  __device__ Position(const Gather& g, int index) {
+    image = g.per_image.divide(index);
+    const int rest = index - image * static_cast<int>(g.per_image.d);
+    h = g.per_row.divide(rest);
+    w = rest - h * static_cast<int>(g.per_row.d);
+  }
+};
+
+// A place in the sum over (tap, channel), channels fastest.
+struct TapCursor {
+  int channels, taps_h, taps_w, channel, tap_h, tap_w;
+  __device__ TapCursor(const PlaneWalk& walk, int channels_per_tap, int k)
+      : channels(channels_per_tap), taps_h(walk.h.taps), taps_w(walk.w.taps) {
+    const int tap = k / channels;
+    channel = k - tap * channels;
+    tap_h = taps_w > 0 ? tap / taps_w : 0;
+    tap_w = tap - tap_h * taps_w;
+  }
+  __device__ void advance(int elements) {
+    channel += elements;
+    while (channel >= channels) {
+      channel -= channels;
+      if (++tap_w >= taps_w) tap_w = 0, ++tap_h;
+    }
+  }
+  __device__ bool inside() const { return tap_h < taps_h; }
+  // Which of the weight's h.taps * w.taps rows this tap is.
+  __device__ int weight_tap(const PlaneWalk& walk, int all_taps_w) const {
+    return (walk.h.weight_first + tap_h * walk.h.weight_step) * all_taps_w + walk.w.weight_first +
+           tap_w * walk.w.weight_step;
+  }
+};
+
+// The chunks of a tile that belong to this thread: one column, kCount rows kStep apart.
+template <class T, Major major, int extent, int threads>
+struct ThreadChunks {
+  using Layout = TileLayout<T, major, extent>;
+  static constexpr int kStep = threads / Layout::kChunks, kCount = Layout::kRows / kStep;
+  static_assert(threads % Layout::kChunks == 0 && Layout::kRows % kStep == 0);
+  const int chunk = static_cast<int>(threadIdx.x) % Layout::kChunks;
+  const int first_row = static_cast<int>(threadIdx.x) / Layout::kChunks;
+  __device__ int row(int j) const { return first_row + j * kStep; }
+  __device__ int at(int j) const { return Layout::at(row(j), chunk); }
+};
+
+// Patches as rows: A of convolve. Rows of the tile are positions, k runs over (tap, channel).
+template <class T, int extent, int threads>
+class PatchRows {
+  using Chunks = ThreadChunks<T, Major::k, extent, threads>;
+  static constexpr int kNowhere = -(1 << 14);  // a row of the image that no tap brings back inside
+
+ public:
+  __device__ PatchRows(const Gather& g, const PlaneWalk& walk, const void* source, int first_position, int first_k)
+      : walk_(walk),
+        source_(static_cast<const T*>(source)),
+        cursor_(walk, g.channels, first_k + Chunks().chunk * kChunk<T>) {
+#pragma unroll
+    for (int j = 0; j < Chunks::kCount; ++j) {
+      const int index = first_position + chunks_.row(j);
+      const Position p(g, index);
+      const int h = index < g.positions ? p.h * walk.h.scale : kNowhere, w = p.w * walk.w.scale;
+      corner_[j] = h * (1 << 16) + w;
+      base_[j] = ((p.image * walk.h.source + p.h * walk.h.scale) * walk.w.source + w) * g.channels;
+    }
+  }
+
+  __device__ void next(T* tile) {
+    const int dh = cursor_.tap_h * walk_.h.step + walk_.h.offset, dw = cursor_.tap_w * walk_.w.step + walk_.w.offset;
+    const int delta = (dh * walk_.w.source + dw) * cursor_.channels + cursor_.channel;
+    const bool inside = cursor_.inside();
+#pragma unroll
+    for (int j = 0; j < Chunks::kCount; ++j) {
+      const unsigned h = static_cast<unsigned>((corner_[j] >> 16) + dh);
+      const unsigned w = static_cast<unsigned>((corner_[j] & 0xffff) + dw);
+      const bool valid =
+          inside && h < static_cast<unsigned>(walk_.h.source) && w < static_cast<unsigned>(walk_.w.source);
+      cp_async<16>(tile + chunks_.at(j), source_ + (valid ? base_[j] + delta : 0), valid);
+    }
+    cursor_.advance(kTileK<T>);
+  }
+
+ private:
+  const PlaneWalk& walk_;
+  const T* const source_;
+  const Chunks chunks_;
+  TapCursor cursor_;
+  int corner_[Chunks::kCount];  // h in the upper half, w in the lower
+  int base_[Chunks::kCount];    // offset of the corner in the source
+};
+
+// Weights [outputs][tap][channel] as B of convolve: rows of the tile are outputs.
+template <class T, int extent, int threads>
+class WeightRows {
+  using Chunks = ThreadChunks<T, Major::k, extent, threads>;
+
+ public:
+  __device__ WeightRows(const Convolve& c, const PlaneWalk& walk, int first_output, int first_k)
+      : c_(c),
+        walk_(walk),
+        first_output_(first_output),
+        cursor_(walk, c.weight_inner, first_k + Chunks().chunk * kChunk<T>) {}
+
+  __device__ void next(T* tile) {
+    const T* const weight = static_cast<const T*>(c_.weight);
+    const int row_elements = c_.gather.h.taps * c_.gather.w.taps * c_.weight_inner;
+    const int column = cursor_.weight_tap(walk_, c_.gather.w.taps) * c_.weight_inner + cursor_.channel;
+    const bool inside = cursor_.inside();
+#pragma unroll
+    for (int j = 0; j < Chunks::kCount; ++j) {
+      const int output = first_output_ + chunks_.row(j);
+      const bool valid = inside && output < c_.outputs;
+      cp_async<16>(tile + chunks_.at(j), weight + (valid ? output * row_elements + column : 0), valid);
+    }
+    cursor_.advance(kTileK<T>);
+  }
+
+ private:
+  const Convolve& c_;
+  const PlaneWalk& walk_;
+  const int first_output_;
+  const Chunks chunks_;
+  TapCursor cursor_;
+};
+
+// Weights [channel][tap][outputs] as B of convolve: rows of the tile are places in the sum.
+template <class T, int extent, int threads>
+class WeightColumns {
+  using Chunks = ThreadChunks<T, Major::mn, extent, threads>;
+
+ public:
+  __device__ WeightColumns(const Convolve& c, const PlaneWalk& walk, int first_output, int first_k)
+      : c_(c),
+        walk_(walk),
+        output_(first_output + chunks_.chunk * kChunk<T>),
+        cursor_(walk, c.gather.channels, first_k + chunks_.first_row) {}
+
+  __device__ void next(T* tile) {
+    const T* const weight = static_cast<const T*>(c_.weight);
+    const int taps_w = c_.gather.w.taps, taps = c_.gather.h.taps * taps_w;
+#pragma unroll
+    for (int j = 0; j < Chunks::kCount; ++j) {
+      const bool valid = cursor_.inside() && cursor_.channel < c_.weight_outer && output_ < c_.weight_inner;
+      const int row = cursor_.channel * taps + cursor_.weight_tap(walk_, taps_w);
+      cp_async<16>(tile + chunks_.at(j), weight + (valid ? row * c_.weight_inner + output_ : 0), valid);
+      cursor_.advance(Chunks::kStep);  // in the end by the depth of a tile
+    }
+  }
+
+ private:
+  const Convolve& c_;
+  const PlaneWalk& walk_;
+  const Chunks chunks_;
+  const int output_;
+  TapCursor cursor_;
+};
+
+// Patches as columns: B of correlate. Rows of the tile are positions, columns (tap, channel).
+template <class T, int extent, int threads>
+class PatchColumns {
+  using Chunks = ThreadChunks<T, Major::mn, extent, threads>;
+
+ public:
+  __device__ PatchColumns(const Gather& g, const PlaneWalk& walk, const void* source, int first_column,
+                          int first_position)
+      : gather_(g), walk_(walk), source_(static_cast<const T*>(source)), position_(first_position + chunks_.first_row) {
+    const TapCursor cursor(walk, g.channels, first_column + chunks_.chunk * kChunk<T>);
+    inside_ = cursor.inside();
+    dh_ = cursor.tap_h * walk.h.step + walk.h.offset;
+    dw_ = cursor.tap_w * walk.w.step + walk.w.offset;
+    channel_ = cursor.channel;
+  }
+
+  __device__ void next(T* tile) {
+#pragma unroll
+    for (int j = 0; j < Chunks::kCount; ++j) {
+      const int index = position_ + j * Chunks::kStep;
+      const Position p(gather_, index);
+      const int h = p.h * walk_.h.scale + dh_, w = p.w * walk_.w.scale + dw_;
+      const bool valid = inside_ && index < gather_.positions &&
+                         static_cast<unsigned>(h) < static_cast<unsigned>(walk_.h.source) &&
+                         static_cast<unsigned>(w) < static_cast<unsigned>(walk_.w.source);
+      const int offset = ((p.image * walk_.h.source + h) * walk_.w.source + w) * gather_.channels + channel_;
+      cp_async<16>(tile + chunks_.at(j), source_ + (valid ? offset : 0), valid);
+    }
+    position_ += kTileK<T>;
+  }
+
+ private:
+  const Gather& gather_;
+  const PlaneWalk& walk_;
+  const T* const source_;
+  const Chunks chunks_;
+  int position_, dh_, dw_, channel_;
+  bool inside_;
+};
+
+// A plain matrix [positions][channels] as A of correlate.
+template <class T, int extent, int threads>
+class PlainColumns {
+  using Chunks = ThreadChunks<T, Major::mn, extent, threads>;
+
+ public:
+  __device__ PlainColumns(const Correlate& c, int first_channel, int first_position)
+      : c_(c), channel_(first_channel + chunks_.chunk * kChunk<T>), position_(first_position + chunks_.first_row) {}
+
+  __device__ void next(T* tile) {
+    const T* const plain = static_cast<const T*>(c_.plain);
+#pragma unroll
+    for (int j = 0; j < Chunks::kCount; ++j) {
+      const int index = position_ + j * Chunks::kStep;
+      const bool valid = channel_ < c_.plain_channels && index < c_.gather.positions;
+      cp_async<16>(tile + chunks_.at(j), plain + (valid ? index * c_.plain_channels + channel_ : 0), valid);
+    }
+    position_ += kTileK<T>;
+  }
+
+ private:
+  const Correlate& c_;
+  const Chunks chunks_;
+  const int channel_;
+  int position_;
+};
+
+}  // namespace poise::POISE_GPU

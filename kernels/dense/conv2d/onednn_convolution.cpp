@@ -1,0 +1,116 @@
+#include "kernels/dense/conv2d/onednn_convolution.h"
+
+#include <omp.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+namespace poise::cpu {
+namespace {
+
+using dnnl::memory;
+
+dnnl::engine& engine() {
+  static dnnl::engine e(dnnl::engine::kind::cpu, 0);
+  return e;
+}
+
+dnnl::stream& stream() {
+  thread_local dnnl::stream s(engine());
+  return s;
+}
+
+// oneDNN asks OpenMP how many threads there are when it builds a primitive, and plans for as many.
+class OneThread {
+ public:
+  OneThread() : saved_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(saved_); }
+
+ private:
+  int saved_;
+};
+
+}  // namespace
+
+OnednnConvolution::OnednnConvolution(const ConvolutionKey& k) : key_(k) {
+  const OneThread one_thread;
+  using Tag = memory::format_tag;
+  constexpr auto f32 = memory::data_type::f32;
+  constexpr auto direct = dnnl::algorithm::convolution_direct;
+  x_desc_ = {{k.n, k.c_in, k.h, k.w}, f32, Tag::nhwc};
+  y_desc_ = {{k.n, k.c_out, k.out_h, k.out_w}, f32, Tag::nhwc};
+  bias_desc_ = k.bias ? memory::desc({k.c_out}, f32, Tag::x) : memory::desc();
+  const memory::desc any_weight({k.c_out, k.c_in, k.kh, k.kw}, f32, Tag::any);
+  ohwi_desc_ = {{k.c_out, k.c_in, k.kh, k.kw}, f32, Tag::ohwi};
+  const memory::dims strides{k.stride_h, k.stride_w}, pad_begin{k.pad_top, k.pad_left},
+      pad_end{k.pad_bottom, k.pad_right};
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);  // each thread brings its own
+
+  const bool backward_weight = k.pass == Pass::backward_weight;
+  const dnnl::convolution_forward::desc forward_desc(dnnl::prop_kind::forward_training, direct, x_desc_, any_weight,
+                                                     backward_weight ? memory::desc() : bias_desc_, y_desc_, strides,
+                                                     pad_begin, pad_end);
+  const dnnl::convolution_forward::primitive_desc forward(forward_desc, attributes, engine());
+  if (k.pass == Pass::forward) {
+    weight_desc_ = forward.weights_desc();
+    scratch_desc_ = forward.scratchpad_desc();
+    primitive_ = dnnl::convolution_forward(forward);
+  } else if (k.pass == Pass::backward_input) {
+    const dnnl::convolution_backward_data::desc desc(direct, x_desc_, any_weight, y_desc_, strides, pad_begin, pad_end);
+    const dnnl::convolution_backward_data::primitive_desc pd(desc, attributes, engine(), forward);
+    weight_desc_ = pd.weights_desc();
+    scratch_desc_ = pd.scratchpad_desc();
+    primitive_ = dnnl::convolution_backward_data(pd);
+  } else {
+    const dnnl::convolution_backward_weights::desc desc(direct, x_desc_, any_weight, bias_desc_, y_desc_, strides,
+                                                        pad_begin, pad_end);
+    const dnnl::convolution_backward_weights::primitive_desc pd(desc, attributes, engine(), forward);
+    weight_desc_ = pd.diff_weights_desc();
+    scratch_desc_ = pd.scratchpad_desc();
+    primitive_ = dnnl::convolution_backward_weights(pd);
+  }
+  scratch_bytes_ = scratch_desc_.get_size();
+  pack_ = dnnl::reorder(dnnl::reorder::primitive_desc(engine(), ohwi_desc_, engine(), weight_desc_));
+  unpack_ = dnnl::reorder(dnnl::reorder::primitive_desc(engine(), weight_desc_, engine(), ohwi_desc_));
+}
+
+const OnednnConvolution& OnednnConvolution::of(const ConvolutionKey& key) {
+  static std::mutex mutex;
+  static std::map<ConvolutionKey, std::unique_ptr<OnednnConvolution>> cache;
+  const std::lock_guard lock(mutex);
+  std::unique_ptr<OnednnConvolution>& entry = cache[key];
+  if (!entry) {
+    try {
+      entry = std::make_unique<OnednnConvolution>(key);
+    } catch (const dnnl::error& error) {
+      fail(ErrorKind::runtime, std::string("conv2d: oneDNN could not build this convolution (") + error.what() + ")");
+    }
+  }
+  return *entry;
+}
+
+void OnednnConvolution::pack_weight(const float* ohwi, float* packed) const {
+  memory from(ohwi_desc_, engine(), const_cast<float*>(ohwi)), to(weight_desc_, engine(), packed);
+  pack_.execute(stream(), from, to);
+}
+
+void OnednnConvolution::unpack_weight(const float* packed, float* ohwi) const {
+  memory from(weight_desc_, engine(), const_cast<float*>(packed)), to(ohwi_desc_, engine(), ohwi);
+  unpack_.execute(stream(), from, to);
+}
+
+void OnednnConvolution::run(float* x, float* packed_weight, float* bias, float* y, void* scratch) const {
+  const memory mx(x_desc_, engine(), x), my(y_desc_, engine(), y), mw(weight_desc_, engine(), packed_weight);
+  const bool forward = key_.pass == Pass::forward, backward_input = key_.pass == Pass::backward_input;
+  std::unordered_map<int, memory> arguments{{backward_input ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, mx},
+                                            {forward || backward_input ? DNNL_ARG_WEIGHTS : DNNL_ARG_DIFF_WEIGHTS, mw},
+                                            {forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, my},
+                                            {DNNL_ARG_SCRATCHPAD, memory(scratch_desc_, engine(), scratch)}};
+  if (key_.bias) arguments[forward ? DNNL_ARG_BIAS : DNNL_ARG_DIFF_BIAS] = memory(bias_desc_, engine(), bias);
+  primitive_.execute(stream(), arguments);
+}
+
+}  // namespace poise::cpu

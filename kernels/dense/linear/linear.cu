@@ -1,0 +1,91 @@
+// The linear layer on the GPU: a 1x1 convolution of images of one pixel, so conv2d.cu's tiles compute it; or the
+// vendor's matrix product (kernels/gpu/blas.h).
+#include "kernels/dense/linear/linear.h"
+
+#include "kernels/core/pieces.h"
+#include "kernels/dense/conv2d/conv2d_gpu.h"
+#include "kernels/dense/conv2d/conv2d_passes.h"
+#include "kernels/gpu/blas.h"
+#include "kernels/gpu/families.h"
+
+namespace poise::POISE_GPU {
+namespace {
+
+// The library knows instructions of the newest devices that our tiles do not use; the tiles need no second launch for
+// the bias. So the library gets the products that are long enough for the former to matter: 2^31 multiply-adds take
+// about 5 microseconds at the rate of a large bf16 product. Not yet measured on a GPU.
+constexpr double kBlasMacs = 2147483648.0;
+
+bool uses_blas(const Context& ctx, const LinearGeometry& g) {
+  if (ctx.gemm.linear != LinearMethod::by_shape) return ctx.gemm.linear == LinearMethod::blas;
+  return static_cast<double>(g.n) * static_cast<double>(g.in) * static_cast<double>(g.out) >= kBlasMacs;
+}
+
+// A product with a handful of outputs per row, such as a logit, is a matter of bytes, not of arithmetic: f32 operands
+// then keep all their digits, whatever the precision.
+Context context_of(const Context& ctx, const LinearGeometry& g) {
+  constexpr int64_t kHandful = 8;
+  Context own = ctx;
+  if (g.out < kHandful && own.precision == Precision::tf32) own.precision = Precision::fp32;
+  return own;
+}
+
+Conv2dGeometry as_convolution(const LinearGeometry& g) {
+  return {.n = g.n, .h = 1, .w = 1, .c_in = g.in, .c_out = g.out};
+}
+
+// The workspace of the weight's pass with the library.
+struct BlasWorkspace {
+  char* gemm;
+  float* bias_partial;
+  size_t bytes;
+  BlasWorkspace(const Context& ctx, const LinearGeometry& g, void* base) {
+    Pieces pieces(base);
+    gemm = pieces.take<char>(blas::workspace_bytes(ctx));
+    bias_partial = pieces.take<float>(static_cast<size_t>(column_sum_blocks(g.n) * g.out));
+    bytes = pieces.used();
+  }
+};
+
+size_t linear_plan(const Context& context, const LinearGeometry& g, DType dtype, Pass pass) {
+  const Context ctx = context_of(context, g);
+  if (!uses_blas(ctx, g)) return conv2d_plan(ctx, as_convolution(g), dtype, pass).workspace_bytes;
+  return pass == Pass::backward_weight ? BlasWorkspace(ctx, g, nullptr).bytes : blas::workspace_bytes(ctx);
+}
+
+void linear_forward(Context& context, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& workspace,
+                    Tensor& y) {
+  const LinearGeometry g{.n = x.shape[0], .in = x.shape[1], .out = y.shape[1]};
+  Context ctx = context_of(context, g);
+  if (!uses_blas(ctx, g)) return conv2d_forward(ctx, as_convolution(g), x, weight, bias, workspace, y);
+  blas::gemm(ctx, {.m = g.n, .n = g.out, .k = g.in, .transpose_b = true}, x, weight, workspace, y);
+  if (bias) add_bias(ctx, bias, y);
+}
+
+void linear_backward_input(Context& context, const Tensor& dy, const Tensor& weight, Tensor& workspace, Tensor& dx) {
+  const LinearGeometry g{.n = dx.shape[0], .in = dx.shape[1], .out = dy.shape[1]};
+  Context ctx = context_of(context, g);
+  if (!uses_blas(ctx, g)) return conv2d_backward_input(ctx, as_convolution(g), dy, weight, workspace, dx);
+  blas::gemm(ctx, {.m = g.n, .n = g.in, .k = g.out}, dy, weight, workspace, dx);
+}
+
+void linear_backward_weight(Context& context, const Tensor& x, const Tensor& dy, Tensor& workspace, Tensor& dweight,
+                            Tensor& dbias) {
+  const LinearGeometry g{.n = x.shape[0], .in = x.shape[1], .out = dy.shape[1]};
+  Context ctx = context_of(context, g);
+  if (!uses_blas(ctx, g)) return conv2d_backward_weight(ctx, as_convolution(g), x, dy, workspace, dweight, dbias);
+  const BlasWorkspace pieces(ctx, g, workspace.bytes);
+  blas::gemm(ctx, {.m = g.out, .n = g.in, .k = g.n, .transpose_a = true}, dy, x, workspace, dweight);
+  if (dbias) column_sums(ctx, dy, pieces.bias_partial, dbias.data<float>());
+}
+
+}  // namespace
+
+void add_linear_kernels(KernelTable& table) {
+  table.linear_plan = linear_plan;
+  table.linear_forward = linear_forward;
+  table.linear_backward_input = linear_backward_input;
+  table.linear_backward_weight = linear_backward_weight;
+}
+
+}  // namespace poise::POISE_GPU

@@ -1,0 +1,269 @@
+// Batch normalisation on the CPU. All passes are bound by memory, so the tensor is read as rarely as the formula
+// allows: forward once for both moments and once to normalise, backward once for both sums and once to write dx.
+//
+// Moments in one read, safely: each chunk of rows (it fits into the cache) takes its own mean first and then sums
+// deviations from it (the corrected two-pass algorithm); the chunks combine in double, in order (Chan, Golub, LeVeque,
+// "Algorithms for computing the sample variance", 1983):
+//   mean = sum_k n_k mean_k / M;   M var = sum_k ( M2_k + n_k (mean_k - mean)^2 )
+#include "kernels/dense/norm/batch_norm.h"
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/core/dispatch.h"
+#include "kernels/core/simd.h"
+
+namespace poise::cpu {
+namespace {
+
+constexpr int64_t kChannels = 256;  // channels whose sums or coefficients a task keeps on its stack
+constexpr int64_t kRowsAhead = 4;   // how far the summing loops prefetch
+
+// The matrix [M,C] as tasks see it. Workspace: doubles, [chunks][2][C].
+struct Rows {
+  int64_t rows, channels;
+  Rows(const Tensor& x, const Tensor& gamma) : rows(x.elements() / gamma.elements()), channels(gamma.elements()) {}
+  int64_t chunks() const { return (rows + kBatchNormChunkRows - 1) / kBatchNormChunkRows; }
+  int64_t rows_of(int64_t chunk) const { return std::min(kBatchNormChunkRows, rows - chunk * kBatchNormChunkRows); }
+  int64_t offset(int64_t chunk) const { return chunk * kBatchNormChunkRows * channels; }
+};
+
+double* sums_in(const Tensor& workspace) { return reinterpret_cast<double*>(workspace.data<uint8_t>()); }
+
+// The value before the activation, the same expression forward and backward.
+template <class T>
+T normalised(T x, T mean, T scale, T beta) {
+  return (x - mean) * scale + beta;
+}
+
+// The activation is max(value, floor); it passes gradient where value > floor.
+template <class T>
+T activation_floor(const BatchNormOptions& options) {
+  return options.relu ? T{0} : -std::numeric_limits<T>::infinity();
+}
+
+// mean[c] and m2[c] (sum of squared deviations) of `rows` rows, for `channels` <= kChannels.
+template <class T>
+void chunk_moments(const T* x, int64_t rows, int64_t stride, int64_t channels, double* mean, double* m2) {
+  alignas(64) T centre[kChannels] = {}, sum[kChannels] = {}, square[kChannels] = {};
+  for (int64_t row = 0; row < rows; ++row) {
+    prefetch(x + (row + kRowsAhead) * stride, channels);
+    for (int64_t c = 0; c < channels; ++c) centre[c] += x[row * stride + c];
+  }
+  for (int64_t c = 0; c < channels; ++c) centre[c] /= static_cast<T>(rows);
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const T deviation = x[row * stride + c] - centre[c];
+      sum[c] += deviation;
+      square[c] += deviation * deviation;
+    }
+  }
+  // The centre is only nearly the mean; `sum` is what it misses.
+  const double n = static_cast<double>(rows);
+  for (int64_t c = 0; c < channels; ++c) {
+    const double missed = static_cast<double>(sum[c]);
+    mean[c] = static_cast<double>(centre[c]) + missed / n;
+    m2[c] = static_cast<double>(square[c]) - missed * missed / n;
+  }
+}
+
+template <class T>
+void moments(const Rows& m, const T* x, double* sums) {
+  simd_for(m.chunks(), [=](int64_t chunk) {
+    double* chunk_sums = sums + chunk * 2 * m.channels;
+    for (int64_t first = 0; first < m.channels; first += kChannels) {
+      chunk_moments(x + m.offset(chunk) + first, m.rows_of(chunk), m.channels, std::min(kChannels, m.channels - first),
+                    chunk_sums + first, chunk_sums + m.channels + first);
+    }
+  });
+}
+
+// mean[c] and var[c] (biased) over all chunks, for `channels` <= kChannels starting at `first`.
+void combine_moments(const Rows& m, const double* sums, int64_t first, int64_t channels, double* mean, double* var) {
+  for (int64_t c = 0; c < channels; ++c) mean[c] = var[c] = 0;
+  for (int64_t chunk = 0; chunk < m.chunks(); ++chunk) {
+    const double* chunk_mean = sums + chunk * 2 * m.channels + first;
+    const double n = static_cast<double>(m.rows_of(chunk));
+    for (int64_t c = 0; c < channels; ++c) mean[c] += n * chunk_mean[c];
+  }
+  for (int64_t c = 0; c < channels; ++c) mean[c] /= static_cast<double>(m.rows);
+  for (int64_t chunk = 0; chunk < m.chunks(); ++chunk) {
+    const double* chunk_mean = sums + chunk * 2 * m.channels + first;
+    const double* chunk_m2 = chunk_mean + m.channels;
+    const double n = static_cast<double>(m.rows_of(chunk));
+    for (int64_t c = 0; c < channels; ++c) {
+      const double shift = chunk_mean[c] - mean[c];
+      var[c] += chunk_m2[c] + n * shift * shift;
+    }
+  }
+  for (int64_t c = 0; c < channels; ++c) var[c] = std::max(var[c] / static_cast<double>(m.rows), 0.0);
+}
+
+template <class T>
+void normalise(const Rows& m, const BatchNormOptions& options, const T* x, const T* gamma, const T* beta, const T* mean,
+               const T* inv_std, T* y) {
+  const T floor = activation_floor<T>(options);
+  simd_for(m.chunks(), [=](int64_t chunk) {
+    for (int64_t first = 0; first < m.channels; first += kChannels) {
+      const int64_t channels = std::min(kChannels, m.channels - first);
+      alignas(64) T scale[kChannels];
+      for (int64_t c = 0; c < channels; ++c) scale[c] = gamma[first + c] * inv_std[first + c];
+      for (int64_t row = 0; row < m.rows_of(chunk); ++row) {
+        const int64_t at = m.offset(chunk) + row * m.channels + first;
+#pragma GCC ivdep
+        for (int64_t c = 0; c < channels; ++c) {
+          const T value = normalised(x[at + c], mean[first + c], scale[c], beta[first + c]);
+          y[at + c] = value < floor ? floor : value;  // this way round a NaN stays one
+        }
+      }
+    }
+  });
+}
+
+// sums[chunk][0] = sum g;  sums[chunk][1] = sum g (x - mean)
+template <class T>
+void gradient_sums(const Rows& m, const BatchNormOptions& options, const T* x, const T* gamma, const T* beta,
+                   const T* mean, const T* inv_std, const T* dy, double* sums) {
+  const T floor = activation_floor<T>(options);
+  simd_for(m.chunks(), [=](int64_t chunk) {
+    double* chunk_sums = sums + chunk * 2 * m.channels;
+    for (int64_t first = 0; first < m.channels; first += kChannels) {
+      const int64_t channels = std::min(kChannels, m.channels - first);
+      alignas(64) T scale[kChannels], centre[kChannels], offset[kChannels];
+      alignas(64) T sum[kChannels] = {}, product[kChannels] = {};
+      for (int64_t c = 0; c < channels; ++c) {
+        scale[c] = gamma[first + c] * inv_std[first + c];
+        centre[c] = mean[first + c];
+        offset[c] = beta[first + c];
+      }
+      for (int64_t row = 0; row < m.rows_of(chunk); ++row) {
+        const int64_t at = m.offset(chunk) + row * m.channels + first;
+        prefetch(x + at + kRowsAhead * m.channels, channels);
+        prefetch(dy + at + kRowsAhead * m.channels, channels);
+        for (int64_t c = 0; c < channels; ++c) {
+          const T value = x[at + c], upstream = dy[at + c];
+          const T grad = normalised(value, centre[c], scale[c], offset[c]) <= floor ? T{0} : upstream;
+          sum[c] += grad;
+          product[c] += grad * (value - centre[c]);
+        }
+      }
+      for (int64_t c = 0; c < channels; ++c) {
+        chunk_sums[first + c] = static_cast<double>(sum[c]);
+        chunk_sums[m.channels + first + c] = static_cast<double>(product[c]);
+      }
+    }
+  });
+}
+
+template <class T>
+void input_gradient(const Rows& m, const BatchNormOptions& options, bool train, const T* x, const T* gamma,
+                    const T* beta, const T* mean, const T* inv_std, const T* dy, const T* dgamma, const T* dbeta,
+                    T* dx) {
+  const T floor = activation_floor<T>(options);
+  const double per_row = train ? 1.0 / static_cast<double>(m.rows) : 0.0;
+  simd_for(m.chunks(), [=](int64_t chunk) {
+    for (int64_t first = 0; first < m.channels; first += kChannels) {
+      const int64_t channels = std::min(kChannels, m.channels - first);
+      // dx = scale * (g - mean_g - (x - mean) * slope)
+      alignas(64) T scale[kChannels], mean_g[kChannels], slope[kChannels];
+      for (int64_t c = 0; c < channels; ++c) {
+        const int64_t channel = first + c;
+        scale[c] = gamma[channel] * inv_std[channel];
+        mean_g[c] = static_cast<T>(static_cast<double>(dbeta[channel]) * per_row);
+        slope[c] = static_cast<T>(static_cast<double>(dgamma[channel]) * per_row) * inv_std[channel];
+      }
+      for (int64_t row = 0; row < m.rows_of(chunk); ++row) {
+        const int64_t at = m.offset(chunk) + row * m.channels + first;
+#pragma GCC ivdep
+        for (int64_t c = 0; c < channels; ++c) {
+          const T deviation = x[at + c] - mean[first + c];
+          const T grad = deviation * scale[c] + beta[first + c] <= floor ? T{0} : dy[at + c];
+          dx[at + c] = scale[c] * (grad - mean_g[c] - deviation * slope[c]);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void batch_norm_forward_train(Context&, const BatchNormOptions& options, const Tensor& x, const Tensor& gamma,
+                              const Tensor& beta, Tensor& running_mean, Tensor& running_var, Tensor& workspace,
+                              Tensor& mean, Tensor& inv_std, Tensor& y) {
+  dispatch_float(x.dtype, [&]<class T>() {
+    const Rows m(x, gamma);
+    double* sums = sums_in(workspace);
+    moments(m, x.data<T>(), sums);
+
+    T* means = mean.data<T>();
+    T* inv_stds = inv_std.data<T>();
+    T* past_mean = running_mean ? running_mean.data<T>() : nullptr;
+    T* past_var = running_var ? running_var.data<T>() : nullptr;
+    const double unbias = m.rows > 1 ? static_cast<double>(m.rows) / static_cast<double>(m.rows - 1) : 1.0;
+    const auto blend = [momentum = options.momentum](T& past, double now) {
+      past = static_cast<T>((1 - momentum) * static_cast<double>(past) + momentum * now);
+    };
+    constexpr int64_t kCombineChannels = 32;
+    simd_chunks(m.channels, kCombineChannels, [=, eps = options.eps](int64_t begin, int64_t end) {
+      double batch_mean[kCombineChannels], batch_var[kCombineChannels];
+      combine_moments(m, sums, begin, end - begin, batch_mean, batch_var);
+      for (int64_t c = begin; c < end; ++c) {
+        means[c] = static_cast<T>(batch_mean[c - begin]);
+        inv_stds[c] = static_cast<T>(1 / std::sqrt(batch_var[c - begin] + eps));
+        if (past_mean) blend(past_mean[c], batch_mean[c - begin]);
+        if (past_var) blend(past_var[c], batch_var[c - begin] * unbias);
+      }
+    });
+    normalise<T>(m, options, x.data<T>(), gamma.data<T>(), beta.data<T>(), means, inv_stds, y.data<T>());
+  });
+}
+
+void batch_norm_forward_eval(Context&, const BatchNormOptions& options, const Tensor& x, const Tensor& gamma,
+                             const Tensor& beta, const Tensor& running_mean, const Tensor& running_var, Tensor& mean,
+                             Tensor& inv_std, Tensor& y) {
+  dispatch_float(x.dtype, [&]<class T>() {
+    const Rows m(x, gamma);
+    T* means = mean.data<T>();
+    T* inv_stds = inv_std.data<T>();
+    for (int64_t c = 0; c < m.channels; ++c) {
+      means[c] = running_mean.data<T>()[c];
+      inv_stds[c] = static_cast<T>(1 / std::sqrt(static_cast<double>(running_var.data<T>()[c]) + options.eps));
+    }
+    normalise<T>(m, options, x.data<T>(), gamma.data<T>(), beta.data<T>(), means, inv_stds, y.data<T>());
+  });
+}
+
+void batch_norm_backward(Context&, const BatchNormOptions& options, bool train, const Tensor& x, const Tensor& gamma,
+                         const Tensor& beta, const Tensor& mean, const Tensor& inv_std, const Tensor& dy,
+                         Tensor& workspace, Tensor& dx, Tensor& dgamma, Tensor& dbeta) {
+  dispatch_float(x.dtype, [&]<class T>() {
+    const Rows m(x, gamma);
+    double* sums = sums_in(workspace);
+    gradient_sums<T>(m, options, x.data<T>(), gamma.data<T>(), beta.data<T>(), mean.data<T>(), inv_std.data<T>(),
+                     dy.data<T>(), sums);
+
+    T* grad_gamma = dgamma.data<T>();
+    T* grad_beta = dbeta.data<T>();
+    constexpr int64_t kCombineChannels = 32;
+    simd_chunks(m.channels, kCombineChannels, [=, inv_stds = inv_std.data<T>()](int64_t begin, int64_t end) {
+      double sum[kCombineChannels] = {}, product[kCombineChannels] = {};
+      for (int64_t chunk = 0; chunk < m.chunks(); ++chunk) {
+        const double* chunk_sum = sums + chunk * 2 * m.channels + begin;
+        const double* chunk_product = chunk_sum + m.channels;
+        for (int64_t c = 0; c < end - begin; ++c) {
+          sum[c] += chunk_sum[c];
+          product[c] += chunk_product[c];
+        }
+      }
+      for (int64_t c = begin; c < end; ++c) {
+        grad_beta[c] = static_cast<T>(sum[c - begin]);
+        grad_gamma[c] = static_cast<T>(product[c - begin] * static_cast<double>(inv_stds[c]));
+      }
+    });
+    if (!dx) return;
+    input_gradient<T>(m, options, train, x.data<T>(), gamma.data<T>(), beta.data<T>(), mean.data<T>(),
+                      inv_std.data<T>(), dy.data<T>(), grad_gamma, grad_beta, dx.data<T>());
+  });
+}
+
+}  // namespace poise::cpu

@@ -1,0 +1,114 @@
+// How batch normalisation cuts its matrix [M,C] into chunks of rows, and what its passes forward and backward share:
+// the rows of a chunk, the channels of a thread, the value before the activation, and the combination of the chunks.
+#pragma once
+#include <limits>
+
+#include "kernels/dense/norm/batch_norm.h"
+#include "kernels/gpu/column_tile.cuh"
+
+namespace poise::POISE_GPU {
+
+constexpr int kRowsInFlight = 4;                                  // of one tensor, per thread
+constexpr int kRowsTwoTensors = 2;                                // of each of two tensors
+constexpr int64_t kRowStep = int64_t{kTileRows} * kRowsInFlight;  // rows that a block reads between two loops
+constexpr int64_t kMostChunks = 256;                              // enough blocks, and little to combine
+constexpr int64_t kElementwisePassBlocks = 132 * 8;               // enough blocks, and coefficients pay
+static_assert(2 * kRowStep <= kBatchNormChunkRows, "two floats per chunk and channel fit where two doubles do");
+
+// The matrix and how it is cut. Partial results: [chunks][2][C] floats of the workspace.
+struct Cut {
+  int64_t rows, rows_per_chunk;
+  int channels, chunks;
+  Cut(const Tensor& x, const Tensor& gamma, int64_t most_chunks) {
+    channels = static_cast<int>(gamma.elements());
+    rows = x.elements() / channels;
+    rows_per_chunk = kRowStep * ceil_div(ceil_div(rows, kRowStep), most_chunks);
+    chunks = static_cast<int>(ceil_div(rows, rows_per_chunk));
+  }
+  __device__ int64_t first(int chunk) const { return chunk * rows_per_chunk; }
+  __device__ int64_t end(int chunk) const { return min(rows, first(chunk) + rows_per_chunk); }
+};
+
+// For the elementwise passes.
+template <int N>
+Cut cut_for_blocks(const Tensor& x, const Tensor& gamma) {
+  return {x, gamma, ceil_div(kElementwisePassBlocks, ceil_div(gamma.elements(), int64_t{kTileColumns<N>}))};
+}
+
+template <int N>
+LaunchShape tiles(const Cut& cut) {
+  return {.grid = {static_cast<uint32_t>(ceil_div(cut.channels, kTileColumns<N>)), static_cast<uint32_t>(cut.chunks)},
+          .block = kTileThreads};
+}
+
+inline float* sums_in(const Tensor& workspace) { return reinterpret_cast<float*>(workspace.data<uint8_t>()); }
+
+// The statistics and parameters of a thread's channels.
+template <int N>
+__device__ inline Vector<float, N> of_channels(const float* from, int first) {
+  constexpr int kWidth = N < 4 ? N : 4;
+  Vector<float, N> v;
+#pragma unroll
+  for (int k = 0; k < N; k += kWidth) {
+    const auto part = load_vector<kWidth>(from + first + k);
+#pragma unroll
+    for (int j = 0; j < kWidth; ++j) v[k + j] = part[j];
+  }
+  return v;
+}
+
+template <int N>
+struct Channels {
+  Vector<float, N> mean, scale, beta;
+  __device__ Channels(int first, const float* gamma, const float* beta_in, const float* mean_in, const float* inv_std)
+      : mean(of_channels<N>(mean_in, first)),
+        scale(of_channels<N>(gamma, first)),
+        beta(of_channels<N>(beta_in, first)) {
+    const auto inverse = of_channels<N>(inv_std, first);
+#pragma unroll
+    for (int k = 0; k < N; ++k) scale[k] *= inverse[k];
+  }
+};
+
+// The value before the activation max(value, floor). Spelled out as one rounding, so that forward and backward agree to
+// the bit about where the ReLU passes, however the compiler contracts what stands around it.
+__device__ inline float normalised(float deviation, float scale, float beta) { return fmaf(deviation, scale, beta); }
+
+inline float activation_floor(const BatchNormOptions& options) {
+  return options.relu ? 0 : -std::numeric_limits<float>::infinity();
+}
+
+// This thread's rows of a chunk, Count at a time: f(row, valid) stands for the rows row + 16 i, i < valid <= Count.
+template <int Count, class F>
+__device__ inline void for_each_rows(const Cut& cut, int row_in_tile, const F& f) {
+  const int chunk = static_cast<int>(blockIdx.y);
+  const int64_t end = cut.end(chunk);
+  for (int64_t row = cut.first(chunk) + row_in_tile; row < end; row += kTileRows * Count) {
+    const int64_t left = (end - row + kTileRows - 1) / kTileRows;
+    f(row, left < Count ? static_cast<int>(left) : Count);
+  }
+}
+
+// Those rows of one tensor, `step` elements apart, all under way at once; zeros where there are none left.
+template <int N, int Count, class T>
+__device__ inline void load_rows(Vector<T, N> (&held)[Count], const T* from, int64_t step, int valid) {
+#pragma unroll
+  for (int i = 0; i < Count; ++i) held[i] = i < valid ? load_vector<N>(from + i * step) : Vector<T, N>{};
+}
+
+// A block combines the chunks of 32 channels: lane = channel, and each warp takes a run of chunks.
+constexpr int kCombineWarps = 16;
+constexpr int kCombineThreads = kCombineWarps * kWarp;
+
+inline LaunchShape combine(const Cut& cut) {
+  return {.grid = static_cast<uint32_t>(ceil_div(cut.channels, kWarp)), .block = kCombineThreads};
+}
+
+// f(chunk) for the chunks of this warp.
+template <class F>
+__device__ inline void for_each_chunk_of_warp(const Cut& cut, const F& f) {
+  const int per_warp = ceil_div(cut.chunks, kCombineWarps), first = warp_id() * per_warp;
+  for (int chunk = first; chunk < first + per_warp && chunk < cut.chunks; ++chunk) f(chunk);
+}
+
+}  // namespace poise::POISE_GPU

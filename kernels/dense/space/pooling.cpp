@@ -1,0 +1,52 @@
+// Reductions over space on the CPU.
+#include "kernels/dense/space/pooling.h"
+
+#include "kernels/core/dispatch.h"
+#include "kernels/core/simd.h"
+#include "kernels/dense/space/blocks_2x2.h"
+
+namespace poise::cpu {
+
+void avg_pool_2x2_forward(Context&, const Tensor& x, Tensor& y) { sum_blocks_2x2(0.25, x, y); }
+void avg_pool_2x2_backward(Context&, const Tensor& dy, Tensor& dx) { spread_blocks_2x2(0.25, dy, dx); }
+
+namespace {
+constexpr int64_t kChannels = 64;  // channels of one task
+}
+
+void sum_space_forward(Context&, double scale, const Tensor& x, Tensor& y) {
+  dispatch_float(x.dtype, [&]<class T>() {
+    const int64_t n = x.shape[0], pixels = x.shape[1] * x.shape[2], c = x.shape[3];
+    const int64_t blocks = (c + kChannels - 1) / kChannels;
+    const T* in = x.data<T>();
+    T* out = y.data<T>();
+    simd_for(n * blocks, [=](int64_t task) {
+      const int64_t image = task / blocks, first = task % blocks * kChannels, channels = std::min(kChannels, c - first);
+      double sum[kChannels] = {};
+      for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+        const T* from = in + (image * pixels + pixel) * c + first;
+        for (int64_t i = 0; i < channels; ++i) sum[i] += static_cast<double>(from[i]);
+      }
+      for (int64_t i = 0; i < channels; ++i) out[image * c + first + i] = static_cast<T>(scale * sum[i]);
+    });
+  });
+}
+
+void sum_space_backward(Context&, double scale, const Tensor& dy, Tensor& dx) {
+  dispatch_float(dy.dtype, [&]<class T>() {
+    const int64_t n = dx.shape[0], pixels = dx.shape[1] * dx.shape[2], c = dx.shape[3];
+    const T* grad_out = dy.data<T>();
+    T* grad_in = dx.data<T>();
+    const T factor = static_cast<T>(scale);
+    simd_for(n, [=](int64_t image) {
+      const T* from = grad_out + image * c;
+      for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+        T* to = grad_in + (image * pixels + pixel) * c;
+#pragma GCC ivdep
+        for (int64_t i = 0; i < c; ++i) to[i] = factor * from[i];
+      }
+    });
+  });
+}
+
+}  // namespace poise::cpu

@@ -1,0 +1,383 @@
+// Block-sparse convolution on the CPU, f32, vectorised, same bits for any number of threads.
+//
+// Work is cut into lanes, a number that depends on the geometry alone. A lane walks its regions of pixels: packs one
+// (packed_image.h), then runs the inner loops of block_tiles.h over the blocks that are alive. Forward and input
+// gradient write disjoint pixels; the weight gradient gathers one partial sum per lane, added up in lane order.
+//
+// An enlarged convolution is treated as conv2d_onednn.cpp does it: 3x3 as four 2x2 convolutions of the small image on
+// summed taps (a sum is alive if one of its taps is), 1x1 on the small image with its output repeated.
+//
+// f64 exists for gradient checks: the plain dense loops, which see zeros where a weight is dead.
+#include "kernels/sparse/block/block_conv2d.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/core/parallel.h"
+#include "kernels/core/pieces.h"
+#include "kernels/sparse/block/packed_image.h"
+
+namespace poise {
+
+bool block_conv2d_serves(const Conv2dGeometry& g, int64_t block) {
+  return (g.keeps_size(1) || g.keeps_size(3)) && g.c_in % block == 0 && g.c_out % block == 0 && block % 16 == 0;
+}
+
+namespace cpu {
+namespace {
+
+constexpr int64_t kLanes = 8;  // enough for a handful of cores
+
+enum class Method : uint8_t { plain, enlarge_output, four_parities };
+
+// A block of 16x16 weights, summed over taps, as one convolution of the small image sees it:
+//   y[2p+a, 2q+b] += w x[p+dr, q+dc]       (parity = 2a+b; y[p,q] where nothing is enlarged)
+struct Block {
+  int32_t out, in;
+  int8_t parity, dr, dc;
+  uint16_t taps;  // bit r*kw+s
+};
+
+// One pass of one layer.
+struct Job {
+  Conv2dGeometry g;
+  Method method;
+  Regions regions;
+  int64_t blocks, out_blocks, in_blocks, lanes, scale;
+  int planes;  // parities
+
+  Job(const Conv2dGeometry& geometry, const BlockIndex& index)
+      : g(geometry),
+        method(geometry.upsample == 1 ? Method::plain
+               : geometry.kh == 1     ? Method::enlarge_output
+                                      : Method::four_parities),
+        regions(g.n, g.h, g.w, /*halo=*/geometry.upsample == 2 || geometry.kh == 3) {
+    require(block_conv2d_serves(g, kBlock) && index.block == kBlock, "the switch refuses other convolutions");
+    blocks = method == Method::four_parities ? index.alive_in_parities : index.alive;
+    out_blocks = g.c_out / kBlock;
+    in_blocks = g.c_in / kBlock;
+    lanes = std::min(kLanes, regions.count());
+    scale = g.upsample;
+    planes = method == Method::four_parities ? 4 : 1;
+  }
+
+  bool neighbours() const { return g.kh == 3; }
+  double macs() const { return static_cast<double>(blocks) * kBlockWeights * static_cast<double>(g.n * g.h * g.w); }
+  int64_t lane_begin(int64_t lane) const { return lane * regions.count() / lanes; }
+  int64_t packed_x() const { return in_blocks * regions.packed_block(); }  // floats of a region
+  int64_t packed_dy() const { return planes * out_blocks * regions.packed_block(); }
+  int64_t dense_dy() const { return planes * out_blocks * regions.dense_block(); }
+  Placement x_placement() const { return {1, 0, 0, g.c_in}; }
+  Placement y_placement(int parity) const { return {scale, parity / 2, parity % 2, g.c_out}; }
+
+  // dy of a region, by parity; where outputs are repeats of each other their gradients add up.
+  void pack_dy(const Region& region, const PackedLayout& layout, const float* dy, float* packed) const {
+    const int64_t plane = out_blocks * layout.block;
+    const bool repeats = method == Method::enlarge_output;
+    for (int parity = 0; parity < (repeats ? 4 : planes); ++parity) {
+      pack_region(region, y_placement(parity), layout, layout.frame == 1 && neighbours(), repeats && parity > 0, dy,
+                  packed + (repeats ? 0 : parity * plane));
+    }
+  }
+};
+
+struct Workspace {
+  Block* blocks;     // [blocks], by `key`
+  int32_t* offsets;  // [keys + 1]
+  BlockTerm* terms;  // [blocks]
+  float* weights;    // [blocks][16][16]; the weight gradient: [lanes][blocks][16][16]
+  float* bias;       // weight gradient: [lanes][C_out]
+  float* images;     // [lanes][image]
+  int64_t image;     // floats
+  size_t bytes;
+
+  Workspace(const Job& job, Pass pass, void* memory) {
+    Pieces pieces(memory);
+    const bool gradient = pass == Pass::backward_weight;
+    const int64_t keys = std::max(job.planes * job.out_blocks, job.in_blocks);
+    blocks = pieces.take<Block>(job.blocks);
+    offsets = pieces.take<int32_t>(keys + 1);
+    terms = pieces.take<BlockTerm>(job.blocks);
+    weights = pieces.take<float>((gradient ? job.lanes : 1) * job.blocks * kBlockWeights);
+    bias = pieces.take<float>(gradient ? job.lanes * job.g.c_out : 0);
+    image = pass == Pass::forward          ? job.packed_x()
+            : pass == Pass::backward_input ? job.packed_dy()
+                                           : job.packed_x() + job.dense_dy();
+    images = pieces.take<float>(job.lanes * image);
+    bytes = pieces.used();
+  }
+};
+
+// f(block) for every block of the job, rows in order.
+template <class F>
+void for_each_block(const Job& job, const BlockIndex& index, const F& f) {
+  const int32_t* row_offsets = index.row_offsets.data<int32_t>();
+  const int32_t* col_of_block = index.col_of_block.data<int32_t>();
+  const int pad = job.g.kh / 2;
+  for (int32_t row = 0; row < index.out_blocks; ++row) {
+    const int32_t* begin = col_of_block + row_offsets[row];
+    const int32_t* end = col_of_block + row_offsets[row + 1];
+    if (job.method != Method::four_parities) {
+      for (const int32_t* col = begin; col != end; ++col) {
+        const int tap = static_cast<int>(*col / index.in_blocks);
+        f(Block{.out = row,
+                .in = static_cast<int32_t>(*col % index.in_blocks),
+                .parity = 0,
+                .dr = static_cast<int8_t>(tap / job.g.kw - pad),
+                .dc = static_cast<int8_t>(tap % job.g.kw - pad),
+                .taps = static_cast<uint16_t>(1u << tap)});
+      }
+      continue;
+    }
+    // Columns are ordered by tap: one cursor per tap walks the input blocks.
+    const int32_t* cursor[9];
+    for (int tap = 0; tap < 9; ++tap) {
+      cursor[tap] = std::lower_bound(begin, end, static_cast<int32_t>(tap * index.in_blocks));
+    }
+    for (int32_t in = 0; in < index.in_blocks; ++in) {
+      unsigned alive = 0;
+      for (int tap = 0; tap < 9; ++tap) {
+        if (cursor[tap] == end || *cursor[tap] != tap * index.in_blocks + in) continue;
+        alive |= 1u << tap;
+        ++cursor[tap];
+      }
+      if (!alive) continue;
+      for (int position = 0; position < 16; ++position) {
+        const int a = position >> 3, b = position >> 2 & 1, u = position >> 1 & 1, v = position & 1;
+        const unsigned taps = parity_taps(a, b, u, v) & alive;
+        if (!taps) continue;
+        f(Block{.out = row,
+                .in = in,
+                .parity = static_cast<int8_t>(2 * a + b),
+                .dr = static_cast<int8_t>(parity_window(a, u).offset),
+                .dc = static_cast<int8_t>(parity_window(b, v).offset),
+                .taps = static_cast<uint16_t>(taps)});
+      }
+    }
+  }
+}
+
+// The blocks, grouped by key(block) in 0..keys-1, each group in the order of for_each_block.
+template <class Key>
+void sort_blocks(const Job& job, const BlockIndex& index, int64_t keys, const Key& key, Workspace& ws) {
+  std::fill(ws.offsets, ws.offsets + keys + 1, 0);
+  for_each_block(job, index, [&](const Block& b) { ++ws.offsets[key(b) + 1]; });
+  for (int64_t k = 0; k < keys; ++k) ws.offsets[k + 1] += ws.offsets[k];
+  for_each_block(job, index, [&](const Block& b) { ws.blocks[ws.offsets[key(b)]++] = b; });
+  for (int64_t k = keys; k > 0; --k) ws.offsets[k] = ws.offsets[k - 1];
+  ws.offsets[0] = 0;
+}
+
+// ws.weights[k] = block k, summed over its taps: [out][in], or [in][out] if `transposed`.
+void pack_weights(const Job& job, const Tensor& weight, bool transposed, Workspace& ws) {
+  const float* w = weight.data<float>();
+  const int64_t c_in = job.g.c_in, row = job.g.kh * job.g.kw * c_in;
+  constexpr int64_t kGrain = 64;
+  parallel_chunks(job.blocks, kGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      const Block& b = ws.blocks[k];
+      alignas(64) float sum[kBlock][kBlock] = {};
+      for (int tap = 0; tap < 9; ++tap) {
+        if (!(b.taps >> tap & 1)) continue;
+        const float* from = w + b.out * kBlock * row + tap * c_in + b.in * kBlock;
+        for (int o = 0; o < kBlock; ++o) {
+          for (int i = 0; i < kBlock; ++i) sum[o][i] += from[o * row + i];
+        }
+      }
+      float* to = ws.weights + k * kBlockWeights;
+      for (int o = 0; o < kBlock; ++o) {
+        for (int i = 0; i < kBlock; ++i) to[transposed ? i * kBlock + o : o * kBlock + i] = sum[o][i];
+      }
+    }
+  });
+}
+
+// For every tile of a region: f(first row of the tile inside the region, out), where out[k] is pixel k of `y` under the
+// placement, null outside the image.
+template <class F>
+void for_each_tile(const Region& region, const Placement& placement, float* y, const F& f) {
+  const Regions& all = region.all;
+  for (int64_t row = 0; row < all.rows; row += tile_rows(all.shape)) {
+    float* out[kTilePixels];
+    for (int k = 0; k < kTilePixels; ++k) {
+      const int64_t p = region.top + row + k / all.columns(), q = region.left + k % all.columns();
+      out[k] = region.inside(p, q) ? y + placement.offset(region, p, q) : nullptr;
+    }
+    f(row, out);
+  }
+}
+
+void zero_dead_gradients(const BlockIndex& index, double* dw) {
+  const int64_t b = index.block, row_stride = index.columns() * b;
+  const int32_t* row_offsets = index.row_offsets.data<int32_t>();
+  const int32_t* col_of_block = index.col_of_block.data<int32_t>();
+  for (int64_t row = 0; row < index.out_blocks; ++row) {
+    const int32_t *next = col_of_block + row_offsets[row], *end = col_of_block + row_offsets[row + 1];
+    for (int64_t col = 0; col < index.columns(); ++col) {
+      if (next != end && *next == col) {
+        ++next;
+        continue;
+      }
+      for (int64_t o = 0; o < b; ++o) std::fill_n(dw + (row * b + o) * row_stride + col * b, b, 0.0);
+    }
+  }
+}
+
+}  // namespace
+
+Conv2dPlan block_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype,
+                             Pass pass) {
+  if (dtype != DType::f32) return conv2d_plan(ctx, g, dtype, pass);
+  const Job job(g, index);
+  return {.workspace_bytes = Workspace(job, pass, nullptr).bytes, .executed_macs = job.macs()};
+}
+
+void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
+                          const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
+  if (x.dtype != DType::f32) return conv2d_forward(ctx, g, x, weight, bias, workspace, y);
+  const Job job(g, index);
+  Workspace ws(job, Pass::forward, workspace.bytes);
+  const int64_t keys = job.planes * job.out_blocks;
+  sort_blocks(
+      job, index, keys, [&](const Block& b) { return b.parity * job.out_blocks + b.out; }, ws);
+  pack_weights(job, weight, /*transposed=*/true, ws);
+  const PackedLayout layout = PackedLayout::framed(job.regions);
+  for (int64_t k = 0; k < job.blocks; ++k) {
+    const Block& b = ws.blocks[k];
+    ws.terms[k] = {.x = static_cast<int32_t>(b.in * layout.block + (b.dr + 1) * layout.row + (b.dc + 1) * kBlock),
+                   .w = static_cast<int32_t>(k * kBlockWeights)};
+  }
+  const float *xs = x.data<float>(), *b = bias ? bias.data<float>() : nullptr;
+  float* ys = y.data<float>();
+  parallel_for(job.lanes, [&](int64_t lane) {
+    float* image = ws.images + lane * ws.image;
+    for (int64_t r = job.lane_begin(lane); r < job.lane_begin(lane + 1); ++r) {
+      const Region region(job.regions, r);
+      pack_region(region, job.x_placement(), layout, job.neighbours(), false, xs, image);
+      for (int parity = 0; parity < job.planes; ++parity) {
+        for_each_tile(region, job.y_placement(parity), ys, [&](int64_t row, float* const* out) {
+          for (int64_t ob = 0; ob < job.out_blocks; ++ob) {
+            const int64_t key = parity * job.out_blocks + ob;
+            tile_kernels().multiply(job.regions.shape, ws.terms + ws.offsets[key],
+                                    ws.offsets[key + 1] - ws.offsets[key], image + row * layout.row, ws.weights,
+                                    b ? b + ob * kBlock : nullptr, out, ob * kBlock);
+          }
+        });
+      }
+      if (job.method != Method::enlarge_output) continue;
+      // Every pixel was computed at the first of its four places.
+      for_each_tile(region, job.y_placement(0), ys, [&](int64_t, float* const* out) {
+        const int64_t c = g.c_out, line = g.out_w() * c;
+        for (int k = 0; k < kTilePixels; ++k) {
+          if (!out[k]) continue;
+          for (int64_t to : {c, line, line + c})
+            std::memcpy(out[k] + to, out[k], static_cast<size_t>(c) * sizeof(float));
+        }
+      });
+    }
+  });
+}
+
+void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy,
+                                 const Tensor& weight, Tensor& workspace, Tensor& dx) {
+  if (dy.dtype != DType::f32) return conv2d_backward_input(ctx, g, dy, weight, workspace, dx);
+  const Job job(g, index);
+  Workspace ws(job, Pass::backward_input, workspace.bytes);
+  sort_blocks(
+      job, index, job.in_blocks, [](const Block& b) { return b.in; }, ws);
+  pack_weights(job, weight, /*transposed=*/false, ws);
+  const PackedLayout layout = PackedLayout::framed(job.regions);
+  for (int64_t k = 0; k < job.blocks; ++k) {
+    const Block& b = ws.blocks[k];
+    ws.terms[k] = {.x = static_cast<int32_t>((b.parity * job.out_blocks + b.out) * layout.block +
+                                             (1 - b.dr) * layout.row + (1 - b.dc) * kBlock),
+                   .w = static_cast<int32_t>(k * kBlockWeights)};
+  }
+  const float* dys = dy.data<float>();
+  float* dxs = dx.data<float>();
+  parallel_for(job.lanes, [&](int64_t lane) {
+    float* image = ws.images + lane * ws.image;
+    for (int64_t r = job.lane_begin(lane); r < job.lane_begin(lane + 1); ++r) {
+      const Region region(job.regions, r);
+      job.pack_dy(region, layout, dys, image);
+      for_each_tile(region, job.x_placement(), dxs, [&](int64_t row, float* const* out) {
+        for (int64_t ib = 0; ib < job.in_blocks; ++ib) {
+          tile_kernels().multiply(job.regions.shape, ws.terms + ws.offsets[ib], ws.offsets[ib + 1] - ws.offsets[ib],
+                                  image + row * layout.row, ws.weights, nullptr, out, ib * kBlock);
+        }
+      });
+    }
+  });
+}
+
+void block_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
+                                  const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias) {
+  if (x.dtype != DType::f32) {
+    conv2d_backward_weight(ctx, g, x, dy, workspace, dweight, dbias);
+    return zero_dead_gradients(index, dweight.data<double>());
+  }
+  const Job job(g, index);
+  Workspace ws(job, Pass::backward_weight, workspace.bytes);
+  sort_blocks(
+      job, index, job.out_blocks, [](const Block& b) { return b.out; }, ws);
+  const PackedLayout layout = PackedLayout::framed(job.regions), dy_layout = PackedLayout::plain(job.regions);
+  const float *xs = x.data<float>(), *dys = dy.data<float>();
+  const int64_t partial = job.blocks * kBlockWeights;
+  parallel_for(job.lanes, [&](int64_t lane) {
+    float* x_image = ws.images + lane * ws.image;
+    float* dy_image = x_image + job.packed_x();
+    float* dw = ws.weights + lane * partial;
+    float* db = ws.bias + lane * g.c_out;
+    std::fill_n(dw, partial, 0.0f);
+    std::fill_n(db, g.c_out, 0.0f);
+    for (int64_t r = job.lane_begin(lane); r < job.lane_begin(lane + 1); ++r) {
+      const Region region(job.regions, r);
+      pack_region(region, job.x_placement(), layout, job.neighbours(), false, xs, x_image);
+      job.pack_dy(region, dy_layout, dys, dy_image);
+      for (int64_t k = 0; k < job.blocks; ++k) {
+        const Block& b = ws.blocks[k];
+        tile_kernels().accumulate(job.regions.shape, static_cast<int>(job.regions.rows),
+                                  x_image + b.in * layout.block + (b.dr + 1) * layout.row + (b.dc + 1) * kBlock,
+                                  dy_image + (b.parity * job.out_blocks + b.out) * dy_layout.block,
+                                  dw + k * kBlockWeights);
+      }
+      if (!dbias) continue;
+      for (int64_t block = 0; block < job.planes * job.out_blocks; ++block) {
+        const float* from = dy_image + block * dy_layout.block;
+        float* to = db + block % job.out_blocks * kBlock;
+        for (int64_t pixel = 0; pixel < job.regions.rows * job.regions.columns(); ++pixel) {
+          for (int o = 0; o < kBlock; ++o) to[o] += from[pixel * kBlock + o];
+        }
+      }
+    }
+  });
+  float* dws = dweight.data<float>();
+  const int64_t row_stride = g.kh * g.kw * g.c_in;
+  parallel_for(job.out_blocks, [&](int64_t ob) {
+    std::fill_n(dws + ob * kBlock * row_stride, kBlock * row_stride, 0.0f);
+    for (int64_t k = ws.offsets[ob]; k < ws.offsets[ob + 1]; ++k) {
+      const Block& b = ws.blocks[k];
+      float* sum = ws.weights + k * kBlockWeights;
+      for (int64_t lane = 1; lane < job.lanes; ++lane) {
+        for (int e = 0; e < kBlockWeights; ++e) sum[e] += sum[lane * partial + e];
+      }
+      for (int tap = 0; tap < 9; ++tap) {
+        if (!(b.taps >> tap & 1)) continue;
+        float* to = dws + b.out * kBlock * row_stride + tap * g.c_in + b.in * kBlock;
+        for (int o = 0; o < kBlock; ++o) {
+          for (int i = 0; i < kBlock; ++i) to[o * row_stride + i] += sum[o * kBlock + i];
+        }
+      }
+    }
+  });
+  if (!dbias) return;
+  float* dbs = dbias.data<float>();
+  for (int64_t c = 0; c < g.c_out; ++c) {
+    float sum = 0;
+    for (int64_t lane = 0; lane < job.lanes; ++lane) sum += ws.bias[lane * g.c_out + c];
+    dbs[c] = sum;
+  }
+}
+
+}  // namespace cpu
+}  // namespace poise

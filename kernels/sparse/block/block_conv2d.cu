@@ -1,0 +1,294 @@
+// Block-sparse convolution on the GPU: which kernel of block_products.h a pass becomes, over what images, and how the
+// work is cut.
+//
+//   pass             kernel     from       keys                         other side of a term
+//   forward          multiply   x          blocks of y, per parity      blocks of x
+//   backward_input   multiply   dy         blocks of x                  blocks of dy, per parity
+//   backward_weight  outer      x and dy   -                            -
+//
+// A 3x3 convolution of an enlarged image is four 2x2 convolutions of the small one, on summed taps (block_index.h);
+// y and dy then have four parities. A 1x1 convolution of an enlarged image is one of the small image whose output is
+// repeated; the gradients that meet there add up first. Where no tap leaves its pixel, all pixels are one long row.
+#include "kernels/sparse/block/block_conv2d.h"
+
+#include "kernels/core/pieces.h"
+#include "kernels/dense/conv2d/conv2d_passes.h"
+#include "kernels/gpu/blocks_2x2.cuh"
+#include "kernels/gpu/families.h"
+#include "kernels/gpu/tile_gemm.cuh"
+#include "kernels/sparse/block/block_products.h"
+
+namespace poise::POISE_GPU {
+namespace {
+
+Positions positions_of(const Conv2dGeometry& g) {
+  Positions positions;
+  if (g.upsample == 2 && g.kh == 3) {
+    positions.count = 16;
+    positions.parities = 4;
+    for (int i = 0; i < 16; ++i) {
+      const int a = i >> 3, b = i >> 2 & 1, u = i >> 1 & 1, v = i & 1;
+      positions.at[i] = {.parity = static_cast<int8_t>(2 * a + b),
+                         .dr = static_cast<int8_t>(parity_window(a, u).offset),
+                         .dc = static_cast<int8_t>(parity_window(b, v).offset),
+                         .taps = static_cast<uint16_t>(parity_taps(a, b, u, v))};
+    }
+    return positions;
+  }
+  const int k = static_cast<int>(g.kh);
+  positions.count = k * k;
+  for (int tap = 0; tap < k * k; ++tap) {
+    positions.at[tap] = {.dr = static_cast<int8_t>(tap / k - k / 2),
+                         .dc = static_cast<int8_t>(tap % k - k / 2),
+                         .taps = static_cast<uint16_t>(1 << tap)};
+  }
+  return positions;
+}
+
+// The shape of tile that wastes least: pixels that are computed, and slots that are fetched, outside of the images.
+PixelTiles cut_pixels(int images, int h, int w, int halo, int log_pixels, int max_slots) {
+  PixelTiles best;
+  int64_t best_cost = -1;
+  for (int log_w = 0; log_w <= log_pixels; ++log_w) {
+    for (int log_h = 0; log_w + log_h <= log_pixels; ++log_h) {
+      const int depth = 1 << (log_pixels - log_w - log_h);
+      PixelTiles t{.images = images, .h = h, .w = w, .log_w = log_w, .log_h = log_h, .log_pixels = log_pixels};
+      t.tiles_h = ceil_div(h, 1 << log_h);
+      t.tiles_w = ceil_div(w, 1 << log_w);
+      t.count = t.tiles_h * t.tiles_w * ceil_div(images, depth);
+      const int slots = depth * ((1 << log_w) + 2 * halo) * ((1 << log_h) + 2 * halo);
+      const int64_t cost = int64_t{t.count} * ((2 << log_pixels) + slots);
+      if (slots <= max_slots && (best_cost < 0 || cost < best_cost)) best = t, best_cost = cost;
+    }
+  }
+  return best;
+}
+
+// What a layer is on the GPU, the same for all passes.
+struct Layer {
+  Conv2dGeometry g;
+  Positions positions;
+  bool repeats;  // a 1x1 convolution of an enlarged image
+  int out_blocks, in_blocks, halo;
+  AliveBlocks alive;
+
+  Layer(const Conv2dGeometry& geometry, const BlockIndex& index)
+      : g(geometry), positions(positions_of(geometry)), repeats(g.upsample == 2 && g.kh == 1) {
+    require(block_conv2d_serves(g, kBlock) && index.block == kBlock, "the switch refuses other convolutions");
+    constexpr int64_t kLimit = int64_t{1} << 30;
+    for (const Shape& s : {g.x_shape(), g.weight_shape(), g.y_shape()}) {
+      if (s.elements() >= kLimit) {
+        fail(ErrorKind::runtime, "the GPU's block-sparse conv2d expects tensors of fewer than 2^30 elements but got " +
+                                     s.to_string() + "; use a smaller batch");
+      }
+    }
+    out_blocks = static_cast<int>(g.c_out / kBlock);
+    in_blocks = static_cast<int>(g.c_in / kBlock);
+    halo = g.kh == 3 ? 1 : 0;
+    alive = {.row_offsets = static_cast<const int32_t*>(index.row_offsets.bytes),
+             .col_of_block = static_cast<const int32_t*>(index.col_of_block.bytes),
+             .out_blocks = out_blocks,
+             .in_blocks = in_blocks,
+             .taps = static_cast<int>(g.kh * g.kw)};
+  }
+
+  double macs(const BlockIndex& index) const {
+    const int64_t blocks = positions.parities == 4 ? index.alive_in_parities : index.alive;
+    return static_cast<double>(blocks * kBlockWeights) * static_cast<double>(g.n * g.h * g.w);
+  }
+  // x and dx; y and dy, where `summed` is dy added up over repeats.
+  ImageView x_view(void* data) const { return view(data, g.c_in, 1, 1); }
+  ImageView y_view(void* data, bool summed) const {
+    return view(data, g.c_out, summed ? 1 : static_cast<int>(g.upsample), positions.parities);
+  }
+  int64_t summed_elements() const { return repeats ? g.n * g.h * g.w * g.c_out : 0; }
+  Tensor sum_repeats(Context& ctx, const Tensor& dy, void* memory) const {
+    if (!repeats) return dy;
+    Tensor small = dy;
+    small.bytes = memory;
+    small.shape = {g.n, g.h, g.w, g.c_out};
+    sum_blocks_2x2(ctx, 1.0, dy, small);
+    return small;
+  }
+  // One long row, if nothing needs to know where a pixel lies in its image.
+  PixelTiles tiles(bool places_matter, int log_pixels, int max_slots) const {
+    const int n = static_cast<int>(g.n), h = static_cast<int>(g.h), w = static_cast<int>(g.w);
+    if (halo == 0 && !places_matter) return cut_pixels(1, 1, n * h * w, 0, log_pixels, max_slots);
+    return cut_pixels(n, h, w, halo, log_pixels, max_slots);
+  }
+
+ private:
+  ImageView view(void* data, int64_t channels, int scale, int parities) const {
+    return {.data = data,
+            .h = static_cast<int>(g.h),
+            .w = static_cast<int>(g.w),
+            .channels = static_cast<int>(channels),
+            .scale = scale,
+            .parities = parities};
+  }
+};
+
+// forward and backward_input.
+struct MultiplyPass {
+  Layer layer;
+  bool forward;
+  BuildTerms build{};
+  Multiply multiply{};
+  void* summed = nullptr;
+  size_t workspace_bytes;
+
+  MultiplyPass(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype, Pass pass,
+               void* workspace)
+      : layer(g, index), forward(pass == Pass::forward) {
+    constexpr int kMaxSlots = 320, kMaxChunk = 32;
+    const int parities = layer.positions.parities;
+    const int planes = static_cast<int>(size_of(dtype)) * kBlock / 16;
+    Multiply& m = multiply;
+    m.tiles = layer.tiles(forward && layer.repeats, kLogMultiplyPixels, kMaxSlots);
+    m.frame = Frame(m.tiles, layer.halo);
+    m.source_blocks = forward ? layer.in_blocks : layer.out_blocks * parities;
+    const int rings = kMultiplyWarps * kWeightStages * kBlockWeights * static_cast<int>(size_of(dtype));
+    const int fitting = std::min(kMaxChunk, (kMultiplySharedBytes - rings) / (planes * m.frame.plane * 16));
+    TermLists& lists = m.lists;
+    lists.chunks = ceil_div(m.source_blocks, fitting);
+    m.chunk_blocks = ceil_div(m.source_blocks, lists.chunks);
+    lists.chunks = ceil_div(m.source_blocks, m.chunk_blocks);
+    lists.keys = forward ? layer.out_blocks * parities : layer.in_blocks;
+    lists.capacity = m.source_blocks * layer.positions.per_parity();
+    m.repeat = forward && layer.repeats;
+    const int full = 2 * kMultiprocessors / m.tiles.count;
+    m.key_groups = std::max(1, std::min(full, ceil_div(lists.keys, kMultiplyWarps)));
+
+    Pieces pieces(workspace);
+    const size_t terms = static_cast<size_t>(lists.keys) * static_cast<size_t>(lists.capacity);
+    lists.terms = pieces.take<Term>(terms);
+    lists.starts = pieces.take<int32_t>(static_cast<size_t>(lists.keys * (lists.chunks + 1)));
+    lists.order = pieces.take<int32_t>(static_cast<size_t>(lists.keys));
+    lists.weights = pieces.take<char>(terms * kBlockWeights * size_of(dtype));
+    if (!forward) {
+      summed = pieces.take<char>(static_cast<size_t>(layer.summed_elements()) * size_of(dtype));
+    }
+    workspace_bytes = pieces.used();
+
+    build = {.alive = layer.alive,
+             .positions = layer.positions,
+             .transposed = !forward,
+             .chunk_blocks = m.chunk_blocks,
+             .plane = planes * m.frame.plane,
+             .pitch = static_cast<int>(m.frame.pitch.d),
+             .lists = lists,
+             .round_to_tf32 = dtype == DType::f32 && ctx.precision == Precision::tf32};
+  }
+
+  void run(Context& ctx, const Tensor& from, const Tensor& weight, const Tensor& bias, Tensor& to) {
+    build.weight = weight.bytes;
+    dispatch_stored(from.dtype, [&]<class T>() { build_terms<T>(ctx, build); });
+    multiply.bias = bias ? bias.data<float>() : nullptr;
+    if (forward) {
+      multiply.from = layer.x_view(from.bytes);
+      multiply.to = layer.y_view(to.bytes, false);
+    } else {
+      multiply.from = layer.y_view(layer.sum_repeats(ctx, from, summed).bytes, layer.repeats);
+      multiply.to = layer.x_view(to.bytes);
+    }
+    dispatch_math(ctx, from.dtype, [&]<class Math>() { launch_multiply<Math>(ctx, multiply); });
+  }
+};
+
+struct OuterPass {
+  Layer layer;
+  BuildPieces build{};
+  Outer outer{};
+  void* summed;
+  float* bias_partial;
+  size_t workspace_bytes;
+
+  OuterPass(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype, void* workspace)
+      : layer(g, index) {
+    constexpr int kMaxSlots = 147;
+    const int parities = layer.positions.parities, outs = kPanel / parities;
+    Outer& o = outer;
+    o.tiles = layer.tiles(false, kLogOuterPixels, kMaxSlots);
+    o.x_frame = Frame(o.tiles, layer.halo);
+    o.dy_frame = Frame(o.tiles, 0);
+    PieceLists& lists = o.lists;
+    lists.panels_out = ceil_div(layer.out_blocks, outs);
+    lists.panels_in = ceil_div(layer.in_blocks, kPanel);
+    lists.capacity = outs * kPanel * layer.positions.count;
+    const int workers = kMultiprocessors * (dtype == DType::bf16 ? 2 : 1);
+    const int most = lists.pieces_capacity();
+    o.splits = {.workers = std::min(workers, most * o.tiles.count),
+                .most = ctx.gemm.splits == 0 ? o.tiles.count : std::min(ctx.gemm.splits, o.tiles.count)};
+
+    Pieces pieces(workspace);
+    const size_t pairs = static_cast<size_t>(layer.out_blocks * layer.in_blocks);
+    const auto panels = static_cast<size_t>(lists.panels());
+    lists.terms = pieces.take<OuterTerm>(panels * static_cast<size_t>(lists.capacity));
+    lists.counts = pieces.take<int32_t>(panels);
+    lists.first_piece = pieces.take<int32_t>(panels + 1);
+    lists.panel_of_piece = pieces.take<int32_t>(static_cast<size_t>(most));
+    lists.place = pieces.take<int32_t>(pairs * static_cast<size_t>(layer.positions.count));
+    lists.alive = pieces.take<uint16_t>(pairs);
+    // No more parts than workers, unless there are more pieces.
+    o.partial = pieces.take<float>(static_cast<size_t>(std::max(most, o.splits.workers)) * kPieceTerms * kBlockWeights);
+    summed = pieces.take<char>(static_cast<size_t>(layer.summed_elements()) * size_of(dtype));
+    bias_partial = pieces.take<float>(static_cast<size_t>(column_sum_blocks(g.y_shape().rows()) * g.c_out));
+    workspace_bytes = pieces.used();
+
+    build = {.alive = layer.alive,
+             .positions = layer.positions,
+             .pitch = static_cast<int>(o.x_frame.pitch.d),
+             .lists = lists};
+  }
+
+  void run(Context& ctx, const Tensor& x, const Tensor& dy, Tensor& dweight, Tensor& dbias) {
+    build_pieces(ctx, build);
+    outer.x = layer.x_view(x.bytes);
+    outer.dy = layer.y_view(layer.sum_repeats(ctx, dy, summed).bytes, layer.repeats);
+    dispatch_math(ctx, x.dtype, [&]<class Math>() { launch_outer<Math>(ctx, outer); });
+    finish_pieces(ctx, {.positions = layer.positions,
+                        .lists = outer.lists,
+                        .splits = outer.splits,
+                        .out_blocks = layer.out_blocks,
+                        .in_blocks = layer.in_blocks,
+                        .taps = layer.alive.taps,
+                        .partial = outer.partial,
+                        .dweight = dweight.data<float>()});
+    if (dbias) column_sums(ctx, dy, bias_partial, dbias.data<float>());
+  }
+};
+
+Conv2dPlan block_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype,
+                             Pass pass) {
+  const double macs = Layer(g, index).macs(index);
+  if (pass == Pass::backward_weight) {
+    return {.workspace_bytes = OuterPass(ctx, g, index, dtype, nullptr).workspace_bytes, .executed_macs = macs};
+  }
+  return {.workspace_bytes = MultiplyPass(ctx, g, index, dtype, pass, nullptr).workspace_bytes, .executed_macs = macs};
+}
+
+void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
+                          const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
+  MultiplyPass(ctx, g, index, x.dtype, Pass::forward, workspace.bytes).run(ctx, x, weight, bias, y);
+}
+
+void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy,
+                                 const Tensor& weight, Tensor& workspace, Tensor& dx) {
+  MultiplyPass(ctx, g, index, dy.dtype, Pass::backward_input, workspace.bytes).run(ctx, dy, weight, {}, dx);
+}
+
+void block_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
+                                  const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias) {
+  OuterPass(ctx, g, index, x.dtype, workspace.bytes).run(ctx, x, dy, dweight, dbias);
+}
+
+}  // namespace
+
+void add_block_conv2d_kernels(KernelTable& table) {
+  table.block_conv2d_plan = block_conv2d_plan;
+  table.block_conv2d_forward = block_conv2d_forward;
+  table.block_conv2d_backward_input = block_conv2d_backward_input;
+  table.block_conv2d_backward_weight = block_conv2d_backward_weight;
+}
+
+}  // namespace poise::POISE_GPU

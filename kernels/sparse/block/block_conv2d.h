@@ -1,0 +1,33 @@
+// Block-sparse convolution (kernels/dense/conv2d/conv2d.h says what a convolution is): dead blocks of the weight are neither
+// read nor multiplied.
+//
+//   dsd:  forward            y  = conv(x, w)           over the blocks of each row
+//   dsd:  backward_input     dx = conv(dy, w)^T        over the blocks of each column
+//   sdd:  backward_weight    dw = x (*) dy             at alive blocks; zero elsewhere
+//
+// Served: 1x1 and 3x3, stride 1, padding that keeps the size, upsample 1 or 2, both channel counts multiples of the
+// block. A linear layer [N,in] is a 1x1 convolution of N one-pixel images.
+#pragma once
+#include "kernels/dense/conv2d/conv2d.h"
+#include "kernels/sparse/block/block_index.h"
+
+namespace poise {
+
+bool block_conv2d_serves(const Conv2dGeometry& geometry, int64_t block);
+
+// What a pass needs and does with the blocks that are alive now.
+using BlockConv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, const BlockIndex&, DType, Pass);
+using BlockConv2dForward = void(Context&, const Conv2dGeometry&, const BlockIndex&, const Tensor& x,
+                                const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y);
+using BlockConv2dBackwardInput = void(Context&, const Conv2dGeometry&, const BlockIndex&, const Tensor& dy,
+                                      const Tensor& weight, Tensor& workspace, Tensor& dx);
+using BlockConv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const BlockIndex&, const Tensor& x,
+                                       const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias);
+
+namespace cpu {
+BlockConv2dPlanner block_conv2d_plan;
+BlockConv2dForward block_conv2d_forward;
+BlockConv2dBackwardInput block_conv2d_backward_input;
+BlockConv2dBackwardWeight block_conv2d_backward_weight;
+}  // namespace cpu
+}  // namespace poise

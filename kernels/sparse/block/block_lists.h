@@ -1,0 +1,130 @@
+// What the block-sparse kernels walk, built on the device from a BlockIndex before each pass, in memory of fixed
+// capacity: nothing that a launch is given depends on which blocks are alive, so captured graphs outlive a mask update.
+//
+// A position of a pair (output block, input block) is one of the weights that lie between them: a tap, or for a 3x3
+// convolution of an enlarged image one of the four of each of the four 2x2 convolutions (block_index.h), which is a sum
+// of taps and alive if one of them is. It moves x by (dr, dc) against y.
+#pragma once
+#include "kernels/sparse/block/block_pixels.cuh"
+
+namespace poise::POISE_GPU {
+
+struct Position {
+  int8_t parity = 0, dr = 0, dc = 0;
+  uint16_t taps = 0;  // bit r*kw + s
+};
+struct Positions {
+  Position at[16];
+  int count = 0, parities = 1;
+  POISE_HOST_DEVICE int per_parity() const { return parities == 1 ? count : count / parities; }
+};
+
+// The BlockIndex, in device memory.
+struct AliveBlocks {
+  const int32_t *row_offsets, *col_of_block;
+  int out_blocks, in_blocks, taps;
+
+  // Bit t: is tap t of this pair alive?
+  __device__ unsigned taps_of(int out, int in) const {
+    unsigned alive = 0;
+    int begin = row_offsets[out];
+    const int row_end = row_offsets[out + 1];
+    for (int tap = 0; tap < taps; ++tap) {
+      const int column = tap * in_blocks + in;
+      int end = row_end;
+      while (begin < end) {
+        const int middle = (begin + end) / 2;
+        (col_of_block[middle] < column ? begin : end) = col_of_block[middle] < column ? middle + 1 : middle;
+      }
+      if (begin < row_end && col_of_block[begin] == column) alive |= 1u << tap;
+    }
+    return alive;
+  }
+};
+
+// --- Forward and input gradient: to[key] = sum over the key's terms of from[block, moved] * weights ---
+
+struct Term {
+  int32_t offset;  // of the source in shared memory, in units of 16 bytes: its block and its tap
+  uint16_t other;  // block of the source's channels
+  uint16_t taps;   // whose weights add up
+};
+
+// A key is a block of the target; `chunks` parts of the source are in shared memory one after the other.
+struct TermLists {
+  int keys, capacity, chunks;  // capacity: terms of a key
+  Term* terms;                 // [keys][capacity], by block of the source
+  int32_t* starts;             // [keys][chunks + 1]: where the terms of a chunk start; the last is the number of terms
+  int32_t* order;              // [keys]: the longest first
+  void* weights;               // [keys][capacity][plane][16 of the target][16 bytes of the source]
+};
+
+struct BuildTerms {
+  AliveBlocks alive;
+  Positions positions;
+  bool transposed;   // keys are input blocks, and the weights transposed
+  int chunk_blocks;  // of the source
+  int plane, pitch;  // of the source in shared memory: planes of a chunk of channels, slots of a row of pixels
+  TermLists lists;
+  const void* weight;  // [C_out][taps][C_in]
+  bool round_to_tf32;
+};
+template <class T>
+void build_terms(Context& ctx, const BuildTerms& b);
+template <>
+void build_terms<bf16>(Context& ctx, const BuildTerms& b);
+template <>
+void build_terms<float>(Context& ctx, const BuildTerms& b);
+
+// --- Weight gradient: dw[term] = sum over pixels of dy[block] x[block, moved] ---
+
+// Terms are cut into pieces, each for one thread block with its accumulators in registers. All of a piece lie in one
+// panel of the weight, so that few blocks of dy and x serve many terms.
+constexpr int kPanel = 16;  // blocks of dy (output block and parity), and of x
+constexpr int kPieceTerms = 64;
+
+struct OuterTerm {
+  uint8_t dy_block, x_block;  // in the panel
+  int16_t shift;              // slots of x
+};
+
+struct PieceLists {
+  int panels_out, panels_in, capacity;  // capacity: terms of a panel
+  OuterTerm* terms;                     // [panels][capacity], by block of x, then of dy
+  int32_t* counts;                      // [panels]
+  int32_t* first_piece;                 // [panels + 1]
+  int32_t* panel_of_piece;              // [pieces_capacity]
+  int32_t* place;                       // [out_blocks][in_blocks][positions]: in its panel's list, or -1
+  uint16_t* alive;                      // [out_blocks][in_blocks]: taps
+
+  POISE_HOST_DEVICE int panels() const { return panels_out * panels_in; }
+  POISE_HOST_DEVICE int pieces_capacity() const { return panels() * ceil_div(capacity, kPieceTerms); }
+};
+
+struct BuildPieces {
+  AliveBlocks alive;
+  Positions positions;
+  int pitch;  // slots of a row of x
+  PieceLists lists;
+};
+void build_pieces(Context& ctx, const BuildPieces& b);
+
+// A piece is done in as many parts, of the tiles of pixels, as there are workers for it.
+struct PixelSplits {
+  int workers, most;  // most: no more than tiles
+  __device__ int count(int pieces) const { return pieces == 0 ? 0 : max(1, min(most, workers / pieces)); }
+};
+
+// dweight = the parts of each piece added up in their order, through every position that a tap takes part in; zero
+// where dead.
+struct FinishPieces {
+  Positions positions;
+  PieceLists lists;
+  PixelSplits splits;
+  int out_blocks, in_blocks, taps;
+  const float* partial;  // [pieces][splits][kPieceTerms][16][16]
+  float* dweight;
+};
+void finish_pieces(Context& ctx, const FinishPieces& f);
+
+}  // namespace poise::POISE_GPU

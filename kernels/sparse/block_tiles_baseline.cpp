@@ -1,5 +1,0 @@
-#include "kernels/sparse/block_tiles_body.h"
-
-namespace poise::cpu {
-extern const TileKernels kTilesBaseline{multiply_tile<4, 2>, accumulate_block<4, 2>};
-}

@@ -1,0 +1,29 @@
+#include "kernels/sparse/cusparse/cusparse_conv2d.h"
+
+#include "kernels/core/error.h"
+
+namespace poise::cpu {
+namespace {
+
+[[noreturn]] void refuse() {
+  fail(ErrorKind::usage,
+       "execution = cusparse needs --device cuda or emulated but this is the CPU; use execution = auto or block");
+}
+
+}  // namespace
+
+Conv2dPlan cusparse_conv2d_plan(const Context&, const Conv2dGeometry&, const BlockIndex&, DType, Pass) { refuse(); }
+void cusparse_conv2d_forward(Context&, const Conv2dGeometry&, const BlockIndex&, const Tensor&, const Tensor&,
+                             const Tensor&, Tensor&, Tensor&) {
+  refuse();
+}
+void cusparse_conv2d_backward_input(Context&, const Conv2dGeometry&, const BlockIndex&, const Tensor&, const Tensor&,
+                                    Tensor&, Tensor&) {
+  refuse();
+}
+void cusparse_conv2d_backward_weight(Context&, const Conv2dGeometry&, const BlockIndex&, const Tensor&, const Tensor&,
+                                     Tensor&, Tensor&, Tensor&) {
+  refuse();
+}
+
+}  // namespace poise::cpu

@@ -1,0 +1,45 @@
+// One byte, 1 alive and 0 dead, per run of neighbouring weights that live and die together, in the layout of the
+// weight. Adam multiplies by it in its own pass (train/adam.h); this kernel carries a new choice of cells into it and
+// into everything that belongs to the weights:
+//
+//   dead                      w = 0, ema = 0
+//   alive, and was dead       w = 0 already; moments by policy:
+//                               seed   m = 0, v = g^2
+//                               zero   m = v = 0
+//                               keep   untouched
+//   alive, and was alive      untouched
+//
+// Why seed: v = 0 under the bias correction of an old clock would make the first step lr / sqrt(1 - beta2), 3 to 30
+// times too long. keep is what masked-dense training does, whose moments follow the dense gradient of dead weights.
+#pragma once
+#include <numeric>
+
+#include "kernels/core/context.h"
+#include "kernels/core/memory.h"
+#include "kernels/sparse/masks/cells.h"
+
+namespace poise {
+
+// Weights per byte: as many as divide both a row of a cell and a cache line, at which every tensor of a slab begins.
+constexpr int64_t mask_run(int64_t cell_in, DType dtype) {
+  return std::gcd(cell_in, static_cast<int64_t>(kAlignment / size_of(dtype)));
+}
+
+// The run of a mask that goes with `weights`.
+inline int64_t run_of(const Tensor& mask, const Tensor& weights) {
+  const int64_t run = weights.elements() / mask.elements();
+  require(run > 0 && 16 % run == 0, "a byte of a mask stands for 1, 2, 4, 8 or 16 weights");
+  return run;
+}
+
+enum class MomentPolicy : uint8_t { seed, keep, zero };
+
+// alive u8 [grid.cells()]; mask u8 of grid.weights() / run elements, where run divides cell_in; all others of
+// grid.weights(). `grad` is the dense gradient (read by seed alone); `ema` may be empty.
+using ChangeMask = void(Context&, MomentPolicy, const CellGrid&, const Tensor& alive, const Tensor& grad, Tensor& mask,
+                        Tensor& value, Tensor& m, Tensor& v, Tensor& ema);
+
+namespace cpu {
+ChangeMask change_mask;
+}  // namespace cpu
+}  // namespace poise

@@ -1,0 +1,99 @@
+// The presets: every data set, model and method of the paper has one, which says what the paper did, is complete, and
+// makes a run that can be planned.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "apps/options/option_sources.h"
+#include "apps/options/sparse_methods.h"
+#include "apps/options/trainer_options.h"
+#include "apps/options/training_options.h"
+#include "apps/run/run_state.h"
+
+namespace poise {
+namespace {
+
+// Of "Balanced Training for Sparse GANs": what tells its settings apart.
+struct Setting {
+  const char* name;
+  int64_t iterations, batch_size_d, batch_size_g, n_critic;
+  int64_t parameters_g, parameters_d;
+  int64_t relaxed_every;  // iterations between decisions of ddst-relaxed
+};
+constexpr Setting kSettings[] = {
+    {"cifar10-sngan32", 100000, 64, 128, 5, 4276739, 1053824, 1000},
+    {"stl10-sngan48", 100000, 64, 128, 5, 4878083, 19542721, 2000},
+    {"cifar10-biggan32", 200000, 50, 50, 4, 4304387, 4207361, 1000},
+    {"tiny-imagenet-biggan64", 200000, 256, 256, 1, 17335204, 30796722, 1000},
+};
+
+OptionSet preset(const std::string& name) {
+  OptionSet options;
+  read_options_preset(name, options);
+  complete_training_options(options);
+  complete_sparse_options(options);
+  options.throw_if_problems();
+  return options;
+}
+
+TEST(Presets, EachIsCompleteAndCanBePlanned) {
+  for (const std::string& name : preset_names()) {
+    SCOPED_TRACE(name);
+    const OptionSet options = preset(name);
+    for (const Option& option : option_table()) {
+      // Where things lie, what a user varies, and what not every model or rate has, is not a preset's business.
+      const std::vector<std::string> open = {
+          "data", "data_cache", "data_placement", "seed",        "threads",   "device",  "precision",      "graph",
+          "runs", "name",       "accumulate",     "decay_start", "decay_end", "classes", "eval_reference", "inception"};
+      const bool is_open = std::find(open.begin(), open.end(), option.key) != open.end();
+      // Of [sparse] a preset says what its method uses.
+      if (option.group == "sparse" || is_open) continue;
+      EXPECT_NE(options.origin(option.key), "default") << option.key;
+    }
+    const TrainingPlan plan = Trainer::plan(trainer_options(options.settings()), 50000);
+    EXPECT_GT(plan.flops, 0);
+    EXPECT_LT(plan.slab_bytes + plan.arena_bytes, size_t{40} << 30);
+  }
+}
+
+TEST(Presets, TheDefaultsAreThePapersFirstRun) {
+  EXPECT_EQ(config_hash(preset("cifar10-sngan32-dense").settings()), config_hash(Settings{}));
+}
+
+TEST(Presets, EverySettingHasEveryMethod) {
+  for (const Setting& setting : kSettings) {
+    for (const std::string& method : method_names()) {
+      SCOPED_TRACE(std::string(setting.name) + "-" + method);
+      const Settings s = preset(std::string(setting.name) + "-" + method).settings();
+      EXPECT_EQ(s.method, method);
+      EXPECT_EQ(s.iterations, method == "posthoc" ? setting.iterations * 3 / 2 : setting.iterations);
+      EXPECT_EQ(s.batch_size_d, setting.batch_size_d);
+      EXPECT_EQ(s.batch_size_g, setting.batch_size_g);
+      EXPECT_EQ(s.n_critic, setting.n_critic);
+      EXPECT_EQ(s.learning_rate_decay, "constant");
+      EXPECT_EQ(s.diff_augment, "none");
+      EXPECT_EQ(s.ema_start, 0);
+      const TrainerOptions trainer = trainer_options(s);
+      if (method == "dense") {
+        const TrainingPlan plan = Trainer::plan(trainer, 50000);
+        EXPECT_EQ(plan.parameters_g, setting.parameters_g);
+        EXPECT_EQ(plan.parameters_d, setting.parameters_d);
+        continue;
+      }
+      const SparseOptions& o = trainer.sparse;
+      EXPECT_EQ(o.density_g, 0.1);
+      EXPECT_EQ(o.update_every_g, 500);
+      EXPECT_EQ(o.prune_at, method == "posthoc" ? setting.iterations : 0);
+      EXPECT_EQ(o.drop.length, s.iterations);
+      EXPECT_EQ(o.density_d, method == "posthoc" ? 1 : 0.1);
+      if (!o.control_d) continue;
+      EXPECT_EQ(o.update_every_d, method == "ddst-relaxed" ? setting.relaxed_every : 2000);
+      EXPECT_EQ(o.control.low, method == "dda" ? 0.5 : 0.45);
+      EXPECT_EQ(o.control.high, method == "dda" ? 0.65 : 0.55);
+      EXPECT_EQ(o.control.limit, method == "ddst-strict" ? 0.5 : 1);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace poise

@@ -1,0 +1,165 @@
+// Hostile files of images: data sets and pictures (fuzzing.h).
+#include <zlib.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <span>
+#include <stdexcept>
+
+#include "data/cifar10.h"
+#include "data/cifar100.h"
+#include "data/decode_picture.h"
+#include "data/picture_header.h"
+#include "data/stl10.h"
+#include "data/tiny_imagenet.h"
+#include "tests/support/file_test_tools.h"
+#include "tests/support/fuzzing.h"
+
+namespace poise {
+namespace {
+
+using test::Count;
+using test::mutate;
+using test::try_one;
+using test::Xorshift;
+
+// Files of records of one size. Half the inputs have whole records again, filled up with bytes below `fill`. `check`
+// parses and checks.
+template <class Check>
+void fuzz_records(size_t record, const std::vector<std::string>& seeds, uint64_t random_seed, int fill,
+                  const Check& check) {
+  Xorshift random(random_seed);
+  Count count;
+  for (int i = 0; i < 5'000; ++i) {
+    std::string input = mutate(seeds[random.below(seeds.size())], seeds, random);
+    if (i % 2 == 0) input.resize((input.size() / record + 1) * record, static_cast<char>(i % fill));
+    try_one(ErrorKind::data, count,
+            [&] { check(std::span(reinterpret_cast<const uint8_t*>(input.data()), input.size())); });
+  }
+  EXPECT_GT(count.accepted, 500);
+  EXPECT_GT(count.refused, 500);
+}
+
+TEST(FuzzImages, Cifar10) {
+  constexpr size_t kRecord = 3073;
+  std::vector<std::string> seeds = {std::string(kRecord, '\3'), std::string(2 * kRecord, '\0')};
+  seeds[1][kRecord] = 9;
+  fuzz_records(kRecord, seeds, 0x5eed3, 11, [](std::span<const uint8_t> input) {
+    const ImageSet set = parse_cifar10(input, "fuzz");
+    ASSERT_EQ(static_cast<size_t>(set.count) * kRecord, input.size());
+    ASSERT_EQ(set.pixels.size(), static_cast<size_t>(set.count) * 3072);
+    for (int32_t label : set.labels) ASSERT_TRUE(label >= 0 && label < 10);
+  });
+}
+
+TEST(FuzzImages, Cifar100) {
+  constexpr size_t kRecord = 3074;
+  const std::vector<std::string> seeds = {std::string(kRecord, '\3'), std::string(2 * kRecord, '\x63')};
+  fuzz_records(kRecord, seeds, 0x5eed5, 103, [](std::span<const uint8_t> input) {
+    const ImageSet set = parse_cifar100(input, "fuzz");
+    ASSERT_EQ(static_cast<size_t>(set.count) * kRecord, input.size());
+    for (int32_t label : set.labels) ASSERT_TRUE(label >= 0 && label < 100);
+  });
+}
+
+TEST(FuzzImages, Stl10) {
+  constexpr size_t kImage = 27648;
+  test::TemporaryFolder folder;
+  const std::vector<std::string> seeds = {std::string(kImage, '\3'), std::string(2 * kImage, '\x63')};
+  Xorshift random(0x5eed6);
+  Count count;
+  for (int i = 0; i < 300; ++i) {
+    std::string input = mutate(seeds[random.below(seeds.size())], seeds, random);
+    if (i % 2 == 0) input.resize((input.size() / kImage + 1) * kImage);
+    test::write_bytes(folder / "unlabeled_sample_X.bin", input);
+    try_one(ErrorKind::data, count, [&] {
+      const auto source = open_stl10(folder.path(), Stl10Split::unlabeled);
+      ASSERT_EQ(static_cast<size_t>(source->count) * kImage, input.size());
+      ASSERT_EQ(source->picture(source->count - 1).rgb.size(), kImage);
+    });
+  }
+  EXPECT_GT(count.accepted, 30);
+  EXPECT_GT(count.refused, 30);
+}
+
+TEST(FuzzImages, TinyImagenetTexts) {
+  test::TemporaryFolder folder;
+  for (const char* name : {"train/n00000001/images", "train/n00000002/images", "val/images"}) {
+    std::filesystem::create_directories(folder / name);
+  }
+  test::write_bytes(folder / "train/n00000001/images/a.JPEG", "a");
+  test::write_bytes(folder / "train/n00000002/images/a.JPEG", "a");
+  test::write_bytes(folder / "val/images/val_0.JPEG", "a");
+  const std::vector<std::string> wnids = {"n00000001\nn00000002\n", "n00000002\r\nn00000001", "\n\nn00000001\n"};
+  const std::vector<std::string> words = {"n00000001\tone\nn00000002\ttwo\n", ""};
+  const std::vector<std::string> annotations = {"val_0.JPEG\tn00000001\t0\t1\t2\t3\n",
+                                                "val_0.JPEG\tn00000002\nval_0.JPEG\tn00000001\t\n"};
+  Xorshift random(0x5eed7);
+  Count count;
+  for (int i = 0; i < 600; ++i) {
+    const auto text = [&](const std::vector<std::string>& seeds, bool changed) {
+      const std::string& seed = seeds[random.below(seeds.size())];
+      return changed ? mutate(seed, seeds, random) : seed;
+    };
+    test::write_bytes(folder / "wnids.txt", text(wnids, i % 3 == 0));
+    test::write_bytes(folder / "words.txt", text(words, i % 3 == 1));
+    test::write_bytes(folder / "val/val_annotations.txt", text(annotations, i % 3 != 0));
+    try_one(ErrorKind::data, count, [&] {
+      const auto source = open_tiny_imagenet(folder.path(), i % 2 ? TinyImagenetSplit::train : TinyImagenetSplit::val);
+      ASSERT_GT(source->count, 0);
+      ASSERT_EQ(source->labels.size(), static_cast<size_t>(source->count));
+      for (int32_t label : source->labels) {
+        ASSERT_TRUE(label >= 0 && static_cast<size_t>(label) < source->class_names.size());
+      }
+    });
+  }
+  EXPECT_GT(count.accepted, 60);
+  EXPECT_GT(count.refused, 60);
+}
+
+// Every chunk of a PNG gets the checksum that belongs to it, so that edits reach what lies behind that check.
+void repair_png(std::string& png) {
+  for (size_t at = 8; at + 12 <= png.size();) {
+    const auto byte = [&](size_t i) { return static_cast<size_t>(static_cast<uint8_t>(png[i])); };
+    const size_t length = byte(at) << 24 | byte(at + 1) << 16 | byte(at + 2) << 8 | byte(at + 3);
+    if (length > png.size() - at - 12) return;
+    const uLong crc = crc32_z(0, reinterpret_cast<const Bytef*>(png.data()) + at + 4, length + 4);
+    for (size_t i = 0; i < 4; ++i) png[at + 8 + length + i] = static_cast<char>(crc >> (24 - 8 * i));
+    at += length + 12;
+  }
+}
+
+TEST(FuzzImages, Pictures) {
+  std::vector<std::string> seeds;
+  for (const auto& entry : std::filesystem::directory_iterator(std::string(POISE_GOLDEN_DIR) + "/pictures")) {
+    seeds.push_back(test::read_bytes(entry.path().string()));
+  }
+  std::sort(seeds.begin(), seeds.end());
+  ASSERT_GT(seeds.size(), 10u);
+  Xorshift random(0x5eed8);
+  int decoded = 0, refused = 0;
+  for (int i = 0; i < 40'000; ++i) {
+    std::string input = mutate(seeds[random.below(seeds.size())], seeds, random);
+    if (input.starts_with("\x89PNG")) repair_png(input);
+    if (input.starts_with("\xff\xd8") && i % 2 == 0) input += "\xff\xd9";  // else most would be truncated
+    const std::vector<uint8_t> bytes(input.begin(), input.end());  // of exactly this size: reading past it shows
+    try {
+      const PictureHeader header = read_picture_header(bytes);
+      if (header.height * header.width > (int64_t{1} << 22)) continue;  // allowed, but not 40,000 times
+      const Picture picture = decode_picture(bytes);
+      ++decoded;
+      ASSERT_EQ(picture.rgb.size(), static_cast<size_t>(picture.height * picture.width * 3));
+      uint8_t small[4 * 4 * 3];
+      crop_and_resize(picture, 4, small);
+    } catch (const std::runtime_error& refusal) {
+      ++refused;
+      ASSERT_EQ(std::string_view(refusal.what()).find('\n'), std::string_view::npos) << refusal.what();
+    }
+  }
+  EXPECT_GT(decoded, 4'000);
+  EXPECT_GT(refused, 4'000);
+  std::printf("pictures: %d decoded, %d refused\n", decoded, refused);
+}
+
+}  // namespace
+}  // namespace poise

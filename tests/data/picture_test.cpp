@@ -1,0 +1,190 @@
+// Pictures: resizing against Pillow, decoding of every format that is read, and refusal of whatever is not.
+#include "data/picture.h"
+
+#include <gtest/gtest.h>
+#include <zlib.h>
+
+#include <array>
+#include <cstdlib>
+
+#include "data/decode_picture.h"
+#include "tests/support/file_test_tools.h"
+
+namespace poise {
+namespace {
+
+const std::string kGolden = POISE_GOLDEN_DIR;
+
+std::vector<uint8_t> bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
+std::string golden_picture(const std::string& name) { return test::read_bytes(kGolden + "/pictures/" + name); }
+Picture decode(const std::string& bytes) { return decode_picture(bytes_of(bytes)); }
+
+// As tests/golden/make_pictures.py makes it.
+Picture noise(int64_t height, int64_t width) {
+  Picture picture{.height = height, .width = width};
+  auto state = static_cast<uint32_t>(height * 1000 + width);
+  for (int64_t i = 0; i < height * width * 3; ++i) {
+    state = state * 1664525u + 1013904223u;
+    picture.rgb.push_back(static_cast<uint8_t>(state >> 24));
+  }
+  return picture;
+}
+
+TEST(CropAndResize, EqualsPillow) {
+  const std::vector<uint8_t> expected = bytes_of(test::read_bytes(kGolden + "/resized.bin"));
+  const struct {
+    int64_t height, width, side;
+  } cases[] = {{96, 96, 48}, {64, 64, 32}, {96, 96, 32}, {75, 101, 16}, {101, 75, 24},
+               {33, 33, 48}, {7, 9, 5},    {1, 1, 4},    {300, 300, 7}};
+  size_t at = 0;
+  for (const auto& c : cases) {
+    std::vector<uint8_t> out(static_cast<size_t>(c.side * c.side * 3));
+    crop_and_resize(noise(c.height, c.width), c.side, out.data());
+    ASSERT_LE(at + out.size(), expected.size());
+    EXPECT_TRUE(std::equal(out.begin(), out.end(), expected.begin() + static_cast<ptrdiff_t>(at)))
+        << c.height << "x" << c.width << " to " << c.side;
+    at += out.size();
+  }
+  EXPECT_EQ(at, expected.size());
+}
+
+TEST(CropAndResize, ASquareOfThisSideIsTheCentre) {
+  const Picture picture = noise(4, 7);
+  std::vector<uint8_t> out(4 * 4 * 3);
+  crop_and_resize(picture, 4, out.data());
+  for (size_t y = 0; y < 4; ++y) {
+    for (size_t j = 0; j < 12; ++j)
+      EXPECT_EQ(out[y * 12 + j], picture.rgb[y * 21 + 3 + j]);  // one column left, two right
+  }
+}
+
+using Colour = std::array<int, 3>;
+
+enum class Look : uint8_t { coloured, grey, smeared };  // smeared: colour is shared by four pixels
+
+// The picture of make_pictures.py, in the middle of each quadrant and at its one black pixel.
+void expect_test_picture(const std::string& name, int tolerance, Look look) {
+  const Picture picture = decode(golden_picture(name));
+  ASSERT_EQ(picture.height, 16) << name;
+  ASSERT_EQ(picture.width, 24) << name;
+  ASSERT_EQ(picture.rgb.size(), 16u * 24 * 3) << name;
+  const struct {
+    size_t x, y;
+    Colour colour;
+    int luma;
+  } places[] = {{6, 4, {255, 0, 0}, 76},        {18, 4, {0, 255, 0}, 150},      {6, 12, {0, 0, 255}, 29},
+                {18, 12, {255, 255, 255}, 255}, {23, 15, {255, 255, 255}, 255}, {1, 2, {0, 0, 0}, 0}};
+  for (const auto& place : places) {
+    if (look == Look::smeared && place.x == 1) continue;
+    for (size_t c = 0; c < 3; ++c) {
+      const int expected = look == Look::grey ? place.luma : place.colour[c];
+      EXPECT_NEAR(picture.rgb[(place.y * 24 + place.x) * 3 + c], expected, tolerance)
+          << name << " at x " << place.x << ", y " << place.y << ", channel " << c;
+    }
+  }
+}
+
+TEST(DecodePicture, ReadsEveryFormatUprightAndInItsColours) {
+  for (const char* name : {"rgb.png", "palette.png", "rgba.png", "rgb16.png", "rgb.bmp", "palette.bmp", "rgba.bmp"}) {
+    expect_test_picture(name, 0, Look::coloured);
+  }
+  expect_test_picture("grey.png", 0, Look::grey);
+  for (const char* name : {"rgb.jpg", "progressive.jpg"})
+    expect_test_picture(name, 32, Look::coloured);  // rings round the pixel
+  expect_test_picture("subsampled.jpg", 32, Look::smeared);
+  expect_test_picture("cmyk.jpg", 40, Look::coloured);
+  expect_test_picture("grey.jpg", 32, Look::grey);
+}
+
+void expect_refusal(const std::string& bytes, const std::string& part) {
+  try {
+    decode(bytes);
+    ADD_FAILURE() << "expected a refusal: " << part;
+  } catch (const std::runtime_error& error) {
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << part << "\n  in " << error.what();
+  }
+}
+
+TEST(DecodePicture, RefusesOtherFormatsByName) {
+  expect_refusal("", "found an empty file");
+  expect_refusal("x", "found bytes that begin 78");
+  expect_refusal(std::string(1000, '\0'), "found bytes that begin 00 00 00 00");
+  expect_refusal("<!DOCTYPE html>", "found a web page");
+  expect_refusal(golden_picture("animated.gif"), "found a GIF");
+  expect_refusal(golden_picture("rgb.tiff"), "found a TIFF");
+  expect_refusal(golden_picture("rgb.webp"), "found a WebP");
+  expect_refusal(golden_picture("animated.png"), "animated PNG");
+}
+
+TEST(DecodePicture, RefusesEveryTruncation) {
+  for (const char* name : {"rgb.png", "palette.png", "rgb16.png", "rgb.jpg", "progressive.jpg", "grey.jpg", "cmyk.jpg",
+                           "rgb.bmp", "palette.bmp", "rgba.bmp"}) {
+    const std::string whole = golden_picture(name);
+    for (size_t size = 0; size < whole.size(); ++size) {
+      EXPECT_THROW(decode(whole.substr(0, size)), std::runtime_error) << name << " cut to " << size;
+    }
+  }
+}
+
+std::string big_endian(uint32_t value) {
+  std::string text;
+  for (int shift = 24; shift >= 0; shift -= 8) text += static_cast<char>(value >> shift);
+  return text;
+}
+
+// A PNG's header with other extents and the checksum that belongs to it.
+std::string png_of(uint32_t width, uint32_t height) {
+  std::string png = golden_picture("rgb.png");
+  png.replace(16, 8, big_endian(width) + big_endian(height));
+  const uLong crc = crc32_z(0, reinterpret_cast<const Bytef*>(png.data()) + 12, 17);
+  return png.replace(29, 4, big_endian(static_cast<uint32_t>(crc)));
+}
+
+std::string jpeg_of(uint16_t width, uint16_t height) {
+  std::string jpeg = golden_picture("rgb.jpg");
+  const size_t frame = jpeg.find("\xff\xc0");
+  return jpeg.replace(frame + 5, 4, big_endian(static_cast<uint32_t>(height) << 16 | width));
+}
+
+std::string bmp_of(int32_t width, int32_t height) {
+  std::string bmp = golden_picture("rgb.bmp");
+  bmp.replace(18, 4, reinterpret_cast<const char*>(&width), 4);
+  return bmp.replace(22, 4, reinterpret_cast<const char*>(&height), 4);
+}
+
+TEST(DecodePicture, RefusesExtentsBeforeItDecodes) {
+  ASSERT_EQ(decode(png_of(24, 16)).height, 16);  // the header is put together rightly
+  ASSERT_EQ(decode(jpeg_of(24, 16)).height, 16);
+  ASSERT_EQ(decode(bmp_of(24, 16)).height, 16);
+  for (const uint16_t side : {0, 50000}) {
+    const std::string found = "found " + std::to_string(side) + "x" + std::to_string(side);
+    for (const std::string& bytes : {png_of(side, side), jpeg_of(side, side), bmp_of(side, side)}) {
+      expect_refusal(bytes, found);
+    }
+  }
+  expect_refusal(png_of(0, 16), "found 0x16");
+  expect_refusal(png_of(24, 0x7fffffff), "found 24x2147483647");
+  expect_refusal(png_of(32768, 32768), "at most 67108864 in all");
+  expect_refusal(bmp_of(-24, 16), "found -24x16");
+  expect_refusal(bmp_of(24, INT32_MIN), "found 24x2147483648");
+  expect_refusal(bmp_of(24, 17), "truncated BMP");
+  EXPECT_THROW(decode(png_of(24, 17)), std::runtime_error);
+}
+
+TEST(DecodePicture, RefusesTablesOfCodesThatNoDecoderHasRoomFor) {
+  std::string jpeg = golden_picture("progressive.jpg");
+  jpeg.replace(jpeg.rfind("\xff\xc4") + 5, 16, std::string(16, '\x20'));  // 512 codes, in a table behind a scan
+  expect_refusal(jpeg, "a table of codes has too many");
+}
+
+TEST(DecodePicture, NoticesDamageOfAPng) {
+  const std::string whole = golden_picture("rgb.png");
+  for (size_t at = 0; at < whole.size(); ++at) {
+    std::string damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ 4);
+    EXPECT_THROW(decode(damaged), std::runtime_error) << "at byte " << at;
+  }
+}
+
+}  // namespace
+}  // namespace poise

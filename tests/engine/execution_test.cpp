@@ -1,0 +1,343 @@
+// Block-sparse execution inside the engine: ops, the switch, and the table of crossovers.
+#include "engine/sparse/execution.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "engine/nn/layers.h"
+#include "tests/support/file_test_tools.h"
+#include "tests/support/test_context.h"
+
+namespace poise {
+namespace {
+
+constexpr int64_t kB = 16;
+
+// relu(conv(x)) -> conv, enlarged -> sum over space -> linear: one masked layer of each kind.
+struct Net : Module {
+  Conv2d conv1, conv2, shortcut;
+  Linear linear;
+  Net()
+      : Module("N"),
+        conv1(*this, "conv1", kB, 2 * kB, same_padding(3), {.spectral_norm = true}),
+        conv2(*this, "conv2", 2 * kB, kB, upsampled(same_padding(3))),
+        shortcut(*this, "shortcut", 2 * kB, kB, upsampled(same_padding(1))),
+        linear(*this, "linear", kB, kB) {}
+  Var operator()(Var x) {
+    Var h = relu(conv1(x));
+    return linear(sum_space(add(conv2(h), shortcut(h))));
+  }
+};
+
+struct NetRun {
+  Net net;
+  ParameterSlab slab;
+  TestContext test;
+  CrossoverTable table;
+  NetworkMasks masks;
+  std::unique_ptr<NetworkExecution> execution;
+  OwnedTensor x;
+
+  NetRun(DType dtype, const Cell& cell, double density)
+      : slab(net, dtype, Device::cpu, false),
+        test(cpu_reference_kernels(), size_t{1} << 26),
+        masks(net, slab, cell, MaskableHead::as_reference, Device::cpu),
+        x({2, 4, 4, kB}, dtype, Device::cpu) {
+    std::mt19937 rng(5);
+    std::uniform_real_distribution<float> draw(-0.5f, 0.5f);
+    const auto fill = [&](const Tensor& t) {
+      for (int64_t i = 0; i < t.elements(); ++i) {
+        const float v = draw(rng);
+        if (dtype == DType::f64)
+          t.data<double>()[i] = v;
+        else
+          t.data<float>()[i] = v;
+      }
+    };
+    for (const ParameterSlab::Entry& e : slab.entries()) fill(e.value);
+    for (const ParameterSlab::BufferEntry& b : slab.buffers()) fill(b.value);
+    fill(x.tensor());
+    masks.draw(test.ctx, RandomStream::mask_g,
+               layer_densities(maskable_layers(net, MaskableHead::as_reference), DensityRule::uniform, density, cell));
+  }
+  void choose(ExecutionChoice choice) {
+    execution.reset();
+    execution = std::make_unique<NetworkExecution>(net, masks, choice, table, Device::cpu);
+    forward();  // layers learn what they are asked for
+    execution->update(test.ctx);
+  }
+  Var forward() {
+    test.tape.reset();
+    test.arena.reset();
+    test.tape.mode = Mode::evaluate_running;  // spectral norm stays where it is
+    slab.zero_grad(test.ctx);
+    return net(test.tape.variable(x.tensor()));
+  }
+  // Output, gradient of x, gradients of all parameters.
+  std::vector<double> run() {
+    Var y = forward();
+    std::vector<double> all = doubles(y.value());
+    Tensor dy = test.arena.alloc(y.shape(), y.dtype());
+    test.ctx.kernels->fill(test.ctx, 0.25, dy);
+    test.tape.backward_from(y, dy);
+    for (const double v : doubles(test.tape.gradient(Var{&test.tape, 0}))) all.push_back(v);
+    for (const double v : doubles(slab.grad)) all.push_back(v);
+    return all;
+  }
+  static std::vector<double> doubles(const Tensor& t) {
+    std::vector<double> values;
+    for (int64_t i = 0; i < t.elements(); ++i) {
+      values.push_back(t.dtype == DType::f64 ? t.data<double>()[i] : static_cast<double>(t.data<float>()[i]));
+    }
+    return values;
+  }
+};
+
+// Gradients of dead weights exist on the dense path alone: there they are left out. Under spectral norm a dead weight
+// has a gradient on both paths, of which only the part through u and v is the same.
+std::vector<double> without_dead_gradients(NetRun& net, std::vector<double> values) {
+  const size_t first = values.size() - static_cast<size_t>(net.slab.grad.elements());
+  const std::vector<uint8_t> alive = alive_of(net.masks.bytes(), net.slab.grad);
+  for (size_t i = first; i < values.size(); ++i) values[i] *= alive[i - first];
+  return values;
+}
+
+TEST(BlockExecutionTest, ComputesWhatMaskedDenseLayersCompute) {
+  for (const Cell& cell : {Cell{kB, kB, false}, Cell{kB, kB, true}}) {
+    for (double density : {0.3, 0.6, 1.0}) {
+      NetRun net(DType::f32, cell, density);
+      net.choose(ExecutionChoice::dense);
+      const std::vector<double> dense = without_dead_gradients(net, net.run());
+      net.choose(ExecutionChoice::block);
+      const std::vector<double> block = without_dead_gradients(net, net.run());
+      ASSERT_EQ(dense.size(), block.size());
+      double worst = 0, largest = 0;
+      for (size_t i = 0; i < dense.size(); ++i) {
+        const double error = std::abs(dense[i] - block[i]);
+        ASSERT_FALSE(std::isnan(error));
+        worst = std::max(worst, error);
+        largest = std::max(largest, std::abs(dense[i]));
+      }
+      EXPECT_FALSE(!(worst <= 1e-5 * largest)) << to_string(cell) << " at " << density << ": " << worst / largest;
+    }
+  }
+}
+
+TEST(BlockExecutionTest, SkipsTheArithmeticOfDeadBlocks) {
+  NetRun net(DType::f32, {kB, kB, true}, 0.5);
+  Profile profile;
+  net.choose(ExecutionChoice::block);
+  net.test.ctx.profile = &profile;
+  net.run();
+  for (const Profile::Row& row : profile.rows()) {
+    if (row.layer != "N.conv1" || row.work.op != std::string("conv2d")) continue;
+    EXPECT_EQ(row.work.executed_flops, 0.5 * row.work.flops) << name_of(row.work.pass);
+  }
+}
+
+TEST(BlockExecutionTest, GradientsOfDeadWeightsAppearWhenAMaskUpdateWantsThem) {
+  NetRun net(DType::f32, {kB, kB, false}, 0.3);
+  net.choose(ExecutionChoice::dense);
+  const std::vector<double> dense = net.run();
+  net.choose(ExecutionChoice::block);
+  const auto dead_gradients = [&](const std::vector<double>& all) {
+    const size_t first = all.size() - static_cast<size_t>(net.slab.grad.elements());
+    double sum = 0;
+    for (const MaskedLayer& layer : net.masks.layers()) {
+      if (layer.path != "conv2") continue;
+      const auto offset = static_cast<size_t>(layer.weight.value.data<float>() - net.slab.value.data<float>());
+      const std::vector<uint8_t> alive = alive_of(layer.bytes, layer.weight.value);
+      for (size_t i = 0; i < alive.size(); ++i) {
+        if (!alive[i]) sum += std::abs(all[first + offset + i]);
+      }
+    }
+    return sum;
+  };
+  EXPECT_EQ(dead_gradients(net.run()), 0);
+  net.execution->set_dense_weight_gradients(true);
+  EXPECT_NEAR(dead_gradients(net.run()), dead_gradients(dense), 1e-4 * dead_gradients(dense));
+}
+
+TEST(BlockExecutionTest, GradientsMatchFiniteDifferencesThroughAMaskedNetwork) {
+  NetRun net(DType::f64, {kB, kB, false}, 0.4);
+  net.choose(ExecutionChoice::block);
+  const std::vector<double> result = net.run();
+  const size_t first = result.size() - static_cast<size_t>(net.slab.grad.elements());
+  double* w = net.slab.value.data<double>();
+  std::mt19937 rng(2);
+  const auto loss = [&] {
+    double sum = 0;
+    for (double y : NetRun::doubles(net.forward().value())) sum += 0.25 * y;
+    return sum;
+  };
+  double largest = 0;
+  for (size_t i = first; i < result.size(); ++i) largest = std::max(largest, std::abs(result[i]));
+  const std::vector<uint8_t> alive = alive_of(net.masks.bytes(), net.slab.value);
+  int checked = 0;
+  for (int trial = 0; trial < 400 && checked < 60; ++trial) {
+    const auto i = static_cast<size_t>(rng() % static_cast<uint64_t>(net.slab.value.elements()));
+    if (!alive[i] || result[first + i] == 0) continue;
+    ++checked;
+    constexpr double h = 1e-5;
+    const double saved = w[i];
+    w[i] = saved + h;
+    const double above = loss();
+    w[i] = saved - h;
+    const double below = loss();
+    w[i] = saved;
+    EXPECT_FALSE(!(std::abs((above - below) / (2 * h) - result[first + i]) <= 1e-7 * largest)) << i;
+  }
+  EXPECT_GE(checked, 30);
+}
+
+TEST(ExecutionSwitchTest, TakesWhatIsFasterWithHysteresisAndSaysWhy) {
+  NetRun net(DType::f32, {kB, kB, false}, 0.5);
+  net.choose(ExecutionChoice::automatic);  // geometries are known now
+  const auto decide = [&](double speedup) {
+    net.net.for_each_parameter([&](Parameter& p) {
+      if (p.path != "conv1.weight") return;
+      net.table.add({.geometry = p.execution->geometry, .pass = Pass::forward, .cell = {kB, kB, false}}, 0.5, speedup);
+    });
+    for (const ExecutionDecision& d : net.execution->update(net.test.ctx)) {
+      if (d.layer == "N.conv1" && d.pass == Pass::forward) return d;
+    }
+    ADD_FAILURE() << "no decision about conv1";
+    return ExecutionDecision{};
+  };
+  EXPECT_EQ(decide(0.9).execution, Execution::dense);
+  EXPECT_EQ(decide(1.04).execution, Execution::dense);
+  EXPECT_EQ(decide(1.06).execution, Execution::block);
+  EXPECT_EQ(decide(1.01).execution, Execution::block);
+  const ExecutionDecision last = decide(0.99);
+  EXPECT_EQ(last.execution, Execution::dense);
+  EXPECT_TRUE(last.changed);
+  EXPECT_EQ(last.to_string(), "N.conv1 forward: density 0.500, cell 16x16, 1.0x measured -> dense");
+}
+
+TEST(ExecutionSwitchTest, UnstructuredMasksRunDenseAndCannotBeForced) {
+  NetRun net(DType::f32, {}, 0.5);
+  NetworkExecution automatic(net.net, net.masks, ExecutionChoice::automatic, net.table, Device::cpu);
+  EXPECT_TRUE(automatic.update(net.test.ctx).empty());
+  try {
+    NetworkExecution forced(net.net, net.masks, ExecutionChoice::block, net.table, Device::cpu);
+    FAIL() << "block execution of cells of 1x1";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+    EXPECT_NE(std::string(error.what()).find("cells of 1x1; use cell = 16x16"), std::string::npos) << error.what();
+  }
+}
+
+// cuSPARSE runs on GPUs: there the automatic choice weighs it where it was measured. Decided in a plan, of layers that
+// the CPU has computed.
+TEST(ExecutionSwitchTest, TakesTheFasterOfTwoSparsePathsWhereBothAreMeasured) {
+  NetRun net(DType::f32, {kB, kB, false}, 0.5);
+  const auto decide = [&](Device device, double block, double cusparse) {
+    CrossoverKey key{
+        .geometry = {.n = 2, .h = 4, .w = 4, .c_in = kB, .c_out = 2 * kB, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1},
+        .pass = Pass::backward_input,
+        .cell = {kB, kB, false}};
+    net.table.add(key, 0.5, block);
+    key.path = Execution::cusparse;
+    if (cusparse > 0) net.table.add(key, 0.5, cusparse);
+    net.execution.reset();
+    net.execution = std::make_unique<NetworkExecution>(net.net, net.masks, ExecutionChoice::automatic, net.table,
+                                                       device, /*planning=*/true);
+    net.forward();
+    for (const ExecutionDecision& d : net.execution->predict(net.test.ctx, {0.5, 0.5, 0.5, 0.5})) {
+      if (d.layer == "N.conv1" && d.pass == Pass::backward_input) return d.to_string();
+    }
+    return std::string("no decision");
+  };
+  const std::string begin = "N.conv1 backward_input: density 0.500, cell 16x16, ";
+  EXPECT_EQ(decide(Device::emulated, 2, 0), begin + "2.0x measured -> block");
+  EXPECT_EQ(decide(Device::emulated, 2, 3), begin + "block 2.0x measured, cusparse 3.0x measured -> cusparse");
+  EXPECT_EQ(decide(Device::emulated, 2, 1.5), begin + "block 2.0x measured, cusparse 1.5x measured -> block");
+  EXPECT_EQ(decide(Device::emulated, 0.9, 1.04), begin + "block 0.9x measured, cusparse 1.0x measured -> dense");
+  EXPECT_EQ(decide(Device::cpu, 2, 3), begin + "2.0x measured -> block");
+}
+
+TEST(ExecutionSwitchTest, CusparseIsRefusedOnTheCpu) {
+  NetRun net(DType::f32, {kB, kB, false}, 0.5);
+  try {
+    NetworkExecution forced(net.net, net.masks, ExecutionChoice::cusparse, net.table, Device::cpu);
+    FAIL() << "cuSPARSE on the CPU";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+    EXPECT_NE(std::string(error.what()).find("needs --device cuda or emulated"), std::string::npos) << error.what();
+  }
+  // Saved by a GPU, resumed on the CPU: dense until masks change.
+  NetworkExecution resumed(net.net, net.masks, ExecutionChoice::automatic, net.table, Device::cpu);
+  const std::vector<uint8_t> saved(static_cast<size_t>(resumed.choices().tensor().elements()), 2);
+  copy_from_host(resumed.choices().tensor(), saved.data());
+  resumed.restore(net.test.ctx);
+  net.net.for_each_parameter([&](Parameter& p) {
+    if (p.execution) {
+      EXPECT_EQ(p.execution->forward, Execution::dense) << p.path;
+    }
+  });
+}
+
+TEST(ExecutionSwitchTest, CusparseMultipliesBlocksAsLargeAsCells) {
+  EXPECT_EQ(cusparse_block_of({16, 16, true}), 16);
+  EXPECT_EQ(cusparse_block_of({32, 32, false}), 32);
+  EXPECT_EQ(cusparse_block_of({64, 32, false}), 32);
+  EXPECT_EQ(cusparse_block_of({48, 96, false}), 16);
+  EXPECT_EQ(cusparse_block_of({256, 256, true}), 128);
+}
+
+TEST(ExecutionSwitchTest, ChoicesSurviveARestart) {
+  NetRun net(DType::f32, {kB, kB, false}, 0.5);
+  net.choose(ExecutionChoice::block);
+  const std::vector<uint8_t> saved = values_of<uint8_t>(net.execution->choices().tensor());
+  EXPECT_EQ(saved, std::vector<uint8_t>(saved.size(), 1));
+  NetworkExecution resumed(net.net, net.masks, ExecutionChoice::automatic, net.table, Device::cpu);
+  copy_from_host(resumed.choices().tensor(), saved.data());
+  resumed.restore(net.test.ctx);
+  net.net.for_each_parameter([&](Parameter& p) {
+    if (p.execution) {
+      EXPECT_EQ(p.execution->forward, Execution::block) << p.path;
+      EXPECT_GT(p.execution->index.alive, 0) << p.path;
+    }
+  });
+}
+
+CrossoverKey some_key() {
+  return {.geometry = {.n = 4, .h = 8, .w = 8, .c_in = 32, .c_out = 64, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1},
+          .pass = Pass::backward_weight,
+          .cell = {kB, kB, true}};
+}
+
+TEST(CrossoverTableTest, InterpolatesBetweenMeasurementsAndEstimatesWithoutAny) {
+  CrossoverTable table;
+  EXPECT_EQ(some_key().to_string(), "backward_weight conv 3x3 32->64 8x8 cell 16x16-all-taps");
+  EXPECT_DOUBLE_EQ(table.speedup(some_key(), 0.5, 2.0), 2.0 * CrossoverTable::kEfficiency);
+  table.add(some_key(), 0.1, 8);
+  table.add(some_key(), 0.4, 2);
+  EXPECT_NEAR(table.speedup(some_key(), 0.2, 1), 4, 1e-12);
+  EXPECT_DOUBLE_EQ(table.speedup(some_key(), 0.05, 1), 8);
+  EXPECT_DOUBLE_EQ(table.speedup(some_key(), 0.8, 1), 1);
+  EXPECT_NEAR(table.crossover_density(some_key()), 0.8, 1e-6);
+}
+
+TEST(CrossoverTableTest, IsKeptInAFileAndIgnoresWhatIsNotOne) {
+  const test::TemporaryFolder folder;
+  const std::filesystem::path path = std::filesystem::path(folder.path()) / "cache" / "table.json";
+  EXPECT_TRUE(CrossoverTable::load(path).empty());
+  CrossoverTable table;
+  table.add(some_key(), 0.1, 8);
+  table.save(path, "cpu");
+  EXPECT_DOUBLE_EQ(CrossoverTable::load(path).speedup(some_key(), 0.1, 1), 8);
+  for (const char* text :
+       {"", "{", "[]", R"({"layers": 3})", R"({"layers": {"a": [[0, 1]]}})", R"({"layers": {"a": [["x", 1]]}})",
+        R"({"layers": {"a": [[0.5, -1]]}})", R"({"layers": {"a": 7}})"}) {
+    std::ofstream(path) << text;
+    EXPECT_TRUE(CrossoverTable::load(path).empty()) << text;
+  }
+}
+
+}  // namespace
+}  // namespace poise

@@ -1,0 +1,220 @@
+// What is true of every op, for every case of op_cases.h.
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "tests/support/op_comparison.h"
+
+namespace poise {
+namespace {
+
+constexpr int64_t kModelBatch = 2;          // small: the f64 loops compute the model-sized cases too
+constexpr double kGradientLimit = 1e-7;     // f64, against central differences
+constexpr double kDefinitionLimit = 1e-12;  // f64, against op_definitions.h
+constexpr double kParityLimit = 1e-5;       // f32 against f64. One limit for all ops.
+constexpr size_t kCheckedElements = 400, kSampledElements = 200;
+
+std::vector<OpCase> all_cases() {
+  std::vector<OpCase> cases = op_cases(kModelBatch);
+#ifndef NDEBUG
+  // Debug and sanitizer builds look for other mistakes than size brings out, at a fiftieth of the speed.
+  std::erase_if(cases, [](const OpCase& c) { return c.forward_flops > 1e8; });
+#endif
+  return cases;
+}
+
+template <class Condition>
+std::vector<OpCase> small_cases(const Condition& condition) {
+  std::vector<OpCase> cases = all_cases();
+  std::erase_if(cases, [&](const OpCase& c) { return c.model_sized || !condition(c); });
+  return cases;
+}
+std::vector<OpCase> defined_cases() {
+  return small_cases([](const OpCase& c) { return c.definition != nullptr; });
+}
+std::vector<OpCase> differentiable_cases() {
+  return small_cases([](const OpCase& c) { return c.gradient_check; });
+}
+
+class OpTest : public testing::TestWithParam<OpCase> {
+ protected:
+  const OpCase& op_case() const { return GetParam(); }
+  void compare(double error, double limit, const std::string& what) {
+    EXPECT_FALSE(!(error <= limit)) << what << " is off by " << error << ", limit " << limit;
+    worst_ = std::max(worst_, error);
+  }
+  void TearDown() override {
+    if (worst_ >= 0) RecordProperty("worst_error", testing::PrintToString(worst_));  // --gtest_output=xml shows it
+  }
+
+ private:
+  double worst_ = -1;
+};
+
+class OpDefinitionTest : public OpTest {};
+class OpGradientTest : public OpTest {};
+
+// d(sum_j dy_j y_j) / dx by fourth-order central differences: the error of the formula is h^4/30 times a fifth
+// derivative, that of the arithmetic 1e-16/h, so h = 2^-10 leaves four digits to the limit. h is a power of two and x
+// an f32 number: x + h is exact.
+double central_difference(OpFixture& fixture, const OpBuild& build, double& x) {
+  constexpr double h = 1.0 / 1024;
+  const double saved = x;
+  auto at = [&](double value) {
+    x = value;
+    return fixture.evaluate(build);
+  };
+  const std::vector<double> p1 = at(saved + h), m1 = at(saved - h), p2 = at(saved + 2 * h), m2 = at(saved - 2 * h);
+  x = saved;
+  double sum = 0;
+  for (size_t j = 0; j < p1.size(); ++j) sum += fixture.dy[j] * (8 * (p1[j] - m1[j]) - (p2[j] - m2[j]));
+  return sum / (12 * h);
+}
+
+TEST_P(OpGradientTest, MatchesCentralDifferences) {
+  OpFixture fixture(op_case(), {.dtype = DType::f64, .kernels = &cpu_reference_kernels()});
+  const OpResult result = fixture.run();
+  const OpBuild& build = op_case().differentiated ? op_case().differentiated : op_case().build;
+  for (size_t input = 0; input < fixture.inputs.size(); ++input) {
+    if (!op_case().inputs[input].trainable) {
+      EXPECT_TRUE(result.gradients[input].empty()) << "input " << input << " is constant but received a gradient";
+      continue;
+    }
+    std::vector<double>& x = fixture.inputs[input];
+    ASSERT_EQ(result.gradients[input].size(), x.size()) << "input " << input << " received no gradient";
+    std::vector<size_t> checked(x.size());
+    for (size_t i = 0; i < x.size(); ++i) checked[i] = i;
+    if (x.size() > kCheckedElements) {
+      std::shuffle(checked.begin(), checked.end(), std::mt19937(1));
+      checked.resize(kSampledElements);
+    }
+    std::vector<double> analytic, numeric;
+    for (const size_t i : checked) {
+      analytic.push_back(result.gradients[input][i]);
+      numeric.push_back(central_difference(fixture, build, x[i]));
+    }
+    compare(relative_error(analytic, numeric), kGradientLimit, "gradient of input " + std::to_string(input));
+  }
+}
+
+TEST_P(OpDefinitionTest, F64MatchesTheDefinition) {
+  OpFixture fixture(op_case(), {.dtype = DType::f64, .kernels = &cpu_reference_kernels()});
+  HostValues states = fixture.states;
+  const std::vector<double> output = op_case().definition(fixture.inputs, states);
+  const OpResult result = fixture.run();
+  compare(relative_error(result.output, output), kDefinitionLimit, "output");
+  for (size_t i = 0; i < states.size(); ++i) {
+    compare(relative_error(result.states[i], states[i]), kDefinitionLimit, "state " + std::to_string(i));
+  }
+}
+
+TEST_P(OpTest, F32MatchesF64) {
+  const OpResult expected = OpFixture(op_case(), {.dtype = DType::f64, .kernels = &cpu_reference_kernels()}).run();
+  const std::pair<const char*, const KernelTable*> tables[] = {{"cpu: ", &cpu_kernels()},
+                                                               {"cpu reference: ", &cpu_reference_kernels()}};
+  for (const auto& [name, table] : tables) {
+    const OpResult got = OpFixture(op_case(), {.kernels = table}).run();
+    const std::string prefix = name;
+    compare(relative_error(got.output, expected.output), kParityLimit, prefix + "output");
+    for (size_t i = 0; i < expected.gradients.size(); ++i) {
+      EXPECT_NE(got.gradients[i].empty(), op_case().inputs[i].trainable) << prefix << "gradient of input " << i;
+      compare(relative_error(got.gradients[i], expected.gradients[i]), kParityLimit,
+              prefix + "gradient of input " + std::to_string(i));
+    }
+    for (size_t i = 0; i < expected.states.size(); ++i) {
+      compare(relative_error(got.states[i], expected.states[i]), kParityLimit, prefix + "state " + std::to_string(i));
+    }
+  }
+}
+
+// A run that has diverged must not look healthy: comparisons are written so that a NaN falls on the side that keeps it.
+TEST_P(OpDefinitionTest, ANaNReachesTheOutput) {
+  if (!op_case().reads_every_element) return;
+  for (const KernelTable* table : {&cpu_kernels(), &cpu_reference_kernels()}) {
+    for (size_t input = 0; input < op_case().inputs.size(); ++input) {
+      if (!op_case().inputs[input].trainable) continue;
+      for (const bool last : {false, true}) {
+        OpFixture fixture(op_case(), {.kernels = table});
+        std::vector<double>& x = fixture.inputs[input];
+        (last ? x.back() : x.front()) = std::nan("");
+        const std::vector<double> output = fixture.evaluate(op_case().build);
+        EXPECT_TRUE(std::isnan(largest(output))) << (last ? "last" : "first") << " element of input " << input;
+      }
+    }
+  }
+}
+
+// Each count is also a run in other memory.
+TEST_P(OpTest, SameBytesEveryRunAndForAnyNumberOfThreads) {
+  const int threads = omp_get_max_threads();
+  OpFixture fixture(op_case());
+  const OpResult first = fixture.run();
+  expect_same_bytes(first, fixture.run(), "second run of one fixture");
+  for (const int count : {1, 2, 3}) {
+    omp_set_num_threads(count);
+    expect_same_bytes(first, OpFixture(op_case()).run(), std::to_string(count) + " threads");
+  }
+  omp_set_num_threads(threads);
+}
+
+// Results do not depend on where memory lies or on what it held before, and nothing is written that is not the op's.
+TEST_P(OpTest, StaysInsideItsMemory) {
+  for (const KernelTable* table : {&cpu_kernels(), &cpu_reference_kernels()}) {
+    if (op_case().model_sized && table != &cpu_kernels()) continue;
+    const OpResult plain = OpFixture(op_case(), {.kernels = table}).run();
+    const OpResult guarded = OpFixture(op_case(), {.kernels = table, .parameters = true, .guards = true}).run();
+    EXPECT_EQ(plain.damage, "");
+    EXPECT_EQ(guarded.damage, "");
+    EXPECT_FALSE(std::isnan(largest(plain.output)))
+        << "the output was not written completely, or depends on old memory";
+    for (const auto& gradient : plain.gradients) EXPECT_FALSE(std::isnan(largest(gradient)));
+    for (const auto& state : plain.states) EXPECT_FALSE(std::isnan(largest(state)));
+    expect_same_bytes(plain, guarded, "inputs as parameters, in a fragmented arena");
+  }
+}
+
+TEST_P(OpGradientTest, IsTheSameWhenAnotherInputIsFrozen) {
+  const OpResult all = OpFixture(op_case()).run();
+  for (size_t frozen = 0; frozen < op_case().inputs.size(); ++frozen) {
+    if (!op_case().inputs[frozen].trainable) continue;
+    for (const bool parameters : {false, true}) {
+      const OpResult some = OpFixture(op_case(), {.parameters = parameters, .frozen = static_cast<int>(frozen)}).run();
+      OpResult expected = all;
+      expected.gradients[frozen].clear();
+      expect_same_bytes(expected, some, "input " + std::to_string(frozen) + " frozen");
+      EXPECT_EQ(some.damage, "");
+    }
+  }
+}
+
+TEST_P(OpTest, PlanEqualsRun) {
+  for (const KernelTable* table : {&cpu_kernels(), &cpu_reference_kernels()}) {
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      if (op_case().model_sized && (dtype == DType::f64 || table != &cpu_kernels())) continue;
+      OpFixture fixture(op_case(), {.dtype = dtype, .kernels = table});
+      EXPECT_EQ(fixture.plan.forward.flops, op_case().forward_flops);
+      EXPECT_EQ(fixture.plan.backward.flops, op_case().backward_flops);
+      EXPECT_EQ(fixture.plan.forward.executed_flops > 0, op_case().forward_flops > 0);
+      fixture.run();
+      EXPECT_EQ(fixture.arena_peak(), fixture.plan.arena_bytes);
+      EXPECT_EQ(fixture.profile.total().work.flops, op_case().forward_flops + op_case().backward_flops);
+      EXPECT_EQ(fixture.profile.total().work.bytes, fixture.plan.forward.bytes + fixture.plan.backward.bytes);
+    }
+  }
+}
+
+TEST_P(OpTest, RecordsTheOpItIsACaseOf) {
+  const std::vector<std::string> ops = plan_of(op_case(), {}).ops;
+  EXPECT_NE(std::find(ops.begin(), ops.end(), op_case().op), ops.end());
+}
+
+std::string name_of(const testing::TestParamInfo<OpCase>& case_info) { return case_info.param.name; }
+INSTANTIATE_TEST_SUITE_P(Cases, OpTest, testing::ValuesIn(all_cases()), name_of);
+INSTANTIATE_TEST_SUITE_P(Cases, OpDefinitionTest, testing::ValuesIn(defined_cases()), name_of);
+INSTANTIATE_TEST_SUITE_P(Cases, OpGradientTest, testing::ValuesIn(differentiable_cases()), name_of);
+
+}  // namespace
+}  // namespace poise

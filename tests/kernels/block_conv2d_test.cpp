@@ -1,0 +1,286 @@
+// Block-sparse convolution against the dense one on the same masked weights, which is an independent implementation.
+#include "kernels/sparse/block/block_conv2d.h"
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <random>
+
+#include "kernels/sparse/block/block_tiles.h"
+#include "kernels/table.h"
+#include "tests/support/block_geometry.h"
+
+namespace poise {
+namespace {
+
+using namespace cpu;
+
+constexpr double kLimit = 1e-5;  // f32, relative to the largest element
+
+OwnedTensor uniform(const Shape& shape, std::mt19937& rng) {
+  OwnedTensor t(shape, DType::f32, Device::cpu);
+  std::uniform_real_distribution<float> draw(-1, 1);
+  std::generate_n(t.tensor().data<float>(), shape.elements(), [&] { return draw(rng); });
+  return t;
+}
+
+std::vector<float> values(const OwnedTensor& t) {
+  const float* v = t.tensor().data<float>();
+  return {v, v + t.tensor().elements()};
+}
+
+double relative_error(const std::vector<float>& a, const std::vector<float>& b) {
+  double worst = 0, largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double error = std::abs(static_cast<double>(a[i]) - b[i]);
+    if (!(error <= 1e30)) return std::nan("");
+    worst = std::max(worst, error);
+    largest = std::max(largest, std::abs(static_cast<double>(b[i])));
+  }
+  return worst == 0 ? 0 : worst / largest;
+}
+
+// A layer with a random mask: `alive` cells out of all, each one block, or one block over all taps.
+struct Layer {
+  Conv2dGeometry g;
+  BlockIndex index;
+  OwnedTensor row_offsets, col_of_block, mask, x, weight, bias, dy;
+
+  Layer(const Conv2dGeometry& geometry, double density, bool all_taps, uint32_t seed) : g(geometry) {
+    std::mt19937 rng(seed);
+    index = {.block = kB, .out_blocks = g.c_out / kB, .in_blocks = g.c_in / kB, .taps = g.kh * g.kw};
+    row_offsets = OwnedTensor({index.out_blocks + 1}, DType::i32, Device::cpu);
+    col_of_block = OwnedTensor({index.capacity()}, DType::i32, Device::cpu);
+    index.row_offsets = row_offsets.tensor();
+    index.col_of_block = col_of_block.tensor();
+    mask = OwnedTensor(g.weight_shape(), DType::u8, Device::cpu);
+    const int64_t taps_of_cell = all_taps ? index.taps : 1;
+    std::vector<int64_t> cells(static_cast<size_t>(index.capacity() / taps_of_cell));
+    std::iota(cells.begin(), cells.end(), 0);
+    std::shuffle(cells.begin(), cells.end(), rng);
+    // A negative density asks for a single cell.
+    const auto alive =
+        density < 0 ? size_t{1} : static_cast<size_t>(std::llround(density * static_cast<double>(cells.size())));
+    cells.resize(alive);
+    for (int64_t cell : cells) {
+      const int64_t pair = cell / (index.taps / taps_of_cell), first = cell % (index.taps / taps_of_cell);
+      for (int64_t tap = first; tap < first + taps_of_cell; ++tap)
+        fill_block(pair / index.in_blocks, tap, pair % index.in_blocks);
+    }
+    x = uniform(g.x_shape(), rng);
+    weight = uniform(g.weight_shape(), rng);
+    bias = uniform({g.c_out}, rng);
+    dy = uniform(g.y_shape(), rng);
+    apply_mask(weight);
+    Context ctx;
+    cpu::build_block_index(ctx, mask.tensor(), index);
+  }
+
+  void fill_block(int64_t ob, int64_t tap, int64_t ib) {
+    uint8_t* m = mask.tensor().data<uint8_t>();
+    for (int64_t o = 0; o < kB; ++o) {
+      for (int64_t i = 0; i < kB; ++i) m[((ob * kB + o) * index.taps + tap) * g.c_in + ib * kB + i] = 1;
+    }
+  }
+  void apply_mask(OwnedTensor& t) const {
+    const uint8_t* m = mask.tensor().data<uint8_t>();
+    float* v = t.tensor().data<float>();
+    for (int64_t i = 0; i < t.tensor().elements(); ++i) v[i] *= m[i];
+  }
+};
+
+struct Result {
+  std::vector<float> y, dx, dw, db;
+};
+
+// NaN everywhere that the kernels have to write.
+OwnedTensor undefined(const Shape& shape, DType dtype = DType::f32) {
+  OwnedTensor t(shape, dtype, Device::cpu);
+  std::memset(t.tensor().bytes, 0xff, t.tensor().size_bytes());
+  return t;
+}
+OwnedTensor workspace(const Conv2dPlan& plan) {
+  return undefined({static_cast<int64_t>(plan.workspace_bytes)}, DType::u8);
+}
+
+Result run_block(Layer& l) {
+  Context ctx;
+  OwnedTensor y = undefined(l.g.y_shape()), dx = undefined(l.g.x_shape()), dw = undefined(l.g.weight_shape()),
+              db = undefined({l.g.c_out});
+  auto scratch = [&](Pass pass) { return workspace(cpu::block_conv2d_plan(ctx, l.g, l.index, DType::f32, pass)); };
+  OwnedTensor w1 = scratch(Pass::forward), w2 = scratch(Pass::backward_input), w3 = scratch(Pass::backward_weight);
+  cpu::block_conv2d_forward(ctx, l.g, l.index, l.x.tensor(), l.weight.tensor(), l.bias.tensor(), w1.tensor(),
+                            y.tensor());
+  cpu::block_conv2d_backward_input(ctx, l.g, l.index, l.dy.tensor(), l.weight.tensor(), w2.tensor(), dx.tensor());
+  cpu::block_conv2d_backward_weight(ctx, l.g, l.index, l.x.tensor(), l.dy.tensor(), w3.tensor(), dw.tensor(),
+                                    db.tensor());
+  return {values(y), values(dx), values(dw), values(db)};
+}
+
+Result run_dense(Layer& l) {
+  Context ctx;
+  const KernelTable& k = cpu_kernels();
+  OwnedTensor y = undefined(l.g.y_shape()), dx = undefined(l.g.x_shape()), dw = undefined(l.g.weight_shape()),
+              db = undefined({l.g.c_out});
+  auto scratch = [&](Pass pass) { return workspace(k.conv2d_plan(ctx, l.g, DType::f32, pass)); };
+  OwnedTensor w1 = scratch(Pass::forward), w2 = scratch(Pass::backward_input), w3 = scratch(Pass::backward_weight);
+  k.conv2d_forward(ctx, l.g, l.x.tensor(), l.weight.tensor(), l.bias.tensor(), w1.tensor(), y.tensor());
+  k.conv2d_backward_input(ctx, l.g, l.dy.tensor(), l.weight.tensor(), w2.tensor(), dx.tensor());
+  k.conv2d_backward_weight(ctx, l.g, l.x.tensor(), l.dy.tensor(), w3.tensor(), dw.tensor(), db.tensor());
+  l.apply_mask(dw);
+  return {values(y), values(dx), values(dw), values(db)};
+}
+
+void expect_equal(const Result& a, const Result& b) {
+  EXPECT_FALSE(!(relative_error(a.y, b.y) <= kLimit)) << "y " << relative_error(a.y, b.y);
+  EXPECT_FALSE(!(relative_error(a.dx, b.dx) <= kLimit)) << "dx " << relative_error(a.dx, b.dx);
+  EXPECT_FALSE(!(relative_error(a.dw, b.dw) <= kLimit)) << "dw " << relative_error(a.dw, b.dw);
+  EXPECT_FALSE(!(relative_error(a.db, b.db) <= kLimit)) << "db " << relative_error(a.db, b.db);
+}
+
+class BlockConv2dTest : public testing::TestWithParam<std::tuple<int64_t, int64_t>> {};  // kernel, upsample
+
+TEST_P(BlockConv2dTest, EqualsDenseOnMaskedWeights) {
+  const auto [kernel, upsample] = GetParam();
+  struct Size {
+    int64_t n, h, w;
+  };
+  uint32_t seed = 0;
+  for (const Size s : {Size{1, 4, 4},
+                       {3, 6, 6},
+                       {2, 8, 8},
+                       {1, 12, 12},
+                       {3, 16, 16},
+                       {1, 32, 32},
+                       {1, 48, 48},
+                       {3, 5, 7},
+                       {5, 1, 1},
+                       {1, 1, 9}}) {
+    for (bool all_taps : {false, true}) {
+      for (double density : {0.0, -1.0, 0.05, 0.1, 0.3, 0.5, 1.0}) {
+        // 2 x 3 blocks: an odd count, and rows and columns without a block at low densities.
+        Layer layer(geometry_of({s.n, s.h, s.w, 2, 3}, kernel, upsample), density, all_taps, ++seed);
+        SCOPED_TRACE(testing::Message() << s.n << "x" << s.h << "x" << s.w << ", density " << density << ", all taps "
+                                        << all_taps);
+        expect_equal(run_block(layer), run_dense(layer));
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+TEST_P(BlockConv2dTest, GivesTheSameBitsAgainAndOnAnyNumberOfThreads) {
+  const auto [kernel, upsample] = GetParam();
+  Layer layer(geometry_of({5, 12, 12, 4, 2}, kernel, upsample), 0.3, false, 7);
+  const int threads = omp_get_max_threads();
+  const Result first = run_block(layer);
+  for (int count : {1, 2, 3}) {
+    omp_set_num_threads(count);
+    const Result again = run_block(layer);
+    EXPECT_EQ(first.y, again.y);
+    EXPECT_EQ(first.dx, again.dx);
+    EXPECT_EQ(first.dw, again.dw);
+    EXPECT_EQ(first.db, again.db);
+  }
+  omp_set_num_threads(threads);
+}
+
+TEST_P(BlockConv2dTest, CountsTheArithmeticThatItPerforms) {
+  const auto [kernel, upsample] = GetParam();
+  Context ctx;
+  const Conv2dGeometry g = geometry_of({2, 8, 8, 4, 4}, kernel, upsample);
+  Layer layer(g, 0.25, /*all_taps=*/true, 3);
+  const double small_pixels = 2 * 8 * 8, blocks = 4 * 4 * 0.25;
+  // Four 2x2 convolutions of the small image where a 3x3 one enlarges; else every tap of every alive cell.
+  const double positions = upsample == 2 && kernel == 3 ? 16 : static_cast<double>(kernel * kernel);
+  EXPECT_EQ(cpu::block_conv2d_plan(ctx, g, layer.index, DType::f32, Pass::forward).executed_macs,
+            small_pixels * blocks * positions * kB * kB);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, BlockConv2dTest, testing::Combine(testing::Values(1, 3), testing::Values(1, 2)),
+                         [](const auto& p) {
+                           return "kernel_" + std::to_string(std::get<0>(p.param)) + "_upsample_" +
+                                  std::to_string(std::get<1>(p.param));
+                         });
+
+TEST(BlockIndexTest, ListsTheBlocksOfEachRowByColumn) {
+  Layer layer(geometry_of({1, 4, 4, 2, 3}, 3, 1), 0.0, false, 1);
+  layer.fill_block(0, 8, 1);
+  layer.fill_block(0, 0, 1);
+  layer.mask.tensor().data<uint8_t>()[((2 * kB + 3) * 9 + 4) * 2 * kB + 5] = 1;  // one weight keeps its block alive
+  Context ctx;
+  cpu::build_block_index(ctx, layer.mask.tensor(), layer.index);
+  EXPECT_EQ(layer.index.alive, 3);
+  const int32_t *offsets = layer.row_offsets.tensor().data<int32_t>(),
+                *columns = layer.col_of_block.tensor().data<int32_t>();
+  EXPECT_EQ(std::vector<int32_t>(offsets, offsets + 4), (std::vector<int32_t>{0, 2, 2, 3}));
+  EXPECT_EQ(std::vector<int32_t>(columns, columns + 3), (std::vector<int32_t>{0 * 2 + 1, 8 * 2 + 1, 4 * 2 + 0}));
+}
+
+// Each instruction set on its own, against plain loops.
+class TileTest : public testing::TestWithParam<TileShape> {};
+
+TEST_P(TileTest, EveryInstructionSetComputesTheSameSums) {
+  const TileShape shape = GetParam();
+  const int columns = tile_columns(shape), row = packed_row(columns), rows = 4;
+  std::mt19937 rng(11);
+  std::uniform_real_distribution<float> draw(-1, 1);
+  std::vector<float> x(static_cast<size_t>((std::max(rows, tile_rows(shape)) + 3) * row + 64)), w(3 * kBlockWeights),
+      bias(kBlock), dy(static_cast<size_t>(rows * columns * kBlock));
+  for (auto* v : {&x, &w, &bias, &dy}) std::generate(v->begin(), v->end(), [&] { return draw(rng); });
+  const BlockTerm terms[] = {{0, 2 * kBlockWeights}, {kBlock, 0}, {row + 2 * kBlock, kBlockWeights}};
+
+  std::vector<float> expected(kTilePixels * kBlock), expected_dw(kBlockWeights, 0.5f);
+  for (int k = 0; k < kTilePixels; ++k) {
+    for (int o = 0; o < kBlock; ++o) {
+      double sum = bias[static_cast<size_t>(o)];
+      for (const BlockTerm& t : terms) {
+        for (int i = 0; i < kBlock; ++i) {
+          sum += static_cast<double>(x[static_cast<size_t>(t.x + k / columns * row + k % columns * kBlock + i)]) *
+                 w[static_cast<size_t>(t.w + i * kBlock + o)];
+        }
+      }
+      expected[static_cast<size_t>(k * kBlock + o)] = static_cast<float>(sum);
+    }
+  }
+  for (int o = 0; o < kBlock; ++o) {
+    for (int i = 0; i < kBlock; ++i) {
+      double sum = 0.5;
+      for (int p = 0; p < rows * columns; ++p) {
+        sum += static_cast<double>(dy[static_cast<size_t>(p * kBlock + o)]) *
+               x[static_cast<size_t>(p / columns * row + p % columns * kBlock + i)];
+      }
+      expected_dw[static_cast<size_t>(o * kBlock + i)] = static_cast<float>(sum);
+    }
+  }
+
+  std::vector<const TileKernels*> sets = {&kTilesBaseline};
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets.push_back(&kTilesAvx2);
+  if (__builtin_cpu_supports("avx512f")) sets.push_back(&kTilesAvx512);
+#endif
+  for (const TileKernels* set : sets) {
+    std::vector<float> out(kTilePixels * kBlock + kBlock, -7.0f), dw(kBlockWeights, 0.5f);
+    float* pixels[kTilePixels];
+    for (int k = 0; k < kTilePixels; ++k) pixels[k] = out.data() + k * kBlock;
+    pixels[5] = nullptr;  // outside the image: not written
+    set->multiply(shape, terms, 3, x.data(), w.data(), bias.data(), pixels, 0);
+    EXPECT_EQ(std::vector<float>(out.begin() + 5 * kBlock, out.begin() + 6 * kBlock),
+              std::vector<float>(kBlock, -7.0f));
+    std::copy_n(expected.begin() + 5 * kBlock, kBlock, out.begin() + 5 * kBlock);
+    out.resize(kTilePixels * kBlock);
+    EXPECT_FALSE(!(relative_error(out, expected) <= kLimit));
+    set->accumulate(shape, rows, x.data(), dy.data(), dw.data());
+    EXPECT_FALSE(!(relative_error(dw, expected_dw) <= kLimit));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, TileTest, testing::Values(TileShape::row_16, TileShape::rows_2x8, TileShape::rows_4x4),
+                         [](const auto& p) { return "columns_" + std::to_string(tile_columns(p.param)); });
+
+}  // namespace
+}  // namespace poise

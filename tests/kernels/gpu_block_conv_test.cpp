@@ -1,0 +1,109 @@
+// Block-sparse convolution of the GPU, on the emulated device under the checker, against the dense loops of the CPU in
+// f64 on the same masked weights: all passes and precisions, the same bits whatever the order of threads, copies and
+// blocks, no race and no write outside of the results.
+#include "kernels/gpu/emulated/options.h"
+#include "tests/support/block_convolution.h"
+
+namespace poise {
+namespace {
+
+class GpuBlockConvTest : public testing::TestWithParam<std::tuple<int64_t, int64_t>> {  // kernel, upsample
+ protected:
+  void TearDown() override { emulator::set_options({}); }
+  int64_t kernel() const { return std::get<0>(GetParam()); }
+  int64_t upsample() const { return std::get<1>(GetParam()); }
+  void expect_right(const Images& images, double density, bool all_taps, const KernelTable& kernels,
+                    const GemmChoice& choice = {}) {
+    for (const Precision precision : kAllPrecisions) {
+      SCOPED_TRACE(testing::Message() << name_of(precision) << ", " << images.n << "x" << images.h << "x" << images.w
+                                      << ", " << images.in_blocks << " to " << images.out_blocks << " blocks, density "
+                                      << density << (all_taps ? ", all taps" : ", per tap"));
+      const Convolution convolution(geometry_of(images, kernel(), upsample()), density, all_taps, precision, ++seed_);
+      convolution.expect_right(convolution.run(kernels, choice));
+    }
+  }
+
+ private:
+  uint32_t seed_ = 0;
+};
+
+TEST_P(GpuBlockConvTest, EqualsDenseOnMaskedWeights) {
+  for (const bool all_taps : {false, true}) {
+    for (const double density : {0.0, kOneCell, 0.1, 0.5, 1.0}) {
+      expect_right({.n = 3, .h = 5, .w = 6, .in_blocks = 2, .out_blocks = 3}, density, all_taps, checked::kernels());
+    }
+  }
+}
+
+// Tiles of every shape: parts of images, whole ones, several at a time, rows of one, pixels without neighbours.
+TEST_P(GpuBlockConvTest, ServesImagesOfAnySize) {
+  for (const Images& images : {Images{5, 4, 4, 1, 1},
+                               {3, 8, 8, 2, 1},
+                               {1, 12, 12, 1, 2},
+                               {1, 16, 16, 1, 1},
+                               {1, 32, 32, 1, 1},
+                               {1, 3, 48, 1, 1},
+                               {7, 1, 1, 2, 2},
+                               {1, 1, 9, 1, 1}}) {
+    expect_right(images, 0.5, false, emulated::kernels());
+  }
+}
+
+// More blocks than warps, than fit in shared memory at once, than a panel and than a piece of the weight gradient.
+TEST_P(GpuBlockConvTest, ServesManyBlocks) {
+  expect_right({.n = 2, .h = 4, .w = 4, .in_blocks = 18, .out_blocks = 19}, 0.3, true, emulated::kernels());
+  expect_right({.n = 1, .h = 4, .w = 5, .in_blocks = 34, .out_blocks = 1}, 0.5, false, emulated::kernels());
+}
+
+// One thread block goes through many tiles, where it would otherwise have one.
+TEST_P(GpuBlockConvTest, AddsUpManyTiles) {
+  expect_right({.n = 3, .h = 11, .w = 9, .in_blocks = 2, .out_blocks = 2}, 0.4, false, checked::kernels(),
+               {.splits = 2});
+}
+
+// More pieces of the weight gradient than thread blocks.
+TEST(GpuBlockConvWorkersTest, GoesThroughMorePiecesThanWorkers) {
+  const Convolution convolution(geometry_of({.n = 1, .h = 2, .w = 2, .in_blocks = 44, .out_blocks = 44}, 3, 1), 1.0,
+                                true, Precision::fp32, 1);
+  convolution.expect_right(convolution.run(emulated::kernels()));
+}
+
+TEST_P(GpuBlockConvTest, GivesTheSameBitsInAnyOrder) {
+  for (const Precision precision : kAllPrecisions) {
+    SCOPED_TRACE(name_of(precision));
+    const Convolution convolution(
+        geometry_of({.n = 5, .h = 6, .w = 6, .in_blocks = 4, .out_blocks = 2}, kernel(), upsample()), 0.4, false,
+        precision, 7);
+    const LayerResults first = convolution.run(checked::kernels());
+    for (uint64_t seed = 1; seed <= 3; ++seed) {
+      emulator::set_options(emulator::randomised(seed));
+      EXPECT_TRUE(convolution.run(checked::kernels()) == first) << "seed " << seed;
+    }
+    emulator::set_options({});
+  }
+}
+
+TEST_P(GpuBlockConvTest, NeedsTheSameMemoryForAnyMask) {
+  const Conv2dGeometry g = geometry_of({.n = 4, .h = 8, .w = 8, .in_blocks = 4, .out_blocks = 4}, kernel(), upsample());
+  std::mt19937 rng(3);
+  const RandomMask sparse(g, 0.1, true, rng), dense(g, 1.0, true, rng);
+  Context ctx{.device = Device::emulated};
+  for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
+    const auto plan = [&](const RandomMask& mask) {
+      return emulated::kernels().block_conv2d_plan(ctx, g, mask.index, DType::bf16, pass);
+    };
+    EXPECT_EQ(plan(sparse).workspace_bytes, plan(dense).workspace_bytes);
+    const double positions = upsample() == 2 && kernel() == 3 ? 16 : static_cast<double>(kernel() * kernel());
+    EXPECT_EQ(plan(dense).executed_macs, 4 * 8 * 8 * 16 * positions * kB * kB);
+    EXPECT_EQ(plan(sparse).executed_macs, 4 * 8 * 8 * 2 * positions * kB * kB);  // 10% of 16 cells
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, GpuBlockConvTest, testing::Combine(testing::Values(1, 3), testing::Values(1, 2)),
+                         [](const auto& p) {
+                           return "kernel_" + std::to_string(std::get<0>(p.param)) + "_upsample_" +
+                                  std::to_string(std::get<1>(p.param));
+                         });
+
+}  // namespace
+}  // namespace poise

@@ -1,0 +1,289 @@
+// Convolution and linear layers of the GPU, on the emulated device: all passes and precisions against the CPU's f64
+// loops, the same bits whatever the order of threads, copies and blocks, no race and no write outside of the results.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <set>
+
+#include "kernels/dense/conv2d/conv2d_gemm.h"
+#include "kernels/gpu/emulated/options.h"
+#include "kernels/gpu/tile.cuh"
+#include "kernels/table.h"
+#include "tests/support/emulated_operands.h"
+
+namespace poise {
+namespace {
+
+// Values in [-1, 1].
+Operand uniform(const Shape& shape, DType dtype, uint64_t stream) {
+  std::vector<double> drawn(static_cast<size_t>(shape.elements()));
+  uniform_on_host(7, RandomStream::test, stream, shape.elements(), drawn.data());
+  std::vector<float> values;
+  for (const double x : drawn) values.push_back(static_cast<float>(2 * x - 1));
+  return {shape, dtype, values};
+}
+
+LayerOperands uniform_operands(const Shape& x, const Shape& weight, const Shape& bias, const Shape& y, DType dtype) {
+  return {uniform(x, dtype, 1), uniform(weight, dtype, 2), uniform(bias, DType::f32, 3), uniform(y, dtype, 4)};
+}
+
+class Convolution {
+ public:
+  Convolution(const Conv2dGeometry& geometry, Precision precision)
+      : g_(geometry),
+        precision_(precision),
+        dtype_(activation_dtype(precision)),
+        operands_(uniform_operands(g_.x_shape(), g_.weight_shape(), {g_.c_out}, g_.y_shape(), dtype_)) {}
+
+  LayerResults run(const KernelTable& kernels, const GemmChoice& choice = {}) const {
+    Context ctx{.device = Device::emulated, .precision = precision_, .kernels = &kernels, .gemm = choice};
+    const Tensor &x = operands_.x.device.tensor, &w = operands_.weight.device.tensor, &dy = operands_.dy.device.tensor;
+    return operands_.run([&](Pass pass) { return kernels.conv2d_plan(ctx, g_, dtype_, pass).workspace_bytes; },
+                         [&](Tensor& forward, Tensor& for_input, Tensor& for_weight, LayerResults& r) {
+                           const Tensor& bias = operands_.bias.device.tensor;
+                           kernels.conv2d_forward(ctx, g_, x, w, bias, forward, r.y.tensor);
+                           kernels.conv2d_backward_input(ctx, g_, dy, w, for_input, r.dx.tensor);
+                           kernels.conv2d_backward_weight(ctx, g_, x, dy, for_weight, r.dweight.tensor, r.dbias.tensor);
+                         });
+  }
+
+  void expect_right(const LayerResults& r) const { expect_near(r, conv2d_reference(g_, operands_), precision_); }
+
+ private:
+  const Conv2dGeometry g_;
+  const Precision precision_;
+  const DType dtype_;
+  const LayerOperands operands_;
+};
+
+struct Case {
+  const char* name;
+  Conv2dGeometry g;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+const Case kCases[] = {
+    {"ragged", {.n = 2, .h = 9, .w = 7, .c_in = 24, .c_out = 40, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
+    {"odd_channels", {.n = 2, .h = 5, .w = 6, .c_in = 13, .c_out = 11, .kh = 3, .kw = 2, .pad_h = 1}},
+    {"from_images", {.n = 2, .h = 8, .w = 8, .c_in = 3, .c_out = 72, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
+    {"to_images", {.n = 2, .h = 8, .w = 8, .c_in = 72, .c_out = 3, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
+    {"several_blocks", {.n = 1, .h = 12, .w = 13, .c_in = 136, .c_out = 152}},
+    // More tiles along k than two rounds of the ring and one: forward and input gradient, and weight gradient.
+    {"many_channels", {.n = 1, .h = 7, .w = 8, .c_in = 80, .c_out = 72, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
+    {"many_pixels", {.n = 3, .h = 16, .w = 15, .c_in = 16, .c_out = 24}},
+    {"stride_2",
+     {.n = 2,
+      .h = 9,
+      .w = 8,
+      .c_in = 16,
+      .c_out = 24,
+      .kh = 3,
+      .kw = 3,
+      .stride_h = 2,
+      .stride_w = 2,
+      .pad_h = 1,
+      .pad_w = 1}},
+    {"stride_2_by_3",
+     {.n = 1, .h = 11, .w = 13, .c_in = 8, .c_out = 16, .kh = 4, .kw = 5, .stride_h = 2, .stride_w = 3, .pad_w = 2}},
+    // Three classes of positions out of four have no tap at all.
+    {"stride_without_taps", {.n = 2, .h = 7, .w = 6, .c_in = 16, .c_out = 8, .stride_h = 2, .stride_w = 2}},
+    {"enlarged_3x3",
+     {.n = 2, .h = 5, .w = 3, .c_in = 40, .c_out = 24, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1, .upsample = 2}},
+    {"enlarged_3x3_odd_channels",
+     {.n = 1, .h = 3, .w = 4, .c_in = 5, .c_out = 3, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1, .upsample = 2}},
+    {"enlarged_1x1", {.n = 2, .h = 4, .w = 5, .c_in = 24, .c_out = 16, .upsample = 2}},
+    {"one_pixel", {.n = 1, .h = 1, .w = 1, .c_in = 8, .c_out = 8, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
+};
+
+class GpuConvTest : public testing::TestWithParam<Case> {
+ protected:
+  void TearDown() override { emulator::set_options({}); }
+};
+
+TEST_P(GpuConvTest, AgreesWithTheCpu) {
+  for (const Precision precision : kAllPrecisions) {
+    const Convolution convolution(GetParam().g, precision);
+    for (const GemmChoice choice : {GemmChoice{}, GemmChoice{.block = 64, .splits = 1},
+                                    GemmChoice{.block = 128, .splits = 1}, GemmChoice{.block = 128, .splits = 3}}) {
+      SCOPED_TRACE(std::string(name_of(precision)) + ", block " + std::to_string(choice.block) + ", splits " +
+                   std::to_string(choice.splits));
+      convolution.expect_right(convolution.run(emulated::kernels(), choice));
+    }
+  }
+}
+
+TEST_P(GpuConvTest, GivesTheSameBitsInAnyOrder) {
+  for (const Precision precision : kAllPrecisions) {
+    SCOPED_TRACE(name_of(precision));
+    const Convolution convolution(GetParam().g, precision);
+    const LayerResults first = convolution.run(emulated::kernels());
+    for (uint64_t seed = 1; seed <= 3; ++seed) {
+      emulator::set_options(emulator::randomised(seed));
+      EXPECT_TRUE(convolution.run(emulated::kernels()) == first) << "seed " << seed;
+    }
+    emulator::set_options({});
+  }
+}
+
+// Under the checker: no race, no read of what nobody wrote, no access outside of an allocation. It throws.
+TEST_P(GpuConvTest, PassesTheChecker) {
+  for (const Precision precision : kAllPrecisions) {
+    const Convolution convolution(GetParam().g, precision);
+    for (const GemmChoice choice : {GemmChoice{.block = 64, .splits = 1}, GemmChoice{.block = 128, .splits = 2}}) {
+      SCOPED_TRACE(std::string(name_of(precision)) + ", block " + std::to_string(choice.block));
+      const LayerResults results = convolution.run(checked::kernels(), choice);
+      convolution.expect_right(results);
+      emulator::set_options(emulator::randomised(static_cast<uint64_t>(choice.block)));
+      EXPECT_TRUE(convolution.run(checked::kernels(), choice) == results);
+      emulator::set_options({});
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, GpuConvTest, testing::ValuesIn(kCases),
+                         [](const auto& case_info) { return case_info.param.name; });
+
+// Eight lanes move 128 bytes of shared memory at a time, if their 16-byte chunks lie in different groups of four banks.
+template <class Chunk>
+void expect_no_conflict(const char* what, const Chunk& byte_of_lane) {
+  for (int first_lane = 0; first_lane < 32; first_lane += 8) {
+    std::set<int> banks;
+    for (int lane = first_lane; lane < first_lane + 8; ++lane) banks.insert(byte_of_lane(lane) / 16 % 8);
+    EXPECT_EQ(banks.size(), 8u) << what << ", lanes from " << first_lane;
+  }
+}
+
+template <class T, emulated::Major major, int extent>
+void expect_no_conflicts() {
+  using Layout = emulated::TileLayout<T, major, extent>;
+  const auto byte = [](int row, int chunk) { return Layout::at(row, chunk) * static_cast<int>(sizeof(T)); };
+  std::set<int> all;
+  for (int row = 0; row < Layout::kRows; ++row) {
+    for (int chunk = 0; chunk < Layout::kChunks; ++chunk) all.insert(byte(row, chunk));
+  }
+  EXPECT_EQ(all.size(), static_cast<size_t>(Layout::kRows * Layout::kChunks)) << "two chunks share a place";
+  for (int row = 0; row < Layout::kRows; row += 8) {
+    for (int chunk = 0; chunk < Layout::kChunks; chunk += 8) {
+      expect_no_conflict("copy into a row", [&](int lane) { return byte(row + lane / 8, chunk + lane % 8); });
+    }
+  }
+  if (major == emulated::Major::mn && sizeof(T) == 4) {
+    for (int row = 0; row < Layout::kRows; row += 4) {
+      for (int chunk = 0; chunk < Layout::kChunks; chunk += 8) {
+        expect_no_conflict("gather", [&](int lane) { return byte(row + lane % 4, chunk + lane / 4); });
+      }
+    }
+  } else {
+    for (int row = 0; row + 8 <= Layout::kRows; row += 8) {
+      for (int chunk = 0; chunk < Layout::kChunks; ++chunk) {
+        expect_no_conflict("ldmatrix", [&](int lane) { return byte(row + lane % 8, chunk); });
+      }
+    }
+  }
+}
+
+TEST(GpuTile, HasNoBankConflicts) {
+  using emulated::Major;
+  expect_no_conflicts<bf16, Major::k, 128>();
+  expect_no_conflicts<bf16, Major::mn, 128>();
+  expect_no_conflicts<bf16, Major::mn, 64>();
+  expect_no_conflicts<float, Major::k, 64>();
+  expect_no_conflicts<float, Major::mn, 128>();
+  expect_no_conflicts<float, Major::mn, 64>();
+}
+
+TEST(GpuDivisor, DividesLikeTheProcessor) {
+  for (const uint32_t d : {1u, 2u, 3u, 5u, 7u, 15u, 16u, 17u, 63u, 1000u, 1023u, 65537u, 1u << 30, 2147483647u}) {
+    const emulated::Divisor divisor(d);
+    for (const int64_t around : {int64_t{0}, int64_t{d}, int64_t{d} * 2, int64_t{d} * 1000, int64_t{d} * 12345,
+                                 int64_t{1} << 30, (int64_t{1} << 31) - 3}) {
+      for (int64_t n = std::max<int64_t>(0, around - 2); n <= around + 2 && n < int64_t{1} << 31; ++n) {
+        EXPECT_EQ(divisor.divide(static_cast<int>(n)), n / d) << n << " / " << d;
+      }
+    }
+  }
+}
+
+TEST(GpuConvPlan, CountsWhatIsExecuted) {
+  const Context ctx{.device = Device::emulated, .kernels = &emulated::kernels()};
+  const auto share = [&](const Conv2dGeometry& g, Pass pass) {
+    return emulated::kernels().conv2d_plan(ctx, g, DType::bf16, pass).executed_macs / g.macs();
+  };
+  const Conv2dGeometry same{.n = 2, .h = 8, .w = 6, .c_in = 3, .c_out = 20, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1};
+  Conv2dGeometry enlarged = same, strided = same;
+  enlarged.upsample = 2;
+  strided.stride_h = strided.stride_w = 2;
+  const Conv2dGeometry enlarged_1x1{.n = 2, .h = 8, .w = 6, .c_in = 3, .c_out = 20, .upsample = 2};
+  for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
+    EXPECT_DOUBLE_EQ(share(same, pass), 1);
+    EXPECT_DOUBLE_EQ(share(enlarged, pass), 16.0 / 36);
+    EXPECT_DOUBLE_EQ(share(enlarged_1x1, pass), 1);
+    EXPECT_DOUBLE_EQ(share(strided, pass), 1);
+  }
+}
+
+LayerReference linear_reference(const LinearGeometry& g, const LayerOperands& operands) {
+  const auto undefined = [](const Shape& shape) { return OwnedTensor(shape, DType::f64, Device::cpu); };
+  LayerReference r{undefined({g.n, g.out}), undefined({g.n, g.in}), undefined({g.out, g.in}), undefined({g.out})};
+  const Tensor &x = operands.x.host.tensor(), &w = operands.weight.host.tensor(), &dy = operands.dy.host.tensor();
+  Context ctx;
+  Tensor none;
+  cpu::linear_forward(ctx, x, w, operands.bias.host.tensor(), none, r.y.tensor());
+  cpu::linear_backward_input(ctx, dy, w, none, r.dx.tensor());
+  cpu::linear_backward_weight(ctx, x, dy, none, r.dweight.tensor(), r.dbias.tensor());
+  return r;
+}
+
+// y, dx, dweight and dbias of a linear layer by our tiles and by the library's stand-in, against the CPU.
+TEST(GpuLinear, AgreesWithTheCpuByEitherMethod) {
+  for (const LinearGeometry g :
+       {LinearGeometry{5, 100, 7}, LinearGeometry{64, 128, 200}, LinearGeometry{130, 24, 1}, LinearGeometry{1, 1, 1}}) {
+    for (const Precision precision : kAllPrecisions) {
+      const DType dtype = activation_dtype(precision);
+      const LayerOperands operands = uniform_operands({g.n, g.in}, {g.out, g.in}, {g.out}, {g.n, g.out}, dtype);
+      const LayerReference reference = linear_reference(g, operands);
+      const Tensor &x = operands.x.device.tensor, &w = operands.weight.device.tensor, &dy = operands.dy.device.tensor;
+      for (const LinearMethod method : {LinearMethod::tiles, LinearMethod::blas}) {
+        SCOPED_TRACE(std::string(name_of(precision)) + (method == LinearMethod::tiles ? ", tiles, " : ", blas, ") +
+                     std::to_string(g.n) + "x" + std::to_string(g.in) + "x" + std::to_string(g.out));
+        const KernelTable& kernels = emulated::kernels();
+        Context ctx{
+            .device = Device::emulated, .precision = precision, .kernels = &kernels, .gemm = {.linear = method}};
+        const LayerResults results =
+            operands.run([&](Pass pass) { return kernels.linear_plan(ctx, g, dtype, pass); },
+                         [&](Tensor& forward, Tensor& for_input, Tensor& for_weight, LayerResults& r) {
+                           kernels.linear_forward(ctx, x, w, operands.bias.device.tensor, forward, r.y.tensor);
+                           kernels.linear_backward_input(ctx, dy, w, for_input, r.dx.tensor);
+                           kernels.linear_backward_weight(ctx, x, dy, for_weight, r.dweight.tensor, r.dbias.tensor);
+                         });
+        expect_near(results, reference, precision);
+      }
+    }
+  }
+}
+
+// The same bits as the CPU's conversion: ties, overflow to infinity, NaN, tails.
+TEST(GpuConvert, RoundsAsTheCpuDoes) {
+  const std::vector<float> awkward = {0.0f,      -0.0f,    1.00390625f, 1.01171875f, -1.00390625f,
+                                      3.4e38f,   INFINITY, NAN,         -INFINITY,   1e-40f,
+                                      0.333333f, 65537.0f, -1e-30f,     2.5f,        1.0039062501f};
+  for (const int64_t n : {int64_t{1}, int64_t{7}, int64_t{15}, int64_t{1029}}) {
+    std::vector<float> values;
+    for (int64_t i = 0; i < n; ++i) values.push_back(awkward[static_cast<size_t>(i) % awkward.size()]);
+    Context ctx{.device = Device::emulated};
+    Guarded from({n}, DType::f32), rounded({n}, DType::bf16), expected({n}, DType::bf16), back({n}, DType::f32);
+    std::memcpy(from.tensor.bytes, values.data(), from.tensor.size_bytes());
+    checked::kernels().convert(ctx, from.tensor, rounded.tensor);
+    checked::kernels().convert(ctx, rounded.tensor, back.tensor);
+    cpu::convert(ctx, from.tensor, expected.tensor);
+    EXPECT_EQ(std::memcmp(rounded.tensor.bytes, expected.tensor.bytes, rounded.tensor.size_bytes()), 0) << n;
+    cpu::convert(ctx, expected.tensor, from.tensor);
+    EXPECT_EQ(std::memcmp(back.tensor.bytes, from.tensor.bytes, back.tensor.size_bytes()), 0) << n;
+    EXPECT_TRUE(rounded.intact() && back.intact());
+  }
+}
+
+}  // namespace
+}  // namespace poise

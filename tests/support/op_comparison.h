@@ -1,0 +1,44 @@
+// Comparing the results of two runs of an OpCase.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "tests/support/op_fixture.h"
+
+namespace poise {
+
+inline double largest(const std::vector<double>& values) {
+  double result = 0;
+  for (const double v : values) result = std::isnan(v) ? v : std::max(result, std::abs(v));
+  return result;
+}
+
+// max |a - b| / max |b|; NaN if anything is. A reference of zeros asks for zeros.
+inline double relative_error(const std::vector<double>& a, const std::vector<double>& b) {
+  if (a.size() != b.size()) return std::nan("");
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double error = std::abs(a[i] - b[i]);
+    if (std::isnan(error)) return error;
+    worst = std::max(worst, error);
+  }
+  return worst == 0 ? 0 : worst / largest(b);
+}
+
+inline bool same_bytes(const std::vector<double>& a, const std::vector<double>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0);
+}
+
+inline void expect_same_bytes(const OpResult& a, const OpResult& b, const std::string& what) {
+  EXPECT_TRUE(same_bytes(a.output, b.output)) << what << ": output";
+  for (size_t i = 0; i < a.gradients.size(); ++i) {
+    EXPECT_TRUE(same_bytes(a.gradients[i], b.gradients[i])) << what << ": gradient of input " << i;
+  }
+  for (size_t i = 0; i < a.states.size(); ++i) {
+    EXPECT_TRUE(same_bytes(a.states[i], b.states[i])) << what << ": state " << i;
+  }
+}
+
+}  // namespace poise

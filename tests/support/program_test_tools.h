@@ -1,0 +1,69 @@
+// For tests that run the real programs: start, signal, wait, and look at what they left.
+#pragma once
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/support/file_test_tools.h"
+
+namespace poise::test {
+
+struct ProgramResult {
+  int exit_code = -1;  // or minus the signal that ended it
+  std::string out, err;
+};
+
+struct ProgramSetting {
+  std::string folder = ".";              // working directory
+  int64_t file_size_limit = -1;          // bytes (RLIMIT_FSIZE)
+  std::string standard_output;           // "" to capture it, "closed", or a path
+  std::vector<std::string> environment;  // NAME=value, besides what the test has
+};
+
+// A program that runs beside the test; killed and waited for at the latest by the destructor.
+class RunningProgram {
+ public:
+  RunningProgram(const std::string& program, const std::vector<std::string>& arguments, const ProgramSetting& setting);
+  ~RunningProgram();
+  RunningProgram(const RunningProgram&) = delete;
+  RunningProgram& operator=(const RunningProgram&) = delete;
+
+  bool running();
+  void send(int signal);
+  ProgramResult wait();
+  // Until `condition` holds (true) or the program has ended or a minute has passed (false).
+  template <class Condition>
+  bool wait_until(const Condition& condition) {
+    for (int i = 0; i < 6000 && running(); ++i) {
+      if (condition()) return true;
+      pause_ms(10);
+    }
+    return condition();
+  }
+  static void pause_ms(int milliseconds);
+
+ private:
+  TemporaryFolder captured_;  // what the program writes to its standard streams
+  std::string out_path_, err_path_;
+  pid_t pid_ = -1;
+  int status_ = 0;
+  bool ended_ = false;
+};
+
+inline ProgramResult run_program_in(const ProgramSetting& setting, const std::string& program,
+                                    const std::vector<std::string>& arguments) {
+  return RunningProgram(program, arguments, setting).wait();
+}
+
+// train_gan with networks so small that an iteration takes milliseconds.
+std::vector<std::string> small_run(const std::vector<std::string>& more);
+
+// The highest iteration in train.jsonl (whole lines); -1 if there is none.
+int64_t last_logged_iteration(const std::string& run);
+// Names in a folder, sorted; none if it is not there.
+std::vector<std::string> names_in(const std::string& folder);
+// The runs in a folder: its names without `latest` and hidden ones.
+std::vector<std::string> run_directories(const std::string& runs);
+
+}  // namespace poise::test
