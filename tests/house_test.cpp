@@ -40,7 +40,7 @@ const std::vector<std::string> kFloorsOfApps = {"console", "training", "evaluati
 
 // Rooms in which one kind of kernel lives: neighbours do not look into each other, but for what is named.
 const Map kRoomsOfKernels = {
-    {"core", {"core"}},
+    {"core", {"core", "gpu"}},  // memory.cpp asks the runtime for device memory
     {"dense/conv2d", {"core", "gpu", "dense/conv2d"}},
     {"dense/linear", {"core", "gpu", "dense/linear", "dense/conv2d"}},  // the bias sums of conv2d_passes
     {"dense/norm", {"core", "gpu", "dense/norm"}},
