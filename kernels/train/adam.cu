@@ -9,7 +9,6 @@
 #include <bit>
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 #include "kernels/sparse/masks/mask.h"
 
 namespace poise::POISE_GPU {
@@ -60,6 +59,8 @@ __global__ void adam_kernel(AdamConstants c, UpdateSchedule schedule, const Opti
   });
 }
 
+}  // namespace
+
 void begin_step(Context& ctx, Network network, const AdamOptions& options) {
   launch(ctx, {.grid = 1, .block = 1}, begin_step_kernel, network, options, ctx.step);
 }
@@ -81,13 +82,6 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
            mask ? mask.data<uint8_t>() : nullptr, run_bits, value.data<float>(), m.data<float>(), v.data<float>(),
            ema ? ema.data<float>() : nullptr);
   });
-}
-
-}  // namespace
-
-void add_adam_kernels(KernelTable& table) {
-  table.begin_step = begin_step;
-  table.adam = adam;
 }
 
 }  // namespace poise::POISE_GPU

@@ -43,8 +43,4 @@ using BeginStep = void(Context&, Network, const AdamOptions&);
 using Adam = void(Context&, Network, const AdamOptions&, double ema_decay, const Tensor& grad, const Tensor& mask,
                   Tensor& value, Tensor& m, Tensor& v, Tensor& ema);
 
-namespace cpu {
-BeginStep begin_step;
-Adam adam;
-}  // namespace cpu
 }  // namespace poise

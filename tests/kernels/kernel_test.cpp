@@ -1,4 +1,4 @@
-// The device layer below the ops: random numbers, the optimiser, the data order, the arena, the kernel tables.
+// The device layer below the ops: random numbers, the optimiser, the data order.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -320,36 +320,6 @@ TEST(GatherImages, TakesFromARingWhatItWouldTakeFromTheSet) {
         << "minibatch " << b;
     EXPECT_EQ(streamed.step.d_batches, b + 1);
   }
-}
-
-// A struct of nothing but function pointers is read as an array of them. If this fails to compile, KernelTable has
-// gained a member of another kind.
-constexpr size_t kKernels = sizeof(KernelTable) / sizeof(void (*)());
-static_assert(sizeof(KernelTable) == kKernels * sizeof(void (*)()) && std::is_standard_layout_v<KernelTable>);
-
-TEST(KernelTable, HasNoHole) {
-  const KernelTable planning = planning_kernels(cpu_kernels());
-  const std::pair<const char*, const KernelTable*> tables[] = {
-      {"cpu_kernels", &cpu_kernels()}, {"cpu_reference_kernels", &cpu_reference_kernels()}, {"planning", &planning}};
-  for (const auto& [name, table] : tables) {
-    std::array<void*, kKernels> entries;
-    std::memcpy(entries.data(), table, sizeof(*table));
-    for (size_t i = 0; i < entries.size(); ++i) EXPECT_NE(entries[i], nullptr) << name << ", entry " << i;
-  }
-}
-
-TEST(KernelTableDeathTest, PlanningTouchesNoMemory) {
-  Arena arena = Arena::for_planning(Device::cpu);
-  const KernelTable planning = planning_kernels(cpu_kernels());
-  StepState step;
-  Context ctx{.kernels = &planning, .arena = &arena, .step = &step, .planning = true};
-  Tensor y = arena.alloc({1000}, DType::f32);
-  planning.fill(ctx, 1.0, y);
-  planning.random_normal(ctx, RandomStream::test, y);
-  planning.begin_step(ctx, Network::generator, {});
-  EXPECT_EQ(step.step, 0u);
-  testing::GTEST_FLAG(death_test_style) = "threadsafe";
-  EXPECT_DEATH(y.data<float>()[0] = 1, "");
 }
 
 }  // namespace

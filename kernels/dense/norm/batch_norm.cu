@@ -12,7 +12,7 @@
 #include "kernels/dense/norm/batch_norm.h"
 
 #include "kernels/dense/norm/batch_norm.cuh"
-#include "kernels/gpu/families.h"
+#include "kernels/gpu/gpu.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -268,6 +268,8 @@ void normalise(Context& ctx, const BatchNormOptions& options, const Tensor& x, c
          beta.data<float>(), mean.data<float>(), inv_std.data<float>(), y.data<T>());
 }
 
+}  // namespace
+
 void batch_norm_forward_train(Context& ctx, const BatchNormOptions& options, const Tensor& x, const Tensor& gamma,
                               const Tensor& beta, Tensor& running_mean, Tensor& running_var, Tensor& workspace,
                               Tensor& mean, Tensor& inv_std, Tensor& y) {
@@ -315,14 +317,6 @@ void batch_norm_backward(Context& ctx, const BatchNormOptions& options, bool tra
              dbeta.data<float>(), dy.data<T>(), dx.data<T>());
     });
   });
-}
-
-}  // namespace
-
-void add_batch_norm_kernels(KernelTable& table) {
-  table.batch_norm_forward_train = batch_norm_forward_train;
-  table.batch_norm_forward_eval = batch_norm_forward_eval;
-  table.batch_norm_backward = batch_norm_backward;
 }
 
 }  // namespace poise::POISE_GPU

@@ -42,9 +42,4 @@ using BatchNormBackward = void(Context&, const BatchNormOptions&, bool train, co
                                const Tensor& beta, const Tensor& mean, const Tensor& inv_std, const Tensor& dy,
                                Tensor& workspace, Tensor& dx, Tensor& dgamma, Tensor& dbeta);
 
-namespace cpu {
-BatchNormForwardTrain batch_norm_forward_train;
-BatchNormForwardEval batch_norm_forward_eval;
-BatchNormBackward batch_norm_backward;
-}  // namespace cpu
 }  // namespace poise

@@ -37,8 +37,4 @@ using SpectralNormForward = void(Context&, bool iterate, std::span<const Spectra
 using SpectralNormBackward = void(Context&, const Tensor& y, const Tensor& u_used, const Tensor& v_used,
                                   const Tensor& sigma, const Tensor& dy, Tensor& workspace, Tensor& dweight);
 
-namespace cpu {
-SpectralNormForward spectral_norm_forward;
-SpectralNormBackward spectral_norm_backward;
-}  // namespace cpu
 }  // namespace poise

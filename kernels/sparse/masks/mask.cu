@@ -5,7 +5,6 @@
 #include "kernels/sparse/masks/mask.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -46,6 +45,8 @@ __global__ void change_mask_kernel(MomentPolicy policy, Layout layout, int64_t r
   });
 }
 
+}  // namespace
+
 void change_mask(Context& ctx, MomentPolicy policy, const CellGrid& grid, const Tensor& alive, const Tensor& grad,
                  Tensor& mask, Tensor& value, Tensor& m, Tensor& v, Tensor& ema) {
   require(grid.weights() < int64_t{1} << 32, "a layer has less than 2^32 weights");
@@ -66,9 +67,5 @@ void change_mask(Context& ctx, MomentPolicy policy, const CellGrid& grid, const 
   launch(ctx, elementwise(runs), change_mask_kernel, policy, layout, runs, run_of(mask, value), alive.data<uint8_t>(),
          layer);
 }
-
-}  // namespace
-
-void add_mask_kernels(KernelTable& table) { table.change_mask = change_mask; }
 
 }  // namespace poise::POISE_GPU

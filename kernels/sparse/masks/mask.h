@@ -39,7 +39,4 @@ enum class MomentPolicy : uint8_t { seed, keep, zero };
 using ChangeMask = void(Context&, MomentPolicy, const CellGrid&, const Tensor& alive, const Tensor& grad, Tensor& mask,
                         Tensor& value, Tensor& m, Tensor& v, Tensor& ema);
 
-namespace cpu {
-ChangeMask change_mask;
-}  // namespace cpu
 }  // namespace poise
