@@ -131,8 +131,9 @@ void adam_follows_the_formula(double beta1, double limit, const UpdateSchedule& 
     for (int64_t i = 0; i < n; ++i) g[i] = static_cast<T>(i == 5 ? 0.0 : std::cos(static_cast<double>(i * t)));
     const OwnedTensor grad = tensor_of<T>({n}, g);
     c.ctx.kernels->begin_step(c.ctx, Network::discriminator, options);
-    c.ctx.kernels->adam(c.ctx, Network::discriminator, options, decay, grad.tensor(), {}, value.tensor(), m.tensor(),
-                        v.tensor(), ema.tensor());
+    c.ctx.kernels->adam(
+        c.ctx, Network::discriminator, options, decay,
+        {.grad = grad.tensor(), .value = value.tensor(), .m = m.tensor(), .v = v.tensor(), .ema = ema.tensor()});
     for (int64_t i = 0; i < n; ++i) {
       const double gi = static_cast<double>(g[i]);
       m_ref[i] = beta1 * m_ref[i] + (1 - beta1) * gi;
@@ -185,10 +186,13 @@ TEST(Adam, WithoutAMovingAverageUpdatesTheSame) {
     OwnedTensor value = tensor_of<float>({3}, {1, 2, 3}), m = tensor_of<float>({3}, {0, 0, 0});
     OwnedTensor v = tensor_of<float>({3}, {0, 0, 0}), ema = tensor_of<float>({3}, {0, 0, 0});
     const OwnedTensor grad = tensor_of<float>({3}, {0.1f, -0.2f, 0.3f});
-    Tensor none;
     c.ctx.kernels->begin_step(c.ctx, Network::generator, {});
-    c.ctx.kernels->adam(c.ctx, Network::generator, {}, 0.5, grad.tensor(), {}, value.tensor(), m.tensor(), v.tensor(),
-                        with_ema ? ema.tensor() : none);
+    c.ctx.kernels->adam(c.ctx, Network::generator, {}, 0.5,
+                        {.grad = grad.tensor(),
+                         .value = value.tensor(),
+                         .m = m.tensor(),
+                         .v = v.tensor(),
+                         .ema = with_ema ? ema.tensor() : Tensor{}});
     results.push_back(values_of<float>(value.tensor()));
     EXPECT_EQ(values_of<float>(ema.tensor())[1], with_ema ? results.back()[1] / 2 : 0);
   }
