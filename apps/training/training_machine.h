@@ -11,6 +11,7 @@ namespace poise {
 
 struct TrainingMachine {
   const TrainerOptions options;
+  const DeviceChoice chosen;
   const Device memory;  // where it lies; a plan touches no GPU
   KernelTable kernels;
   std::unique_ptr<gpu::Stream> queue;
@@ -34,7 +35,7 @@ struct TrainingMachine {
   std::unique_ptr<SparseTraining> sparse;
   StepGraph d_graph, g_graph, balance_graph;
 
-  TrainingMachine(const TrainerOptions& options, Arena step_arena, bool planning);
+  TrainingMachine(const TrainerOptions& options, const DeviceChoice& chosen, Arena step_arena, bool planning);
 
   bool conditional() const { return model.generator->classes > 0; }
   Shape real_shape() const;
