@@ -1,6 +1,6 @@
 // The options of a training run: Settings hold them (settings.h) and one table describes them (option_table.cpp).
-// Everything else is derived from the table: presets and configuration files ([group] key = value), the environment (POISE_KEY), flags
-// (--key), their checks, --help, --print-config, and the config.toml of a run.
+// Everything else is derived from the table: presets and configuration files ([group] key = value), the environment
+// (POISE_KEY), flags (--key), their checks, --help, --print-config, and the config.toml of a run.
 //
 // Precedence: defaults < preset < file < environment < command line. Every value remembers where it came from. Problems
 // are collected, so that a user sees all of them at once.
@@ -19,8 +19,8 @@ enum class OnResume : uint8_t {
   settled,  // decided when the run directory was made
 };
 
-// What a value must satisfy besides being one of its field. Numbers: an interval, each end closed unless said. Text: one
-// of `choices`, if there are.
+// What a value must satisfy besides being one of its field. Numbers: an interval, each end closed unless said. Text:
+// one of `choices`, if there are.
 struct Limits {
   double least = 0, most = 0;
   bool open_least = false, open_most = false;

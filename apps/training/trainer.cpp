@@ -161,14 +161,11 @@ void Trainer::synchronize() const {
 
 std::vector<IterationReport> Trainer::reports(int64_t most) const {
   const TrainingMachine& m = parts_->machine;
-  std::vector<float> rows(static_cast<size_t>(m.losses.tensor().elements()));
-  copy_to_host(rows.data(), m.losses.tensor());
   const int64_t count = std::min({most, kReportsKept, m.iterations - m.first_iteration});
+  int64_t iteration = m.iterations - count;
   std::vector<IterationReport> all;
-  for (int64_t iteration = m.iterations - count + 1; iteration <= m.iterations; ++iteration) {
-    const float* row = rows.data() + (iteration - 1) % kReportsKept * 4;
-    all.push_back(
-        {.iteration = iteration, .loss_d = row[0], .loss_g = row[3], .mean_real = row[1], .mean_fake = row[2]});
+  for (const LossRow& row : m.losses.rows(iteration + 1, m.iterations)) {
+    all.push_back({++iteration, row.loss_d, row.loss_g, row.mean_real, row.mean_fake});
   }
   return all;
 }

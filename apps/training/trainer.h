@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "apps/training/device_choice.h"
+#include "apps/training/losses.h"
 #include "apps/training/minibatch_stream.h"
 #include "apps/training/sampling.h"
 #include "apps/training/sparse_training.h"
@@ -62,7 +63,7 @@ class Trainer {
   int64_t iteration() const;  // asked for so far
   // The last iterations since the start or the last set_step_state(), oldest first: at most `most`, and never more than
   // kReportsKept. Waits for them.
-  static constexpr int64_t kReportsKept = 1024;
+  static constexpr int64_t kReportsKept = Losses::kRows;
   std::vector<IterationReport> reports(int64_t most) const;
   IterationReport report() const { return reports(1).at(0); }
   SparseReport sparse_report() const;

@@ -39,15 +39,14 @@ TrainingMachine::TrainingMachine(const TrainerOptions& o, const DeviceChoice& ch
   ctx.synchronous = launches_are_synchronous();
   const StepState zero;
   copy_from_host(step_state.tensor(), &zero);
-  const Tensor& r = results.tensor();
   step = {.model = &model,
           .slab_g = &slab_g,
           .slab_d = &slab_d,
           .tape = &tape,
           .train = o.train,
-          .loss_d = r.slice(0, 1),
-          .loss_g = r.slice(3, 1),
-          .means_d = r.slice(1, 2)};
+          .loss_d = losses.loss_d(),
+          .loss_g = losses.loss_g(),
+          .means_d = losses.means_d()};
   sparse = std::make_unique<SparseTraining>(o.sparse, step, real_shape(), activation_dtype(chosen.precision),
                                             conditional(), memory, planning);
 }
@@ -87,8 +86,7 @@ void TrainingMachine::run_d_step() {
   tape.launch({.op = "gather_images", .bytes = 1.25 * static_cast<double>(real.values.size_bytes())},
               ctx.kernels->gather_images, gather, images, labels, real.values, real.labels);
   d_step(step, real, latents(RandomStream::latent_d, RandomStream::label_d, options.train.batch_size_d));
-  Tensor last = results.tensor().slice(0, 3), sum = results.tensor().slice(4, 3);
-  ctx.kernels->add(ctx, sum, last, sum);
+  losses.add_d_step(ctx);
 }
 
 Labelled TrainingMachine::latents_g() {
@@ -97,8 +95,7 @@ Labelled TrainingMachine::latents_g() {
 
 void TrainingMachine::run_g_step() {
   g_step(step, latents_g());
-  Tensor sum = results.tensor().slice(4, 3);
-  ctx.kernels->record_losses(ctx, options.train.n_critic, step.loss_g, sum, losses.tensor());
+  losses.end_iteration(ctx, options.train.n_critic);
 }
 
 void TrainingMachine::take_steps() {
