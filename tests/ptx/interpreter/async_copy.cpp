@@ -108,7 +108,8 @@ bool decode_async_copy(Decoding& d, const Opcode& opcode, const InstructionText&
   }
   if ((what != "ca" && what != "cg") || !opcode.has("shared") || !opcode.has("global")) return false;
   const std::vector<Operand>& o = text.operands;
-  if (o.size() < 3 || o[2].kind != Operand::Kind::integer) d.refuse("expected [to], [from], bytes and maybe valid bytes");
+  if (o.size() < 3 || o[2].kind != Operand::Kind::integer)
+    d.refuse("expected [to], [from], bytes and maybe valid bytes");
   i.some = i.all = copy;
   i.bytes = i.used_bytes = static_cast<uint32_t>(o[2].bits);
   if (i.bytes != 16 && (what == "cg" || (i.bytes != 4 && i.bytes != 8))) d.refuse("no copy of this size exists");

@@ -268,7 +268,8 @@ bool decode_collective(Decoding& d, const Opcode& opcode, const InstructionText&
     return true;
   }
   if (name == "redux" && opcode.parts.size() == 4 && opcode.parts[1] == "sync") {
-    i.some = i.all = opcode.parts[3] == "s32" ? reduction<int32_t>(opcode.parts[2]) : reduction<uint32_t>(opcode.parts[2]);
+    i.some = i.all =
+        opcode.parts[3] == "s32" ? reduction<int32_t>(opcode.parts[2]) : reduction<uint32_t>(opcode.parts[2]);
     if (!i.some) d.refuse("expected .add, .min, .max, .and or .or");
     i.kind = Kind::shuffle;
     i.d = d.place(text.operands.at(0), 'w');

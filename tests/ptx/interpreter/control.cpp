@@ -167,7 +167,8 @@ void find_reconvergence(Program& program) {
       before[static_cast<size_t>(to)].push_back(b);
     };
     if (is_branch(last)) link(i.target < 0 ? end : block_of[static_cast<size_t>(i.target)]);
-    if (!is_branch(last) || i.guard != Instruction::kNone) link(last + 1 < n ? block_of[static_cast<size_t>(last) + 1] : end);
+    if (!is_branch(last) || i.guard != Instruction::kNone)
+      link(last + 1 < n ? block_of[static_cast<size_t>(last) + 1] : end);
   }
 
   // Postorder of the backward graph.

@@ -13,14 +13,25 @@ const Forms& forms() {
 
 const std::unordered_map<std::string, Special>& specials() {
   using S = Special;
-  static const std::unordered_map<std::string, Special> table = {
-      {"%tid.x", S::tid_x},           {"%tid.y", S::tid_y},           {"%tid.z", S::tid_z},
-      {"%ntid.x", S::ntid_x},         {"%ntid.y", S::ntid_y},         {"%ntid.z", S::ntid_z},
-      {"%ctaid.x", S::ctaid_x},       {"%ctaid.y", S::ctaid_y},       {"%ctaid.z", S::ctaid_z},
-      {"%nctaid.x", S::nctaid_x},     {"%nctaid.y", S::nctaid_y},     {"%nctaid.z", S::nctaid_z},
-      {"%laneid", S::laneid},         {"%warpid", S::warpid},         {"%lanemask_eq", S::lanemask_eq},
-      {"%lanemask_le", S::lanemask_le}, {"%lanemask_lt", S::lanemask_lt}, {"%lanemask_ge", S::lanemask_ge},
-      {"%lanemask_gt", S::lanemask_gt}};
+  static const std::unordered_map<std::string, Special> table = {{"%tid.x", S::tid_x},
+                                                                 {"%tid.y", S::tid_y},
+                                                                 {"%tid.z", S::tid_z},
+                                                                 {"%ntid.x", S::ntid_x},
+                                                                 {"%ntid.y", S::ntid_y},
+                                                                 {"%ntid.z", S::ntid_z},
+                                                                 {"%ctaid.x", S::ctaid_x},
+                                                                 {"%ctaid.y", S::ctaid_y},
+                                                                 {"%ctaid.z", S::ctaid_z},
+                                                                 {"%nctaid.x", S::nctaid_x},
+                                                                 {"%nctaid.y", S::nctaid_y},
+                                                                 {"%nctaid.z", S::nctaid_z},
+                                                                 {"%laneid", S::laneid},
+                                                                 {"%warpid", S::warpid},
+                                                                 {"%lanemask_eq", S::lanemask_eq},
+                                                                 {"%lanemask_le", S::lanemask_le},
+                                                                 {"%lanemask_lt", S::lanemask_lt},
+                                                                 {"%lanemask_ge", S::lanemask_ge},
+                                                                 {"%lanemask_gt", S::lanemask_gt}};
   return table;
 }
 
@@ -115,7 +126,8 @@ class Decoder final : public Decoding {
  private:
   uint32_t reserve(RegisterClass c) {
     const uint32_t bytes = c == RegisterClass::predicate ? 4 : c == RegisterClass::b64 ? 256 : 128;
-    const uint32_t place = (program_.file_bytes + std::min(bytes, 64u) - 1) / std::min(bytes, 64u) * std::min(bytes, 64u);
+    const uint32_t place =
+        (program_.file_bytes + std::min(bytes, 64u) - 1) / std::min(bytes, 64u) * std::min(bytes, 64u);
     program_.file_bytes = place + bytes;
     return place;
   }
@@ -128,12 +140,12 @@ class Decoder final : public Decoding {
         if ((text_.registers[r] == RegisterClass::predicate) == predicates) places_[r] = reserve(text_.registers[r]);
       }
     }
-    for (size_t r = 0; r < places_.size(); ++r) {
-      const std::string& name = text_.register_names[r];
-      if (name.find('.') == std::string::npos && specials().count(name) == 0) continue;
+    for (const int r : text_.undeclared) {
+      const std::string& name = text_.register_names[static_cast<size_t>(r)];
       const auto found = specials().find(name);
-      if (found == specials().end()) throw Fault("PTX: the special register " + name + " is not known");
-      program_.specials.emplace_back(places_[r], found->second);
+      if (found == specials().end())
+        throw Fault("PTX: the register " + name + " is neither declared nor a special one that is known");
+      program_.specials.emplace_back(places_[static_cast<size_t>(r)], found->second);
     }
   }
 
@@ -207,8 +219,8 @@ class Decoder final : public Decoding {
     if (text.guard >= 0) i.guard = register_place(text.guard, 'p');
     i.guard_negated = text.guard_negated;
     const Opcode opcode = opcode_of(text.opcode);
-    for (const auto decoder : {decode_move, decode_memory, decode_async_copy, decode_collective, decode_tensor_core,
-                               decode_control}) {
+    for (const auto decoder :
+         {decode_move, decode_memory, decode_async_copy, decode_collective, decode_tensor_core, decode_control}) {
       if (decoder(*this, opcode, text, i)) return i;
     }
     const Form* form = forms().find(text.opcode);
@@ -245,11 +257,10 @@ Forms::Forms() {
 }
 
 const char* name_of(Kind kind) {
-  constexpr const char* kNames[] = {"integer",     "fp32",         "fp64",         "special",     "conversion",
-                                    "predicate",   "move",         "parameter",    "global load", "global store",
-                                    "shared load", "shared store", "local",        "atomic",      "cp.async",
-                                    "ldmatrix",    "mma",          "shuffle/vote", "barrier",     "branch",
-                                    "other"};
+  constexpr const char* kNames[] = {
+      "integer",   "fp32",        "fp64",         "special",      "conversion",   "predicate", "move",
+      "parameter", "global load", "global store", "shared load",  "shared store", "local",     "atomic",
+      "cp.async",  "ldmatrix",    "mma",          "shuffle/vote", "barrier",      "branch",    "other"};
   return kNames[static_cast<int>(kind)];
 }
 

@@ -35,7 +35,9 @@ class Forms {
   }
   template <class S, class F>
   void add_comparison(const std::string& opcode, F) {
-    forms_[opcode] = {each_lane_compares<false, F, S>, each_lane_compares<true, F, S>, Kind::predicate,
+    forms_[opcode] = {each_lane_compares<false, F, S>,
+                      each_lane_compares<true, F, S>,
+                      Kind::predicate,
                       {'p', letter_of<S>(), letter_of<S>()}};
   }
   void add_handler(Kind kind, const std::string& opcode, const char* operands, Handler handler) {

@@ -190,8 +190,7 @@ void add_comparisons(Forms& f) {
   logic("and.pred", [](uint32_t a, uint32_t b) { return a & b; });
   logic("or.pred", [](uint32_t a, uint32_t b) { return a | b; });
   logic("xor.pred", [](uint32_t a, uint32_t b) { return a ^ b; });
-  f.add_handler(Kind::predicate, "not.pred", "pp",
-                predicates<decltype([](uint32_t a, uint32_t) { return ~a; })>);
+  f.add_handler(Kind::predicate, "not.pred", "pp", predicates<decltype([](uint32_t a, uint32_t) { return ~a; })>);
   f.add_handler(Kind::predicate, "mov.pred", "pp", predicates<decltype([](uint32_t a, uint32_t) { return a; })>);
 }
 

@@ -159,8 +159,9 @@ void add_integer_forms(Forms& f) {
   add_logic<uint64_t>(f, "b64");
   add_bits<uint32_t>(f, "b32");
   add_bits<uint64_t>(f, "b64");
-  f.add<uint32_t, uint32_t>(Kind::integer, "bfind.u32",
-                            [](uint32_t a) { return a == 0 ? kAll : 31u - static_cast<uint32_t>(std::countl_zero(a)); });
+  f.add<uint32_t, uint32_t>(Kind::integer, "bfind.u32", [](uint32_t a) {
+    return a == 0 ? kAll : 31u - static_cast<uint32_t>(std::countl_zero(a));
+  });
   f.add<uint32_t, uint32_t>(Kind::integer, "bfind.shiftamt.u32",
                             [](uint32_t a) { return a == 0 ? kAll : static_cast<uint32_t>(std::countl_zero(a)); });
   f.add<uint32_t, uint32_t, uint32_t>(Kind::integer, "bmsk.clamp.b32", [](uint32_t first, uint32_t count) {

@@ -64,14 +64,11 @@ void add_real_forms(Forms& f) {
   f.add<float, float, float>(Kind::real, "add.rz.f32", [](float a, float b) {
     return rounded(FE_TOWARDZERO, a, b, 0, [](float x, float y, float) { return x + y; });
   });
-  f.add<float, float>(Kind::special_function, "ex2.approx.ftz.f32", [](float a) {
-    return flushed(static_cast<float>(std::exp2(static_cast<double>(flushed(a)))));
-  });
-  f.add<float, float>(Kind::special_function, "rcp.approx.ftz.f32",
-                      [](float a) { return flushed(1 / flushed(a)); });
-  f.add<float, float>(Kind::special_function, "rsqrt.approx.f32", [](float a) {
-    return static_cast<float>(1 / std::sqrt(static_cast<double>(a)));
-  });
+  f.add<float, float>(Kind::special_function, "ex2.approx.ftz.f32",
+                      [](float a) { return flushed(static_cast<float>(std::exp2(static_cast<double>(flushed(a))))); });
+  f.add<float, float>(Kind::special_function, "rcp.approx.ftz.f32", [](float a) { return flushed(1 / flushed(a)); });
+  f.add<float, float>(Kind::special_function, "rsqrt.approx.f32",
+                      [](float a) { return static_cast<float>(1 / std::sqrt(static_cast<double>(a))); });
   f.add<float, float>(Kind::special_function, "lg2.approx.f32",
                       [](float a) { return static_cast<float>(std::log2(static_cast<double>(a))); });
 }

@@ -46,9 +46,8 @@ void each_lane(Warp& w, const Instruction& i, uint32_t mask) {
       to[lane] = kEvery || has(mask, lane) ? value : to[lane];
     }
   };
-  [&]<size_t... I>(std::index_sequence<I...> all) {
-    body(all, w.lanes<Stored<S>>(places[I])...);
-  }(std::index_sequence_for<S...>{});
+  [&]<size_t... I>(std::index_sequence<I...> all) { body(all, w.lanes<Stored<S>>(places[I])...); }
+  (std::index_sequence_for<S...>{});
 }
 
 // p = F(a, b), lane by lane.

@@ -94,10 +94,12 @@ void nothing(Warp&, const Instruction&, uint32_t) {}
 using LoadAndStore = std::pair<Handler, Handler>;
 template <class E>
 LoadAndStore by_register(RegisterClass c) {
-  if (c == RegisterClass::b16) return {load<E, std::conditional_t<std::is_signed_v<E>, int16_t, uint16_t>>,
-                                       store<std::make_unsigned_t<E>, uint16_t>};
-  if (c == RegisterClass::b32) return {load<E, std::conditional_t<std::is_signed_v<E>, int32_t, uint32_t>>,
-                                       store<std::make_unsigned_t<E>, uint32_t>};
+  if (c == RegisterClass::b16)
+    return {load<E, std::conditional_t<std::is_signed_v<E>, int16_t, uint16_t>>,
+            store<std::make_unsigned_t<E>, uint16_t>};
+  if (c == RegisterClass::b32)
+    return {load<E, std::conditional_t<std::is_signed_v<E>, int32_t, uint32_t>>,
+            store<std::make_unsigned_t<E>, uint32_t>};
   return {load<E, std::conditional_t<std::is_signed_v<E>, int64_t, uint64_t>>,
           store<std::make_unsigned_t<E>, uint64_t>};
 }

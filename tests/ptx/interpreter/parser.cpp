@@ -203,7 +203,8 @@ class KernelParser {
       if (index < range->second.count) return range->second.first + index;
     }
     if (word[0] != '%') return -1;
-    return scopes_[0].names[name] = add_register(RegisterClass::b32, name);
+    kernel_->undeclared.push_back(add_register(RegisterClass::b32, name));
+    return scopes_[0].names[name] = kernel_->undeclared.back();
   }
 
   Operand operand() {

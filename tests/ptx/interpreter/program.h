@@ -54,16 +54,33 @@ struct Instruction {
   Kind kind = Kind::other;
   Space space = Space::generic;
   uint32_t d = 0, a = 0, b = 0, c = 0, e = 0;  // destination and sources; a is the base of an address
-  uint32_t list = 0;                    // first of the operands in Program::operands, where there are more
-  uint64_t offset = 0;                  // of an address
-  uint32_t bytes = 0;                   // that an access moves per lane, and that somebody looks at
+  uint32_t list = 0;                           // first of the operands in Program::operands, where there are more
+  uint64_t offset = 0;                         // of an address
+  uint32_t bytes = 0;                          // that an access moves per lane, and that somebody looks at
   uint32_t used_bytes = 0;
   int target = -1, reconverge = -1;  // of a branch
 };
 
 enum class Special : uint8_t {
-  tid_x, tid_y, tid_z, ntid_x, ntid_y, ntid_z, ctaid_x, ctaid_y, ctaid_z, nctaid_x, nctaid_y, nctaid_z,
-  laneid, warpid, lanemask_eq, lanemask_le, lanemask_lt, lanemask_ge, lanemask_gt
+  tid_x,
+  tid_y,
+  tid_z,
+  ntid_x,
+  ntid_y,
+  ntid_z,
+  ctaid_x,
+  ctaid_y,
+  ctaid_z,
+  nctaid_x,
+  nctaid_y,
+  nctaid_z,
+  laneid,
+  warpid,
+  lanemask_eq,
+  lanemask_le,
+  lanemask_lt,
+  lanemask_ge,
+  lanemask_gt
 };
 
 struct Program {

@@ -83,8 +83,9 @@ class Grid {
     const size_t file_bytes = (program_.file_bytes + kAlignment - 1) / kAlignment * kAlignment;
     auto* files = reinterpret_cast<std::byte*>(files_.get(file_bytes * warps));
     unsigned char* local = locals_.get(program_.local_bytes * warps * kLanes);
-    block_.shared_bytes = launch.dynamic_shared_bytes == 0 ? program_.static_shared_bytes
-                                                           : program_.dynamic_shared_begin + launch.dynamic_shared_bytes;
+    block_.shared_bytes = launch.dynamic_shared_bytes == 0
+                              ? program_.static_shared_bytes
+                              : program_.dynamic_shared_begin + launch.dynamic_shared_bytes;
     block_.shared = shared_.get(block_.shared_bytes);
     block_.warps.resize(warps);
     for (uint32_t i = 0; i < warps; ++i) {
@@ -222,8 +223,8 @@ class Grid {
   }
 
   [[noreturn]] void report(const Warp& w, const std::string& what) const {
-    throw Fault(program_.name + ": block " + block_text() + ", warp " + std::to_string(w.index) + ": " + what + "\n  at " +
-                place_of(program_, w.pc - 1));
+    throw Fault(program_.name + ": block " + block_text() + ", warp " + std::to_string(w.index) + ": " + what +
+                "\n  at " + place_of(program_, w.pc - 1));
   }
   [[noreturn]] void report_deadlock() const {
     for (const Warp& w : block_.warps) {

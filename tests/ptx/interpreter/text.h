@@ -24,18 +24,18 @@ enum class RegisterClass : uint8_t { predicate, b16, b32, b64 };
 struct Operand {
   enum class Kind : uint8_t {
     none,
-    reg,        // a register, or two: r|p
-    integer,    // bits of a literal
-    real32,     // 0f..
-    real64,     // 0d..
-    symbol,     // a variable, a parameter or a label
-    address,    // [register or symbol + offset]
-    vector,     // {..}
+    reg,      // a register, or two: r|p
+    integer,  // bits of a literal
+    real32,   // 0f..
+    real64,   // 0d..
+    symbol,   // a variable, a parameter or a label
+    address,  // [register or symbol + offset]
+    vector,   // {..}
   };
   Kind kind = Kind::none;
-  bool negated = false;        // !p
-  int reg = -1, second = -1;   // numbers in Kernel::registers; of an address: its base, if that is a register
-  uint64_t bits = 0;           // of a literal; of an address: the offset
+  bool negated = false;       // !p
+  int reg = -1, second = -1;  // numbers in Kernel::registers; of an address: its base, if that is a register
+  uint64_t bits = 0;          // of a literal; of an address: the offset
   std::string symbol;
   std::vector<Operand> parts;  // of a vector
 };
@@ -50,9 +50,9 @@ struct InstructionText {
   int guard = -1;      // a predicate register
   bool guard_negated = false;
   std::vector<Operand> operands;
-  int line = 0;                    // in the module
+  int line = 0;  // in the module
   SourceLine source;
-  uint32_t used_bytes = 0;         // .pragma "used_bytes_mask" before a load, or 0
+  uint32_t used_bytes = 0;  // .pragma "used_bytes_mask" before a load, or 0
 };
 
 struct Variable {
@@ -71,10 +71,11 @@ struct KernelText {
   std::string name;
   std::vector<Parameter> parameters;
   size_t parameter_bytes = 0;
-  int max_threads = 0;    // .maxntid, product; 0: not said
-  int min_blocks = 0;     // .minnctapersm
+  int max_threads = 0;  // .maxntid, product; 0: not said
+  int min_blocks = 0;   // .minnctapersm
   std::vector<RegisterClass> registers;
   std::vector<std::string> register_names;
+  std::vector<int> undeclared;  // registers that nobody declares: the special ones, such as %tid.x
   std::vector<Variable> shared, local;
   std::vector<InstructionText> instructions;
   std::unordered_map<std::string, int> labels;  // index of the instruction that follows

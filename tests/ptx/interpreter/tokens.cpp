@@ -95,7 +95,9 @@ void Tokens::fail(const std::string& expected) const {
               std::string(current_) + "\"");
 }
 
-bool is_number(std::string_view word) { return !word.empty() && std::isdigit(static_cast<unsigned char>(word[0])) != 0; }
+bool is_number(std::string_view word) {
+  return !word.empty() && std::isdigit(static_cast<unsigned char>(word[0])) != 0;
+}
 
 Operand number(std::string_view word, bool negative) {
   Operand operand{.kind = Operand::Kind::integer};

@@ -65,7 +65,8 @@ void multiply(int m, int n, int k, float alpha, const Matrix& a, const Matrix& b
 }
 
 bool known(cudaDataType a, cudaDataType b, cudaDataType c) {
-  return a == b && ((a == CUDA_R_32F && c == CUDA_R_32F) || (a == CUDA_R_16BF && (c == CUDA_R_16BF || c == CUDA_R_32F)));
+  return a == b &&
+         ((a == CUDA_R_32F && c == CUDA_R_32F) || (a == CUDA_R_16BF && (c == CUDA_R_16BF || c == CUDA_R_32F)));
 }
 
 }  // namespace
@@ -107,13 +108,15 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa, cub
                             cudaDataType b_type, int ldb, const void* beta, void* c, cudaDataType c_type, int ldc,
                             cublasComputeType_t compute, cublasGemmAlgo_t) {
   constexpr const char* kCall = "cublasGemmEx";
-  if (!known(a_type, b_type, c_type)) return refuse(CUBLAS_STATUS_NOT_SUPPORTED, kCall, "types that do not go together");
+  if (!known(a_type, b_type, c_type))
+    return refuse(CUBLAS_STATUS_NOT_SUPPORTED, kCall, "types that do not go together");
   const bool tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
   if ((!tf32 && compute != CUBLAS_COMPUTE_32F) || (tf32 && a_type != CUDA_R_32F)) {
     return refuse(CUBLAS_STATUS_NOT_SUPPORTED, kCall, "this arithmetic is not known here");
   }
   const bool ta = transa == CUBLAS_OP_T, tb = transb == CUBLAS_OP_T;
-  if (m < 0 || n < 0 || k < 0 || lda < std::max(1, ta ? k : m) || ldb < std::max(1, tb ? n : k) || ldc < std::max(1, m)) {
+  if (m < 0 || n < 0 || k < 0 || lda < std::max(1, ta ? k : m) || ldb < std::max(1, tb ? n : k) ||
+      ldc < std::max(1, m)) {
     return refuse(CUBLAS_STATUS_INVALID_VALUE, kCall, "sizes or leading dimensions");
   }
   if (!handle->workspace) return refuse(CUBLAS_STATUS_ALLOC_FAILED, kCall, "expected a workspace of the caller's");
@@ -128,7 +131,8 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa, cub
   }
   const float x = *static_cast<const float*>(alpha), y = *static_cast<const float*>(beta);
   const Matrix first{left, a_type, lda, ta}, second{right, b_type, ldb, tb};
-  unsigned char* scratch = static_cast<unsigned char*>(poise_stand_in_memory(handle->workspace, handle->workspace_bytes));
+  unsigned char* scratch =
+      static_cast<unsigned char*>(poise_stand_in_memory(handle->workspace, handle->workspace_bytes));
   const size_t scratch_bytes = std::min<size_t>(handle->workspace_bytes, 4096);
   const bool done = submit(handle->stream, [=] {
     std::fill_n(scratch, scratch_bytes, static_cast<unsigned char>(0xee));  // it is the library's

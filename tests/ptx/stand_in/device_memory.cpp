@@ -111,7 +111,9 @@ std::optional<ptx::Region> DeviceMemory::find(uint64_t address) const {
 }
 
 std::string DeviceMemory::describe(uint64_t address) const {
-  const auto text = [](const ptx::Region& r) { return "an allocation of " + std::to_string(r.end - r.begin) + " bytes"; };
+  const auto text = [](const ptx::Region& r) {
+    return "an allocation of " + std::to_string(r.end - r.begin) + " bytes";
+  };
   if (const ptx::Region* region = holding(address)) {
     return std::to_string(address - region->begin) + " bytes into " + text(*region);
   }

@@ -32,7 +32,7 @@ class DeviceMemory final : public ptx::MemoryMap {
   static constexpr size_t kWindow = size_t{1} << 37, kTotal = size_t{1} << 34, kGranule = 512;
 
   const ptx::Region* holding(uint64_t address) const;
-  uint64_t visible_ = 0;       // begin of the addresses
+  uint64_t visible_ = 0;  // begin of the addresses
   unsigned char* real_ = nullptr;
   int file_ = -1;
   size_t end_ = 0, used_ = 0;  // of the part of the window that was ever given out

@@ -6,7 +6,6 @@
 #include "tests/ptx/stand_in/device_memory.h"
 #include "tests/ptx/stand_in/modules.h"
 #include "tests/ptx/stand_in/policy.h"
-#include "tests/ptx/stand_in/profile_report.h"
 #include "tests/ptx/stand_in/streams.h"
 
 namespace poise::stand_in {
@@ -54,15 +53,11 @@ cudaError_t error_of(const std::string& fault) {
   return cudaErrorLaunchFailure;
 }
 
-void run(const ptx::Launch& launch, const Kernel& kernel, int threads) {
+void execute(const ptx::Launch& launch) {
   Streams& streams = Streams::instance();
   if (streams.broken != cudaSuccess) return;
   try {
-    ptx::Launch counted = launch;
-    ptx::Profile profile;
-    if (!policy().profile.empty()) counted.options.profile = &profile;
-    ptx::run(counted);
-    if (!policy().profile.empty()) add_to_report(launch, kernel, threads, profile);
+    ptx::run(launch);
   } catch (const ptx::Fault& fault) {
     streams.broken = error_of(fault.what());
     complain("a kernel", fault.what());
@@ -92,11 +87,10 @@ cudaError_t launch(const char* call, Kernel* kernel, const dim3& grid, const dim
       const ptx::Parameter& p = program.text->parameters[i];
       std::memcpy(launch.parameters.data() + p.offset, arguments[i], p.bytes);
     }
-    const int threads = static_cast<int>(launch.block.count());
     static uint64_t number = 0;
-    streams.submit(*stream, [launch = std::move(launch), kernel, threads]() mutable {
+    streams.submit(*stream, [launch = std::move(launch)]() mutable {
       launch.options.seed = policy().seed * 1000003 + ++number;
-      run(launch, *kernel, threads);
+      execute(launch);
     });
   } catch (const ptx::Fault& fault) {
     return refuse(cudaErrorInvalidPtx, call, fault.what());
@@ -118,9 +112,7 @@ using namespace poise::stand_in;
 
 extern "C" {
 
-void** __cudaRegisterFatBinary(void* wrapper) {
-  return static_cast<void**>(register_fat_binary(wrapper));
-}
+void** __cudaRegisterFatBinary(void* wrapper) { return static_cast<void**>(register_fat_binary(wrapper)); }
 void __cudaRegisterFatBinaryEnd(void**) {}
 void __cudaUnregisterFatBinary(void**) {}
 void __cudaRegisterFunction(void** module, const char* host, char*, const char* name, int, uint3*, uint3*, dim3*, dim3*,
@@ -171,7 +163,8 @@ cudaError_t cudaFuncSetAttribute(const void* host, cudaFuncAttribute attribute, 
     if (attribute == cudaFuncAttributeMaxDynamicSharedMemorySize) {
       const size_t rest = kSharedPerBlock - program_of(*kernel).static_shared_bytes;
       if (value < 0 || static_cast<size_t>(value) > rest) {
-        return refuse(cudaErrorInvalidValue, kCall, kernel->name + ": there are " + std::to_string(rest) + " bytes left");
+        return refuse(cudaErrorInvalidValue, kCall,
+                      kernel->name + ": there are " + std::to_string(rest) + " bytes left");
       }
       kernel->dynamic_allowed = static_cast<size_t>(value);
     } else if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) {

@@ -17,7 +17,6 @@ Policy from_environment() {
     policy.order = ptx::Order::random;
     if (text.size() > 7) policy.seed = std::strtoull(text.c_str() + 7, nullptr, 10);
   }
-  if (const char* profile = std::getenv("POISE_STAND_IN_PROFILE")) policy.profile = profile;
   return policy;
 }
 

@@ -2,7 +2,6 @@
 //
 //   POISE_STAND_IN_ORDER=ascending | descending | random[:SEED]   of warps, blocks, and work in streams
 //   POISE_STAND_IN_CHANGE=FILE       a seeded fault for the PTX: see below
-//   POISE_STAND_IN_PROFILE=FILE      counts of every kernel, written when the program ends
 //
 // A fault is lines of `kernel PART`, `from TEXT` and `to TEXT`, and maybe `which N`: in the text of every kernel whose
 // name contains PART, the Nth (0: every) place where an instruction matches the regular expression becomes another one.
@@ -16,7 +15,6 @@ namespace poise::stand_in {
 struct Policy {
   ptx::Order order = ptx::Order::ascending;
   uint64_t seed = 1;
-  std::string profile;  // a file, or empty
 };
 const Policy& policy();
 

@@ -210,7 +210,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
   if (!stream) return refuse(cudaErrorInvalidResourceHandle, "cudaEventRecord", "no such stream");
   if (stream->capturing) {
     stream->invalidated = true;
-    return refuse(cudaErrorStreamCaptureUnsupported, "cudaEventRecord", "captures of several streams are not known here");
+    return refuse(cudaErrorStreamCaptureUnsupported, "cudaEventRecord",
+                  "captures of several streams are not known here");
   }
   Streams::instance().record(*stream, event->state);
   return answer(Streams::instance().broken);
@@ -281,7 +282,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
   Streams& streams = Streams::instance();
   Stream* stream = streams.find(handle);
   *graph = nullptr;
-  if (!stream || !stream->capturing) return refuse(cudaErrorIllegalState, "cudaStreamEndCapture", "nothing is captured");
+  if (!stream || !stream->capturing)
+    return refuse(cudaErrorIllegalState, "cudaStreamEndCapture", "nothing is captured");
   stream->capturing = false;
   streams.set_capturing(nullptr);
   auto work = std::make_shared<const std::vector<Work>>(std::move(stream->captured));
