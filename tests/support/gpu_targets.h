@@ -24,6 +24,18 @@ inline std::vector<Target> gpu_targets() {
   return targets;
 }
 
+// For tests that choose between the two bodies on the host themselves.
+inline std::vector<Device> gpu_devices() {
+#ifdef POISE_HAVE_CUDA
+  return {Device::emulated, Device::cuda};
+#else
+  return {Device::emulated};
+#endif
+}
+inline const KernelTable& kernels_on(Device device, const KernelTable& on_host) {
+  return device == Device::cuda ? kernels_of(Device::cuda) : on_host;
+}
+
 inline bool available(Device device) { return gpu::why_unavailable(device).empty(); }
 
 }  // namespace poise

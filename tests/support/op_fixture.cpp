@@ -7,7 +7,7 @@ namespace poise {
 namespace {
 
 constexpr unsigned char kCanary = 0xA5, kPoison = 0xFF;  // 0xFFFF...: NaN in f32 and f64
-constexpr size_t kGuardBytes = 4 * kAlignment;
+constexpr size_t kGuardBytes = 5 * kAlignment;  // odd: nothing behind it is aligned better than the arena promises
 constexpr int kHolesPerSize = 3;
 
 // `count` bytes of the memory that `inside` lies in, from `offset` bytes after its start.

@@ -114,6 +114,7 @@ extern "C" {
 
 void** __cudaRegisterFatBinary(void* wrapper) { return static_cast<void**>(register_fat_binary(wrapper)); }
 void __cudaRegisterFatBinaryEnd(void**) {}
+char __cudaInitModule(void**) { return 1; }
 void __cudaUnregisterFatBinary(void**) {}
 void __cudaRegisterFunction(void** module, const char* host, char*, const char* name, int, uint3*, uint3*, dim3*, dim3*,
                             int*) {
@@ -227,6 +228,12 @@ int poise_stand_in_submit(void* handle, void (*work)(void*), void (*done)(void*)
 void* poise_stand_in_memory(const void* device, size_t bytes) {
   const std::lock_guard lock(one_call_at_a_time());
   return DeviceMemory::instance().at(device, bytes);
+}
+// For tests.
+void poise_stand_in_set_order(uint64_t seed) {
+  const std::lock_guard lock(one_call_at_a_time());
+  Streams::instance().run_all();
+  set_order(seed);
 }
 void poise_stand_in_complain(const char* call, const char* why) { complain(call, why); }
 

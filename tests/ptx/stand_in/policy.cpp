@@ -21,45 +21,46 @@ Policy from_environment() {
 }
 
 struct Change {
-  std::string kernel, from, to;
-  int which = 0;
+  std::regex kernel, from;
+  std::string to;
 };
 
 Change change_of(const char* path) {
   Change change;
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
-    const size_t blank = line.find(' ');
-    const std::string word = line.substr(0, blank), rest = blank == std::string::npos ? "" : line.substr(blank + 1);
+    const size_t blank = std::min(line.find(' '), line.size());
+    const std::string word = line.substr(0, blank), rest = line.substr(std::min(blank + 1, line.size()));
     if (word == "kernel") change.kernel = rest;
     if (word == "from") change.from = rest;
     if (word == "to") change.to = rest;
-    if (word == "which") change.which = std::atoi(rest.c_str());
   }
   return change;
 }
 
-// Applies a change to the instructions of one kernel, line by line.
+// Line by line: an expression may not run on into the next instruction.
 std::string changed(const std::string& body, const Change& change) {
-  const std::regex from(change.from);
   std::string result;
-  int seen = 0;
   for (size_t begin = 0; begin < body.size();) {
-    const size_t end = std::min(body.find('\n', begin), body.size() - 1) + 1;
-    const std::string line = body.substr(begin, end - begin);
-    begin = end;
-    const bool matches = std::regex_search(line, from);
-    seen += matches;
-    result += matches && (change.which == 0 || seen == change.which) ? std::regex_replace(line, from, change.to) : line;
+    const size_t end = std::min(body.find('\n', begin), body.size());
+    result += std::regex_replace(body.substr(begin, end - begin), change.from, change.to) + "\n";
+    begin = end + 1;
   }
   return result;
 }
 
+Policy& changeable() {
+  static Policy policy = from_environment();
+  return policy;
+}
+
 }  // namespace
 
-const Policy& policy() {
-  static const Policy from_outside = from_environment();
-  return from_outside;
+const Policy& policy() { return changeable(); }
+
+void set_order(uint64_t seed) {
+  changeable() = from_environment();
+  if (seed > 0) changeable() = {seed == 1 ? ptx::Order::descending : ptx::Order::random, seed};
 }
 
 std::string changed_by_policy(std::string ptx) {
@@ -73,7 +74,7 @@ std::string changed_by_policy(std::string ptx) {
     const std::string name = ptx.substr(entry, name_end - entry);
     result += ptx.substr(begin, entry - begin);
     const std::string body = ptx.substr(entry, end - entry);
-    result += name.find(change.kernel) == std::string::npos ? body : changed(body, change);
+    result += std::regex_search(name, change.kernel) ? changed(body, change) : body;
     begin = end;
   }
   return result + ptx.substr(begin);

@@ -3,8 +3,8 @@
 //   POISE_STAND_IN_ORDER=ascending | descending | random[:SEED]   of warps, blocks, and work in streams
 //   POISE_STAND_IN_CHANGE=FILE       a seeded fault for the PTX: see below
 //
-// A fault is lines of `kernel PART`, `from TEXT` and `to TEXT`, and maybe `which N`: in the text of every kernel whose
-// name contains PART, the Nth (0: every) place where an instruction matches the regular expression becomes another one.
+// A fault is lines of `kernel NAME`, `from TEXT` and `to TEXT`: in every kernel of whose name the regular expression NAME
+// matches a part, lines become what a replacement of TEXT makes of them.
 #pragma once
 #include <string>
 
@@ -17,6 +17,9 @@ struct Policy {
   uint64_t seed = 1;
 };
 const Policy& policy();
+
+// From now on: 0 as the environment says, 1 descending, others random by this seed.
+void set_order(uint64_t seed);
 
 std::string changed_by_policy(std::string ptx);
 
