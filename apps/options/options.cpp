@@ -175,7 +175,9 @@ std::string OptionSet::to_toml(bool with_origins) const {
 FixedSettings fixed_settings(const Settings& settings) {
   FixedSettings fixed;
   for (const Option& option : option_table()) {
-    if (option.on_resume == OnResume::fixed) fixed.emplace_back(&option, to_toml(value_of(settings, option)));
+    if (option.on_resume != OnResume::fixed) continue;
+    if (option.younger && value_of(settings, option) == value_of(Settings{}, option)) continue;
+    fixed.emplace_back(&option, to_toml(value_of(settings, option)));
   }
   return fixed;
 }
