@@ -56,7 +56,9 @@ ImageSet load_images(const Settings& settings, bool quiet) {
   if (data.data_cache) options.cache_folder = cache_folder().string();
   options.progress = reading_bar("pictures", quiet);
   if (!quiet) options.note = [](const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); };
-  return read_images(data.dataset, data_folder(data), options);
+  ImageSet images = read_images(data.dataset, data_folder(data), options);
+  for (const std::string& warning : images.warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  return images;
 }
 
 }  // namespace poise

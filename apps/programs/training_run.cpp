@@ -172,6 +172,7 @@ void TrainingRun::open_logs() {
                          crc_text(images_->crc)));
   note(trainer_.device().text);
   note(trainer_.training_plan().data.text);
+  for (const std::string& warning : images_->warnings) log_->line("warning: " + warning);
 }
 
 // Once nobody reads pixels any more: a trainer that does not stream them has a copy on its device.

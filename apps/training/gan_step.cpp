@@ -11,13 +11,15 @@ void update(GanStep& s, Network network, const Module& module, ParameterSlab& sl
   Scope scope(*s.tape, module.path());
   const double parameters = static_cast<double>(slab.value.elements());
   const double words = slab.ema ? 9 : 7;  // value, m, v, ema read and written; grad read
-  s.tape->launch({.op = "adam",
-                  .pass = Pass::update,
-                  .flops = 12 * parameters,
-                  .executed_flops = 12 * parameters,
-                  .bytes = words * parameters * static_cast<double>(size_of(slab.value.dtype))},
-                 ctx.kernels->adam, network, s.train.adam(network), s.train.ema_decay, slab.grad, mask, slab.value,
-                 slab.adam_m, slab.adam_v, slab.ema);
+  s.tape->launch(
+      {.op = "adam",
+       .pass = Pass::update,
+       .flops = 12 * parameters,
+       .executed_flops = 12 * parameters,
+       .bytes = words * parameters * static_cast<double>(size_of(slab.value.dtype))},
+      ctx.kernels->adam, network, s.train.adam(network), s.train.ema_decay,
+      AdamOperands{
+          .grad = slab.grad, .mask = mask, .value = slab.value, .m = slab.adam_m, .v = slab.adam_v, .ema = slab.ema});
 }
 
 void take_mean(Tape& tape, Var logits, Tensor& mean) {

@@ -224,7 +224,13 @@ Profile Trainer::work_by_layer() {
 std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, const std::vector<int32_t>& labels,
                                      Weights weights, Mode mode, int64_t batch, Quantisation quantisation) {
   TrainingMachine& m = parts_->machine;
-  return sample_images(*m.model.generator, m.slab_g, m.ctx, latents, labels, weights, mode, batch, quantisation);
+  return sample_images(*m.model.generator, m.slab_g, m.ctx,
+                       {.latents = latents,
+                        .labels = labels,
+                        .weights = weights,
+                        .mode = mode,
+                        .batch = batch,
+                        .quantisation = quantisation});
 }
 
 Profile* Trainer::profile() const { return parts_->machine.ctx.profile; }

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "kernels/gpu/emulated/runtime.h"
 #include "tests/support/deferred_kernels.h"
 #include "tests/support/trainer_test_tools.h"

@@ -202,8 +202,11 @@ TEST_P(GoldenLayers, AdamAndMovingAverage) {
     for (int64_t i = 0; i < grads.tensor().shape[0]; ++i) {
       bench.ctx.kernels->begin_step(bench.ctx, Network::generator, options);
       bench.ctx.kernels->adam(bench.ctx, Network::generator, options, 0.9,
-                              grads.tensor().slice(i, 1).reshaped(value.tensor().shape), {}, value.tensor(), m.tensor(),
-                              v.tensor(), ema.tensor());
+                              {.grad = grads.tensor().slice(i, 1).reshaped(value.tensor().shape),
+                               .value = value.tensor(),
+                               .m = m.tensor(),
+                               .v = v.tensor(),
+                               .ema = ema.tensor()});
     }
     expect_near(name + "new_value", value.tensor());
     expect_near(name + "new_ema", ema.tensor());
