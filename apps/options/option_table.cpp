@@ -88,8 +88,10 @@ Rows train_rows() {
 Rows sparse_rows() {
   return {
       {"sparse", FIELD(sparse, method), fixed, one_of(method_names()), "how G and D are sparse"},
-      {"sparse", FIELD(sparse, density_g), fixed, above_to(0, 1), "share of G's weights that are alive; in the end, where the method prunes"},
-      {"sparse", FIELD(sparse, density_d), fixed, from_to(0, 1), "of D's, at the start or in the end; 0: as density_g, or 1 where the method leaves D dense"},
+      {"sparse", FIELD(sparse, density_g), fixed, above_to(0, 1),
+       "share of G's weights that are alive; in the end, where the method prunes"},
+      {"sparse", FIELD(sparse, density_d), fixed, from_to(0, 1),
+       "of D's, at the start or in the end; 0: as density_g, or 1 where the method leaves D dense"},
       {"sparse", FIELD(sparse, density_rule), fixed, any, "density of each layer"},
       {"sparse", FIELD(sparse, cell), fixed, any, "what lives or dies together: 1x1, 16x16, 16x16-all-taps, .."},
       {"sparse", FIELD(sparse, execution), fixed, any,

@@ -21,10 +21,13 @@ Made grow_by_gradient(const Options& o, Network n) { return std::make_unique<Dro
 Made follow_balance(const Options& o, Network n) { return std::make_unique<BalanceControlled>(o, n, Limit::one); }
 Made follow_to_d_max(const Options& o, Network n) { return std::make_unique<BalanceControlled>(o, n, Limit::d_max); }
 Made prune_once(const Options& o, Network n) { return std::make_unique<PruneOnce>(o, n); }
-Made prune_gradually(const Options& o, Network n) {
-  return density_of(o, n) < 1 ? std::make_unique<GradualPruning>(o, n) : nullptr;
+Made prune_gradually(const Options& o, Network n) { return std::make_unique<GradualPruning>(o, n); }
+Made prune_gradually_if_asked(const Options& o, Network n) {
+  return density_of(o, n) < 1 ? prune_gradually(o, n) : nullptr;
 }
 
+// Those of "Balanced Training for Sparse GANs" (NeurIPS 2023), and below them those of others. Name, policy of G and
+// of D (nullptr: dense), defaults of the method's own.
 const std::vector<SparseMethod>& methods() {
   static const std::vector<SparseMethod> table = {
       {"dense"},
@@ -35,7 +38,8 @@ const std::vector<SparseMethod>& methods() {
       {"ddst-relaxed", grow_by_gradient, follow_balance},
       {"ddst-strict", grow_by_gradient, follow_to_d_max, {{"update_every_d", 2000}}},
       {"posthoc", prune_once, nullptr},
-      {"gradual", prune_gradually, prune_gradually, {{"density_d", 1}}},
+      // Zhu and Gupta, "To prune, or not to prune" (2017)
+      {"gradual", prune_gradually, prune_gradually_if_asked, {{"density_d", 1}}},
   };
   return table;
 }

@@ -1,18 +1,6 @@
 // The methods of sparse training by name: each a policy for the masks of G and one for those of D (mask_policy.h), with
-// the numbers of SparseOptions.
-//
-//   method        G                                   D
-//   dense         dense                               dense
-//   static        fixed mask                          fixed mask
-//   sdst-set      drop and grow at random             fixed mask
-//   sdst-rigl     drop and grow by gradient           fixed mask
-//   dda           fixed mask                          density follows the balance ratio
-//   ddst-relaxed  drop and grow by gradient           density follows the balance ratio, up to 1
-//   ddst-strict   drop and grow by gradient           the same up to d_max; there it drops and grows
-//   posthoc       dense, then pruned and fine-tuned   dense
-//   gradual       dense, then pruned step by step     dense, or the same if density_d is below 1
-//
-// All but the last are those of "Balanced Training for Sparse GANs" (NeurIPS 2023); gradual is Zhu and Gupta (2017).
+// the numbers of SparseOptions. The table is in sparse_methods.cpp: to add a method is to add a row there; one of a new
+// mechanism needs besides a policy in policies/, and its options (sparse_options.h, apps/options/option_table.cpp).
 #pragma once
 #include <memory>
 #include <string>

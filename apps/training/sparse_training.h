@@ -49,25 +49,26 @@ struct SparseReport {
 
 class SparseTraining {
  public:
-  // `real`: the shape of a minibatch of D, `activations` its type, `labelled` if its classes matter. `step`: networks,
-  // slabs and tape of the run. Everything stays where it is.
-  SparseTraining(const SparseOptions& options, GanStep& step, const Shape& real, DType activations, bool labelled,
-                 Device device, bool planning);
+  // Masks for the networks of `model`, whose weights lie in the slabs, computed with `ctx`; all of them stay where they
+  // are. `real`: the shape of a minibatch of D, `activations` its type; labels if the model is conditional. Error(usage)
+  // for an unknown method, or for an execution that the masks, the layers or the device do not allow.
+  SparseTraining(const SparseOptions& options, GanModel& model, ParameterSlab& slab_g, ParameterSlab& slab_d,
+                 Context& ctx, const Shape& real, DType activations, Device memory, bool planning);
   ~SparseTraining();
 
-  const Tensor& mask(Network network) const;  // u8 [parameters / run]; empty without one
-  void draw_masks();                          // once, when the weights have their initial values and a plan has run
+  Tensor mask(Network network) const;  // what Adam multiplies by: u8 [parameters / run]; empty without a policy
+  void draw_masks();                   // once, when the weights have their initial values and a plan has run
 
   bool measures_balance() const { return policies_.masks() && options_.br_every > 0; }
   bool balance_due(int64_t t) const { return measures_balance() && t % options_.br_every == 0; }
   Labelled real() { return {real_.tensor(), real_labels_.tensor()}; }  // D's minibatch, if the ratio is measured
-  Tensor mean_g() const;                // where the G step leaves its images' mean logit; empty: nobody wants it
-  void measure_balance(const Labelled& z);  // z of the G step just taken
+  Tensor mean_g() const;  // [1]: where the G step leaves its images' mean logit; empty: not wanted
+  void measure_balance(GanStep& step, const Labelled& z);  // z of the G step just taken
 
-  // Before iteration t: turns the gradients of dead weights on or off, as t wants them. True if it does: its steps are
-  // then not those of the iteration before.
+  // Before iteration t: turns the gradients of dead weights on or off, as t wants them. True if that is a change: what
+  // the steps of the iteration before were is then no plan for those of t.
   bool prepare(int64_t t);
-  // Steps 2 and 3 above. Takes the whole arena. True if masks changed.
+  // Steps 2 and 3 above. Takes the whole arena. True if a policy had its turn.
   bool update_masks(int64_t t);
   void plan_updates();  // in a plan: the most that update_masks takes of the arena
 
@@ -75,31 +76,30 @@ class SparseTraining {
   std::vector<MaskEvent> take_events() { return std::exchange(events_, {}); }
   std::vector<ExecutionEvent> take_execution_events() { return std::exchange(execution_events_, {}); }
 
-  std::vector<ExecutionDecision> predict_execution() const;  // in a plan, at the initial densities
+  std::vector<ExecutionDecision> predict_execution() const;  // in a plan, at the first densities
   void set_all_executions(Execution execution);              // in a plan
 
   void append_state(std::vector<NamedTensor>& all);
-  void restored();  // what state tensors do not hold, after somebody wrote them
+  void restored();  // what state tensors do not hold, after they were written
 
   size_t bytes() const;
 
  private:
   struct Side;
-  Context& ctx() const { return step_.tape->ctx; }
   void decide_execution(Side& side, int64_t t);
   void note(const Side& side, const MaskAction& action, int64_t t, double balance_ratio);
   double balance_ratio() const;  // that decisions read; NaN until the queue is full
 
   const SparseOptions options_;
   const MaskPolicies policies_;
-  GanStep& step_;
+  Context& ctx_;
   const CrossoverTable crossovers_;
   std::vector<std::unique_ptr<Side>> sides_;  // the networks under masks, G first
   BalanceQueue queue_;
   OwnedTensor real_, real_labels_;  // [B_D,H,W,C], [B_D] or empty
   OwnedTensor means_;               // a_pre, a_post, r
-  // On the host, what networks remember besides their masks: G's target, D's target, D's density asked for. (No policy
-  // decides by G's density.)
+  // On the host, what networks remember besides their masks: G's target, D's target, D's density asked for. (No method's
+  // policy for G goes by the density before.)
   OwnedTensor counters_;
   std::vector<MaskEvent> events_;
   std::vector<ExecutionEvent> execution_events_;

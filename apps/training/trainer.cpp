@@ -123,9 +123,7 @@ TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
     machine.take_steps();
   }
   const Profile::Row total = plan.layers.total();
-  for (Network network : {Network::generator, Network::discriminator}) {
-    for (const ExecutionDecision& d : machine.sparse->predict_execution(network)) plan.execution.push_back(d);
-  }
+  plan.execution = machine.sparse->predict_execution();
   Profile balance;
   machine.ctx.profile = &balance;
   if (machine.sparse->measures_balance()) machine.balance_graph.launch();

@@ -26,7 +26,7 @@ TrainingMachine::TrainingMachine(const TrainerOptions& o, const DeviceChoice& ch
       g_graph(
           tape, [this] { run_g_step(); }, o.train.graph),
       balance_graph(
-          tape, [this] { sparse->measure_balance(latents_g()); }, o.train.graph) {
+          tape, [this] { sparse->measure_balance(step, latents_g()); }, o.train.graph) {
   if (planning) kernels = planning_kernels(kernels);
   if (memory != Device::cpu) queue = gpu::runtime(memory).make_stream();
   ctx.device = chosen.device;
@@ -39,16 +39,19 @@ TrainingMachine::TrainingMachine(const TrainerOptions& o, const DeviceChoice& ch
   ctx.synchronous = launches_are_synchronous();
   const StepState zero;
   copy_from_host(step_state.tensor(), &zero);
+  sparse = std::make_unique<SparseTraining>(o.sparse, model, slab_g, slab_d, ctx, real_shape(),
+                                            activation_dtype(chosen.precision), memory, planning);
   step = {.model = &model,
           .slab_g = &slab_g,
           .slab_d = &slab_d,
           .tape = &tape,
           .train = o.train,
+          .mask_g = sparse->mask(Network::generator),
+          .mask_d = sparse->mask(Network::discriminator),
           .loss_d = losses.loss_d(),
           .loss_g = losses.loss_g(),
-          .means_d = losses.means_d()};
-  sparse = std::make_unique<SparseTraining>(o.sparse, step, real_shape(), activation_dtype(chosen.precision),
-                                            conditional(), memory, planning);
+          .means_d = losses.means_d(),
+          .mean_g = sparse->mean_g()};
 }
 
 Shape TrainingMachine::real_shape() const {
@@ -110,9 +113,7 @@ void TrainingMachine::take_steps() {
 
 void TrainingMachine::iterate() {
   const int64_t t = ++iterations;
-  const bool update = sparse->update_due(Network::generator, t) || sparse->update_due(Network::discriminator, t);
-  sparse->prepare(t);
-  if (update) invalidate();  // with the gradients of dead weights
+  if (sparse->prepare(t)) invalidate();
   take_steps();
   add_work(per_iteration);
   if (sparse->balance_due(t)) {

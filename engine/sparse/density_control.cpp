@@ -14,7 +14,8 @@ DensityDecision decide(const DensityControl& c, double density, double balance_r
   using Kind = DensityDecision::Kind;
   if (balance_ratio >= c.band_high) {
     if (density < c.density_limit) {
-      return {Kind::raise, snapped(std::max(std::min(density + c.density_step, c.density_limit), c.density_floor), c.density_limit)};
+      return {Kind::raise,
+              snapped(std::max(std::min(density + c.density_step, c.density_limit), c.density_floor), c.density_limit)};
     }
     if (density == c.density_limit && c.rewire_at_limit) return {Kind::rewire, density};
   } else if (balance_ratio <= c.band_low && density > c.density_floor) {

@@ -69,8 +69,8 @@ TEST(DensityControl, FallsToExactlyTheFloorAndThenRests) {
   EXPECT_EQ(t.densities[2], 0.05);
   EXPECT_EQ(t.densities[4], 0.05);
   EXPECT_NEAR(t.densities[5], 0.1, 1e-12);
-  EXPECT_EQ(run(kRelaxed, 0.02, {0.1}).kinds, "-");                 // below the floor: never "lowered" upwards
-  EXPECT_EQ(run(kRelaxed, 0.005, {0.9}).densities[0], 0.055);       // plain steps above it
+  EXPECT_EQ(run(kRelaxed, 0.02, {0.1}).kinds, "-");                         // below the floor: never "lowered" upwards
+  EXPECT_EQ(run(kRelaxed, 0.005, {0.9}).densities[0], 0.055);               // plain steps above it
   EXPECT_EQ(run({.density_step = 0.01}, 0.005, {0.9}).densities[0], 0.05);  // a raise ends at the floor at least
 }
 

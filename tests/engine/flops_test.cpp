@@ -263,6 +263,28 @@ TEST(Flops, PlansFollowTheMethod) {
   EXPECT_EQ(posthoc.cumulative().size(), 3u);
 }
 
+// Dense to iteration 1,000, then a quarter of the run in ten steps, then three quarters at the final density.
+TEST(Flops, APlanOfGradualPruningAddsUpItsSteps) {
+  Settings s;
+  s.sparse.method = "gradual";
+  s.sparse.density_g = 0.1;
+  s.sparse.density_d = 1;
+  s.sparse.update_every_g = 1000;
+  s.sparse.prune_start = 1000;
+  s.sparse.prune_end = 11000;
+  s.train.iterations = s.sparse.schedule_iterations = 40000;
+  const FlopConvention full = FlopConvention::full;
+  const TrainingCost gradual = planned_cost(s, full);
+  double expected = 2000 * percent(sngan32(), 1, 1, full);  // the first step is at 2,000
+  for (int i = 1; i <= 10; ++i) {
+    const double density = 1 - 0.9 * (1 - std::pow(1 - i / 10.0, 3));
+    expected += (i < 10 ? 1000 : 29000) * percent(sngan32(), density, 1, full);
+  }
+  EXPECT_NEAR(100 * gradual.ratio(), expected / 40000, 1e-9);
+  EXPECT_EQ(gradual.periods.size(), 11u);
+  EXPECT_EQ(gradual.extra.dense_gradient_g_every, 0);
+}
+
 TEST(Flops, ARecordedRunIsCountedWithTheDensitiesItHad) {
   const Networks& n = sngan32();
   const auto update = [](const char* network, int64_t iteration, const NetworkCost& cost, double density) {

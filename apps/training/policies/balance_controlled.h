@@ -34,13 +34,15 @@ class BalanceControlled : public MaskPolicy {
     if (decision.kind == Kind::rewire) return at_limit_.apply(ctx, network, t, balance_ratio);
     network.density = decision.density;
     network.target = weights_at(network.masks, network.density);
-    if (decision.kind == Kind::lower) return {"lower", lower_to(ctx, network.masks, network.target), control_.density_step};
+    if (decision.kind == Kind::lower)
+      return {"lower", lower_to(ctx, network.masks, network.target), control_.density_step};
     return {"raise", raise_to(ctx, network.masks, options_.moment_policy, network.target), control_.density_step};
   }
   int64_t dense_gradient_every() const override { return every_; }
   std::string describe() const override {
     return fmt::format(
-        "every {} iterations before {}: density +{} if the balance ratio is {} or more, -{} if it is {} or less, within "
+        "every {} iterations before {}: density +{} if the balance ratio is {} or more, -{} if it is {} or less, "
+        "within "
         "{} to {}{}",
         every_, format_count(options_.schedule_iterations), control_.density_step, control_.band_high,
         control_.density_step, control_.band_low, control_.density_floor, control_.density_limit,
@@ -62,8 +64,8 @@ inline std::vector<std::string> BalanceControlled::problems() const {
   const std::string letter = letter_of(network_);
   std::vector<std::string> found;
   if (strict_ && density_of(s, network_) > s.d_max) {
-    found.push_back(fmt::format("density_{}: expected at most d_max = {} but got {}", letter, s.d_max,
-                                density_of(s, network_)));
+    found.push_back(
+        fmt::format("density_{}: expected at most d_max = {} but got {}", letter, s.d_max, density_of(s, network_)));
   }
   if (!(s.band_low < s.band_high)) {
     found.push_back(fmt::format("band_low: expected less than band_high = {} but got {}", s.band_high, s.band_low));
@@ -72,9 +74,10 @@ inline std::vector<std::string> BalanceControlled::problems() const {
     found.push_back(fmt::format("br_every: method {} follows the balance ratio; 10 is the paper's", s.method));
   }
   if (s.br_every * 10 > every_) {
-    found.push_back(fmt::format("br_every: expected at most a tenth of update_every_{} = {}, so that a decision rests "
-                                "on more than a few measurements, but got {}",
-                                letter, every_, s.br_every));
+    found.push_back(
+        fmt::format("br_every: expected at most a tenth of update_every_{} = {}, so that a decision rests "
+                    "on more than a few measurements, but got {}",
+                    letter, every_, s.br_every));
   }
   return found;
 }
