@@ -5,7 +5,6 @@
 #include "apps/console/program.h"
 #include "apps/export/onnx_generator.h"
 #include "apps/export/reference_tensors.h"
-#include "apps/options/trainer_options.h"
 #include "apps/run/checkpoint_sampler.h"
 #include "apps/run/compact_generator.h"
 #include "apps/run/run_state.h"
@@ -50,8 +49,7 @@ ExportResult export_network(const ExportRequest& request) {
   if (is_sparse_export(checkpoint) && request.network == "D") {
     fail(ErrorKind::usage, request.source + ": a compact file holds G alone; give the run");
   }
-  const Settings settings = settings_of_checkpoint(checkpoint);
-  const ModelOptions model = trainer_options(settings).model;
+  const ModelOptions model = settings_of_checkpoint(checkpoint).model;
   const std::unique_ptr<Trainer> trainer = sampler_of(checkpoint, request.device);
   ExportResult result{.model = model.name, .iteration = trainer->iteration()};
   const bool generator = request.network == "G";

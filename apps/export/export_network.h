@@ -4,6 +4,7 @@
 //   compact       Poise's own, without the zeros of the masks (apps/run/compact_generator.h)
 //   onnx          G as a graph (apps/export/onnx_generator.h)
 #pragma once
+#include <optional>
 #include <string>
 
 #include "apps/export/channels_first.h"
@@ -19,7 +20,7 @@ struct ExportRequest {
   std::string network = "G";  // or "D", which has live weights only; compact and onnx: "G"
   Weights weights = Weights::ema;
   SpectralNormForm spectral_norm = SpectralNormForm::original;
-  std::string device = "auto";  // that measures the running statistics
+  std::optional<Device> device;  // that measures the running statistics; nothing: auto
 };
 
 struct ExportResult {

@@ -69,7 +69,7 @@ int run_export(const CommandLine& args) {
   request.weights = choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
   request.spectral_norm = choice("spectral-norm", {"original", "folded"}) == "folded" ? SpectralNormForm::folded
                                                                                       : SpectralNormForm::original;
-  request.device = choice("device", {"auto", "cpu", "cuda", "emulated"});
+  request.device = named<Device>(choice("device", {"auto", "cpu", "cuda", "emulated"}));
   if (request.network == "D" && request.format != ExportFormat::safetensors) {
     problems.push_back(fmt::format("--network: {} files hold G; use --format safetensors for D", format));
   }

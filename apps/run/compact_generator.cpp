@@ -127,7 +127,7 @@ void restore_compact_generator(const SafetensorsFile& file, Trainer& trainer) {
     }
   }
   StepState state = trainer.step_state();
-  state.step = static_cast<uint64_t>(iteration * (trainer.options().n_critic + 1));
+  state.step = static_cast<uint64_t>(iteration * (trainer.options().train.n_critic + 1));
   trainer.set_step_state(state);
 }
 
