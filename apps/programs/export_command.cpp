@@ -8,6 +8,7 @@
 #include "apps/console/suggestion.h"
 #include "apps/export/export_network.h"
 #include "apps/export/onnx_graph.h"
+#include "apps/training/train_options.h"
 
 namespace poise {
 namespace {
