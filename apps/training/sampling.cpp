@@ -130,6 +130,22 @@ std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Co
   return bytes;
 }
 
+std::vector<NamedWeights> weights_for_sampling(Generator& generator, ParameterSlab& slab, Context& ctx,
+                                               Weights weights) {
+  const BorrowedGenerator borrowed(slab, ctx, weights);
+  recalibrate(generator, ctx);
+  std::vector<NamedWeights> all;
+  const auto add = [&](const std::string& path, const Tensor& tensor) {
+    NamedWeights w{.name = path, .shape = {}, .values = std::vector<float>(static_cast<size_t>(tensor.elements()))};
+    for (int i = 0; i < tensor.shape.rank(); ++i) w.shape.push_back(tensor.shape[i]);
+    read_floats(w.values.data(), tensor);
+    all.push_back(std::move(w));
+  };
+  for (const auto& entry : slab.entries()) add(entry.path, entry.value);
+  for (const auto& buffer : slab.buffers()) add(buffer.path, buffer.value);
+  return all;
+}
+
 std::vector<int32_t> cycling_labels(int64_t count, int64_t classes) {
   std::vector<int32_t> labels;
   for (int64_t i = 0; classes > 0 && i < count; ++i) labels.push_back(static_cast<int32_t>(i % classes));

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/optim/parameter_slab.h"
+#include "engine/sparse/compact_weights.h"
 #include "models/registry.h"
 
 namespace poise {
@@ -28,6 +29,11 @@ struct SampleRequest {
 // or for labels that are missing or too many.
 std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
                                    const SampleRequest& request);
+
+// Every parameter and buffer of G, by path, as sample_images computes with them in Mode::evaluate_running: running
+// statistics measured for these weights, spectral norm iterated on the way. Leaves all state of training as it was.
+std::vector<NamedWeights> weights_for_sampling(Generator& generator, ParameterSlab& slab, Context& ctx,
+                                               Weights weights);
 
 // 0, 1, .. classes-1, 0, 1, .. for `count` images; none if classes is 0.
 std::vector<int32_t> cycling_labels(int64_t count, int64_t classes);

@@ -231,6 +231,11 @@ std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, const st
                         .quantisation = quantisation});
 }
 
+std::vector<NamedWeights> Trainer::weights_for_sampling(Weights weights) {
+  TrainingMachine& m = parts_->machine;
+  return poise::weights_for_sampling(*m.model.generator, m.slab_g, m.ctx, weights);
+}
+
 Profile* Trainer::profile() const { return parts_->machine.ctx.profile; }
 void Trainer::set_profile(Profile* profile) { parts_->machine.ctx.profile = profile; }
 const TrainingPlan& Trainer::training_plan() const { return parts_->plan; }
