@@ -26,6 +26,7 @@
 
 #if defined(__CUDACC__)
 #define POISE_GPU cuda
+#include "kernels/core/integer.h"
 #include "kernels/gpu/cuda/face.h"
 #elif defined(POISE_CHECKED)
 #define POISE_GPU checked
@@ -42,11 +43,6 @@ constexpr uint32_t kAllLanes = 0xffffffffu;
 
 __device__ inline int lane_id() { return static_cast<int>(threadIdx.x) % kWarp; }  // blocks are one-dimensional
 __device__ inline int warp_id() { return static_cast<int>(threadIdx.x) / kWarp; }
-
-template <class Integer>
-POISE_HOST_DEVICE constexpr Integer ceil_div(Integer a, Integer b) {
-  return (a + b - 1) / b;
-}
 
 // N neighbouring elements, aligned and moved as one.
 template <class T, int N>

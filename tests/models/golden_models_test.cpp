@@ -4,6 +4,7 @@
 
 #include "apps/training/gan_step.h"
 #include "engine/tape/step_graph.h"
+#include "kernels/core/hash.h"
 #include "kernels/train/random.h"
 #include "tests/support/golden_file.h"
 
@@ -40,10 +41,8 @@ constexpr ModelRun kRuns[] = {{"sngan32-resnet", 8, 8, 8, 0, 1},
                               {"biggan64", 8, 8, 20, kClasses, 3}};
 
 std::vector<double> uniform(const std::string& name, int64_t count) {
-  uint64_t key = 0xcbf29ce484222325u;
-  for (const char c : name) key = (key ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
   std::vector<double> values(static_cast<size_t>(count));
-  uniform_on_host(key, RandomStream::test, 0, count, values.data());
+  uniform_on_host(fnv1a(name), RandomStream::test, 0, count, values.data());
   for (double& x : values) x = 2 * x - 1;
   return values;
 }

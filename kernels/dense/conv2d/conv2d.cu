@@ -14,12 +14,11 @@
 
 #include "kernels/core/pieces.h"
 #include "kernels/dense/conv2d/conv2d_passes.h"
+#include "kernels/gpu/device_limits.h"
 #include "kernels/gpu/tile_gemm.cuh"
 
 namespace poise::POISE_GPU {
 namespace {
-
-constexpr int64_t kMultiprocessors = 132;
 
 // Multiply-adds per clock that a multiprocessor is expected to reach, for cutting the work. Planning figures from the
 // bytes that a block brings from L2 (28 per clock) and the rate of the instructions; not yet measured on a GPU.

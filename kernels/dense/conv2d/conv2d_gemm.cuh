@@ -14,7 +14,7 @@ namespace poise::POISE_GPU {
 struct SplitRange {
   int first, count;
   __device__ SplitRange(int tiles, int splits, int split) {
-    const int each = (tiles + splits - 1) / splits;
+    const int each = ceil_div(tiles, splits);
     first = min(tiles, split * each);
     count = min(tiles, first + each) - first;
   }
@@ -31,11 +31,11 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
   GPU_DYNAMIC_SHARED(shared, Shared);
   const Gather& g = c.gather;
   const PlaneWalk walk(g, static_cast<int>(blockIdx.z));
-  const int blocks_n = (c.outputs + Shape::n - 1) / Shape::n;
+  const int blocks_n = ceil_div(c.outputs, Shape::n);
   const int block_m = static_cast<int>(blockIdx.x) / blocks_n;
   const int first_position = block_m * Shape::m;
   const int first_output = (static_cast<int>(blockIdx.x) - block_m * blocks_n) * Shape::n;
-  const int tiles = (walk.taps() * g.channels + kTileK<T> - 1) / kTileK<T>;
+  const int tiles = ceil_div(walk.taps() * g.channels, kTileK<T>);
   const SplitRange range(tiles, c.splits, static_cast<int>(blockIdx.y));
 
   typename Math::template Product<Major::k, kMajorB, Shape> product;
@@ -76,11 +76,11 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
   GPU_DYNAMIC_SHARED(shared, Shared);
   const Gather& g = c.gather;
   const PlaneWalk walk(g, 0);
-  const int columns = walk.taps() * g.channels, blocks_n = (columns + Shape::n - 1) / Shape::n;
+  const int columns = walk.taps() * g.channels, blocks_n = ceil_div(columns, Shape::n);
   const int block_m = static_cast<int>(blockIdx.x) / blocks_n;
   const int first_channel = block_m * Shape::m;
   const int first_column = (static_cast<int>(blockIdx.x) - block_m * blocks_n) * Shape::n;
-  const SplitRange range((g.positions + kTileK<T> - 1) / kTileK<T>, c.splits, static_cast<int>(blockIdx.y));
+  const SplitRange range(ceil_div(g.positions, kTileK<T>), c.splits, static_cast<int>(blockIdx.y));
 
   typename Math::template Product<Major::mn, Major::mn, Shape> product;
   PlainColumns<T, Shape::m, Shape::threads> load_a(c, first_channel, range.first * kTileK<T>);

@@ -20,7 +20,7 @@ struct AxisWalk {
       destination = a.small, place_scale = 1, place_offset = 0;
     } else {
       const int first = (position_class + a.pad) % a.stride;
-      source = a.small, taps = first < a.taps ? (a.taps - first + a.stride - 1) / a.stride : 0;
+      source = a.small, taps = first < a.taps ? ceil_div(a.taps - first, a.stride) : 0;
       scale = 1, step = -1, offset = (position_class + a.pad - first) / a.stride;
       weight_first = first, weight_step = a.stride;
       destination = a.large, place_scale = a.stride, place_offset = position_class;

@@ -2,7 +2,9 @@
 // once.
 #include "kernels/dense/conv2d/conv2d_passes.h"
 
+#include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/gpu/column_tile.cuh"
+#include "kernels/gpu/device_limits.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -16,19 +18,16 @@ __global__ void pad_channels_kernel(int64_t rows, int channels, int padded, cons
   });
 }
 
-// The taps of a k-tap axis that fold into tap u: first .. last.
-struct FoldedTaps {
-  int first, last;
-  __device__ FoldedTaps(bool fold, int k, int u)
-      : first(fold ? max(k - 1 - u, 0) : u), last(fold ? min(k - u, k - 1) : u) {}
-};
+// The taps of a k-tap axis that tap u of the packed weight is the sum of.
+__device__ inline TapRange packed_taps(bool fold, int k, int u) { return fold ? folded_taps(k, u) : TapRange{u, u}; }
 
 template <class T>
 __global__ void pack_weight_kernel(WeightShape shape, int padded, const T* weight, T* to) {
   const int taps_h = shape.taps_h(), taps_w = shape.taps_w();
   for_each_element(int64_t{shape.c_out} * taps_h * taps_w * padded, [&](int64_t e) {
     const int i = static_cast<int>(e % padded), rest = static_cast<int>(e / padded);
-    const FoldedTaps columns(shape.fold, shape.kw, rest % taps_w), rows(shape.fold, shape.kh, rest / taps_w % taps_h);
+    const TapRange columns = packed_taps(shape.fold, shape.kw, rest % taps_w);
+    const TapRange rows = packed_taps(shape.fold, shape.kh, rest / taps_w % taps_h);
     const int o = rest / taps_w / taps_h;
     float sum = 0;
     for (int r = rows.first; r <= rows.last; ++r) {
@@ -88,7 +87,7 @@ __global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials 
   for_each_element(int64_t{slow} * shape.kh * shape.kw * fast, [&](int64_t e) {
     const int f = static_cast<int>(e % fast), rest = static_cast<int>(e / fast);
     const int s = rest % shape.kw, r = rest / shape.kw % shape.kh, l = rest / shape.kw / shape.kh;
-    const int u = shape.fold ? shape.kh - 1 - r : r, v = shape.fold ? shape.kw - 1 - s : s;
+    const int u = shape.fold ? first_fold(shape.kh, r) : r, v = shape.fold ? first_fold(shape.kw, s) : s;
     float sum = 0;
     for (int a = u; a < u + copies; ++a) {
       for (int b = v; b < v + copies; ++b) {
@@ -176,7 +175,7 @@ void add_bias(Context& ctx, const Tensor& bias, Tensor& y) {
 }
 
 int64_t column_sum_blocks(int64_t rows) {
-  constexpr int64_t kRows = 64, kBlocks = 132;
+  constexpr int64_t kRows = 64, kBlocks = kMultiprocessors;
   const int64_t blocks = ceil_div(rows, kRows);
   return blocks < kBlocks ? blocks : kBlocks;
 }

@@ -9,12 +9,9 @@ namespace poise::POISE_GPU {
 void pad_channels(Context& ctx, DType dtype, int64_t rows, int64_t channels, int64_t padded, const void* from,
                   void* to);
 
-// A convolution of a twice enlarged image is the transpose of a convolution with stride 2 and one tap more per axis:
-// position P of the large image meets position p of the small one under all taps r with
-// floor((P + r - pad) / 2) = p, which are r = k-1-u and r = k-u, as far as they exist, for u = P - 2p + pad.
-// So its weights are
-//   folded[o, u, v, i] = sum of weight[o, r, s, i] over r in {k-1-u, k-u}, s in {k-1-v, k-v},   u, v = 0..k
-// and dweight is the transpose: every r collects from u = k-1-r and u = k-r.
+// A convolution of a twice enlarged image is the transpose of a convolution with stride 2, one tap more per axis and
+// folded weights (upsample_fold.h):
+//   folded[o, u, v, i] = sum of weight[o, r, s, i] over the r that fold into u and the s that fold into v
 struct WeightShape {
   int c_out, kh, kw, c_in;
   bool fold;

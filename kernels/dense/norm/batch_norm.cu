@@ -74,7 +74,7 @@ __global__ __launch_bounds__(kTileThreads) void chunk_moments_kernel(Cut cut, co
   const int64_t rows = cut.end(chunk) - cut.first(chunk);
   Moments all;
   for (int row = 0; row < kTileRows && row < rows; ++row) {
-    const int64_t count = (rows - row + kTileRows - 1) / kTileRows;
+    const int64_t count = ceil_div(rows - row, kTileRows);
     all.merge({static_cast<float>(count), means[row][column], m2s[row][column]});
   }
   partial[(2 * chunk) * cut.channels + channel] = all.mean;

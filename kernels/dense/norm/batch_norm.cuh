@@ -5,6 +5,7 @@
 
 #include "kernels/dense/norm/batch_norm.h"
 #include "kernels/gpu/column_tile.cuh"
+#include "kernels/gpu/device_limits.h"
 
 namespace poise::POISE_GPU {
 
@@ -12,7 +13,7 @@ constexpr int kRowsInFlight = 4;                                  // of one tens
 constexpr int kRowsTwoTensors = 2;                                // of each of two tensors
 constexpr int64_t kRowStep = int64_t{kTileRows} * kRowsInFlight;  // rows that a block reads between two loops
 constexpr int64_t kMostChunks = 256;                              // enough blocks, and little to combine
-constexpr int64_t kElementwisePassBlocks = 132 * 8;               // enough blocks, and coefficients pay
+constexpr int64_t kElementwisePassBlocks = kMultiprocessors * 8;  // enough blocks, and coefficients pay
 static_assert(2 * kRowStep <= kBatchNormChunkRows, "two floats per chunk and channel fit where two doubles do");
 
 // The matrix and how it is cut. Partial results: [chunks][2][C] floats of the workspace.
@@ -84,7 +85,7 @@ __device__ inline void for_each_rows(const Cut& cut, int row_in_tile, const F& f
   const int chunk = static_cast<int>(blockIdx.y);
   const int64_t end = cut.end(chunk);
   for (int64_t row = cut.first(chunk) + row_in_tile; row < end; row += kTileRows * Count) {
-    const int64_t left = (end - row + kTileRows - 1) / kTileRows;
+    const int64_t left = ceil_div(end - row, kTileRows);
     f(row, left < Count ? static_cast<int>(left) : Count);
   }
 }

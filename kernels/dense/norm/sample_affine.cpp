@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kernels/core/dispatch.h"
+#include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
 
 namespace poise::cpu {
@@ -34,7 +35,7 @@ void sample_affine_forward(Context&, bool relu, const Tensor& x, const Tensor& g
 void sample_affine_backward(Context&, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias,
                             const Tensor& dy, Tensor& dx, Tensor& dgain, Tensor& dbias) {
   dispatch_float(x.dtype, [&]<class T>() {
-    const int64_t pixels = x.shape[1] * x.shape[2], c = x.shape[3], groups = (c + kChannels - 1) / kChannels;
+    const int64_t pixels = x.shape[1] * x.shape[2], c = x.shape[3], groups = ceil_div(c, kChannels);
     const T *in = x.data<T>(), *gains = gain.data<T>(), *biases = bias.data<T>(), *grad_out = dy.data<T>();
     T *grad_in = dx ? dx.data<T>() : nullptr, *grad_gain = dgain.data<T>(), *grad_bias = dbias.data<T>();
     simd_for(x.shape[0] * groups, [=](int64_t task) {

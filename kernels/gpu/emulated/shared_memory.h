@@ -13,10 +13,9 @@
 #include <cstdint>
 #include <vector>
 
-namespace poise::emulator {
+#include "kernels/gpu/device_limits.h"
 
-constexpr size_t kMaxSharedBytes = 227 << 10;  // of a block, on compute capability 9.0
-constexpr size_t kMaxStaticSharedBytes = 48 << 10;
+namespace poise::emulator {
 
 // One GPU_SHARED declaration. Takes its place in the arena when the first thread of a launch comes by.
 class SharedVariable {

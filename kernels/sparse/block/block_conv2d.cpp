@@ -15,13 +15,15 @@
 
 #include "kernels/core/parallel.h"
 #include "kernels/core/pieces.h"
+#include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/sparse/block/packed_image.h"
 #include "kernels/table.h"
 
 namespace poise {
 
 bool block_conv2d_serves(const Conv2dGeometry& g, int64_t block) {
-  return (g.keeps_size(1) || g.keeps_size(3)) && g.c_in % block == 0 && g.c_out % block == 0 && block % 16 == 0;
+  return (g.keeps_size(1) || g.keeps_size(3)) && g.c_in % block == 0 && g.c_out % block == 0 &&
+         block % kSparseBlock == 0;
 }
 
 namespace cpu {
@@ -59,7 +61,7 @@ struct Job {
     in_blocks = g.c_in / kBlock;
     lanes = std::min(kLanes, regions.count());
     scale = g.upsample;
-    planes = method == Method::four_parities ? 4 : 1;
+    planes = method == Method::four_parities ? kParities : 1;
   }
 
   bool neighbours() const { return g.kh == 3; }
@@ -75,7 +77,7 @@ struct Job {
   void pack_dy(const Region& region, const PackedLayout& layout, const float* dy, float* packed) const {
     const int64_t plane = out_blocks * layout.block;
     const bool repeats = method == Method::enlarge_output;
-    for (int parity = 0; parity < (repeats ? 4 : planes); ++parity) {
+    for (int parity = 0; parity < (repeats ? kParities : planes); ++parity) {
       pack_region(region, y_placement(parity), layout, layout.frame == 1 && neighbours(), repeats && parity > 0, dy,
                   packed + (repeats ? 0 : parity * plane));
     }
@@ -143,16 +145,10 @@ void for_each_block(const Job& job, const BlockIndex& index, const F& f) {
         ++cursor[tap];
       }
       if (!alive) continue;
-      for (int position = 0; position < 16; ++position) {
-        const int a = position >> 3, b = position >> 2 & 1, u = position >> 1 & 1, v = position & 1;
-        const unsigned taps = parity_taps(a, b, u, v) & alive;
-        if (!taps) continue;
-        f(Block{.out = row,
-                .in = in,
-                .parity = static_cast<int8_t>(2 * a + b),
-                .dr = static_cast<int8_t>(parity_window(a, u).offset),
-                .dc = static_cast<int8_t>(parity_window(b, v).offset),
-                .taps = static_cast<uint16_t>(taps)});
+      for (int i = 0; i < kFoldedPositions; ++i) {
+        const FoldedPosition at = folded_position(i);
+        const auto taps = static_cast<uint16_t>(at.taps & alive);
+        if (taps) f(Block{.out = row, .in = in, .parity = at.parity, .dr = at.dr, .dc = at.dc, .taps = taps});
       }
     }
   }

@@ -6,14 +6,16 @@
 //   backward_input   multiply   dy         blocks of x                  blocks of dy, per parity
 //   backward_weight  outer      x and dy   -                            -
 //
-// A 3x3 convolution of an enlarged image is four 2x2 convolutions of the small one, on summed taps (block_index.h);
+// A 3x3 convolution of an enlarged image is four 2x2 convolutions of the small one, on summed taps (upsample_fold.h);
 // y and dy then have four parities. A 1x1 convolution of an enlarged image is one of the small image whose output is
 // repeated; the gradients that meet there add up first. Where no tap leaves its pixel, all pixels are one long row.
 #include "kernels/sparse/block/block_conv2d.h"
 
 #include "kernels/core/pieces.h"
 #include "kernels/dense/conv2d/conv2d_passes.h"
+#include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/gpu/blocks_2x2.cuh"
+#include "kernels/gpu/device_limits.h"
 #include "kernels/gpu/tile_gemm.cuh"
 #include "kernels/sparse/block/block_products.h"
 
@@ -23,14 +25,11 @@ namespace {
 Positions positions_of(const Conv2dGeometry& g) {
   Positions positions;
   if (g.upsample == 2 && g.kh == 3) {
-    positions.count = 16;
-    positions.parities = 4;
-    for (int i = 0; i < 16; ++i) {
-      const int a = i >> 3, b = i >> 2 & 1, u = i >> 1 & 1, v = i & 1;
-      positions.at[i] = {.parity = static_cast<int8_t>(2 * a + b),
-                         .dr = static_cast<int8_t>(parity_window(a, u).offset),
-                         .dc = static_cast<int8_t>(parity_window(b, v).offset),
-                         .taps = static_cast<uint16_t>(parity_taps(a, b, u, v))};
+    positions.count = kFoldedPositions;
+    positions.parities = kParities;
+    for (int i = 0; i < kFoldedPositions; ++i) {
+      const FoldedPosition at = folded_position(i);
+      positions.at[i] = {.parity = at.parity, .dr = at.dr, .dc = at.dc, .taps = at.taps};
     }
     return positions;
   }
@@ -92,7 +91,7 @@ struct Layer {
   }
 
   double macs(const BlockIndex& index) const {
-    const int64_t blocks = positions.parities == 4 ? index.alive_in_parities : index.alive;
+    const int64_t blocks = positions.parities == kParities ? index.alive_in_parities : index.alive;
     return static_cast<double>(blocks * kBlockWeights) * static_cast<double>(g.n * g.h * g.w);
   }
   // x and dx; y and dy, where `summed` is dy added up over repeats.

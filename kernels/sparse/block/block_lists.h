@@ -2,7 +2,7 @@
 // capacity: nothing that a launch is given depends on which blocks are alive, so captured graphs outlive a mask update.
 //
 // A position of a pair (output block, input block) is one of the weights that lie between them: a tap, or for a 3x3
-// convolution of an enlarged image one of the four of each of the four 2x2 convolutions (block_index.h), which is a sum
+// convolution of an enlarged image one of the four of each of the four 2x2 convolutions (upsample_fold.h), which is a sum
 // of taps and alive if one of them is. It moves x by (dr, dc) against y.
 #pragma once
 #include "kernels/sparse/block/block_pixels.cuh"

@@ -138,7 +138,7 @@ struct WarpWork {
   struct Stretch {
     int begin, end;  // in the lists; empty where there is no key
   };
-  __device__ int rounds() const { return (lists.keys + warps - 1) / warps; }
+  __device__ int rounds() const { return ceil_div(lists.keys, warps); }
   __device__ int key(int round) const {
     const int at = round * warps + (round % 2 == 0 ? warp : warps - 1 - warp);
     return at < lists.keys ? lists.order[at] : -1;

@@ -176,7 +176,7 @@ __global__ void __launch_bounds__(kOuterThreads, kOuterBlocksPerMultiprocessor<M
     }
     __syncthreads();
 
-    const int per_warp = (count + kOuterWarps - 1) / kOuterWarps, mine = warp_id() * per_warp;
+    const int per_warp = ceil_div(count, kOuterWarps), mine = warp_id() * per_warp;
     const int my_count = max(0, min(per_warp, count - mine));
     int x_at[kWarpTerms], dy_at[kWarpTerms];
 #pragma unroll

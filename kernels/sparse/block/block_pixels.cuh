@@ -12,10 +12,11 @@
 #pragma once
 #include "kernels/dense/conv2d/conv2d_gemm.h"
 #include "kernels/gpu/tile.cuh"
+#include "kernels/sparse/block/block_size.h"
 
 namespace poise::POISE_GPU {
 
-constexpr int kBlock = 16;  // channels of a block of weights, on either side
+constexpr int kBlock = kSparseBlock;  // channels of a block of weights, on either side
 constexpr int kBlockWeights = kBlock * kBlock;
 template <class T>
 constexpr int kPlanes = kBlock / kChunk<T>;  // planes of a block

@@ -3,6 +3,7 @@
 //   multiply   to[pixel, key] = bias[key] + sum over the key's terms of from[pixel moved, block] * weights    dsd
 //   outer      partial[piece, part, term] = sum over pixels of dy[pixel, block] x[pixel moved, block]^T       sdd
 #pragma once
+#include "kernels/gpu/device_limits.h"
 #include "kernels/sparse/block/block_lists.h"
 
 namespace poise::POISE_GPU {
@@ -49,7 +50,6 @@ POISE_BLOCK_PRODUCTS(Fp32);
 // that these and a tile of the source take together: two blocks fit on a multiprocessor.
 constexpr int kMultiplyWarps = 8, kWeightStages = 4;
 constexpr int kMultiplySharedBytes = 112 << 10;
-
-constexpr int kMultiprocessors = 132;
+static_assert(2 * kMultiplySharedBytes <= kMaxSharedBytes);
 
 }  // namespace poise::POISE_GPU
