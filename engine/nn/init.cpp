@@ -11,16 +11,6 @@
 namespace poise {
 namespace {
 
-struct NamedScheme {
-  const char* name;
-  InitScheme scheme;
-};
-constexpr NamedScheme kSchemes[] = {{"pytorch", InitScheme::pytorch},
-                                    {"xavier", InitScheme::xavier},
-                                    {"kaiming", InitScheme::kaiming},
-                                    {"orthogonal", InitScheme::orthogonal},
-                                    {"normal002", InitScheme::normal002}};
-
 // `step` is a hash of a parameter's path, so its random numbers do not depend on what was built before it.
 struct Draw {
   uint64_t seed, step;
@@ -149,19 +139,6 @@ void write(const Tensor& to, const std::vector<double>& values) {
 }
 
 }  // namespace
-
-std::optional<InitScheme> init_scheme_of(const std::string& name) {
-  for (const NamedScheme& s : kSchemes) {
-    if (name == s.name) return s.scheme;
-  }
-  return std::nullopt;
-}
-
-std::vector<std::string> init_scheme_names() {
-  std::vector<std::string> names;
-  for (const NamedScheme& s : kSchemes) names.emplace_back(s.name);
-  return names;
-}
 
 void initialise(Module& root, InitScheme scheme, uint64_t seed) {
   const std::string prefix = root.path() + ".";
