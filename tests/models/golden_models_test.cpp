@@ -7,6 +7,7 @@
 #include "kernels/core/hash.h"
 #include "kernels/train/random.h"
 #include "tests/support/golden_file.h"
+#include "tests/support/op_fixture.h"
 
 namespace poise {
 namespace {
@@ -65,18 +66,10 @@ std::vector<double> initial(const std::string& name, const Shape& shape) {
   return exact(values);
 }
 
-std::vector<double> read(const Tensor& t) {
-  std::vector<double> values;
-  for (int64_t i = 0; i < t.elements(); ++i) {
-    values.push_back(t.dtype == DType::f64 ? t.data<double>()[i] : static_cast<double>(t.data<float>()[i]));
-  }
-  return values;
-}
-
 using Summary = std::array<double, 4>;
 
 Summary summary(const std::string& name, const Tensor& t) {
-  const std::vector<double> values = read(t);
+  const std::vector<double> values = to_host(t);
   Summary s{};
   for (const double x : values) s[0] += x * x;
   s[0] = std::sqrt(s[0]);

@@ -94,6 +94,20 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
   });
 }
 
+// The blocks of a kernel. On tensor cores 128 x 128 is four warps of 64 x 64, the shape that reads least shared memory
+// per multiply-add within 255 registers; two blocks per multiprocessor hide each other's barriers. Of 64 x 64 there are
+// three, with more copies in flight, for layers that are too small to fill the device otherwise.
+template <class Math>
+struct BlockShapes {
+  using Large = BlockShape<128, 128, 64, 64, 3, 2>;
+  using Small = BlockShape<64, 64, 32, 32, 4, 3>;
+};
+template <>
+struct BlockShapes<Fp32> {
+  using Large = BlockShape<128, 128, 32, 64, 3, 1>;
+  using Small = BlockShape<64, 64, 32, 32, 3, 3>;
+};
+
 template <class Math, class Shape>
 void launch_convolve_with(Context& ctx, const Convolve& c) {
   const Gather& g = c.gather;
@@ -119,6 +133,20 @@ void launch_correlate_with(Context& ctx, const Correlate& c) {
       .block = static_cast<uint32_t>(Shape::threads),
       .shared_bytes = sizeof(GemmShared<typename Math::Element, Shape>)};
   launch(ctx, launch_shape, correlate_kernel<Math, Shape>, c);
+}
+
+template <class Math>
+void launch_convolve(Context& ctx, const Convolve& c, BlockSize size) {
+  using Shapes = BlockShapes<Math>;
+  size == BlockSize::large ? launch_convolve_with<Math, typename Shapes::Large>(ctx, c)
+                           : launch_convolve_with<Math, typename Shapes::Small>(ctx, c);
+}
+
+template <class Math>
+void launch_correlate(Context& ctx, const Correlate& c, BlockSize size) {
+  using Shapes = BlockShapes<Math>;
+  size == BlockSize::large ? launch_correlate_with<Math, typename Shapes::Large>(ctx, c)
+                           : launch_correlate_with<Math, typename Shapes::Small>(ctx, c);
 }
 
 }  // namespace poise::POISE_GPU

@@ -80,7 +80,7 @@ struct Correlate {
 enum class BlockSize : uint8_t { large, small };
 constexpr int edge_of(BlockSize size) { return size == BlockSize::large ? 128 : 64; }
 
-// What multiplies (tile_gemm.cuh). One .cu file each: conv2d_bf16.cu, conv2d_tf32.cu, conv2d_fp32.cu.
+// What multiplies (tile_gemm.cuh). Compiled in one .cu file each: conv2d_bf16.cu, conv2d_tf32.cu, conv2d_fp32.cu.
 struct Bf16;
 struct Tf32;
 struct Fp32;
@@ -88,17 +88,5 @@ template <class Math>
 void launch_convolve(Context& ctx, const Convolve& c, BlockSize size);
 template <class Math>
 void launch_correlate(Context& ctx, const Correlate& c, BlockSize size);
-template <>
-void launch_convolve<Bf16>(Context& ctx, const Convolve& c, BlockSize size);
-template <>
-void launch_convolve<Tf32>(Context& ctx, const Convolve& c, BlockSize size);
-template <>
-void launch_convolve<Fp32>(Context& ctx, const Convolve& c, BlockSize size);
-template <>
-void launch_correlate<Bf16>(Context& ctx, const Correlate& c, BlockSize size);
-template <>
-void launch_correlate<Tf32>(Context& ctx, const Correlate& c, BlockSize size);
-template <>
-void launch_correlate<Fp32>(Context& ctx, const Correlate& c, BlockSize size);
 
 }  // namespace poise::POISE_GPU

@@ -33,6 +33,11 @@ struct PlaneWalk {
   __device__ PlaneWalk(const Gather& g, int position_class)
       : h(g.h, g.walk, position_class / g.w.stride), w(g.w, g.walk, position_class % g.w.stride) {}
   __device__ int taps() const { return h.taps * w.taps; }
+  // Is this a pixel of the source?
+  __device__ bool in_source(int row, int column) const {
+    return static_cast<unsigned>(row) < static_cast<unsigned>(h.source) &&
+           static_cast<unsigned>(column) < static_cast<unsigned>(w.source);
+  }
 };
 
 struct Position {
@@ -79,7 +84,10 @@ struct ThreadChunks {
   const int chunk = static_cast<int>(threadIdx.x) % Layout::kChunks;
   const int first_row = static_cast<int>(threadIdx.x) / Layout::kChunks;
   __device__ int row(int j) const { return first_row + j * kStep; }
-  __device__ int at(int j) const { return Layout::at(row(j), chunk); }
+  // Starts the copy of chunk j: from[offset], or zeros.
+  __device__ void copy(T* tile, int j, const T* from, int offset, bool valid) const {
+    cp_async<16>(tile + Layout::at(row(j), chunk), from + (valid ? offset : 0), valid);
+  }
 };
 
 // Patches as rows: A of convolve. Rows of the tile are positions, k runs over (tap, channel).
@@ -109,11 +117,8 @@ class PatchRows {
     const bool inside = cursor_.inside();
 #pragma unroll
     for (int j = 0; j < Chunks::kCount; ++j) {
-      const unsigned h = static_cast<unsigned>((corner_[j] >> 16) + dh);
-      const unsigned w = static_cast<unsigned>((corner_[j] & 0xffff) + dw);
-      const bool valid =
-          inside && h < static_cast<unsigned>(walk_.h.source) && w < static_cast<unsigned>(walk_.w.source);
-      cp_async<16>(tile + chunks_.at(j), source_ + (valid ? base_[j] + delta : 0), valid);
+      const bool valid = inside && walk_.in_source((corner_[j] >> 16) + dh, (corner_[j] & 0xffff) + dw);
+      chunks_.copy(tile, j, source_, base_[j] + delta, valid);
     }
     cursor_.advance(kTileK<T>);
   }
@@ -148,7 +153,7 @@ class WeightRows {
     for (int j = 0; j < Chunks::kCount; ++j) {
       const int output = first_output_ + chunks_.row(j);
       const bool valid = inside && output < c_.outputs;
-      cp_async<16>(tile + chunks_.at(j), weight + (valid ? output * row_elements + column : 0), valid);
+      chunks_.copy(tile, j, weight, output * row_elements + column, valid);
     }
     cursor_.advance(kTileK<T>);
   }
@@ -180,7 +185,7 @@ class WeightColumns {
     for (int j = 0; j < Chunks::kCount; ++j) {
       const bool valid = cursor_.inside() && cursor_.channel < c_.weight_outer && output_ < c_.weight_inner;
       const int row = cursor_.channel * taps + cursor_.weight_tap(walk_, taps_w);
-      cp_async<16>(tile + chunks_.at(j), weight + (valid ? row * c_.weight_inner + output_ : 0), valid);
+      chunks_.copy(tile, j, weight, row * c_.weight_inner + output_, valid);
       cursor_.advance(Chunks::kStep);  // in the end by the depth of a tile
     }
   }
@@ -215,11 +220,9 @@ class PatchColumns {
       const int index = position_ + j * Chunks::kStep;
       const Position p(gather_, index);
       const int h = p.h * walk_.h.scale + dh_, w = p.w * walk_.w.scale + dw_;
-      const bool valid = inside_ && index < gather_.positions &&
-                         static_cast<unsigned>(h) < static_cast<unsigned>(walk_.h.source) &&
-                         static_cast<unsigned>(w) < static_cast<unsigned>(walk_.w.source);
+      const bool valid = inside_ && index < gather_.positions && walk_.in_source(h, w);
       const int offset = ((p.image * walk_.h.source + h) * walk_.w.source + w) * gather_.channels + channel_;
-      cp_async<16>(tile + chunks_.at(j), source_ + (valid ? offset : 0), valid);
+      chunks_.copy(tile, j, source_, offset, valid);
     }
     position_ += kTileK<T>;
   }
@@ -248,7 +251,7 @@ class PlainColumns {
     for (int j = 0; j < Chunks::kCount; ++j) {
       const int index = position_ + j * Chunks::kStep;
       const bool valid = channel_ < c_.plain_channels && index < c_.gather.positions;
-      cp_async<16>(tile + chunks_.at(j), plain + (valid ? index * c_.plain_channels + channel_ : 0), valid);
+      chunks_.copy(tile, j, plain, index * c_.plain_channels + channel_, valid);
     }
     position_ += kTileK<T>;
   }

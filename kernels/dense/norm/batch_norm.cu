@@ -166,23 +166,13 @@ __global__ __launch_bounds__(kTileThreads) void chunk_gradients_kernel(Cut cut, 
   Vector<float, N> sum{}, product{};
   if (first < cut.channels) {
     const Channels<N> c(first, gamma, beta, mean, inv_std);
-    for_each_rows<kRowsTwoTensors>(cut, at.row, [&](int64_t row, int valid) {
-      Vector<T, N> values[kRowsTwoTensors], upstream[kRowsTwoTensors];
-      const int64_t start = row * cut.channels + first, step = int64_t{kTileRows} * cut.channels;
-      load_rows<N>(values, x + start, step, valid);
-      load_rows<N>(upstream, dy + start, step, valid);
-#pragma unroll
-      for (int i = 0; i < kRowsTwoTensors; ++i) {
-        if (i >= valid) break;
-#pragma unroll
-        for (int k = 0; k < N; ++k) {
-          const float deviation = to_float(values[i][k]) - c.mean[k];
-          const float g = normalised(deviation, c.scale[k], c.beta[k]) <= floor ? 0 : to_float(upstream[i][k]);
+    for_each_gradient<N>(
+        cut, at.row, first, c, floor, x, dy,
+        [&](int k, float deviation, float g) {
           sum[k] += g;
           product[k] = fmaf(g, deviation, product[k]);
-        }
-      }
-    });
+        },
+        [](int64_t) {});
   }
   float* to = partial + int64_t{2} * blockIdx.y * cut.channels + first_channel;
   const int columns = cut.channels - first_channel;
@@ -239,23 +229,13 @@ __global__ __launch_bounds__(kTileThreads) void input_gradient_kernel(Cut cut, f
     mean_g[k] *= per_row;
     slope[k] *= per_row * inverse[k];
   }
-  for_each_rows<kRowsTwoTensors>(cut, at.row, [&](int64_t row, int valid) {
-    Vector<T, N> values[kRowsTwoTensors], upstream[kRowsTwoTensors];
-    const int64_t start = row * cut.channels + first, step = int64_t{kTileRows} * cut.channels;
-    load_rows<N>(values, x + start, step, valid);
-    load_rows<N>(upstream, dy + start, step, valid);
-#pragma unroll
-    for (int i = 0; i < kRowsTwoTensors; ++i) {
-      if (i >= valid) break;
-#pragma unroll
-      for (int k = 0; k < N; ++k) {
-        const float deviation = to_float(values[i][k]) - c.mean[k];
-        const float g = normalised(deviation, c.scale[k], c.beta[k]) <= floor ? 0 : to_float(upstream[i][k]);
-        values[i][k] = from_float<T>(c.scale[k] * (g - mean_g[k] - deviation * slope[k]));
-      }
-      store_vector(dx + start + i * step, values[i]);
-    }
-  });
+  Vector<T, N> gradient;
+  for_each_gradient<N>(
+      cut, at.row, first, c, floor, x, dy,
+      [&](int k, float deviation, float g) {
+        gradient[k] = from_float<T>(c.scale[k] * (g - mean_g[k] - deviation * slope[k]));
+      },
+      [&](int64_t place) { store_vector(dx + place, gradient); });
 }
 
 // --- the table's entries ---------------------------------------------------------------------------------------------

@@ -97,6 +97,29 @@ __device__ inline void load_rows(Vector<T, N> (&held)[Count], const T* from, int
   for (int i = 0; i < Count; ++i) held[i] = i < valid ? load_vector<N>(from + i * step) : Vector<T, N>{};
 }
 
+// Of two tensors: f(k, x - mean, g) for the channels k of each of this thread's rows, where g is the gradient before the
+// activation, dy or 0 where that cuts off; and after each row row_done(its offset in the tensors).
+template <int N, class T, class F, class RowDone>
+__device__ inline void for_each_gradient(const Cut& cut, int row_in_tile, int first, const Channels<N>& c, float floor,
+                                         const T* x, const T* dy, const F& f, const RowDone& row_done) {
+  for_each_rows<kRowsTwoTensors>(cut, row_in_tile, [&](int64_t row, int valid) {
+    Vector<T, N> values[kRowsTwoTensors], upstream[kRowsTwoTensors];
+    const int64_t start = row * cut.channels + first, step = int64_t{kTileRows} * cut.channels;
+    load_rows<N>(values, x + start, step, valid);
+    load_rows<N>(upstream, dy + start, step, valid);
+#pragma unroll
+    for (int i = 0; i < kRowsTwoTensors; ++i) {
+      if (i >= valid) break;
+#pragma unroll
+      for (int k = 0; k < N; ++k) {
+        const float deviation = to_float(values[i][k]) - c.mean[k];
+        f(k, deviation, normalised(deviation, c.scale[k], c.beta[k]) <= floor ? 0 : to_float(upstream[i][k]));
+      }
+      row_done(start + i * step);
+    }
+  });
+}
+
 // A block combines the chunks of 32 channels: lane = channel, and each warp takes a run of chunks.
 constexpr int kCombineWarps = 16;
 constexpr int kCombineThreads = kCombineWarps * kWarp;

@@ -271,7 +271,7 @@ __global__ void __launch_bounds__(kMultiplyThreads, BlockProductOf<Math>::kBlock
 }
 
 template <class Math>
-void launch_multiply_with(Context& ctx, const Multiply& m) {
+void launch_multiply(Context& ctx, const Multiply& m) {
   using T = typename Math::Element;
   launch(ctx,
          {.grid = {static_cast<uint32_t>(m.tiles.count), static_cast<uint32_t>(m.key_groups), 1},

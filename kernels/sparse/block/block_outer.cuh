@@ -147,6 +147,49 @@ __device__ inline uint32_t used_blocks(const OuterTerm (&terms)[kPieceTerms], in
   return __ballot_sync(kAllLanes, used);
 }
 
+// The terms of a piece that one warp sums: where their blocks of x and dy lie in the tiles.
+template <class T>
+struct WarpTerms {
+  int first, count;
+  int x_at[kWarpTerms], dy_at[kWarpTerms];
+
+  __device__ WarpTerms(const Outer& o, const OuterTerm (&terms)[kPieceTerms], int terms_count) {
+    const int per_warp = ceil_div(terms_count, kOuterWarps);
+    first = warp_id() * per_warp;
+    count = max(0, min(per_warp, terms_count - first));
+#pragma unroll
+    for (int s = 0; s < kWarpTerms; ++s) {
+      x_at[s] = dy_at[s] = 0;
+      if (s < count) {
+        const OuterTerm term = terms[first + s];
+        x_at[s] = term.x_block * kPlanes<T> * o.x_frame.plane + term.shift;
+        dy_at[s] = term.dy_block * kPlanes<T> * o.dy_frame.plane;
+      }
+    }
+  }
+};
+
+// sum[s] += dy x^T of term s over the pixels of the tiles in shared memory.
+template <class Math, class T>
+__device__ inline void add_tile(const Outer& o, const WarpTerms<T>& mine, const T* x_tile, const T* dy_tile,
+                                float (&sum)[kWarpTerms][2][4]) {
+  using Product = OuterProduct<Math>;
+#pragma unroll 1
+  for (int pixel = 0; pixel < kOuterPixels; pixel += Product::kStep) {
+    const auto dy_place = Product::place_dy(o.dy_frame, pixel);
+    const auto x_place = Product::place_x(o.x_frame, pixel);
+    typename Product::Left dy;
+    typename Product::Right x;
+#pragma unroll
+    for (int s = 0; s < kWarpTerms; ++s) {
+      if (s >= mine.count) continue;
+      if (s == 0 || mine.dy_at[s] != mine.dy_at[s - 1]) Product::load(dy, dy_tile, mine.dy_at[s], dy_place);
+      Product::load(x, x_tile, mine.x_at[s], x_place);
+      Product::add(sum[s], dy, x);
+    }
+  }
+}
+
 template <class Math>
 constexpr int kOuterBlocksPerMultiprocessor = sizeof(typename Math::Element) == 2 ? 2 : 1;
 
@@ -176,18 +219,7 @@ __global__ void __launch_bounds__(kOuterThreads, kOuterBlocksPerMultiprocessor<M
     }
     __syncthreads();
 
-    const int per_warp = ceil_div(count, kOuterWarps), mine = warp_id() * per_warp;
-    const int my_count = max(0, min(per_warp, count - mine));
-    int x_at[kWarpTerms], dy_at[kWarpTerms];
-#pragma unroll
-    for (int s = 0; s < kWarpTerms; ++s) {
-      x_at[s] = dy_at[s] = 0;
-      if (s < my_count) {
-        const OuterTerm term = shared.terms[mine + s];
-        x_at[s] = term.x_block * kPlanes<T> * o.x_frame.plane + term.shift;
-        dy_at[s] = term.dy_block * kPlanes<T> * o.dy_frame.plane;
-      }
-    }
+    const WarpTerms<T> mine(o, shared.terms, count);
     const uint32_t used = shared.used;
     const int x_first = panel % lists.panels_in * kPanel, dy_first = panel / lists.panels_in * kPanel;
 
@@ -202,32 +234,19 @@ __global__ void __launch_bounds__(kOuterThreads, kOuterBlocksPerMultiprocessor<M
       cp_async_commit();
       cp_async_wait<0>();
       __syncthreads();
-#pragma unroll 1
-      for (int pixel = 0; pixel < kOuterPixels; pixel += Product::kStep) {
-        const auto dy_place = Product::place_dy(o.dy_frame, pixel);
-        const auto x_place = Product::place_x(o.x_frame, pixel);
-        typename Product::Left dy;
-        typename Product::Right x;
-#pragma unroll
-        for (int s = 0; s < kWarpTerms; ++s) {
-          if (s >= my_count) continue;
-          if (s == 0 || dy_at[s] != dy_at[s - 1]) Product::load(dy, dy_tile, dy_at[s], dy_place);
-          Product::load(x, x_tile, x_at[s], x_place);
-          Product::add(sum[s], dy, x);
-        }
-      }
+      add_tile<Math>(o, mine, x_tile, dy_tile, sum);
     }
 #pragma unroll
     for (int s = 0; s < kWarpTerms; ++s) {
-      if (s >= my_count) continue;
-      float* const to = o.partial + (int64_t{item} * kPieceTerms + mine + s) * kBlockWeights;
+      if (s >= mine.count) continue;
+      float* const to = o.partial + (int64_t{item} * kPieceTerms + mine.first + s) * kBlockWeights;
       Product::for_each(sum[s], [&](int out, int in, const auto& v) { store_vector(to + out * kBlock + in, v); });
     }
   }
 }
 
 template <class Math>
-void launch_outer_with(Context& ctx, const Outer& o) {
+void launch_outer(Context& ctx, const Outer& o) {
   using T = typename Math::Element;
   launch(ctx,
          {.grid = static_cast<uint32_t>(o.splits.workers),

@@ -31,20 +31,11 @@ struct Outer {
 // Pixels of a tile.
 constexpr int kLogMultiplyPixels = 7, kLogOuterPixels = 6;
 
-// What multiplies (kernels/gpu/tile_gemm.cuh). One .cu file each: block_bf16.cu, block_tf32.cu, block_fp32.cu.
+// What multiplies (kernels/gpu/tile_gemm.cuh). Compiled in one .cu file each: block_bf16.cu, block_tf32.cu, block_fp32.cu.
 template <class Math>
 void launch_multiply(Context& ctx, const Multiply& m);
 template <class Math>
 void launch_outer(Context& ctx, const Outer& o);
-#define POISE_BLOCK_PRODUCTS(Math)                            \
-  template <>                                                 \
-  void launch_multiply<Math>(Context & ctx, const Multiply&); \
-  template <>                                                 \
-  void launch_outer<Math>(Context & ctx, const Outer&)
-POISE_BLOCK_PRODUCTS(Bf16);
-POISE_BLOCK_PRODUCTS(Tf32);
-POISE_BLOCK_PRODUCTS(Fp32);
-#undef POISE_BLOCK_PRODUCTS
 
 // Warps of a block of `multiply`, the blocks of weights in flight or in use in each, and the bytes of shared memory
 // that these and a tile of the source take together: two blocks fit on a multiprocessor.

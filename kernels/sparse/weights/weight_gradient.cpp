@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
 #include "kernels/sparse/weights/weight_gather.h"
 
@@ -14,7 +15,6 @@ namespace {
 constexpr int64_t kRegionFloats = 96 * 1024;  // of dy: stays in the second-level cache while chunks go by
 constexpr int64_t kSlabFloats = 1024 * 1024;
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 struct Gradient {
   const Conv2dGeometry& g;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "kernels/core/integer.h"
 #include "kernels/core/parallel.h"
 #include "kernels/sparse/weights/weight_gather.h"
 #include "kernels/sparse/weights/weight_gradient.h"
@@ -19,7 +20,6 @@ constexpr int64_t kRegionFloats = 160 * 1024;  // with the sums of a tile well i
 constexpr int64_t kSliceChannels = 256;        // whose sums of a tile are worked on at once
 constexpr int64_t kBlock = 16;                 // channels to a transposition
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // One pass of one layer.
 struct Product {
