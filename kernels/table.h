@@ -10,7 +10,7 @@
 #include "kernels/dense/linear/linear.h"
 #include "kernels/dense/loss/loss.h"
 #include "kernels/dense/norm/batch_norm.h"
-#include "kernels/dense/norm/sample_affine.h"
+#include "kernels/dense/norm/channel_modulation.h"
 #include "kernels/dense/norm/spectral_norm.h"
 #include "kernels/dense/pointwise/activation.h"
 #include "kernels/dense/pointwise/arithmetic.h"
@@ -44,7 +44,7 @@ enum class KernelIndex : int {
 #include "kernels/kernels.inc"
 };
 
-// What stands in a table until somebody fills the entry: Error(runtime) with the kernel's name when it is called.
+// The default of every entry: Error(runtime) with the kernel's name when it is called.
 template <KernelIndex index>
 struct MissingKernel {
   template <class R, class... Args>
@@ -78,7 +78,7 @@ void for_each_kernel(const F& f) {
 #include "kernels/kernels.inc"
 }
 
-// Names of the entries that nobody has filled, for tests: "add, copy"; empty if there are none.
+// Names of the entries that are still missing, for tests: "add, copy"; empty if there are none.
 std::string missing_kernels(const KernelTable& table);
 
 namespace cpu {

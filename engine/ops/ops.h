@@ -79,7 +79,7 @@ void spectral_norm(Tape& tape, std::span<SpectralNormOperand> operands);
 // table [classes,C] (f32 where activations are bf16), labels i32 [N] -> [N,C] of type `dtype`
 Var embedding(Var table, const Tensor& labels, DType dtype);
 // y = (1 + gain[n,c]) x + bias[n,c], and a ReLU if asked for.   x [N,H,W,C], gain and bias [N,C] of x's dtype
-Var sample_affine(Var x, Var gain, Var bias, bool relu);
+Var channel_modulation(Var x, Var gain, Var bias, bool relu);
 Var row_dot(Var a, Var b);  // [N,C], [N,C] -> inner products [N,1]; f32
 
 // --- attention (kernels/dense/attention/attention.h) ---------------------------------------------------------------------------

@@ -23,7 +23,7 @@ class ParameterSlab {
   void zero_grad(Context& ctx);
   void copy_value_to_ema(Context& ctx);
   // Exchanges value and ema by way of grad, which is lost, so that the network computes with the averaged weights. For
-  // between steps, when nobody needs gradients; call twice.
+  // use between steps, when gradients are not needed; call twice.
   void swap_value_and_ema(Context& ctx);
 
   // Views, in module order.

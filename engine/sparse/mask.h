@@ -12,7 +12,7 @@ namespace poise {
 
 struct Mask {
   Cell cell;
-  Tensor alive;             // u8, 1 or 0: [out/cell, kh, kw, in/cell]; all taps: [out/cell, in/cell]; linear likewise
+  Tensor alive;             // u8, 1 or 0: [out/cell, kh, kw, in/cell]; all taps, and linear layers: [out/cell, in/cell]
   int64_t alive_count = 0;  // weights
   uint64_t version = 0;     // rises with every change
 };

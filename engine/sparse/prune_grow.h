@@ -47,7 +47,7 @@ int64_t weights_at(const NetworkMasks& masks, double density);
 // `target`: alive weights of the whole network afterwards. With SelectionScope::layer each layer keeps its own count.
 MaskChange drop_and_grow(Context& ctx, NetworkMasks& masks, const PruneGrow& how, double drop_fraction, int64_t target);
 // Grows to `target` by largest |gradient|, or drops to `target` by smallest magnitude, over the whole network.
-MaskChange raise_to(Context& ctx, NetworkMasks& masks, MomentPolicy moments, int64_t target);
-MaskChange lower_to(Context& ctx, NetworkMasks& masks, int64_t target);
+MaskChange grow_to(Context& ctx, NetworkMasks& masks, MomentPolicy moments, int64_t target);
+MaskChange prune_to(Context& ctx, NetworkMasks& masks, int64_t target);
 
 }  // namespace poise

@@ -46,7 +46,7 @@ struct NetRun {
   NetRun(DType dtype, const Cell& cell, double density)
       : slab(net, dtype, Device::cpu, false),
         test(cpu_reference_kernels(), size_t{1} << 26),
-        masks(net, slab, cell, MaskableHead::as_reference, Device::cpu),
+        masks(net, slab, cell, MaskableHead::masked_like_paper_code, Device::cpu),
         x({2, 4, 4, kB}, dtype, Device::cpu) {
     std::mt19937 rng(5);
     std::uniform_real_distribution<float> draw(-0.5f, 0.5f);
@@ -63,7 +63,8 @@ struct NetRun {
     for (const ParameterSlab::BufferEntry& b : slab.buffers()) fill(b.value);
     fill(x.tensor());
     masks.draw(test.ctx, RandomStream::mask_g,
-               layer_densities(maskable_layers(net, MaskableHead::as_reference), DensityRule::uniform, density, cell));
+               layer_densities(maskable_layers(net, MaskableHead::masked_like_paper_code), DensityRule::uniform,
+                               density, cell));
   }
   void choose(ExecutionChoice choice) {
     execution.reset();

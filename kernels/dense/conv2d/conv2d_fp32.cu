@@ -3,7 +3,7 @@
 
 namespace poise::POISE_GPU {
 
-template void launch_convolve<Fp32>(Context&, const Convolve&, BlockSize);
-template void launch_correlate<Fp32>(Context&, const Correlate&, BlockSize);
+template void launch_implicit_gemm<Fp32>(Context&, const ImplicitGemm&, BlockSize);
+template void launch_weight_gradient_gemm<Fp32>(Context&, const WeightGradientGemm&, BlockSize);
 
 }  // namespace poise::POISE_GPU

@@ -1,5 +1,5 @@
 // How tiles of the operands of conv2d_gemm.h get into shared memory. Each thread copies the same chunks of every tile,
-// several rows apart; what lies outside of an image or a matrix becomes zero. next(tile) starts the copies of one tile
+// several rows apart; what is outside of an image or a matrix becomes zero. next(tile) starts the copies of one tile
 // and moves on to the next along k.
 #pragma once
 #include "kernels/dense/conv2d/conv2d_gemm.h"
@@ -7,31 +7,31 @@
 
 namespace poise::POISE_GPU {
 
-// One axis for one class of positions: source = position * scale + tap * step + offset, and so on.
+// One axis for one stride phase: source = position * scale + tap * step + offset, and so on.
 struct AxisWalk {
   int source, taps, scale, step, offset;
   int weight_first, weight_step;               // which row of the weight a tap is
   int destination, place_scale, place_offset;  // where the result of a position goes
 
-  __device__ AxisWalk(const Axis& a, Walk walk, int position_class) {
-    if (walk == Walk::small) {
+  __device__ AxisWalk(const Axis& a, Walk walk, int phase) {
+    if (walk == Walk::outputs) {
       source = a.large, taps = a.taps, scale = a.stride, step = 1, offset = -a.pad;
       weight_first = 0, weight_step = 1;
       destination = a.small, place_scale = 1, place_offset = 0;
     } else {
-      const int first = (position_class + a.pad) % a.stride;
+      const int first = (phase + a.pad) % a.stride;
       source = a.small, taps = first < a.taps ? ceil_div(a.taps - first, a.stride) : 0;
-      scale = 1, step = -1, offset = (position_class + a.pad - first) / a.stride;
+      scale = 1, step = -1, offset = (phase + a.pad - first) / a.stride;
       weight_first = first, weight_step = a.stride;
-      destination = a.large, place_scale = a.stride, place_offset = position_class;
+      destination = a.large, place_scale = a.stride, place_offset = phase;
     }
   }
 };
 
 struct PlaneWalk {
   AxisWalk h, w;
-  __device__ PlaneWalk(const Gather& g, int position_class)
-      : h(g.h, g.walk, position_class / g.w.stride), w(g.w, g.walk, position_class % g.w.stride) {}
+  __device__ PlaneWalk(const Gather& g, int phase)
+      : h(g.h, g.walk, phase / g.w.stride), w(g.w, g.walk, phase % g.w.stride) {}
   __device__ int taps() const { return h.taps * w.taps; }
   // Is this a pixel of the source?
   __device__ bool in_source(int row, int column) const {
@@ -90,7 +90,7 @@ struct ThreadChunks {
   }
 };
 
-// Patches as rows: A of convolve. Rows of the tile are positions, k runs over (tap, channel).
+// Patches as rows: A of the implicit GEMM. Rows of the tile are positions, k runs over (tap, channel).
 template <class T, int extent, int threads>
 class PatchRows {
   using Chunks = ThreadChunks<T, Major::k, extent, threads>;
@@ -132,13 +132,13 @@ class PatchRows {
   int base_[Chunks::kCount];    // offset of the corner in the source
 };
 
-// Weights [outputs][tap][channel] as B of convolve: rows of the tile are outputs.
+// Weights [outputs][tap][channel] as B of the implicit GEMM: rows of the tile are outputs.
 template <class T, int extent, int threads>
 class WeightRows {
   using Chunks = ThreadChunks<T, Major::k, extent, threads>;
 
  public:
-  __device__ WeightRows(const Convolve& c, const PlaneWalk& walk, int first_output, int first_k)
+  __device__ WeightRows(const ImplicitGemm& c, const PlaneWalk& walk, int first_output, int first_k)
       : c_(c),
         walk_(walk),
         first_output_(first_output),
@@ -159,20 +159,20 @@ class WeightRows {
   }
 
  private:
-  const Convolve& c_;
+  const ImplicitGemm& c_;
   const PlaneWalk& walk_;
   const int first_output_;
   const Chunks chunks_;
   TapCursor cursor_;
 };
 
-// Weights [channel][tap][outputs] as B of convolve: rows of the tile are places in the sum.
+// Weights [channel][tap][outputs] as B of the implicit GEMM: rows of the tile are places in the sum.
 template <class T, int extent, int threads>
 class WeightColumns {
   using Chunks = ThreadChunks<T, Major::mn, extent, threads>;
 
  public:
-  __device__ WeightColumns(const Convolve& c, const PlaneWalk& walk, int first_output, int first_k)
+  __device__ WeightColumns(const ImplicitGemm& c, const PlaneWalk& walk, int first_output, int first_k)
       : c_(c),
         walk_(walk),
         output_(first_output + chunks_.chunk * kChunk<T>),
@@ -191,14 +191,14 @@ class WeightColumns {
   }
 
  private:
-  const Convolve& c_;
+  const ImplicitGemm& c_;
   const PlaneWalk& walk_;
   const Chunks chunks_;
   const int output_;
   TapCursor cursor_;
 };
 
-// Patches as columns: B of correlate. Rows of the tile are positions, columns (tap, channel).
+// Patches as columns: B of the weight gradient. Rows of the tile are positions, columns (tap, channel).
 template <class T, int extent, int threads>
 class PatchColumns {
   using Chunks = ThreadChunks<T, Major::mn, extent, threads>;
@@ -236,28 +236,28 @@ class PatchColumns {
   bool inside_;
 };
 
-// A plain matrix [positions][channels] as A of correlate.
+// A dense matrix [positions][channels] as A of the weight gradient.
 template <class T, int extent, int threads>
-class PlainColumns {
+class DenseColumns {
   using Chunks = ThreadChunks<T, Major::mn, extent, threads>;
 
  public:
-  __device__ PlainColumns(const Correlate& c, int first_channel, int first_position)
+  __device__ DenseColumns(const WeightGradientGemm& c, int first_channel, int first_position)
       : c_(c), channel_(first_channel + chunks_.chunk * kChunk<T>), position_(first_position + chunks_.first_row) {}
 
   __device__ void next(T* tile) {
-    const T* const plain = static_cast<const T*>(c_.plain);
+    const T* const dense = static_cast<const T*>(c_.dense);
 #pragma unroll
     for (int j = 0; j < Chunks::kCount; ++j) {
       const int index = position_ + j * Chunks::kStep;
-      const bool valid = channel_ < c_.plain_channels && index < c_.gather.positions;
-      chunks_.copy(tile, j, plain, index * c_.plain_channels + channel_, valid);
+      const bool valid = channel_ < c_.dense_channels && index < c_.gather.positions;
+      chunks_.copy(tile, j, dense, index * c_.dense_channels + channel_, valid);
     }
     position_ += kTileK<T>;
   }
 
  private:
-  const Correlate& c_;
+  const WeightGradientGemm& c_;
   const Chunks chunks_;
   const int channel_;
   int position_;

@@ -10,8 +10,8 @@
 #include <cstring>
 
 #include "kernels/core/parallel.h"
-#include "kernels/core/pieces.h"
 #include "kernels/core/simd.h"
+#include "kernels/core/workspace_layout.h"
 #include "kernels/dense/conv2d/onednn_convolution.h"
 #include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/table.h"
@@ -93,7 +93,7 @@ struct Workspace {
   size_t bytes = 0;
 
   Workspace(const Cut& cut, void* base) {
-    Pieces pieces(base);
+    WorkspaceLayout layout(base);
     const bool backward_weight = cut.key.pass == Pass::backward_weight;
     const size_t tasks = static_cast<size_t>(cut.tasks), n = static_cast<size_t>(cut.geometry.n);
     for (int parity = 0; parity < cut.parities; ++parity) {
@@ -103,19 +103,19 @@ struct Workspace {
     }
     packed_elements = align_up(packed_elements * sizeof(float)) / sizeof(float);
     for (int parity = 0; parity < cut.parities; ++parity) {
-      packed[parity] = pieces.take<float>((backward_weight ? tasks : 1) * packed_elements);
-      if (backward_weight) bias[parity] = pieces.take<float>(tasks * static_cast<size_t>(cut.geometry.c_out));
+      packed[parity] = layout.carve<float>((backward_weight ? tasks : 1) * packed_elements);
+      if (backward_weight) bias[parity] = layout.carve<float>(tasks * static_cast<size_t>(cut.geometry.c_out));
     }
-    if (cut.key.pass == Pass::forward) no_bias = pieces.take<float>(static_cast<size_t>(cut.geometry.c_out));
+    if (cut.key.pass == Pass::forward) no_bias = layout.carve<float>(static_cast<size_t>(cut.geometry.c_out));
     if (cut.method == Method::four_parities) {
-      parity_weight = pieces.take<float>(static_cast<size_t>(cut.parities * cut.kernel_elements()));
+      parity_weight = layout.carve<float>(static_cast<size_t>(cut.parities * cut.kernel_elements()));
     }
-    if (cut.method != Method::plain) small_y = pieces.take<float>(n * static_cast<size_t>(cut.small_y_stride()));
+    if (cut.method != Method::plain) small_y = layout.carve<float>(n * static_cast<size_t>(cut.small_y_stride()));
     if (cut.method == Method::four_parities && cut.key.pass == Pass::backward_input) {
-      small_x = pieces.take<float>(n * static_cast<size_t>(cut.x_stride()));
+      small_x = layout.carve<float>(n * static_cast<size_t>(cut.x_stride()));
     }
-    scratch = pieces.take<char>(tasks * scratch_bytes);
-    bytes = pieces.used();
+    scratch = layout.carve<char>(tasks * scratch_bytes);
+    bytes = layout.bytes();
   }
 };
 

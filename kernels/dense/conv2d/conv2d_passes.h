@@ -38,7 +38,7 @@ struct TapSums {
 };
 void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const float* bias, bool relu, void* y);
 
-// partial: [splits][rows][taps_h][taps_w][columns], as Correlate leaves it: rows are input channels and columns output
+// partial: [splits][rows][taps_h][taps_w][columns], as WeightGradientGemm leaves it: rows are input channels and columns output
 // channels if y's side was gathered, otherwise the other way round; both padded.
 struct WeightPartials {
   const float* partial;
@@ -46,12 +46,5 @@ struct WeightPartials {
   bool gathers_y;
 };
 void finish_weight_gradient(Context& ctx, const WeightShape& shape, const WeightPartials& partials, float* dweight);
-
-// y[row, c] += bias[c]
-void add_bias(Context& ctx, const Tensor& bias, Tensor& y);
-
-// sums[c] = sum_row from[row, c]; f32. `partial` has column_sum_blocks(rows) * channels elements.
-int64_t column_sum_blocks(int64_t rows);
-void column_sums(Context& ctx, const Tensor& from, float* partial, float* sums);
 
 }  // namespace poise::POISE_GPU

@@ -103,7 +103,7 @@ class Scheduler {
   FiberPool fibers;
 
  private:
-  static void run_threads();  // the body of every fiber
+  static void run_threads();  // what every fiber runs
   bool next_block();
   void preempt();
   void thread_leaves();

@@ -1,10 +1,10 @@
 // Block-sparse convolution on tensor cores, bf16: both kernels, compiled for this arithmetic.
-#include "kernels/sparse/block/block_multiply.cuh"
-#include "kernels/sparse/block/block_outer.cuh"
+#include "kernels/sparse/block/block_dsd_gemm.cuh"
+#include "kernels/sparse/block/block_sdd_gemm.cuh"
 
 namespace poise::POISE_GPU {
 
-template void launch_multiply<Bf16>(Context&, const Multiply&);
-template void launch_outer<Bf16>(Context&, const Outer&);
+template void launch_dsd_gemm<Bf16>(Context&, const DsdGemm&);
+template void launch_sdd_gemm<Bf16>(Context&, const SddGemm&);
 
 }  // namespace poise::POISE_GPU

@@ -14,7 +14,7 @@
 #include <cstring>
 
 #include "kernels/core/parallel.h"
-#include "kernels/core/pieces.h"
+#include "kernels/core/workspace_layout.h"
 #include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/sparse/block/packed_image.h"
 #include "kernels/table.h"
@@ -95,19 +95,19 @@ struct Workspace {
   size_t bytes;
 
   Workspace(const Job& job, Pass pass, void* memory) {
-    Pieces pieces(memory);
+    WorkspaceLayout layout(memory);
     const bool gradient = pass == Pass::backward_weight;
     const int64_t keys = std::max(job.planes * job.out_blocks, job.in_blocks);
-    blocks = pieces.take<Block>(job.blocks);
-    offsets = pieces.take<int32_t>(keys + 1);
-    terms = pieces.take<BlockTerm>(job.blocks);
-    weights = pieces.take<float>((gradient ? job.lanes : 1) * job.blocks * kBlockWeights);
-    bias = pieces.take<float>(gradient ? job.lanes * job.g.c_out : 0);
+    blocks = layout.carve<Block>(job.blocks);
+    offsets = layout.carve<int32_t>(keys + 1);
+    terms = layout.carve<BlockTerm>(job.blocks);
+    weights = layout.carve<float>((gradient ? job.lanes : 1) * job.blocks * kBlockWeights);
+    bias = layout.carve<float>(gradient ? job.lanes * job.g.c_out : 0);
     image = pass == Pass::forward          ? job.packed_x()
             : pass == Pass::backward_input ? job.packed_dy()
                                            : job.packed_x() + job.dense_dy();
-    images = pieces.take<float>(job.lanes * image);
-    bytes = pieces.used();
+    images = layout.carve<float>(job.lanes * image);
+    bytes = layout.bytes();
   }
 };
 

@@ -18,7 +18,7 @@ struct BlockIndex {
   int64_t alive_in_parities = 0;
   Tensor row_offsets;   // i32 [out_blocks + 1]: the blocks of row r are row_offsets[r] .. row_offsets[r+1]-1, by column
   Tensor col_of_block;  // i32 [capacity]
-  // The same blocks by input block, for products with the transpose; empty where nobody multiplies by that. The blocks
+  // The same blocks by input block, for products with the transpose; empty where it is not needed. The blocks
   // of input block i are in_offsets[i] .. in_offsets[i+1]-1, each tap * out_blocks + output block, rising.
   Tensor in_offsets;    // i32 [in_blocks + 1]
   Tensor out_of_block;  // i32 [capacity]

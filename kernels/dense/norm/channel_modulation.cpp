@@ -1,5 +1,5 @@
 // A scale and a shift per image and channel, on the CPU: tasks are images and groups of channels.
-#include "kernels/dense/norm/sample_affine.h"
+#include "kernels/dense/norm/channel_modulation.h"
 
 #include <algorithm>
 #include <limits>
@@ -13,7 +13,8 @@ namespace {
 constexpr int64_t kChannels = 64;  // channels of one task of the backward pass
 }
 
-void sample_affine_forward(Context&, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias, Tensor& y) {
+void channel_modulation_forward(Context&, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias,
+                                Tensor& y) {
   dispatch_float(x.dtype, [&]<class T>() {
     const int64_t pixels = x.shape[1] * x.shape[2], c = x.shape[3];
     const T *in = x.data<T>(), *gains = gain.data<T>(), *biases = bias.data<T>();
@@ -32,8 +33,8 @@ void sample_affine_forward(Context&, bool relu, const Tensor& x, const Tensor& g
   });
 }
 
-void sample_affine_backward(Context&, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias,
-                            const Tensor& dy, Tensor& dx, Tensor& dgain, Tensor& dbias) {
+void channel_modulation_backward(Context&, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias,
+                                 const Tensor& dy, Tensor& dx, Tensor& dgain, Tensor& dbias) {
   dispatch_float(x.dtype, [&]<class T>() {
     const int64_t pixels = x.shape[1] * x.shape[2], c = x.shape[3], groups = ceil_div(c, kChannels);
     const T *in = x.data<T>(), *gains = gain.data<T>(), *biases = bias.data<T>(), *grad_out = dy.data<T>();
