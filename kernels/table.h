@@ -1,5 +1,9 @@
 // Every kernel of a device, by name, made from one list (kernels.inc): no op exists on one device only and nothing falls
 // back in silence, since a kernel of the list that a device does not define is missing when the program is linked.
+//
+// What every kernel throws, and its header does not repeat: Error(runtime), from a planner or a kernel, if the device or
+// a library it calls fails, or if an operand is larger than the device's kernel can address. Shapes and types are
+// checked by the ops (engine/ops); a kernel is given what its header describes.
 #pragma once
 #include <string>
 

@@ -38,11 +38,12 @@ struct DenseLayer {
 class NetworkMasks {
  public:
   // Masks for every maskable layer of `network` that the cell divides; all weights alive. `slab` and `network` stay.
+  // Error(runtime) if the memory cannot be had.
   NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cell, MaskableHead head, Device device,
                bool planning = false);
 
   // Initial masks: in each layer as many cells as `densities` (one entry per maskable layer) says, drawn at random.
-  // Dead weights become zero.
+  // Dead weights become zero. Like commit() and count(): Error(runtime) if the device fails.
   void draw(Context& ctx, RandomStream stream, const std::vector<LayerDensity>& densities);
 
   // Between changes of alive() and the next step: carries them into bytes(), weights and moments (see ChangeMask) and

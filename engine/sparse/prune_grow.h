@@ -43,7 +43,7 @@ struct MaskChange {
 // The weights that `density` asks for, of a network's total.
 int64_t weights_at(const NetworkMasks& masks, double density);
 
-// All three take scratch from ctx.arena and wait for the device. Gradients are those of the last step and dense.
+// All three take scratch from ctx.arena, Error(runtime) if it is full, and wait for the device. Gradients are those of the last step and dense.
 // `target`: alive weights of the whole network afterwards. With SelectionScope::layer each layer keeps its own count.
 MaskChange drop_and_grow(Context& ctx, NetworkMasks& masks, const PruneGrow& how, double drop_fraction, int64_t target);
 // Grows to `target` by largest |gradient|, or drops to `target` by smallest magnitude, over the whole network.

@@ -10,7 +10,7 @@ namespace poise {
 constexpr size_t kAlignment = 64;  // one cache line, one AVX-512 register; every tensor starts at a multiple
 constexpr size_t align_up(size_t bytes) { return ceil_div(bytes, kAlignment) * kAlignment; }
 
-// Zero-filled memory on one device.
+// Zero-filled memory on one device. Error(runtime), naming the size, if there is not that much.
 class Buffer {
  public:
   Buffer() = default;
