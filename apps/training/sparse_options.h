@@ -33,7 +33,7 @@ struct SparseOptions {
   double posthoc_fine_tune = 0.5;
   int64_t prune_start = 0, prune_end = 0;  // iterations; end 0: three quarters of schedule_iterations
 
-  MaskableHead head() const { return mask_head ? MaskableHead::as_reference : MaskableHead::dense; }
+  MaskableHead head() const { return mask_head ? MaskableHead::masked_like_paper_code : MaskableHead::dense; }
 };
 
 }  // namespace poise

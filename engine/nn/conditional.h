@@ -1,4 +1,4 @@
-// Layers that know what they are asked to draw: batch norm whose scale and shift depend on a class, or on a vector.
+// Class-conditional layers: batch norm whose scale and shift depend on a class, or on a vector.
 #pragma once
 #include "engine/nn/layers.h"
 

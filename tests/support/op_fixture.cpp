@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/core/hash.h"
+
 namespace poise {
 namespace {
 
@@ -112,10 +114,8 @@ void from_host(const Tensor& tensor, const std::vector<double>& values) {
 std::vector<double> drawn_values(const OpTensor& spec, const std::string& case_name, uint64_t index) {
   const int64_t count = spec.shape.elements();
   if (spec.draw == Draw::undefined) return std::vector<double>(static_cast<size_t>(count), std::nan(""));
-  uint64_t seed = 0xcbf29ce484222325u;  // FNV-1a
-  for (const char c : case_name) seed = (seed ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
   std::vector<double> values(static_cast<size_t>(count));
-  uniform_on_host(seed, RandomStream::test, index, count, values.data());
+  uniform_on_host(fnv1a(case_name), RandomStream::test, index, count, values.data());
   double square = 0;
   for (double& value : values) {
     const double t = 2 * value - 1, sign = t < 0 ? -1 : 1, size = std::abs(t);

@@ -16,7 +16,7 @@ struct Fiber {
   void* fake_stack = nullptr;  // AddressSanitizer's
 };
 
-// Stops `from`, which runs, and continues `to`. Returns when somebody switches back.
+// Stops `from`, which runs, and continues `to`. Returns when control is switched back.
 void switch_fiber(Fiber& from, Fiber& to);
 
 // The first thing that a fiber's entry does.
@@ -26,7 +26,7 @@ void fiber_starts();
 Fiber operating_system_fiber();
 
 // Fibers that run `entry`, which never returns. Their stacks lie in one range of addresses, each with a page below that
-// nobody may touch, and are kept for the next launch.
+// must not be touched, and are kept for the next launch.
 class FiberPool {
  public:
   explicit FiberPool(void (*entry)()) : entry_(entry) {}
