@@ -42,7 +42,7 @@ const std::vector<std::string> kFloorsOfApps = {"console", "training", "evaluati
 const Map kRoomsOfKernels = {
     {"core", {"core", "gpu"}},  // OwnedTensor frees memory of any device
     {"dense/conv2d", {"core", "gpu", "dense/conv2d"}},
-    {"dense/linear", {"core", "gpu", "dense/linear", "dense/conv2d"}},  // the bias sums of conv2d_passes
+    {"dense/linear", {"core", "gpu", "dense/linear"}},
     {"dense/norm", {"core", "gpu", "dense/norm"}},
     {"dense/pointwise", {"core", "gpu", "dense/pointwise"}},
     {"dense/space", {"core", "gpu", "dense/space"}},

@@ -7,6 +7,7 @@
 
 #include "apps/console/suggestion.h"
 #include "kernels/core/error.h"
+#include "kernels/core/hash.h"
 
 namespace poise {
 namespace {
@@ -181,12 +182,9 @@ FixedSettings fixed_settings(const Settings& settings) {
 }
 
 std::string config_hash(const FixedSettings& fixed) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (const auto& [option, value] : fixed) {
-    for (const char c : option->key + "=" + value + "\n")
-      hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  }
-  return fmt::format("{:016x}", hash);
+  std::string text;
+  for (const auto& [option, value] : fixed) text += option->key + "=" + value + "\n";
+  return fmt::format("{:016x}", fnv1a(text));
 }
 
 }  // namespace poise

@@ -14,6 +14,7 @@
 #include "apps/run/checkpoint_sampler.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/png.h"
+#include "kernels/core/integer.h"
 
 namespace poise {
 namespace {
@@ -204,7 +205,7 @@ Drawing drawing_of(const Request& request, int64_t latent_size, int64_t known_cl
 
 std::vector<uint8_t> draw(Trainer& trainer, const Request& request, Drawing d) {
   const bool alone = request.mode == Mode::evaluate_running;  // images do not depend on each other
-  const int64_t padded = alone ? (d.count + kBatch - 1) / kBatch * kBatch : d.count;
+  const int64_t padded = alone ? ceil_div(d.count, kBatch) * kBatch : d.count;
   d.latents.resize(static_cast<size_t>(padded * trainer.latent_size()));
   if (!d.labels.empty()) d.labels.resize(static_cast<size_t>(padded));
   std::vector<uint8_t> pixels =

@@ -13,7 +13,7 @@ TrainingCost cost_of(const Settings& settings, FlopConvention convention) {
   const TrainOptions& train = settings.train;
   TrainingCost cost{.model = model_cost(settings.model), .convention = convention};
   // The reference's counter sees the reference's masks.
-  cost.head = convention == FlopConvention::full ? sparse.head() : MaskableHead::as_reference;
+  cost.head = convention == FlopConvention::full ? sparse.head() : MaskableHead::masked_like_paper_code;
   cost.shape = {train.batch_size_d, train.batch_size_g, train.n_critic};
   if (method.growth_g == Growth::gradient) cost.extra.dense_gradient_g_every = sparse.update_every_g;
   if (method.control_d) {

@@ -32,7 +32,7 @@ struct SparseOptions {
   BalanceMode br_mode = BalanceMode::mean_of_ratios;
   double posthoc_fine_tune = 0.5;
 
-  MaskableHead head() const { return mask_head ? MaskableHead::as_reference : MaskableHead::dense; }
+  MaskableHead head() const { return mask_head ? MaskableHead::masked_like_paper_code : MaskableHead::dense; }
 };
 
 }  // namespace poise

@@ -186,7 +186,7 @@ void SparseTraining::prune_g(int64_t t) {
   ctx().kernels->copy(ctx(), slab.ema, slab.value);
   g_->density = options_.density_g;
   g_->target = weights_at(g_->masks, g_->density);
-  const MaskChange change = lower_to(ctx(), g_->masks, g_->target);
+  const MaskChange change = prune_to(ctx(), g_->masks, g_->target);
   slab.copy_value_to_ema(ctx());
   note(*g_, "prune", t, change, 0);
 }
@@ -213,10 +213,10 @@ void SparseTraining::control_d(int64_t t) {
       note(*d_, "none", t, {}, 0);
       break;
     case Kind::raise:
-      note(*d_, "raise", t, raise_to(ctx(), d_->masks, options_.moment_policy, d_->target), options_.density_step);
+      note(*d_, "raise", t, grow_to(ctx(), d_->masks, options_.moment_policy, d_->target), options_.density_step);
       break;
     case Kind::lower:
-      note(*d_, "lower", t, lower_to(ctx(), d_->masks, d_->target), options_.density_step);
+      note(*d_, "lower", t, prune_to(ctx(), d_->masks, d_->target), options_.density_step);
       break;
     case Kind::rewire:
       rewire(*d_, {.scope = options_.selection_scope, .moments = options_.moment_policy, .stream = d_->stream}, t);

@@ -12,7 +12,7 @@ namespace poise {
 class ParameterSlab {
  public:
   // Lays out every parameter and buffer of `root` (each starts on a 64-byte line) and points them here. `planning`
-  // reserves addresses only. with_ema: keep a moving average.
+  // reserves addresses only. with_ema: keep a moving average. Error(runtime) if the memory cannot be had.
   ParameterSlab(Module& root, DType dtype, Device device, bool with_ema, bool planning = false);
 
   // One flat tensor each, [padded parameters]; the padding is zero and stays zero.
@@ -21,9 +21,9 @@ class ParameterSlab {
   size_t bytes = 0;        // everything together
 
   void zero_grad(Context& ctx);
-  void copy_value_to_ema(Context& ctx);
+  void copy_value_to_ema(Context& ctx);  // this and the next: only with_ema
   // Exchanges value and ema by way of grad, which is lost, so that the network computes with the averaged weights. For
-  // between steps, when nobody needs gradients; call twice.
+  // use between steps, when gradients are not needed; call twice.
   void swap_value_and_ema(Context& ctx);
 
   // Views, in module order.

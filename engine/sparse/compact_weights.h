@@ -1,4 +1,4 @@
-// Weights without their zeros: a safetensors file of alive cells, for whoever wants to run a sparse network elsewhere.
+// Weights without their zeros: a safetensors file of alive cells, for running a sparse network elsewhere.
 //
 // A tensor P of which some cells are zero throughout is stored as
 //   P.indices   I32 [alive]                    numbers of the alive cells, ascending (engine/sparse/cell.h: by output
