@@ -1,7 +1,7 @@
 // At which density does skipping dead blocks begin to pay? Times every masked layer of a model, each pass, dense,
 // block-sparse and on a GPU through cuSPARSE in turns, over densities and cells, and keeps the speed-ups where the
 // automatic switch of train_gan looks for them (engine/sparse/crossover.h). Then asks the switch, measures what it
-// takes anew, and fails (exit code 6) if that is slower than dense by more than 5%.
+// takes again, and fails (exit code 6) if that is slower than dense by more than 5%.
 //
 //   crossover_bench                         SNGAN-32 at full width, batch 16, cells 16x16 and 16x16-all-taps
 //   crossover_bench --no-save --csv FILE    only the numbers (or --json FILE)
@@ -81,7 +81,7 @@ struct Point {
   std::vector<double> seconds;          // by Execution, as far as the device has paths
   double macs[2];                       // executed, dense and block-sparse
   Execution chosen = Execution::dense;  // by the automatic switch, once the whole table is known
-  double over_dense = 1;                // its time, measured anew against dense
+  double over_dense = 1;                // its time, measured again against dense
   bool too_slow = false;
 };
 
@@ -267,7 +267,7 @@ int run(int argc, char** argv) {
   const std::vector<Execution> paths = device.paths();
   print_result(fmt::format(
       "{}\ndevice {}, batch {}; each number: dense time / time at that density. auto: the path that the switch takes, "
-      "and its\ntime over dense, measured anew\n\n",
+      "and its\ntime over dense, measured again\n\n",
       version_line("crossover_bench"), identity, o.batch));
   std::string header = fmt::format("{:<72}", "pass, layer, cell");
   for (double density : o.densities) header += fmt::format("{:>15}", density);

@@ -17,7 +17,7 @@ struct ConditionalNormOptions {
   double spectral_norm_eps = 1e-12;
 };
 
-// y = (1 + gain[n,c]) xhat + bias[n,c], xhat the normalised x; a ReLU behind it if batch_norm.relu. x, y [N,H,W,C].
+// y = (1 + gain[n,c]) xhat + bias[n,c], xhat the normalised x; followed by a ReLU if batch_norm.relu. x, y [N,H,W,C].
 // The maps are never masked.
 class ConditionalBatchNorm2d : public Module {
  public:

@@ -45,7 +45,7 @@ struct GemmShared {
   };
 };
 
-// Sums `tiles` tiles. load_a.next(slot) starts the copies of the next tile of A; likewise for B. Afterwards the ring
+// Sums `tiles` tiles. load_a.next(slot) starts the copies of the next tile of A; the same for B. Afterwards the ring
 // is free.
 template <class T, class Shape, class Product, class LoadA, class LoadB>
 __device__ inline void sum_tiles(GemmShared<T, Shape>& shared, int tiles, LoadA& load_a, LoadB& load_b,

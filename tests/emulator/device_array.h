@@ -1,4 +1,4 @@
-// Memory of the emulated device for tests, with a pattern around it that shows whether anybody wrote out of bounds.
+// Memory of the emulated device for tests, with a pattern around it that shows writes out of bounds.
 #pragma once
 #include <algorithm>
 #include <cstring>

@@ -214,7 +214,7 @@ TEST(Flops, AnIterationOfTheTrainerIsWhatFullCounts) {
   for (const Profile::Row& row : plan.layers.rows()) {
     if (std::string(row.work.op) == "conv2d" || std::string(row.work.op) == "linear") macs += row.work.flops / 2;
   }
-  // But for the gradients that nobody asks for: of the latents, and of the real and fake images in D steps (also of its
+  // Except for the gradients that are not needed: of the latents, and of the real and fake images in D steps (also of its
   // pooled copy, the input of the shortcut).
   const Networks& n = sngan32();
   double unasked = 16 * n.g.layers[0].macs;
@@ -246,7 +246,7 @@ TEST(Flops, PlansFollowTheMethod) {
   s.sparse.method = "sdst-set";
   const TrainingCost set = planned_cost(s, full);
   EXPECT_EQ(set.extra.dense_gradient_g_every + set.extra.dense_gradient_d_every + set.extra.balance_every, 0)
-      << "random growth needs no gradients, and nobody follows the ratio";
+      << "random growth needs no gradients, and the ratio is not followed";
   s.sparse.method = "sdst-rigl";
   EXPECT_EQ(planned_cost(s, full).extra.dense_gradient_g_every, 500);
   EXPECT_LT(set.total(), planned_cost(s, full).total());

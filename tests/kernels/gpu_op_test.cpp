@@ -68,7 +68,7 @@ class GpuOpTest : public testing::TestWithParam<std::tuple<Target, OpCase>> {
   }
 };
 
-// Value, gradients and states; nothing written that is nobody's; the same bytes wherever memory lies.
+// Value, gradients and states; nothing written out of bounds; the same bytes wherever memory is.
 TEST_P(GpuOpTest, MatchesTheCpu) {
   for (const Precision precision : kAllPrecisions) {
     if (!concerns(precision, op_case())) continue;

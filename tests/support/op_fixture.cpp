@@ -12,7 +12,7 @@ constexpr unsigned char kCanary = 0xA5, kPoison = 0xFF;  // 0xFFFF...: NaN in f3
 constexpr size_t kGuardBytes = 4 * kAlignment;
 constexpr int kHolesPerSize = 3;
 
-// `count` bytes of the memory that `inside` lies in, from `offset` bytes after its start.
+// `count` bytes of the memory that `inside` is in, from `offset` bytes after its start.
 Tensor bytes_at(const Tensor& inside, int64_t offset, size_t count) {
   return {.bytes = static_cast<char*>(inside.bytes) + offset,
           .shape = {static_cast<int64_t>(count)},
@@ -293,7 +293,7 @@ void OpFixture::lay_out_holes() {
     fill_bytes(tensor, kCanary);
     canaries_.push_back(tensor);
   };
-  top_guard_ = std::make_unique<Arena::Scratch>(*arena_, kGuardBytes);  // the kernels' scratch lies right below
+  top_guard_ = std::make_unique<Arena::Scratch>(*arena_, kGuardBytes);  // the kernels' scratch is right below
   canary(top_guard_->tensor());
   std::vector<Tensor> holes;
   for (int i = 0; i < kHolesPerSize; ++i) {
@@ -306,7 +306,7 @@ void OpFixture::lay_out_holes() {
   for (const Tensor& hole : holes) arena_->recycle(hole);
 }
 
-// A block is rounded up to a cache line: the bytes between a tensor's end and the line's are nobody's either. (Only the
+// A block is rounded up to a cache line: the bytes between a tensor's end and the line's belong to no tensor either. (Only the
 // forward pass: afterwards a block may have had another, larger tenant.)
 void OpFixture::check_slack() {
   for (const Node& node : tape_->nodes()) {

@@ -1,4 +1,4 @@
-// Batch normalisation over all but the last dimension, with an optional ReLU behind it:
+// Batch normalisation over all but the last dimension, with an optional ReLU after it:
 //
 //   y = act( gamma * (x - mean) * inv_std + beta ),   inv_std = 1 / sqrt(var + eps),   act = ReLU or identity
 //

@@ -32,7 +32,7 @@ class FiberPool {
   explicit FiberPool(void (*entry)()) : entry_(entry) {}
   Fiber& acquire();
   void release(Fiber& fiber) { free_.push_back(&fiber); }
-  void restart();  // all fibers are free and begin anew, whatever they were doing
+  void restart();  // all fibers are free and start over, whatever they were doing
 
   bool owns(const void* address) const { return address >= begin_ && address < end_; }
   bool is_guard(const void* owned_address) const;
