@@ -38,8 +38,8 @@ struct DenseLayer {
 class NetworkMasks {
  public:
   // Masks for every maskable layer of `network` that the cell divides; all weights alive. `slab` and `network` stay.
-  NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cell, MaskableHead head, Device device,
-               bool planning = false);
+  // Error(runtime) if the memory does not suffice.
+  NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cell, MaskableHead head, Memory memory);
 
   // Initial masks: in each layer as many cells as `densities` (one entry per maskable layer) says, drawn at random.
   // Dead weights become zero.
@@ -65,8 +65,7 @@ class NetworkMasks {
   size_t memory_bytes() const { return memory_bytes_; }
 
  private:
-  std::unique_ptr<Arena> planning_memory_;
-  Buffer memory_;
+  MemoryBlock memory_;
   Tensor bytes_, alive_, counts_;
   std::vector<MaskedLayer> layers_;
   std::vector<DenseLayer> dense_layers_;
