@@ -44,15 +44,15 @@ struct BenchOptions {
 // nothing.
 std::vector<Conv2dGeometry> convolutions(Module& network, const Shape& input, int64_t block,
                                          const std::function<void(Tape&, Var)>& forward) {
-  ParameterSlab slab(network, DType::f32, Device::cpu, false, /*planning=*/true);
-  NetworkMasks masks(network, slab, {.out = block, .in = block}, MaskableHead::dense, Device::cpu, /*planning=*/true);
+  const Memory nowhere(Device::cpu, /*is_planned=*/true);
+  ParameterSlab slab(network, DType::f32, nowhere, false);
+  NetworkMasks masks(network, slab, {.out = block, .in = block}, MaskableHead::dense, nowhere);
   const CrossoverTable nothing_measured;
-  const NetworkExecution execution(network, masks, ExecutionChoice::block, nothing_measured, Device::cpu, true);
-  const KernelTable kernels = planning_kernels(cpu_kernels());
-  Arena arena = Arena::for_planning(Device::cpu);
-  Context ctx{.kernels = &kernels, .arena = &arena, .planning = true};
+  const NetworkExecution execution(network, masks, ExecutionChoice::block, nothing_measured, nowhere);
+  Context ctx{.kernels = &cpu_kernels()};
+  const PlanningScope planning(ctx);
   Tape tape(ctx);
-  forward(tape, tape.constant(arena.alloc(input, DType::f32)));
+  forward(tape, tape.constant(ctx.arena->alloc(input, DType::f32)));
   std::vector<Conv2dGeometry> found;
   network.for_each_parameter([&](Parameter& p) {
     if (!p.execution || p.execution->geometry.macs() == 0) return;

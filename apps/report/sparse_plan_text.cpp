@@ -12,8 +12,9 @@ namespace poise {
 namespace {
 
 std::string mask_table(const std::string& title, Module& network, const SparseOptions& o, double density) {
-  ParameterSlab slab(network, DType::f32, Device::cpu, false, /*planning=*/true);
-  const NetworkMasks masks(network, slab, o.cell, o.head(), Device::cpu, /*planning=*/true);
+  const Memory nowhere(Device::cpu, /*is_planned=*/true);
+  ParameterSlab slab(network, DType::f32, nowhere, false);
+  const NetworkMasks masks(network, slab, o.cell, o.head(), nowhere);
   const std::vector<MaskableLayer> maskable = maskable_layers(network, o.head());
   const std::vector<LayerDensity> densities = layer_densities(maskable, o.density_rule, density, o.cell);
   std::string text =

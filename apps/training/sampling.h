@@ -25,9 +25,11 @@ struct SampleRequest {
   Quantisation quantisation = Quantisation::round;
 };
 
-// The images as uint8 [N,H,W,C]. Leaves all state of training as it was. Error(usage) for a class that G does not know,
-// or for labels that are missing or too many.
-std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
+// The images as uint8 [N,H,W,C], computed between the steps of `ctx`: in its arena if that is large enough, which for a
+// run in training it mostly is, else in one that lives as long as the call. Leaves all state of training as it was.
+// Error(usage) for a class that G does not know, or for labels that are missing or too many; Error(runtime) if memory
+// does not suffice.
+std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, const Context& ctx,
                                    const SampleRequest& request);
 
 // Every parameter and buffer of G, by path, as sample_images computes with them in Mode::evaluate_running: running

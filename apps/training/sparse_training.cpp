@@ -30,39 +30,37 @@ struct SparseTraining::Side {
   bool dense_gradients = false;  // as prepared last
 
   Side(Network network, const MaskPolicy& p, Module& m, ParameterSlab& slab, const SparseOptions& o,
-       const CrossoverTable& crossovers, Device memory, Device computes, bool planning)
+       const CrossoverTable& crossovers, Memory memory)
       : which(network),
         name(m.path()),
         policy(p),
         module(m),
         masked{.slab = slab,
-               .masks = NetworkMasks(m, slab, o.cell, o.head(), memory, planning),
+               .masks = NetworkMasks(m, slab, o.cell, o.head(), memory),
                .stream = network == Network::generator ? RandomStream::mask_g : RandomStream::mask_d,
                .density = p.planned_density(0)},
-        execution(m, masked.masks, o.execution, crossovers, computes, planning) {}
+        execution(m, masked.masks, o.execution, crossovers, memory) {}
 };
 
 SparseTraining::SparseTraining(const SparseOptions& options, GanModel& model, ParameterSlab& slab_g,
-                               ParameterSlab& slab_d, Context& ctx, const Shape& real, DType activations, Device memory,
-                               bool planning)
+                               ParameterSlab& slab_d, Context& ctx, const Shape& real, DType activations, Memory memory)
     : options_(options),
       policies_(policies_of(options)),
       ctx_(ctx),
       crossovers_(policies_.masks() ? measured_crossovers(ctx) : CrossoverTable()),
-      queue_(measures_balance() ? options.br_window / options.br_every : 0, memory),
-      means_({3}, DType::f32, memory),
+      queue_(measures_balance() ? options.br_window / options.br_every : 0, memory.of_scalars()),
+      means_({3}, DType::f32, memory.of_scalars()),
       counters_({3}, DType::f64, Device::cpu) {
   const auto add_side = [&](Network network, Module& module, ParameterSlab& slab) {
     const MaskPolicy* policy = policies_.of(network);
     if (!policy) return;
-    sides_.push_back(
-        std::make_unique<Side>(network, *policy, module, slab, options, crossovers_, memory, ctx.device, planning));
+    sides_.push_back(std::make_unique<Side>(network, *policy, module, slab, options, crossovers_, memory));
   };
   add_side(Network::generator, *model.generator, slab_g);
   add_side(Network::discriminator, *model.discriminator, slab_d);
   if (measures_balance()) {
-    real_ = OwnedTensor(real, activations, memory);
-    if (model.generator->classes > 0) real_labels_ = OwnedTensor({real[0]}, DType::i32, memory);
+    real_ = OwnedTensor(real, activations, memory.of_scalars());
+    if (model.generator->classes > 0) real_labels_ = OwnedTensor({real[0]}, DType::i32, memory.of_scalars());
   }
 }
 
@@ -123,8 +121,10 @@ std::vector<ExecutionDecision> SparseTraining::predict_execution() const {
   return all;
 }
 
-void SparseTraining::set_all_executions(Execution execution) {
-  for (const auto& side : sides_) side->execution.set_all(execution);
+bool SparseTraining::set_all_executions(Execution execution) {
+  bool taken = execution == Execution::dense;
+  for (const auto& side : sides_) taken |= side->execution.set_all(execution);
+  return taken;
 }
 
 void SparseTraining::decide_execution(Side& side, int64_t t) {

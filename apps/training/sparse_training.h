@@ -53,12 +53,13 @@ class SparseTraining {
   // are. `real`: the shape of a minibatch of D, `activations` its type; labels if the model is conditional. Error(usage)
   // for an unknown method, or for an execution that the masks, the layers or the device do not allow.
   SparseTraining(const SparseOptions& options, GanModel& model, ParameterSlab& slab_g, ParameterSlab& slab_d,
-                 Context& ctx, const Shape& real, DType activations, Device memory, bool planning);
+                 Context& ctx, const Shape& real, DType activations, Memory memory);
   ~SparseTraining();
 
   Tensor mask(Network network) const;  // what Adam multiplies by: u8 [parameters / run]; empty without a policy
   void draw_masks();                   // once, when the weights have their initial values and a plan has run
 
+  bool has_masks() const { return policies_.masks(); }
   bool measures_balance() const { return policies_.masks() && options_.br_every > 0; }
   bool balance_due(int64_t t) const { return measures_balance() && t % options_.br_every == 0; }
   Labelled real() { return {real_.tensor(), real_labels_.tensor()}; }  // D's minibatch, if the ratio is measured
@@ -77,7 +78,7 @@ class SparseTraining {
   std::vector<ExecutionEvent> take_execution_events() { return std::exchange(execution_events_, {}); }
 
   std::vector<ExecutionDecision> predict_execution() const;  // in a plan, at the first densities
-  void set_all_executions(Execution execution);              // in a plan
+  bool set_all_executions(Execution execution);              // in a plan; false if no layer may take it
 
   void append_state(std::vector<NamedTensor>& all);
   void restored();  // what state tensors do not hold, after they were written

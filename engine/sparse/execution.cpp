@@ -104,16 +104,16 @@ struct NetworkExecution::Layer {
 };
 
 NetworkExecution::NetworkExecution(Module& network, NetworkMasks& masks, ExecutionChoice choice,
-                                   const CrossoverTable& crossovers, Device device, bool planning)
+                                   const CrossoverTable& crossovers, Memory memory)
     : choice_(choice), crossovers_(crossovers) {
   if (choice == ExecutionChoice::dense) return;
-  if (choice == ExecutionChoice::cusparse && !has_cusparse(device)) {
+  if (choice == ExecutionChoice::cusparse && !has_cusparse(memory.device)) {
     fail(ErrorKind::usage,
          "execution = cusparse needs --device cuda or emulated but this is the CPU; use execution = auto or block");
   }
   if (choice != ExecutionChoice::cusparse) paths_.push_back(Execution::block);
-  if (choice == ExecutionChoice::cusparse ||
-      (choice == ExecutionChoice::automatic && has_cusparse(device) && crossovers.measured(Execution::cusparse))) {
+  if (choice == ExecutionChoice::cusparse || (choice == ExecutionChoice::automatic && has_cusparse(memory.device) &&
+                                              crossovers.measured(Execution::cusparse))) {
     paths_.push_back(Execution::cusparse);
   }
   for (const MaskedLayer& masked : masks.layers()) {
@@ -128,10 +128,10 @@ NetworkExecution::NetworkExecution(Module& network, NetworkMasks& masks, Executi
     layer.masked = &masked;
     LayerExecution& e = layer.execution;
     e.index = full_index(masked.grid, block_of(cell));
-    if (!planning) layer.lists.attach(e.index, false, device);
+    if (!memory.planned) layer.lists.attach(e.index, false, memory.device);
     if (!may_take(Execution::cusparse)) continue;
     e.cusparse_index = full_index(masked.grid, cusparse_block_of(cell));
-    if (!planning) layer.cusparse_lists.attach(e.cusparse_index, true, device);
+    if (!memory.planned) layer.cusparse_lists.attach(e.cusparse_index, true, memory.device);
   }
   if (!layers_.empty()) choices_ = OwnedTensor({static_cast<int64_t>(layers_.size()), 3}, DType::u8, Device::cpu);
   network.for_each_parameter([&](Parameter& p) {
@@ -208,11 +208,12 @@ void NetworkExecution::restore(Context& ctx) {
   }
 }
 
-void NetworkExecution::set_all(Execution execution) {
-  if (!may_take(execution)) return;
+bool NetworkExecution::set_all(Execution execution) {
+  if (!may_take(execution)) return false;
   for (Layer& layer : layers_) {
     for (Pass pass : kPasses) layer.execution.set(pass, execution);
   }
+  return !layers_.empty();
 }
 
 ExecutionDecision NetworkExecution::decide(const Layer& layer, Pass pass, double density, double saved,

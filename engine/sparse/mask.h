@@ -39,8 +39,7 @@ class NetworkMasks {
  public:
   // Masks for every maskable layer of `network` that the cell divides; all weights alive. `slab` and `network` stay.
   // Error(runtime) if the memory cannot be had.
-  NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cell, MaskableHead head, Device device,
-               bool planning = false);
+  NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cell, MaskableHead head, Memory memory);
 
   // Initial masks: in each layer as many cells as `densities` (one entry per maskable layer) says, drawn at random.
   // Dead weights become zero. Like commit() and count(): Error(runtime) if the device fails.
@@ -66,8 +65,7 @@ class NetworkMasks {
   size_t memory_bytes() const { return memory_bytes_; }
 
  private:
-  std::unique_ptr<Arena> planning_memory_;
-  Buffer memory_;
+  MemoryBlock memory_;
   Tensor bytes_, alive_, counts_;
   std::vector<MaskedLayer> layers_;
   std::vector<DenseLayer> dense_layers_;
