@@ -34,7 +34,7 @@ std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, co
 
 // Every parameter and buffer of G, by path, as sample_images computes with them in Mode::evaluate_running: running
 // statistics measured for these weights, spectral norm iterated on the way. Leaves all state of training as it was.
-std::vector<NamedWeights> weights_for_sampling(Generator& generator, ParameterSlab& slab, Context& ctx,
+std::vector<NamedWeights> weights_for_sampling(Generator& generator, ParameterSlab& slab, const Context& outer,
                                                Weights weights);
 
 // 0, 1, .. classes-1, 0, 1, .. for `count` images; none if classes is 0.
