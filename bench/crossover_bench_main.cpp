@@ -1,7 +1,7 @@
 // At which density does skipping dead blocks begin to pay? Times every masked layer of a model, each pass, dense,
 // block-sparse and on a GPU through cuSPARSE in turns, over densities and cells, and keeps the speed-ups where the
 // automatic switch of train_gan looks for them (engine/sparse/crossover.h). Then asks the switch, measures what it
-// takes anew, and fails (exit code 6) if that is slower than dense by more than 5%.
+// takes again, and fails (exit code 6) if that is slower than dense by more than 5%.
 //
 //   crossover_bench                         SNGAN-32 at full width, batch 16, cells 16x16 and 16x16-all-taps
 //   crossover_bench --no-save --csv FILE    only the numbers (or --json FILE)
@@ -81,13 +81,13 @@ struct Point {
   std::vector<double> seconds;          // by Execution, as far as the device has paths
   double macs[2];                       // executed, dense and block-sparse
   Execution chosen = Execution::dense;  // by the automatic switch, once the whole table is known
-  double over_dense = 1;                // its time, measured anew against dense
+  double over_dense = 1;                // its time over dense, measured again
   bool too_slow = false;
 };
 
 constexpr double kTolerance = 1.05;
 // Each point is measured so often, seconds apart and in other memory: what disturbs a machine of many users may last
-// for a second, and layers that are bound by memory depend on where their tensors lie.
+// for a second, and layers that are bound by memory depend on the addresses of their tensors.
 constexpr uint64_t kVisits = 2;
 
 // Part of a visit; the shortest time of all visits counts.
@@ -173,14 +173,14 @@ int run(int argc, char** argv) {
   app.add_option("--precision", o.precision, "auto, fp32, tf32 or bf16")
       ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}))
       ->capture_default_str();
-  app.add_option("--threads", o.threads, "0: as OpenMP would")->check(CLI::Range(0, 4096));
+  app.add_option("--threads", o.threads, "0: the default of OpenMP")->check(CLI::Range(0, 4096));
   app.add_option("--densities", o.densities, "shares of blocks alive")->delimiter(',')->check(CLI::Range(0.001, 1.0));
   app.add_option("--cells", o.cells, "cells of the masks")->delimiter(',');
   app.add_option("--seconds", o.seconds, "per number")->check(CLI::Range(0.0, 60.0))->capture_default_str();
   app.add_option("--layers", o.layers, "measure only the first so many, 0: all")->check(CLI::Range(0, 1000));
-  app.add_option("--csv", o.csv, "write the numbers to this file as well");
-  app.add_option("--json", o.json, "write the numbers to this file as well");
-  app.add_flag("!--no-save", o.save, "leave the table of train_gan as it is");
+  app.add_option("--csv", o.csv, "also write the numbers to this file");
+  app.add_option("--json", o.json, "also write the numbers to this file");
+  app.add_flag("!--no-save", o.save, "do not change the table that train_gan uses");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -210,7 +210,7 @@ int run(int argc, char** argv) {
   const std::vector<Execution> paths = device.paths();
   print_result(fmt::format(
       "{}\ndevice {}, batch {}; each number: dense time / time at that density. auto: the path that the switch takes, "
-      "and its\ntime over dense, measured anew\n\n",
+      "and its\ntime over dense, measured again\n\n",
       version_line("crossover_bench"), identity, o.batch));
   std::string header = fmt::format("{:<72}", "pass, layer, cell");
   for (double density : o.densities) header += fmt::format("{:>15}", density);

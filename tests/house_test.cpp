@@ -1,4 +1,4 @@
-// The plan of the house, held to: which layer may include which, and the reading path that kernels/README.md promises.
+// The architecture, enforced: which layer may include which, and the reading path that kernels/README.md promises.
 #include <gtest/gtest.h>
 
 #include <filesystem>

@@ -123,7 +123,7 @@ prepare() {
   ln -s runs/latest RUN && ln -s runs/latest RUN_DIR
 }
 
-# build/release/bin/X and X are run_small X; $b/X likewise; other paths of the repository are the functions above.
+# build/release/bin/X and X are run_small X; $b/X too; other paths of the repository are the functions above.
 adapted() {
   sed -E -e 's/ +# .*//' -e 's/ +#$//' \
     -e 's#(^|[ ;|(])(\./)?(build/release/bin/|\$b/)([a-z_]+)#\1run_small \4#g' \

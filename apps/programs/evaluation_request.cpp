@@ -105,7 +105,8 @@ CommandLineSpec evaluation_command_line() {
       {"--image-size", Kind::value, "N", "side to which folders of pictures are resized"},
       {"--weights", Kind::value, "WHICH", "ema (averaged) or live (ema)"},
       {"--batch-norm", Kind::value, "HOW",
-       "batch: each 100 images normalise themselves, as in the paper; running: statistics measured anew (batch)"},
+       "batch: each 100 images normalise themselves, as in the paper; running: statistics measured for these weights "
+       "(batch)"},
       {"--quantisation", Kind::value, "HOW",
        "of G's output to bytes: truncate, as the paper's code, or round (truncate)"},
       {"--seed", Kind::value, "N", "latents of seeds N, N+1, .. (0)"},

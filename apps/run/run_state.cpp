@@ -107,7 +107,7 @@ bool is_finite(const Tensor& tensor, const char* bytes) {
 std::string crc_text(uint32_t crc) { return fmt::format("{:08x}", crc); }
 
 std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings& settings, uint32_t data_crc) {
-  std::vector<std::vector<char>> copies;  // of what does not lie on the host
+  std::vector<std::vector<char>> copies;  // of what is not in host memory
   std::vector<TensorBytes> tensors;
   for (const auto& [name, tensor] : trainer.state()) {
     const void* bytes = tensor.bytes;
@@ -138,7 +138,7 @@ void check_same_run(const SafetensorsFile& file, const Settings& settings, uint3
   for (auto& [option, value] : stored) {
     const std::string now = value;
     value = metadata_text(file, "option." + option->key);
-    if (value_of(then, *option) == value_of(settings, *option)) continue;  // in whatever spelling
+    if (value_of(then, *option) == value_of(settings, *option)) continue;  // however it is spelled
     refuse(file, fmt::format("it was made with {} = {} but the run's config.toml says {}; correct config.toml or "
                              "start a new run",
                              option->key, in_quotes(value), now));

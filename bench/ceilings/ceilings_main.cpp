@@ -103,7 +103,7 @@ int run(int argc, char** argv) {
   app.add_option("--device", device_name, "cuda or emulated")
       ->check(CLI::IsMember({"cuda", "emulated"}))
       ->capture_default_str();
-  app.add_option("--json", json, "write the numbers to this file as well");
+  app.add_option("--json", json, "also write the numbers to this file");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -10,7 +10,7 @@ OpDefinition define_each_pair(std::function<double(double, double)> f);         
 OpDefinition define_concat_batch();                                                       // a, then b
 OpDefinition define_concat_channels(const std::vector<int64_t>& channels);                // of each input
 OpDefinition define_linear(int64_t n, int64_t in, int64_t out);                           // inputs x, w and perhaps b
-OpDefinition define_conv2d(const Shape& x, int64_t c_out, const Conv2dOptions& options);  // likewise
+OpDefinition define_conv2d(const Shape& x, int64_t c_out, const Conv2dOptions& options);  // the same
 OpDefinition define_batch_norm(const Shape& x, Mode mode, const BatchNormOptions& options);
 OpDefinition define_spectral_norm(const Shape& weight, Mode mode);
 OpDefinition define_upsample_nearest_2x(const Shape& x);
