@@ -127,7 +127,7 @@ PictureHeader bmp_header(Bytes bytes) {
     header.height = little_endian(bytes, 20, 2);
     bits = little_endian(bytes, 24, 2);
   } else {
-    if (bytes.size() < 54 || header_bytes < 40 || header_bytes > 1000) refuse("damaged BMP: its header is no header");
+    if (bytes.size() < 54 || header_bytes < 40 || header_bytes > 1000) refuse("damaged BMP: its header is invalid");
     header.width = static_cast<int32_t>(little_endian(bytes, 18, 4));
     header.height = std::abs(int64_t{static_cast<int32_t>(little_endian(bytes, 22, 4))});  // negative: from the top
     bits = little_endian(bytes, 28, 2);
@@ -151,7 +151,7 @@ std::string name_of_other(Bytes bytes) {
   if (const std::string name = other_picture_format(bytes); !name.empty()) return name;
   if (begins_with(bytes, "%PDF")) return "a PDF";
   if (begins_with(bytes, "<")) return "a web page";
-  if (begins_with(bytes, "version https://git-lfs")) return "a pointer of Git LFS (fetch the file with git lfs pull)";
+  if (begins_with(bytes, "version https://git-lfs")) return "a Git LFS pointer (fetch the file with git lfs pull)";
   return fmt::format("bytes that begin {:02x}", fmt::join(bytes.first(std::min<size_t>(bytes.size(), 4)), " "));
 }
 

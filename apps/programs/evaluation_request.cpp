@@ -133,7 +133,7 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   r.output = args.get("output", "");
   if (make_statistics && r.output.empty())
     reader.problems.push_back("make-stats: expected a file name; give one with -o");
-  if (!make_statistics && !r.output.empty()) reader.problems.push_back("--output has a meaning with make-stats only");
+  if (!make_statistics && !r.output.empty()) reader.problems.push_back("--output can only be used with make-stats");
   std::vector<std::string> datasets = data_set_names(), protocols = {"none"};
   datasets.insert(datasets.begin(), "auto");
   for (const auto& p : evaluation_protocols()) protocols.push_back(p.name);

@@ -166,7 +166,7 @@ struct Drawing {
 // The classes asked for, all that the model knows if none were; empty if it is not conditional.
 std::vector<int32_t> classes_of(const Request& request, int64_t known) {
   if (request.classes.empty()) return cycling_labels(known, known);
-  if (known == 0) fail(ErrorKind::usage, "--class: this model is not conditional; leave --class away");
+  if (known == 0) fail(ErrorKind::usage, "--class: this model is not conditional; leave out --class");
   std::vector<int32_t> classes;
   for (const uint64_t label : request.classes) {
     if (label >= static_cast<uint64_t>(known)) {

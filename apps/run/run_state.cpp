@@ -42,7 +42,7 @@ StringMap step_state_metadata(const StepState& state) {
 const std::string& metadata_text(const SafetensorsFile& file, const std::string& key) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end()) {
-    refuse(file, fmt::format("expected metadata {}, found none; the file is no training checkpoint", key));
+    refuse(file, fmt::format("expected metadata {}, found none; the file is not a training checkpoint", key));
   }
   return found->second;
 }
