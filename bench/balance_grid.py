@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Balance ratio over a grid of densities, and what a density controller does about it.
 
-    bench/balance_grid.py --data FOLDER            # trains whatever is missing, then writes JSON and SVG
+    bench/balance_grid.py --data FOLDER            # trains what is missing, then writes JSON and SVG
     bench/balance_grid.py --data FOLDER --collect  # only writes, from the runs that are there
 
 Trains the preset tiny with static masks for every pair of densities in a grid, and DDST relaxed from the lowest pair,

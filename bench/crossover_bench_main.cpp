@@ -87,7 +87,7 @@ struct Point {
 
 constexpr double kTolerance = 1.05;
 // Each point is measured so often, seconds apart and in other memory: what disturbs a machine of many users may last
-// for a second, and layers that are bound by memory depend on where their tensors lie.
+// for a second, and layers that are bound by memory depend on the addresses of their tensors.
 constexpr uint64_t kVisits = 2;
 
 // Part of a visit; the shortest time of all visits counts.

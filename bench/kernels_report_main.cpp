@@ -3,7 +3,7 @@
 //
 //   kernels_report [--check] LIBRARY REPORTS
 //
-// LIBRARY: libpoise_kernels.so with uncompressed device code. REPORTS: a folder in which *.ptxas lie, at any depth
+// LIBRARY: libpoise_kernels.so with uncompressed device code. REPORTS: a folder with *.ptxas files, at any depth
 // (kernels/gpu/cuda/keep_compiler_report.sh). With --check only what is wrong is printed, and the exit code is 6 if
 // anything is: a kernel that spills, or that by its name computes on tensor cores and has no such instruction.
 #include <cxxabi.h>

@@ -177,7 +177,7 @@ void verify_pictures(const ImageSource& source, const ReadProgress& progress, Da
     if (progress) progress(last, source.count);
   }
   verdict.good = verdict.good && bad == 0;
-  verdict.summary += fmt::format("{} of {} pictures are of use", source.count - bad, source.count);
+  verdict.summary += fmt::format("{} of {} images readable", source.count - bad, source.count);
   verdict.warnings.insert(verdict.warnings.end(), source.warnings.begin(), source.warnings.end());
 }
 

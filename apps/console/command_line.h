@@ -22,7 +22,7 @@ struct Flag {
 
 struct CommandLineSpec {
   std::string description;
-  std::vector<Flag> flags;                  // besides --help
+  std::vector<Flag> flags;                  // in addition to --help
   std::string positional, positional_help;  // one optional argument, or ""
   std::string footer;
 };

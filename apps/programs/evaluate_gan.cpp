@@ -105,7 +105,7 @@ class Evaluation {
   }
 
   std::string make_statistics() {
-    if (request_.metrics.empty()) metrics_.resize(1);  // of those chosen for want of a name
+    if (request_.metrics.empty()) metrics_.resize(1);  // only the first of the defaults
     if (metrics_.size() != 1 || metrics_[0].kind != FeatureMetric::Kind::frechet) {
       fail(ErrorKind::usage, "make-stats: expected the name of one Frechet distance but got " + metrics_[0].name +
                                  "; use --metrics fid, or another of them");

@@ -88,7 +88,7 @@ FlopRequest flop_request(const CommandLine& args) {
   }
   for (const auto& [name, values] : args.values) {
     if (name != "convention" && name != "json")
-      problems.push_back("--" + name + " has no meaning with a run: it has its options");
+      problems.push_back("--" + name + " cannot be combined with a run: it has its options");
   }
   problems.insert(problems.begin(), args.problems.begin(), args.problems.end());
   throw_if_problems(problems);
@@ -108,7 +108,7 @@ CommandLineSpec run_spec(const char* description) {
   return {.description = description,
           .flags = {},
           .positional = "run",
-          .positional_help = "a run directory, finished, stopped or at work",
+          .positional_help = "a run directory, finished, stopped or running",
           .footer = ""};
 }
 

@@ -25,7 +25,7 @@ namespace {
 constexpr size_t kMostSeeds = 100000;
 constexpr double kLeastTruncation = 0.05;  // below, most numbers would be drawn dozens of times
 // All forward passes have this many latents, the last one filled up: so a kernel never sees another shape, and a seed's
-// image has the same bits whatever its companions.
+// image has the same bits no matter what is drawn with it.
 constexpr int64_t kBatch = 32;
 
 const char* kExamples = R"(Examples:
@@ -37,7 +37,7 @@ const char* kExamples = R"(Examples:
   sample_gan runs/latest --interpolate 5-9 --steps 12 -o strip.png
   sample_gan runs/latest --interpolate 5-9 --steps 240 --raw - | ffmpeg -f rawvideo -pix_fmt rgb24 -s 32x32 -i - 5-9.mp4
 
---batch-norm running: statistics measured anew for the chosen weights over 1,024 fixed latents, so that a seed gives the
+--batch-norm running: statistics measured for the chosen weights over 1,024 fixed latents, so that a seed gives the
 same image in any company. --batch-norm batch: each batch of 64 normalises itself, as the pictures of train_gan do.)";
 
 struct Request {
@@ -178,7 +178,7 @@ struct Drawing {
 // The classes asked for, all that the model knows if none were; empty if it is not conditional.
 std::vector<int32_t> classes_of(const Request& request, int64_t known) {
   if (request.classes.empty()) return cycling_labels(known, known);
-  if (known == 0) fail(ErrorKind::usage, "--class: this model is not conditional; leave --class away");
+  if (known == 0) fail(ErrorKind::usage, "--class: this model is not conditional; leave out --class");
   std::vector<int32_t> classes;
   for (const uint64_t label : request.classes) {
     if (label >= static_cast<uint64_t>(known)) {

@@ -19,7 +19,7 @@ SafetensorsFile load_checkpoint(const std::string& source, const std::string& pr
   }
   const std::string folder = source + "/checkpoints";
   if (!fs::is_directory(folder, error)) {
-    fail(ErrorKind::checkpoint, source + ": no run directory: it has no checkpoints; give one that train_gan made");
+    fail(ErrorKind::checkpoint, source + ": not a run directory: it has no checkpoints; give one that train_gan made");
   }
   CheckpointStore::Loaded loaded = CheckpointStore(folder, 1).newest_valid();
   for (const std::string& warning : loaded.warnings) {

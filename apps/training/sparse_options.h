@@ -1,4 +1,4 @@
-// What the sparse part of a training is told: a method by its name (sparse_methods.h) and its numbers. Where a comment
+// Options of sparse training: a method by its name (sparse_methods.h) and its numbers. Where a comment
 // says so, 0 leaves a number to the method or to another option; apps/options/complete_options.h fills it in.
 #pragma once
 #include <cstdint>

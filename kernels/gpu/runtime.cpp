@@ -37,7 +37,7 @@ const SparseProducts& sparse_products(Device device) {
 bool built_with_cuda() { return false; }
 std::string why_unavailable(Device device) {
   if (device != Device::cuda) return "";
-  return "this build has no CUDA: install the CUDA toolkit, configure and build again (README.md, \"Build by hand\"), "
+  return "this build has no CUDA: install the CUDA toolkit, configure and build again (kernels/README.md, \"Build\"), "
          "or use --device cpu or emulated";
 }
 

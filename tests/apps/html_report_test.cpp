@@ -222,7 +222,7 @@ TEST(Report, ShowsTheLatestExecutionOfEachPass) {
                                        execution(500, "forward", "block", "4.14"));
   const std::string page = html_report(read_run(run.path()));
   EXPECT_EQ(malformation(page), "");
-  EXPECT_TRUE(contains(page, "computed at last: 1 block, 1 cusparse."));
+  EXPECT_TRUE(contains(page, "computed at the end: 1 block, 1 cusparse."));
   EXPECT_EQ(count(page, "<td>G.block2.conv1</td>"), 2u);
   EXPECT_TRUE(contains(page,
                        "<td>forward</td><td>block</td><td>0.118</td><td>4.1x</td><td>cell 16x16, so "

@@ -71,6 +71,7 @@ struct PublishedSize {
   int64_t parameters_g, maskable_g, macs_g, parameters_d, maskable_d, macs_d;
   int table_g, table_d;  // in erk_tables()
 };
+void PrintTo(const PublishedSize& size, std::ostream* out) { *out << size.model; }
 // biggan64: its two gates, which the papers' code masks by accident, are not counted as maskable.
 constexpr PublishedSize kPublished[] = {
     {"sngan32", 4'276'739, 4'266'752, 1'681'129'472, 1'053'824, 1'052'544, 272'072'832, 0, 1},

@@ -9,7 +9,7 @@
 
 namespace poise {
 
-// The memory of a caller, with a zone on either side that must not be written.
+// Memory of a caller, with guard zones on both sides.
 class GuardedTensor {
  public:
   GuardedTensor(const Shape& shape, DType dtype, Device device);
