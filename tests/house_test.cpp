@@ -118,6 +118,18 @@ TEST(House, RoomsOfKernelsKeepToThemselves) {
   }
 }
 
+// An oracle for what nvcc makes of the kernels is none if it is made of the same headers.
+TEST(House, TheInterpreterOfPtxKnowsNothingOfTheKernels) {
+  const fs::path interpreter = "tests/ptx/interpreter", stand_in = "tests/ptx/stand_in";
+  for (const fs::path& room : {interpreter, stand_in}) {
+    const int seen = for_each_include(kRoot / room, [&](const fs::path& file, const fs::path& used) {
+      const fs::path other = used.parent_path();
+      EXPECT_TRUE(other == interpreter || other == room) << file << " includes " << used;
+    });
+    EXPECT_GT(seen, 0) << room;
+  }
+}
+
 TEST(House, ReadingPathExistsAndIsShort) {
   const std::string readme = text_of(kRoot / "kernels/README.md");
   const std::regex line(R"((?:^|\n)\d+\. `([^`]+)`)");
