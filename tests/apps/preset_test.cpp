@@ -29,6 +29,15 @@ constexpr Setting kSettings[] = {
 const char* const kPaperMethods[] = {"dense", "static",       "sdst-set",    "sdst-rigl",
                                      "dda",   "ddst-relaxed", "ddst-strict", "posthoc"};
 
+// What every preset says itself, or the one it is based on: a default that changes later must not change what it trains.
+// Options that were added since keep, by default, to what was done before them.
+constexpr const char* kStated =
+    "model width_g width_d latent_size init dataset split image_size flip iterations batch_size_d batch_size_g "
+    "n_critic "
+    "loss learning_rate_g learning_rate_d learning_rate_decay adam_beta1 adam_beta2 adam_eps ema_decay ema_start "
+    "diff_augment log_every sample_every sample_count sample_scale checkpoint_every keep_checkpoints eval_every "
+    "eval_metric eval_images";
+
 OptionSet preset(const std::string& name) {
   OptionSet options;
   read_options_preset(name, options);

@@ -240,7 +240,7 @@ TEST(ExecutionSwitchTest, TakesTheFasterOfTwoSparsePathsWhereBothAreMeasured) {
     if (cusparse > 0) net.table.add(key, 0.5, cusparse);
     net.execution.reset();
     net.execution = std::make_unique<NetworkExecution>(net.net, net.masks, ExecutionChoice::automatic, net.table,
-                                                       device, /*planning=*/true);
+                                                       Memory(device, /*is_planned=*/true));
     net.forward();
     for (const ExecutionDecision& d : net.execution->predict(net.test.ctx, {0.5, 0.5, 0.5, 0.5})) {
       if (d.layer == "N.conv1" && d.pass == Pass::backward_input) return d.to_string();
