@@ -19,7 +19,7 @@ enum class OnResume : uint8_t {
   settled,  // decided when the run directory was made
 };
 
-// What a value must satisfy besides being one of its field. Numbers: an interval, each end closed unless said. Text:
+// What a value must satisfy beyond the type of its field. Numbers: an interval, each end closed unless said. Text:
 // one of `choices`, if there are.
 struct Limits {
   double least = 0, most = 0;
@@ -34,6 +34,9 @@ struct Option {
   OnResume on_resume;
   Limits limits;
   std::string help;
+  // Younger than the first checkpoints, which therefore know nothing of it: fixed, but stored only where it is not what
+  // it was before it could be set, its default.
+  bool younger = false;
 
   std::string flag() const;         // "--width-g"
   std::string environment() const;  // "POISE_WIDTH_G"

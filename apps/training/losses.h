@@ -1,5 +1,5 @@
 // The numbers that the steps of an iteration leave on the device, and those of the last iterations, kept there until
-// somebody asks (kernels/train/loss_ring.h).
+// they are read (kernels/train/loss_ring.h).
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What a Trainer is told, in groups as a user knows them: [model], [data], [train] and [sparse]. Every field has the
+// Options of a Trainer, in groups as a user knows them: [model], [data], [train] and [sparse]. Every field has the
 // name of its option, from the command line to where it is read; apps/options/option_table.cpp describes them.
 // Defaults: SNGAN-32 on CIFAR-10 as the paper trains it.
 #pragma once

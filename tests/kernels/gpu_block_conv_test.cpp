@@ -8,14 +8,14 @@
 namespace poise {
 namespace {
 
-class GpuBlockConvTest : public testing::TestWithParam<std::tuple<Device, int64_t, int64_t>> {  // kernel, upsample
+class GpuBlockConvTest : public testing::TestWithParam<std::tuple<Device, KernelAndUpsample>> {
  protected:
   void SetUp() override {
     if (!available(device())) GTEST_SKIP() << gpu::why_unavailable(device());
   }
   Device device() const { return std::get<0>(GetParam()); }
-  int64_t kernel() const { return std::get<1>(GetParam()); }
-  int64_t upsample() const { return std::get<2>(GetParam()); }
+  int64_t kernel() const { return std::get<0>(std::get<1>(GetParam())); }
+  int64_t upsample() const { return std::get<1>(std::get<1>(GetParam())); }
   void expect_right(const Images& images, double density, bool all_taps, const KernelTable& kernels,
                     const GemmChoice& choice = {}) {
     for (const Precision precision : kAllPrecisions) {
@@ -103,20 +103,17 @@ TEST_P(GpuBlockConvTest, NeedsTheSameMemoryForAnyMask) {
       return kernels_on(device(), emulated::kernels()).block_conv2d_plan(ctx, g, mask.index, DType::bf16, pass);
     };
     EXPECT_EQ(plan(sparse).workspace_bytes, plan(dense).workspace_bytes);
-    const double positions = upsample() == 2 && kernel() == 3 ? 16 : static_cast<double>(kernel() * kernel());
+    const double positions = positions_of(kernel(), upsample());
     EXPECT_EQ(plan(dense).executed_macs, 4 * 8 * 8 * 16 * positions * kB * kB);
     EXPECT_EQ(plan(sparse).executed_macs, 4 * 8 * 8 * 2 * positions * kB * kB);  // 10% of 16 cells
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, GpuBlockConvTest,
-                         testing::Combine(testing::ValuesIn(gpu_devices()), testing::Values(1, 3),
-                                          testing::Values(1, 2)),
-                         [](const auto& p) {
-                           return std::string(name_of(std::get<0>(p.param))) + "_kernel_" +
-                                  std::to_string(std::get<1>(p.param)) + "_upsample_" +
-                                  std::to_string(std::get<2>(p.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Kernels, GpuBlockConvTest, testing::Combine(testing::ValuesIn(gpu_devices()), kKernelsAndUpsamples),
+    [](const auto& p) {
+      return std::string(name_of(std::get<0>(p.param))) + "_" + kernel_and_upsample({std::get<1>(p.param), p.index});
+    });
 
 }  // namespace
 }  // namespace poise

@@ -137,7 +137,7 @@ TEST_P(GpuConvTest, GivesTheSameBitsInAnyOrder) {
   }
 }
 
-// Under the checker: no race, no read of what nobody wrote, no access outside of an allocation. It throws.
+// Under the checker: no race, no read of uninitialised memory, no access outside of an allocation. It throws.
 class CheckedConvTest : public testing::TestWithParam<Case> {};
 TEST_P(CheckedConvTest, FindsNothing) {
   for (const Precision precision : kAllPrecisions) {

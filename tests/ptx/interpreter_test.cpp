@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <span>
 
 #include "tests/ptx/interpreter/machine.h"
 
@@ -15,10 +16,10 @@ namespace {
 // Host memory that kernels may touch, at its own addresses.
 class HostMemory final : public MemoryMap {
  public:
-  template <class T>
-  uint64_t add(std::vector<T>& values) {
+  template <class Values>  // a vector or a span
+  uint64_t add(Values& values) {
     const auto begin = reinterpret_cast<uint64_t>(values.data());
-    regions_.push_back({begin, begin + values.size() * sizeof(T), 0});
+    regions_.push_back({begin, begin + values.size() * sizeof(*values.data()), 0});
     return begin;
   }
   std::optional<Region> find(uint64_t address) const override {
@@ -71,11 +72,16 @@ constexpr const char* kRegisters =
     "mov.u32 %r18, %ctaid.x; mov.u32 %r19, %ntid.x; mad.lo.s32 %r18, %r18, %r19, %r1;\n"
     "mul.wide.u32 %rd12, %r18, 4; add.s64 %rd13, %rd11, %rd12;\n";
 std::vector<uint32_t> results_of(const std::string& body, const Shape& shape = {}, const std::string& outside = "") {
-  std::vector<uint32_t> results(shape.grid.count() * shape.block.count(), 0xdeadbeef);
+  // On a line of 128 bytes, as device memory is: what accesses cost depends on it.
+  constexpr size_t kLine = 128 / sizeof(uint32_t);
+  const size_t count = shape.grid.count() * shape.block.count();
+  std::vector<uint32_t> storage(count + kLine, 0xdeadbeef);
+  const size_t offset = (kLine - reinterpret_cast<uintptr_t>(storage.data()) / sizeof(uint32_t) % kLine) % kLine;
+  const std::span<uint32_t> results(storage.data() + offset, count);
   HostMemory memory;
   const uint64_t address = memory.add(results);
   run_module(module_of(kRegisters + body + "\nst.global.u32 [%rd13], %r0;", 1, outside), memory, {address}, shape);
-  return results;
+  return {results.begin(), results.end()};
 }
 
 std::string fault_of(const std::string& body, const Shape& shape = {}, const std::string& outside = "") {
