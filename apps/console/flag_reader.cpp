@@ -6,7 +6,6 @@
 #include <charconv>
 
 #include "apps/console/suggestion.h"
-#include "kernels/core/error.h"
 
 namespace poise {
 namespace {
@@ -19,12 +18,6 @@ bool read_number(const std::string& text, T& value) {
 }
 
 }  // namespace
-
-void throw_if_any(const std::vector<std::string>& problems, const std::string& where) {
-  if (problems.empty()) return;
-  if (problems.size() == 1) fail(ErrorKind::usage, problems[0]);
-  fail(ErrorKind::usage, fmt::format("{} problems{}:\n  {}", problems.size(), where, fmt::join(problems, "\n  ")));
-}
 
 std::vector<std::string> split_at_commas(const std::string& text) {
   std::vector<std::string> words;
@@ -73,7 +66,7 @@ std::string FlagReader::positional(const std::string& problem) {
 void FlagReader::throw_if_problems() const {
   std::vector<std::string> all = args_.problems;
   all.insert(all.end(), problems_.begin(), problems_.end());
-  throw_if_any(all);
+  poise::throw_if_problems(all);
 }
 
 }  // namespace poise

@@ -8,10 +8,6 @@
 
 namespace poise {
 
-// Error(usage) with everything in `problems`: one line if it is one, else a line each; `where` ends the heading ("3
-// problems with the options:"). Nothing if there are none.
-void throw_if_any(const std::vector<std::string>& problems, const std::string& where = "");
-
 // "a,b" -> {"a", "b"}; "" -> {""}.
 std::vector<std::string> split_at_commas(const std::string& text);
 
@@ -29,7 +25,7 @@ class FlagReader {
 
   void add_problem(const std::string& problem) { problems_.push_back(problem); }
   const std::vector<std::string>& problems() const { return problems_; }  // without those of the command line itself
-  void throw_if_problems() const;                                         // with them
+  void throw_if_problems() const;                                         // with them: Error(usage)
 
  private:
   const CommandLine& args_;

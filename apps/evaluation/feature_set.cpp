@@ -113,7 +113,7 @@ FeatureStatistics read_statistics(const std::string& path) {
     }
   }
   if (asymmetry > 1e-5 * largest) {  // some tools store float32
-    fail(ErrorKind::data, path + ": sigma is not symmetric, so it is no covariance; make it again");
+    fail(ErrorKind::data, path + ": sigma is not symmetric, so it is not a covariance; make it again");
   }
   FeatureStatistics s{.moments = {.dims = dims, .mean = std::move(mu.values), .covariance = std::move(sigma.values)},
                       .protocol = {.source = path, .split = "unknown"}};

@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <charconv>
 
-#include "apps/console/flag_reader.h"
+#include "apps/console/command_line.h"
 #include "apps/console/suggestion.h"
 #include "kernels/core/error.h"
+#include "kernels/core/hash.h"
 
 namespace poise {
 namespace {
@@ -153,7 +154,7 @@ void OptionSet::set_text(const std::string& key, const std::string& text, const 
   set(key, option ? option->parse(text) : Value(text), origin);
 }
 
-void OptionSet::throw_if_problems() const { throw_if_any(problems_, " with the options"); }
+void OptionSet::throw_if_problems() const { poise::throw_if_problems(problems_, " with the options"); }
 
 std::string OptionSet::to_toml(bool with_origins) const {
   std::string text, group;
@@ -178,12 +179,9 @@ FixedSettings fixed_settings(const Settings& settings) {
 }
 
 std::string config_hash(const FixedSettings& fixed) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (const auto& [option, value] : fixed) {
-    for (const char c : option->key + "=" + value + "\n")
-      hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  }
-  return fmt::format("{:016x}", hash);
+  std::string text;
+  for (const auto& [option, value] : fixed) text += option->key + "=" + value + "\n";
+  return fmt::format("{:016x}", fnv1a(text));
 }
 
 }  // namespace poise

@@ -19,7 +19,7 @@ enum class OnResume : uint8_t {
   settled,  // decided when the run directory was made
 };
 
-// What a value must satisfy besides being one of its field. Numbers: an interval, each end closed unless said. Text:
+// What a value must satisfy beyond the type of its field. Numbers: an interval, each end closed unless said. Text:
 // one of `choices`, if there are.
 struct Limits {
   double least = 0, most = 0;

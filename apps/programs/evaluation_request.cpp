@@ -64,7 +64,8 @@ CommandLineSpec evaluation_command_line() {
       {"--image-size", Kind::value, "N", "side to which folders of pictures are resized"},
       {"--weights", Kind::value, "WHICH", "ema (averaged) or live (ema)"},
       {"--batch-norm", Kind::value, "HOW",
-       "batch: each 100 images normalise themselves, as in the paper; running: statistics measured anew (batch)"},
+       "batch: each 100 images normalise themselves, as in the paper; running: statistics measured for these weights "
+       "(batch)"},
       {"--quantisation", Kind::value, "HOW",
        "of G's output to bytes: truncate, as the paper's code, or round (truncate)"},
       {"--seed", Kind::value, "N", "latents of seeds N, N+1, .. (0)"},
@@ -88,7 +89,7 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   r.reference = args.get("reference", "sample");
   r.output = args.get("output", "");
   if (make_statistics && r.output.empty()) reader.add_problem("make-stats: expected a file name; give one with -o");
-  if (!make_statistics && !r.output.empty()) reader.add_problem("--output has a meaning with make-stats only");
+  if (!make_statistics && !r.output.empty()) reader.add_problem("--output can only be used with make-stats");
   std::vector<std::string> datasets = data_set_names(), protocols = {"none"};
   datasets.insert(datasets.begin(), "auto");
   for (const auto& p : evaluation_protocols()) protocols.push_back(p.name);
@@ -111,6 +112,7 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
     r.reference_images = p.reference_images;
   }
   r.generated.weights = reader.choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
+  r.weights_asked = args.has("weights");
   r.generated.mode =
       reader.choice("batch-norm", {"batch", "running"}) == "batch" ? Mode::evaluate_batch : Mode::evaluate_running;
   r.generated.quantisation =

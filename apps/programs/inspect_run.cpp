@@ -11,6 +11,7 @@
 #include "apps/options/load_images.h"
 #include "apps/options/option_flags.h"
 #include "apps/options/option_sources.h"
+#include "apps/programs/export_command.h"
 #include "apps/report/flop_table.h"
 #include "apps/report/html_report.h"
 #include "apps/report/run_summary.h"
@@ -25,6 +26,7 @@ const char* kOverview = R"(Looks at training runs, what they would cost and what
   inspect_run flops RUN_DIR               the same of a run, with the densities it had
   inspect_run report RUN_DIR              writes report.html: figures, samples, options, on one page
   inspect_run summary RUN_DIR             the same in a few lines of text
+  inspect_run export RUN_DIR -o FILE      a network for PyTorch, as ONNX, or without its zeros
   inspect_run verify-data DIR --dataset NAME   are the files of a data set whole, and what was published?
 
 inspect_run COMMAND --help says more; --version prints the version.
@@ -80,7 +82,7 @@ FlopRequest flop_request(const CommandLine& args) {
   }
   for (const auto& [name, values] : args.values) {
     if (name != "convention" && name != "json")
-      reader.add_problem("--" + name + " has no meaning with a run: it has its options");
+      reader.add_problem("--" + name + " cannot be combined with a run: it has its options");
   }
   reader.throw_if_problems();
   request.run = read_run(args.positional);
@@ -99,7 +101,7 @@ CommandLineSpec run_spec(const char* description) {
   return {.description = description,
           .flags = {},
           .positional = "run",
-          .positional_help = "a run directory, finished, stopped or at work",
+          .positional_help = "a run directory, finished, stopped or running",
           .footer = ""};
 }
 
@@ -146,6 +148,7 @@ int inspect_run(int argc, const char* const* argv) {
   } commands[] = {{"flops", flops_spec(), flops},
                   {"report", run_spec("Writes report.html into a run directory and prints its path."), report},
                   {"summary", run_spec("Prints what a run has done so far."), summary},
+                  {"export", export_command_line(), run_export},
                   {"verify-data", verify_spec(), verify}};
   const std::string word = argc > 1 ? argv[1] : "";
   if (word == "-h" || word == "--help") return print_result(kOverview), 0;

@@ -56,7 +56,7 @@ OptionSet options_of_new_run(const CommandLine& args) {
 OptionSet options_of_resumed_run(const CommandLine& args, const std::string& run) {
   const std::string config = run + "/config.toml";
   if (std::error_code error; !std::filesystem::is_regular_file(config, error)) {
-    fail(ErrorKind::checkpoint, run + ": no run directory: it has no config.toml; give one that train_gan made");
+    fail(ErrorKind::checkpoint, run + ": not a run directory: it has no config.toml; give one that train_gan made");
   }
   OptionSet stored;
   read_options_file(config, config, stored);
@@ -64,7 +64,7 @@ OptionSet options_of_resumed_run(const CommandLine& args, const std::string& run
   for (const std::string& problem : args.problems) options.add_problem(problem);
   for (const char* name : {"preset", "config"}) {
     if (args.has(name))
-      options.add_problem("--" + std::string(name) + " has no meaning with --resume: the run has its options");
+      options.add_problem("--" + std::string(name) + " cannot be combined with --resume: the run has its options");
   }
   read_options_environment(environ, options, OnResume::settled);
   read_option_flags(args, options);

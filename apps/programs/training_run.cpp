@@ -176,7 +176,7 @@ void TrainingRun::open_logs() {
   for (const std::string& warning : images_->warnings) log_->line("warning: " + warning);
 }
 
-// Once nobody reads pixels any more: a trainer that does not stream them has a copy on its device.
+// When pixels are no longer needed: a trainer that does not stream them has a copy on its device.
 void TrainingRun::forget_images() {
   const bool wanted = trainer_.training_plan().data.streamed || (evaluator_ && evaluator_->needs_images());
   if (!wanted) images_->pixels = {};

@@ -212,7 +212,7 @@ class Page {
     const auto outside = std::count_if(values.begin(), values.end(), [&](double value) {
       return value < chart.y_range->first || value > chart.y_range->second;
     });
-    if (outside > 0) caption += fmt::format(" {} of {} values lie outside the axis.", outside, values.size());
+    if (outside > 0) caption += fmt::format(" {} of {} values are outside the axis.", outside, values.size());
     figure(svg_line_chart(chart), caption);
   }
 
@@ -342,7 +342,7 @@ class Page {
     heading("What was run");
     std::string rows;
     for (const auto& [key, value] : run_.environment) {
-      if (key != "host") rows += row(key, value);  // whose machine it was is nobody's business
+      if (key != "host") rows += row(key, value);  // for privacy
     }
     rows += row("log begins", run_.started) + row("log ends", run_.last_written);
     if (run_.resumed > 0) rows += row("resumed", fmt::format("{} time{}", run_.resumed, run_.resumed == 1 ? "" : "s"));

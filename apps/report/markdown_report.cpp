@@ -50,7 +50,7 @@ std::string metric_section(const RunRecord& run) {
     text += row("first", metric.points->front()) + row("best", metric.best()) + row("last", metric.points->back());
   }
   if (text.empty()) return "";
-  return "\n## Evaluation\n\nOf the averaged weights; `metrics.jsonl` says of which images, against which, by which "
+  return "\n## Evaluation\n\nOf the averaged weights; `metrics.jsonl` has the images, the reference and the "
          "network. swd (pixels) and frechet-random are not FID.\n" +
          text;
 }

@@ -15,7 +15,7 @@ TrainingCost cost_of(const Settings& settings, FlopConvention convention) {
   const TrainOptions& train = settings.train;
   TrainingCost cost{.model = model_cost(settings.model), .convention = convention};
   // The reference's counter sees the reference's masks.
-  cost.head = convention == FlopConvention::full ? sparse.head() : MaskableHead::as_reference;
+  cost.head = convention == FlopConvention::full ? sparse.head() : MaskableHead::masked_like_paper_code;
   cost.shape = {train.batch_size_d, train.batch_size_g, train.n_critic};
   if (policies.g) cost.extra.dense_gradient_g_every = policies.g->dense_gradient_every();
   if (policies.d) cost.extra.dense_gradient_d_every = policies.d->dense_gradient_every();

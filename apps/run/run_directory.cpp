@@ -101,8 +101,8 @@ std::string five_digits(int64_t number) {
   return text;
 }
 
-// Renames to the next free number. mkdir is the lock: whoever makes the claim of a number may use it, after looking
-// again (an earlier holder may have taken it and gone). A claim left by a killed process only skips its number.
+// Renames to the next free number. mkdir is the lock: the process that creates the claim of a number may use it, after
+// looking again (an earlier holder may have taken it and gone). A claim left by a killed process only skips its number.
 std::string rename_to_next_number(TemporaryFolder& folder, const std::string& runs, const std::string& label) {
   for (int64_t number = largest_number(runs) + 1;; ++number) {
     const std::string claim = runs + "/.claim-" + five_digits(number);
@@ -137,9 +137,10 @@ void point_latest_at(const std::string& runs, const std::string& path) {
 int lock_folder(const std::string& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) {
-    fail(ErrorKind::checkpoint, path + ": no run directory: " + errno_text(errno) + "; give one that train_gan made");
+    fail(ErrorKind::checkpoint,
+         path + ": not a run directory: " + errno_text(errno) + "; give one that train_gan made");
   }
-  // Only "somebody holds it" counts: file systems without locks must not stop a run.
+  // Only "another process holds it" counts: file systems without locks must not stop a run.
   if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     ::close(descriptor);
     fail(ErrorKind::runtime, path + ": another train_gan is writing to this run directory; wait for it or stop it");
@@ -171,7 +172,7 @@ RunDirectory RunDirectory::open(const std::string& path) {
   RunDirectory result(readable_path(path), lock_folder(path));
   for (const char* name : {"config.toml", "checkpoints"}) {
     if (!fs::exists(result.file(name))) {
-      fail(ErrorKind::checkpoint, path + ": no run directory: it has no " + name + "; give one that train_gan made");
+      fail(ErrorKind::checkpoint, path + ": not a run directory: it has no " + name + "; give one that train_gan made");
     }
   }
   return result;

@@ -220,7 +220,7 @@ std::string RunRecord::Metric::text() const {
 RunRecord read_run(const std::string& path) {
   std::error_code error;
   if (!fs::is_regular_file(path + "/config.toml", error)) {
-    fail(ErrorKind::checkpoint, path + ": no run directory: it has no config.toml; give one that train_gan made");
+    fail(ErrorKind::checkpoint, path + ": not a run directory: it has no config.toml; give one that train_gan made");
   }
   RunRecord run;
   run.path = path;

@@ -42,7 +42,7 @@ StringMap step_state_metadata(const StepState& state) {
 const std::string& metadata_text(const SafetensorsFile& file, const std::string& key) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end()) {
-    refuse(file, fmt::format("expected metadata {}, found none; the file is no training checkpoint", key));
+    refuse(file, fmt::format("expected metadata {}, found none; the file is not a training checkpoint", key));
   }
   return found->second;
 }
@@ -113,7 +113,7 @@ bool is_finite(const Tensor& tensor, const char* bytes) {
 std::string crc_text(uint32_t crc) { return fmt::format("{:08x}", crc); }
 
 std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings& settings, uint32_t data_crc) {
-  std::vector<std::vector<char>> copies;  // of what does not lie on the host
+  std::vector<std::vector<char>> copies;  // of what is not in host memory
   std::vector<TensorBytes> tensors;
   for (const auto& [name, tensor] : trainer.state()) {
     const void* bytes = tensor.bytes;
@@ -146,7 +146,7 @@ void check_same_run(const SafetensorsFile& file, const Settings& settings, uint3
     const std::string now = to_toml(value_of(settings, option));
     const std::string text = stored_text(file, option);
     if (!text.empty()) stored.emplace_back(&option, text);
-    if (value_of(then, option) == value_of(settings, option)) continue;  // in whatever spelling
+    if (value_of(then, option) == value_of(settings, option)) continue;  // however it is spelled
     refuse(file, fmt::format("it was made with {} = {} but the run's config.toml says {}; correct config.toml or "
                              "start a new run",
                              option.key, in_quotes(text.empty() ? to_toml(value_of(then, option)) : text), now));

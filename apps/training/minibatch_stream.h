@@ -10,7 +10,7 @@
 //   * for the device, if it is more than a whole ring behind: the copies that it still has to make then hold slots that
 //     the reader needs to stay ahead.
 // gather_images finds its slot by StepState::d_batches (GatherOptions::ring), so captured steps stay valid, and the
-// bits are those of a set that lies on the device. On the CPU there is one ring, which the reader fills.
+// bits are those of a set in device memory. On the CPU there is one ring, which the reader fills.
 #pragma once
 #include <memory>
 #include <vector>

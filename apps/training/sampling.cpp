@@ -89,6 +89,18 @@ size_t arena_bytes(Generator& generator, const Context& ctx, std::initializer_li
   return most;
 }
 
+// A context for passes between the steps of `outer`: in its arena if that has `needed` bytes, else in one of its own.
+struct ContextBetweenSteps {
+  ContextBetweenSteps(const Context& outer, size_t needed)
+      : ctx(outer), own(needed <= outer.arena->capacity() ? 0 : needed, outer.device) {
+    ctx.profile = nullptr;
+    if (needed > outer.arena->capacity()) ctx.arena = &own;
+  }
+
+  Context ctx;
+  Arena own;
+};
+
 void check_labels(const std::vector<int32_t>& labels, int64_t count, int64_t classes) {
   const int64_t expected = classes > 0 ? count : 0;
   if (static_cast<int64_t>(labels.size()) != expected) {
@@ -124,16 +136,13 @@ std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, co
                                    const SampleRequest& request) {
   const int64_t count = static_cast<int64_t>(request.latents.size()) / generator.latent_size;
   check_labels(request.labels, count, generator.classes);
-  Context ctx = outer;
-  ctx.profile = nullptr;
   const bool running = request.mode == Mode::evaluate_running;
-  const size_t needed = arena_bytes(generator, ctx,
+  const size_t needed = arena_bytes(generator, outer,
                                     {{running ? kRecalibrationBatch : 0, Mode::train},
                                      {std::min(request.batch, count), request.mode},
                                      {count % request.batch, request.mode}});
-  const bool fits = needed <= ctx.arena->capacity();
-  Arena own(fits ? 0 : needed, ctx.device);
-  if (!fits) ctx.arena = &own;
+  ContextBetweenSteps between(outer, needed);
+  Context& ctx = between.ctx;
   const BorrowedGenerator borrowed(slab, ctx, request.weights);
   if (running) recalibrate(generator, ctx);
 
@@ -149,6 +158,23 @@ std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, co
     for (float x : images) bytes.push_back(to_byte(x, request.quantisation));
   }
   return bytes;
+}
+
+std::vector<NamedWeights> weights_for_sampling(Generator& generator, ParameterSlab& slab, const Context& outer,
+                                               Weights weights) {
+  ContextBetweenSteps between(outer, arena_bytes(generator, outer, {{kRecalibrationBatch, Mode::train}}));
+  const BorrowedGenerator borrowed(slab, between.ctx, weights);
+  recalibrate(generator, between.ctx);
+  std::vector<NamedWeights> all;
+  const auto add = [&](const std::string& path, const Tensor& tensor) {
+    NamedWeights w{.name = path, .shape = {}, .values = std::vector<float>(static_cast<size_t>(tensor.elements()))};
+    for (int i = 0; i < tensor.shape.rank(); ++i) w.shape.push_back(tensor.shape[i]);
+    read_floats(w.values.data(), tensor);
+    all.push_back(std::move(w));
+  };
+  for (const auto& entry : slab.entries()) add(entry.path, entry.value);
+  for (const auto& buffer : slab.buffers()) add(buffer.path, buffer.value);
+  return all;
 }
 
 std::vector<int32_t> cycling_labels(int64_t count, int64_t classes) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/optim/parameter_slab.h"
+#include "engine/sparse/compact_weights.h"
 #include "models/registry.h"
 
 namespace poise {
@@ -33,6 +34,11 @@ struct SampleRequest {
 // does not suffice.
 std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, const Context& ctx,
                                    const SampleRequest& request);
+
+// Every parameter and buffer of G, by path, as sample_images computes with them in Mode::evaluate_running: running
+// statistics measured for these weights, spectral norm iterated on the way. Leaves all state of training as it was.
+std::vector<NamedWeights> weights_for_sampling(Generator& generator, ParameterSlab& slab, const Context& outer,
+                                               Weights weights);
 
 // 0, 1, .. classes-1, 0, 1, .. for `count` images; none if classes is 0.
 std::vector<int32_t> cycling_labels(int64_t count, int64_t classes);

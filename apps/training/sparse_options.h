@@ -1,5 +1,5 @@
-// What the sparse part of a training is told: a method by its name (sparse_methods.h) and its numbers. Where a comment
-// says so, 0 leaves a number to the method or to another option; apps/options/complete_options.h fills it in. Plain data:
+// Options of sparse training: a method by its name (sparse_methods.h) and its numbers. Where a comment says so, 0 leaves a
+// number to the method or to another option; apps/options/complete_options.h fills it in. Plain data:
 // MaskPolicy::problems() says what does not fit together.
 #pragma once
 #include <cstdint>
@@ -34,7 +34,7 @@ struct SparseOptions {
   double posthoc_fine_tune = 0.5;
   int64_t prune_start = 0, prune_end = 0;  // iterations; end 0: three quarters of schedule_iterations
 
-  MaskableHead head() const { return mask_head ? MaskableHead::as_reference : MaskableHead::dense; }
+  MaskableHead head() const { return mask_head ? MaskableHead::masked_like_paper_code : MaskableHead::dense; }
 };
 
 }  // namespace poise

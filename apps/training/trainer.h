@@ -93,6 +93,8 @@ class Trainer {
   std::vector<uint8_t> sample(const std::vector<float>& latents, const std::vector<int32_t>& labels, Weights weights,
                               Mode mode, int64_t batch, Quantisation quantisation = Quantisation::round);
 
+  std::vector<NamedWeights> weights_for_sampling(Weights weights);  // of G (apps/training/sampling.h)
+
   Profile* profile() const { return ctx_.profile; }               // null unless set
   void set_profile(Profile* profile) { ctx_.profile = profile; }  // times every launch from now on
   const TrainingPlan& training_plan() const { return plan_; }

@@ -74,4 +74,8 @@ std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, const st
                         .quantisation = quantisation});
 }
 
+std::vector<NamedWeights> Trainer::weights_for_sampling(Weights weights) {
+  return poise::weights_for_sampling(*model_.generator, slab_g_, ctx_, weights);
+}
+
 }  // namespace poise

@@ -13,7 +13,7 @@ namespace poise {
 class ParameterSlab {
  public:
   // Lays out every parameter and buffer of `root` (each starts on a 64-byte line) and points them here. with_ema: keep a
-  // moving average. Error(runtime) if the memory does not suffice.
+  // moving average. Error(runtime) if the memory cannot be had.
   ParameterSlab(Module& root, DType dtype, Memory memory, bool with_ema);
 
   // One flat tensor each, [padded parameters]; the padding is zero and stays zero.
@@ -24,7 +24,7 @@ class ParameterSlab {
   void zero_grad(Context& ctx);
   void copy_value_to_ema(Context& ctx);  // this and swap: Error(runtime) without a moving average
   // Exchanges value and ema by way of grad, which is lost, so that the network computes with the averaged weights. For
-  // between steps, when nobody needs gradients; call twice.
+  // use between steps, when gradients are not needed; call twice.
   void swap_value_and_ema(Context& ctx);
 
   // Views, in module order.

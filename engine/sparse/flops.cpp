@@ -66,7 +66,7 @@ NetworkCost network_cost(Module& network, const std::function<void(Tape&)>& forw
         return;
       }
       layer.layer = {parameter.path.substr(0, dot), parameter.shape};
-      layer.maskable = is_maskable(parameter, MaskableHead::as_reference);
+      layer.maskable = is_maskable(parameter, MaskableHead::masked_like_paper_code);
       layer.is_head = layer.maskable && !is_maskable(parameter, MaskableHead::dense);
     });
     const Shape& shape = layer.layer.shape;

@@ -33,7 +33,7 @@ NetworkMasks::NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cel
   size_t index = 0;
   network.for_each_parameter([&](Parameter& p) {
     const ParameterSlab::Entry& entry = slab.entries()[index++];
-    if (!is_maskable(p, MaskableHead::as_reference)) return;
+    if (!is_maskable(p, MaskableHead::masked_like_paper_code)) return;
     const std::string path = layer_path(p.path);
     if (!is_maskable(p, head)) return dense_layers_.push_back({path, p.shape, "the head of D"});
     if (!cell.divides(p.shape)) {

@@ -11,6 +11,7 @@ struct Layer {
   const char* name;
   int64_t kernel, upsample, h, w;
 };
+void PrintTo(const Layer& layer, std::ostream* out) { *out << layer.name; }
 
 class CusparseConvTest : public testing::TestWithParam<Layer> {
  protected:

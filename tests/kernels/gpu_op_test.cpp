@@ -33,7 +33,7 @@ RunOptions on(const Target& target, Precision precision) {
       .dtype = activation_dtype(precision), .kernels = target.kernels, .device = target.device, .precision = precision};
 }
 
-// The worst errors, for the eye: printed once at the end.
+// The worst errors, printed once at the end.
 class WorstErrors : public testing::Environment {
  public:
   static void note(const std::string& what, double error, const std::string& op_case) {
@@ -68,7 +68,7 @@ class GpuOpTest : public testing::TestWithParam<std::tuple<Target, OpCase>> {
   }
 };
 
-// Value, gradients and states; nothing written that is nobody's; the same bytes wherever memory lies.
+// Value, gradients and states; nothing written out of bounds; the same bytes at other addresses.
 TEST_P(GpuOpTest, MatchesTheCpu) {
   for (const Precision precision : kAllPrecisions) {
     if (!concerns(precision, op_case())) continue;

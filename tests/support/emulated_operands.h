@@ -1,5 +1,5 @@
-// What kernels of a GPU read and write on the emulated device, between zones that nobody may touch, and how far the
-// results lie from loops in f64 on the same values. One by one, and as the operands and results of a layer.
+// What kernels of a GPU read and write on the emulated device, between guard zones, and how far the
+// results are from loops in f64 on the same values. One by one, and as the operands and results of a layer.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -13,7 +13,7 @@
 
 namespace poise {
 
-// Device memory full of NaN, with a zone on either side that nobody may write.
+// Device memory full of NaN, with guard zones on both sides.
 class Guarded {
  public:
   Guarded(const Shape& shape, DType dtype)
@@ -50,7 +50,7 @@ inline double value(const Tensor& t, int64_t i) {
   return static_cast<double>(t.dtype == DType::bf16 ? to_float(t.data<bf16>()[i]) : t.data<float>()[i]);
 }
 
-// `values` as a tensor f32 or bf16 of the device and, rounded likewise, of the host.
+// `values` as a tensor f32 or bf16 of the device and, rounded in the same way, of the host.
 struct Operand {
   Guarded device;
   OwnedTensor host;  // f64

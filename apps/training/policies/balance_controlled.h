@@ -35,8 +35,8 @@ class BalanceControlled : public MaskPolicy {
     network.density = decision.density;
     network.target = weights_at(network.masks, network.density);
     if (decision.kind == Kind::lower)
-      return {"lower", lower_to(ctx, network.masks, network.target), control_.density_step};
-    return {"raise", raise_to(ctx, network.masks, options_.moment_policy, network.target), control_.density_step};
+      return {"lower", prune_to(ctx, network.masks, network.target), control_.density_step};
+    return {"raise", grow_to(ctx, network.masks, options_.moment_policy, network.target), control_.density_step};
   }
   int64_t dense_gradient_every() const override { return every_; }
   std::string describe() const override {

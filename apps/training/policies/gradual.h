@@ -42,7 +42,7 @@ class GradualPruning : public MaskPolicy {
   MaskAction apply(Context& ctx, MaskedNetwork& network, int64_t t, double) const override {
     network.density = planned_density(t);
     network.target = weights_at(network.masks, network.density);
-    return {"prune", lower_to(ctx, network.masks, network.target)};
+    return {"prune", prune_to(ctx, network.masks, network.target)};
   }
   std::string describe() const override {
     return fmt::format(

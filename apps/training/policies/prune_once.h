@@ -21,7 +21,7 @@ class PruneOnce : public MaskPolicy {
     if (slab.ema) ctx.kernels->copy(ctx, slab.ema, slab.value);
     network.density = density_;
     network.target = weights_at(network.masks, density_);
-    const MaskChange change = lower_to(ctx, network.masks, network.target);
+    const MaskChange change = prune_to(ctx, network.masks, network.target);
     if (slab.ema) slab.copy_value_to_ema(ctx);
     return {"prune", change};
   }
