@@ -89,6 +89,11 @@ KernelTable reference_table() {
       .cusparse_conv2d_forward = cpu::cusparse_conv2d_forward,
       .cusparse_conv2d_backward_input = cpu::cusparse_conv2d_backward_input,
       .cusparse_conv2d_backward_weight = cpu::cusparse_conv2d_backward_weight,
+      .build_weight_index = cpu::build_weight_index,
+      .weights_conv2d_plan = cpu::weights_conv2d_plan,
+      .weights_conv2d_forward = cpu::weights_conv2d_forward,
+      .weights_conv2d_backward_input = cpu::weights_conv2d_backward_input,
+      .weights_conv2d_backward_weight = cpu::weights_conv2d_backward_weight,
       .record_losses = cpu::record_losses,
   };
 }
@@ -204,6 +209,11 @@ KernelTable planning_kernels(const KernelTable& device_kernels) {
       .cusparse_conv2d_forward = nothing,
       .cusparse_conv2d_backward_input = nothing,
       .cusparse_conv2d_backward_weight = nothing,
+      .build_weight_index = nothing,
+      .weights_conv2d_plan = device_kernels.weights_conv2d_plan,
+      .weights_conv2d_forward = nothing,
+      .weights_conv2d_backward_input = nothing,
+      .weights_conv2d_backward_weight = nothing,
       .record_losses = nothing,
   };
 }

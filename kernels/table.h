@@ -24,6 +24,7 @@
 #include "kernels/sparse/masks/cell_scores.h"
 #include "kernels/sparse/masks/mask.h"
 #include "kernels/sparse/masks/select.h"
+#include "kernels/sparse/weights/weights_conv2d.h"
 #include "kernels/train/adam.h"
 #include "kernels/train/diff_augment.h"
 #include "kernels/train/gather_images.h"
@@ -106,6 +107,11 @@ struct KernelTable {
   BlockConv2dForward* cusparse_conv2d_forward = nullptr;
   BlockConv2dBackwardInput* cusparse_conv2d_backward_input = nullptr;
   BlockConv2dBackwardWeight* cusparse_conv2d_backward_weight = nullptr;
+  BuildWeightIndex* build_weight_index = nullptr;
+  WeightsConv2dPlanner* weights_conv2d_plan = nullptr;
+  WeightsConv2dForward* weights_conv2d_forward = nullptr;
+  WeightsConv2dBackwardInput* weights_conv2d_backward_input = nullptr;
+  WeightsConv2dBackwardWeight* weights_conv2d_backward_weight = nullptr;
   RecordLosses* record_losses = nullptr;
 };
 

@@ -43,7 +43,9 @@ struct SparseTraining::Masked {
         network(module),
         masks(module, slab, o.cell, o.head, memory, planning),
         execution(module, masks, o.execution, crossovers, computes, planning),
-        density(initial) {}
+        density(initial) {
+    if (o.moments == MomentPolicy::keep) execution.always_dense_weight_gradients();
+  }
 };
 
 SparseTraining::SparseTraining(const SparseOptions& options, GanStep& step, const Shape& real, DType activations,

@@ -112,8 +112,10 @@ TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
   }
   TrainingPlan plan;
   machine.ctx.profile = &plan.layers;
-  // The workspaces of every path, at full density; what is counted is dense.
-  for (Execution execution : {Execution::block, Execution::cusparse, Execution::dense}) {
+  // The workspaces of every path, at full density; what is counted is dense. Dense first too: layers learn what they
+  // will be asked for.
+  for (Execution execution :
+       {Execution::dense, Execution::block, Execution::cusparse, Execution::weights, Execution::dense}) {
     plan.layers.clear();
     machine.sparse->set_all_executions(execution);
     machine.take_steps();

@@ -1,8 +1,8 @@
-// y = x w^T + b. To skip dead blocks, as a 1x1 convolution of N images of one pixel.
+// y = x w^T + b. To skip dead weights, as a 1x1 convolution of N images of one pixel.
 #include "engine/ops/check.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
-#include "engine/sparse/layer_execution.h"
+#include "engine/ops/sparse_pass.h"
 
 namespace poise {
 namespace {
@@ -10,29 +10,25 @@ namespace {
 // One pass: what the kernel needs, and what it costs.
 struct LinearPass {
   Conv2dGeometry as_convolution;
-  const BlockIndex* blocks;  // null: dense
-  bool through_cusparse;
+  SparsePass sparse;
   size_t workspace_bytes;
   Work work;
   LinearPass(const Context& ctx, const LinearGeometry& g, DType dtype, Work dense, const LayerExecution* execution)
       : as_convolution{.n = g.n, .h = 1, .w = 1, .c_in = g.in, .c_out = g.out},
-        blocks(execution ? execution->blocks(dense.pass) : nullptr),
-        through_cusparse(blocks && execution->of(dense.pass) == Execution::cusparse),
+        sparse(execution, dense.pass),
         work(dense) {
-    if (blocks) {
-      const KernelTable& k = *ctx.kernels;
-      const auto planner = through_cusparse ? k.cusparse_conv2d_plan : k.block_conv2d_plan;
-      const Conv2dPlan plan = planner(ctx, as_convolution, *blocks, dtype, dense.pass);
+    if (sparse.dense()) {
+      workspace_bytes = ctx.kernels->linear_plan(ctx, g, dtype, dense.pass);
+    } else {
+      const Conv2dPlan plan = sparse.plan(ctx, as_convolution, dtype, dense.pass);
       workspace_bytes = plan.workspace_bytes;
       work.executed_flops = 2 * plan.executed_macs;
-    } else {
-      workspace_bytes = ctx.kernels->linear_plan(ctx, g, dtype, dense.pass);
     }
   }
-  template <class Block, class Dense, class... Args>
-  void launch(Tape& tape, Block* block, Block* cusparse, Dense* dense, Args&&... args) const {
-    blocks ? tape.launch(work, through_cusparse ? cusparse : block, as_convolution, *blocks, args...)
-           : tape.launch(work, dense, args...);
+  template <class Blocks, class Weights, class Dense, class... Args>
+  void launch(Tape& tape, Blocks* block, Blocks* cusparse, Weights* weights, Dense* dense, Args&&... args) const {
+    if (sparse.dense()) return tape.launch(work, dense, args...);
+    sparse.launch(tape, work, as_convolution, block, cusparse, weights, args...);
   }
 };
 
@@ -68,31 +64,32 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
   {
     Arena::Scratch workspace(*t.ctx.arena, forward.workspace_bytes);
     forward.launch(t, t.ctx.kernels->block_conv2d_forward, t.ctx.kernels->cusparse_conv2d_forward,
-                   t.ctx.kernels->linear_forward, xv, w.value, bias.tape ? bias.value() : Tensor{}, workspace.tensor(),
-                   y);
+                   t.ctx.kernels->weights_conv2d_forward, t.ctx.kernels->linear_forward, xv, w.value,
+                   bias.tape ? bias.value() : Tensor{}, workspace.tensor(), y);
   }
-  const Var result =
-      t.record({.name = "linear", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
-                  const KernelTable& k = g.kernels();
-                  if (g.wants(weight) || g.wants(bias)) {
-                    Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
-                    const LinearPass pass = pass_of(g.ctx(), Pass::backward_weight);
-                    Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
-                    pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
-                                k.linear_backward_weight, xv, g.dy(), workspace.tensor(), dw, db);
-                    g.add_or_recycle(weight, dw);
-                    if (db) g.add(bias, db);
-                  }
-                  if (g.wants(x)) {
-                    Tensor dx = g.alloc(x);
-                    const LinearPass pass = pass_of(g.ctx(), Pass::backward_input);
-                    Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
-                    pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
-                                k.linear_backward_input, g.dy(), w.value, workspace.tensor(), dx);
-                    g.add(x, dx);
-                  }
-                  w.recycle(g.ctx());
-                }});
+  const Var result = t.record({.name = "linear", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
+                                 const KernelTable& k = g.kernels();
+                                 if (g.wants(weight) || g.wants(bias)) {
+                                   Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
+                                   const LinearPass pass = pass_of(g.ctx(), Pass::backward_weight);
+                                   Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+                                   pass.launch(g.tape(), k.block_conv2d_backward_weight,
+                                               k.cusparse_conv2d_backward_weight, k.weights_conv2d_backward_weight,
+                                               k.linear_backward_weight, xv, g.dy(), workspace.tensor(), dw, db);
+                                   g.add_or_recycle(weight, dw);
+                                   if (db) g.add(bias, db);
+                                 }
+                                 if (g.wants(x)) {
+                                   Tensor dx = g.alloc(x);
+                                   const LinearPass pass = pass_of(g.ctx(), Pass::backward_input);
+                                   Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+                                   pass.launch(g.tape(), k.block_conv2d_backward_input,
+                                               k.cusparse_conv2d_backward_input, k.weights_conv2d_backward_input,
+                                               k.linear_backward_input, g.dy(), w.value, workspace.tensor(), dx);
+                                   g.add(x, dx);
+                                 }
+                                 w.recycle(g.ctx());
+                               }});
   if (!result.requires_grad()) w.recycle(t.ctx);
   return result;
 }

@@ -33,6 +33,7 @@ void add_resize_bilinear_kernels(KernelTable& table);
 void add_row_dot_kernels(KernelTable& table);
 void add_sample_affine_kernels(KernelTable& table);
 void add_spectral_norm_kernels(KernelTable& table);
+void add_weights_conv2d_kernels(KernelTable& table);
 void add_window_pooling_kernels(KernelTable& table);
 
 }  // namespace poise::POISE_GPU

@@ -33,6 +33,7 @@ const KernelTable& kernels() {
     add_row_dot_kernels(t);
     add_sample_affine_kernels(t);
     add_spectral_norm_kernels(t);
+    add_weights_conv2d_kernels(t);
     add_window_pooling_kernels(t);
     return t;
   }();
