@@ -16,8 +16,8 @@ int main(int argc, char** argv) {
     const std::clock_t start = std::clock();
     const poise::ImageSet set = poise::read_images("folder", argv[1], {.image_size = std::atoll(argv[2])});
     const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
-    poise::print_result(fmt::format("{} pictures to {}x{} in {:.2f} s of CPU time, JPEGs by {}: {:.0f} per second\n",
-                                    set.count, set.height, set.width, seconds, poise::jpeg_decoder(),
+    poise::print_result(fmt::format("{} pictures to {}x{} in {:.2f} s of CPU time by {}: {:.0f} per second\n",
+                                    set.count, set.height, set.width, seconds, poise::picture_decoders(),
                                     static_cast<double>(set.count) / seconds));
     return 0;
   });

@@ -24,7 +24,7 @@ std::vector<std::string> official_files(CifarSplit split) {
 bool holds_any_official_file(const std::string& folder) {
   for (CifarSplit split : {CifarSplit::train, CifarSplit::test}) {
     for (const std::string& name : official_files(split)) {
-      if (path_exists(path_in(folder, name))) return true;
+      if (path_exists(join_path(folder, name))) return true;
     }
   }
   return false;
@@ -43,7 +43,7 @@ ImageSet read_official(const std::string& folder, CifarSplit split) {
   std::vector<DataFile> files;
   files.reserve(names.size());
   for (const std::string& name : names) {
-    files.emplace_back(cifar10_facts(), path_in(folder, name));
+    files.emplace_back(cifar10_facts(), join_path(folder, name));
     check_cifar_file(cifar10_facts(), kFormat, files.back(), kRecordsPerBatch);
   }
   ImageSet set =
@@ -56,7 +56,7 @@ ImageSet read_official(const std::string& folder, CifarSplit split) {
 }
 
 ImageSet read_sample(const std::string& folder, CifarSplit split) {
-  const std::string path = path_in(folder, kSampleFile);
+  const std::string path = join_path(folder, kSampleFile);
   if (split == CifarSplit::test) {
     fail_data(cifar10_facts(),
               fmt::format("{}: expected test images, found the bundled sample, which holds training images only; use "
@@ -73,9 +73,9 @@ ImageSet read_sample(const std::string& folder, CifarSplit split) {
 // A folder with none of the expected files: say which likely mistake it is.
 [[noreturn]] void fail_nothing_found(const std::string& folder) {
   std::string found = "none of them";
-  if (path_exists(path_in(folder, "data_batch_1")) || is_folder(path_in(folder, "cifar-10-batches-py"))) {
+  if (path_exists(join_path(folder, "data_batch_1")) || is_folder(join_path(folder, "cifar-10-batches-py"))) {
     found = "the Python version";
-  } else if (path_exists(path_in(folder, "cifar-10-binary.tar.gz"))) {
+  } else if (path_exists(join_path(folder, "cifar-10-binary.tar.gz"))) {
     found = "cifar-10-binary.tar.gz, not unpacked (tar xzf)";
   }
   fail_data(cifar10_facts(),
@@ -105,9 +105,9 @@ ImageSet parse_cifar10(std::span<const uint8_t> records, const std::string& sour
 ImageSet read_cifar10(const std::string& folder, CifarSplit split) {
   check_folder(cifar10_facts(), folder);
   if (holds_any_official_file(folder)) return read_official(folder, split);
-  const std::string inside = path_in(folder, kOfficialFolder);
+  const std::string inside = join_path(folder, kOfficialFolder);
   if (is_folder(inside)) return read_official(inside, split);
-  if (path_exists(path_in(folder, kSampleFile))) return read_sample(folder, split);
+  if (path_exists(join_path(folder, kSampleFile))) return read_sample(folder, split);
   fail_nothing_found(folder);
 }
 

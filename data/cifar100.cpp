@@ -19,7 +19,7 @@ std::vector<std::string> numbers() {
 
 // The official folder has them beside the images.
 std::vector<std::string> class_names(const std::string& folder) {
-  const std::string path = path_in(folder, "fine_label_names.txt");
+  const std::string path = join_path(folder, "fine_label_names.txt");
   if (!path_exists(path)) return numbers();
   std::vector<std::string> names = read_lines(cifar100_facts(), path);
   while (!names.empty() && names.back().empty()) names.pop_back();
@@ -32,7 +32,7 @@ std::vector<std::string> class_names(const std::string& folder) {
 
 ImageSet read_official(const std::string& folder, CifarSplit split) {
   const bool train = split == CifarSplit::train;
-  const DataFile file(cifar100_facts(), path_in(folder, train ? "train.bin" : "test.bin"));
+  const DataFile file(cifar100_facts(), join_path(folder, train ? "train.bin" : "test.bin"));
   check_cifar_file(cifar100_facts(), kFormat, file, train ? 50000 : 10000);
   ImageSet set = parse_cifar100(file.read_all(), file.path());
   set.source = folder;
@@ -65,7 +65,7 @@ ImageSet parse_cifar100(std::span<const uint8_t> records, const std::string& sou
 
 ImageSet read_cifar100(const std::string& folder, CifarSplit split) {
   check_folder(cifar100_facts(), folder);
-  const std::string inside = path_in(folder, kOfficialFolder);
+  const std::string inside = join_path(folder, kOfficialFolder);
   return read_official(is_folder(inside) ? inside : folder, split);
 }
 

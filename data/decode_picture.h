@@ -1,10 +1,11 @@
 // Encoded pictures that anybody may have made: PNG, JPEG and BMP, told by their first bytes, whatever the file is
-// called.
+// called. PNGs are decoded by libpng, JPEGs by libjpeg-turbo, BMPs by stb_image.
 //
 // Headers are judged before anything is decoded: extents, size of what is to come, and that the file is whole (the
-// checksum of every PNG chunk, the end marker of a JPEG, the rows of a BMP). Converted: grey to RGB, palettes, 16 bits
-// to the upper 8, transparency dropped, CMYK. Refused: everything else, animated PNGs among it. The orientation that
-// cameras note in EXIF is not applied, as in the papers' loaders.
+// checksum of every PNG chunk, the end marker of a JPEG, the rows of a BMP). Converted: grey to RGB, palettes (a colour
+// beyond the palette is black), 16 bits to the upper 8, transparency dropped, CMYK. Refused: everything else, animated
+// PNGs among it. The orientation that cameras note in EXIF is not applied, as in the papers' loaders. The pixels depend
+// on the bytes alone, whatever is damaged in them: no byte comes from memory that nobody wrote.
 #pragma once
 #include <span>
 #include <string>
@@ -19,7 +20,7 @@ constexpr int64_t kMostSide = 32768, kMostPixels = int64_t{1} << 26;
 // Throws std::runtime_error saying what was expected and found, without the name of the file.
 Picture decode_picture(std::span<const uint8_t> bytes);
 
-// Who decodes JPEGs: "libjpeg" or "stb_image". They differ in single grey levels.
-std::string jpeg_decoder();
+// Who decodes, with their versions: pixels may differ in single grey levels from one to the next.
+std::string picture_decoders();
 
 }  // namespace poise

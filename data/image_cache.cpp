@@ -1,17 +1,14 @@
 #include "data/image_cache.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <span>
 
 #include "data/decode_picture.h"
 #include "data/md5.h"
+#include "engine/io/atomic_file.h"
 #include "kernels/core/error.h"
 
 namespace poise {
@@ -23,19 +20,19 @@ struct Header {
 };
 static_assert(sizeof(Header) == 64);
 
-template <class T>
-std::span<const uint8_t> bytes_of(const T* first, size_t count) {
-  return {reinterpret_cast<const uint8_t*>(first), count * sizeof(T)};
+std::string lines_of(const std::vector<std::string>& class_names) {
+  std::string lines;
+  for (const std::string& name : class_names) lines += name + "\n";
+  return lines;
 }
 
-bool write_all(int descriptor, std::span<const uint8_t> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    bytes = bytes.subspan(static_cast<size_t>(written));
-  }
-  return true;
+int64_t cached_size(const ImageSource& source, int64_t side) {
+  return static_cast<int64_t>(sizeof(Header) + lines_of(source.class_names).size() + 4 * source.labels.size()) +
+         source.count * side * side * 3;
+}
+
+std::string beginning_of_name(const ImageSource& source, int64_t side) {
+  return fmt::format("images-{}-{}-", source.name, side);
 }
 
 std::optional<ImageSet> parse(const DataFile& file, const ImageSource& source, int64_t side) {
@@ -47,10 +44,7 @@ std::optional<ImageSet> parse(const DataFile& file, const ImageSource& source, i
                     header.count == source.count && header.side == side && header.classes == classes &&
                     header.has_labels == (source.labels.empty() ? 0 : 1) && header.zero == 0;
   if (!same) return {};
-  const int64_t pixels = header.count * side * side * 3, labels = header.has_labels * header.count * 4;
-  std::string names;
-  for (const std::string& name : source.class_names) names += name + "\n";
-  if (file.size() != static_cast<int64_t>(sizeof header + names.size()) + pixels + labels) return {};
+  if (file.size() != cached_size(source, side)) return {};
 
   ImageSet set = blank_images(source, side);
   file.read(sizeof header, set.pixels);
@@ -61,41 +55,44 @@ std::optional<ImageSet> parse(const DataFile& file, const ImageSource& source, i
 
 }  // namespace
 
-std::string cache_path(const std::string& cache_folder, const ImageSource& source, int64_t side) {
-  const std::string key = fmt::format("1\n{}\n{}\n{}\n{}", source.name, side, jpeg_decoder(), source.fingerprint);
-  return path_in(cache_folder, fmt::format("images-{}-{}-{}.bin", source.name, side, md5_of(key)));
+std::string cache_path(const std::string& cache_folder, const ImageSource& source, int64_t side,
+                       const std::string& content) {
+  const std::string key = fmt::format("2\n{}\n{}\n{}\n{}", source.name, side, picture_decoders(), content);
+  return join_path(cache_folder, beginning_of_name(source, side) + md5_of(key) + ".bin");
+}
+
+bool cache_may_have(const std::string& cache_folder, const ImageSource& source, int64_t side) {
+  for (const std::string& name : names_in_folder_if_exists(cache_folder)) {
+    if (!name.starts_with(beginning_of_name(source, side)) || !name.ends_with(".bin")) continue;
+    struct stat status {};
+    const bool other = ::stat(join_path(cache_folder, name).c_str(), &status) == 0 &&
+                       status.st_size != static_cast<off_t>(cached_size(source, side));
+    if (!other) return true;
+  }
+  return false;
 }
 
 std::optional<ImageSet> read_cached(const std::string& path, const ImageSource& source, int64_t side) {
   if (!path_exists(path)) return {};
-  try {
-    return parse(DataFile({"cache", "delete it"}, path), source, side);
-  } catch (const Error&) {
-    return {};  // it will be made again
-  }
+  return parse(DataFile({"cache", "delete it"}, path), source, side);
 }
 
-bool write_cached(const std::string& path, const ImageSet& set) {
-  std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
-  const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
-  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (descriptor < 0) return false;
+void write_cached(const std::string& path, const ImageSet& set) {
+  const std::string folder = split_path(path).folder;
+  make_folders(folder);
+  remove_stale_temporaries(folder);
   Header header;
   header.count = set.count;
   header.side = set.height;
   header.classes = static_cast<int64_t>(set.class_names.size());
   header.has_labels = set.labels.empty() ? 0 : 1;
   header.crc = set.crc;
-  std::string names;
-  for (const std::string& name : set.class_names) names += name + "\n";
-  bool good = write_all(descriptor, bytes_of(&header, 1)) && write_all(descriptor, set.pixels) &&
-              write_all(descriptor, bytes_of(set.labels.data(), set.labels.size())) &&
-              write_all(descriptor, bytes_of(names.data(), names.size())) && ::fsync(descriptor) == 0;
-  good = ::close(descriptor) == 0 && good;
-  good = good && ::rename(temporary.c_str(), path.c_str()) == 0;
-  if (!good) ::unlink(temporary.c_str());
-  return good;
+  AtomicFile file(path);
+  file.write(&header, sizeof header);
+  file.write(set.pixels.data(), set.pixels.size());
+  file.write(set.labels.data(), set.labels.size() * sizeof(int32_t));
+  file.write(lines_of(set.class_names));
+  file.commit();
 }
 
 }  // namespace poise

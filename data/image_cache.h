@@ -11,15 +11,19 @@
 
 namespace poise {
 
-// Where a set of this size lies in the cache: the name says of which set and size it is, and holds the MD5 of all that
-// the pixels depend on: the files' names, sizes and times, the size asked for, the decoder.
-std::string cache_path(const std::string& cache_folder, const ImageSource& source, int64_t side);
+// Where a set of this content (image_source.h) and size lies in the cache. The content is all that its pixels depend on
+// besides the size and the decoders: no name, place or time of a file stands for it.
+std::string cache_path(const std::string& cache_folder, const ImageSource& source, int64_t side,
+                       const std::string& content);
 
-// Nothing if there is no such file, or if anything about it is wrong, its crc included.
+// Can the cache have this set: is there any of this name, size and number of pictures?
+bool cache_may_have(const std::string& cache_folder, const ImageSource& source, int64_t side);
+
+// Nothing if there is no such file, or if anything about it is wrong, its crc included. Error(environment) if it cannot
+// be read.
 std::optional<ImageSet> read_cached(const std::string& path, const ImageSource& source, int64_t side);
 
-// To a temporary file, synced and renamed; creates the folder. False if that does not succeed: a full disk, or no right
-// to write, is no reason not to train.
-bool write_cached(const std::string& path, const ImageSet& set);
+// Atomic; creates the folder. Error(runtime) if that does not succeed.
+void write_cached(const std::string& path, const ImageSet& set);
 
 }  // namespace poise

@@ -1,6 +1,6 @@
 // A folder of one's own pictures: PNG, JPEG and BMP files (decode_picture.h), either all in the folder, without
 // classes, or in subfolders, one per class, at any depth inside. Classes are the subfolders by name, pictures follow by
-// path. Hidden files and files that are no pictures by their extension are passed over.
+// path; walk_pictures.h says which files count and what is passed over.
 #pragma once
 #include <memory>
 
@@ -10,8 +10,8 @@ namespace poise {
 
 const DataSetFacts& image_folder_facts();
 
-// Error(data) if there is no picture, or if there are some both in the folder and in subfolders, or in formats that
-// Poise does not read.
+// Error(data) if there is no picture, or none in the folder of a class, or if there are some both in the folder and in
+// subfolders, or in formats that Poise does not read.
 std::unique_ptr<ImageSource> open_image_folder(const std::string& folder);
 
 }  // namespace poise

@@ -14,7 +14,12 @@ struct ImageSet {
   std::vector<int32_t> labels;           // [count], 0-based; empty if the set has no classes
   std::vector<std::string> class_names;  // empty likewise
   uint32_t crc = 0;                      // of pixels and labels: recorded in a run, compared on resume
+  std::vector<std::string> warnings;     // what of the files was not read, or is not what was published
+  std::string resize = "none";           // how pictures became this size: "none", kCropAndResize
 };
+
+// crop_and_resize() of picture.h, as protocols of evaluations call it.
+constexpr const char* kCropAndResize = "crop, antialiased bilinear";
 
 uint32_t crc_of(const ImageSet& set);
 

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "data/decode_picture.h"
+#include "data/md5.h"
 #include "kernels/core/error.h"
 #include "kernels/core/parallel.h"
 
@@ -46,12 +47,45 @@ class Problems {
   std::map<int64_t, std::exception_ptr> problems_;
 };
 
+// f(i) for every picture, on all threads. Throws what went wrong with any.
+template <class F>
+void for_each_picture(const ImageSource& source, const ReadProgress& progress, const F& f) {
+  Problems problems;
+  for (int64_t first = 0; first < source.count; first += kPicturesPerRound) {
+    const int64_t last = std::min(source.count, first + kPicturesPerRound);
+    parallel_chunks(last - first, kPicturesPerTask, [&](int64_t begin, int64_t end) {
+      for (int64_t i = first + begin; i < first + end; ++i) {
+        try {
+          f(i);
+        } catch (...) {
+          problems.add(i, std::current_exception());
+        }
+      }
+    });
+    if (progress) progress(last, source.count);
+  }
+  problems.throw_if_any(source);
+}
+
+std::string md5_of(const std::vector<uint8_t>& bytes) {
+  Md5 md5;
+  md5.update(bytes);
+  return md5.hex();
+}
+
+std::string content_of_hashes(const ImageSource& source, const std::vector<std::string>& hashes) {
+  std::string text;
+  for (const std::string& hash : hashes) text += hash + "\n";
+  for (const int32_t label : source.labels) text += fmt::format("{}\n", label);
+  for (const std::string& name : source.class_names) text += name + "\n";
+  return poise::md5_of(text);
+}
+
 }  // namespace
 
-Picture read_picture(const DataSetFacts& set, const std::string& path) {
-  const DataFile file(set, path);
+Picture decode_named(const DataSetFacts& set, const std::string& path, std::span<const uint8_t> bytes) {
   try {
-    return decode_picture(file.read_all());
+    return decode_picture(bytes);
   } catch (const Error&) {
     throw;
   } catch (const std::runtime_error& refusal) {
@@ -67,31 +101,31 @@ ImageSet blank_images(const ImageSource& source, int64_t side) {
                .width = side,
                .channels = 3,
                .labels = source.labels,
-               .class_names = source.class_names};
+               .class_names = source.class_names,
+               .warnings = source.warnings,
+               .resize = kCropAndResize};
   set.pixels.resize(static_cast<size_t>(source.count * side * side * set.channels));
   return set;
 }
 
-ImageSet prepare_images(const ImageSource& source, int64_t side, const ReadProgress& progress) {
+ImageSet prepare_images(const ImageSource& source, int64_t side, const ReadProgress& progress, std::string* content) {
   ImageSet set = blank_images(source, side);
-  const int64_t bytes = side * side * 3;
-  Problems problems;
-  for (int64_t first = 0; first < source.count; first += kPicturesPerRound) {
-    const int64_t last = std::min(source.count, first + kPicturesPerRound);
-    parallel_chunks(last - first, kPicturesPerTask, [&](int64_t begin, int64_t end) {
-      for (int64_t i = first + begin; i < first + end; ++i) {
-        try {
-          crop_and_resize(source.picture(i), side, set.pixels.data() + i * bytes);
-        } catch (...) {
-          problems.add(i, std::current_exception());
-        }
-      }
-    });
-    if (progress) progress(last, source.count);
-  }
-  problems.throw_if_any(source);
+  const int64_t size = side * side * 3;
+  std::vector<std::string> hashes(content ? static_cast<size_t>(source.count) : 0);
+  for_each_picture(source, progress, [&](int64_t i) {
+    const std::vector<uint8_t> bytes = source.bytes(i);
+    if (content) hashes[static_cast<size_t>(i)] = md5_of(bytes);
+    crop_and_resize(source.decode(i, bytes), side, set.pixels.data() + i * size);
+  });
+  if (content) *content = content_of_hashes(source, hashes);
   set.crc = crc_of(set);
   return set;
+}
+
+std::string content_of(const ImageSource& source, const ReadProgress& progress) {
+  std::vector<std::string> hashes(static_cast<size_t>(source.count));
+  for_each_picture(source, progress, [&](int64_t i) { hashes[static_cast<size_t>(i)] = md5_of(source.bytes(i)); });
+  return content_of_hashes(source, hashes);
 }
 
 }  // namespace poise

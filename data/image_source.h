@@ -2,6 +2,7 @@
 // images are not read in one go have in common.
 #pragma once
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,14 +15,17 @@ namespace poise {
 class ImageSource {
  public:
   virtual ~ImageSource() = default;
-  // Picture i < count. Called from several threads. Error(data) that names the file if it is of no use.
-  virtual Picture picture(int64_t i) const = 0;
+  // Both for i < count, called from several threads. The bytes that picture i is made of; Error(data) names the file.
+  virtual std::vector<uint8_t> bytes(int64_t i) const = 0;
+  // The picture in them; Error(data) that names the file if it is of no use.
+  virtual Picture decode(int64_t i, std::span<const uint8_t> bytes) const = 0;
+  Picture picture(int64_t i) const { return decode(i, bytes(i)); }
 
   std::string name, source;  // as in ImageSet
   int64_t count = 0;
   std::vector<int32_t> labels;           // [count], or empty
   std::vector<std::string> class_names;  // or empty
-  std::string fingerprint;               // text that changes when a file does, without reading pictures
+  std::vector<std::string> warnings;     // as in ImageSet
 };
 
 // How many of how many pictures are done. Called on the thread that waits for them, every so often and at the end.
@@ -31,10 +35,15 @@ using ReadProgress = std::function<void(int64_t done, int64_t total)>;
 ImageSet blank_images(const ImageSource& source, int64_t side);
 
 // All pictures, cropped and resized to `side` (picture.h), on all threads. Error(data) that counts the pictures of no
-// use and names the first three.
-ImageSet prepare_images(const ImageSource& source, int64_t side, const ReadProgress& progress);
+// use and names the first three. `content`: receives what content_of() gives.
+ImageSet prepare_images(const ImageSource& source, int64_t side, const ReadProgress& progress,
+                        std::string* content = nullptr);
 
-// A file that holds one encoded picture.
-Picture read_picture(const DataSetFacts& set, const std::string& path);
+// What identifies a set: the MD5 of the bytes of all pictures in their order, of labels and class names. Reads
+// everything, which is cheap beside decoding it.
+std::string content_of(const ImageSource& source, const ReadProgress& progress);
+
+// The picture in a file's bytes; Error(data) that names the file.
+Picture decode_named(const DataSetFacts& set, const std::string& path, std::span<const uint8_t> bytes);
 
 }  // namespace poise

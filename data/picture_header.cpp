@@ -89,7 +89,8 @@ void read_frame(Bytes segment, uint8_t marker, PictureHeader& header) {
 // scan compressed data, where FF is followed by 0 or is a restart marker.
 PictureHeader jpeg_header(Bytes bytes) {
   PictureHeader header{.format = PictureFormat::jpeg};
-  bool scans = false;
+  constexpr int kMostScans = 500;  // a progressive one has about ten; thousands keep a decoder busy for hours
+  int scans = 0;
   for (size_t at = 2;;) {
     const void* next = at < bytes.size() ? std::memchr(bytes.data() + at, 0xff, bytes.size() - at) : nullptr;
     if (!next) refuse("truncated JPEG: its end marker is missing");
@@ -106,13 +107,13 @@ PictureHeader jpeg_header(Bytes bytes) {
     if (marker == 0xc4) {
       check_huffman_tables(segment);
     } else if (marker == 0xda) {
-      scans = true;
+      if (++scans > kMostScans) refuse(fmt::format("damaged JPEG: it has more than {} scans", kMostScans));
     } else if (marker >= 0xc0 && marker <= 0xcf && marker != 0xc8 && marker != 0xcc) {
       read_frame(segment, marker, header);
     }
     at += length;
   }
-  if (!scans || header.components == 0) refuse("damaged JPEG: it ends before its picture data");
+  if (scans == 0 || header.components == 0) refuse("damaged JPEG: it ends before its picture data");
   return header;
 }
 
@@ -145,27 +146,22 @@ PictureHeader bmp_header(Bytes bytes) {
 }
 
 // What a file that is none of the three may be.
-std::string other_format(Bytes bytes) {
-  constexpr struct {
-    const char *name, *begin;
-    size_t at;
-  } formats[] = {{"a GIF", "GIF8", 0},           {"a WebP", "WEBP", 8},
-                 {"a TIFF", "II*", 0},           {"a TIFF", "MM", 0},
-                 {"a PDF", "%PDF", 0},           {"a HEIF or AVIF", "ftyp", 4},
-                 {"a JPEG 2000", "\xff\x4f", 0}, {"a JPEG XL", "\xff\x0a", 0},
-                 {"a web page", "<", 0}};
+std::string name_of_other(Bytes bytes) {
   if (bytes.empty()) return "an empty file";
-  for (const auto& format : formats) {
-    if (begins_with(bytes, format.begin, format.at)) return format.name;
-  }
+  if (const std::string name = other_picture_format(bytes); !name.empty()) return name;
+  if (begins_with(bytes, "%PDF")) return "a PDF";
+  if (begins_with(bytes, "<")) return "a web page";
+  if (begins_with(bytes, "version https://git-lfs")) return "a pointer of Git LFS (fetch the file with git lfs pull)";
   return fmt::format("bytes that begin {:02x}", fmt::join(bytes.first(std::min<size_t>(bytes.size(), 4)), " "));
 }
 
+constexpr std::string_view kPng = "\x89PNG\r\n\x1a\n", kJpeg = "\xff\xd8\xff", kBmp = "BM";
+
 PictureHeader header_of(Bytes bytes) {
-  if (begins_with(bytes, "\x89PNG\r\n\x1a\n")) return png_header(bytes);
-  if (begins_with(bytes, "\xff\xd8\xff")) return jpeg_header(bytes);
-  if (begins_with(bytes, "BM")) return bmp_header(bytes);
-  refuse("expected a PNG, JPEG or BMP, found " + other_format(bytes));
+  if (begins_with(bytes, kPng)) return png_header(bytes);
+  if (begins_with(bytes, kJpeg)) return jpeg_header(bytes);
+  if (begins_with(bytes, kBmp)) return bmp_header(bytes);
+  refuse("expected a PNG, JPEG or BMP, found " + name_of_other(bytes));
 }
 
 }  // namespace
@@ -178,6 +174,45 @@ PictureHeader read_picture_header(Bytes bytes) {
                        header.width, header.height));
   }
   return header;
+}
+
+bool begins_as_picture(Bytes bytes) {
+  // Two letters are few: a BMP's header has one of two lengths in practice, and zeros where something may come one day.
+  const bool bmp = begins_with(bytes, kBmp) && bytes.size() >= kBytesThatTell && big_endian(bytes, 6, 4) == 0;
+  return bmp || begins_with(bytes, kPng) || begins_with(bytes, kJpeg);
+}
+
+std::string other_picture_format(Bytes bytes) {
+  using namespace std::string_view_literals;  // one of them has a zero inside
+  constexpr struct {
+    const char* name;
+    std::string_view begin;
+    size_t at;
+  } formats[] = {{"a GIF", "GIF8", 0},       {"a WebP", "WEBP", 8},
+                 {"a TIFF", "II*", 0},       {"a TIFF", "MM\0*"sv, 0},
+                 {"a HEIF", "ftyphei", 4},   {"a HEIF", "ftypmif", 4},
+                 {"an AVIF", "ftypavi", 4},  {"a JPEG 2000", "\xff\x4f\xff\x51", 0},
+                 {"a JPEG 2000", "jP  ", 4}, {"a JPEG XL", "\xff\x0a", 0},
+                 {"a JPEG XL", "JXL ", 4}};
+  for (const auto& format : formats) {
+    if (begins_with(bytes, format.begin, format.at)) return format.name;
+  }
+  return "";
+}
+
+std::vector<uint8_t> bmp_with_whole_palette(Bytes bytes) {
+  std::vector<uint8_t> whole(bytes.begin(), bytes.end());
+  const size_t pixels = little_endian(bytes, 10, 4), header = little_endian(bytes, 14, 4);
+  const uint32_t bits = little_endian(bytes, header == 12 ? 24 : 28, 2);
+  const size_t palette = 14 + header, entry = header == 12 ? 3 : 4, colours = 256;
+  if (bits > 8 || pixels <= palette || pixels > bytes.size()) return whole;
+  const size_t there = (pixels - palette) / entry;
+  if (there == 0 || there >= colours) return whole;
+  const size_t begin = palette + there * entry, end = palette + colours * entry;
+  whole.erase(whole.begin() + static_cast<ptrdiff_t>(begin), whole.begin() + static_cast<ptrdiff_t>(pixels));
+  whole.insert(whole.begin() + static_cast<ptrdiff_t>(begin), end - begin, 0);
+  for (size_t i = 0; i < 4; ++i) whole[10 + i] = static_cast<uint8_t>(end >> (8 * i));
+  return whole;
 }
 
 }  // namespace poise

@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
+#include <vector>
 
 namespace poise {
 
@@ -15,5 +17,16 @@ struct PictureHeader {
 
 // std::runtime_error for anything that decode_picture() refuses.
 PictureHeader read_picture_header(std::span<const uint8_t> bytes);
+
+// How many first bytes tell a file's format.
+constexpr size_t kBytesThatTell = 16;
+// Is this the beginning of a PNG, JPEG or BMP?
+bool begins_as_picture(std::span<const uint8_t> bytes);
+// The beginning of a picture in a format that Poise does not read: "a GIF"; "" for anything else.
+std::string other_picture_format(std::span<const uint8_t> bytes);
+
+// A BMP whose header was read, its palette, if it has one, filled up with black to 256 colours: stb_image does not ask
+// whether a pixel's colour is in it.
+std::vector<uint8_t> bmp_with_whole_palette(std::span<const uint8_t> bytes);
 
 }  // namespace poise

@@ -26,10 +26,13 @@ class ReadySource : public ImageSource {
     labels = set.labels;
     class_names = set.class_names;
   }
-  Picture picture(int64_t i) const override {
-    const int64_t bytes = set_.height * set_.width * 3;
-    const uint8_t* first = set_.pixels.data() + i * bytes;
-    return {.height = set_.height, .width = set_.width, .rgb = {first, first + bytes}};
+  std::vector<uint8_t> bytes(int64_t i) const override {
+    const int64_t size = set_.height * set_.width * 3;
+    const uint8_t* first = set_.pixels.data() + i * size;
+    return {first, first + size};
+  }
+  Picture decode(int64_t, std::span<const uint8_t> bytes) const override {
+    return {.height = set_.height, .width = set_.width, .rgb = {bytes.begin(), bytes.end()}};
   }
 
  private:
@@ -99,19 +102,39 @@ size_t split_of(const Entry& entry, const std::string& split) {
   return static_cast<size_t>(found - entry.splits.begin());
 }
 
+// A cache that the system cannot read is left alone, one that cannot be written is done without: it saves time only.
 ImageSet prepare_with_cache(const ImageSource& source, int64_t side, const ReadOptions& options) {
   if (options.cache_folder.empty()) return prepare_images(source, side, options.progress);
-  const std::string path = cache_path(options.cache_folder, source, side);
   const auto note = [&](const std::string& text) {
     if (options.note) options.note(text);
   };
-  if (auto set = read_cached(path, source, side)) {
-    note(fmt::format("{} images of {}x{} from the cache {}", set->count, side, side, path));
-    return std::move(*set);
+  std::string content;
+  bool writes = true;
+  try {
+    // A first reading goes through the files once; the hash is a by-product.
+    if (cache_may_have(options.cache_folder, source, side)) {
+      content = content_of(source, options.progress);
+      const std::string path = cache_path(options.cache_folder, source, side, content);
+      if (auto set = read_cached(path, source, side)) {
+        note(fmt::format("{} images of {}x{} from the cache {}", set->count, side, side, path));
+        return std::move(*set);
+      }
+    }
+  } catch (const Error& error) {
+    const bool of_cache = std::string(error.what()).starts_with(options.cache_folder);
+    if (error.kind() != ErrorKind::environment || !of_cache) throw;
+    note(fmt::format("warning: {}; the images are decoded without the cache", error.what()));
+    writes = false;
   }
-  ImageSet set = prepare_images(source, side, options.progress);
-  note(write_cached(path, set) ? fmt::format("kept the resized images in {} ({} MiB)", path, set.pixels.size() >> 20)
-                               : fmt::format("warning: {} cannot be written: the next run resizes again", path));
+  ImageSet set = prepare_images(source, side, options.progress, &content);
+  if (!writes) return set;
+  const std::string path = cache_path(options.cache_folder, source, side, content);
+  try {
+    write_cached(path, set);
+    note(fmt::format("kept the resized images in {} ({} MiB)", path, set.pixels.size() >> 20));
+  } catch (const Error& error) {
+    note(fmt::format("warning: {}; the next run decodes the images again", error.what()));
+  }
   return set;
 }
 
@@ -153,7 +176,9 @@ ImageSet read_images(const std::string& name, const std::string& folder, const R
       options.note(fmt::format("warning: {} has images of {}x{}; they are enlarged to {}x{}", name, set.height,
                                set.width, side, side));
     }
-    return prepare_images(ReadySource(set), side, options.progress);
+    ImageSet resized = prepare_images(ReadySource(set), side, options.progress);
+    resized.warnings = set.warnings;
+    return resized;
   } catch (const std::bad_alloc&) {
     fail(ErrorKind::runtime, fmt::format("{}: {}: out of memory for its images of {}x{}; use a smaller image_size or "
                                          "fewer images",

@@ -22,11 +22,15 @@ class Stl10 : public ImageSource {
     if (split == Stl10Split::test) read_labels("test_y.bin", kTest);
   }
 
-  Picture picture(int64_t i) const override {
+  std::vector<uint8_t> bytes(int64_t i) const override {
     const DataFile* file = files_.data();
     while (i >= images_in(*file)) i -= images_in(*file++);
     std::vector<uint8_t> planes(kImageBytes);
     file->read(i * kImageBytes, planes);
+    return planes;
+  }
+
+  Picture decode(int64_t, std::span<const uint8_t> planes) const override {
     Picture picture{.height = kSide, .width = kSide};
     picture.rgb.resize(kImageBytes);
     for (int64_t c = 0; c < 3; ++c) {
@@ -43,19 +47,18 @@ class Stl10 : public ImageSource {
 
   void add(DataFile file) {
     count += images_in(file);
-    fingerprint += file.fingerprint() + "\n";
     files_.push_back(std::move(file));
   }
 
   void add_official(const std::string& file_name, int64_t images) {
-    DataFile file(stl10_facts(), path_in(source, file_name));
+    DataFile file(stl10_facts(), join_path(source, file_name));
     check_size(file, images, kImageBytes);
     add(std::move(file));
   }
 
   void add_unlabeled() {
-    const std::string sample = path_in(source, kSampleFile);
-    if (path_exists(path_in(source, "unlabeled_X.bin")) || !path_exists(sample)) {
+    const std::string sample = join_path(source, kSampleFile);
+    if (path_exists(join_path(source, "unlabeled_X.bin")) || !path_exists(sample)) {
       return add_official("unlabeled_X.bin", kUnlabeled);
     }
     DataFile file(stl10_facts(), sample);
@@ -68,9 +71,8 @@ class Stl10 : public ImageSource {
   }
 
   void read_labels(const std::string& file_name, int64_t images) {
-    const DataFile file(stl10_facts(), path_in(source, file_name));
+    const DataFile file(stl10_facts(), join_path(source, file_name));
     check_size(file, images, 1);
-    fingerprint += file.fingerprint() + "\n";
     class_names = {"airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"};
     for (const uint8_t label : file.read_all()) {
       if (label < 1 || label > class_names.size()) {
@@ -103,7 +105,7 @@ const DataSetFacts& stl10_facts() {
 
 std::unique_ptr<ImageSource> open_stl10(const std::string& folder, Stl10Split split) {
   check_folder(stl10_facts(), folder);
-  const std::string inside = path_in(folder, kOfficialFolder);
+  const std::string inside = join_path(folder, kOfficialFolder);
   return std::make_unique<Stl10>(is_folder(inside) ? inside : folder, split);
 }
 

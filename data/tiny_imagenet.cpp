@@ -5,11 +5,14 @@
 #include <algorithm>
 #include <map>
 
+#include "data/walk_pictures.h"
+
 namespace poise {
 namespace {
 
 constexpr const char* kOfficialFolder = "tiny-imagenet-200";
 constexpr size_t kMostClasses = 1000;
+constexpr int64_t kPublishedPerClass = 500;
 
 const DataSetFacts& facts() { return tiny_imagenet_facts(); }
 
@@ -61,42 +64,57 @@ class TinyImagenet : public ImageSource {
   TinyImagenet(const std::string& folder, TinyImagenetSplit split) {
     name = "tiny-imagenet";
     source = folder;
-    wnids_ = read_wnids(path_in(folder, "wnids.txt"));
-    class_names = read_words(path_in(folder, "words.txt"), wnids_);
-    for (const char* file : {"wnids.txt", "words.txt", "val/val_annotations.txt"}) {
-      if (const std::string path = path_in(folder, file); path_exists(path)) add_to_fingerprint(path);
-    }
+    wnids_ = read_wnids(join_path(folder, "wnids.txt"));
+    class_names = read_words(join_path(folder, "words.txt"), wnids_);
     split == TinyImagenetSplit::train ? find_train() : find_val();
     count = static_cast<int64_t>(paths_.size());
   }
 
-  Picture picture(int64_t i) const override { return read_picture(facts(), paths_[static_cast<size_t>(i)]); }
+  std::vector<uint8_t> bytes(int64_t i) const override {
+    return DataFile(facts(), paths_[static_cast<size_t>(i)]).read_all();
+  }
+  Picture decode(int64_t i, std::span<const uint8_t> bytes) const override {
+    return decode_named(facts(), paths_[static_cast<size_t>(i)], bytes);
+  }
 
  private:
-  void add_to_fingerprint(const std::string& path) { fingerprint += fingerprint_of(facts(), path) + "\n"; }
   void add(const std::string& path, int32_t label) {
-    add_to_fingerprint(path);
     paths_.push_back(path);
     labels.push_back(label);
   }
 
   void find_train() {
+    int64_t missing = 0, short_classes = 0;
     for (size_t label = 0; label < wnids_.size(); ++label) {
-      const std::string folder = path_in(source, "train/" + wnids_[label] + "/images");
+      const std::string folder = join_path(source, "train/" + wnids_[label] + "/images");
       check_folder(facts(), folder);
       const size_t before = paths_.size();
-      for (const std::string& file : names_in(facts(), folder)) {
-        if (file.ends_with(".JPEG")) add(path_in(folder, file), static_cast<int32_t>(label));
+      for (const std::string& file : names_in_folder(folder)) {
+        const std::string path = join_path(folder, file);
+        if (file[0] == '.' || is_folder(path) || !is_picture_file(facts(), path))
+          passed_over_.add(file[0] == '.' ? "hidden files" : kNoPictures, path);
+        else
+          add(path, static_cast<int32_t>(label));
       }
       if (paths_.size() == before) {
         fail_data(facts(), fmt::format("{}: expected JPEG files, found none; {}", folder, facts().where_to_get));
       }
+      if (const auto there = static_cast<int64_t>(paths_.size() - before); there < kPublishedPerClass) {
+        ++short_classes;
+        missing += kPublishedPerClass - there;
+      }
     }
+    if (missing > 0) {
+      warnings.push_back(fmt::format("{}/train: {} images fewer than were published, in {} of {} classes", source,
+                                     missing, short_classes, wnids_.size()));
+    }
+    if (!passed_over_.empty()) warnings.push_back(fmt::format("{}: {}", source, passed_over_.text(source)));
   }
 
   void find_val() {
-    const std::string annotations = path_in(source, "val/val_annotations.txt");
-    int64_t number = 0;
+    const std::string annotations = join_path(source, "val/val_annotations.txt");
+    int64_t number = 0, missing = 0;
+    std::string first_missing;
     for (const std::string& line : read_lines(facts(), annotations)) {
       ++number;
       if (line.empty()) continue;
@@ -110,16 +128,25 @@ class TinyImagenet : public ImageSource {
                                        "{}",
                                        annotations, quoted(line), number, facts().where_to_get));
       }
-      const std::string path = path_in(source, "val/images/" + file);
-      if (path_exists(path)) add(path, static_cast<int32_t>(found - wnids_.begin()));
+      const std::string path = join_path(source, "val/images/" + file);
+      if (path_exists(path)) {
+        add(path, static_cast<int32_t>(found - wnids_.begin()));
+      } else {
+        if (missing++ == 0) first_missing = file;
+      }
     }
     if (paths_.empty()) {
       fail_data(facts(), fmt::format("{}: expected the images it names in val/images, found none; {}", annotations,
                                      facts().where_to_get));
     }
+    if (missing > 0) {
+      warnings.push_back(fmt::format("{} names {} images that are not in val/images (the first is {}): {} remain",
+                                     annotations, missing, quoted(first_missing), paths_.size()));
+    }
   }
 
   std::vector<std::string> wnids_, paths_;
+  PassedOver passed_over_;
 };
 
 }  // namespace
@@ -133,7 +160,7 @@ const DataSetFacts& tiny_imagenet_facts() {
 
 std::unique_ptr<ImageSource> open_tiny_imagenet(const std::string& folder, TinyImagenetSplit split) {
   check_folder(facts(), folder);
-  const std::string inside = path_in(folder, kOfficialFolder);
+  const std::string inside = join_path(folder, kOfficialFolder);
   return std::make_unique<TinyImagenet>(is_folder(inside) ? inside : folder, split);
 }
 

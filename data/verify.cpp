@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <map>
 
 #include "data/image_folder.h"
@@ -86,7 +87,7 @@ std::string md5_of_file(const DataFile& file, Counted& progress) {
 FileVerdict verify_file(const OfficialSet& set, const OfficialFile& official, const std::string& folder,
                         Counted& progress) {
   FileVerdict verdict{.file = official.name};
-  const std::string path = path_in(folder, official.name);
+  const std::string path = join_path(folder, official.name);
   if (!path_exists(path)) {
     verdict.state = State::missing;
     verdict.text = fmt::format("expected {} bytes; needed for {}", official.bytes, fmt::join(official.splits, ", "));
@@ -109,6 +110,7 @@ FileVerdict verify_file(const OfficialSet& set, const OfficialFile& official, co
       }
     }
   } catch (const Error& error) {
+    if (error.kind() != ErrorKind::data) throw;  // what cannot be read is not known to be damaged
     verdict.state = State::damaged;
     verdict.text = error.what();
   }
@@ -118,10 +120,10 @@ FileVerdict verify_file(const OfficialSet& set, const OfficialFile& official, co
 DataVerdict verify_official(const OfficialSet& set, const std::string& given, const ReadProgress& progress) {
   check_folder(data_set_facts(set.name), given);
   DataVerdict verdict{.folder = given};
-  if (const std::string inside = path_in(given, set.inner_folder); is_folder(inside)) verdict.folder = inside;
+  if (const std::string inside = join_path(given, set.inner_folder); is_folder(inside)) verdict.folder = inside;
   int64_t pieces = 0;
   for (const OfficialFile& file : set.files) {
-    if (!file.md5.empty() && path_exists(path_in(verdict.folder, file.name)))
+    if (!file.md5.empty() && path_exists(join_path(verdict.folder, file.name)))
       pieces += (file.bytes + kPiece - 1) / kPiece;
   }
   Counted counted(progress, pieces);
@@ -152,13 +154,22 @@ void verify_pictures(const ImageSource& source, const ReadProgress& progress, Da
   for (int64_t first = 0; first < source.count; first += kRound) {
     const int64_t last = std::min(source.count, first + kRound);
     std::vector<std::string> problems(static_cast<size_t>(last - first));
+    std::vector<std::exception_ptr> failures(problems.size());
     parallel_for(last - first, [&](int64_t i) {
       try {
         source.picture(first + i);
-      } catch (const std::exception& problem) {
-        problems[static_cast<size_t>(i)] = problem.what();
+      } catch (const Error& problem) {
+        if (problem.kind() == ErrorKind::data)
+          problems[static_cast<size_t>(i)] = problem.what();
+        else
+          failures[static_cast<size_t>(i)] = std::current_exception();
+      } catch (...) {
+        failures[static_cast<size_t>(i)] = std::current_exception();
       }
     });
+    for (const std::exception_ptr& failure : failures) {
+      if (failure) std::rethrow_exception(failure);  // of the system, not of a picture
+    }
     for (const std::string& problem : problems) {
       if (problem.empty()) continue;
       if (++bad <= static_cast<int64_t>(kMostNamed)) verdict.files.push_back({"", State::damaged, problem});
@@ -167,6 +178,7 @@ void verify_pictures(const ImageSource& source, const ReadProgress& progress, Da
   }
   verdict.good = verdict.good && bad == 0;
   verdict.summary += fmt::format("{} of {} pictures are of use", source.count - bad, source.count);
+  verdict.warnings.insert(verdict.warnings.end(), source.warnings.begin(), source.warnings.end());
 }
 
 DataVerdict verify_tiny_imagenet(const std::string& folder, const ReadProgress& progress) {
@@ -223,6 +235,7 @@ std::string verdict_text(const std::string& name, const DataVerdict& verdict) {
                         file.file.empty() ? "" : "  ", file.text);
   }
   text += verdict.summary + "\n";
+  for (const std::string& warning : verdict.warnings) text += "warning: " + warning + "\n";
   const bool lacking = std::any_of(verdict.files.begin(), verdict.files.end(),
                                    [](const FileVerdict& file) { return file.state != State::good; });
   if (lacking && name != image_folder_facts().name) {

@@ -15,11 +15,12 @@ struct FileVerdict {
 };
 
 struct DataVerdict {
-  std::string folder;               // where the files were looked for
-  std::vector<FileVerdict> files;   // of cifar10, cifar100, stl10 the official ones; of pictures those of no use
-  std::vector<std::string> splits;  // that can be trained on
-  std::string summary;              // a sentence on the whole
-  bool good = false;                // nothing is damaged, and the default split is there
+  std::string folder;                 // where the files were looked for
+  std::vector<FileVerdict> files;     // of cifar10, cifar100, stl10 the official ones; of pictures those of no use
+  std::vector<std::string> splits;    // that can be trained on
+  std::string summary;                // a sentence on the whole
+  std::vector<std::string> warnings;  // what was passed over, or is fewer than was published
+  bool good = false;                  // nothing is damaged, and the default split is there
 };
 
 // cifar10, cifar100 and stl10: sizes, and MD5s where they are published. tiny-imagenet and folder: decodes every

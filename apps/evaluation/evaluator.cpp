@@ -19,22 +19,22 @@ constexpr int64_t kSchema = 1;
 
 }  // namespace
 
-Evaluator::Evaluator(const EvaluationOptions& options, Device device, const ImageSet& images)
-    : options_(options), device_(device) {
-  if (options.metric == "swd") {
+Evaluator::Evaluator(const EvaluationOptions& options, const DataOptions& data, Device device, const ImageSet& images)
+    : options_(options), data_(data), device_(device) {
+  if (options.eval_metric == "swd") {
     swd_.emplace(images.pixels, images.count, images.height * images.width * images.channels);
     label_ = "swd";
     return;
   }
-  metric_ = *find_feature_metric(options.metric);
+  metric_ = *find_feature_metric(options.eval_metric);
   network_ = make_feature_network({*metric_}, options.inception, device);
   label_ = label_of(*metric_, *network_);
   larger_is_better_ = metric_->larger_is_better();
-  needs_images_ = metric_->needs_reference() && options.reference == "train";
-  if (std::error_code error;
-      metric_->needs_reference() && !needs_images_ && !std::filesystem::is_regular_file(options.reference, error)) {
+  needs_images_ = metric_->needs_reference() && options.eval_reference == "train";
+  if (std::error_code error; metric_->needs_reference() && !needs_images_ &&
+                             !std::filesystem::is_regular_file(options.eval_reference, error)) {
     fail(ErrorKind::usage, "eval_reference: expected 'train' or statistics (.npz) but there is no file " +
-                               options.reference + "; make it with evaluate_gan make-stats");
+                               options.eval_reference + "; make it with evaluate_gan make-stats");
   }
 }
 
@@ -56,7 +56,7 @@ EvaluationResult Evaluator::evaluate_swd(Trainer& trainer) const {
 std::optional<FeatureSet> Evaluator::reference(const ImageSet& images, const std::string& cache, const GoOn& go_on,
                                                std::vector<std::string>& warnings) const {
   const bool moments = metric_->kind == FeatureMetric::Kind::frechet;
-  if (!needs_images_) return reference_of(read_statistics(options_.reference), {*metric_}, *network_, warnings);
+  if (!needs_images_) return reference_of(read_statistics(options_.eval_reference), {*metric_}, *network_, warnings);
   if (std::error_code error; moments && std::filesystem::is_regular_file(cache, error)) {
     FeatureStatistics statistics = read_statistics(cache);
     if (statistics.hash == network_->hash() && statistics.moments.dims == network_->dims(metric_->tap)) {
@@ -64,7 +64,7 @@ std::optional<FeatureSet> Evaluator::reference(const ImageSet& images, const std
     }
   }
   std::optional<FeatureSet> set =
-      collect_features(*network_, input_of(images, resolved_split(options_.dataset, options_.split), 0),
+      collect_features(*network_, input_of(images, resolved_split(data_.dataset, data_.split), 0),
                        request_for({*metric_}, true), chunk_of(device_), go_on);
   if (set && moments) {
     write_statistics(cache, {.moments = set->moments.at(metric_->tap),
@@ -93,7 +93,7 @@ std::optional<EvaluationResult> Evaluator::evaluate(Trainer& trainer, const Imag
     needs_images_ = false;
   }
   const ImageInput input =
-      generated_input(trainer, fmt::format("iteration {}", trainer.iteration()), {.count = options_.images});
+      generated_input(trainer, fmt::format("iteration {}", trainer.iteration()), {.count = options_.eval_images});
   const std::optional<FeatureSet> set =
       collect_features(*network_, input, request_for({*metric_}, false), chunk_of(device_),
                        watched(label_ + " of generated images", input.count));

@@ -9,10 +9,10 @@
 namespace poise {
 
 // The folder that `data` means. Error(usage) for the sample of a set that has none.
-std::string data_folder(const Settings& settings);
+std::string data_folder(const DataOptions& options);
 
 // At the size of the model's images unless image_size says another. Error(data) if they are missing or damaged. Unless
-// `quiet`, a bar on standard error when it takes more than a moment, and what became of the cache.
+// `quiet`, a bar on standard error when it takes more than a moment, and what became of the cache. Warnings come anyway.
 ImageSet load_images(const Settings& settings, bool quiet);
 
 // A bar on standard error, "  [====>   ]  1,024/10,000  5321.0 pictures/s  ETA 1.7s", if that is a terminal and the

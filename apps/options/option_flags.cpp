@@ -11,9 +11,17 @@ namespace poise {
 namespace {
 
 const char* value_name_of(const Option& option) {
-  if (std::holds_alternative<int64_t Settings::*>(option.field)) return "N";
-  if (std::holds_alternative<double Settings::*>(option.field)) return "X";
-  return option.is_boolean() ? "[BOOL]" : "TEXT";
+  switch (option.field.type) {
+    case Field::Type::integer:
+      return "N";
+    case Field::Type::real:
+      return "X";
+    case Field::Type::boolean:
+      return "[BOOL]";
+    case Field::Type::text:
+      return "TEXT";
+  }
+  return "";
 }
 
 }  // namespace
@@ -25,7 +33,7 @@ std::vector<Flag> option_flags(const std::vector<std::string>& groups) {
     if (!groups.empty() && std::find(groups.begin(), groups.end(), option.group) == groups.end()) continue;
     const std::string text = to_toml(value_of(Settings{}, option));
     const std::string choices =
-        option.limits.choices.size() > 1 ? ": " + join_alternatives(option.limits.choices) : std::string();
+        option.choices().size() > 1 ? ": " + join_alternatives(option.choices()) : std::string();
     flags.push_back({option.flag(), option.is_boolean() ? Kind::boolean : Kind::value, value_name_of(option),
                      option.help + choices + " (" + text + ")", "[" + option.group + "]"});
   }

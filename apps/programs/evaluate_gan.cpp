@@ -11,7 +11,6 @@
 #include "apps/console/progress.h"
 #include "apps/evaluation/image_progress.h"
 #include "apps/evaluation/networks.h"
-#include "apps/options/device_choice.h"
 #include "apps/options/load_images.h"
 #include "apps/programs/evaluation_request.h"
 #include "apps/run/checkpoint_sampler.h"
@@ -72,7 +71,7 @@ Images read_image_files(const std::string& path, const EvaluationRequest& r) {
 class Evaluation {
  public:
   explicit Evaluation(const EvaluationRequest& request) : request_(request) {
-    device_ = choose_device({.device = request.device, .precision = "fp32"}).device;
+    device_ = choose_device(request.device, Precision::fp32).device;
     choose_metrics();
     network_ = make_feature_network(metrics_, request.inception, device_);
   }

@@ -140,7 +140,7 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   r.split = reader.choice("split", split_names());
   r.protocol = reader.choice("protocol", protocols);
   r.inception = args.get("inception", "");
-  r.device = reader.choice("device", {"auto", "cpu", "cuda", "emulated"});
+  r.device = named<Device>(reader.choice("device", {"auto", "cpu", "cuda", "emulated"}));
   r.image_size = reader.integer("image-size", 0, 1);
   r.generated.count = reader.integer("images", 0, 2);
   r.reference_images = reader.integer("reference-images", 0, 2);

@@ -20,7 +20,8 @@ const std::vector<EvaluationProtocol>& evaluation_protocols();
 struct EvaluationRequest {
   bool make_statistics = false;
   std::string source, reference, output;
-  std::string dataset = "auto", split = "auto", inception, device, protocol = "none";
+  std::string dataset = "auto", split = "auto", inception, protocol = "none";
+  std::optional<Device> device;
   std::vector<std::string> metrics;  // empty: those that the weights allow
   int64_t image_size = 0, reference_images = 0;
   GeneratedOptions generated;  // its count 0: all images of a set, 10,000 of a generator

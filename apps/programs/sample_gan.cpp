@@ -36,7 +36,8 @@ const char* kExamples = R"(Examples:
 same image in any company. --batch-norm batch: each batch of 64 normalises itself, as the pictures of train_gan do.)";
 
 struct Request {
-  std::string source, output, raw, device;
+  std::string source, output, raw;
+  std::optional<Device> device;
   std::string frames;                                        // folder
   std::vector<uint64_t> seeds, classes;                      // classes: empty for all of them
   std::optional<std::pair<uint64_t, uint64_t>> interpolate;  // between these seeds instead of `seeds`
@@ -118,7 +119,7 @@ Request request_of(const CommandLine& args) {
   request.weights = choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
   request.mode =
       choice("batch-norm", {"running", "batch"}) == "running" ? Mode::evaluate_running : Mode::evaluate_batch;
-  request.device = choice("device", {"auto", "cpu", "cuda", "emulated"});
+  request.device = named<Device>(choice("device", {"auto", "cpu", "cuda", "emulated"}));
   request.columns = integer("columns", 0, 1, 100000);
   request.scale = integer("scale", 2, 1, 16);
   request.steps = integer("steps", 8, 2, kMostSeeds);
@@ -251,7 +252,7 @@ int sample_gan(int argc, const char* const* argv) {
                                                        : request.frames;
   print_result(fmt::format("{}: {} images, iteration {}, {} weights, device {}\n", written, drawing.count,
                            trainer->iteration(), request.weights == Weights::ema ? "ema" : "live",
-                           name_of(trainer->options().device)));
+                           name_of(trainer->device().device)));
   return 0;
 }
 

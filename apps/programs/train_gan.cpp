@@ -7,10 +7,9 @@
 #include "apps/console/command_line.h"
 #include "apps/console/program.h"
 #include "apps/console/suggestion.h"
+#include "apps/options/complete_options.h"
 #include "apps/options/option_flags.h"
 #include "apps/options/option_sources.h"
-#include "apps/options/sparse_methods.h"
-#include "apps/options/training_options.h"
 #include "apps/programs/training_run.h"
 #include "apps/run/run_directory.h"
 #include "kernels/core/error.h"
@@ -49,8 +48,7 @@ CommandLineSpec command_line_spec() {
 
 OptionSet options_of_new_run(const CommandLine& args) {
   OptionSet options = options_of(args);
-  complete_training_options(options);
-  complete_sparse_options(options);
+  complete_options(options);
   return options;
 }
 
@@ -94,7 +92,7 @@ int train_gan(int argc, const char* const* argv) {
   request.options.throw_if_problems();
   const Settings& settings = request.options.settings();
   if (args.has("print-config")) return print_result(request.options.to_toml(true)), 0;
-  request.label = !settings.name.empty() ? settings.name : args.get("preset", settings.model);
+  request.label = !settings.output.name.empty() ? settings.output.name : args.get("preset", settings.model.name);
   request.program = argc > 0 ? argv[0] : "train_gan";
   request.quiet = args.has("quiet");
   request.dry_run = args.has("dry-run");

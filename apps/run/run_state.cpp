@@ -126,32 +126,32 @@ std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings&
   }
   StringMap metadata = step_state_metadata(trainer.step_state());
   metadata["iteration"] = std::to_string(trainer.iteration());
-  metadata["config_hash"] = config_hash(settings);
+  const FixedSettings fixed = fixed_settings(settings);
+  metadata["config_hash"] = config_hash(fixed);
   metadata["data_crc"] = crc_text(data_crc);
-  for (const Option& option : option_table()) {
-    if (option.on_resume == OnResume::fixed) metadata["option." + option.key] = to_toml(value_of(settings, option));
-  }
+  for (const auto& [option, value] : fixed) metadata["option." + option->key] = value;
   return store.save(trainer.iteration(), tensors, metadata);
 }
 
 void check_same_run(const SafetensorsFile& file, const Settings& settings, uint32_t data_crc) {
-  for (const Option& option : option_table()) {
-    if (option.on_resume != OnResume::fixed) continue;
-    const std::string& stored = metadata_text(file, "option." + option.key);
-    const std::string now = to_toml(value_of(settings, option));
-    if (stored != now) {
-      refuse(file, fmt::format("it was made with {} = {} but the run's config.toml says {}; correct config.toml or "
-                               "start a new run",
-                               option.key, in_quotes(stored), now));
-    }
+  const Settings then = settings_of_checkpoint(file);
+  FixedSettings stored = fixed_settings(settings);
+  for (auto& [option, value] : stored) {
+    const std::string now = value;
+    value = metadata_text(file, "option." + option->key);
+    if (value_of(then, *option) == value_of(settings, *option)) continue;  // in whatever spelling
+    refuse(file, fmt::format("it was made with {} = {} but the run's config.toml says {}; correct config.toml or "
+                             "start a new run",
+                             option->key, in_quotes(value), now));
   }
-  if (metadata_text(file, "config_hash") != config_hash(settings)) {
-    refuse(file, fmt::format("it has config_hash {} but the run's config.toml gives {}; start a new run",
-                             in_quotes(metadata_text(file, "config_hash")), config_hash(settings)));
+  if (metadata_text(file, "config_hash") != config_hash(stored)) {
+    refuse(file, fmt::format("it has config_hash {} but its options give {}; start a new run",
+                             in_quotes(metadata_text(file, "config_hash")), config_hash(stored)));
   }
   if (metadata_text(file, "data_crc") != crc_text(data_crc)) {
-    refuse(file, fmt::format("it was trained on data with crc {} but {} has crc {}; give the same data with --data",
-                             in_quotes(metadata_text(file, "data_crc")), data_folder(settings), crc_text(data_crc)));
+    refuse(file,
+           fmt::format("it was trained on data with crc {} but {} has crc {}; give the same data with --data",
+                       in_quotes(metadata_text(file, "data_crc")), data_folder(settings.data), crc_text(data_crc)));
   }
 }
 

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "apps/console/program.h"
 #include "kernels/core/error.h"
 #include "kernels/gpu/runtime.h"
@@ -14,15 +12,6 @@ namespace {
 std::string mebibytes(size_t bytes) { return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / kMiB); }
 
 }  // namespace
-
-std::vector<std::string> data_placement_names() { return {"auto", "device", "stream"}; }
-
-DataPlacement data_placement_of(const std::string& option_value) {
-  const auto names = data_placement_names();
-  const auto found = std::find(names.begin(), names.end(), option_value);
-  require(found != names.end(), "an option's value is one of its choices");
-  return static_cast<DataPlacement>(found - names.begin());
-}
 
 AvailableMemory memory_of(Device device) {
   if (device == Device::cuda) return {gpu::runtime(device).facts().free_bytes, "the GPU has left"};

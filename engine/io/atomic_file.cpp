@@ -2,56 +2,123 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
+#include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstdio>
-#include <filesystem>
+#include <chrono>
 
 #include "engine/io/message.h"
+#include "engine/io/system_file.h"
 #include "kernels/core/error.h"
 
 namespace poise {
 namespace {
 
 constexpr std::string_view kTemporaryMark = ".tmp-";
+constexpr size_t kDigits = 16, kLongestName = 255;
 
-// The process number in ".<name>.tmp-<pid>"; 0 for any other name.
-pid_t process_of_temporary(const std::string& name) {
+bool is_temporary(const std::string& name) {
   const size_t mark = name.rfind(kTemporaryMark);
-  if (name.empty() || name[0] != '.' || mark == std::string::npos || mark < 2) return 0;
-  const char* first = name.data() + mark + kTemporaryMark.size();
-  const char* last = name.data() + name.size();
-  int process = 0;
-  const auto [end, error] = std::from_chars(first, last, process);
-  return error == std::errc() && end == last && process > 0 ? process : 0;
+  return name.starts_with('.') && mark != std::string::npos && mark > 1 &&
+         name.size() == mark + kTemporaryMark.size() + kDigits &&
+         name.find_first_not_of("0123456789abcdef", mark + kTemporaryMark.size()) == std::string::npos;
+}
+
+// N of /dev/fd/N and its like, or -1. Opening such a name again would write over what stands in the file already.
+int descriptor_named(const std::string& path) {
+  for (const std::string_view folder : {"/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/"}) {
+    if (!path.starts_with(folder)) continue;
+    int number = -1;
+    const char *first = path.data() + folder.size(), *last = path.data() + path.size();
+    const auto [end, error] = std::from_chars(first, last, number);
+    if (error == std::errc() && end == last && number >= 0) return number;
+  }
+  return -1;
+}
+
+// Where a chain of links ends: a path that is no link, or that names an open descriptor.
+std::string end_of_links(std::string path) {
+  constexpr int kMostLinks = 40;
+  for (int links = 0; links < kMostLinks && descriptor_named(path) < 0; ++links) {
+    char text[4096];
+    const ssize_t size = ::readlink(path.c_str(), text, sizeof text - 1);
+    if (size <= 0) break;  // no link, or nothing there
+    const std::string to(text, static_cast<size_t>(size));
+    path = to.starts_with('/') ? to : join_path(split_path(path).folder, to);
+  }
+  return path;
 }
 
 }  // namespace
 
-AtomicFile::AtomicFile(const std::string& path) : path_(path) {
-  const PathParts parts = split_path(path);
-  folder_ = parts.folder;
-  temporary_ = join_path(folder_, fmt::format(".{}{}{}", parts.name, kTemporaryMark, ::getpid()));
-
-  struct stat target {};
-  const bool replaces = ::stat(path.c_str(), &target) == 0;
-  if (parts.name.empty() || (replaces && !S_ISREG(target.st_mode))) {
-    // The rename would put a file in the place of /dev/null or of a pipe.
-    fail(ErrorKind::runtime,
-         fmt::format("{}: expected the name of a file, found {}; give a file name", path,
-                     parts.name.empty() || S_ISDIR(target.st_mode) ? "a folder" : "something that is no regular file"));
+bool lock_if_free(int descriptor) {
+  while (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EINTR) return errno != EWOULDBLOCK;
   }
-  // Truncating, not exclusive: in a container every run may have the same process number, and a killed one may have
-  // left its temporary.
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+  return true;
+}
+
+std::string unlikely_digits() {
+  uint64_t number = 0;
+  if (::getrandom(&number, sizeof number, 0) != sizeof number) {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+    number = static_cast<uint64_t>(now) * 0x9e3779b97f4a7c15u + static_cast<uint64_t>(::getpid());
+  }
+  return fmt::format("{:016x}", number);
+}
+
+bool is_standard_output(const std::string& path) {
+  return path == "-" || descriptor_named(end_of_links(path)) == STDOUT_FILENO;
+}
+
+AtomicFile::AtomicFile(const std::string& path) : path_(path) {
+  const std::string end = path == "-" ? "/dev/fd/1" : end_of_links(path);
+  const PathParts parts = split_path(end);
+  struct stat status {};
+  const bool exists = ::stat(end.c_str(), &status) == 0;
+  if (!exists && errno != ENOENT) fail_with("cannot write the file", errno);
+  if (parts.name.empty() || (exists && S_ISDIR(status.st_mode))) {
+    fail(ErrorKind::runtime, path + ": expected the name of a file, found a folder; give a file name");
+  }
+  if (descriptor_named(end) >= 0 || (exists && !S_ISREG(status.st_mode))) {
+    open_special(end);
+    return;
+  }
+  target_ = end;
+  folder_ = parts.folder;
+  open_temporary();
+  if (exists) (void)::fchmod(descriptor_, status.st_mode & 07777);  // a private file stays private
+}
+
+void AtomicFile::open_special(const std::string& path) {
+  const int named = descriptor_named(path);
+  descriptor_ = named >= 0 ? ::fcntl(named, F_DUPFD_CLOEXEC, 3) : ::open(path.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC);
+  if (descriptor_ < 0) fail_with("cannot open it for writing", errno);
+}
+
+// A name of its own each time: another container may have a process of the same number.
+void AtomicFile::open_temporary() {
+  const std::string end = std::string(kTemporaryMark) + unlikely_digits();
+  std::string name = split_path(target_).name;
+  if (name.size() > kLongestName) fail_with("cannot create the file", ENAMETOOLONG);
+  name.resize(std::min(name.size(), kLongestName - 1 - end.size()));
+  temporary_ = join_path(folder_, "." + name + end);
+  do {
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+  } while (descriptor_ < 0 && errno == EINTR);
   if (descriptor_ < 0) fail_with("cannot create the file", errno);
   pending_ = true;
-  if (replaces) (void)::fchmod(descriptor_, target.st_mode & 07777);  // a private file stays private
+  struct stat status {};
+  // Somebody who clears up may have come upon it before it had its lock.
+  if (!lock_if_free(descriptor_) || (::fstat(descriptor_, &status) == 0 && status.st_nlink == 0)) {
+    discard();
+    open_temporary();
+  }
 }
 
 AtomicFile::~AtomicFile() { discard(); }
@@ -72,13 +139,20 @@ void AtomicFile::write(const void* bytes, size_t size) {
 void AtomicFile::commit() {
   require(descriptor_ >= 0, "AtomicFile::commit after commit() or after an error");
   while (::fsync(descriptor_) != 0) {
-    if (errno != EINTR) fail_with("cannot write the file", errno);
+    if (errno == EINTR) continue;
+    if (target_.empty() && (errno == EINVAL || errno == EROFS || errno == ENOTSUP)) break;  // a pipe, a terminal
+    fail_with("cannot write the file", errno);
   }
-  const int to_close = descriptor_;
-  descriptor_ = -1;  // closed even if close() reports an error
+  if (!target_.empty()) {
+    while (::rename(temporary_.c_str(), target_.c_str()) != 0) {
+      if (errno != EINTR) fail_with("cannot replace the file", errno);
+    }
+    pending_ = false;
+  }
+  const int to_close = descriptor_;  // until here it held the lock
+  descriptor_ = -1;                  // closed even if close() reports an error
   if (::close(to_close) != 0 && errno != EINTR) fail_with("cannot write the file", errno);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_with("cannot replace the file", errno);
-  pending_ = false;
+  if (target_.empty()) return;
 
   // The rename itself must reach the disk. Some network file systems cannot sync a folder; they say EINVAL.
   const int folder = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -90,13 +164,14 @@ void AtomicFile::commit() {
 
 void AtomicFile::fail_with(const char* action, int error) {
   discard();
-  fail(ErrorKind::runtime, fmt::format("{}: {}: {}; {}", path_, action, errno_text(error), write_remedy(error)));
+  const std::string name = path_ == "-" ? "standard output" : path_;
+  fail(ErrorKind::runtime, fmt::format("{}: {}: {}; {}", name, action, errno_text(error), write_remedy(error)));
 }
 
 void AtomicFile::discard() noexcept {
+  if (pending_) ::unlink(temporary_.c_str());
   if (descriptor_ >= 0) ::close(descriptor_);
   descriptor_ = -1;
-  if (pending_) ::unlink(temporary_.c_str());
   pending_ = false;
 }
 
@@ -112,18 +187,18 @@ void write_file_atomically(const std::string& path, std::string_view text) {
 
 int remove_stale_temporaries(const std::string& folder) {
   int removed = 0;
-  std::error_code error;
-  std::filesystem::directory_iterator entry(folder, error), end;
-  while (!error && entry != end) {
-    const std::string name = entry->path().filename().string();
-    const pid_t process = process_of_temporary(name);
-    const bool alive = process > 0 && process != ::getpid() && (::kill(process, 0) == 0 || errno == EPERM);
-    std::error_code ignored;
-    if (process > 0 && !alive && entry->symlink_status(ignored).type() == std::filesystem::file_type::regular &&
-        ::unlink(join_path(folder, name).c_str()) == 0) {
-      ++removed;
+  try {
+    for (const std::string& name : names_in_folder_if_exists(folder)) {
+      if (!is_temporary(name)) continue;
+      const std::string path = join_path(folder, name);
+      const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+      if (descriptor < 0) continue;
+      const bool free = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0;
+      if (free && ::unlink(path.c_str()) == 0) ++removed;
+      ::close(descriptor);
     }
-    entry.increment(error);
+  } catch (const Error&) {
+    // A courtesy.
   }
   return removed;
 }

@@ -8,12 +8,12 @@
 #include <cerrno>
 #include <charconv>
 #include <cmath>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "engine/io/atomic_file.h"
 #include "engine/io/message.h"
 #include "engine/io/read_file.h"
+#include "engine/io/system_file.h"
 #include "kernels/core/error.h"
 
 namespace poise {
@@ -79,12 +79,7 @@ std::string CheckpointStore::path_of(int64_t step) const {
 std::string CheckpointStore::save(int64_t step, std::span<const TensorBytes> tensors, const StringMap& metadata) {
   require(step >= 0, "a checkpoint's step is not negative");
   if (last_saved_ < 0) {
-    std::error_code error;
-    std::filesystem::create_directories(folder_, error);
-    if (error) {
-      fail(ErrorKind::runtime,
-           fmt::format("{}: cannot create the folder: {}; {}", folder_, error.message(), write_remedy(error.value())));
-    }
+    make_folders(folder_);
     remove_stale_temporaries(folder_);
   }
 
@@ -125,7 +120,7 @@ void CheckpointStore::remove_old() const {
 
 void CheckpointStore::pin_best(int64_t step, double score, const std::string& metric) {
   const std::string path = path_of(step);
-  if (::access(path.c_str(), R_OK) != 0) {
+  if (!is_regular_file(path)) {
     fail(ErrorKind::checkpoint, fmt::format("{}: expected this checkpoint, found none; save it before pinning", path));
   }
   if (!std::isfinite(score)) {
@@ -164,12 +159,9 @@ void CheckpointStore::discard_after(int64_t step) {
 
 std::vector<int64_t> CheckpointStore::list() const {
   std::vector<int64_t> steps;
-  std::error_code error;
-  std::filesystem::directory_iterator entry(folder_, error), end;
-  while (!error && entry != end) {
-    const int64_t step = step_of_name(entry->path().filename().string());
+  for (const std::string& name : names_in_folder_if_exists(folder_)) {
+    const int64_t step = step_of_name(name);
     if (step >= 0) steps.push_back(step);
-    entry.increment(error);
   }
   std::sort(steps.begin(), steps.end());
   return steps;
@@ -182,11 +174,16 @@ CheckpointStore::Loaded CheckpointStore::newest_valid() const {
     const int64_t step = steps.back();
     steps.pop_back();
     const std::string path = path_of(step);
+    // Outside of what may be skipped: a file that cannot be read is not known to be damaged.
+    std::vector<std::byte> bytes = read_file(path, ErrorKind::environment, "restore it, or try again");
     try {
-      SafetensorsFile file = SafetensorsFile::read(path);
+      SafetensorsFile file = SafetensorsFile::parse(std::move(bytes), path);
       const int64_t found = verify(file);
       if (found == step) return {step, path, std::move(file), std::move(warnings)};
-      warnings.push_back(fmt::format("{}: skipped: expected step {}, found {}; was it renamed?", path, step, found));
+      fail(ErrorKind::environment,
+           fmt::format("{}: expected step {}, found {}: a whole checkpoint under another's name; rename it to {} or "
+                       "move it away",
+                       path, step, found, path_of(found)));
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::checkpoint) throw;
       warnings.push_back(fmt::format("skipped a damaged checkpoint: {}", error.what()));
@@ -208,16 +205,19 @@ int64_t CheckpointStore::verify(const SafetensorsFile& file) {
   const auto refuse = [&](const std::string& what) {
     fail(ErrorKind::checkpoint, fmt::format("{}: {}", file.source(), what));
   };
-  if (value("format") != kFormat) {
-    refuse(fmt::format("expected metadata format {}, found {}; this is no checkpoint of this version", kFormat,
-                       value("format").empty() ? "none" : in_quotes(value("format"))));
-  }
   const std::string header(reinterpret_cast<const char*>(file.header().data()), file.header().size());
   size_t at = 0;
   const std::string of_header = header_crc(header, &at);
-  if (of_header.empty() || value("header_crc32") != of_header) {
+  if (of_header.empty()) refuse("expected metadata header_crc32, found none; this is no checkpoint of Poise");
+  if (value("header_crc32") != of_header) {
     refuse(fmt::format("expected header_crc32 {}, found {}; the file is damaged, use an older checkpoint", of_header,
                        in_quotes(value("header_crc32"))));
+  }
+  if (value("format") != kFormat) {  // whole, so it is not damaged, and nobody may remove it as such
+    fail(ErrorKind::environment,
+         fmt::format("{}: expected a checkpoint of format {}, found {}: another version of Poise wrote it; use that "
+                     "version",
+                     file.source(), kFormat, in_quotes(value("format"))));
   }
   const std::string of_data = crc_text(crc_of(0, file.data().data(), file.data().size()));
   if (value("crc32") != of_data) {

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "engine/io/message.h"
+#include "engine/io/system_file.h"
 
 namespace poise {
 namespace {
@@ -20,14 +21,22 @@ struct Descriptor {
   }
 };
 
-// Container: std::vector<std::byte> or std::string. Returns 0 or the errno of opening the file.
+[[noreturn]] void fail_missing(const std::string& path, ErrorKind kind, const std::string& remedy) {
+  fail(kind, fmt::format("{}: cannot read the file: {}; {}", path, errno_text(ENOENT), remedy));
+}
+
+// Container: std::vector<std::byte> or std::string. False if there is no such file.
 template <class Container>
-int read_into(const std::string& path, ErrorKind kind, Container& out) {
+bool read_into(const std::string& path, ErrorKind kind, Container& out) {
   // Not blocking: a named pipe in the place of a file must be an error, not a wait.
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.fd < 0) return errno;
+  Descriptor file;
+  do {
+    file.fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  } while (file.fd < 0 && errno == EINTR);
+  if (file.fd < 0 && errno == ENOENT) return false;
+  if (file.fd < 0) fail_to_read(path, "read the file", errno);
   struct stat status {};
-  if (::fstat(file.fd, &status) != 0) return errno;
+  if (::fstat(file.fd, &status) != 0) fail_to_read(path, "read the file", errno);
   if (!S_ISREG(status.st_mode)) {
     fail(kind, fmt::format("{}: expected a file, found {}; correct the path", path,
                            S_ISDIR(status.st_mode) ? "a folder" : "something that is no regular file"));
@@ -36,40 +45,34 @@ int read_into(const std::string& path, ErrorKind kind, Container& out) {
   try {
     out.resize(size);
   } catch (const std::exception&) {  // bad_alloc, length_error
-    fail(ErrorKind::runtime,
+    fail(ErrorKind::environment,
          fmt::format("{}: out of memory for a file of {} bytes; use a machine with more memory", path, size));
   }
   for (size_t done = 0; done < size;) {
     const ssize_t got = ::read(file.fd, out.data() + done, size - done);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) {
-      fail(kind, fmt::format("{}: expected {} bytes, reading failed after {}: {}; check the disk", path, size, done,
-                             got == 0 ? "the file became shorter" : errno_text(errno)));
+      const int error = got < 0 ? errno : EIO;
+      fail(ErrorKind::environment,
+           fmt::format("{}: expected {} bytes, reading failed after {}: {}; {}", path, size, done,
+                       got == 0 ? "the file became shorter" : errno_text(error), read_remedy(error)));
     }
     done += static_cast<size_t>(got);
   }
-  return 0;
-}
-
-[[noreturn]] void fail_open(const std::string& path, ErrorKind kind, int error, const std::string& remedy) {
-  fail(kind, fmt::format("{}: cannot read the file: {}; {}", path, errno_text(error), remedy));
+  return true;
 }
 
 }  // namespace
 
 std::vector<std::byte> read_file(const std::string& path, ErrorKind kind, const std::string& missing_remedy) {
   std::vector<std::byte> bytes;
-  const int error = read_into(path, kind, bytes);
-  if (error == ENOENT) fail_open(path, kind, error, missing_remedy);
-  if (error != 0) fail_open(path, kind, error, "correct the path or the permissions");
+  if (!read_into(path, kind, bytes)) fail_missing(path, kind, missing_remedy);
   return bytes;
 }
 
 std::optional<std::string> read_text_if_exists(const std::string& path, ErrorKind kind) {
   std::string text;
-  const int error = read_into(path, kind, text);
-  if (error == ENOENT) return std::nullopt;
-  if (error != 0) fail_open(path, kind, error, "correct the path or the permissions");
+  if (!read_into(path, kind, text)) return std::nullopt;
   return text;
 }
 

@@ -1,4 +1,7 @@
 // A whole file in memory. Reading rather than mapping: a mapped file that someone truncates kills the process.
+//
+// `kind` is that of errors for a file that is not there, or is none; what the system fails to do is Error(environment)
+// (system_file.h).
 #pragma once
 #include <cstddef>
 #include <optional>
@@ -9,7 +12,7 @@
 
 namespace poise {
 
-// Errors have the kind given and the remedy that `missing_remedy` names for a file that is not there.
+// The remedy that `missing_remedy` names is that for a file that is not there.
 std::vector<std::byte> read_file(const std::string& path, ErrorKind kind, const std::string& missing_remedy);
 
 // The same for text; nothing if there is no such file.

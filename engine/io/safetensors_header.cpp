@@ -212,13 +212,7 @@ const char* safetensors_name_of(DType dtype) {
 
 SafetensorsHeader parse_safetensors_header(std::string_view text, const std::string& source) {
   HeaderReader reader;
-  bool whole = false;
-  try {
-    whole = json::sax_parse(text, &reader);
-  } catch (const std::exception& error) {  // out of memory; the parser itself reports through the reader
-    reader.problem = fmt::format("the header cannot be read: {}", error.what());
-  }
-  if (!whole) {
+  if (!json::sax_parse(text, &reader)) {  // throws nothing but bad_alloc, which is no fault of the file
     fail(ErrorKind::checkpoint,
          fmt::format("{}: {}; the file is damaged or no safetensors file", source, reader.problem));
   }

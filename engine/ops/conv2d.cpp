@@ -1,30 +1,16 @@
 // Two-dimensional convolution, optionally of a twice enlarged input (kernels/dense/conv2d/conv2d.h).
-#include "engine/ops/check.h"
-#include "engine/ops/conv_work.h"
+#include "engine/ops/layer_pass.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
-#include "engine/ops/sparse_pass.h"
 
 namespace poise {
 namespace {
 
-// One pass of one convolution: what the kernel needs, and what it costs.
-struct ConvPass {
-  SparsePass sparse;
-  Conv2dPlan plan;
-  Work work;
-  ConvPass(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass, const LayerExecution* execution)
-      : sparse(execution, pass),
-        plan(sparse.dense() ? ctx.kernels->conv2d_plan(ctx, geometry, dtype, pass)
-                            : sparse.plan(ctx, geometry, dtype, pass)),
-        work(conv_work(geometry, plan, dtype, pass)) {}
-  template <class Blocks, class Weights, class Dense, class... Args>
-  void launch(Tape& tape, Blocks* block, Blocks* cusparse, Weights* weights, Dense* dense,
-              const Conv2dGeometry& geometry, Args&&... args) const {
-    if (sparse.dense()) return tape.launch(work, dense, geometry, args...);
-    sparse.launch(tape, work, geometry, block, cusparse, weights, args...);
-  }
-};
+LayerPass pass_of(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass,
+                  const LayerExecution* execution) {
+  return LayerPass(ctx, "conv2d", geometry, dtype, pass, execution,
+                   [&] { return ctx.kernels->conv2d_plan(ctx, geometry, dtype, pass); });
+}
 
 Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
   const Shape xs = x.shape(), ws = weight.shape();
@@ -79,45 +65,43 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
   Tensor y = t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
   const LayerWeight w(weight, x.dtype());
   {
-    const ConvPass pass(t.ctx, geometry, x.dtype(), Pass::forward, execution);
-    Arena::Scratch workspace(*t.ctx.arena, pass.plan.workspace_bytes);
+    const LayerPass pass = pass_of(t.ctx, geometry, x.dtype(), Pass::forward, execution);
+    Arena::Scratch workspace(*t.ctx.arena, pass.workspace_bytes);
     const KernelTable& k = *t.ctx.kernels;
-    pass.launch(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward, k.conv2d_forward,
-                geometry, xv, w.value, b, workspace.tensor(), y);
-    if (!pass.sparse.dense() && geometry.relu) {  // sparse kernels leave it to us
-      t.launch(memory_work("leaky_relu", Pass::forward, {&y, &y}), k.leaky_relu_forward, 0.0f, y, y);
+    pass.launch(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward, k.conv2d_forward, xv,
+                w.value, b, workspace, y);
+    if (!pass.is_dense() && geometry.relu) {  // sparse kernels leave it to us
+      t.launch({"leaky_relu", Pass::forward}, k.leaky_relu_forward, 0.0f, y, y);
     }
   }
-  const Var result = t.record({.name = "conv2d", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
-                                 const KernelTable& k = g.kernels();
-                                 Tensor dy = g.dy();
-                                 if (geometry.relu) {
-                                   dy = g.tape().alloc(y.shape, y.dtype);
-                                   g.tape().launch(memory_work("leaky_relu", Pass::backward, {&y, &dy, &dy}),
-                                                   k.leaky_relu_backward, 0.0f, y, g.dy(), dy);
-                                 }
-                                 if (g.wants(weight) || g.wants(bias)) {
-                                   Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
-                                   const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_weight, execution);
-                                   Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
-                                   pass.launch(g.tape(), k.block_conv2d_backward_weight,
-                                               k.cusparse_conv2d_backward_weight, k.weights_conv2d_backward_weight,
-                                               k.conv2d_backward_weight, geometry, xv, dy, workspace.tensor(), dw, db);
-                                   g.add_or_recycle(weight, dw);
-                                   if (db) g.add(bias, db);
-                                 }
-                                 if (g.wants(x)) {
-                                   Tensor dx = g.alloc(x);
-                                   const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_input, execution);
-                                   Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
-                                   pass.launch(g.tape(), k.block_conv2d_backward_input,
-                                               k.cusparse_conv2d_backward_input, k.weights_conv2d_backward_input,
-                                               k.conv2d_backward_input, geometry, dy, w.value, workspace.tensor(), dx);
-                                   g.add(x, dx);
-                                 }
-                                 if (geometry.relu) g.ctx().arena->recycle(dy);
-                                 w.recycle(g.ctx());
-                               }});
+  const Var result =
+      t.record({.name = "conv2d", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
+                  const KernelTable& k = g.kernels();
+                  Tensor dy = g.dy();
+                  if (geometry.relu) {
+                    dy = g.tape().alloc(y.shape, y.dtype);
+                    g.tape().launch({"leaky_relu", Pass::backward}, k.leaky_relu_backward, 0.0f, y, g.dy(), dy);
+                  }
+                  if (g.wants(weight) || g.wants(bias)) {
+                    Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
+                    const LayerPass pass = pass_of(g.ctx(), geometry, xv.dtype, Pass::backward_weight, execution);
+                    Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+                    pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
+                                k.weights_conv2d_backward_weight, k.conv2d_backward_weight, xv, dy, workspace, dw, db);
+                    g.add_or_recycle(weight, dw);
+                    if (db) g.add(bias, db);
+                  }
+                  if (g.wants(x)) {
+                    Tensor dx = g.alloc(x);
+                    const LayerPass pass = pass_of(g.ctx(), geometry, xv.dtype, Pass::backward_input, execution);
+                    Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+                    pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
+                                k.weights_conv2d_backward_input, k.conv2d_backward_input, dy, w.value, workspace, dx);
+                    g.add(x, dx);
+                  }
+                  if (geometry.relu) g.ctx().arena->recycle(dy);
+                  w.recycle(g.ctx());
+                }});
   if (!result.requires_grad()) w.recycle(t.ctx);
   return result;
 }

@@ -1,38 +1,9 @@
-// y = x w^T + b. To skip dead weights, as a 1x1 convolution of N images of one pixel.
-#include "engine/ops/check.h"
+// y = x w^T + b. On a sparse path, as a 1x1 convolution of N images of one pixel.
+#include "engine/ops/layer_pass.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
-#include "engine/ops/sparse_pass.h"
 
 namespace poise {
-namespace {
-
-// One pass: what the kernel needs, and what it costs.
-struct LinearPass {
-  Conv2dGeometry as_convolution;
-  SparsePass sparse;
-  size_t workspace_bytes;
-  Work work;
-  LinearPass(const Context& ctx, const LinearGeometry& g, DType dtype, Work dense, const LayerExecution* execution)
-      : as_convolution{.n = g.n, .h = 1, .w = 1, .c_in = g.in, .c_out = g.out},
-        sparse(execution, dense.pass),
-        work(dense) {
-    if (sparse.dense()) {
-      workspace_bytes = ctx.kernels->linear_plan(ctx, g, dtype, dense.pass);
-    } else {
-      const Conv2dPlan plan = sparse.plan(ctx, as_convolution, dtype, dense.pass);
-      workspace_bytes = plan.workspace_bytes;
-      work.executed_flops = 2 * plan.executed_macs;
-    }
-  }
-  template <class Blocks, class Weights, class Dense, class... Args>
-  void launch(Tape& tape, Blocks* block, Blocks* cusparse, Weights* weights, Dense* dense, Args&&... args) const {
-    if (sparse.dense()) return tape.launch(work, dense, args...);
-    sparse.launch(tape, work, as_convolution, block, cusparse, weights, args...);
-  }
-};
-
-}  // namespace
 
 Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
   Tape& t = *x.tape;
@@ -52,44 +23,44 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
   const LinearGeometry geometry{.n = xs[0], .in = xs[1], .out = ws[0]};
   Tensor y = t.alloc({xs[0], ws[0]}, x.dtype());
   const LayerWeight w(weight, x.dtype());
-  const Tensor xv = x.value(), wv = weight.value();
-  auto work = [xv, wv, y](Pass pass) {
-    return memory_work("linear", pass, {&xv, &wv, &y}, 2.0 * static_cast<double>(xv.elements() * wv.shape[0]));
+  const Tensor xv = x.value();
+  const auto pass_of = [=, dtype = x.dtype()](const Context& ctx, Pass pass) {
+    const Conv2dGeometry convolution{.n = geometry.n, .h = 1, .w = 1, .c_in = geometry.in, .c_out = geometry.out};
+    return LayerPass(ctx, "linear", convolution, dtype, pass, execution, [&] {
+      return Conv2dPlan{.workspace_bytes = ctx.kernels->linear_plan(ctx, geometry, dtype, pass),
+                        .executed_macs = convolution.macs()};
+    });
   };
-  const auto pass_of = [=](const Context& ctx, Pass pass) {
-    return LinearPass(ctx, geometry, xv.dtype, work(pass), execution);
-  };
-  const LinearPass forward = pass_of(t.ctx, Pass::forward);
-  if (execution) execution->note(forward.as_convolution);
+  const LayerPass forward = pass_of(t.ctx, Pass::forward);
+  if (execution) execution->note(forward.geometry);
   {
     Arena::Scratch workspace(*t.ctx.arena, forward.workspace_bytes);
     forward.launch(t, t.ctx.kernels->block_conv2d_forward, t.ctx.kernels->cusparse_conv2d_forward,
                    t.ctx.kernels->weights_conv2d_forward, t.ctx.kernels->linear_forward, xv, w.value,
-                   bias.tape ? bias.value() : Tensor{}, workspace.tensor(), y);
+                   bias.tape ? bias.value() : Tensor{}, workspace, y);
   }
-  const Var result = t.record({.name = "linear", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
-                                 const KernelTable& k = g.kernels();
-                                 if (g.wants(weight) || g.wants(bias)) {
-                                   Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
-                                   const LinearPass pass = pass_of(g.ctx(), Pass::backward_weight);
-                                   Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
-                                   pass.launch(g.tape(), k.block_conv2d_backward_weight,
-                                               k.cusparse_conv2d_backward_weight, k.weights_conv2d_backward_weight,
-                                               k.linear_backward_weight, xv, g.dy(), workspace.tensor(), dw, db);
-                                   g.add_or_recycle(weight, dw);
-                                   if (db) g.add(bias, db);
-                                 }
-                                 if (g.wants(x)) {
-                                   Tensor dx = g.alloc(x);
-                                   const LinearPass pass = pass_of(g.ctx(), Pass::backward_input);
-                                   Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
-                                   pass.launch(g.tape(), k.block_conv2d_backward_input,
-                                               k.cusparse_conv2d_backward_input, k.weights_conv2d_backward_input,
-                                               k.linear_backward_input, g.dy(), w.value, workspace.tensor(), dx);
-                                   g.add(x, dx);
-                                 }
-                                 w.recycle(g.ctx());
-                               }});
+  const Var result = t.record(
+      {.name = "linear", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
+         const KernelTable& k = g.kernels();
+         if (g.wants(weight) || g.wants(bias)) {
+           Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
+           const LayerPass pass = pass_of(g.ctx(), Pass::backward_weight);
+           Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+           pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
+                       k.weights_conv2d_backward_weight, k.linear_backward_weight, xv, g.dy(), workspace, dw, db);
+           g.add_or_recycle(weight, dw);
+           if (db) g.add(bias, db);
+         }
+         if (g.wants(x)) {
+           Tensor dx = g.alloc(x);
+           const LayerPass pass = pass_of(g.ctx(), Pass::backward_input);
+           Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+           pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
+                       k.weights_conv2d_backward_input, k.linear_backward_input, g.dy(), w.value, workspace, dx);
+           g.add(x, dx);
+         }
+         w.recycle(g.ctx());
+       }});
   if (!result.requires_grad()) w.recycle(t.ctx);
   return result;
 }

@@ -37,7 +37,8 @@ std::string CrossoverKey::to_string() const {
   const Conv2dGeometry& g = geometry;
   return std::string(name_of(pass)) + " conv " + by(g.kh, g.kw) + " " + std::to_string(g.c_in) + "->" +
          std::to_string(g.c_out) + " " + by(g.h, g.w) +
-         (g.upsample > 1 ? " upsample " + std::to_string(g.upsample) : "") + " cell " + poise::to_string(cell) +
+         (g.upsample > 1 ? " upsample " + std::to_string(g.upsample) : "") + " cell " +
+         poise::to_string(path == Execution::weights ? Cell{.out = outputs_of_entry(cell.out)} : cell) +
          suffix_of(path);
 }
 

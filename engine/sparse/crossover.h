@@ -21,8 +21,9 @@ struct CrossoverKey {
   Pass pass = Pass::forward;
   Cell cell;
   Execution path = Execution::block;
-  std::string to_string()
-      const;  // "forward conv 3x3 256->256 16x16 upsample 2 cell 16x16"; "... cusparse", "... weights"
+  // "forward conv 3x3 256->256 16x16 upsample 2 cell 16x16"; "... cusparse". Weight by weight, runs of outputs longer
+  // than 4 take as long as runs of 4: "... cell 4x1 weights" for cells of 8x1 as well.
+  std::string to_string() const;
 };
 
 class CrossoverTable {

@@ -64,9 +64,6 @@ BlockIndex full_index(const CellGrid& grid, int64_t block) {
   return index;
 }
 
-constexpr const char* kChoiceNames[] = {"auto", "dense", "block", "cusparse", "weights"};  // by ExecutionChoice
-const char* name_of(ExecutionChoice choice) { return kChoiceNames[static_cast<size_t>(choice)]; }
-
 // Does the kernel of this path compute such a convolution?
 bool serves(Execution path, const Conv2dGeometry& geometry, int64_t block) {
   if (geometry.macs() == 0) return false;  // not asked for yet
@@ -74,19 +71,6 @@ bool serves(Execution path, const Conv2dGeometry& geometry, int64_t block) {
 }
 
 }  // namespace
-
-const char* name_of(Execution execution) {
-  constexpr const char* kNames[] = {"dense", "block", "cusparse", "weights"};
-  return kNames[static_cast<size_t>(execution)];
-}
-
-std::vector<std::string> execution_choice_names() { return {std::begin(kChoiceNames), std::end(kChoiceNames)}; }
-std::optional<ExecutionChoice> execution_choice_of(const std::string& name) {
-  for (size_t choice = 0; choice < std::size(kChoiceNames); ++choice) {
-    if (name == kChoiceNames[choice]) return static_cast<ExecutionChoice>(choice);
-  }
-  return std::nullopt;
-}
 
 Execution choose_path(const PathNumbers& speedups, Execution before) {
   constexpr double kEnter = 1.05, kLeave = 1.0;  // no flapping at the crossover

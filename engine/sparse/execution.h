@@ -3,10 +3,10 @@
 #pragma once
 #include <array>
 #include <deque>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/io/enum_names.h"
 #include "engine/sparse/crossover.h"
 #include "engine/sparse/layer_execution.h"
 #include "engine/sparse/mask.h"
@@ -14,8 +14,14 @@
 namespace poise {
 
 enum class ExecutionChoice : uint8_t { automatic, dense, block, cusparse, weights };
-std::vector<std::string> execution_choice_names();  // "auto", "dense", "block", "cusparse", "weights"
-std::optional<ExecutionChoice> execution_choice_of(const std::string& name);
+template <>
+struct EnumNames<ExecutionChoice> {
+  static constexpr NamedValue<ExecutionChoice> all[] = {{ExecutionChoice::automatic, "auto"},
+                                                        {ExecutionChoice::dense, "dense"},
+                                                        {ExecutionChoice::block, "block"},
+                                                        {ExecutionChoice::cusparse, "cusparse"},
+                                                        {ExecutionChoice::weights, "weights"}};
+};
 
 // The path of one pass by its speed-ups over dense execution, indexed by Execution (dense: 1; NaN: no choice), if it
 // has been on `before`: the fastest, but a path is entered for a gain of 5% only, and left for dense when it gains
@@ -55,7 +61,8 @@ class NetworkExecution {
   // What every layer does: u8 [layers, 3 passes] of the host. A resumed run goes on with the choices it was saved with.
   OwnedTensor& choices() { return choices_; }
   static constexpr uint8_t kUndecided = 255;
-  // From choices(), which somebody wrote; if they are kUndecided, by deciding from scratch.
+  // From choices(), which somebody wrote after layers were asked to compute; if they are kUndecided, by deciding from
+  // scratch.
   void restore(Context& ctx);
   // In a plan, after layers were asked to compute: everything on one path, where that may be taken.
   void set_all(Execution execution);

@@ -2,17 +2,23 @@
 // blocks, by the vendor's (kernels/sparse/cusparse/cusparse_conv2d.h), or weight by weight. Decided per pass when masks
 // change (execution.h) and read by the ops.
 #pragma once
-#include <string>
-#include <vector>
+#include <iterator>
 
+#include "engine/io/enum_names.h"
 #include "kernels/sparse/block/block_conv2d.h"
 #include "kernels/sparse/weights/weights_conv2d.h"
 
 namespace poise {
 
 enum class Execution : uint8_t { dense, block, cusparse, weights };
-constexpr size_t kExecutions = 4;
-const char* name_of(Execution execution);
+template <>
+struct EnumNames<Execution> {
+  static constexpr NamedValue<Execution> all[] = {{Execution::dense, "dense"},
+                                                  {Execution::block, "block"},
+                                                  {Execution::cusparse, "cusparse"},
+                                                  {Execution::weights, "weights"}};
+};
+constexpr size_t kExecutions = std::size(EnumNames<Execution>::all);
 
 struct LayerExecution {
   BlockIndex index;           // of the blocks that our kernels skip
@@ -34,7 +40,6 @@ struct LayerExecution {
   void set(Pass pass, Execution execution) {
     (pass == Pass::forward ? forward : pass == Pass::backward_input ? backward_input : backward_weight) = execution;
   }
-  const BlockIndex& blocks(Execution path) const { return path == Execution::cusparse ? cusparse_index : index; }
   void note(const Conv2dGeometry& asked) {
     if (asked.macs() > geometry.macs()) geometry = asked;
   }

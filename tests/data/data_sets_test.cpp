@@ -188,6 +188,13 @@ TEST(TinyImagenet, ClassesAreSortedIdsAndGreyBecomesRgb) {
   EXPECT_EQ(val.labels, (std::vector<int32_t>{1, 0}));
   EXPECT_GT(pixel(val, 0, 2, 2)[0], 240);
   EXPECT_EQ(read("tiny-imagenet", folder.path()).height, 64);
+  ASSERT_EQ(val.warnings.size(), 1u);
+  EXPECT_NE(val.warnings[0].find("names 1 images that are not in val/images (the first is \"val_9.JPEG\"): 2 remain"),
+            std::string::npos)
+      << val.warnings[0];
+  ASSERT_EQ(set.warnings.size(), 1u);
+  EXPECT_NE(set.warnings[0].find("997 images fewer than were published, in 2 of 2 classes"), std::string::npos)
+      << set.warnings[0];
 }
 
 TEST(TinyImagenet, SaysWhatIsWrong) {
@@ -222,7 +229,6 @@ TEST(ImageFolder, ClassesAreSubfolders) {
   TemporaryFolder folder;
   fs::create_directories(folder / "zebra/deep");
   fs::create_directories(folder / "ant");
-  fs::create_directories(folder / "empty");
   fs::copy_file(kPictures + "/rgb.png", folder / "zebra/deep/1.PNG");
   fs::copy_file(kPictures + "/rgb.bmp", folder / "ant/b.bmp");
   fs::copy_file(kPictures + "/rgb.jpg", folder / "ant/a.png");  // told by its bytes, not by its name
@@ -248,7 +254,7 @@ TEST(ImageFolder, WithoutClasses) {
   EXPECT_EQ(set.count, 4);
   EXPECT_TRUE(set.labels.empty());
   fs::create_directory(folder / "more");
-  EXPECT_EQ(read("folder", folder.path(), "auto", 4).count, 4);
+  EXPECT_EQ(read("folder", folder.path(), "auto", 4).count, 4);  // a folder that is empty is no class here
   fs::copy_file(kPictures + "/rgb.png", folder / "more/x.png");
   expect_error(ErrorKind::data, {"found 4 in it and 1 in subfolders; move them"},
                [&] { read("folder", folder.path(), "auto", 4); });
@@ -263,14 +269,17 @@ TEST(ImageFolder, SaysWhichPicturesAreOfNoUse) {
   write_bytes(folder / "a.png", "");
   expect_error(ErrorKind::data, {folder / "a.png", "found an empty file"}, read_it);
   write_bytes(folder / "b.jpg", read_bytes(kPictures + "/rgb.jpg").substr(0, 600));
-  write_bytes(folder / "c.jpeg", read_bytes(kPictures + "/animated.gif"));
+  write_bytes(folder / "c.jpeg", "<!DOCTYPE html>");
   write_bytes(folder / "d.bmp", read_bytes(kPictures + "/animated.png"));
   expect_error(
       ErrorKind::data,
-      {"4 of 5 pictures", folder / "a.png", folder / "b.jpg: truncated JPEG", folder / "c.jpeg", "a GIF", ".."},
+      {"4 of 5 pictures", folder / "a.png", folder / "b.jpg: truncated JPEG", folder / "c.jpeg", "a web page", ".."},
       read_it);
-  fs::copy_file(kPictures + "/animated.gif", folder / "e.gif");
-  expect_error(ErrorKind::data, {folder / "e.gif", "found .gif; convert or remove it"}, read_it);
+  fs::copy_file(kPictures + "/animated.gif", folder / "e.png");  // told by its bytes, not by its name
+  expect_error(ErrorKind::data, {folder / "e.png", "found a GIF; convert or remove it"}, read_it);
+  fs::remove(folder / "e.png");
+  write_bytes(folder / "e.tga", "x");
+  expect_error(ErrorKind::data, {folder / "e.tga", "found .tga; convert or remove it"}, read_it);
 }
 
 TEST(Registry, KnowsNamesAndSplits) {

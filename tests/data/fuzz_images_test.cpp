@@ -1,6 +1,4 @@
 // Hostile files of images: data sets and pictures (fuzzing.h).
-#include <zlib.h>
-
 #include <cstdio>
 #include <filesystem>
 #include <span>
@@ -117,18 +115,6 @@ TEST(FuzzImages, TinyImagenetTexts) {
   EXPECT_GT(count.refused, 60);
 }
 
-// Every chunk of a PNG gets the checksum that belongs to it, so that edits reach what lies behind that check.
-void repair_png(std::string& png) {
-  for (size_t at = 8; at + 12 <= png.size();) {
-    const auto byte = [&](size_t i) { return static_cast<size_t>(static_cast<uint8_t>(png[i])); };
-    const size_t length = byte(at) << 24 | byte(at + 1) << 16 | byte(at + 2) << 8 | byte(at + 3);
-    if (length > png.size() - at - 12) return;
-    const uLong crc = crc32_z(0, reinterpret_cast<const Bytef*>(png.data()) + at + 4, length + 4);
-    for (size_t i = 0; i < 4; ++i) png[at + 8 + length + i] = static_cast<char>(crc >> (24 - 8 * i));
-    at += length + 12;
-  }
-}
-
 TEST(FuzzImages, Pictures) {
   std::vector<std::string> seeds;
   for (const auto& entry : std::filesystem::directory_iterator(std::string(POISE_GOLDEN_DIR) + "/pictures")) {
@@ -140,7 +126,7 @@ TEST(FuzzImages, Pictures) {
   int decoded = 0, refused = 0;
   for (int i = 0; i < 40'000; ++i) {
     std::string input = mutate(seeds[random.below(seeds.size())], seeds, random);
-    if (input.starts_with("\x89PNG")) repair_png(input);
+    if (input.starts_with("\x89PNG")) test::repair_png(input);
     if (input.starts_with("\xff\xd8") && i % 2 == 0) input += "\xff\xd9";  // else most would be truncated
     const std::vector<uint8_t> bytes(input.begin(), input.end());  // of exactly this size: reading past it shows
     try {

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <cstring>
 
 #include "data/decode_picture.h"
 #include "tests/support/file_test_tools.h"
@@ -94,6 +95,44 @@ TEST(DecodePicture, ReadsEveryFormatUprightAndInItsColours) {
   expect_test_picture("subsampled.jpg", 32, Look::smeared);
   expect_test_picture("cmyk.jpg", 40, Look::coloured);
   expect_test_picture("grey.jpg", 32, Look::grey);
+}
+
+std::array<double, 3> mean_of(const Picture& picture) {
+  std::array<double, 3> mean{};
+  const double pixels = static_cast<double>(picture.height * picture.width);
+  for (size_t i = 0; i < picture.rgb.size(); ++i) mean[i % 3] += picture.rgb[i] / pixels;
+  return mean;
+}
+
+// Four colours without the marker that Adobe writes are inks all the same, not YCbCr; the mean is Pillow's.
+TEST(DecodePicture, InksWithoutAMarkerAreInks) {
+  const std::array<double, 3> mean = mean_of(decode(golden_picture("cmyk_without_adobe_marker.jpg")));
+  EXPECT_EQ(mean, (std::array{130.75, 120.125, 118.875}));
+}
+
+// As in libpng and Pillow.
+TEST(DecodePicture, AColourBeyondThePaletteIsBlack) {
+  const Picture png = decode(golden_picture("palette_too_short.png"));
+  const auto black = [](const Picture& picture, size_t pixel) {
+    return picture.rgb[3 * pixel] == 0 && picture.rgb[3 * pixel + 1] == 0 && picture.rgb[3 * pixel + 2] == 0;
+  };
+  size_t blacks = 0;
+  for (size_t i = 0; i < png.rgb.size() / 3; ++i) blacks += black(png, i);
+  EXPECT_GT(blacks, 0u);
+
+  std::string bmp = golden_picture("palette.bmp");
+  uint32_t pixels_at = 0;
+  std::memcpy(&pixels_at, bmp.data() + 10, 4);
+  ASSERT_LT((pixels_at - 54) / 4, 256u + 1);
+  bmp.erase(54 + 8, pixels_at - 54 - 8);  // two colours remain
+  const uint32_t now_at = 54 + 8;
+  std::memcpy(bmp.data() + 10, &now_at, 4);
+  std::fill(bmp.begin() + now_at, bmp.end(), '\xc8');
+  bmp[now_at] = '\0';
+  const Picture two = decode(bmp);
+  const Picture whole = decode(golden_picture("palette.bmp"));
+  EXPECT_EQ(two.rgb.size(), whole.rgb.size());
+  EXPECT_TRUE(black(two, 0));  // the upper row is the last of the file
 }
 
 void expect_refusal(const std::string& bytes, const std::string& part) {

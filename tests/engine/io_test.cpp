@@ -74,7 +74,8 @@ TEST(AtomicFile, WritesReplacesAndKeepsNothingElse) {
   file.write("two");
   file.write(nullptr, 0);
   EXPECT_FALSE(std::filesystem::exists(path));
-  EXPECT_EQ(folder.files(), (Names{".a.txt.tmp-" + std::to_string(::getpid())}));
+  ASSERT_EQ(folder.files().size(), 1u);
+  EXPECT_EQ(folder.files()[0].substr(0, 11), ".a.txt.tmp-");
   file.commit();
   EXPECT_EQ(folder.files(), Names{"a.txt"});
   EXPECT_EQ(read_bytes(path), "one two");
@@ -126,7 +127,6 @@ TEST(AtomicFile, NamesThePathTheErrorAndTheRemedy) {
   expect_error(ErrorKind::runtime, {"File name too long", "shorter name"}, write(folder / std::string(300, 'x')));
   expect_error(ErrorKind::runtime, {"found a folder"}, write(folder.path()));
   expect_error(ErrorKind::runtime, {"found a folder"}, write(folder.path() + "/"));
-  expect_error(ErrorKind::runtime, {"/dev/full", "no regular file"}, write("/dev/full"));  // not replaced, even by root
   if (::geteuid() != 0) {
     std::filesystem::permissions(folder.path(),
                                  std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
@@ -134,22 +134,6 @@ TEST(AtomicFile, NamesThePathTheErrorAndTheRemedy) {
     std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
   }
   EXPECT_EQ(folder.files(), Names{"file"});
-}
-
-TEST(AtomicFile, RemovesStaleTemporariesOnly) {
-  TemporaryFolder folder;
-  const pid_t dead = ::fork();
-  if (dead == 0) ::_exit(0);
-  ::waitpid(dead, nullptr, 0);
-  const std::string of_dead = std::to_string(dead), of_parent = std::to_string(::getppid());
-  Names stay = {".a.tmp-", ".a.tmp-" + of_dead + "x", ".a.tmp-" + of_parent, ".tmp-" + of_dead, "a.tmp-" + of_dead};
-  std::sort(stay.begin(), stay.end());
-  for (const std::string& name : stay) write_bytes(folder / name, "x");
-  write_bytes(folder / (".a.tmp-" + of_dead), "x");
-  write_bytes(folder / (".b.tmp-" + std::to_string(::getpid())), "x");
-  EXPECT_EQ(remove_stale_temporaries(folder.path()), 2);
-  EXPECT_EQ(folder.files(), stay);
-  EXPECT_EQ(remove_stale_temporaries(folder / "none"), 0);
 }
 
 TEST(Jsonl, LinesAreJsonAndNumbersReadBackExactly) {

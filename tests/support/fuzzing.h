@@ -6,6 +6,7 @@
 // preset, and so are the parsers (CMakeLists.txt).
 #pragma once
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <string>
@@ -115,6 +116,18 @@ inline std::string mutate(std::string bytes, const std::vector<std::string>& see
     }
   }
   return bytes;
+}
+
+// Every chunk of a PNG gets the checksum that belongs to it, so that edits reach what lies behind that check.
+inline void repair_png(std::string& png) {
+  for (size_t at = 8; at + 12 <= png.size();) {
+    const auto byte = [&](size_t i) { return static_cast<size_t>(static_cast<uint8_t>(png[i])); };
+    const size_t length = byte(at) << 24 | byte(at + 1) << 16 | byte(at + 2) << 8 | byte(at + 3);
+    if (length > png.size() - at - 12) return;
+    const uLong crc = crc32_z(0, reinterpret_cast<const Bytef*>(png.data()) + at + 4, length + 4);
+    for (size_t i = 0; i < 4; ++i) png[at + 8 + length + i] = static_cast<char>(crc >> (24 - 8 * i));
+    at += length + 12;
+  }
 }
 
 struct Count {

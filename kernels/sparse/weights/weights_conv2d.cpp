@@ -10,6 +10,7 @@
 #include "kernels/core/parallel.h"
 #include "kernels/sparse/weights/weight_gather.h"
 #include "kernels/sparse/weights/weight_gradient.h"
+#include "kernels/table.h"
 
 namespace poise::cpu {
 namespace {

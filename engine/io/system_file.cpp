@@ -1,0 +1,117 @@
+#include "engine/io/system_file.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+
+#include "engine/io/message.h"
+#include "kernels/core/error.h"
+
+namespace poise {
+namespace {
+
+struct OpenFolder {
+  DIR* stream = nullptr;
+  ~OpenFolder() {
+    if (stream) ::closedir(stream);
+  }
+};
+
+bool says_nothing_is_there(int error) { return error == ENOENT || error == ENOTDIR; }
+
+// Nothing if there is no such folder.
+std::optional<std::vector<std::string>> list(const std::string& folder) {
+  const OpenFolder open{::opendir(folder.c_str())};
+  if (!open.stream) {
+    if (errno == ENOENT) return std::nullopt;
+    fail_to_read(folder, "read the folder", errno);
+  }
+  std::vector<std::string> names;
+  while (true) {
+    errno = 0;  // the end and an error look alike but for this
+    const dirent* entry = ::readdir(open.stream);
+    if (!entry) {
+      if (errno == 0) break;
+      if (errno == EINTR) continue;
+      fail_to_read(folder, "read the whole folder", errno);
+    }
+    const std::string name = entry->d_name;
+    if (name != "." && name != "..") names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace
+
+const char* read_remedy(int error) {
+  switch (error) {
+    case EACCES:
+    case EPERM:
+      return "you may not read it: change its permissions";
+    case EIO:
+      return "the device reports an error: check the disk";
+    case EMFILE:
+    case ENFILE:
+      return "too many open files (ulimit -n): raise the limit";
+    case ENOMEM:
+      return "out of memory: use a machine with more";
+    case ELOOP:
+      return "links that lead in a circle: correct the path";
+    case ENAMETOOLONG:
+      return "use a shorter path";
+    case ENOTDIR:
+      return "a part of the path is a file, not a folder: correct the path";
+    case ENOENT:
+      return "correct the path";
+    default:
+      return "check the path and the disk";
+  }
+}
+
+void fail_to_read(const std::string& path, const char* action, int error) {
+  fail(ErrorKind::environment, path + ": cannot " + action + ": " + errno_text(error) + "; " + read_remedy(error));
+}
+
+PathKind kind_of_path(const std::string& path) {
+  struct stat status {};
+  while (::stat(path.c_str(), &status) != 0) {
+    if (errno == EINTR) continue;
+    if (says_nothing_is_there(errno)) return PathKind::nothing;
+    fail_to_read(path, "look at it", errno);
+  }
+  return S_ISREG(status.st_mode) ? PathKind::file : S_ISDIR(status.st_mode) ? PathKind::folder : PathKind::other;
+}
+
+bool path_exists(const std::string& path) { return kind_of_path(path) != PathKind::nothing; }
+bool is_regular_file(const std::string& path) { return kind_of_path(path) == PathKind::file; }
+bool is_folder(const std::string& path) { return kind_of_path(path) == PathKind::folder; }
+
+std::vector<std::string> names_in_folder(const std::string& folder) {
+  if (auto names = list(folder)) return std::move(*names);
+  fail_to_read(folder, "read the folder", ENOENT);
+}
+
+std::vector<std::string> names_in_folder_if_exists(const std::string& folder) {
+  return list(folder).value_or(std::vector<std::string>{});
+}
+
+void make_folders(const std::string& path) {
+  for (size_t end = 1; end != std::string::npos && !path.empty();) {
+    end = path.find('/', end);
+    const std::string part = path.substr(0, end);
+    if (end != std::string::npos) ++end;
+    if (::mkdir(part.c_str(), 0777) == 0) continue;
+    const int error = errno;
+    // Where one may not write, a folder may be there all the same.
+    if (struct stat status{}; ::stat(part.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) continue;
+    fail(ErrorKind::runtime, path + ": cannot make the folder: " + errno_text(error == EEXIST ? ENOTDIR : error) +
+                                 "; " + write_remedy(error == EEXIST ? ENOTDIR : error));
+  }
+}
+
+}  // namespace poise

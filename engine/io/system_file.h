@@ -1,0 +1,32 @@
+// Files and folders as the operating system gives them, and the one rule for whoever reads them: a file is damaged only
+// if its bytes were read and are wrong. Whatever else fails (no right to read, a device that reports an error, too many
+// open files) is an Error(environment) that names the path. Nobody may take it for damage, or for a file that is not
+// there: what would follow from that, a checkpoint removed or a picture passed over, cannot be undone.
+#pragma once
+#include <string>
+#include <vector>
+
+namespace poise {
+
+// What to do about an errno of a read: "you may not read it: change its permissions".
+const char* read_remedy(int error);
+
+// Error(environment): "PATH: cannot ACTION: No such device; REMEDY".
+[[noreturn]] void fail_to_read(const std::string& path, const char* action, int error);
+
+enum class PathKind : uint8_t { nothing, file, folder, other };  // other: a device, a pipe
+// What stands at `path`, through links. `nothing` only if the system says that there is nothing.
+PathKind kind_of_path(const std::string& path);
+bool path_exists(const std::string& path);
+bool is_regular_file(const std::string& path);
+bool is_folder(const std::string& path);
+
+// Names in a folder, sorted, without "." and "..": all of them, or Error(environment).
+std::vector<std::string> names_in_folder(const std::string& folder);
+// None where there is no such folder.
+std::vector<std::string> names_in_folder_if_exists(const std::string& folder);
+
+// Makes the folders of `path` that are not there yet, as umask says. Error(runtime).
+void make_folders(const std::string& path);
+
+}  // namespace poise
