@@ -49,6 +49,14 @@ std::vector<uint8_t> random_mask(const Conv2dGeometry& g, const Cell& cell, doub
 
 }  // namespace
 
+std::vector<Execution> BenchDevice::paths(const Cell& cell) const {
+  std::vector<Execution> paths = {Execution::dense};
+  if (block_of(cell) != 0) paths.push_back(Execution::block);
+  if (block_of(cell) != 0 && has_cusparse(device)) paths.push_back(Execution::cusparse);
+  if (block_of(cell) == 0 && has_weights(device)) paths.push_back(Execution::weights);
+  return paths;
+}
+
 BenchLayer::BenchLayer(BenchDevice& on, const Conv2dGeometry& g, const Cell& cell, double density, uint64_t seed)
     : on_(on),
       geometry_(g),
@@ -56,11 +64,16 @@ BenchLayer::BenchLayer(BenchDevice& on, const Conv2dGeometry& g, const Cell& cel
       ctx_{.device = on.device, .precision = on.precision, .kernels = &on.kernels, .stream = on.stopwatch.stream()} {
   std::mt19937_64 random(seed);
   const std::vector<uint8_t> alive = random_mask(g, cell, density, random);
-  OwnedTensor mask(g.weight_shape(), DType::u8, on.device);
-  copy_from_host(mask.tensor(), alive.data());
-  index_ = list_blocks(block_of(cell), mask.tensor(), lists_);
-  if (has_cusparse(on.device)) {
-    cusparse_index_ = list_blocks(cusparse_block_of(cell), mask.tensor(), cusparse_lists_);
+  mask_ = OwnedTensor(g.weight_shape(), DType::u8, on.device);
+  copy_from_host(mask_.tensor(), alive.data());
+  for (const Execution path : on.paths(cell)) {
+    if (path == Execution::block) index_ = list_blocks(block_of(cell), mask_.tensor(), lists_);
+    if (path == Execution::cusparse) {
+      cusparse_index_ = list_blocks(cusparse_block_of(cell), mask_.tensor(), cusparse_lists_);
+    }
+    if (path != Execution::weights) continue;
+    weights_ = WeightIndex::full(g, cell.out);
+    on.kernels.build_weight_index(ctx_, mask_.tensor(), weights_);
   }
   x_ = uniform(g.x_shape(), stored_, on.device, random);
   weight_ = uniform(g.weight_shape(), stored_, on.device, random, alive.data());
@@ -71,7 +84,7 @@ BenchLayer::BenchLayer(BenchDevice& on, const Conv2dGeometry& g, const Cell& cel
   db_ = OwnedTensor({g.c_out}, DType::f32, on.device);
   size_t bytes = 0;
   for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
-    for (const Execution path : on.paths()) bytes = std::max(bytes, plan(pass, path).workspace_bytes);
+    for (const Execution path : on.paths(cell)) bytes = std::max(bytes, plan(pass, path).workspace_bytes);
   }
   workspace_ = OwnedTensor({static_cast<int64_t>(bytes)}, DType::u8, on.device);
 }
@@ -96,6 +109,7 @@ BlockIndex BenchLayer::list_blocks(int64_t block, const Tensor& mask, Lists& lis
 Conv2dPlan BenchLayer::plan(Pass pass, Execution path) const {
   const KernelTable& k = on_.kernels;
   if (path == Execution::dense) return k.conv2d_plan(ctx_, geometry_, stored_, pass);
+  if (path == Execution::weights) return k.weights_conv2d_plan(ctx_, geometry_, weights_, stored_, pass);
   const auto planner = path == Execution::block ? k.block_conv2d_plan : k.cusparse_conv2d_plan;
   return planner(ctx_, geometry_, index_of(path), stored_, pass);
 }
@@ -111,6 +125,13 @@ void BenchLayer::launch(Pass pass, Execution path) {
     if (pass == Pass::forward) return k.conv2d_forward(ctx_, geometry_, x, weight, bias, ws, y);
     if (pass == Pass::backward_input) return k.conv2d_backward_input(ctx_, geometry_, y, weight, ws, dx);
     return k.conv2d_backward_weight(ctx_, geometry_, x, y, ws, dw, db);
+  }
+  if (path == Execution::weights) {
+    if (pass == Pass::forward) return k.weights_conv2d_forward(ctx_, geometry_, weights_, x, weight, bias, ws, y);
+    if (pass == Pass::backward_input) {
+      return k.weights_conv2d_backward_input(ctx_, geometry_, weights_, y, weight, ws, dx);
+    }
+    return k.weights_conv2d_backward_weight(ctx_, geometry_, weights_, x, y, ws, dw, db);
   }
   const bool ours = path == Execution::block;
   const BlockIndex& index = index_of(path);

@@ -18,10 +18,8 @@ struct BenchDevice {
   Precision precision;
   Stopwatch stopwatch;
   const KernelTable& kernels;
-  std::vector<Execution> paths() const {  // dense first
-    if (has_cusparse(device)) return {Execution::dense, Execution::block, Execution::cusparse};
-    return {Execution::dense, Execution::block};
-  }
+  // Those that skip such cells here; dense first.
+  std::vector<Execution> paths(const Cell& cell) const;
 };
 
 class BenchLayer {
@@ -31,7 +29,6 @@ class BenchLayer {
 
   double run(Pass pass, Execution path);  // seconds
   double executed_macs(Pass pass, Execution path) const;
-  double density() const { return index_.density(); }
 
  private:
   // A BlockIndex and its memory.
@@ -48,8 +45,9 @@ class BenchLayer {
   DType stored_;
   Context ctx_;
   BlockIndex index_, cusparse_index_;
+  WeightIndex weights_;
   Lists lists_, cusparse_lists_;
-  OwnedTensor x_, weight_, bias_, y_, dx_, dw_, db_, workspace_;
+  OwnedTensor mask_, x_, weight_, bias_, y_, dx_, dw_, db_, workspace_;
 };
 
 // The shortest times, in seconds, of as many runs, the paths in turns, as fit into `seconds`; at least three.

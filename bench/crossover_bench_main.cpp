@@ -1,15 +1,17 @@
-// At which density does skipping dead blocks begin to pay? Times every masked layer of a model, each pass, dense,
-// block-sparse and on a GPU through cuSPARSE in turns, over densities and cells, and keeps the speed-ups where the
-// automatic switch of train_gan looks for them (engine/sparse/crossover.h). Then asks the switch, measures what it
-// takes again, and fails (exit code 6) if that is slower than dense by more than 5%.
+// At which density does skipping dead weights begin to pay? Times every masked layer of a model, each pass, dense and on
+// the paths that skip its cells: block by block, on a GPU also through cuSPARSE, on the CPU weight by weight; in turns,
+// over densities and cells. Keeps the speed-ups where the automatic switch of train_gan looks for them
+// (engine/sparse/crossover.h). Then asks the switch, measures what it takes again, and fails (exit code 6) if that is
+// slower than dense by more than 5%.
 //
-//   crossover_bench                         SNGAN-32 at full width, batch 16, cells 16x16 and 16x16-all-taps
+//   crossover_bench                         SNGAN-32 at full width, batch 16, all cells that kernels of the device skip
 //   crossover_bench --no-save --csv FILE    only the numbers (or --json FILE)
 //   crossover_bench --device cuda --precision bf16 --batch 64 --cells 16x16,32x32
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -31,8 +33,8 @@ constexpr std::array<Pass, 3> kPasses = {Pass::forward, Pass::backward_input, Pa
 struct BenchOptions {
   ModelOptions model;
   int64_t batch = 16, threads = 0;
-  std::vector<double> densities = {1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05};
-  std::vector<std::string> cells = {"16x16", "16x16-all-taps"};
+  std::vector<double> densities = {1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01};
+  std::vector<std::string> cells = {"16x16", "16x16-all-taps", "1x1", "2x1", "4x1"};
   double seconds = 0.2;  // per number
   int64_t layers = 0;    // 0: all
   std::string device = "auto", precision = "auto";
@@ -42,13 +44,13 @@ struct BenchOptions {
 
 // The convolutions that a network asks of its maskable layers, each once, by running it against kernels that do
 // nothing.
-std::vector<Conv2dGeometry> convolutions(Module& network, const Shape& input, int64_t block,
+std::vector<Conv2dGeometry> convolutions(Module& network, const Shape& input,
                                          const std::function<void(Tape&, Var)>& forward) {
   const Memory nowhere(Device::cpu, /*is_planned=*/true);
   ParameterSlab slab(network, DType::f32, nowhere, false);
-  NetworkMasks masks(network, slab, {.out = block, .in = block}, MaskableHead::dense, nowhere);
+  NetworkMasks masks(network, slab, {}, MaskableHead::dense, nowhere);
   const CrossoverTable nothing_measured;
-  const NetworkExecution execution(network, masks, ExecutionChoice::block, nothing_measured, nowhere);
+  const NetworkExecution execution(network, masks, ExecutionChoice::weights, nothing_measured, nowhere);
   Context ctx{.kernels = &cpu_kernels()};
   const PlanningScope planning(ctx);
   Tape tape(ctx);
@@ -78,11 +80,16 @@ struct Subject {
 struct Point {
   Subject subject;
   double density;
-  std::vector<double> seconds;          // by Execution, as far as the device has paths
-  double macs[2];                       // executed, dense and block-sparse
+  PathNumbers seconds, gflop;           // executed; NaN where cells or the device have no such path
   Execution chosen = Execution::dense;  // by the automatic switch, once the whole table is known
   double over_dense = 1;                // its time, measured again against dense
   bool too_slow = false;
+
+  Point(const Subject& s, double d) : subject(s), density(d) {
+    seconds.fill(std::numeric_limits<double>::quiet_NaN());
+    gflop = seconds;
+  }
+  double speedup(Execution path) const { return seconds[0] / seconds[static_cast<size_t>(path)]; }
 };
 
 constexpr double kTolerance = 1.05;
@@ -93,18 +100,22 @@ constexpr uint64_t kVisits = 2;
 // Part of a visit; the shortest time of all visits counts.
 void measure(Point& point, BenchLayer& layer, const std::vector<Execution>& paths, double seconds) {
   const std::vector<double> times = shortest_times(layer, point.subject.pass, paths, seconds / kVisits);
-  for (size_t i = 0; i < paths.size(); ++i) point.seconds[i] = std::min(point.seconds[i], times[i]);
-  for (size_t i = 0; i < 2; ++i) point.macs[i] = layer.executed_macs(point.subject.pass, paths[i]);
+  for (size_t i = 0; i < paths.size(); ++i) {
+    const auto path = static_cast<size_t>(paths[i]);
+    point.seconds[path] = std::fmin(point.seconds[path], times[i]);  // of a number and NaN, the number
+    point.gflop[path] = 2e-9 * layer.executed_macs(point.subject.pass, paths[i]);
+  }
 }
 
 // What the switch takes, and how that compares with dense when both are measured again in turns; twice more, if it
 // looks too slow.
 void judge(Point& point, BenchDevice& device, const CrossoverTable& table, double seconds) {
-  std::array<double, 3> speedups;
+  PathNumbers speedups;
   speedups.fill(std::numeric_limits<double>::quiet_NaN());
   speedups[0] = 1;
-  for (size_t i = 1; i < point.seconds.size(); ++i) {
-    speedups[i] = table.speedup(point.subject.key(static_cast<Execution>(i)), point.density, 1);
+  for (const Execution path : device.paths(point.subject.cell)) {
+    if (path == Execution::dense) continue;
+    speedups[static_cast<size_t>(path)] = table.speedup(point.subject.key(path), point.density, 1);
   }
   point.chosen = choose_path(speedups, Execution::dense);
   if (point.chosen == Execution::dense) return;
@@ -119,16 +130,16 @@ void judge(Point& point, BenchDevice& device, const CrossoverTable& table, doubl
 }
 
 std::string csv_of(const std::vector<Point>& points) {
-  std::string csv =
-      "layer,pass,cell,density,dense_ms,block_ms,speedup,dense_gflop,dense_executed_gflop,block_gflop,cusparse_ms,auto,"
-      "auto_over_dense\n";
+  std::string csv = "layer,pass,cell,density";
+  for (const auto& path : EnumNames<Execution>::all) csv += fmt::format(",{0}_ms,{0}_gflop", path.name);
+  csv += ",auto,auto_over_dense\n";
   for (const Point& p : points) {
     const Subject& s = p.subject;
-    csv += fmt::format("{},{},{},{:.4f},{:.4f},{:.4f},{:.3f},{:.4f},{:.4f},{:.4f},{},{},{:.3f}\n",
-                       layer_name(s.geometry), name_of(s.pass), to_string(s.cell), p.density, p.seconds[0] * 1e3,
-                       p.seconds[1] * 1e3, p.seconds[0] / p.seconds[1], 2e-9 * s.geometry.macs(), 2e-9 * p.macs[0],
-                       2e-9 * p.macs[1], p.seconds.size() > 2 ? fmt::format("{:.4f}", p.seconds[2] * 1e3) : "",
-                       name_of(p.chosen), p.over_dense);
+    csv += fmt::format("{},{},{},{:.4f}", layer_name(s.geometry), name_of(s.pass), to_string(s.cell), p.density);
+    for (size_t path = 0; path < kExecutions; ++path) {
+      csv += std::isnan(p.seconds[path]) ? ",," : fmt::format(",{:.4f},{:.4f}", p.seconds[path] * 1e3, p.gflop[path]);
+    }
+    csv += fmt::format(",{},{:.3f}\n", name_of(p.chosen), p.over_dense);
   }
   return csv;
 }
@@ -140,16 +151,16 @@ std::string json_of(const std::vector<Point>& points, const std::string& device,
   for (const Point& p : points) {
     const Subject& s = p.subject;
     too_slow += p.too_slow;
-    rows.push_back({{"layer", layer_name(s.geometry)},
-                    {"pass", name_of(s.pass)},
-                    {"cell", to_string(s.cell)},
-                    {"density", p.density},
-                    {"dense_ms", p.seconds[0] * 1e3},
-                    {"block_ms", p.seconds[1] * 1e3},
-                    {"cusparse_ms", p.seconds.size() > 2 ? ordered_json(p.seconds[2] * 1e3) : ordered_json()},
-                    {"auto", name_of(p.chosen)},
-                    {"auto_over_dense", p.over_dense},
-                    {"too_slow", p.too_slow}});
+    ordered_json row = {{"layer", layer_name(s.geometry)},
+                        {"pass", name_of(s.pass)},
+                        {"cell", to_string(s.cell)},
+                        {"density", p.density}};
+    for (const auto& path : EnumNames<Execution>::all) {
+      const double seconds = p.seconds[static_cast<size_t>(path.value)];
+      if (!std::isnan(seconds)) row[std::string(path.name) + "_ms"] = seconds * 1e3;
+    }
+    row.update({{"auto", name_of(p.chosen)}, {"auto_over_dense", p.over_dense}, {"too_slow", p.too_slow}});
+    rows.push_back(row);
   }
   const ordered_json report = {{"program", version_line("crossover_bench")},
                                {"device", device},
@@ -160,6 +171,14 @@ std::string json_of(const std::vector<Point>& points, const std::string& device,
   return report.dump(2) + "\n";
 }
 
+// Do kernels of the device skip such cells in this layer?
+bool skips(const Conv2dGeometry& geometry, const Cell& cell, const std::vector<Execution>& paths) {
+  if (!cell.divides(geometry.weight_shape()) || (cell.all_taps && geometry.kh * geometry.kw == 1)) return false;
+  if (paths.size() < 2) return false;
+  return paths[1] == Execution::weights ? weights_conv2d_serves(geometry)
+                                        : block_conv2d_serves(geometry, block_of(cell));
+}
+
 // The maskable convolutions of both networks, each once; o.layers of them, or all for 0.
 std::vector<Conv2dGeometry> layers_of(const BenchOptions& o) {
   GanModel model = make_model(o.model);
@@ -168,9 +187,9 @@ std::vector<Conv2dGeometry> layers_of(const BenchOptions& o) {
   const Shape& image = g.image_shape;
   const auto labels = [&](Tape& t) { return g.classes > 0 ? t.alloc({o.batch}, DType::i32) : Tensor{}; };
   std::vector<Conv2dGeometry> layers =
-      convolutions(g, {o.batch, g.latent_size}, 16, [&](Tape& t, Var z) { g(z, labels(t)); });
+      convolutions(g, {o.batch, g.latent_size}, [&](Tape& t, Var z) { g(z, labels(t)); });
   for (const Conv2dGeometry& layer :
-       convolutions(d, {o.batch, image[0], image[1], image[2]}, 16, [&](Tape&t, Var x) { d(x, labels(t)); })) {
+       convolutions(d, {o.batch, image[0], image[1], image[2]}, [&](Tape&t, Var x) { d(x, labels(t)); })) {
     if (std::find(layers.begin(), layers.end(), layer) == layers.end()) layers.push_back(layer);
   }
   if (o.layers > 0 && o.layers < static_cast<int64_t>(layers.size())) layers.resize(static_cast<size_t>(o.layers));
@@ -179,15 +198,10 @@ std::vector<Conv2dGeometry> layers_of(const BenchOptions& o) {
 
 // A layer under masks of one cell at all densities, by density and then by pass: measured, added to `table`, judged.
 std::vector<Point> measure_layer(const BenchOptions& o, BenchDevice& device, const Conv2dGeometry& geometry,
-                                 const Cell& cell, CrossoverTable& table) {
-  const std::vector<Execution> paths = device.paths();
+                                 const Cell& cell, const std::vector<Execution>& paths, CrossoverTable& table) {
   std::vector<Point> points;
   for (double density : o.densities) {
-    for (Pass pass : kPasses) {
-      points.push_back({.subject = {geometry, pass, cell},
-                        .density = density,
-                        .seconds = std::vector<double>(paths.size(), std::numeric_limits<double>::infinity())});
-    }
+    for (Pass pass : kPasses) points.emplace_back(Subject{geometry, pass, cell}, density);
   }
   for (uint64_t visit = 0; visit < kVisits; ++visit) {
     for (size_t i = 0; i < points.size(); i += kPasses.size()) {
@@ -196,8 +210,8 @@ std::vector<Point> measure_layer(const BenchOptions& o, BenchDevice& device, con
     }
   }
   for (const Point& p : points) {
-    for (size_t k = 1; k < paths.size(); ++k) {
-      table.add(p.subject.key(paths[k]), p.density, p.seconds[0] / p.seconds[k]);
+    for (const Execution path : paths) {
+      if (path != Execution::dense) table.add(p.subject.key(path), p.density, p.speedup(path));
     }
   }
   for (Point& p : points) judge(p, device, table, o.seconds);
@@ -216,7 +230,7 @@ std::string lines_of(const std::vector<Point>& points, const std::vector<Executi
       for (size_t i = first; i < points.size(); i += kPasses.size()) {
         const Point& p = points[i];
         lines += is_auto ? fmt::format("{:>15}", fmt::format("{} {:.2f}", name_of(p.chosen), p.over_dense))
-                         : fmt::format("{:>14.2f}x", p.seconds[0] / p.seconds[path]);
+                         : fmt::format("{:>14.2f}x", p.speedup(paths[path]));
       }
       if (!is_auto) lines += fmt::format("{:>12.2f}", table.crossover_density(subject.key(paths[path])));
       lines += "\n";
@@ -238,7 +252,7 @@ std::string slow_points(const std::vector<Point>& points) {
 
 int run(int argc, char** argv) {
   BenchOptions o;
-  CLI::App app("Measures at which density block-sparse layers become faster than dense ones.");
+  CLI::App app("Measures at which density sparse layers become faster than dense ones.");
   app.add_option("--model", o.model.name, "the networks")->capture_default_str();
   app.add_option("--width-g", o.model.width_g, "channels of G")->capture_default_str();
   app.add_option("--width-d", o.model.width_d, "channels of D")->capture_default_str();
@@ -248,7 +262,7 @@ int run(int argc, char** argv) {
       ->check(precision_name())
       ->capture_default_str();
   app.add_option("--threads", o.threads, "0: as OpenMP would")->check(CLI::Range(0, 4096));
-  app.add_option("--densities", o.densities, "shares of blocks alive")->delimiter(',')->check(CLI::Range(0.001, 1.0));
+  app.add_option("--densities", o.densities, "shares of cells alive")->delimiter(',')->check(CLI::Range(0.001, 1.0));
   app.add_option("--cells", o.cells, "cells of the masks")->delimiter(',');
   app.add_option("--seconds", o.seconds, "per number")->check(CLI::Range(0.0, 60.0))->capture_default_str();
   app.add_option("--layers", o.layers, "measure only the first so many, 0: all")->check(CLI::Range(0, 1000));
@@ -264,7 +278,6 @@ int run(int argc, char** argv) {
   const std::string identity = device_identity(choice.device, choice.precision);
   const std::filesystem::path path = CrossoverTable::default_path(identity);
   CrossoverTable table = CrossoverTable::load(path);
-  const std::vector<Execution> paths = device.paths();
   print_result(fmt::format(
       "{}\ndevice {}, batch {}; each number: dense time / time at that density. auto: the path that the switch takes, "
       "and its\ntime over dense, measured again\n\n",
@@ -277,9 +290,10 @@ int run(int argc, char** argv) {
   for (const Conv2dGeometry& geometry : layers) {
     for (const std::string& text : o.cells) {
       const std::optional<Cell> cell = cell_of(text);
-      if (!cell || block_of(*cell) == 0) fail(ErrorKind::usage, "--cells: expected multiples of 16x16 but got " + text);
-      if (!cell->divides(geometry.weight_shape()) || (cell->all_taps && geometry.kh * geometry.kw == 1)) continue;
-      const std::vector<Point> measured = measure_layer(o, device, geometry, *cell, table);
+      if (!cell) fail(ErrorKind::usage, "--cells: expected forms like 4x1 or 16x16-all-taps but got " + text);
+      const std::vector<Execution> paths = device.paths(*cell);
+      if (!skips(geometry, *cell, paths)) continue;
+      const std::vector<Point> measured = measure_layer(o, device, geometry, *cell, paths, table);
       print_result(lines_of(measured, paths, table));
       slow += slow_points(measured);
       points.insert(points.end(), measured.begin(), measured.end());

@@ -28,10 +28,10 @@ struct Shares {
 struct Point {
   std::string cell;
   double density, gflop, executed_gflop;
-  double dense_ms, masked_ms, block_ms;
+  double dense_ms, masked_ms, auto_ms;
   double cusparse_ms;  // NaN where the device has none
-  Shares shares;       // of the time of a block-sparse iteration
-  double dense_mib, block_mib;
+  Shares shares;       // of the time of an iteration of `auto`
+  double dense_mib, auto_mib;
   int64_t sparse_passes, passes;
 };
 
@@ -65,35 +65,35 @@ Point measure(const SweepOptions& options, const ImageSet& images, Trainer& dens
   o.sparse = static_masks(density, cell, ExecutionChoice::dense);
   Trainer masked(o, images);
   o.sparse.execution = ExecutionChoice::automatic;
-  Trainer block(o, images);
+  Trainer automatic(o, images);
   std::unique_ptr<Trainer> cusparse;
   o.sparse.execution = ExecutionChoice::cusparse;
-  if (has_cusparse(dense.device().device)) cusparse = std::make_unique<Trainer>(o, images);
+  if (has_cusparse(dense.device().device) && block_of(cell) != 0) cusparse = std::make_unique<Trainer>(o, images);
   Point point{.cell = to_string(cell), .density = density};
-  for (const ExecutionEvent& event : block.take_execution_events()) {
+  for (const ExecutionEvent& event : automatic.take_execution_events()) {
     ++point.passes;
     point.sparse_passes += event.decision.execution != Execution::dense;
   }
-  const Work work = block.work_by_layer().total().work;
+  const Work work = automatic.work_by_layer().total().work;
   point.gflop = work.flops * 1e-9;
   point.executed_gflop = work.executed_flops * 1e-9;
   point.dense_mib = counted_mib(dense);
-  point.block_mib = counted_mib(block);
-  point.dense_ms = point.masked_ms = point.block_ms = 1e12;
+  point.auto_mib = counted_mib(automatic);
+  point.dense_ms = point.masked_ms = point.auto_ms = 1e12;
   point.cusparse_ms = cusparse ? 1e12 : std::numeric_limits<double>::quiet_NaN();
   for (int64_t i = 0; i <= options.iterations; ++i) {
-    const double d = milliseconds(dense), m = milliseconds(masked), b = milliseconds(block);
+    const double d = milliseconds(dense), m = milliseconds(masked), b = milliseconds(automatic);
     const double c = cusparse ? milliseconds(*cusparse) : point.cusparse_ms;
     if (i == 0) continue;  // builds primitives, touches memory
     point.dense_ms = std::min(point.dense_ms, d);
     point.masked_ms = std::min(point.masked_ms, m);
-    point.block_ms = std::min(point.block_ms, b);
+    point.auto_ms = std::min(point.auto_ms, b);
     point.cusparse_ms = std::min(point.cusparse_ms, c);
   }
   Profile profile;
-  block.set_profile(&profile);
-  const double ms = milliseconds(block);
-  block.set_profile(nullptr);
+  automatic.set_profile(&profile);
+  const double ms = milliseconds(automatic);
+  automatic.set_profile(nullptr);
   for (const Profile::Row& row : profile.rows()) {
     const std::string op = row.work.op;
     const double share = 1e3 * row.seconds / ms;
@@ -112,10 +112,10 @@ double crossover(const std::vector<Point>& points, const std::string& cell) {
   const Point* denser = nullptr;
   for (const Point& p : points) {  // densities fall
     if (p.cell != cell) continue;
-    const double speedup = p.dense_ms / p.block_ms;
+    const double speedup = p.dense_ms / p.auto_ms;
     if (speedup >= 1) {
       if (!denser) return p.density;
-      const double before = denser->dense_ms / denser->block_ms;
+      const double before = denser->dense_ms / denser->auto_ms;
       return denser->density + (p.density - denser->density) * (1 - before) / (speedup - before);
     }
     denser = &p;
@@ -128,7 +128,7 @@ std::string plot(const std::vector<Point>& points, const std::vector<std::string
   constexpr double kWidth = 640, kHeight = 400, kLeft = 60, kBottom = 350, kTop = 20, kRight = 500;
   constexpr const char* kColors[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7"};
   double highest = 1;
-  for (const Point& p : points) highest = std::max({highest, p.dense_ms / p.block_ms, p.gflop / p.executed_gflop});
+  for (const Point& p : points) highest = std::max({highest, p.dense_ms / p.auto_ms, p.gflop / p.executed_gflop});
   double densest = 0;
   for (const Point& p : points) densest = std::max(densest, p.density);
   const auto x = [&](double density) { return kLeft + (kRight - kLeft) * density / (1.1 * densest); };
@@ -153,7 +153,7 @@ std::string plot(const std::vector<Point>& points, const std::vector<std::string
     std::string time, work;
     for (const Point& p : points) {
       if (p.cell != cells[c]) continue;
-      time += fmt::format("{:.1f},{:.1f} ", x(p.density), y(p.dense_ms / p.block_ms));
+      time += fmt::format("{:.1f},{:.1f} ", x(p.density), y(p.dense_ms / p.auto_ms));
       work += fmt::format("{:.1f},{:.1f} ", x(p.density), y(p.gflop / p.executed_gflop));
     }
     const char* color = kColors[c % 4];
@@ -177,46 +177,46 @@ std::string heading(const SweepOptions& options, const DeviceChoice& device) {
   return fmt::format(
       "{}\ndevice     {}\niteration  {} D steps on {} + {} images, one G step on {}; {} of widths {} and {}; static "
       "masks, "
-      "density_g = density_d, layers by ERK\nGFLOP per iteration; ms: the best of {} in turns; block: what "
+      "density_g = density_d, layers by ERK\nGFLOP per iteration; ms: the best of {} in turns; auto: what "
       "--execution auto does; passes: layer passes on a sparse path\n{}\n{:<16}{:>8}{:>9}{:>10}{:>10}{:>10}{:>10}"
       "{:>12}{:>10}{:>10}{:>9}\n",
       version_line("train_step_bench"), device_identity(device.device, device.precision), t.n_critic, t.batch_size_d,
       t.batch_size_d, t.batch_size_g, model.name, model.width_g, model.width_d, options.iterations,
       has_cusparse(device.device) ? "" : "cusparse: not on this device\n", "cell", "density", "GFLOP", "executed",
-      "dense ms", "masked ms", "block ms", "cusparse ms", "speed-up", "FLOP red.", "passes");
+      "dense ms", "masked ms", "auto ms", "cusparse ms", "speed-up", "FLOP red.", "passes");
 }
 
 std::string line_of(const Point& p) {
   return fmt::format("{:<16}{:>8}{:>9.1f}{:>10.1f}{:>10.1f}{:>10.1f}{:>10.1f}{:>12}{:>9.2f}x{:>9.2f}x{:>9}\n", p.cell,
-                     p.density, p.gflop, p.executed_gflop, p.dense_ms, p.masked_ms, p.block_ms,
-                     std::isnan(p.cusparse_ms) ? "-" : fmt::format("{:.1f}", p.cusparse_ms), p.dense_ms / p.block_ms,
+                     p.density, p.gflop, p.executed_gflop, p.dense_ms, p.masked_ms, p.auto_ms,
+                     std::isnan(p.cusparse_ms) ? "-" : fmt::format("{:.1f}", p.cusparse_ms), p.dense_ms / p.auto_ms,
                      p.gflop / p.executed_gflop, fmt::format("{}/{}", p.sparse_passes, p.passes));
 }
 
 std::string shares_table(const std::vector<Point>& points) {
   std::string text = fmt::format(
-      "\nwhere the time of the block column went (products: conv2d and linear), and memory: arena and parameters\n"
+      "\nwhere the time of the auto column went (products: conv2d and linear), and memory: arena and parameters\n"
       "{:<16}{:>8}{:>10}{:>16}{:>17}{:>16}{:>10}{:>12}{:>12}\n",
       "cell", "density", "forward", "backward_input", "backward_weight", "other launches", "outside", "dense MiB",
-      "block MiB");
+      "auto MiB");
   for (const Point& p : points) {
     text +=
         fmt::format("{:<16}{:>8}{:>9.0f}%{:>15.0f}%{:>16.0f}%{:>15.0f}%{:>9.0f}%{:>12.1f}{:>12.1f}\n", p.cell,
                     p.density, 100 * p.shares.forward, 100 * p.shares.backward_input, 100 * p.shares.backward_weight,
-                    100 * p.shares.other, 100 * p.shares.outside(), p.dense_mib, p.block_mib);
+                    100 * p.shares.other, 100 * p.shares.outside(), p.dense_mib, p.auto_mib);
   }
   return text;
 }
 
 std::string csv_of(const std::vector<Point>& points) {
   std::string csv =
-      "cell,density,gflop,executed_gflop,dense_ms,masked_ms,block_ms,speedup,flop_reduction,products_share,cusparse_ms,"
-      "dense_mib,block_mib\n";
+      "cell,density,gflop,executed_gflop,dense_ms,masked_ms,auto_ms,speedup,flop_reduction,products_share,cusparse_ms,"
+      "dense_mib,auto_mib\n";
   for (const Point& p : points) {
     csv += fmt::format("{},{},{:.3f},{:.3f},{:.2f},{:.2f},{:.2f},{:.3f},{:.3f},{:.3f},{},{:.1f},{:.1f}\n", p.cell,
-                       p.density, p.gflop, p.executed_gflop, p.dense_ms, p.masked_ms, p.block_ms,
-                       p.dense_ms / p.block_ms, p.gflop / p.executed_gflop, p.shares.products(),
-                       std::isnan(p.cusparse_ms) ? "" : fmt::format("{:.2f}", p.cusparse_ms), p.dense_mib, p.block_mib);
+                       p.density, p.gflop, p.executed_gflop, p.dense_ms, p.masked_ms, p.auto_ms, p.dense_ms / p.auto_ms,
+                       p.gflop / p.executed_gflop, p.shares.products(),
+                       std::isnan(p.cusparse_ms) ? "" : fmt::format("{:.2f}", p.cusparse_ms), p.dense_mib, p.auto_mib);
   }
   return csv;
 }
@@ -230,9 +230,9 @@ ordered_json json_of(const std::vector<Point>& points) {
                     {"executed_gflop", p.executed_gflop},
                     {"dense_ms", p.dense_ms},
                     {"masked_ms", p.masked_ms},
-                    {"block_ms", p.block_ms},
+                    {"auto_ms", p.auto_ms},
                     {"cusparse_ms", std::isnan(p.cusparse_ms) ? ordered_json() : ordered_json(p.cusparse_ms)},
-                    {"speedup", p.dense_ms / p.block_ms},
+                    {"speedup", p.dense_ms / p.auto_ms},
                     {"flop_reduction", p.gflop / p.executed_gflop},
                     {"shares",
                      {{"forward", p.shares.forward},
@@ -241,7 +241,7 @@ ordered_json json_of(const std::vector<Point>& points) {
                       {"other_launches", p.shares.other},
                       {"outside", p.shares.outside()}}},
                     {"dense_mib", p.dense_mib},
-                    {"block_mib", p.block_mib},
+                    {"auto_mib", p.auto_mib},
                     {"sparse_passes", p.sparse_passes},
                     {"passes", p.passes}});
   }

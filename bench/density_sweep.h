@@ -1,5 +1,5 @@
-// What block-sparse execution makes of saved arithmetic: whole training iterations with static masks over densities and
-// cells, dense, masked but dense, through cuSPARSE and block-sparse, in turns.
+// What sparse execution makes of saved arithmetic: whole training iterations with static masks over densities and
+// cells: dense, masked but dense, through cuSPARSE (blocks on a GPU) and as --execution auto decides, in turns.
 #pragma once
 #include <string>
 #include <vector>
@@ -11,13 +11,13 @@ namespace poise {
 struct SweepOptions {
   TrainerOptions trainer;
   std::vector<double> densities = {1, 0.5, 0.3, 0.2, 0.1, 0.05};
-  std::vector<std::string> cells = {"16x16", "32x32"};
+  std::vector<std::string> cells = {"1x1", "4x1", "16x16"};
   int64_t iterations = 3;
   std::string csv, json, svg;
 };
 
-// Prints a line per density and cell, where the time of block-sparse iterations went, the memory, and the density from
-// which block-sparse execution is faster.
+// Prints a line per density and cell, where the time of sparse iterations went, the memory, and the density from
+// which sparse execution is faster.
 void run_density_sweep(const SweepOptions& options, const ImageSet& images);
 
 }  // namespace poise

@@ -1,5 +1,6 @@
 #include "bench/op_bench_sparse.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -48,24 +49,26 @@ BenchLayer& layer_of(const SparseOp& op, BenchDevice& device) {
 }  // namespace
 
 std::vector<SparseOp> sparse_ops(const BenchDevice& device, int64_t batch) {
+  // Blocks, and on the CPU single weights and short columns of them.
+  const std::vector<Cell> cells = {{16, 16, false}, {16, 16, true}, {32, 32, false}, {32, 32, true},
+                                   {1, 1, false},   {4, 1, false},  {16, 1, false}};
   std::vector<SparseOp> ops;
   for (const NamedLayer& layer : layers(batch)) {
-    for (const bool all_taps : {false, true}) {
-      if (all_taps && layer.geometry.kh == 1) continue;  // the same cells
-      for (const int64_t size : {16, 32}) {
-        for (const double density : {1.0, 0.5, 0.3, 0.2, 0.1, 0.05}) {
-          for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
-            for (const Execution path : device.paths()) {
-              if (path == Execution::dense) continue;
-              const std::string cell = "cell" + std::to_string(size) + (all_taps ? "_all_taps" : "");
-              ops.push_back({.name = std::string(name_of(path)) + "_" + layer.name + "/" + name_of(pass) + "/" + cell +
-                                     "/d" + std::to_string(std::lround(100 * density)),
-                             .geometry = layer.geometry,
-                             .cell = {size, size, all_taps},
-                             .density = density,
-                             .pass = pass,
-                             .path = path});
-            }
+    for (const Cell& cell : cells) {
+      if (cell.all_taps && layer.geometry.kh == 1) continue;  // the same cells
+      for (const double density : {1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01}) {
+        for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
+          for (const Execution path : device.paths(cell)) {
+            if (path == Execution::dense) continue;
+            std::string cell_name = to_string(cell);
+            std::replace(cell_name.begin(), cell_name.end(), '-', '_');
+            ops.push_back({.name = std::string(name_of(path)) + "_" + layer.name + "/" + name_of(pass) + "/cell" +
+                                   cell_name + "/d" + std::to_string(std::lround(100 * density)),
+                           .geometry = layer.geometry,
+                           .cell = cell,
+                           .density = density,
+                           .pass = pass,
+                           .path = path});
           }
         }
       }

@@ -1,5 +1,5 @@
-// The block-sparse cases of op_bench: every pass, cell and density of some layers of SNGAN-32, through our kernels and,
-// where the device has it, cuSPARSE.
+// The sparse cases of op_bench: every pass, cell and density of some layers of SNGAN-32, through our kernels that skip
+// blocks or single weights and, where the device has it, cuSPARSE.
 #pragma once
 #include <benchmark/benchmark.h>
 
@@ -11,7 +11,7 @@
 namespace poise {
 
 struct SparseOp {
-  std::string name;  // "block_conv2d_3x3_256_16px/forward/cell16_all_taps/d10"
+  std::string name;  // "block_conv2d_3x3_256_16px/forward/cell16x16_all_taps/d10"
   Conv2dGeometry geometry;
   Cell cell;
   double density;

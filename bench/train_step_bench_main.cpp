@@ -248,7 +248,7 @@ int run(int argc, char** argv) {
   app.add_option("--threads", options.threads, "0: as OpenMP would")->check(at_least(0))->capture_default_str();
   app.add_option("--rows", options.rows, "rows of the table by layer")->check(at_least(0))->capture_default_str();
   app.add_option("--json", options.json, "also write the numbers to this file");
-  app.add_flag("--sweep", options.sweep, "static masks: dense, masked and block-sparse iterations in turns");
+  app.add_flag("--sweep", options.sweep, "static masks: dense, masked and sparse iterations in turns");
   app.add_option("--densities", options.sweeping.densities, "of the sweep, falling")->delimiter(',');
   app.add_option("--cells", options.sweeping.cells, "of the sweep")->delimiter(',');
   app.add_option("--csv", options.sweeping.csv, "also write the sweep to this file");

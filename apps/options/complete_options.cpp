@@ -35,13 +35,14 @@ void complete_sparse_options(OptionSet& options) {
   const std::string origin = "method " + s.method;
   const auto problem = [&](const std::string& text) { options.add_problem(text); };
   const bool masks = method.g || method.d;
-  const bool skips = s.execution == ExecutionChoice::block || s.execution == ExecutionChoice::cusparse;
-  if (skips && masks && block_of(s.cell) == 0) {
+  const bool skips_blocks = s.execution == ExecutionChoice::block || s.execution == ExecutionChoice::cusparse;
+  const bool weights = s.execution == ExecutionChoice::weights;
+  if (skips_blocks && masks && block_of(s.cell) == 0) {
     problem(
         fmt::format("execution: {} skips blocks of 16x16 weights but cell is {}; use cell = 16x16 or execution = auto",
                     name_of(s.execution), to_string(s.cell)));
   }
-  if (skips && s.moment_policy == MomentPolicy::keep) {
+  if ((skips_blocks || weights) && s.moment_policy == MomentPolicy::keep) {
     problem(
         fmt::format("execution: {} computes no gradients of dead weights, which moment_policy = keep follows at "
                     "every step; use moment_policy = seed or execution = dense",
@@ -49,6 +50,10 @@ void complete_sparse_options(OptionSet& options) {
   }
   if (s.execution == ExecutionChoice::cusparse && masks && settings.train.device == Device::cpu) {
     problem("execution: cusparse needs --device cuda or emulated but device is cpu; use execution = auto or block");
+  }
+  if (weights && masks && settings.train.device && settings.train.device != Device::cpu) {
+    problem(fmt::format("execution: weights needs --device cpu but device is {}; use execution = auto or block",
+                        name_of(*settings.train.device)));
   }
   if (!masks) {
     if (s.density_g != 1 || (s.density_d != 0 && s.density_d != 1)) {

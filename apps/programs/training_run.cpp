@@ -228,9 +228,9 @@ void TrainingRun::log_iteration() {
 void TrainingRun::log_mask_events() {
   for (const MaskEvent& event : trainer_.take_mask_events()) {
     train_lines_->write(mask_event_fields(event));
+    if (event.kind != "initial" || !trainer_.training_plan().execution.empty()) continue;
     const SparseOptions& sparse = trainer_.options().sparse;
-    const std::string masked = masked_execution_note(sparse.execution, sparse.cell);
-    if (event.kind == "initial" && !masked.empty()) log_->line(event.network + ": execution " + masked);
+    log_->line(event.network + ": execution " + masked_execution_note(sparse.execution, sparse.cell));
   }
   for (const ExecutionEvent& event : trainer_.take_execution_events()) {
     train_lines_->write(execution_event_fields(event));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -162,12 +163,25 @@ void check_same_run(const SafetensorsFile& file, const Settings& settings, uint3
   }
 }
 
+// How layers compute is state where there is a choice, which depends on device and build; without, it is decided anew.
+bool is_execution(const std::string& name) { return name.ends_with(".execution"); }
+
 void restore_state(const SafetensorsFile& file, Trainer& trainer) {
   const StepState step_state = step_state_of(file);
   const uint64_t iteration = metadata_integer(file, "iteration");
-  const std::vector<NamedTensor> state = trainer.state();
-  if (state.size() != file.names().size()) {
-    refuse(file, fmt::format("expected {} tensors, found {}", state.size(), file.names().size()));
+  std::vector<NamedTensor> state = trainer.state();
+  const auto names = file.names();
+  std::erase_if(state, [&](const NamedTensor& t) {
+    const bool missing = is_execution(t.name) && std::find(names.begin(), names.end(), t.name) == names.end();
+    if (missing) std::memset(t.tensor.bytes, NetworkExecution::kUndecided, t.tensor.size_bytes());
+    return missing;
+  });
+  const auto extra = std::count_if(names.begin(), names.end(), [&](const std::string& name) {
+    return is_execution(name) &&
+           std::none_of(state.begin(), state.end(), [&](const auto& t) { return t.name == name; });
+  });
+  if (state.size() + static_cast<size_t>(extra) != names.size()) {
+    refuse(file, fmt::format("expected {} tensors, found {}", state.size(), names.size()));
   }
   for (const auto& [name, tensor] : state) {
     const TensorView& view = file.at(name);

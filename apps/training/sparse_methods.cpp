@@ -78,8 +78,7 @@ MaskPolicies policies_of(const SparseOptions& options) {
 
 std::string masked_execution_note(ExecutionChoice execution, const Cell& cell) {
   if (execution == ExecutionChoice::dense) return "dense: dead weights are multiplied as zeros";
-  if (block_of(cell) != 0) return "";
-  return fmt::format("masked (no speed-up): no kernel skips cells of {}; 16x16 and its multiples have some",
+  return fmt::format("masked (no speed-up): on a GPU no kernel skips cells of {}; use 16x16 or a multiple, or the CPU",
                      to_string(cell));
 }
 

@@ -38,7 +38,7 @@ struct MaskPolicies {
 };
 MaskPolicies policies_of(const SparseOptions& options);
 
-// Where no layer under masks can skip anything: what happens instead, "masked (no speed-up): ..."; else "".
+// Where no layer under masks can skip anything (TrainingPlan::execution is empty): what happens instead.
 std::string masked_execution_note(ExecutionChoice execution, const Cell& cell);
 
 }  // namespace poise

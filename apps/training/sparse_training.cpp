@@ -39,7 +39,9 @@ struct SparseTraining::Side {
                .masks = NetworkMasks(m, slab, o.cell, o.head(), memory),
                .stream = network == Network::generator ? RandomStream::mask_g : RandomStream::mask_d,
                .density = p.planned_density(0)},
-        execution(m, masked.masks, o.execution, crossovers, memory) {}
+        execution(m, masked.masks, o.execution, crossovers, memory) {
+    if (o.moment_policy == MomentPolicy::keep) execution.always_dense_weight_gradients();
+  }
 };
 
 SparseTraining::SparseTraining(const SparseOptions& options, GanModel& model, ParameterSlab& slab_g,

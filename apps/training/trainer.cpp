@@ -128,8 +128,10 @@ TrainingPlan Trainer::planned() {
     labels_ = {.bytes = images_.bytes, .shape = {image_count_}, .dtype = DType::i32, .device = memory_.device};
   }
   PlanningScope planning(ctx_);
-  // The workspaces of every path, at full density; what is counted is dense.
-  for (const Execution execution : {Execution::block, Execution::cusparse, Execution::dense}) {
+  // The workspaces of every path, at full density; what is counted is dense. Under masks dense comes first too: it tells
+  // layers what they will be asked for.
+  if (sparse_.mask(Network::generator) || sparse_.mask(Network::discriminator)) take_steps();
+  for (const Execution execution : {Execution::block, Execution::cusparse, Execution::weights, Execution::dense}) {
     planning.profile().clear();
     if (sparse_.set_all_executions(execution)) take_steps();
   }

@@ -56,8 +56,9 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
     const LayerPass pass = pass_of(t.ctx, geometry, x.dtype(), Pass::forward, execution);
     Arena::Scratch workspace(*t.ctx.arena, pass.workspace_bytes);
     const KernelTable& k = *t.ctx.kernels;
-    pass.launch(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.conv2d_forward, xv, w.value, b, workspace, y);
-    if (pass.blocks && geometry.relu) {  // the block kernels leave it to us
+    pass.launch(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward, k.conv2d_forward, xv,
+                w.value, b, workspace, y);
+    if (!pass.is_dense() && geometry.relu) {  // sparse kernels leave it to us
       t.launch({"leaky_relu", Pass::forward}, k.leaky_relu_forward, 0.0f, y, y);
     }
   }
@@ -74,7 +75,7 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
                     const LayerPass pass = pass_of(g.ctx(), geometry, xv.dtype, Pass::backward_weight, execution);
                     Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
                     pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
-                                k.conv2d_backward_weight, xv, dy, workspace, dw, db);
+                                k.weights_conv2d_backward_weight, k.conv2d_backward_weight, xv, dy, workspace, dw, db);
                     g.add_or_recycle(weight, dw);
                     if (db) g.add(bias, db);
                   }
@@ -83,7 +84,7 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
                     const LayerPass pass = pass_of(g.ctx(), geometry, xv.dtype, Pass::backward_input, execution);
                     Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
                     pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
-                                k.conv2d_backward_input, dy, w.value, workspace, dx);
+                                k.weights_conv2d_backward_input, k.conv2d_backward_input, dy, w.value, workspace, dx);
                     g.add(x, dx);
                   }
                   if (geometry.relu) g.ctx().arena->recycle(dy);

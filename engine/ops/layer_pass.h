@@ -1,5 +1,5 @@
-// One pass of a layer with weights: who computes it (the dense kernels, our block-sparse ones or the vendor's), how much
-// workspace that takes, and what it costs.
+// One pass of a layer with weights: who computes it (the dense kernels or one of the sparse paths, layer_execution.h),
+// how much workspace that takes, and what it costs.
 #pragma once
 #include "engine/ops/check.h"
 #include "engine/sparse/layer_execution.h"
@@ -12,9 +12,9 @@ inline Work conv_work(const char* op, const Conv2dGeometry& geometry, const Conv
 }
 
 struct LayerPass {
-  Conv2dGeometry geometry;   // to skip dead blocks, a linear layer is a 1x1 convolution of images of one pixel
-  const BlockIndex* blocks;  // null: dense
-  bool through_cusparse;
+  Conv2dGeometry geometry;  // on a sparse path, a linear layer is a 1x1 convolution of images of one pixel
+  Execution path;
+  const LayerExecution* layer;  // null: dense
   size_t workspace_bytes;
   Work work;
 
@@ -22,25 +22,39 @@ struct LayerPass {
   template <class DensePlan>
   LayerPass(const Context& ctx, const char* op, const Conv2dGeometry& convolution, DType dtype, Pass pass,
             const LayerExecution* execution, const DensePlan& dense_plan)
-      : geometry(convolution),
-        blocks(execution ? execution->blocks(pass) : nullptr),
-        through_cusparse(blocks && execution->of(pass) == Execution::cusparse) {
-    const auto block_plan = through_cusparse ? ctx.kernels->cusparse_conv2d_plan : ctx.kernels->block_conv2d_plan;
-    const Conv2dPlan plan = blocks ? block_plan(ctx, geometry, *blocks, dtype, pass) : dense_plan();
+      : geometry(convolution), path(execution ? execution->now(pass) : Execution::dense), layer(execution) {
+    const Conv2dPlan plan = is_dense() ? dense_plan() : sparse_plan(*ctx.kernels, ctx, dtype, pass);
     workspace_bytes = plan.workspace_bytes;
     work = conv_work(op, geometry, plan, pass);
   }
+  bool is_dense() const { return path == Execution::dense; }
 
-  // One of three kernels. Those that skip blocks are given the geometry and the blocks before `args`, a dense
-  // convolution the geometry, a dense linear layer the arguments alone.
-  template <class Block, class Dense, class... Args>
-  void launch(Tape& tape, Block* block, Block* cusparse, Dense* dense, Args&&... args) const {
-    if (blocks) return tape.launch(work, through_cusparse ? cusparse : block, geometry, *blocks, args...);
+  // The kernel of the path. Sparse ones are given the geometry and their lists before `args`, a dense convolution the
+  // geometry, a dense linear layer the arguments alone.
+  template <class Blocks, class Weights, class Dense, class... Args>
+  void launch(Tape& tape, Blocks* block, Blocks* cusparse, Weights* weights, Dense* dense, Args&&... args) const {
+    switch (path) {
+      case Execution::block:
+        return tape.launch(work, block, geometry, layer->index, args...);
+      case Execution::cusparse:
+        return tape.launch(work, cusparse, geometry, layer->cusparse_index, args...);
+      case Execution::weights:
+        return tape.launch(work, weights, geometry, layer->weights, args...);
+      case Execution::dense:
+        break;
+    }
     if constexpr (std::is_invocable_v<Dense*, Context&, Args&...>) {
       tape.launch(work, dense, args...);
     } else {
       tape.launch(work, dense, geometry, args...);
     }
+  }
+
+ private:
+  Conv2dPlan sparse_plan(const KernelTable& k, const Context& ctx, DType dtype, Pass pass) const {
+    if (path == Execution::weights) return k.weights_conv2d_plan(ctx, geometry, layer->weights, dtype, pass);
+    if (path == Execution::block) return k.block_conv2d_plan(ctx, geometry, layer->index, dtype, pass);
+    return k.cusparse_conv2d_plan(ctx, geometry, layer->cusparse_index, dtype, pass);
   }
 };
 

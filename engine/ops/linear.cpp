@@ -1,4 +1,4 @@
-// y = x w^T + b. To skip dead blocks, as a 1x1 convolution of N images of one pixel.
+// y = x w^T + b. On a sparse path, as a 1x1 convolution of N images of one pixel.
 #include "engine/ops/layer_pass.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
@@ -36,30 +36,31 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
   {
     Arena::Scratch workspace(*t.ctx.arena, forward.workspace_bytes);
     forward.launch(t, t.ctx.kernels->block_conv2d_forward, t.ctx.kernels->cusparse_conv2d_forward,
-                   t.ctx.kernels->linear_forward, xv, w.value, bias.tape ? bias.value() : Tensor{}, workspace, y);
+                   t.ctx.kernels->weights_conv2d_forward, t.ctx.kernels->linear_forward, xv, w.value,
+                   bias.tape ? bias.value() : Tensor{}, workspace, y);
   }
-  const Var result =
-      t.record({.name = "linear", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
-                  const KernelTable& k = g.kernels();
-                  if (g.wants(weight) || g.wants(bias)) {
-                    Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
-                    const LayerPass pass = pass_of(g.ctx(), Pass::backward_weight);
-                    Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
-                    pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
-                                k.linear_backward_weight, xv, g.dy(), workspace, dw, db);
-                    g.add_or_recycle(weight, dw);
-                    if (db) g.add(bias, db);
-                  }
-                  if (g.wants(x)) {
-                    Tensor dx = g.alloc(x);
-                    const LayerPass pass = pass_of(g.ctx(), Pass::backward_input);
-                    Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
-                    pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
-                                k.linear_backward_input, g.dy(), w.value, workspace, dx);
-                    g.add(x, dx);
-                  }
-                  w.recycle(g.ctx());
-                }});
+  const Var result = t.record(
+      {.name = "linear", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
+         const KernelTable& k = g.kernels();
+         if (g.wants(weight) || g.wants(bias)) {
+           Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
+           const LayerPass pass = pass_of(g.ctx(), Pass::backward_weight);
+           Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+           pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
+                       k.weights_conv2d_backward_weight, k.linear_backward_weight, xv, g.dy(), workspace, dw, db);
+           g.add_or_recycle(weight, dw);
+           if (db) g.add(bias, db);
+         }
+         if (g.wants(x)) {
+           Tensor dx = g.alloc(x);
+           const LayerPass pass = pass_of(g.ctx(), Pass::backward_input);
+           Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+           pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
+                       k.weights_conv2d_backward_input, k.linear_backward_input, g.dy(), w.value, workspace, dx);
+           g.add(x, dx);
+         }
+         w.recycle(g.ctx());
+       }});
   if (!result.requires_grad()) w.recycle(t.ctx);
   return result;
 }

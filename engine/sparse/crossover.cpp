@@ -16,6 +16,18 @@ namespace {
 // Any change of the kernels makes old measurements worthless.
 constexpr int kKernelVersion = 1;
 constexpr const char* kCusparseSuffix = " cusparse";
+constexpr const char* kWeightsSuffix = " weights";
+
+const char* suffix_of(Execution path) {
+  return path == Execution::cusparse ? kCusparseSuffix : path == Execution::weights ? kWeightsSuffix : "";
+}
+
+// What part of the images that a kernel computes there really are.
+double full_share(const CrossoverKey& key) {
+  const int64_t images = key.geometry.n, group = 16;
+  if (key.path != Execution::weights || images == 0) return 1;
+  return static_cast<double>(images) / static_cast<double>((images + group - 1) / group * group);
+}
 
 std::string by(int64_t a, int64_t b) { return std::to_string(a) + "x" + std::to_string(b); }
 
@@ -25,16 +37,21 @@ std::string CrossoverKey::to_string() const {
   const Conv2dGeometry& g = geometry;
   return std::string(name_of(pass)) + " conv " + by(g.kh, g.kw) + " " + std::to_string(g.c_in) + "->" +
          std::to_string(g.c_out) + " " + by(g.h, g.w) +
-         (g.upsample > 1 ? " upsample " + std::to_string(g.upsample) : "") + " cell " + poise::to_string(cell) +
-         (path == Execution::cusparse ? kCusparseSuffix : "");
+         (g.upsample > 1 ? " upsample " + std::to_string(g.upsample) : "") + " cell " +
+         poise::to_string(path == Execution::weights ? Cell{.out = outputs_of_entry(cell.out)} : cell) +
+         suffix_of(path);
 }
 
 double CrossoverTable::speedup(const CrossoverKey& key, double density, double saved) const {
   const auto found = points_.find(key.to_string());
   if (found == points_.end()) {
-    return key.path == Execution::block ? saved * kEfficiency : std::numeric_limits<double>::quiet_NaN();
+    if (key.path == Execution::cusparse) return std::numeric_limits<double>::quiet_NaN();
+    return saved * (key.path == Execution::block ? kEfficiency : kEfficiencyOfWeights * full_share(key));
   }
-  const auto& points = found->second;
+  return full_share(key) * interpolated(found->second, density);
+}
+
+double CrossoverTable::interpolated(const Points& points, double density) {
   const auto above = std::lower_bound(points.begin(), points.end(), std::make_pair(density, 0.0));
   if (above == points.end()) return points.back().second * points.back().first / density;
   if (above->first == density || above == points.begin()) return above->second;  // below: not faster than measured
@@ -45,12 +62,14 @@ double CrossoverTable::speedup(const CrossoverKey& key, double density, double s
 
 bool CrossoverTable::measured(Execution path) const {
   for (const auto& [key, points] : points_) {
-    if (key.ends_with(kCusparseSuffix) == (path == Execution::cusparse)) return true;
+    const bool cusparse = key.ends_with(kCusparseSuffix), weights = key.ends_with(kWeightsSuffix);
+    if (cusparse == (path == Execution::cusparse) && weights == (path == Execution::weights)) return true;
   }
   return false;
 }
 
 void CrossoverTable::add(const CrossoverKey& key, double density, double speedup) {
+  speedup /= full_share(key);
   auto& points = points_[key.to_string()];
   const auto at = std::lower_bound(points.begin(), points.end(), std::make_pair(density, 0.0));
   if (at != points.end() && at->first == density)

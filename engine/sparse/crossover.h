@@ -1,4 +1,4 @@
-// How much faster block-sparse kernels are than the dense ones, by layer, pass, cell, path and density, as
+// How much faster sparse kernels are than the dense ones, by layer, pass, cell, path and density, as
 // crossover_bench measured it on this device. Where it measured nothing, our kernels are estimated: arithmetic saved
 // times a constant.
 #pragma once
@@ -13,14 +13,17 @@
 
 namespace poise {
 
-// Everything that a ratio of times depends on besides the density. (The batch size hardly matters: all kernels walk
-// images one after another.)
+// Everything that a ratio of times depends on besides the density. (The batch size hardly matters to kernels that walk
+// images one after another. Execution weight by weight computes sixteen at once; its speed-ups are kept for full
+// groups, and fewer images take their share of one.)
 struct CrossoverKey {
   Conv2dGeometry geometry;
   Pass pass = Pass::forward;
   Cell cell;
-  Execution path = Execution::block;  // or cusparse
-  std::string to_string() const;  // "forward conv 3x3 256->256 16x16 upsample 2 cell 16x16", cusparse: "... cusparse"
+  Execution path = Execution::block;
+  // "forward conv 3x3 256->256 16x16 upsample 2 cell 16x16"; "... cusparse". Weight by weight, runs of outputs longer
+  // than 4 take as long as runs of 4: "... cell 4x1 weights" for cells of 8x1 as well.
+  std::string to_string() const;
 };
 
 class CrossoverTable {
@@ -28,8 +31,9 @@ class CrossoverTable {
   // Of the estimate: what is left of saved arithmetic as saved time. Measured: the least of all passes of 3x3 layers
   // with 128 and 256 channels at 30 and 50% density (2 cores AMD EPYC Zen 4, 2026-11-22).
   static constexpr double kEfficiency = 0.8;
+  static constexpr double kEfficiencyOfWeights = 0.45;  // the same for single weights, down to 4% density
 
-  // Dense time over block-sparse time; NaN for cuSPARSE where it was not measured. Between measured densities by the
+  // Dense time over sparse time; NaN for cuSPARSE where it was not measured. Between measured densities by the
   // logarithms of both; beyond them in proportion to density. `saved`: dense over executed multiply-adds, for the
   // estimate.
   double speedup(const CrossoverKey& key, double density, double saved) const;
@@ -47,7 +51,10 @@ class CrossoverTable {
   void save(const std::filesystem::path& path, const std::string& device) const;
 
  private:
-  std::map<std::string, std::vector<std::pair<double, double>>> points_;  // (density, speed-up), densities rising
+  using Points = std::vector<std::pair<double, double>>;  // (density, speed-up), densities rising
+  static double interpolated(const Points& points, double density);
+
+  std::map<std::string, Points> points_;
 };
 
 }  // namespace poise

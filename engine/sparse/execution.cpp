@@ -15,12 +15,19 @@ namespace {
 constexpr double kEverything = 1000;  // saved, where nothing is alive
 constexpr std::array<Pass, 3> kPasses = {Pass::forward, Pass::backward_input, Pass::backward_weight};
 
-Execution fastest_sparse_path(const std::array<double, 3>& speedups) {
-  return speedups[2] > speedups[1] || std::isnan(speedups[1]) ? Execution::cusparse : Execution::block;
+Execution fastest_sparse_path(const PathNumbers& speedups) {
+  Execution fastest = Execution::block;
+  for (size_t path = 2; path < kExecutions; ++path) {
+    const double best = speedups[static_cast<size_t>(fastest)];
+    if (speedups[path] > best || (std::isnan(best) && !std::isnan(speedups[path]))) {
+      fastest = static_cast<Execution>(path);
+    }
+  }
+  return fastest;
 }
 
-// Alive taps of a pair of blocks, as the kernels multiply them, per pixel of the stored image, if each cell is alive
-// with probability `density`. Where a 3x3 convolution enlarges, each position is a sum of one, two or four taps.
+// Alive taps of a pair of channels or blocks, as the kernels multiply them, per pixel of the stored image, if each cell
+// is alive with probability `density`. Where a 3x3 convolution enlarges, each of 16 positions is a sum of one, two or four taps.
 double expected_positions(const Conv2dGeometry& g, const Cell& cell, double density) {
   if (g.upsample == 1 || g.kh == 1) return density * static_cast<double>(g.kh * g.kw);
   if (cell.all_taps) return density * kFoldedPositions;
@@ -58,13 +65,15 @@ BlockIndex full_index(const CellGrid& grid, int64_t block) {
   return index;
 }
 
-}  // namespace
-
-const char* name_of(Execution execution) {
-  return execution == Execution::dense ? "dense" : execution == Execution::block ? "block" : "cusparse";
+// Does the kernel of this path compute such a convolution?
+bool serves(Execution path, const Conv2dGeometry& geometry, int64_t block) {
+  if (geometry.macs() == 0) return false;  // not asked for yet
+  return path == Execution::weights ? weights_conv2d_serves(geometry) : block_conv2d_serves(geometry, block);
 }
 
-Execution choose_path(const std::array<double, 3>& speedups, Execution before) {
+}  // namespace
+
+Execution choose_path(const PathNumbers& speedups, Execution before) {
   constexpr double kEnter = 1.05, kLeave = 1.0;  // no flapping at the crossover
   if (!(speedups[static_cast<size_t>(before)] >= kLeave)) before = Execution::dense;
   const Execution fastest = fastest_sparse_path(speedups);
@@ -88,6 +97,27 @@ std::string ExecutionDecision::to_string() const {
   return layer + " " + name_of(pass) + text + reason + " -> " + name_of(execution);
 }
 
+namespace {
+
+void refuse_impossible(ExecutionChoice choice, Device device, const Cell& cell) {
+  if (choice == ExecutionChoice::weights && !has_weights(memory.device)) {
+    fail(ErrorKind::usage, std::string("execution = weights needs --device cpu but this is ") + name_of(device) +
+                               "; use execution = auto or block");
+  }
+  if (choice == ExecutionChoice::cusparse && !has_cusparse(device)) {
+    fail(ErrorKind::usage,
+         "execution = cusparse needs --device cuda or emulated but this is the CPU; use execution = auto or block");
+  }
+  const bool skips_blocks = choice == ExecutionChoice::block || choice == ExecutionChoice::cusparse;
+  if (skips_blocks && block_of(cell) == 0) {
+    fail(ErrorKind::usage, std::string("execution = ") + name_of(choice) +
+                               " skips blocks of 16x16 weights, but the masks have cells of " + to_string(cell) +
+                               "; use cell = 16x16 or execution = auto");
+  }
+}
+
+}  // namespace
+
 struct NetworkExecution::Layer {
   std::string path;
   const MaskedLayer* masked;
@@ -95,45 +125,40 @@ struct NetworkExecution::Layer {
   LayerExecution execution;
   OwnedLists lists, cusparse_lists;
 
-  void list_blocks(Context& ctx) {
-    ctx.kernels->build_block_index(ctx, masked->bytes, execution.index);
-    if (execution.cusparse_index.row_offsets) {
-      ctx.kernels->build_block_index(ctx, masked->bytes, execution.cusparse_index);
-    }
-  }
+  bool has_blocks() const { return block_of(masked->mask.cell) != 0; }
+  bool has_weights() const { return execution.weights.kind.macs() > 0; }
 };
 
 NetworkExecution::NetworkExecution(Module& network, NetworkMasks& masks, ExecutionChoice choice,
                                    const CrossoverTable& crossovers, Memory memory)
     : choice_(choice), crossovers_(crossovers) {
-  if (choice == ExecutionChoice::dense) return;
-  if (choice == ExecutionChoice::cusparse && !has_cusparse(memory.device)) {
-    fail(ErrorKind::usage,
-         "execution = cusparse needs --device cuda or emulated but this is the CPU; use execution = auto or block");
-  }
-  if (choice != ExecutionChoice::cusparse) paths_.push_back(Execution::block);
-  if (choice == ExecutionChoice::cusparse || (choice == ExecutionChoice::automatic && has_cusparse(memory.device) &&
-                                              crossovers.measured(Execution::cusparse))) {
+  if (choice == ExecutionChoice::dense || masks.layers().empty()) return;
+  const bool automatic = choice == ExecutionChoice::automatic;
+  const Cell& cell = masks.layers().front().mask.cell;
+  refuse_impossible(choice, memory.device, cell);
+  const bool blocks = block_of(cell) != 0;
+  if (blocks && (automatic || choice == ExecutionChoice::block)) paths_.push_back(Execution::block);
+  if (choice == ExecutionChoice::cusparse ||
+      (blocks && automatic && has_cusparse(memory.device) && crossovers.measured(Execution::cusparse))) {
     paths_.push_back(Execution::cusparse);
   }
+  if (choice == ExecutionChoice::weights || (automatic && has_weights(memory.device)))
+    paths_.push_back(Execution::weights);
+  if (paths_.empty()) return;  // masked, without a speed-up
   for (const MaskedLayer& masked : masks.layers()) {
-    const Cell& cell = masked.mask.cell;
-    if (block_of(cell) == 0) {
-      if (choice == ExecutionChoice::automatic) return;  // masked, without a speed-up
-      fail(ErrorKind::usage, std::string("execution = ") + name_of(choice) +
-                                 " skips blocks of 16x16 weights, but the masks have cells of " + to_string(cell) +
-                                 "; use cell = 16x16 or execution = auto");
-    }
     Layer& layer = layers_.emplace_back();
     layer.masked = &masked;
     LayerExecution& e = layer.execution;
-    e.index = full_index(masked.grid, block_of(cell));
-    if (!memory.planned) layer.lists.attach(e.index, false, memory.device);
-    if (!may_take(Execution::cusparse)) continue;
-    e.cusparse_index = full_index(masked.grid, cusparse_block_of(cell));
-    if (!memory.planned) layer.cusparse_lists.attach(e.cusparse_index, true, memory.device);
+    if (may_take(Execution::block)) {
+      e.index = full_index(masked.grid, block_of(cell));
+      if (!memory.planned) layer.lists.attach(e.index, false, memory.device);
+    }
+    if (may_take(Execution::cusparse)) {
+      e.cusparse_index = full_index(masked.grid, cusparse_block_of(cell));
+      if (!memory.planned) layer.cusparse_lists.attach(e.cusparse_index, true, memory.device);
+    }
   }
-  if (!layers_.empty()) choices_ = OwnedTensor({static_cast<int64_t>(layers_.size()), 3}, DType::u8, Device::cpu);
+  choices_ = OwnedTensor({static_cast<int64_t>(layers_.size()), 3}, DType::u8, Device::cpu);
   network.for_each_parameter([&](Parameter& p) {
     for (Layer& layer : layers_) {
       if (layer.masked->weight.path != p.path) continue;
@@ -152,18 +177,46 @@ bool NetworkExecution::may_take(Execution path) const {
   return path == Execution::dense || std::find(paths_.begin(), paths_.end(), path) != paths_.end();
 }
 
+// Single weights are for layers that have no blocks, unless somebody insists.
+bool NetworkExecution::may_take(const Layer& layer, Execution path) const {
+  if (path == Execution::dense) return true;
+  const Conv2dGeometry& asked = layer.execution.geometry;
+  if (!may_take(path) || !serves(path, asked, layer.execution.index.block)) return false;
+  if (path != Execution::weights || choice_ == ExecutionChoice::weights) return true;
+  return !layer.has_blocks() || !block_conv2d_serves(asked, layer.execution.index.block);
+}
+
+void NetworkExecution::list_alive(Context& ctx, Layer& layer) const {
+  LayerExecution& e = layer.execution;
+  const Tensor& mask = layer.masked->bytes;
+  if (e.index.row_offsets) ctx.kernels->build_block_index(ctx, mask, e.index);
+  if (e.cusparse_index.row_offsets) ctx.kernels->build_block_index(ctx, mask, e.cusparse_index);
+  if (!may_take(layer, Execution::weights)) return;
+  if (!layer.has_weights()) e.weights = WeightIndex::full(e.geometry, layer.masked->mask.cell.out);
+  ctx.kernels->build_weight_index(ctx, mask, e.weights);
+}
+
 std::vector<ExecutionDecision> NetworkExecution::update(Context& ctx) {
   std::vector<ExecutionDecision> decisions;
   for (Layer& layer : layers_) {
     LayerExecution& e = layer.execution;
-    layer.list_blocks(ctx);
+    list_alive(ctx, layer);
     if (e.geometry.macs() == 0) continue;
     for (Pass pass : kPasses) {
-      double saved = 0;
-      if (block_conv2d_serves(e.geometry, e.index.block)) {
-        const double dense = ctx.kernels->conv2d_plan(ctx, e.geometry, DType::f32, pass).executed_macs;
-        const double block = ctx.kernels->block_conv2d_plan(ctx, e.geometry, e.index, DType::f32, pass).executed_macs;
-        saved = block > 0 ? dense / block : kEverything;
+      const double dense = ctx.kernels->conv2d_plan(ctx, e.geometry, DType::f32, pass).executed_macs;
+      const auto saved_by = [&](Execution path, double executed) {
+        return !may_take(layer, path) ? 0.0 : executed > 0 ? dense / executed : kEverything;
+      };
+      const KernelTable& k = *ctx.kernels;
+      PathNumbers saved = {};
+      if (may_take(layer, Execution::block) || may_take(layer, Execution::cusparse)) {
+        const BlockIndex& blocks = may_take(Execution::block) ? e.index : e.cusparse_index;
+        const double macs = k.block_conv2d_plan(ctx, e.geometry, blocks, DType::f32, pass).executed_macs;
+        saved[1] = saved_by(Execution::block, macs), saved[2] = saved_by(Execution::cusparse, macs);
+      }
+      if (may_take(layer, Execution::weights)) {
+        const Conv2dPlan plan = k.weights_conv2d_plan(ctx, e.geometry, e.weights, DType::f32, pass);
+        saved[3] = saved_by(Execution::weights, plan.executed_macs);
       }
       decisions.push_back(decide(layer, pass, layer.masked->density(), saved, e.of(pass)));
       e.set(pass, decisions.back().execution);
@@ -183,12 +236,15 @@ std::vector<ExecutionDecision> NetworkExecution::predict(const Context& ctx,
     const Layer& layer = layers_[i];
     const Conv2dGeometry& g = layer.execution.geometry;
     if (g.macs() == 0) continue;
-    const double small_pixels = static_cast<double>(g.n * g.h * g.w), weights = static_cast<double>(g.c_out * g.c_in);
-    const double positions = expected_positions(g, layer.masked->mask.cell, densities[i]);
+    const double pixels = static_cast<double>(g.upsample == 1 ? g.n * g.out_h() * g.out_w() : g.n * g.h * g.w);
+    const double executed =
+        pixels * static_cast<double>(g.c_out * g.c_in) * expected_positions(g, layer.masked->mask.cell, densities[i]);
     for (Pass pass : kPasses) {
       const double dense = ctx.kernels->conv2d_plan(ctx, g, DType::f32, pass).executed_macs;
-      const double saved =
-          block_conv2d_serves(g, layer.execution.index.block) ? dense / (small_pixels * weights * positions) : 0;
+      PathNumbers saved = {};
+      for (const Execution path : paths_) {
+        if (may_take(layer, path)) saved[static_cast<size_t>(path)] = executed > 0 ? dense / executed : kEverything;
+      }
       decisions.push_back(decide(layer, pass, densities[i], saved, Execution::dense));
     }
   }
@@ -197,49 +253,73 @@ std::vector<ExecutionDecision> NetworkExecution::predict(const Context& ctx,
 
 void NetworkExecution::restore(Context& ctx) {
   const uint8_t* choice = layers_.empty() ? nullptr : choices_.tensor().data<uint8_t>();
+  if (choice && *choice == kUndecided) {
+    update(ctx);
+    return;
+  }
   for (Layer& layer : layers_) {
-    layer.list_blocks(ctx);
+    list_alive(ctx, layer);
     for (Pass pass : kPasses) {
       const uint8_t saved = *choice++;
       // What is no choice on this device computes densely until the next decision.
-      const bool known = saved <= static_cast<uint8_t>(Execution::cusparse) && may_take(static_cast<Execution>(saved));
+      const bool known = saved < kExecutions && may_take(layer, static_cast<Execution>(saved));
       layer.execution.set(pass, known ? static_cast<Execution>(saved) : Execution::dense);
     }
   }
 }
 
 bool NetworkExecution::set_all(Execution execution) {
-  if (!may_take(execution)) return false;
+  const auto takes = [&](const Layer& layer) { return may_take(layer, execution); };
+  if (std::none_of(layers_.begin(), layers_.end(), takes)) return false;
   for (Layer& layer : layers_) {
-    for (Pass pass : kPasses) layer.execution.set(pass, execution);
+    const bool possible = may_take(layer, execution);
+    if (possible && execution == Execution::weights && !layer.has_weights()) {
+      layer.execution.weights = WeightIndex::full(layer.execution.geometry, layer.masked->mask.cell.out);
+    }
+    for (Pass pass : kPasses) layer.execution.set(pass, possible ? execution : Execution::dense);
   }
-  return !layers_.empty();
+  return true;
 }
 
-ExecutionDecision NetworkExecution::decide(const Layer& layer, Pass pass, double density, double saved,
+ExecutionDecision NetworkExecution::stays_dense(const Layer& layer, ExecutionDecision decision) const {
+  if (choice_ == ExecutionChoice::weights) {
+    fail(ErrorKind::usage, layer.path +
+                               ": execution = weights serves convolutions of up to 64 taps and 65536 / taps "
+                               "channels; use execution = auto, which leaves this layer dense");
+  }
+  if (choice_ != ExecutionChoice::automatic) {
+    fail(ErrorKind::usage, layer.path + ": execution = " + name_of(choice_) +
+                               " serves 1x1 and 3x3 convolutions of stride 1 that keep the size; use execution = " +
+                               "auto, which leaves this layer dense");
+  }
+  decision.reason = "no sparse kernel for this convolution";
+  return decision;
+}
+
+ExecutionDecision NetworkExecution::decide(const Layer& layer, Pass pass, double density, const PathNumbers& saved,
                                            Execution before) const {
   ExecutionDecision decision{.layer = layer.path, .pass = pass, .density = density};
-  const bool forced = choice_ != ExecutionChoice::automatic;
-  if (saved == 0) {
-    if (forced) {
-      fail(ErrorKind::usage, layer.path + ": execution = " + name_of(choice_) +
-                                 " serves 1x1 and 3x3 convolutions of stride 1 that keep the size; use execution = " +
-                                 "auto, which leaves this layer dense");
-    }
-    decision.reason = "no block kernel for this convolution";
+  decision.changed = before != Execution::dense;
+  if (std::count(saved.begin(), saved.end(), 0.0) == kExecutions) return stays_dense(layer, decision);
+  if (pass == Pass::backward_weight && follows_dead_weights_) {
+    decision.reason = "the moments of dead weights follow their gradients";
     return decision;
   }
-  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-  std::array<double, 3> speedups = {1, kNone, kNone};  // by Execution
+  const bool forced = choice_ != ExecutionChoice::automatic;
+  PathNumbers speedups;
+  speedups.fill(std::numeric_limits<double>::quiet_NaN());
+  speedups[0] = 1;
   const Cell& cell = layer.masked->mask.cell;
   decision.reason = "cell " + to_string(cell);
+  const auto candidates = std::count_if(paths_.begin(), paths_.end(), [&](Execution p) { return may_take(layer, p); });
   for (const Execution path : paths_) {
+    if (!may_take(layer, path)) continue;
     const CrossoverKey key{.geometry = layer.execution.geometry, .pass = pass, .cell = cell, .path = path};
-    const double speedup = crossovers_.speedup(key, density, saved);
+    const double speedup = crossovers_.speedup(key, density, saved[static_cast<size_t>(path)]);
     speedups[static_cast<size_t>(path)] = speedup;
     char text[48];
     std::snprintf(text, sizeof(text), "%.1fx %s", speedup, crossovers_.measured(key) ? "measured" : "estimated");
-    decision.reason += paths_.size() > 1 ? std::string(", ") + name_of(path) + " " : ", ";
+    decision.reason += candidates > 1 ? std::string(", ") + name_of(path) + " " : ", ";
     decision.reason += std::isnan(speedup) ? "not measured" : text;
   }
   decision.execution = forced ? paths_.front() : choose_path(speedups, before);
@@ -257,7 +337,8 @@ void NetworkExecution::set_dense_weight_gradients(bool wanted) {
 size_t NetworkExecution::memory_bytes() const {
   size_t bytes = 0;
   for (const Layer& layer : layers_) {
-    bytes += OwnedLists::bytes(layer.execution.index, false);
+    if (may_take(Execution::block)) bytes += OwnedLists::bytes(layer.execution.index, false);
+    if (layer.has_weights()) bytes += layer.execution.weights.memory_bytes();
     if (may_take(Execution::cusparse)) bytes += OwnedLists::bytes(layer.execution.cusparse_index, true);
   }
   return bytes;

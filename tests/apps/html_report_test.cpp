@@ -229,13 +229,13 @@ TEST(Report, ShowsTheLatestExecutionOfEachPass) {
                        "&lt;fast&gt;</td><td>500</td>"));
 }
 
-TEST(Report, SaysThatUnstructuredMasksSaveNoTime) {
+TEST(Report, SaysWhereMasksSaveNoTime) {
   const TemporaryFolder run;
   write_bytes(run / "config.toml", "[sparse]\nexecution = \"auto\"  # default\ncell = \"1x1\"  # default\n");
   write_bytes(run / "train.jsonl", mask_update(0, "G", "initial", 0.1));
   const std::string page = html_report(read_run(run.path()));
   EXPECT_EQ(malformation(page), "");
-  EXPECT_TRUE(contains(page, "masked (no speed-up): no kernel skips cells of 1x1"));
+  EXPECT_TRUE(contains(page, "masked (no speed-up): on a GPU no kernel skips cells of 1x1"));
 }
 
 TEST(Report, ReadsWhatThereIs) {

@@ -1,8 +1,9 @@
-// Block-sparse execution inside the engine: ops, the switch, and the table of crossovers.
+// Sparse execution inside the engine, block by block and weight by weight: ops, the switch, and the table of crossovers.
 #include "engine/sparse/execution.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -101,31 +102,48 @@ std::vector<double> without_dead_gradients(NetRun& net, std::vector<double> valu
   return values;
 }
 
-TEST(BlockExecutionTest, ComputesWhatMaskedDenseLayersCompute) {
-  for (const Cell& cell : {Cell{kB, kB, false}, Cell{kB, kB, true}}) {
-    for (double density : {0.3, 0.6, 1.0}) {
-      NetRun net(DType::f32, cell, density);
-      net.choose(ExecutionChoice::dense);
-      const std::vector<double> dense = without_dead_gradients(net, net.run());
-      net.choose(ExecutionChoice::block);
-      const std::vector<double> block = without_dead_gradients(net, net.run());
-      ASSERT_EQ(dense.size(), block.size());
-      double worst = 0, largest = 0;
-      for (size_t i = 0; i < dense.size(); ++i) {
-        const double error = std::abs(dense[i] - block[i]);
-        ASSERT_FALSE(std::isnan(error));
-        worst = std::max(worst, error);
-        largest = std::max(largest, std::abs(dense[i]));
-      }
-      EXPECT_FALSE(!(worst <= 1e-5 * largest)) << to_string(cell) << " at " << density << ": " << worst / largest;
+// A sparse path, and cells that it skips.
+struct SparsePath {
+  ExecutionChoice path;
+  Cell cell;
+};
+const SparsePath kSparsePaths[] = {{ExecutionChoice::block, {kB, kB, false}},
+                                   {ExecutionChoice::block, {kB, kB, true}},
+                                   {ExecutionChoice::weights, {1, 1, false}},
+                                   {ExecutionChoice::weights, {4, 1, false}},
+                                   {ExecutionChoice::weights, {kB, kB, false}}};
+
+class SparseExecutionTest : public testing::TestWithParam<SparsePath> {};
+INSTANTIATE_TEST_SUITE_P(Paths, SparseExecutionTest, testing::ValuesIn(kSparsePaths), [](const auto& p) {
+  std::string name = std::string(name_of(p.param.path)) + "_cell_" + to_string(p.param.cell);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+TEST_P(SparseExecutionTest, ComputesWhatMaskedDenseLayersCompute) {
+  const auto [path, cell] = GetParam();
+  for (double density : {0.3, 0.6, 1.0}) {
+    NetRun net(DType::f32, cell, density);
+    net.choose(ExecutionChoice::dense);
+    const std::vector<double> dense = without_dead_gradients(net, net.run());
+    net.choose(path);
+    const std::vector<double> block = without_dead_gradients(net, net.run());
+    ASSERT_EQ(dense.size(), block.size());
+    double worst = 0, largest = 0;
+    for (size_t i = 0; i < dense.size(); ++i) {
+      const double error = std::abs(dense[i] - block[i]);
+      ASSERT_FALSE(std::isnan(error));
+      worst = std::max(worst, error);
+      largest = std::max(largest, std::abs(dense[i]));
     }
+    EXPECT_FALSE(!(worst <= 1e-5 * largest)) << to_string(cell) << " at " << density << ": " << worst / largest;
   }
 }
 
-TEST(BlockExecutionTest, SkipsTheArithmeticOfDeadBlocks) {
-  NetRun net(DType::f32, {kB, kB, true}, 0.5);
+TEST_P(SparseExecutionTest, SkipsTheArithmeticOfDeadBlocks) {
+  NetRun net(DType::f32, GetParam().cell, 0.5);
   Profile profile;
-  net.choose(ExecutionChoice::block);
+  net.choose(GetParam().path);
   net.test.ctx.profile = &profile;
   net.run();
   for (const Profile::Row& row : profile.rows()) {
@@ -134,11 +152,11 @@ TEST(BlockExecutionTest, SkipsTheArithmeticOfDeadBlocks) {
   }
 }
 
-TEST(BlockExecutionTest, GradientsOfDeadWeightsAppearWhenAMaskUpdateWantsThem) {
-  NetRun net(DType::f32, {kB, kB, false}, 0.3);
+TEST_P(SparseExecutionTest, GradientsOfDeadWeightsAppearWhenAMaskUpdateWantsThem) {
+  NetRun net(DType::f32, GetParam().cell, 0.3);
   net.choose(ExecutionChoice::dense);
   const std::vector<double> dense = net.run();
-  net.choose(ExecutionChoice::block);
+  net.choose(GetParam().path);
   const auto dead_gradients = [&](const std::vector<double>& all) {
     const size_t first = all.size() - static_cast<size_t>(net.slab.grad.elements());
     double sum = 0;
@@ -157,9 +175,9 @@ TEST(BlockExecutionTest, GradientsOfDeadWeightsAppearWhenAMaskUpdateWantsThem) {
   EXPECT_NEAR(dead_gradients(net.run()), dead_gradients(dense), 1e-4 * dead_gradients(dense));
 }
 
-TEST(BlockExecutionTest, GradientsMatchFiniteDifferencesThroughAMaskedNetwork) {
-  NetRun net(DType::f64, {kB, kB, false}, 0.4);
-  net.choose(ExecutionChoice::block);
+TEST_P(SparseExecutionTest, GradientsMatchFiniteDifferencesThroughAMaskedNetwork) {
+  NetRun net(DType::f64, GetParam().cell, 0.4);
+  net.choose(GetParam().path);
   const std::vector<double> result = net.run();
   const size_t first = result.size() - static_cast<size_t>(net.slab.grad.elements());
   double* w = net.slab.value.data<double>();
@@ -213,16 +231,59 @@ TEST(ExecutionSwitchTest, TakesWhatIsFasterWithHysteresisAndSaysWhy) {
   EXPECT_EQ(last.to_string(), "N.conv1 forward: density 0.500, cell 16x16, 1.0x measured -> dense");
 }
 
-TEST(ExecutionSwitchTest, UnstructuredMasksRunDenseAndCannotBeForced) {
-  NetRun net(DType::f32, {}, 0.5);
-  NetworkExecution automatic(net.net, net.masks, ExecutionChoice::automatic, net.table, Device::cpu);
-  EXPECT_TRUE(automatic.update(net.test.ctx).empty());
+std::string refusal(NetRun& net, ExecutionChoice choice, Device device) {
   try {
-    NetworkExecution forced(net.net, net.masks, ExecutionChoice::block, net.table, Device::cpu);
-    FAIL() << "block execution of cells of 1x1";
+    NetworkExecution forced(net.net, net.masks, choice, net.table, device, /*planning=*/device != Device::cpu);
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::usage);
-    EXPECT_NE(std::string(error.what()).find("cells of 1x1; use cell = 16x16"), std::string::npos) << error.what();
+    return error.what();
+  }
+  return "";
+}
+
+// The name of what one pass of one layer would do.
+std::string prediction(NetRun& net, Device device, const std::string& layer, Pass pass, double density) {
+  net.execution.reset();
+  net.execution = std::make_unique<NetworkExecution>(net.net, net.masks, ExecutionChoice::automatic, net.table, device,
+                                                     /*planning=*/true);
+  net.forward();
+  for (const ExecutionDecision& d : net.execution->predict(net.test.ctx, std::vector<double>(4, density))) {
+    if (d.layer == layer && d.pass == pass) return d.to_string();
+  }
+  return "no decision";
+}
+
+TEST(ExecutionSwitchTest, SingleWeightsAreSkippedOnTheCpuWhereThatIsFaster) {
+  NetRun net(DType::f32, {}, 0.5);
+  const auto predicted = [&](double density) {
+    return prediction(net, Device::cpu, "N.conv1", Pass::forward, density);
+  };
+  // Of sixteen images that are computed at once, two are there.
+  EXPECT_EQ(predicted(0.02), "N.conv1 forward: density 0.020, cell 1x1, 2.8x estimated -> weights");
+  EXPECT_EQ(predicted(0.2), "N.conv1 forward: density 0.200, cell 1x1, 0.3x estimated -> dense");
+  CrossoverKey key{
+      .geometry = {.n = 16, .h = 4, .w = 4, .c_in = kB, .c_out = 2 * kB, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1},
+      .pass = Pass::forward,
+      .path = Execution::weights};
+  net.table.add(key, 0.2, 16);  // of a full group
+  EXPECT_EQ(predicted(0.2), "N.conv1 forward: density 0.200, cell 1x1, 2.0x measured -> weights");
+}
+
+TEST(ExecutionSwitchTest, SingleWeightsStayMaskedOnAGpuAndNeitherPathCanBeForcedWhereItIsNot) {
+  NetRun net(DType::f32, {}, 0.5);
+  EXPECT_EQ(prediction(net, Device::emulated, "N.conv1", Pass::forward, 0.02), "no decision");
+  EXPECT_NE(refusal(net, ExecutionChoice::block, Device::cpu).find("cells of 1x1; use cell = 16x16"),
+            std::string::npos);
+  EXPECT_NE(refusal(net, ExecutionChoice::weights, Device::emulated).find("needs --device cpu"), std::string::npos);
+  EXPECT_EQ(refusal(net, ExecutionChoice::weights, Device::cpu), "");
+}
+
+TEST(ExecutionSwitchTest, MomentsThatFollowDeadWeightsKeepTheirGradientDense) {
+  NetRun net(DType::f32, {}, 0.02);
+  net.choose(ExecutionChoice::weights);
+  net.execution->always_dense_weight_gradients();
+  for (const ExecutionDecision& d : net.execution->update(net.test.ctx)) {
+    EXPECT_EQ(d.execution, d.pass == Pass::backward_weight ? Execution::dense : Execution::weights) << d.to_string();
   }
 }
 
@@ -289,7 +350,9 @@ TEST(ExecutionSwitchTest, ChoicesSurviveARestart) {
   net.choose(ExecutionChoice::block);
   const std::vector<uint8_t> saved = values_of<uint8_t>(net.execution->choices().tensor());
   EXPECT_EQ(saved, std::vector<uint8_t>(saved.size(), 1));
+  net.execution.reset();
   NetworkExecution resumed(net.net, net.masks, ExecutionChoice::automatic, net.table, Device::cpu);
+  net.forward();
   copy_from_host(resumed.choices().tensor(), saved.data());
   resumed.restore(net.test.ctx);
   net.net.for_each_parameter([&](Parameter& p) {

@@ -109,8 +109,6 @@ void fill(const ListView& view, WeightList& list, const Alive& alive) {
   });
 }
 
-int64_t outputs_of(int64_t cell_out) { return cell_out % 4 == 0 ? 4 : cell_out % 2 == 0 ? 2 : 1; }
-
 size_t list_bytes(const WeightList& list, int64_t entries) {
   return static_cast<size_t>(2 * list.chunks * list.rows + 1) * sizeof(int32_t) +
          static_cast<size_t>(entries) * sizeof(uint16_t);
@@ -123,7 +121,7 @@ WeightIndex WeightIndex::full(const Conv2dGeometry& kind, int64_t cell_out) {
   const WeightTerms terms(kind);
   WeightIndex index{.kind = kind, .cell_out = cell_out, .alive = kind.weight_shape().elements()};
   const ListView rows{terms, index.kind, true}, columns{terms, index.kind, false};
-  index.by_output = empty_list(rows, outputs_of(cell_out));
+  index.by_output = empty_list(rows, outputs_of_entry(cell_out));
   index.by_input = empty_list(columns, 1);
   count_full(rows, index.by_output);
   count_full(columns, index.by_input);

@@ -25,6 +25,9 @@ struct WeightList {
   std::vector<uint16_t> codes;       // [entries]
 };
 
+// Of `cell_out` neighbouring outputs that live and die together, how many share an entry: 1, 2 or 4.
+constexpr int64_t outputs_of_entry(int64_t cell_out) { return cell_out % 4 == 0 ? 4 : cell_out % 2 == 0 ? 2 : 1; }
+
 struct WeightIndex {
   Conv2dGeometry kind;   // n, h and w do not matter
   int64_t cell_out = 1;  // neighbouring outputs that live and die together
@@ -42,7 +45,4 @@ struct WeightIndex {
 // Fills the lists of `index` (from full()) for `mask`, which stays where it is.
 using BuildWeightIndex = void(Context&, const Tensor& mask, WeightIndex& index);
 
-namespace cpu {
-BuildWeightIndex build_weight_index;
-}
 }  // namespace poise

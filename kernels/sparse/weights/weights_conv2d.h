@@ -24,10 +24,4 @@ using WeightsConv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const 
 // Does execution weight by weight run on this device?
 constexpr bool has_weights(Device device) { return device == Device::cpu; }
 
-namespace cpu {
-WeightsConv2dPlanner weights_conv2d_plan;
-WeightsConv2dForward weights_conv2d_forward;
-WeightsConv2dBackwardInput weights_conv2d_backward_input;
-WeightsConv2dBackwardWeight weights_conv2d_backward_weight;
-}  // namespace cpu
 }  // namespace poise

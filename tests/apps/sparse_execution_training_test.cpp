@@ -1,4 +1,4 @@
-// Training on the block path: the same run as on masked dense layers, and the same run after a restart.
+// Training on a sparse path: the same run as on masked dense layers, and the same run after a restart.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -13,46 +13,65 @@
 namespace poise {
 namespace {
 
-// DDST on blocks of 16x16. The rates are small, so that rounding is not blown up: at 2e-4 an Adam step without momentum
-// turns the sign of a gradient that is nothing but rounding into a full step. And the seed is one at which no update
-// has to choose between two cells whose scores differ by rounding alone; seed 1 meets such a pair at iteration 30.
-Settings ddst(const std::string& execution) {
-  return test::settings_of({{"method", "ddst-relaxed"},  {"seed", "2"},
-                            {"cell", "16x16"},           {"execution", execution},
-                            {"density_g", "0.4"},        {"width_g", "32"},
-                            {"width_d", "32"},           {"latent_size", "16"},
-                            {"batch_size_d", "4"},       {"batch_size_g", "4"},
-                            {"n_critic", "1"},           {"iterations", "60"},
-                            {"update_every_g", "15"},    {"update_every_d", "20"},
-                            {"br_every", "2"},           {"br_window", "10"},
-                            {"band_low", "0.0001"},      {"band_high", "0.0002"},
-                            {"learning_rate_g", "1e-6"}, {"learning_rate_d", "1e-6"}});
+// DDST. The rates are small, so that rounding is not blown up: at 2e-4 an Adam step without momentum turns the sign of
+// a gradient that is nothing but rounding into a full step. And the seed is one at which no update has to choose
+// between two cells whose scores differ by rounding alone; seed 1 meets such a pair of blocks at iteration 30.
+Settings ddst(const char* cell, const char* execution) {
+  return test::settings_of({{"method", "ddst-relaxed"},
+                            {"seed", "2"},
+                            {"cell", cell},
+                            {"execution", execution},
+                            {"density_g", "0.4"},
+                            {"width_g", "32"},
+                            {"width_d", "32"},
+                            {"latent_size", "16"},
+                            {"batch_size_d", "4"},
+                            {"batch_size_g", "4"},
+                            {"n_critic", "1"},
+                            {"iterations", "60"},
+                            {"update_every_g", "15"},
+                            {"update_every_d", "20"},
+                            {"br_every", "2"},
+                            {"br_window", "10"},
+                            {"band_low", "0.0001"},
+                            {"band_high", "0.0002"},
+                            {"learning_rate_g", "1e-6"},
+                            {"learning_rate_d", "1e-6"}});
 }
 
 ImageSet images() { return read_cifar10(POISE_SAMPLE_DATA_DIR, CifarSplit::train); }
 
-TEST(BlockTrainingTest, StaysWithinRoundingOfMaskedDenseTrainingAcrossMaskUpdates) {
-  Trainer dense(ddst("dense"), images()), block(ddst("block"), images());
+// A cell, and the path that skips such.
+using CellAndPath = std::pair<const char*, const char*>;
+class SparseExecutionTrainingTest : public testing::TestWithParam<CellAndPath> {};
+INSTANTIATE_TEST_SUITE_P(Paths, SparseExecutionTrainingTest,
+                         testing::Values(CellAndPath("16x16", "block"), CellAndPath("1x1", "weights"),
+                                         CellAndPath("4x1", "weights")),
+                         [](const auto& p) { return std::string(p.param.second) + "_cell_" + p.param.first; });
+
+TEST_P(SparseExecutionTrainingTest, StaysWithinRoundingOfMaskedDenseTrainingAcrossMaskUpdates) {
+  const auto [cell, path] = GetParam();
+  Trainer dense(ddst(cell, "dense"), images()), sparse(ddst(cell, path), images());
   std::map<std::string, int> changes;
   while (dense.iteration() < 50) {
     dense.iterate();
-    block.iterate();
-    const IterationReport a = dense.report(), b = block.report();
+    sparse.iterate();
+    const IterationReport a = dense.report(), b = sparse.report();
     EXPECT_NEAR(a.loss_d, b.loss_d, 1e-4 * std::abs(a.loss_d)) << dense.iteration();
     EXPECT_NEAR(a.mean_fake, b.mean_fake, 1e-4 * std::max(1e-2, std::abs(a.mean_fake))) << dense.iteration();
-    for (const MaskEvent& event : block.take_mask_events()) changes[event.network + " " + event.kind]++;
+    for (const MaskEvent& event : sparse.take_mask_events()) changes[event.network + " " + event.kind]++;
   }
   EXPECT_GE(changes["G drop_grow"], 3);
   EXPECT_GE(changes["D raise"] + changes["D lower"], 2);
 
-  const auto a = test::state_of(dense), b = test::state_of(block);
+  const auto a = test::state_of(dense), b = test::state_of(sparse);
   for (const auto& [name, bytes] : a) {
     if (name.find(".mask.") != std::string::npos) {
       EXPECT_EQ(bytes, b.at(name)) << name;
       continue;
     }
     // Live weights, their average, and what batch norm and spectral norm remember. (Moments of dead weights follow
-    // gradients that the block path does not compute.)
+    // gradients that a sparse path does not compute.)
     const bool compared =
         (name[1] == '.' && name.find("adam") == std::string::npos && name.find("execution") == std::string::npos);
     if (!compared) continue;
@@ -67,12 +86,13 @@ TEST(BlockTrainingTest, StaysWithinRoundingOfMaskedDenseTrainingAcrossMaskUpdate
     // Offsets of normalised values start at 0 and stay small.
     EXPECT_FALSE(!(worst <= 1e-3 * std::max(largest, 1e-3))) << name << ": " << worst << " of " << largest;
   }
-  EXPECT_LT(block.work_done().executed_flops, 0.75 * dense.work_done().executed_flops);
-  EXPECT_EQ(block.work_done().flops, dense.work_done().flops);
+  EXPECT_LT(sparse.work_done().executed_flops, 0.75 * dense.work_done().executed_flops);
+  EXPECT_EQ(sparse.work_done().flops, dense.work_done().flops);
 }
 
-TEST(BlockTrainingTest, ResumesBitForBitAcrossAMaskUpdate) {
-  const Settings settings = ddst("auto");
+TEST_P(SparseExecutionTrainingTest, ResumesBitForBitAcrossAMaskUpdate) {
+  const auto [cell, path] = GetParam();
+  const Settings settings = ddst(cell, path);
   Trainer whole(settings, images());
   while (whole.iteration() < 12) whole.iterate();
   Trainer resumed(settings, images());
@@ -84,8 +104,8 @@ TEST(BlockTrainingTest, ResumesBitForBitAcrossAMaskUpdate) {
   EXPECT_EQ(test::differences(test::state_of(whole), test::state_of(resumed)), std::vector<std::string>());
 }
 
-TEST(BlockTrainingTest, PlansMemoryForBothPathsAndSaysWhatItWillDo) {
-  const Settings settings = ddst("auto");
+TEST_P(SparseExecutionTrainingTest, PlansMemoryForBothPathsAndSaysWhatItWillDo) {
+  const Settings settings = ddst(GetParam().first, "auto");
   const TrainingPlan plan = Trainer::plan(settings, 2000);
   ASSERT_FALSE(plan.execution.empty());
   const Trainer trainer(settings, images());
@@ -97,7 +117,7 @@ TEST(BlockTrainingTest, PlansMemoryForBothPathsAndSaysWhatItWillDo) {
   EXPECT_LE(plan.arena_bytes, without.arena_bytes + without.arena_bytes / 2);
 }
 
-TEST(BlockTrainingTest, TakesNoMoreMemoryThanDenseTrainingButForMasksOfOnePercent) {
+TEST(SparseExecutionMemoryTest, BlocksTakeNoMoreMemoryThanDenseTrainingButForMasksOfOnePercent) {
   const auto plan = [](const test::OptionTexts& more) {
     const Settings settings = test::settings_of({{"batch_size_d", "16"}, {"batch_size_g", "16"}}, more);
     return Trainer::plan(settings, 2000);
