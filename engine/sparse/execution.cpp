@@ -100,7 +100,7 @@ std::string ExecutionDecision::to_string() const {
 namespace {
 
 void refuse_impossible(ExecutionChoice choice, Device device, const Cell& cell) {
-  if (choice == ExecutionChoice::weights && !has_weights(memory.device)) {
+  if (choice == ExecutionChoice::weights && !has_weights(device)) {
     fail(ErrorKind::usage, std::string("execution = weights needs --device cpu but this is ") + name_of(device) +
                                "; use execution = auto or block");
   }

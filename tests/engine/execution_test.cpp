@@ -233,7 +233,8 @@ TEST(ExecutionSwitchTest, TakesWhatIsFasterWithHysteresisAndSaysWhy) {
 
 std::string refusal(NetRun& net, ExecutionChoice choice, Device device) {
   try {
-    NetworkExecution forced(net.net, net.masks, choice, net.table, device, /*planning=*/device != Device::cpu);
+    NetworkExecution forced(net.net, net.masks, choice, net.table,
+                            Memory(device, /*is_planned=*/device != Device::cpu));
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::usage);
     return error.what();
@@ -244,8 +245,8 @@ std::string refusal(NetRun& net, ExecutionChoice choice, Device device) {
 // The name of what one pass of one layer would do.
 std::string prediction(NetRun& net, Device device, const std::string& layer, Pass pass, double density) {
   net.execution.reset();
-  net.execution = std::make_unique<NetworkExecution>(net.net, net.masks, ExecutionChoice::automatic, net.table, device,
-                                                     /*planning=*/true);
+  net.execution = std::make_unique<NetworkExecution>(net.net, net.masks, ExecutionChoice::automatic, net.table,
+                                                     Memory(device, /*is_planned=*/true));
   net.forward();
   for (const ExecutionDecision& d : net.execution->predict(net.test.ctx, std::vector<double>(4, density))) {
     if (d.layer == layer && d.pass == pass) return d.to_string();
