@@ -9,12 +9,16 @@
 #include "engine/io/atomic_file.h"
 #include "engine/io/cache_folder.h"
 #include "engine/io/read_file.h"
+#include "kernels/sparse/weights/lane_share.h"
 
 namespace poise {
 namespace {
 
 // Any change of the kernels makes old measurements worthless.
 constexpr int kKernelVersion = 1;
+// kEfficiencyOfWeights where there is one tap: the dense product is faster, and a change of layout weighs more (2 cores
+// AMD EPYC Zen 5, 10 to 40% density, 2026-11-29).
+constexpr double kEfficiencyOfWeights1x1 = 0.3;
 constexpr const char* kCusparseSuffix = " cusparse";
 constexpr const char* kWeightsSuffix = " weights";
 
@@ -22,11 +26,8 @@ const char* suffix_of(Execution path) {
   return path == Execution::cusparse ? kCusparseSuffix : path == Execution::weights ? kWeightsSuffix : "";
 }
 
-// What part of the images that a kernel computes there really are.
 double full_share(const CrossoverKey& key) {
-  const int64_t images = key.geometry.n, group = 16;
-  if (key.path != Execution::weights || images == 0) return 1;
-  return static_cast<double>(images) / static_cast<double>((images + group - 1) / group * group);
+  return key.path == Execution::weights && key.geometry.n > 0 ? weights_conv2d_full_share(key.geometry) : 1;
 }
 
 std::string by(int64_t a, int64_t b) { return std::to_string(a) + "x" + std::to_string(b); }
@@ -46,7 +47,9 @@ double CrossoverTable::speedup(const CrossoverKey& key, double density, double s
   const auto found = points_.find(key.to_string());
   if (found == points_.end()) {
     if (key.path == Execution::cusparse) return std::numeric_limits<double>::quiet_NaN();
-    return saved * (key.path == Execution::block ? kEfficiency : kEfficiencyOfWeights * full_share(key));
+    if (key.path == Execution::block) return saved * kEfficiency;
+    const bool one_tap = key.geometry.kh * key.geometry.kw == 1;
+    return saved * (one_tap ? kEfficiencyOfWeights1x1 : CrossoverTable::kEfficiencyOfWeights) * full_share(key);
   }
   return full_share(key) * interpolated(found->second, density);
 }

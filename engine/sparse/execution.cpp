@@ -7,12 +7,14 @@
 #include <limits>
 
 #include "kernels/dense/conv2d/upsample_fold.h"
+#include "kernels/sparse/weights/lane_share.h"
 #include "kernels/table.h"
 
 namespace poise {
 namespace {
 
 constexpr double kEverything = 1000;  // saved, where nothing is alive
+constexpr double kDensest = 0.75;     // layer whose weights the automatic choice lists one by one: none gains beyond
 constexpr std::array<Pass, 3> kPasses = {Pass::forward, Pass::backward_input, Pass::backward_weight};
 
 Execution fastest_sparse_path(const PathNumbers& speedups) {
@@ -69,6 +71,10 @@ BlockIndex full_index(const CellGrid& grid, int64_t block) {
 bool serves(Execution path, const Conv2dGeometry& geometry, int64_t block) {
   if (geometry.macs() == 0) return false;  // not asked for yet
   return path == Execution::weights ? weights_conv2d_serves(geometry) : block_conv2d_serves(geometry, block);
+}
+
+bool too_dense(ExecutionChoice choice, Execution path, double density) {
+  return path == Execution::weights && choice == ExecutionChoice::automatic && density > kDensest;
 }
 
 }  // namespace
@@ -192,6 +198,7 @@ void NetworkExecution::list_alive(Context& ctx, Layer& layer) const {
   if (e.index.row_offsets) ctx.kernels->build_block_index(ctx, mask, e.index);
   if (e.cusparse_index.row_offsets) ctx.kernels->build_block_index(ctx, mask, e.cusparse_index);
   if (!may_take(layer, Execution::weights)) return;
+  if (too_dense(choice_, Execution::weights, layer.masked->density())) return;
   if (!layer.has_weights()) e.weights = WeightIndex::full(e.geometry, layer.masked->mask.cell.out);
   ctx.kernels->build_weight_index(ctx, mask, e.weights);
 }
@@ -202,6 +209,7 @@ std::vector<ExecutionDecision> NetworkExecution::update(Context& ctx) {
     LayerExecution& e = layer.execution;
     list_alive(ctx, layer);
     if (e.geometry.macs() == 0) continue;
+    const double density = layer.masked->density();
     for (Pass pass : kPasses) {
       const double dense = ctx.kernels->conv2d_plan(ctx, e.geometry, DType::f32, pass).executed_macs;
       const auto saved_by = [&](Execution path, double executed) {
@@ -214,11 +222,11 @@ std::vector<ExecutionDecision> NetworkExecution::update(Context& ctx) {
         const double macs = k.block_conv2d_plan(ctx, e.geometry, blocks, DType::f32, pass).executed_macs;
         saved[1] = saved_by(Execution::block, macs), saved[2] = saved_by(Execution::cusparse, macs);
       }
-      if (may_take(layer, Execution::weights)) {
+      if (may_take(layer, Execution::weights) && !too_dense(choice_, Execution::weights, density)) {
         const Conv2dPlan plan = k.weights_conv2d_plan(ctx, e.geometry, e.weights, DType::f32, pass);
         saved[3] = saved_by(Execution::weights, plan.executed_macs);
       }
-      decisions.push_back(decide(layer, pass, layer.masked->density(), saved, e.of(pass)));
+      decisions.push_back(decide(layer, pass, density, saved, e.of(pass)));
       e.set(pass, decisions.back().execution);
     }
   }
@@ -243,7 +251,8 @@ std::vector<ExecutionDecision> NetworkExecution::predict(const Context& ctx,
       const double dense = ctx.kernels->conv2d_plan(ctx, g, DType::f32, pass).executed_macs;
       PathNumbers saved = {};
       for (const Execution path : paths_) {
-        if (may_take(layer, path)) saved[static_cast<size_t>(path)] = executed > 0 ? dense / executed : kEverything;
+        const bool candidate = may_take(layer, path) && !too_dense(choice_, path, densities[i]);
+        if (candidate) saved[static_cast<size_t>(path)] = executed > 0 ? dense / executed : kEverything;
       }
       decisions.push_back(decide(layer, pass, densities[i], saved, Execution::dense));
     }
@@ -292,7 +301,9 @@ ExecutionDecision NetworkExecution::stays_dense(const Layer& layer, ExecutionDec
                                " serves 1x1 and 3x3 convolutions of stride 1 that keep the size; use execution = " +
                                "auto, which leaves this layer dense");
   }
-  decision.reason = "no sparse kernel for this convolution";
+  const bool served = std::any_of(paths_.begin(), paths_.end(), [&](Execution path) { return may_take(layer, path); });
+  decision.reason = "cell " + to_string(layer.masked->mask.cell);
+  decision.reason += served ? ", too dense to gain" : ", no sparse kernel for this convolution";
   return decision;
 }
 
@@ -311,9 +322,9 @@ ExecutionDecision NetworkExecution::decide(const Layer& layer, Pass pass, double
   speedups[0] = 1;
   const Cell& cell = layer.masked->mask.cell;
   decision.reason = "cell " + to_string(cell);
-  const auto candidates = std::count_if(paths_.begin(), paths_.end(), [&](Execution p) { return may_take(layer, p); });
+  const auto candidates = std::count_if(saved.begin(), saved.end(), [](double s) { return s != 0; });
   for (const Execution path : paths_) {
-    if (!may_take(layer, path)) continue;
+    if (saved[static_cast<size_t>(path)] == 0) continue;
     const CrossoverKey key{.geometry = layer.execution.geometry, .pass = pass, .cell = cell, .path = path};
     const double speedup = crossovers_.speedup(key, density, saved[static_cast<size_t>(path)]);
     speedups[static_cast<size_t>(path)] = speedup;
@@ -338,7 +349,13 @@ size_t NetworkExecution::memory_bytes() const {
   size_t bytes = 0;
   for (const Layer& layer : layers_) {
     if (may_take(Execution::block)) bytes += OwnedLists::bytes(layer.execution.index, false);
-    if (layer.has_weights()) bytes += layer.execution.weights.memory_bytes();
+    if (layer.has_weights()) {
+      const Conv2dGeometry& g = layer.execution.geometry;
+      const Cell& cell = layer.masked->mask.cell;
+      const double densest = choice_ == ExecutionChoice::automatic ? kDensest : 1;
+      const double share = expected_positions(g, cell, densest) / expected_positions(g, cell, 1);
+      bytes += weight_index_bytes(layer.execution.weights, share);
+    }
     if (may_take(Execution::cusparse)) bytes += OwnedLists::bytes(layer.execution.cusparse_index, true);
   }
   return bytes;

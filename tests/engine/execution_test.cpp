@@ -259,15 +259,15 @@ TEST(ExecutionSwitchTest, SingleWeightsAreSkippedOnTheCpuWhereThatIsFaster) {
   const auto predicted = [&](double density) {
     return prediction(net, Device::cpu, "N.conv1", Pass::forward, density);
   };
-  // Of sixteen images that are computed at once, two are there.
-  EXPECT_EQ(predicted(0.02), "N.conv1 forward: density 0.020, cell 1x1, 2.8x estimated -> weights");
-  EXPECT_EQ(predicted(0.2), "N.conv1 forward: density 0.200, cell 1x1, 0.3x estimated -> dense");
+  // Of sixteen stripes that are computed at once, two images of four rows have eight.
+  EXPECT_EQ(predicted(0.1), "N.conv1 forward: density 0.100, cell 1x1, 2.2x estimated -> weights");
+  EXPECT_EQ(predicted(0.4), "N.conv1 forward: density 0.400, cell 1x1, 0.6x estimated -> dense");
   CrossoverKey key{
       .geometry = {.n = 16, .h = 4, .w = 4, .c_in = kB, .c_out = 2 * kB, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1},
       .pass = Pass::forward,
       .path = Execution::weights};
-  net.table.add(key, 0.2, 16);  // of a full group
-  EXPECT_EQ(predicted(0.2), "N.conv1 forward: density 0.200, cell 1x1, 2.0x measured -> weights");
+  net.table.add(key, 0.4, 4);  // of sixteen
+  EXPECT_EQ(predicted(0.4), "N.conv1 forward: density 0.400, cell 1x1, 2.0x measured -> weights");
 }
 
 TEST(ExecutionSwitchTest, SingleWeightsStayMaskedOnAGpuAndNeitherPathCanBeForcedWhereItIsNot) {

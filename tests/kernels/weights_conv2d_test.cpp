@@ -9,6 +9,7 @@
 #include <numeric>
 #include <random>
 
+#include "kernels/sparse/weights/lane_share.h"
 #include "kernels/sparse/weights/weight_tiles.h"
 #include "kernels/table.h"
 #include "tests/support/block_geometry.h"
@@ -205,6 +206,19 @@ TEST(WeightsConv2dGeometryTest, OtherKernelsStridesAndPaddingsEqualPlainLoops) {
   }
 }
 
+TEST(WeightsConv2dGeometryTest, FillsItsSixteenLanesWithStripesOfFewImages) {
+  const auto share = [](int64_t n, int64_t h, int64_t w, int64_t kernel) {
+    return weights_conv2d_full_share(same_size(n, h, w, 8, 8, kernel));
+  };
+  EXPECT_EQ(share(16, 5, 5, 3), 1);
+  EXPECT_EQ(share(8, 8, 8, 3), 1);
+  EXPECT_EQ(share(1, 32, 32, 3), 1);
+  EXPECT_EQ(share(8, 5, 5, 3), 5.0 / 6);  // two stripes of three rows
+  EXPECT_EQ(share(24, 8, 8, 3), 24.0 / 32);
+  EXPECT_EQ(share(3, 4, 4, 1), 1);  // pixel after pixel
+  EXPECT_EQ(share(8, 1, 1, 1), 0.5);
+}
+
 TEST(WeightsConv2dGeometryTest, RefusesWhatItsListsCannotName) {
   EXPECT_FALSE(weights_conv2d_serves(same_size(1, 4, 4, 8000, 16, 3)));
   EXPECT_FALSE(weights_conv2d_serves(same_size(1, 4, 4, 16, 16, 9)));
@@ -315,7 +329,9 @@ TEST(WeightTransposeTest, BringsAndReturnsAnyNumberOfChannelsAndImages) {
     for (const int64_t channels : {1, 3, 16, 19, 40}) {
       for (const int64_t images : {1, 5, 16}) {
         const int64_t stride = channels + 7, plane = 3 * kImages;
-        const TransposeJob job{.channels = channels, .images = images, .image_stride = stride, .plane = plane};
+        int64_t places[kImages];
+        for (int64_t n = 0; n < kImages; ++n) places[n] = n < images ? n * stride : -1;
+        const TransposeJob job{.channels = channels, .plane = plane, .places = places};
         const std::vector<float> from = drawn(static_cast<size_t>(images * stride), rng);
         std::vector<float> planes(static_cast<size_t>(channels * plane), 7.0f), back(from.size(), 7.0f);
         set->bring(job, from.data(), /*add=*/false, planes.data());

@@ -40,11 +40,17 @@ Frame Frame::of(const WeightTerms& terms, bool backwards) {
 
 LaneRegions::LaneRegions(int64_t images, const WeightSide& written, bool pointwise, const Frame& frame, int64_t planes,
                          int64_t most)
-    : groups(ceil_div(images, kImages)), h(written.grid_h()), w(written.grid_w()), flat(pointwise) {
+    : h(written.grid_h()), w(written.grid_w()), flat(pointwise) {
   if (flat) {
     image_pixels = h * w;
-    w = groups * image_pixels;
-    h = groups = 1;
+    w = ceil_div(images * image_pixels, kImages);
+    h = 1;
+  } else {
+    const int64_t whole = h;
+    for (int64_t s = 2; s * images <= kImages; s *= 2) {
+      if (ceil_div(whole, s) < h) stripes = s, h = ceil_div(whole, s);
+    }
+    groups = ceil_div(images * stripes, kImages);
   }
   tile = best_tile(h, w);
   const int64_t tile_rows = rows_of(tile), tile_columns = columns_of(tile);
@@ -69,6 +75,11 @@ LaneRegions::LaneRegions(int64_t images, const WeightSide& written, bool pointwi
   rows = up_to_multiple(ceil_div(h, down), tile_rows), columns = up_to_multiple(ceil_div(w, across), tile_columns);
 }
 
+double LaneRegions::full_share(int64_t images, const WeightSide& written) const {
+  const int64_t pixels = images * written.grid_h() * written.grid_w();
+  return static_cast<double>(pixels) / static_cast<double>(groups * h * w * kImages);
+}
+
 LaneRegion::LaneRegion(const LaneRegions& all, int64_t number)
     : group(number / (all.down * all.across)),
       top(number / all.across % all.down * all.rows),
@@ -87,38 +98,56 @@ int64_t LaneLayout::at_tile(const LaneRegions& regions, int64_t tile) const {
   return at(tile / across * rows_of(regions.tile), tile % across * columns_of(regions.tile));
 }
 
-LaneImages::Place LaneImages::place(const LaneRegion& region, int64_t r, int64_t c, int phase) const {
-  int64_t group = region.group, p = region.top + r, q = region.left + c;
+int64_t LaneImages::place(int64_t image, int64_t p, int64_t q, int64_t down, int64_t right) const {
+  if (image >= images_ || p < 0 || q < 0) return -1;
+  p = p * side_.scale_h + down, q = q * side_.scale_w + right;
+  if (p >= side_.h || q >= side_.w) return -1;
+  return ((image * side_.h + p) * side_.w + q) * side_.channels;
+}
+
+bool LaneImages::places(const LaneRegion& region, int64_t r, int64_t c, int phase, int64_t* of_lanes) const {
+  const int64_t p = region.top + r, q = region.left + c, down = phase / side_.scale_w, right = phase % side_.scale_w;
+  bool any = false;
   if (regions_.flat) {
-    if (p != 0 || q < 0 || q >= regions_.w) return {-1, 0};
-    group = q / regions_.image_pixels;
-    const int64_t pixel = q % regions_.image_pixels;
-    p = pixel / side_.grid_w(), q = pixel % side_.grid_w();
+    if (p != 0 || q < 0 || q >= regions_.w) return false;
+    const int64_t pixel = q * kImages % regions_.image_pixels, across = side_.grid_w();
+    int64_t image = q * kImages / regions_.image_pixels, of_p = pixel / across, of_q = pixel % across;
+    for (int64_t lane = 0; lane < kImages; ++lane) {
+      of_lanes[lane] = place(image, of_p, of_q, down, right);
+      any = any || of_lanes[lane] >= 0;
+      if (++of_q == across) of_q = 0, ++of_p;
+      if (of_p * across == regions_.image_pixels) of_p = 0, ++image;
+    }
+    return any;
   }
-  p = p * side_.scale_h + phase / side_.scale_w, q = q * side_.scale_w + phase % side_.scale_w;
-  if (p < 0 || q < 0 || p >= side_.h || q >= side_.w) return {-1, 0};
-  return {((group * kImages * side_.h + p) * side_.w + q) * side_.channels,
-          std::min<int64_t>(kImages, images_ - group * kImages)};
+  if (own_ && p >= regions_.h) return false;
+  const int64_t images = kImages / regions_.stripes, stride = side_.h * side_.w * side_.channels;
+  for (int64_t stripe = 0; stripe < regions_.stripes; ++stripe) {
+    const int64_t first = place(region.group * images, p + stripe * regions_.h, q, down, right);
+    for (int64_t i = 0; i < images; ++i) {
+      const bool inside = first >= 0 && region.group * images + i < images_;
+      of_lanes[stripe * images + i] = inside ? first + i * stride : -1;
+    }
+    any = any || first >= 0;
+  }
+  return any;
 }
 
 void LaneImages::bring(const float* tensor, const LaneRegion& region, const LaneLayout& layout, int64_t first,
                        int64_t last, float* planes) const {
   const WeightTileKernels& kernels = weight_tile_kernels();
+  int64_t of_lanes[kImages];
   for (int64_t r = 0; r < layout.rows; ++r) {
     for (int64_t c = 0; c < layout.columns; ++c) {
       float* to = planes + r * layout.row + c * kImages;
       for (int64_t plane = first, next; plane < last; plane = next) {
         const auto phase = static_cast<int>(plane / side_.channels);
         next = std::min(last, (phase + 1) * side_.channels);
-        const TransposeJob job{
-            .channels = next - plane, .images = 0, .image_stride = image_stride(), .plane = layout.plane};
+        const TransposeJob job{.channels = next - plane, .plane = layout.plane, .places = of_lanes};
         bool any = false;
         for (int copy = 0; copy < copies(); ++copy) {
-          const Place from = place(region, r - layout.frame.top, c - layout.frame.left, phase + copy);
-          if (from.offset < 0) continue;
-          TransposeJob part = job;
-          part.images = from.images;
-          kernels.bring(part, tensor + from.offset + plane % side_.channels, any, to);
+          if (!places(region, r - layout.frame.top, c - layout.frame.left, phase + copy, of_lanes)) continue;
+          kernels.bring(job, tensor + plane % side_.channels, any, to);
           any = true;
         }
         for (int64_t i = 0; i < next - plane; ++i, to += layout.plane) {
@@ -139,15 +168,14 @@ void LaneImages::return_tile(const float* sums, const LaneRegion& region, int64_
                              int64_t last, float* tensor) const {
   const int64_t tile_columns = columns_of(regions_.tile), across = regions_.columns / tile_columns;
   const int64_t pixels = pixels_of(regions_.tile);
-  TransposeJob job{.channels = last - first, .images = 0, .image_stride = image_stride(), .plane = pixels * kImages};
+  int64_t of_lanes[kImages];
+  const TransposeJob job{.channels = last - first, .plane = pixels * kImages, .places = of_lanes};
   for (int64_t k = 0; k < pixels; ++k) {
     const int64_t r = tile / across * rows_of(regions_.tile) + k / tile_columns;
     const int64_t c = tile % across * tile_columns + k % tile_columns;
     for (int copy = 0; copy < copies(); ++copy) {
-      const Place to = place(region, r, c, phase + copy);
-      if (to.offset < 0) continue;
-      job.images = to.images;
-      weight_tile_kernels().return_(job, sums + k * kImages, tensor + to.offset + first);
+      if (!places(region, r, c, phase + copy, of_lanes)) continue;
+      weight_tile_kernels().return_(job, sums + k * kImages, tensor + first);
     }
   }
 }

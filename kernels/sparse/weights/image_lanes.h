@@ -1,5 +1,8 @@
-// Activations as execution weight by weight reads and writes them: sixteen images innermost, cut into regions of a few
+// Activations as execution weight by weight reads and writes them: sixteen lanes innermost, cut into regions of a few
 // tiles of pixels (weight_tiles.h), brought in from [N,h,w,C] with the pixels around them and returned to it.
+//
+// A lane is an image; of eight images or fewer, a horizontal stripe of one, so that all lanes have work. Where pixels
+// do not meet (pointwise), lanes are simply filled with pixel after pixel.
 #pragma once
 #include "kernels/core/tensor.h"
 #include "kernels/sparse/weights/weight_terms.h"
@@ -16,9 +19,11 @@ struct Frame {
 
 // How the pixels that are written are cut.
 struct LaneRegions {
-  int64_t groups = 0, h = 0, w = 0;  // of images; grid of a phase
-  bool flat = false;                 // pixels of all groups in one row: their neighbours do not matter
-  int64_t image_pixels = 1;          // flat: of one image
+  int64_t groups = 1;        // of lanes
+  int64_t h = 0, w = 0;      // grid of a phase, of one lane
+  int64_t stripes = 1;       // of an image; h rows each, the last may have fewer
+  bool flat = false;         // pixels of all images, sixteen to a column
+  int64_t image_pixels = 1;  // flat: of one image
   WeightTile tile = WeightTile::pixel;
   int64_t rows = 1, columns = 1;  // of a region, multiples of the tile's
   int64_t down = 1, across = 1;   // regions of an image
@@ -26,6 +31,8 @@ struct LaneRegions {
   // `most`: floats of `planes` planes of a region, frame included, unless one tile takes more.
   LaneRegions(int64_t images, const WeightSide& written, bool pointwise, const Frame& frame, int64_t planes,
               int64_t most);
+  // Of the computed lanes, how many have a pixel, on average.
+  double full_share(int64_t images, const WeightSide& written) const;
   int64_t count() const { return groups * down * across; }
   int64_t tiles() const { return rows / rows_of(tile) * (columns / columns_of(tile)); }
 };
@@ -51,8 +58,9 @@ struct LaneLayout {
 // A tensor [images, side.h, side.w, side.channels] of f32 by regions of its grid.
 class LaneImages {
  public:
-  LaneImages(const WeightSide& side, int64_t images, const LaneRegions& regions)
-      : side_(side), images_(images), regions_(regions) {}
+  // `own`: a lane has nothing but the rows of its stripe, not those below either.
+  LaneImages(const WeightSide& side, int64_t images, const LaneRegions& regions, bool own = false)
+      : side_(side), images_(images), regions_(regions), own_(own) {}
 
   // Planes first..last-1 of a region, zero outside the image. Repeated phases are added up.
   void bring(const float* tensor, const LaneRegion& region, const LaneLayout& layout, int64_t first, int64_t last,
@@ -64,17 +72,15 @@ class LaneImages {
                    float* tensor) const;
 
  private:
-  struct Place {
-    int64_t offset;  // of the first image's pixel, first channel; negative: outside
-    int64_t images;  // of the group
-  };
-  Place place(const LaneRegion& region, int64_t r, int64_t c, int phase) const;
-  int64_t image_stride() const { return side_.h * side_.w * side_.channels; }
+  // Where the lanes of a pixel lie: offsets of their first channels, negative if there is none. False: nowhere.
+  bool places(const LaneRegion& region, int64_t r, int64_t c, int phase, int64_t* of_lanes) const;
+  int64_t place(int64_t image, int64_t p, int64_t q, int64_t down, int64_t right) const;
   int64_t copies() const { return side_.repeats ? side_.scale_h * side_.scale_w : 1; }
 
   const WeightSide& side_;
   int64_t images_;
   const LaneRegions& regions_;
+  bool own_;
 };
 
 }  // namespace poise::cpu

@@ -43,29 +43,35 @@ void WeightGather::for_each_tap(uint16_t code, const F& f) const {
 void WeightGather::gather(const LaneLayout& layout, const float* weight) {
   fill_tables(layout);
   constexpr int64_t kGrain = 256;
+  const int64_t outputs = list_.outputs, to_next_output = kernel(), rows = rows_of_phase();
+  const uint16_t* codes = list_.codes.data();
+  const int32_t* begin = list_.begin.data();
   parallel_chunks(list_.chunks * list_.rows, kGrain, [&](int64_t first, int64_t last) {
-    const int64_t outputs = list_.outputs;
+    const int32_t *offset_of = offset_of_code_, *weight_of = weight_of_code_;
+    int32_t* offsets = offsets_;
+    for (int32_t e = begin[first]; e < begin[last]; ++e) offsets[e] = offset_of[codes[e]];
+    if (!weight) return;
+    const auto row_of = [&](int64_t segment) { return weight + row_part(segment % list_.rows % rows); };
     for (int64_t segment = first; segment < last; ++segment) {
-      const int32_t end = list_.begin[static_cast<size_t>(segment) + 1];
-      int32_t e = list_.begin[static_cast<size_t>(segment)];
-      if (!weight) {
-        for (; e < end; ++e) offsets_[e] = offset_of_code_[list_.codes[static_cast<size_t>(e)]];
-        continue;
+      // A layer's weights are rarely in a near cache, and their order here is no order there.
+      if (segment + 1 < last) {
+        const float* next = row_of(segment + 1);
+        for (int32_t e = begin[segment + 1]; e < begin[segment + 2]; ++e) {
+          for (int64_t b = 0; b < outputs; ++b) __builtin_prefetch(next + weight_of[codes[e]] + b * to_next_output);
+        }
       }
-      const float* row = weight + row_part(segment % list_.rows % rows_of_phase());
-      for (; e < end; ++e) {
-        const uint16_t code = list_.codes[static_cast<size_t>(e)];
-        offsets_[e] = offset_of_code_[code];
-        const float* from = row + weight_of_code_[code];
-        float* to = values_ + e * outputs;
-        for (int64_t b = 0; b < outputs; ++b, from += kernel()) {
+      const float* row = row_of(segment);
+      float* to = values_ + begin[segment] * outputs;
+      for (int32_t e = begin[segment]; e < begin[segment + 1]; ++e) {
+        const float* from = row + weight_of[codes[e]];
+        for (int64_t b = 0; b < outputs; ++b, from += to_next_output, ++to) {
           if (!sums_) {
-            to[b] = *from;
+            *to = *from;
             continue;
           }
           float sum = 0;
-          for_each_tap(code, [&](int64_t tap) { sum += from[tap]; });
-          to[b] = sum;
+          for_each_tap(codes[e], [&](int64_t tap) { sum += from[tap]; });
+          *to = sum;
         }
       }
     }

@@ -132,7 +132,7 @@ void weight_gradient(const Conv2dGeometry& g, const WeightIndex& index, const Te
   ws.weights.gather(job.x_layout, nullptr);
   parallel_chunks(job.list.quads * kQuad, kElementGrain,
                   [&](int64_t begin, int64_t end) { std::fill(ws.quads + begin, ws.quads + end, 0.0f); });
-  const LaneImages source(job.terms.x, g.n, job.regions), gradients(job.terms.y, g.n, job.regions);
+  const LaneImages source(job.terms.x, g.n, job.regions), gradients(job.terms.y, g.n, job.regions, /*own=*/true);
   const int64_t planes = job.terms.y.planes();
   for (int64_t first = 0; first < job.regions.count(); first += job.slab) {
     const int64_t count = std::min(job.slab, job.regions.count() - first);

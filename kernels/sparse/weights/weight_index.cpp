@@ -5,6 +5,7 @@
 #include "kernels/core/integer.h"
 #include "kernels/core/parallel.h"
 #include "kernels/sparse/masks/mask.h"
+#include "kernels/sparse/weights/lane_share.h"
 
 namespace poise {
 namespace {
@@ -130,13 +131,10 @@ WeightIndex WeightIndex::full(const Conv2dGeometry& kind, int64_t cell_out) {
   return index;
 }
 
-size_t WeightIndex::memory_bytes() const {
-  return list_bytes(by_output, full_entries_by_output) + list_bytes(by_input, full_entries_by_input);
-}
-
-void WeightIndex::reserve() {
-  by_output.codes.reserve(static_cast<size_t>(full_entries_by_output));
-  by_input.codes.reserve(static_cast<size_t>(full_entries_by_input));
+size_t weight_index_bytes(const WeightIndex& index, double share) {
+  const auto of = [&](int64_t full) { return static_cast<int64_t>(share * static_cast<double>(full)); };
+  return list_bytes(index.by_output, of(index.full_entries_by_output)) +
+         list_bytes(index.by_input, of(index.full_entries_by_input));
 }
 
 namespace cpu {

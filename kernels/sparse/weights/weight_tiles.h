@@ -51,18 +51,19 @@ struct AccumulateJob {
   float* sums;               // the first row's first quad
 };
 
-// Sixteen images' values of `channels` neighbouring channels of one pixel, [image][channel] in memory, to and from
-// [channel][image]. Images from `images` on read as zero and are not written. `add`: to what is there.
+// Values of `channels` neighbouring channels in sixteen places of a tensor, one to a lane, to and from
+// [channel][lane]. A place is an offset in floats; a lane whose offset is negative reads as zero and is not written.
+// `add`: to what is there.
 struct TransposeJob {
-  int64_t channels, images;
-  int64_t image_stride, plane;  // floats
+  int64_t channels, plane;  // floats from one channel's lanes to the next
+  const int64_t* places;    // [16]
 };
 
 struct WeightTileKernels {
   void (*multiply)(WeightTile, int outputs, const MultiplyJob&);
   void (*accumulate)(WeightTile, int outputs, const AccumulateJob&);
-  void (*bring)(const TransposeJob&, const float* images, bool add, float* planes);
-  void (*return_)(const TransposeJob&, const float* planes, float* images);
+  void (*bring)(const TransposeJob&, const float* tensor, bool add, float* planes);
+  void (*return_)(const TransposeJob&, const float* planes, float* tensor);
   int parts;  // of a quad
 };
 constexpr int kQuad = 16;  // floats

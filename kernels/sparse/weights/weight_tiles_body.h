@@ -251,7 +251,7 @@ void accumulate_weights(WeightTile tile, int outputs, const AccumulateJob& job) 
 }
 
 template <int kVector>
-void bring_images(const TransposeJob& job, const float* images, bool add, float* planes) {
+void bring_images(const TransposeJob& job, const float* tensor, bool add, float* planes) {
   using R = Vectors<kVector>;
   typename R::V v[kVector];
   int64_t c = 0;
@@ -259,7 +259,8 @@ void bring_images(const TransposeJob& job, const float* images, bool add, float*
     for (int first = 0; first < kImages; first += kVector) {
 #pragma GCC unroll 16
       for (int n = 0; n < kVector; ++n) {
-        v[n] = first + n < job.images ? R::load(images + (first + n) * job.image_stride + c) : typename R::V{};
+        const int64_t place = job.places[first + n];
+        v[n] = place >= 0 ? R::load(tensor + place + c) : typename R::V{};
       }
       R::transpose(v);
 #pragma GCC unroll 16
@@ -272,14 +273,14 @@ void bring_images(const TransposeJob& job, const float* images, bool add, float*
   for (; c < job.channels; ++c) {
     float* to = planes + c * job.plane;
     for (int64_t n = 0; n < kImages; ++n) {
-      const float value = n < job.images ? images[n * job.image_stride + c] : 0.0f;
+      const float value = job.places[n] >= 0 ? tensor[job.places[n] + c] : 0.0f;
       to[n] = add ? to[n] + value : value;
     }
   }
 }
 
 template <int kVector>
-void return_images(const TransposeJob& job, const float* planes, float* images) {
+void return_images(const TransposeJob& job, const float* planes, float* tensor) {
   using R = Vectors<kVector>;
   typename R::V v[kVector];
   int64_t c = 0;
@@ -290,12 +291,14 @@ void return_images(const TransposeJob& job, const float* planes, float* images) 
       R::transpose(v);
 #pragma GCC unroll 16
       for (int n = 0; n < kVector; ++n) {
-        if (first + n < job.images) R::store(images + (first + n) * job.image_stride + c, v[n]);
+        if (job.places[first + n] >= 0) R::store(tensor + job.places[first + n] + c, v[n]);
       }
     }
   }
   for (; c < job.channels; ++c) {
-    for (int64_t n = 0; n < job.images; ++n) images[n * job.image_stride + c] = planes[c * job.plane + n];
+    for (int64_t n = 0; n < kImages; ++n) {
+      if (job.places[n] >= 0) tensor[job.places[n] + c] = planes[c * job.plane + n];
+    }
   }
 }
 

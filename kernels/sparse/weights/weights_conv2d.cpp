@@ -9,11 +9,20 @@
 
 #include "kernels/core/integer.h"
 #include "kernels/core/parallel.h"
+#include "kernels/sparse/weights/lane_share.h"
 #include "kernels/sparse/weights/weight_gather.h"
 #include "kernels/sparse/weights/weight_gradient.h"
 #include "kernels/table.h"
 
-namespace poise::cpu {
+namespace poise {
+
+double weights_conv2d_full_share(const Conv2dGeometry& g) {
+  const WeightTerms terms(g);
+  const cpu::LaneRegions regions(g.n, terms.y, terms.pointwise(), {}, 1, 0);
+  return regions.full_share(g.n, terms.y);
+}
+
+namespace cpu {
 namespace {
 
 constexpr int64_t kRegionFloats = 160 * 1024;  // with the sums of a tile well inside the second-level cache
@@ -108,7 +117,8 @@ void multiply_slice(const Product& job, const Workspace& ws, const Slice& slice,
 void multiply(const Product& job, Workspace& ws, const float* from, const Tensor& weight, const float* bias,
               float* to) {
   ws.weights.gather(job.layout, weight.data<float>());
-  const LaneImages source(job.read, job.g.n, job.regions), target(job.written, job.g.n, job.regions);
+  const LaneImages source(job.read, job.g.n, job.regions);
+  const LaneImages target(job.written, job.g.n, job.regions, /*own=*/true);
   const int64_t slices = job.slices * job.written.phases;
   const int64_t blocks = ceil_div(job.read.planes(), kBlock), bring_parts = std::min(job.parts, blocks);
   for (int64_t first = 0; first < job.regions.count(); first += job.slab) {
@@ -172,4 +182,5 @@ void weights_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const
   for (int64_t i = 0; i < dweight.elements(); ++i) dw[i] = alive[i / run] ? dw[i] : 0;
 }
 
-}  // namespace poise::cpu
+}  // namespace cpu
+}  // namespace poise
