@@ -123,7 +123,7 @@ void read_compiler_report(const std::string& path, Kernels& kernels) {
   }
 }
 
-// Every ELF image for the CUDA machine inside a file, at any offset.
+// Every ELF image for the CUDA machine inside a file, wherever it is.
 void read_machine_code(const std::string& path, Kernels& kernels) {
   std::ifstream file(path, std::ios::binary);
   if (!file) fail(ErrorKind::data, path + ": no such library; build poise_kernels first");

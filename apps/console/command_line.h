@@ -39,6 +39,9 @@ struct CommandLine {
   std::string get(const std::string& name, const std::string& otherwise) const;
 };
 
+// Error(usage) that names all problems together; nothing if there are none.
+void throw_if_problems(const std::vector<std::string>& problems);
+
 CommandLine parse_command_line(const CommandLineSpec& spec, int argc, const char* const* argv);
 
 }  // namespace poise

@@ -9,6 +9,7 @@ namespace poise {
 namespace {
 
 using Rows = std::vector<Option>;
+constexpr bool younger = true;
 constexpr OnResume fixed = OnResume::fixed, free = OnResume::free, settled = OnResume::settled;
 
 // A field and, as its key, its name.
@@ -90,15 +91,16 @@ Rows train_rows() {
 Rows sparse_rows() {
   return {
       {"sparse", FIELD(sparse, method), fixed, one_of(method_names()), "sparse training method"},
-      {"sparse", FIELD(sparse, density_g), fixed, above_to(0, 1), "share of G's weights that are alive"},
+      {"sparse", FIELD(sparse, density_g), fixed, above_to(0, 1),
+       "share of G's weights that are alive; at the end, where the method prunes"},
       {"sparse", FIELD(sparse, density_d), fixed, from_to(0, 1),
-       "share of D's weights that are alive at the start; 0: as density_g"},
+       "of D's, at the start or at the end; 0: as density_g, or 1 where the method leaves D dense"},
       {"sparse", FIELD(sparse, density_rule), fixed, any, "how the density is distributed over layers"},
       {"sparse", FIELD(sparse, cell), fixed, any, "granularity of masks: 1x1, 16x16, 16x16-all-taps, .."},
       {"sparse", FIELD(sparse, execution), fixed, any,
        "sparse kernels: where they are faster (auto), never (dense), on every masked layer (block; cusparse on a GPU)"},
       {"sparse", FIELD(sparse, mask_head), fixed, any, "mask D's last linear layer too, as the paper's code"},
-      {"sparse", FIELD(sparse, update_every_g), fixed, at_least(1), "iterations between drop-and-grow in G"},
+      {"sparse", FIELD(sparse, update_every_g), fixed, at_least(1), "iterations between updates of G's masks"},
       {"sparse", FIELD(sparse, update_every_d), fixed, at_least(0),
        "iterations between decisions about D; 0: the method's"},
       {"sparse", FIELD(sparse, schedule_iterations), fixed, at_least(0),
@@ -124,6 +126,10 @@ Rows sparse_rows() {
       {"sparse", FIELD(sparse, br_mode), fixed, any, "how the balance ratio is averaged"},
       {"sparse", FIELD(sparse, posthoc_fine_tune), fixed, above_to(0, 10),
        "iterations after pruning, as a share of those before (posthoc)"},
+      {"sparse", FIELD(sparse, prune_start), fixed, at_least(0), "iteration after which pruning begins (gradual)",
+       younger},
+      {"sparse", FIELD(sparse, prune_end), fixed, at_least(0),
+       "and by which it ends, at density_g; 0: three quarters of schedule_iterations", younger},
   };
 }
 

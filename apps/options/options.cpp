@@ -7,6 +7,7 @@
 
 #include "apps/console/suggestion.h"
 #include "kernels/core/error.h"
+#include "kernels/core/hash.h"
 
 namespace poise {
 namespace {
@@ -175,18 +176,17 @@ std::string OptionSet::to_toml(bool with_origins) const {
 FixedSettings fixed_settings(const Settings& settings) {
   FixedSettings fixed;
   for (const Option& option : option_table()) {
-    if (option.on_resume == OnResume::fixed) fixed.emplace_back(&option, to_toml(value_of(settings, option)));
+    if (option.on_resume != OnResume::fixed) continue;
+    if (option.younger && value_of(settings, option) == value_of(Settings{}, option)) continue;
+    fixed.emplace_back(&option, to_toml(value_of(settings, option)));
   }
   return fixed;
 }
 
 std::string config_hash(const FixedSettings& fixed) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (const auto& [option, value] : fixed) {
-    for (const char c : option->key + "=" + value + "\n")
-      hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  }
-  return fmt::format("{:016x}", hash);
+  std::string text;
+  for (const auto& [option, value] : fixed) text += option->key + "=" + value + "\n";
+  return fmt::format("{:016x}", fnv1a(text));
 }
 
 }  // namespace poise

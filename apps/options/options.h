@@ -34,6 +34,9 @@ struct Option {
   OnResume on_resume;
   Limits limits;
   std::string help;
+  // Younger than the first checkpoints, which therefore know nothing of it: fixed, but stored only where it is not what
+  // it was before it could be set, its default.
+  bool younger = false;
 
   std::string flag() const;         // "--width-g"
   std::string environment() const;  // "POISE_WIDTH_G"

@@ -14,6 +14,7 @@
 #include "apps/options/load_images.h"
 #include "apps/programs/evaluation_request.h"
 #include "apps/run/checkpoint_sampler.h"
+#include "apps/run/compact_generator.h"
 #include "data/cifar10.h"
 #include "data/registry.h"
 #include "engine/io/read_file.h"
@@ -159,6 +160,7 @@ class Evaluation {
     const SafetensorsFile file = load_checkpoint(source, "evaluate_gan");
     const std::unique_ptr<Trainer> trainer = sampler_of(file, request_.device);
     GeneratedOptions options = request_.generated;
+    options.weights = weights_of_file(file, request_.weights_asked, options.weights);
     if (options.count == 0) options.count = kGeneratedImages;
     const std::string name = fmt::format("{} iteration {}", file.source(), trainer->iteration());
     return collect("generated images", generated_input(*trainer, name, options), false);

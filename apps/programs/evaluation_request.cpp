@@ -156,6 +156,7 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
     r.reference_images = p.reference_images;
   }
   r.generated.weights = reader.choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
+  r.weights_asked = args.has("weights");
   r.generated.mode =
       reader.choice("batch-norm", {"batch", "running"}) == "batch" ? Mode::evaluate_batch : Mode::evaluate_running;
   r.generated.quantisation =

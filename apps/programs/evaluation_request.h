@@ -25,6 +25,7 @@ struct EvaluationRequest {
   std::vector<std::string> metrics;  // empty: those that the weights allow
   int64_t image_size = 0, reference_images = 0;
   GeneratedOptions generated;  // its count 0: all images of a set, 10,000 of a generator
+  bool weights_asked = false;
   MetricOptions metric_options;
   bool json = false, quiet = false;
 };

@@ -11,6 +11,7 @@
 #include "apps/options/load_images.h"
 #include "apps/options/option_flags.h"
 #include "apps/options/option_sources.h"
+#include "apps/programs/export_command.h"
 #include "apps/report/flop_table.h"
 #include "apps/report/html_report.h"
 #include "apps/report/run_summary.h"
@@ -25,6 +26,7 @@ const char* kOverview = R"(Looks at training runs, what they would cost and what
   inspect_run flops RUN_DIR               the same of a run, with the densities it had
   inspect_run report RUN_DIR              writes report.html: figures, samples, options, on one page
   inspect_run summary RUN_DIR             the same in a few lines of text
+  inspect_run export RUN_DIR -o FILE      a network for PyTorch, as ONNX, or without its zeros
   inspect_run verify-data DIR --dataset NAME   are the files of a data set whole, and what was published?
 
 inspect_run COMMAND --help says more; --version prints the version.
@@ -39,14 +41,6 @@ Conventions: full counts what the steps do; reference-once what the papers' code
 double n_critic, for comparison with the papers' tables. A plan keeps the densities it starts with; of a run the
 densities that it recorded are counted. Densities with method dense mean static. mac_per_image in JSON is dense:
 forward multiply-adds of one image.)";
-
-// All problems of a command line together, as Error(usage).
-void throw_if(const std::vector<std::string>& problems) {
-  if (problems.size() == 1) fail(ErrorKind::usage, problems[0]);
-  if (!problems.empty()) {
-    fail(ErrorKind::usage, fmt::format("{} problems:\n  {}", problems.size(), fmt::join(problems, "\n  ")));
-  }
-}
 
 CommandLineSpec flops_spec() {
   using Kind = Flag::Kind;
@@ -97,7 +91,7 @@ FlopRequest flop_request(const CommandLine& args) {
       problems.push_back("--" + name + " cannot be combined with a run: it has its options");
   }
   problems.insert(problems.begin(), args.problems.begin(), args.problems.end());
-  throw_if(problems);
+  throw_if_problems(problems);
   request.run = read_run(args.positional);
   request.settings = settings_of_run(*request.run);
   request.title = request.run->name;
@@ -121,7 +115,7 @@ CommandLineSpec run_spec(const char* description) {
 std::string run_of(const CommandLine& args) {
   std::vector<std::string> problems = args.problems;
   if (args.positional.empty()) problems.push_back("expected a run directory; give one, as runs/latest");
-  throw_if(problems);
+  throw_if_problems(problems);
   return args.positional;
 }
 
@@ -146,7 +140,7 @@ int verify(const CommandLine& args) {
     problems.push_back(fmt::format("--dataset: expected {} but got \"{}\"{}", join_alternatives(names), name,
                                    did_you_mean(name, names)));
   }
-  throw_if(problems);
+  throw_if_problems(problems);
   const char* unit = name == "tiny-imagenet" || name == "folder" ? "pictures" : "MiB";
   const DataVerdict verdict = verify_data(name, args.positional, reading_bar(unit, false));
   print_result(verdict_text(name, verdict));
@@ -161,6 +155,7 @@ int inspect_run(int argc, const char* const* argv) {
   } commands[] = {{"flops", flops_spec(), flops},
                   {"report", run_spec("Writes report.html into a run directory and prints its path."), report},
                   {"summary", run_spec("Prints what a run has done so far."), summary},
+                  {"export", export_command_line(), run_export},
                   {"verify-data", verify_spec(), verify}};
   const std::string word = argc > 1 ? argv[1] : "";
   if (word == "-h" || word == "--help") return print_result(kOverview), 0;

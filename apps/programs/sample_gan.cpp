@@ -12,8 +12,12 @@
 #include "apps/console/program.h"
 #include "apps/console/suggestion.h"
 #include "apps/run/checkpoint_sampler.h"
+#include "apps/run/compact_generator.h"
 #include "engine/io/atomic_file.h"
+#include "engine/io/npz.h"
 #include "engine/io/png.h"
+#include "engine/io/read_file.h"
+#include "kernels/core/integer.h"
 
 namespace poise {
 namespace {
@@ -29,6 +33,7 @@ const char* kExamples = R"(Examples:
   sample_gan runs/latest --seeds 7,40-47 --columns 3 --scale 4 -o few.png
   sample_gan runs/latest/checkpoints/step-00000300.safetensors --weights live --seeds 0-9999 --raw fakes.bin
   sample_gan runs/latest --truncation 0.7 --class 3 -o threes.png
+  sample_gan runs/latest --latents z.npy --raw fakes.bin
   sample_gan runs/latest --interpolate 5-9 --steps 12 -o strip.png
   sample_gan runs/latest --interpolate 5-9 --steps 240 --raw - | ffmpeg -f rawvideo -pix_fmt rgb24 -s 32x32 -i - 5-9.mp4
 
@@ -38,6 +43,7 @@ same image in any company. --batch-norm batch: each batch of 64 normalises itsel
 struct Request {
   std::string source, output, raw;
   std::optional<Device> device;
+  std::string latents, save_latents;                         // files to read and to write
   std::string frames;                                        // folder
   std::vector<uint64_t> seeds, classes;                      // classes: empty for all of them
   std::optional<std::pair<uint64_t, uint64_t>> interpolate;  // between these seeds instead of `seeds`
@@ -60,6 +66,9 @@ CommandLineSpec command_line_spec() {
       {"--class", Kind::value, "LIST", "classes of a conditional model, in turn: 3 or 0,2,7-9 (all)"},
       {"--truncation", Kind::value, "PSI", "latents within -PSI and PSI, as 0.5 to 1: likelier, less varied images"},
       {"--interpolate", Kind::value, "A-B", "instead of --seeds: from seed A to seed B, a row for each class"},
+      {"--latents", Kind::value, "FILE",
+       "instead of --seeds: latents from FILE (.npy, float32 or float64, [N,latent])"},
+      {"--save-latents", Kind::value, "FILE", "the latents of the images, as .npy of float32"},
       {"--steps", Kind::value, "N", "images on that way, both ends included (8)"},
       {"--weights", Kind::value, "WHICH", "ema (averaged) or live (ema)"},
       {"--batch-norm", Kind::value, "HOW", "running or batch (running)"},
@@ -123,6 +132,12 @@ Request request_of(const CommandLine& args) {
   request.columns = integer("columns", 0, 1, 100000);
   request.scale = integer("scale", 2, 1, 16);
   request.steps = integer("steps", 8, 2, kMostSeeds);
+  request.latents = args.get("latents", "");
+  request.save_latents = args.get("save-latents", "");
+  for (const char* other : {"seeds", "interpolate", "truncation"}) {
+    if (args.has("latents") && args.has(other))
+      problems.push_back(fmt::format("--{}: not together with --latents", other));
+  }
   if (args.has("steps") && !args.has("interpolate")) problems.push_back("--steps: only with --interpolate");
   if (args.has("seeds") && args.has("interpolate")) problems.push_back("--seeds: not together with --interpolate");
   if (args.has("interpolate")) {
@@ -149,10 +164,7 @@ Request request_of(const CommandLine& args) {
   };
   request.seeds = numbers("seeds", args.get("seeds", "0-63"));
   if (args.has("class")) request.classes = numbers("class", args.get("class", ""));
-  if (problems.size() == 1) fail(ErrorKind::usage, problems[0]);
-  if (!problems.empty()) {
-    fail(ErrorKind::usage, fmt::format("{} problems:\n  {}", problems.size(), fmt::join(problems, "\n  ")));
-  }
+  throw_if_problems(problems);
   return request;
 }
 
@@ -177,14 +189,26 @@ std::vector<int32_t> classes_of(const Request& request, int64_t known) {
   return classes;
 }
 
-// Seeds: an image each, the classes in turn. On the way between two seeds: a row for each class.
+// Rows of the user's file.
+std::vector<float> latents_of_file(const std::string& path, int64_t latent_size) {
+  const NpyArray array = parse_npy(read_file(path, ErrorKind::data, "correct the path"), path);
+  const auto rows = static_cast<uint64_t>(array.shape.empty() ? 0 : array.shape[0]);
+  if (array.shape.size() != 2 || array.shape[1] != latent_size || rows < 1 || rows > kMostSeeds) {
+    fail(ErrorKind::data, fmt::format("{}: expected latents [N,{}], N from 1 to {}, found an array [{}]", path,
+                                      latent_size, kMostSeeds, fmt::join(array.shape, ",")));
+  }
+  return {array.values.begin(), array.values.end()};
+}
+
+// Seeds and rows of a file: an image each, the classes in turn. On the way between two seeds: a row for each class.
 Drawing drawing_of(const Request& request, int64_t latent_size, int64_t known_classes) {
   const std::vector<int32_t> classes = classes_of(request, known_classes);
   const auto rows = static_cast<int64_t>(classes.size());
   Drawing d;
   if (!request.interpolate) {
-    d.latents = latents_of_seeds(request.seeds, latent_size, request.truncation);
-    d.count = static_cast<int64_t>(request.seeds.size());
+    d.latents = request.latents.empty() ? latents_of_seeds(request.seeds, latent_size, request.truncation)
+                                        : latents_of_file(request.latents, latent_size);
+    d.count = static_cast<int64_t>(d.latents.size()) / latent_size;
     d.columns = grid_columns(d.count, rows);
     for (int64_t i = 0; rows > 0 && i < d.count; ++i) d.labels.push_back(classes[static_cast<size_t>(i % rows)]);
     return d;
@@ -204,7 +228,7 @@ Drawing drawing_of(const Request& request, int64_t latent_size, int64_t known_cl
 
 std::vector<uint8_t> draw(Trainer& trainer, const Request& request, Drawing d) {
   const bool alone = request.mode == Mode::evaluate_running;  // images do not depend on each other
-  const int64_t padded = alone ? (d.count + kBatch - 1) / kBatch * kBatch : d.count;
+  const int64_t padded = alone ? ceil_div(d.count, kBatch) * kBatch : d.count;
   d.latents.resize(static_cast<size_t>(padded * trainer.latent_size()));
   if (!d.labels.empty()) d.labels.resize(static_cast<size_t>(padded));
   std::vector<uint8_t> pixels =
@@ -229,10 +253,13 @@ int sample_gan(int argc, const char* const* argv) {
   const CommandLine args = parse_command_line(command_line_spec(), argc, argv);
   if (args.wants_help) return print_result(args.help), 0;
   if (args.has("version")) return print_result(version_line("sample_gan") + "\n"), 0;
-  const Request request = request_of(args);
+  Request request = request_of(args);
   const SafetensorsFile file = load_checkpoint(request.source, "sample_gan");
+  request.weights = weights_of_file(file, args.has("weights"), request.weights);
   const std::unique_ptr<Trainer> trainer = sampler_of(file, request.device);
   const Drawing drawing = drawing_of(request, trainer->latent_size(), trainer->classes());
+  if (!request.save_latents.empty())
+    write_npy(request.save_latents, {drawing.count, trainer->latent_size()}, drawing.latents);
   const std::vector<uint8_t> pixels = draw(*trainer, request, drawing);
 
   const Shape image = trainer->image_shape();

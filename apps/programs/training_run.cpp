@@ -44,7 +44,7 @@ std::string picture_name(int64_t iteration) { return fmt::format("samples/fakes_
 
 class TrainingRun {
  public:
-  TrainingRun(const RunRequest& request, std::shared_ptr<ImageSet> images);
+  TrainingRun(const RunRequest& request, const TrainingPlan& plan, std::shared_ptr<ImageSet> images);
   int run();
 
  private:
@@ -83,12 +83,12 @@ class TrainingRun {
   std::string last_checkpoint_;
 };
 
-TrainingRun::TrainingRun(const RunRequest& request, std::shared_ptr<ImageSet> images)
+TrainingRun::TrainingRun(const RunRequest& request, const TrainingPlan& plan, std::shared_ptr<ImageSet> images)
     : request_(request),
       options_(request.options),
       settings_(request.options.settings()),
       images_(std::move(images)),
-      trainer_(settings_, images_) {
+      trainer_(settings_, plan, images_) {
   if (settings_.evaluation.eval_every > 0) {
     evaluator_.emplace(settings_.evaluation, settings_.data, trainer_.device().device, *images_);
   }
@@ -391,7 +391,7 @@ int run_training(const RunRequest& request) {
     return 0;
   }
   check_memory(plan.device.device, plan.bytes());
-  return TrainingRun(request, std::move(images)).run();
+  return TrainingRun(request, plan, std::move(images)).run();
 }
 
 }  // namespace poise

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "apps/run/compact_generator.h"
 #include "apps/run/run_state.h"
 
 namespace poise {
@@ -11,7 +12,11 @@ SafetensorsFile load_checkpoint(const std::string& source, const std::string& pr
   namespace fs = std::filesystem;
   std::error_code error;
   if (!fs::exists(source, error)) fail(ErrorKind::checkpoint, source + ": no such run directory or checkpoint file");
-  if (!fs::is_directory(source, error)) return CheckpointStore::load(source);
+  if (!fs::is_directory(source, error)) {
+    SafetensorsFile file = SafetensorsFile::read(source);
+    if (!is_sparse_export(file)) CheckpointStore::verify(file);
+    return file;
+  }
   const std::string folder = source + "/checkpoints";
   if (!fs::is_directory(folder, error)) {
     fail(ErrorKind::checkpoint, source + ": not a run directory: it has no checkpoints; give one that train_gan made");
@@ -32,7 +37,7 @@ std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, std::optional<D
   images.pixels.resize(static_cast<size_t>(images.count * side * side * 3));
   images.labels.resize(static_cast<size_t>(images.count));
   auto trainer = std::make_unique<Trainer>(options, std::move(images));
-  restore_state(file, *trainer);
+  is_sparse_export(file) ? restore_compact_generator(file, *trainer) : restore_state(file, *trainer);
   return trainer;
 }
 

@@ -9,7 +9,8 @@
 namespace poise {
 
 // `source`: a run directory (its newest valid checkpoint; damaged newer ones are warned of on standard error in the
-// name of `program`) or a checkpoint file. Error(checkpoint) if it is neither.
+// name of `program`), a checkpoint file, or a compact export (apps/run/compact_generator.h). Error(checkpoint) if it is
+// none of them.
 SafetensorsFile load_checkpoint(const std::string& source, const std::string& program);
 
 // The smallest batches and data set there can be. `device`: nothing chooses one, as the option does.

@@ -137,7 +137,8 @@ void point_latest_at(const std::string& runs, const std::string& path) {
 int lock_folder(const std::string& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) {
-    fail(ErrorKind::checkpoint, path + ": not a run directory: " + errno_text(errno) + "; give one that train_gan made");
+    fail(ErrorKind::checkpoint,
+         path + ": not a run directory: " + errno_text(errno) + "; give one that train_gan made");
   }
   // Only "another process holds it" counts: file systems without locks must not stop a run.
   if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {

@@ -8,7 +8,8 @@
 //   iteration                     generator steps taken
 //   step_state.seed, .step, .d_batches
 //   step_state.G.t, .G.learning_rate, .G.beta1_power, .G.beta2_power, and the same for D
-//   option.<key>                  every setting that makes the run what it is (OnResume::fixed), as in a config file
+//   option.<key>                  every setting that makes the run what it is (OnResume::fixed), as in a config file; a
+//                                 younger one only if it is not the default
 //   config_hash                   of those
 //   data_crc                      of the images and labels, eight hexadecimal digits
 // No time, path, thread count or number of restarts: the same state is the same file.

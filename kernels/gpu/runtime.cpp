@@ -8,7 +8,7 @@
 namespace poise::gpu {
 namespace {
 
-// Before the body of a device is chosen: is it one, and does it exist?
+// Before the backend of a device is chosen: is it one, and does it exist?
 void check_device(Device device) {
   require(device != Device::cpu, "the CPU is no GPU");
   static const std::string why = why_unavailable(Device::cuda);

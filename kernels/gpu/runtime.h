@@ -1,4 +1,4 @@
-// What the engine needs of a GPU besides kernels: memory, queues, graphs. One interface, two bodies: the CUDA runtime
+// What the engine needs of a GPU in addition to kernels: memory, queues, graphs. One interface, two backends: the CUDA runtime
 // (cuda/runtime.cpp) and a stand-in on the host (emulated/runtime.cpp), chosen by Device at run time.
 #pragma once
 #include <memory>

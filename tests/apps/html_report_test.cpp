@@ -173,7 +173,7 @@ TEST(Report, HasEveryFigureOfASparseRunAndNeedsNothingElse) {
   EXPECT_EQ(count(page, ">iteration (generator steps)</text>"), 8u);
   EXPECT_TRUE(contains(page, ">cumulative GFLOP</text>")) << "3e9 at the end";
   EXPECT_TRUE(contains(page, ">band 0.45 to 0.55</text>"));
-  EXPECT_TRUE(contains(page, "1 of 899 values lie outside the axis")) << "the one of 1000; nan is no value";
+  EXPECT_TRUE(contains(page, "1 of 899 values are outside the axis")) << "the one of 1000; nan is no value";
   EXPECT_TRUE(contains(page, "discriminator, 3 mask updates"));
   EXPECT_TRUE(contains(page, "generator, 6 mask updates"));
   EXPECT_LT(page.find(">zeta</text>"), page.find(">block1.conv1</text>")) << "layers in the order of the network";

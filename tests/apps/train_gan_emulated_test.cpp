@@ -35,6 +35,7 @@ TrainerOptions tiny(Device device, const KernelTable* kernels = nullptr) {
   // rounding alone decides the direction of a whole step. This epsilon stands above rounding and below real gradients.
   o.train.adam_eps = 1e-2;
   o.train.device = device;
+  o.train.precision = Precision::fp32;  // a CUDA device would choose tf32
   o.kernels = kernels;
   return o;
 }

@@ -7,7 +7,7 @@
 namespace poise {
 namespace {
 
-class GpuBlockConvTest : public testing::TestWithParam<std::tuple<int64_t, int64_t>> {  // kernel, upsample
+class GpuBlockConvTest : public testing::TestWithParam<KernelAndUpsample> {  // kernel, upsample
  protected:
   void TearDown() override { emulator::set_options({}); }
   int64_t kernel() const { return std::get<0>(GetParam()); }
@@ -93,17 +93,13 @@ TEST_P(GpuBlockConvTest, NeedsTheSameMemoryForAnyMask) {
       return emulated::kernels().block_conv2d_plan(ctx, g, mask.index, DType::bf16, pass);
     };
     EXPECT_EQ(plan(sparse).workspace_bytes, plan(dense).workspace_bytes);
-    const double positions = upsample() == 2 && kernel() == 3 ? 16 : static_cast<double>(kernel() * kernel());
+    const double positions = positions_of(kernel(), upsample());
     EXPECT_EQ(plan(dense).executed_macs, 4 * 8 * 8 * 16 * positions * kB * kB);
     EXPECT_EQ(plan(sparse).executed_macs, 4 * 8 * 8 * 2 * positions * kB * kB);  // 10% of 16 cells
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, GpuBlockConvTest, testing::Combine(testing::Values(1, 3), testing::Values(1, 2)),
-                         [](const auto& p) {
-                           return "kernel_" + std::to_string(std::get<0>(p.param)) + "_upsample_" +
-                                  std::to_string(std::get<1>(p.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(Kernels, GpuBlockConvTest, kKernelsAndUpsamples, kernel_and_upsample);
 
 }  // namespace
 }  // namespace poise

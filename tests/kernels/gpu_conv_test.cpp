@@ -127,7 +127,7 @@ TEST_P(GpuConvTest, GivesTheSameBitsInAnyOrder) {
   }
 }
 
-// Under the checker: no race, no read of what nobody wrote, no access outside of an allocation. It throws.
+// Under the checker: no race, no read of uninitialised memory, no access outside of an allocation. It throws.
 TEST_P(GpuConvTest, PassesTheChecker) {
   for (const Precision precision : kAllPrecisions) {
     const Convolution convolution(GetParam().g, precision);

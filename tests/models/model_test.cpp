@@ -93,7 +93,7 @@ TEST_P(PublishedModels, HaveTheSizesOfThePapers) {
     int64_t weights = 0;
     double total = 0;
     for (const LayerCost& layer : network->layers) {
-      if (layer.masked(MaskableHead::as_reference)) weights += layer.layer.shape.elements();
+      if (layer.masked(MaskableHead::masked_like_paper_code)) weights += layer.layer.shape.elements();
       total += layer.macs;
     }
     EXPECT_EQ(weights, maskable);
@@ -112,7 +112,7 @@ TEST_P(PublishedModels, HaveTheLayersAndDensitiesOfThePapersTables) {
     std::vector<MaskableLayer> maskable;
     double other_macs = 0;
     for (const LayerCost& layer : network->layers) {
-      if (!layer.masked(MaskableHead::as_reference)) {
+      if (!layer.masked(MaskableHead::masked_like_paper_code)) {
         other_macs += layer.macs;
         continue;
       }

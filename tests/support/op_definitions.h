@@ -22,7 +22,7 @@ OpDefinition define_diff_augment(const Shape& x, const DiffAugmentOptions& optio
 OpDefinition define_conv_transpose2d(const Shape& x, int64_t c_out, const Conv2dOptions& options);  // inputs x, w
 OpDefinition define_slice_channels(int64_t channels, int64_t first, int64_t count);
 OpDefinition define_embedding(const std::vector<int32_t>& labels, int64_t columns);
-OpDefinition define_sample_affine(const Shape& x, bool relu);  // inputs x, gain, bias
+OpDefinition define_channel_modulation(const Shape& x, bool relu);  // inputs x, gain, bias
 OpDefinition define_row_dot(int64_t columns);
 OpDefinition define_batched_matmul(int64_t n, int64_t rows, int64_t depth, int64_t columns, bool transpose_b);
 OpDefinition define_softmax(int64_t columns);

@@ -53,7 +53,7 @@ class LazyStream final : public Stream {
   std::deque<Item> queue;
   std::vector<Work> captured;
   bool capturing = false;
-  std::exception_ptr error;  // of work that ran, until somebody waits for it
+  std::exception_ptr error;  // of work that ran, until the host waits for it
 
  private:
   HostRuntime& runtime_;

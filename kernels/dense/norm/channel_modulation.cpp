@@ -1,10 +1,11 @@
 // A scale and a shift per image and channel, on the CPU: tasks are images and groups of channels.
-#include "kernels/dense/norm/sample_affine.h"
+#include "kernels/dense/norm/channel_modulation.h"
 
 #include <algorithm>
 #include <limits>
 
 #include "kernels/core/dispatch.h"
+#include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
 
 namespace poise::cpu {
@@ -12,7 +13,8 @@ namespace {
 constexpr int64_t kChannels = 64;  // channels of one task of the backward pass
 }
 
-void sample_affine_forward(Context&, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias, Tensor& y) {
+void channel_modulation_forward(Context&, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias,
+                                Tensor& y) {
   dispatch_float(x.dtype, [&]<class T>() {
     const int64_t pixels = x.shape[1] * x.shape[2], c = x.shape[3];
     const T *in = x.data<T>(), *gains = gain.data<T>(), *biases = bias.data<T>();
@@ -31,10 +33,10 @@ void sample_affine_forward(Context&, bool relu, const Tensor& x, const Tensor& g
   });
 }
 
-void sample_affine_backward(Context&, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias,
-                            const Tensor& dy, Tensor& dx, Tensor& dgain, Tensor& dbias) {
+void channel_modulation_backward(Context&, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias,
+                                 const Tensor& dy, Tensor& dx, Tensor& dgain, Tensor& dbias) {
   dispatch_float(x.dtype, [&]<class T>() {
-    const int64_t pixels = x.shape[1] * x.shape[2], c = x.shape[3], groups = (c + kChannels - 1) / kChannels;
+    const int64_t pixels = x.shape[1] * x.shape[2], c = x.shape[3], groups = ceil_div(c, kChannels);
     const T *in = x.data<T>(), *gains = gain.data<T>(), *biases = bias.data<T>(), *grad_out = dy.data<T>();
     T *grad_in = dx ? dx.data<T>() : nullptr, *grad_gain = dgain.data<T>(), *grad_bias = dbias.data<T>();
     simd_for(x.shape[0] * groups, [=](int64_t task) {

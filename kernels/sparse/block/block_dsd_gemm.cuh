@@ -1,4 +1,4 @@
-// `multiply` of block_products.h: forward pass and input gradient.
+// `DsdGemm` of block_products.h: forward pass and input gradient.
 //
 // A thread block holds a tile of 128 pixels with its frame, all channels of the source or as many as fit, in shared
 // memory; nothing is fetched twice for other taps or other blocks of the target. Its eight warps each own a key (16
@@ -16,8 +16,8 @@
 
 namespace poise::POISE_GPU {
 
-constexpr int kMultiplyThreads = kMultiplyWarps * kWarp;
-constexpr int kFragments = (1 << kLogMultiplyPixels) / 16;  // of 16 pixels
+constexpr int kDsdThreads = kDsdWarps * kWarp;
+constexpr int kFragments = (1 << kLogDsdPixels) / 16;  // of 16 pixels
 
 // A warp's 128 pixels x 16 channels on tensor cores.
 template <class T>
@@ -79,7 +79,7 @@ class TensorCoreBlockProduct {
   float sum_[kFragments][2][4] = {};
 };
 
-// The same on the ordinary units: a lane owns 8 pixels and 8 channels.
+// The same on CUDA cores: a lane owns 8 pixels and 8 channels.
 class SimtBlockProduct {
  public:
   static __device__ int base(const Frame& frame, int i) { return frame.slot(16 * i + lane_id() % 16); }
@@ -138,7 +138,7 @@ struct WarpWork {
   struct Stretch {
     int begin, end;  // in the lists; empty where there is no key
   };
-  __device__ int rounds() const { return (lists.keys + warps - 1) / warps; }
+  __device__ int rounds() const { return ceil_div(lists.keys, warps); }
   __device__ int key(int round) const {
     const int at = round * warps + (round % 2 == 0 ? warp : warps - 1 - warp);
     return at < lists.keys ? lists.order[at] : -1;
@@ -163,7 +163,7 @@ class WeightStream {
   // The next term's. Valid until the next call.
   __device__ const T* next() {
     cp_async_wait<kWeightStages - 2>();
-    __syncwarp();  // everybody's copies have landed, and nobody reads the slot that fetch() fills
+    __syncwarp();  // all lanes' copies have landed, and none reads the slot that fetch() fills
     fetch();
     const T* const weights = ring_[using_];
     using_ = (using_ + 1) % kWeightStages;
@@ -196,21 +196,21 @@ class WeightStream {
 
 template <class T>
 struct MultiplyShared {
-  T rings[kMultiplyWarps][kWeightStages][kBlockWeights];
+  T rings[kDsdWarps][kWeightStages][kBlockWeights];
   T tile[kChunk<T>];  // and as much more as the launch asks for
 };
 
 // Grid: x = tile, y = group of keys.
 template <class Math>
-__global__ void __launch_bounds__(kMultiplyThreads, BlockProductOf<Math>::kBlocksPerMultiprocessor)
-    multiply_kernel(const __grid_constant__ Multiply m) {
+__global__ void __launch_bounds__(kDsdThreads, BlockProductOf<Math>::kBlocksPerMultiprocessor)
+    dsd_gemm_kernel(const __grid_constant__ DsdGemm m) {
   using T = typename Math::Element;
   GPU_DYNAMIC_SHARED(shared, MultiplyShared<T>);
   T* const tile = shared.tile;
   const TileOrigin origin(m.tiles, static_cast<int>(blockIdx.x));
   const WarpWork work{.lists = m.lists,
-                      .warps = static_cast<int>(gridDim.y) * kMultiplyWarps,
-                      .warp = static_cast<int>(blockIdx.y) * kMultiplyWarps + warp_id()};
+                      .warps = static_cast<int>(gridDim.y) * kDsdWarps,
+                      .warp = static_cast<int>(blockIdx.y) * kDsdWarps + warp_id()};
   int base[kFragments];
 #pragma unroll
   for (int i = 0; i < kFragments; ++i) base[i] = BlockProductOf<Math>::Type::base(m.frame, i);
@@ -224,7 +224,7 @@ __global__ void __launch_bounds__(kMultiplyThreads, BlockProductOf<Math>::kBlock
 #pragma unroll 1
     for (int chunk = 0; chunk < m.lists.chunks; ++chunk) {
       if (chunk != resident) {
-        __syncthreads();  // nobody reads the previous chunk
+        __syncthreads();  // no warp still reads the previous chunk
         const int first = chunk * m.chunk_blocks, count = min(m.chunk_blocks, m.source_blocks - first);
         copy_tile(m.from, m.tiles, m.frame, origin, first, kAllLanes >> (kWarp - count), tile);
         cp_async_commit();
@@ -271,13 +271,13 @@ __global__ void __launch_bounds__(kMultiplyThreads, BlockProductOf<Math>::kBlock
 }
 
 template <class Math>
-void launch_multiply_with(Context& ctx, const Multiply& m) {
+void launch_dsd_gemm(Context& ctx, const DsdGemm& m) {
   using T = typename Math::Element;
   launch(ctx,
          {.grid = {static_cast<uint32_t>(m.tiles.count), static_cast<uint32_t>(m.key_groups), 1},
-          .block = kMultiplyThreads,
+          .block = kDsdThreads,
           .shared_bytes = sizeof(MultiplyShared<T>) + static_cast<size_t>(m.frame.bytes<T>(m.chunk_blocks))},
-         multiply_kernel<Math>, m);
+         dsd_gemm_kernel<Math>, m);
 }
 
 }  // namespace poise::POISE_GPU

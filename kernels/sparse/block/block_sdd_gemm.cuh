@@ -1,13 +1,13 @@
-// `outer` of block_products.h: the weight gradient at alive blocks.
+// `SddGemm` of block_products.h: the weight gradient at alive blocks.
 //
-// A thread block works on one piece, up to 64 terms of one panel of the weight, over some of the tiles of 64 pixels. It
-// brings the blocks of dy and x that the piece mentions into shared memory, x with its frame; each of its eight warps
+// A thread block works on one item, up to 64 terms of one panel of the weight, over some of the tiles of 64 pixels. It
+// brings the blocks of dy and x that the item mentions into shared memory, x with its frame; each of its eight warps
 // has the 16 x 16 sums of up to eight terms in registers. Terms of a warp are neighbours in the list, so that those of
-// one pair of blocks share the fragments of dy. The dense end (few blocks of x per piece) and the sparse end (many) are
-// the same code: a piece fetches what it needs.
+// one pair of blocks share the fragments of dy. The dense end (few blocks of x per item) and the sparse end (many) are
+// the same code: an item fetches what it needs.
 //
-// The grid is as large as the device, not as the mask: workers go through pieces x parts, where the number of parts
-// follows from the number of pieces (PixelSplits), and leave sums that a second pass adds up in order.
+// The grid is as large as the device, not as the mask: workers go through items x parts, where the number of parts
+// follows from the number of items (PixelSplits), and leave sums that a second pass adds up in order.
 //
 // Per tile, with a panel of 256 x 256 channels in use: 86 KiB (bf16) into shared memory for at most 1M multiply-adds;
 // from shared memory 512 bytes of x, and of dy where it changes, per 4096 multiply-adds.
@@ -17,16 +17,16 @@
 
 namespace poise::POISE_GPU {
 
-constexpr int kOuterThreads = 256, kOuterWarps = kOuterThreads / kWarp, kOuterPixels = 1 << kLogOuterPixels;
-constexpr int kWarpTerms = kPieceTerms / kOuterWarps;
+constexpr int kSddThreads = 256, kSddWarps = kSddThreads / kWarp, kSddPixels = 1 << kLogSddPixels;
+constexpr int kWarpTerms = kItemTerms / kSddWarps;
 
 // sum += dy^T x over kStep pixels, for one block of each. A lane has eight sums; place_*(frame, pixel) is where it
 // reads, in units of 16 bytes; for_each(sum, f) calls f(output channel, input channel, neighbouring sums).
 template <class Math>
-struct OuterProduct;
+struct SddProduct;
 
 template <>
-struct OuterProduct<Bf16> {
+struct SddProduct<Bf16> {
   static constexpr int kStep = 16;
   using Place = int;
   struct Left {
@@ -64,7 +64,7 @@ struct OuterProduct<Bf16> {
 // tf32 has no transposing ldmatrix. A lane reads two neighbouring channels of a pixel and lets them be rows g and g + 8
 // (columns g of two fragments): channels are permuted, which only for_each has to know.
 template <>
-struct OuterProduct<Tf32> {
+struct SddProduct<Tf32> {
   static constexpr int kStep = 8;
   struct Place {
     int first, second;  // pixels t and t + 4
@@ -101,7 +101,7 @@ struct OuterProduct<Tf32> {
 
 // Two output channels and four input channels per lane.
 template <>
-struct OuterProduct<Fp32> {
+struct SddProduct<Fp32> {
   static constexpr int kStep = 1;
   using Place = int;
   using Left = Vector<float, 2>;
@@ -131,14 +131,14 @@ struct OuterProduct<Fp32> {
   }
 };
 
-struct OuterShared {
-  OuterTerm terms[kPieceTerms];
+struct SddShared {
+  SddTerm terms[kItemTerms];
   uint32_t used;                  // bit b: block b of x; bit 16 + b: block b of dy
   alignas(128) uint32_t tile[4];  // and as much more as the launch asks for
 };
 
 // Which blocks a list of terms mentions, asked of a whole warp.
-__device__ inline uint32_t used_blocks(const OuterTerm (&terms)[kPieceTerms], int count) {
+__device__ inline uint32_t used_blocks(const SddTerm (&terms)[kItemTerms], int count) {
   bool used = false;
   for (int i = 0; i < count; ++i) {
     const int block = lane_id() < kPanel ? terms[i].x_block : kPanel + terms[i].dy_block;
@@ -147,25 +147,68 @@ __device__ inline uint32_t used_blocks(const OuterTerm (&terms)[kPieceTerms], in
   return __ballot_sync(kAllLanes, used);
 }
 
-template <class Math>
-constexpr int kOuterBlocksPerMultiprocessor = sizeof(typename Math::Element) == 2 ? 2 : 1;
+// The terms of an item that one warp sums: where their blocks of x and dy lie in the tiles.
+template <class T>
+struct WarpTerms {
+  int first, count;
+  int x_at[kWarpTerms], dy_at[kWarpTerms];
+
+  __device__ WarpTerms(const SddGemm& o, const SddTerm (&terms)[kItemTerms], int terms_count) {
+    const int per_warp = ceil_div(terms_count, kSddWarps);
+    first = warp_id() * per_warp;
+    count = max(0, min(per_warp, terms_count - first));
+#pragma unroll
+    for (int s = 0; s < kWarpTerms; ++s) {
+      x_at[s] = dy_at[s] = 0;
+      if (s < count) {
+        const SddTerm term = terms[first + s];
+        x_at[s] = term.x_block * kPlanes<T> * o.x_frame.plane + term.shift;
+        dy_at[s] = term.dy_block * kPlanes<T> * o.dy_frame.plane;
+      }
+    }
+  }
+};
+
+// sum[s] += dy x^T of term s over the pixels of the tiles in shared memory.
+template <class Math, class T>
+__device__ inline void add_tile(const SddGemm& o, const WarpTerms<T>& mine, const T* x_tile, const T* dy_tile,
+                                float (&sum)[kWarpTerms][2][4]) {
+  using Product = SddProduct<Math>;
+#pragma unroll 1
+  for (int pixel = 0; pixel < kSddPixels; pixel += Product::kStep) {
+    const auto dy_place = Product::place_dy(o.dy_frame, pixel);
+    const auto x_place = Product::place_x(o.x_frame, pixel);
+    typename Product::Left dy;
+    typename Product::Right x;
+#pragma unroll
+    for (int s = 0; s < kWarpTerms; ++s) {
+      if (s >= mine.count) continue;
+      if (s == 0 || mine.dy_at[s] != mine.dy_at[s - 1]) Product::load(dy, dy_tile, mine.dy_at[s], dy_place);
+      Product::load(x, x_tile, mine.x_at[s], x_place);
+      Product::add(sum[s], dy, x);
+    }
+  }
+}
 
 template <class Math>
-__global__ void __launch_bounds__(kOuterThreads, kOuterBlocksPerMultiprocessor<Math>)
-    outer_kernel(const __grid_constant__ Outer o) {
+constexpr int kSddBlocksPerMultiprocessor = sizeof(typename Math::Element) == 2 ? 2 : 1;
+
+template <class Math>
+__global__ void __launch_bounds__(kSddThreads, kSddBlocksPerMultiprocessor<Math>)
+    sdd_gemm_kernel(const __grid_constant__ SddGemm o) {
   using T = typename Math::Element;
-  using Product = OuterProduct<Math>;
-  GPU_DYNAMIC_SHARED(shared, OuterShared);
+  using Product = SddProduct<Math>;
+  GPU_DYNAMIC_SHARED(shared, SddShared);
   T* const x_tile = reinterpret_cast<T*>(shared.tile);
   T* const dy_tile = x_tile + o.x_frame.plane * kPlanes<T> * kPanel * kChunk<T>;
-  const PieceLists& lists = o.lists;
-  const int pieces = lists.first_piece[lists.panels()], parts = o.splits.count(pieces);
+  const WorkItems& lists = o.lists;
+  const int items = lists.first_item[lists.panels()], parts = o.splits.count(items);
 #pragma unroll 1
-  for (int item = static_cast<int>(blockIdx.x); item < pieces * parts; item += static_cast<int>(gridDim.x)) {
-    const int piece = item / parts, part = item - piece * parts, panel = lists.panel_of_piece[piece];
-    const int first = (piece - lists.first_piece[panel]) * kPieceTerms;
-    const int count = min(kPieceTerms, lists.counts[panel] - first);
-    __syncthreads();  // nobody reads the previous piece
+  for (int task = static_cast<int>(blockIdx.x); task < items * parts; task += static_cast<int>(gridDim.x)) {
+    const int item = task / parts, part = task - item * parts, panel = lists.panel_of_item[item];
+    const int first = (item - lists.first_item[panel]) * kItemTerms;
+    const int count = min(kItemTerms, lists.counts[panel] - first);
+    __syncthreads();  // no warp still reads the previous item
     if (static_cast<int>(threadIdx.x) < count) {
       shared.terms[threadIdx.x] = lists.terms[int64_t{panel} * lists.capacity + first + threadIdx.x];
     }
@@ -176,18 +219,7 @@ __global__ void __launch_bounds__(kOuterThreads, kOuterBlocksPerMultiprocessor<M
     }
     __syncthreads();
 
-    const int per_warp = (count + kOuterWarps - 1) / kOuterWarps, mine = warp_id() * per_warp;
-    const int my_count = max(0, min(per_warp, count - mine));
-    int x_at[kWarpTerms], dy_at[kWarpTerms];
-#pragma unroll
-    for (int s = 0; s < kWarpTerms; ++s) {
-      x_at[s] = dy_at[s] = 0;
-      if (s < my_count) {
-        const OuterTerm term = shared.terms[mine + s];
-        x_at[s] = term.x_block * kPlanes<T> * o.x_frame.plane + term.shift;
-        dy_at[s] = term.dy_block * kPlanes<T> * o.dy_frame.plane;
-      }
-    }
+    const WarpTerms<T> mine(o, shared.terms, count);
     const uint32_t used = shared.used;
     const int x_first = panel % lists.panels_in * kPanel, dy_first = panel / lists.panels_in * kPanel;
 
@@ -195,46 +227,33 @@ __global__ void __launch_bounds__(kOuterThreads, kOuterBlocksPerMultiprocessor<M
     const int end = (part + 1) * o.tiles.count / parts;
 #pragma unroll 1
     for (int tile = part * o.tiles.count / parts; tile < end; ++tile) {
-      __syncthreads();  // nobody reads the previous tile
+      __syncthreads();  // no warp still reads the previous tile
       const TileOrigin origin(o.tiles, tile);
       copy_tile(o.x, o.tiles, o.x_frame, origin, x_first, used & 0xffff, x_tile);
       copy_tile(o.dy, o.tiles, o.dy_frame, origin, dy_first, used >> kPanel, dy_tile);
       cp_async_commit();
       cp_async_wait<0>();
       __syncthreads();
-#pragma unroll 1
-      for (int pixel = 0; pixel < kOuterPixels; pixel += Product::kStep) {
-        const auto dy_place = Product::place_dy(o.dy_frame, pixel);
-        const auto x_place = Product::place_x(o.x_frame, pixel);
-        typename Product::Left dy;
-        typename Product::Right x;
-#pragma unroll
-        for (int s = 0; s < kWarpTerms; ++s) {
-          if (s >= my_count) continue;
-          if (s == 0 || dy_at[s] != dy_at[s - 1]) Product::load(dy, dy_tile, dy_at[s], dy_place);
-          Product::load(x, x_tile, x_at[s], x_place);
-          Product::add(sum[s], dy, x);
-        }
-      }
+      add_tile<Math>(o, mine, x_tile, dy_tile, sum);
     }
 #pragma unroll
     for (int s = 0; s < kWarpTerms; ++s) {
-      if (s >= my_count) continue;
-      float* const to = o.partial + (int64_t{item} * kPieceTerms + mine + s) * kBlockWeights;
+      if (s >= mine.count) continue;
+      float* const to = o.partial + (int64_t{task} * kItemTerms + mine.first + s) * kBlockWeights;
       Product::for_each(sum[s], [&](int out, int in, const auto& v) { store_vector(to + out * kBlock + in, v); });
     }
   }
 }
 
 template <class Math>
-void launch_outer_with(Context& ctx, const Outer& o) {
+void launch_sdd_gemm(Context& ctx, const SddGemm& o) {
   using T = typename Math::Element;
   launch(ctx,
          {.grid = static_cast<uint32_t>(o.splits.workers),
-          .block = kOuterThreads,
+          .block = kSddThreads,
           .shared_bytes =
-              sizeof(OuterShared) + static_cast<size_t>(o.x_frame.bytes<T>(kPanel) + o.dy_frame.bytes<T>(kPanel))},
-         outer_kernel<Math>, o);
+              sizeof(SddShared) + static_cast<size_t>(o.x_frame.bytes<T>(kPanel) + o.dy_frame.bytes<T>(kPanel))},
+         sdd_gemm_kernel<Math>, o);
 }
 
 }  // namespace poise::POISE_GPU

@@ -2,7 +2,7 @@
 // come from the cache. Backward: a block per image and tile of channels (kernels/gpu/column_tile.cuh) reads all pixels
 // once, writes their gradients and sums those of the scale and the shift. Bound by memory: 2 elements moved forward, 3
 // backward; for [64,64,64,80] in f32 168 and 252 MB, 39 and 59 us at 4.3 TB/s. Predicted; not yet measured on a GPU.
-#include "kernels/dense/norm/sample_affine.h"
+#include "kernels/dense/norm/channel_modulation.h"
 
 #include "kernels/gpu/column_tile.cuh"
 
@@ -10,8 +10,8 @@ namespace poise::POISE_GPU {
 namespace {
 
 template <class T, int N>
-__global__ void sample_affine_forward_kernel(bool relu, int64_t vectors, uint32_t pixels, uint32_t c, const T* x,
-                                             const T* gain, const T* bias, T* y) {
+__global__ void channel_modulation_forward_kernel(bool relu, int64_t vectors, uint32_t pixels, uint32_t c, const T* x,
+                                                  const T* gain, const T* bias, T* y) {
   const uint32_t vectors_per_pixel = c / N;
   for_each_element(vectors, [&](int64_t v) {
     const auto image = static_cast<uint32_t>(v / vectors_per_pixel) / pixels;
@@ -29,9 +29,10 @@ __global__ void sample_affine_forward_kernel(bool relu, int64_t vectors, uint32_
 
 // Grid {tiles of channels, images}.
 template <class T, int N>
-__global__ __launch_bounds__(kTileThreads) void sample_affine_backward_kernel(bool relu, int pixels, int c, const T* x,
-                                                                              const T* gain, const T* bias, const T* dy,
-                                                                              T* dx, T* dgain, T* dbias) {
+__global__ __launch_bounds__(kTileThreads) void channel_modulation_backward_kernel(bool relu, int pixels, int c,
+                                                                                   const T* x, const T* gain,
+                                                                                   const T* bias, const T* dy, T* dx,
+                                                                                   T* dgain, T* dbias) {
   GPU_SHARED(shared_gain, TileShared<N>);
   GPU_SHARED(shared_bias, TileShared<N>);
   const TilePosition<N> at;
@@ -65,28 +66,28 @@ __global__ __launch_bounds__(kTileThreads) void sample_affine_backward_kernel(bo
 
 }  // namespace
 
-void sample_affine_forward(Context& ctx, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias,
-                           Tensor& y) {
+void channel_modulation_forward(Context& ctx, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias,
+                                Tensor& y) {
   const auto pixels = static_cast<uint32_t>(x.shape[1] * x.shape[2]), c = static_cast<uint32_t>(x.shape[3]);
   dispatch_stored(x.dtype, [&]<class T>() {
     dispatch_width<T>(c, {&x, &gain, &bias, &y}, [&]<int N>() {
       const int64_t vectors = x.elements() / N;
-      launch(ctx, elementwise(vectors), sample_affine_forward_kernel<T, N>, relu, vectors, pixels, c, x.data<T>(),
+      launch(ctx, elementwise(vectors), channel_modulation_forward_kernel<T, N>, relu, vectors, pixels, c, x.data<T>(),
              gain.data<T>(), bias.data<T>(), y.data<T>());
     });
   });
 }
 
-void sample_affine_backward(Context& ctx, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias,
-                            const Tensor& dy, Tensor& dx, Tensor& dgain, Tensor& dbias) {
+void channel_modulation_backward(Context& ctx, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias,
+                                 const Tensor& dy, Tensor& dx, Tensor& dgain, Tensor& dbias) {
   const auto images = static_cast<uint32_t>(x.shape[0]);
   const auto pixels = static_cast<int>(x.shape[1] * x.shape[2]), c = static_cast<int>(x.shape[3]);
   dispatch_stored(x.dtype, [&]<class T>() {
     dispatch_width<T>(c, {&x, &gain, &bias, &dy, dx ? &dx : &dy}, [&]<int N>() {
       const auto tiles = static_cast<uint32_t>(ceil_div(c, kTileColumns<N>));
-      launch(ctx, {.grid = {tiles, images}, .block = kTileThreads}, sample_affine_backward_kernel<T, N>, relu, pixels,
-             c, x.data<T>(), gain.data<T>(), bias.data<T>(), dy.data<T>(), dx ? dx.data<T>() : nullptr, dgain.data<T>(),
-             dbias.data<T>());
+      launch(ctx, {.grid = {tiles, images}, .block = kTileThreads}, channel_modulation_backward_kernel<T, N>, relu,
+             pixels, c, x.data<T>(), gain.data<T>(), bias.data<T>(), dy.data<T>(), dx ? dx.data<T>() : nullptr,
+             dgain.data<T>(), dbias.data<T>());
     });
   });
 }
