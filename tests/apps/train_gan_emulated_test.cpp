@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "apps/run/run_log.h"
+#include "apps/run/run_record.h"
 #include "apps/run/run_state.h"
 #include "data/cifar10.h"
 #include "engine/io/checkpoint.h"
@@ -265,18 +265,20 @@ TEST_P(TrainOnDevice, AResumedRunEqualsAnUninterruptedOneBitForBit) {
 
 TEST_P(TrainOnDevice, TheProgramLosesWhatItLosesOnTheCpu) {
   const TemporaryFolder folder;
-  std::vector<std::vector<TrainLine>> lines;
+  std::vector<RunRecord> runs;
   for (const std::string& device : {std::string("cpu"), std::string(GetParam().name)}) {
     const auto run = train(folder, run_on(device, {"--preset", "tiny", "--precision", "fp32", "--eval-every", "0",
                                                    "--runs", device, "--iterations", "3"}));
     ASSERT_EQ(run.exit_code, 0) << run.err;
-    lines.push_back(read_train_lines(folder / device + "/latest/train.jsonl"));
-    ASSERT_EQ(lines.back().size(), 3u);
+    runs.push_back(read_run(folder / device + "/latest"));
   }
-  for (size_t i = 0; i < 3; ++i) {
-    for (const auto loss : {&IterationReport::loss_d, &IterationReport::loss_g}) {
-      const double expected = lines[0][i].report.*loss;
-      EXPECT_NEAR(lines[1][i].report.*loss, expected, limit_of(Precision::fp32) * std::max(1.0, std::abs(expected)));
+  for (const char* loss : {"loss_d", "loss_g"}) {
+    const Points cpu = runs[0].of(loss), gpu = runs[1].of(loss);
+    ASSERT_EQ(cpu.size(), 3u);
+    ASSERT_EQ(gpu.size(), 3u);
+    for (size_t i = 0; i < 3; ++i) {
+      const double expected = cpu[i].second;
+      EXPECT_NEAR(gpu[i].second, expected, limit_of(Precision::fp32) * std::max(1.0, std::abs(expected))) << loss;
     }
   }
 }
