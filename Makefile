@@ -41,7 +41,7 @@ demo: packages
 	@$(BUILD)/bin/train_gan --preset demo
 
 test: build
-	@ctest --test-dir $(BUILD) --output-on-failure
+	@ctest --test-dir $(BUILD) --output-on-failure -j 2
 
 bench: build
 	@$(BUILD)/bin/op_bench

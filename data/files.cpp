@@ -106,7 +106,7 @@ std::vector<std::string> read_lines(const DataSetFacts& set, const std::string& 
   return lines;
 }
 
-std::string quoted(const std::string& text) {
+std::string quoted_text(const std::string& text) {
   std::string out = "\"";
   for (const char c : text.substr(0, 60)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
   return out + (text.size() > 60 ? "..\"" : "\"");

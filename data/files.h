@@ -44,6 +44,6 @@ class DataFile {
 // Lines of a small text file (at most 16 MiB), without their ends.
 std::vector<std::string> read_lines(const DataSetFacts& set, const std::string& path);
 // Text from a file as part of a message: quoted, without control characters, cut after 60 bytes.
-std::string quoted(const std::string& text);
+std::string quoted_text(const std::string& text);
 
 }  // namespace poise

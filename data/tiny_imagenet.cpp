@@ -26,7 +26,7 @@ std::vector<std::string> read_wnids(const std::string& path) {
   for (const std::string& line : read_lines(facts(), path)) {
     if (line.empty()) continue;
     if (!is_wnid(line)) {
-      fail_data(facts(), fmt::format("{}: expected ids as n01443537, found {} in line {}; {}", path, quoted(line),
+      fail_data(facts(), fmt::format("{}: expected ids as n01443537, found {} in line {}; {}", path, quoted_text(line),
                                      wnids.size() + 1, facts().where_to_get));
     }
     wnids.push_back(line);
@@ -126,7 +126,7 @@ class TinyImagenet : public ImageSource {
       if (!plain || found == wnids_.end() || *found != wnid) {
         fail_data(facts(), fmt::format("{}: expected a file name, a tab and an id of wnids.txt, found {} in line {}; "
                                        "{}",
-                                       annotations, quoted(line), number, facts().where_to_get));
+                                       annotations, quoted_text(line), number, facts().where_to_get));
       }
       const std::string path = join_path(source, "val/images/" + file);
       if (path_exists(path)) {
@@ -141,7 +141,7 @@ class TinyImagenet : public ImageSource {
     }
     if (missing > 0) {
       warnings.push_back(fmt::format("{} names {} images that are not in val/images (the first is {}): {} remain",
-                                     annotations, missing, quoted(first_missing), paths_.size()));
+                                     annotations, missing, quoted_text(first_missing), paths_.size()));
     }
   }
 
