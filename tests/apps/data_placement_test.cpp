@@ -51,6 +51,7 @@ TrainerOptions sparse(Device device, DataPlacement placement) {
   o.sparse.schedule_iterations = 6;
   o.sparse.update_every_g = 2;
   o.sparse.br_every = 1;
+  o.sparse.execution = ExecutionChoice::dense;  // only the CPU could execute single weights
   return o;
 }
 using Make = TrainerOptions (*)(Device, DataPlacement);
