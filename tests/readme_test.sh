@@ -78,11 +78,13 @@ make() {
   grep -q "^$target:" "$source_folder/Makefile" || grep -q "^demo bench:.*" <<<"$target" || complain "make: no target $target"
 }
 cmake() {
+  local target
   case "$1" in
     --preset) grep -q "\"name\": \"$2\", \"inherits\"" "$source_folder/CMakePresets.json" || complain "cmake: no preset $2" ;;
     --build)
       [[ $2 == build/release || $2 == build/debug || $2 == build/asan ]] || complain "cmake: no folder $2" || return
-      [ "${3:-}" != --target ] || [[ $programs == *" $4 "* ]] || complain "cmake: no target $4" ;;
+      [ "${3:-}" = --target ] || return 0
+      for target in "${@:4}"; do [[ $programs == *" $target "* ]] || complain "cmake: no target $target" || return; done ;;
     *) complain "cmake $*" ;;
   esac
 }

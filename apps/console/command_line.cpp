@@ -48,10 +48,10 @@ std::string CommandLine::get(const std::string& name, const std::string& otherwi
   return found == values.end() || found->second.empty() ? otherwise : found->second.back();
 }
 
-void throw_if_problems(const std::vector<std::string>& problems) {
+void throw_if_problems(const std::vector<std::string>& problems, const std::string& where) {
   if (problems.size() == 1) fail(ErrorKind::usage, problems[0]);
   if (problems.empty()) return;
-  std::string text = std::to_string(problems.size()) + " problems:";
+  std::string text = std::to_string(problems.size()) + " problems" + where + ":";
   for (const std::string& problem : problems) text += "\n  " + problem;
   fail(ErrorKind::usage, text);
 }

@@ -39,8 +39,9 @@ struct CommandLine {
   std::string get(const std::string& name, const std::string& otherwise) const;
 };
 
-// Error(usage) that names all problems together; nothing if there are none.
-void throw_if_problems(const std::vector<std::string>& problems);
+// Error(usage) that names all problems together: one line if it is one, else a line each under a heading, which `where`
+// ends ("3 problems with the options:"). Nothing if there are none.
+void throw_if_problems(const std::vector<std::string>& problems, const std::string& where = "");
 
 CommandLine parse_command_line(const CommandLineSpec& spec, int argc, const char* const* argv);
 

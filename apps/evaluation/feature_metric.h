@@ -20,6 +20,8 @@
 
 namespace poise {
 
+constexpr int64_t kMetricSchema = 1;  // of a metric's record, a line of metrics.jsonl
+
 struct FeatureMetric {
   enum class Kind : uint8_t { frechet, score, kernel, neighbours };
   std::string name;

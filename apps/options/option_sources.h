@@ -14,7 +14,7 @@ std::vector<std::string> preset_names();
 std::string find_preset(const std::string& name);
 
 // Reads [group] key = value into `options`; before them, where the file begins with base = "NAME", the preset of that
-// name. What is wrong with the file, or in it, becomes a problem of `options`.
+// name. What is wrong with the file, or in it, becomes a problem of `options`; nothing is thrown.
 void read_options_preset(const std::string& name, OptionSet& options);
 void read_options_file(const std::string& path, const std::string& origin, OptionSet& options);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "apps/console/command_line.h"
 #include "apps/console/suggestion.h"
 #include "kernels/core/error.h"
 #include "kernels/core/hash.h"
@@ -153,13 +154,7 @@ void OptionSet::set_text(const std::string& key, const std::string& text, const 
   set(key, option ? option->parse(text) : Value(text), origin);
 }
 
-void OptionSet::throw_if_problems() const {
-  if (problems_.empty()) return;
-  if (problems_.size() == 1) fail(ErrorKind::usage, problems_[0]);
-  std::string text = fmt::format("{} problems with the options:", problems_.size());
-  for (const std::string& problem : problems_) text += "\n  " + problem;
-  fail(ErrorKind::usage, text);
-}
+void OptionSet::throw_if_problems() const { poise::throw_if_problems(problems_, " with the options"); }
 
 std::string OptionSet::to_toml(bool with_origins) const {
   std::string text, group;

@@ -2,9 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <charconv>
-
+#include "apps/console/flag_reader.h"
 #include "apps/console/suggestion.h"
 #include "data/registry.h"
 
@@ -23,52 +21,13 @@ Weights of Inception: --inception, else $POISE_INCEPTION, else ~/.local/share/po
 the metric is frechet-random: the Frechet distance of fixed random features, which is not FID.
 FID: the network of 2015-12-05. FID-iv3q, IS-iv3q: another network, not comparable with published numbers.)";
 
-std::vector<std::string> split_at_commas(const std::string& text) {
-  std::vector<std::string> words;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t comma = std::min(text.find(',', at), text.size());
-    words.push_back(text.substr(at, comma - at));
-    at = comma + 1;
-  }
-  return words;
-}
-
 std::vector<std::string> metric_names() {
   std::vector<std::string> names;
   for (const FeatureMetric& metric : feature_metrics()) names.push_back(metric.name);
   return names;
 }
 
-class Reader {
- public:
-  explicit Reader(const CommandLine& args) : args_(args), problems(args.problems) {}
-
-  std::string choice(const std::string& name, const std::vector<std::string>& words) {
-    const std::string word = args_.get(name, words[0]);
-    if (std::find(words.begin(), words.end(), word) == words.end()) {
-      problems.push_back(fmt::format("--{}: expected {} but got \"{}\"{}", name, join_alternatives(words), word,
-                                     did_you_mean(word, words)));
-    }
-    return word;
-  }
-  int64_t integer(const std::string& name, int64_t otherwise, int64_t least) {
-    if (!args_.has(name)) return otherwise;
-    const std::string text = args_.get(name, "");
-    int64_t value = 0;
-    const auto r = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (r.ec != std::errc() || r.ptr != text.data() + text.size() || value < least || value > 100'000'000) {
-      problems.push_back(
-          fmt::format("--{}: expected an integer from {} to 100000000 but got \"{}\"", name, least, text));
-    }
-    return value;
-  }
-
- private:
-  const CommandLine& args_;
-
- public:
-  std::vector<std::string> problems;
-};
+constexpr int64_t kMost = 100'000'000;  // of any number
 
 }  // namespace
 
@@ -123,17 +82,14 @@ CommandLineSpec evaluation_command_line() {
 }
 
 EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_statistics) {
-  Reader reader(args);
+  FlagReader reader(args);
   EvaluationRequest r;
   r.make_statistics = make_statistics;
-  r.source = args.positional;
-  if (r.source.empty())
-    reader.problems.push_back("expected something to measure; give a run directory, as runs/latest");
+  r.source = reader.positional("expected something to measure; give a run directory, as runs/latest");
   r.reference = args.get("reference", "sample");
   r.output = args.get("output", "");
-  if (make_statistics && r.output.empty())
-    reader.problems.push_back("make-stats: expected a file name; give one with -o");
-  if (!make_statistics && !r.output.empty()) reader.problems.push_back("--output can only be used with make-stats");
+  if (make_statistics && r.output.empty()) reader.add_problem("make-stats: expected a file name; give one with -o");
+  if (!make_statistics && !r.output.empty()) reader.add_problem("--output can only be used with make-stats");
   std::vector<std::string> datasets = data_set_names(), protocols = {"none"};
   datasets.insert(datasets.begin(), "auto");
   for (const auto& p : evaluation_protocols()) protocols.push_back(p.name);
@@ -142,14 +98,14 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   r.protocol = reader.choice("protocol", protocols);
   r.inception = args.get("inception", "");
   r.device = named<Device>(reader.choice("device", {"auto", "cpu", "cuda", "emulated"}));
-  r.image_size = reader.integer("image-size", 0, 1);
-  r.generated.count = reader.integer("images", 0, 2);
-  r.reference_images = reader.integer("reference-images", 0, 2);
+  r.image_size = reader.integer("image-size", 0, 1, kMost);
+  r.generated.count = reader.integer("images", 0, 2, kMost);
+  r.reference_images = reader.integer("reference-images", 0, 2, kMost);
   for (const auto& p : evaluation_protocols()) {
     if (p.name != r.protocol) continue;
     for (const char* name : {"images", "reference-images", "split"}) {
       if (!args.has(name)) continue;
-      reader.problems.push_back(fmt::format("--{}: protocol {} fixes it; leave out one of them", name, p.name));
+      reader.add_problem(fmt::format("--{}: protocol {} fixes it; leave out one of them", name, p.name));
     }
     r.split = p.split;
     r.generated.count = p.images;
@@ -161,25 +117,21 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
       reader.choice("batch-norm", {"batch", "running"}) == "batch" ? Mode::evaluate_batch : Mode::evaluate_running;
   r.generated.quantisation =
       reader.choice("quantisation", {"truncate", "round"}) == "truncate" ? Quantisation::truncate : Quantisation::round;
-  r.generated.seed = reader.integer("seed", 0, 0);
-  r.metric_options.splits = reader.integer("splits", 10, 1);
-  if (args.has("shuffle")) r.metric_options.shuffle_seed = static_cast<uint64_t>(reader.integer("shuffle", 0, 0));
+  r.generated.seed = reader.integer("seed", 0, 0, kMost);
+  r.metric_options.splits = reader.integer("splits", 10, 1, kMost);
+  if (args.has("shuffle"))
+    r.metric_options.shuffle_seed = static_cast<uint64_t>(reader.integer("shuffle", 0, 0, kMost));
   r.json = args.has("json");
   r.quiet = args.has("quiet");
   if (args.has("metrics")) {
     for (const std::string& name : split_at_commas(args.get("metrics", ""))) {
       r.metrics.push_back(name);
       if (find_feature_metric(name)) continue;
-      reader.problems.push_back(fmt::format("--metrics: expected {} but got \"{}\"{}",
-                                            join_alternatives(metric_names()), name,
-                                            did_you_mean(name, metric_names())));
+      reader.add_problem(fmt::format("--metrics: expected {} but got \"{}\"{}", join_alternatives(metric_names()), name,
+                                     did_you_mean(name, metric_names())));
     }
   }
-  if (reader.problems.size() == 1) fail(ErrorKind::usage, reader.problems[0]);
-  if (!reader.problems.empty()) {
-    fail(ErrorKind::usage,
-         fmt::format("{} problems:\n  {}", reader.problems.size(), fmt::join(reader.problems, "\n  ")));
-  }
+  reader.throw_if_problems();
   return r;
 }
 

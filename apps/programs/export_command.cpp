@@ -2,10 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
+#include "apps/console/flag_reader.h"
 #include "apps/console/program.h"
-#include "apps/console/suggestion.h"
 #include "apps/export/export_network.h"
 #include "apps/export/onnx_graph.h"
 #include "apps/training/train_options.h"
@@ -47,40 +45,33 @@ CommandLineSpec export_command_line() {
 }
 
 int run_export(const CommandLine& args) {
-  std::vector<std::string> problems = args.problems;
-  const auto choice = [&](const std::string& name, const std::vector<std::string>& words) {
-    const std::string word = args.get(name, words[0]);
-    const auto found = std::find(words.begin(), words.end(), word);
-    if (found == words.end()) {
-      problems.push_back(fmt::format("--{}: expected {} but got \"{}\"{}", name, join_alternatives(words), word,
-                                     did_you_mean(word, words)));
-    }
-    return found == words.end() ? words[0] : word;
-  };
-  ExportRequest request{.source = args.positional, .output = args.get("output", "")};
-  if (request.source.empty()) problems.push_back("expected a run directory or a checkpoint; give one, as runs/latest");
-  if (request.output.empty()) problems.push_back("--output: expected a file name; give one with -o");
+  FlagReader reader(args);
+  ExportRequest request{
+      .source = reader.positional("expected a run directory or a checkpoint; give one, as runs/latest"),
+      .output = args.get("output", "")};
+  if (request.output.empty()) reader.add_problem("--output: expected a file name; give one with -o");
   const bool onnx = request.output.ends_with(".onnx");
-  const std::string format = choice("format", onnx ? std::vector<std::string>{"onnx", "safetensors", "compact"}
-                                                   : std::vector<std::string>{"safetensors", "compact", "onnx"});
+  const std::string format = reader.choice("format", onnx ? std::vector<std::string>{"onnx", "safetensors", "compact"}
+                                                          : std::vector<std::string>{"safetensors", "compact", "onnx"});
   request.format = format == "onnx"      ? ExportFormat::onnx
                    : format == "compact" ? ExportFormat::compact
                                          : ExportFormat::safetensors;
-  request.network = choice("network", {"G", "D"});
-  request.weights = choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
-  request.spectral_norm = choice("spectral-norm", {"original", "folded"}) == "folded" ? SpectralNormForm::folded
-                                                                                      : SpectralNormForm::original;
-  request.device = named<Device>(choice("device", {"auto", "cpu", "cuda", "emulated"}));
+  request.network = reader.choice("network", {"G", "D"});
+  request.weights = reader.choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
+  request.spectral_norm = reader.choice("spectral-norm", {"original", "folded"}) == "folded"
+                              ? SpectralNormForm::folded
+                              : SpectralNormForm::original;
+  request.device = named<Device>(reader.choice("device", {"auto", "cpu", "cuda", "emulated"}));
   if (request.network == "D" && request.format != ExportFormat::safetensors) {
-    problems.push_back(fmt::format("--network: {} files hold G; use --format safetensors for D", format));
+    reader.add_problem(fmt::format("--network: {} files hold G; use --format safetensors for D", format));
   }
   if (request.network == "D" && args.get("weights", "live") == "ema") {
-    problems.push_back("--weights: D has no moving average; leave --weights away");
+    reader.add_problem("--weights: D has no moving average; leave --weights away");
   }
   if (args.has("spectral-norm") && request.format != ExportFormat::safetensors) {
-    problems.push_back("--spectral-norm: only with --format safetensors; onnx folds it, compact keeps it");
+    reader.add_problem("--spectral-norm: only with --format safetensors; onnx folds it, compact keeps it");
   }
-  throw_if_problems(problems);
+  reader.throw_if_problems();
 
   const ExportResult result = export_network(request);
   std::string text = fmt::format(

@@ -8,9 +8,8 @@
 #include <limits>
 #include <optional>
 
-#include "apps/console/command_line.h"
+#include "apps/console/flag_reader.h"
 #include "apps/console/program.h"
-#include "apps/console/suggestion.h"
 #include "apps/run/checkpoint_sampler.h"
 #include "apps/run/compact_generator.h"
 #include "engine/io/atomic_file.h"
@@ -95,76 +94,49 @@ std::optional<std::pair<uint64_t, uint64_t>> two_seeds(const std::string& text) 
 }
 
 Request request_of(const CommandLine& args) {
-  std::vector<std::string> problems = args.problems;
+  FlagReader reader(args);
   Request request;
-  request.source = args.positional;
+  request.source = reader.positional("expected a run directory or a checkpoint file; give one, as runs/latest");
   request.output = args.get("output", "");
   request.raw = args.get("raw", "");
-  if (request.source.empty())
-    problems.push_back("expected a run directory or a checkpoint file; give one, as runs/latest");
   request.frames = args.get("frames", "");
   if (request.output.empty() && request.raw.empty() && request.frames.empty()) {
-    problems.push_back("--output: expected a file name for the picture; give one with -o");
+    reader.add_problem("--output: expected a file name for the picture; give one with -o");
   }
-  const auto choice = [&](const std::string& name, const std::vector<std::string>& words) {
-    const std::string word = args.get(name, words[0]);
-    if (std::find(words.begin(), words.end(), word) == words.end()) {
-      problems.push_back(fmt::format("--{}: expected {} but got \"{}\"{}", name, join_alternatives(words), word,
-                                     did_you_mean(word, words)));
-    }
-    return word;
-  };
-  const auto integer = [&](const std::string& name, int64_t otherwise, int64_t least, int64_t most) {
-    const std::string text = args.get(name, std::to_string(otherwise));
-    int64_t value = 0;
-    const auto r = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (!args.has(name)) return otherwise;
-    if (r.ec != std::errc() || r.ptr != text.data() + text.size() || value < least || value > most) {
-      problems.push_back(
-          fmt::format("--{}: expected an integer from {} to {} but got \"{}\"", name, least, most, text));
-    }
-    return value;
-  };
-  request.weights = choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
+  request.weights = reader.choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
   request.mode =
-      choice("batch-norm", {"running", "batch"}) == "running" ? Mode::evaluate_running : Mode::evaluate_batch;
-  request.device = named<Device>(choice("device", {"auto", "cpu", "cuda", "emulated"}));
-  request.columns = integer("columns", 0, 1, 100000);
-  request.scale = integer("scale", 2, 1, 16);
-  request.steps = integer("steps", 8, 2, kMostSeeds);
+      reader.choice("batch-norm", {"running", "batch"}) == "running" ? Mode::evaluate_running : Mode::evaluate_batch;
+  request.device = named<Device>(reader.choice("device", {"auto", "cpu", "cuda", "emulated"}));
+  request.columns = reader.integer("columns", 0, 1, 100000);
+  request.scale = reader.integer("scale", 2, 1, 16);
+  request.steps = reader.integer("steps", 8, 2, kMostSeeds);
   request.latents = args.get("latents", "");
   request.save_latents = args.get("save-latents", "");
   for (const char* other : {"seeds", "interpolate", "truncation"}) {
     if (args.has("latents") && args.has(other))
-      problems.push_back(fmt::format("--{}: not together with --latents", other));
+      reader.add_problem(fmt::format("--{}: not together with --latents", other));
   }
-  if (args.has("steps") && !args.has("interpolate")) problems.push_back("--steps: only with --interpolate");
-  if (args.has("seeds") && args.has("interpolate")) problems.push_back("--seeds: not together with --interpolate");
+  if (args.has("steps") && !args.has("interpolate")) reader.add_problem("--steps: only with --interpolate");
+  if (args.has("seeds") && args.has("interpolate")) reader.add_problem("--seeds: not together with --interpolate");
   if (args.has("interpolate")) {
     request.interpolate = two_seeds(args.get("interpolate", ""));
     if (!request.interpolate) {
-      problems.push_back(
+      reader.add_problem(
           fmt::format("--interpolate: expected two seeds such as 5-9 but got \"{}\"", args.get("interpolate", "")));
     }
   }
-  if (const std::string text = args.get("truncation", ""); args.has("truncation")) {
-    const auto r = std::from_chars(text.data(), text.data() + text.size(), request.truncation);
-    if (r.ec != std::errc() || r.ptr != text.data() + text.size() || !(request.truncation >= kLeastTruncation)) {
-      problems.push_back(
-          fmt::format("--truncation: expected a real number from {} but got \"{}\"", kLeastTruncation, text));
-    }
-  }
+  request.truncation = reader.real("truncation", request.truncation, kLeastTruncation);
   const auto numbers = [&](const char* name, const std::string& text) {
     try {
       return parse_numbers(name, text);
     } catch (const Error& error) {
-      problems.push_back(error.what());
+      reader.add_problem(error.what());
       return std::vector<uint64_t>();
     }
   };
   request.seeds = numbers("seeds", args.get("seeds", "0-63"));
   if (args.has("class")) request.classes = numbers("class", args.get("class", ""));
-  throw_if_problems(problems);
+  reader.throw_if_problems();
   return request;
 }
 
@@ -232,7 +204,7 @@ std::vector<uint8_t> draw(Trainer& trainer, const Request& request, Drawing d) {
   d.latents.resize(static_cast<size_t>(padded * trainer.latent_size()));
   if (!d.labels.empty()) d.labels.resize(static_cast<size_t>(padded));
   std::vector<uint8_t> pixels =
-      trainer.sample(d.latents, d.labels, request.weights, request.mode, alone ? kBatch : 2 * kBatch);
+      trainer.sample(d.latents, d.labels, request.weights, request.mode, alone ? kBatch : kPictureBatch);
   pixels.resize(static_cast<size_t>(d.count * trainer.image_shape().elements()));
   return pixels;
 }

@@ -19,6 +19,7 @@
 #include "apps/run/run_directory.h"
 #include "apps/run/run_environment.h"
 #include "apps/run/run_log.h"
+#include "apps/run/run_record.h"
 #include "apps/run/run_state.h"
 #include "apps/training/sparse_methods.h"
 #include "engine/io/atomic_file.h"
@@ -29,8 +30,7 @@ namespace poise {
 namespace {
 
 constexpr int kStopped = 75;  // EX_TEMPFAIL: run me again
-constexpr int64_t kSampleBatch = 64;
-constexpr int64_t kSchema = 1;
+constexpr int64_t kTrainLineSchema = 1;
 
 bool due(int64_t every, int64_t iteration) { return every > 0 && iteration % every == 0; }
 
@@ -97,7 +97,7 @@ TrainingRun::TrainingRun(const RunRequest& request, const TrainingPlan& plan, st
 std::vector<uint8_t> TrainingRun::fakes(int64_t count) {
   const auto latents = latents_of_seeds(first_seeds(count), trainer_.latent_size());
   return trainer_.sample(latents, cycling_labels(count, trainer_.classes()), Weights::ema, Mode::evaluate_batch,
-                         std::min(count, kSampleBatch));
+                         std::min(count, kPictureBatch));
 }
 
 void TrainingRun::write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const {
@@ -149,8 +149,9 @@ void TrainingRun::continue_from_checkpoint() {
   store_->discard_after(loaded.step);
   truncate_jsonl_after(directory_->file("train.jsonl"), "iteration", loaded.step);
   truncate_jsonl_after(directory_->file("metrics.jsonl"), "iteration", loaded.step);
-  const auto lines = read_train_lines(directory_->file("train.jsonl"));
-  if (!lines.empty() && std::isfinite(lines.back().seconds)) earlier_seconds_ = lines.back().seconds;
+  if (const double seconds = read_run(directory_->path()).last("seconds"); std::isfinite(seconds)) {
+    earlier_seconds_ = seconds;
+  }
   write_file_atomically(directory_->file("config.toml"),
                         "# The options of this run, each with its origin.\n\n" + options_.to_toml(true));
   open_logs();
@@ -194,7 +195,7 @@ void TrainingRun::log_iteration() {
   const IterationReport& report = reports.back();
   const double now = progress_->training_seconds(), elapsed = now - logged_seconds_;
   const double rate = elapsed > 0 ? static_cast<double>(iteration - logged_at_) / elapsed : 0;
-  train_lines_->write({{"schema", kSchema},
+  train_lines_->write({{"schema", kTrainLineSchema},
                        {"iteration", iteration},
                        {"loss_d", report.loss_d},
                        {"loss_g", report.loss_g},

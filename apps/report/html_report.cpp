@@ -156,9 +156,7 @@ class Page {
                       run_.last("flops"), 100 * run_.last("executed_flops") / run_.last("flops")));
     }
     for (const RunRecord::Metric& metric : run_.metrics()) {
-      add(metric.name.c_str(),
-          fmt::format("best {:.5f} at iteration {}, last {:.5f}", metric.best().second,
-                      format_count(std::llround(metric.best().first)), metric.points->back().second));
+      add(metric.name.c_str(), metric.text());
     }
     add("state", run_.last_line);
     body_ += fmt::format("<h1>{}</h1>\n<table>\n{}</table>\n", xml_escaped(run_.name), rows);

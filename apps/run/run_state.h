@@ -24,13 +24,14 @@ namespace poise {
 
 std::string crc_text(uint32_t crc);
 
-// Saves the trainer at its present iteration. Throws Error(runtime) naming a tensor instead if one is not finite: a
-// broken state never replaces a good one.
+// Saves the trainer at its present iteration and returns the file's path. Error(runtime) naming a tensor instead if one
+// is not finite, for a broken state never replaces a good one; or if the file cannot be written.
 std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings& settings, uint32_t data_crc);
 
 // Error(checkpoint) that names the difference unless the checkpoint was made with these settings and this data.
 void check_same_run(const SafetensorsFile& file, const Settings& settings, uint32_t data_crc);
-// Makes the trainer what it was. Everything is checked before anything is written.
+// Makes the trainer what it was. Error(checkpoint) that names the first tensor or number that is missing, of another
+// type or shape, or too many. All is checked before anything is written.
 void restore_state(const SafetensorsFile& file, Trainer& trainer);
 
 // The settings in a checkpoint, over the defaults; what is missing or wrong is Error(checkpoint).

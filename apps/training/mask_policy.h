@@ -2,6 +2,8 @@
 // (sparse_methods.h); a network without one is dense. Training applies policies; plans, costs and reports ask the same
 // objects. Policies remember nothing: what they go by stands in MaskedNetwork, and so in checkpoints.
 //
+// Only apply() throws: Error(runtime) if its scratch does not fit or the device fails.
+//
 // An iteration t that is due() ends with apply(). A new mechanism is a policy of its own in policies/, a line in the
 // table of methods, and its options.
 #pragma once

@@ -30,7 +30,7 @@ class MinibatchReader {
  public:
   using BeforeBatch = std::function<void(uint64_t batch)>;
 
-  // `before_batch` is called by the thread before each minibatch.
+  // `before_batch` is called by the thread before each minibatch; what it throws, wait_for() throws.
   MinibatchReader(std::shared_ptr<const ImageSet> images, const MinibatchOrder& order, const MinibatchSlots& slots,
                   BeforeBatch before_batch = {});
   ~MinibatchReader() { stop(); }

@@ -35,7 +35,8 @@ class MinibatchStream {
 
   static size_t device_bytes(const MinibatchOrder& order, const Shape& image, bool labelled);
 
-  // `steps`: where the steps run; null on the CPU. restart() comes before the first step.
+  // `steps`: where the steps run; null on the CPU. restart() comes before the first step. Error(runtime) if memory does
+  // not suffice; before_step() throws what the reader's thread threw.
   MinibatchStream(std::shared_ptr<const ImageSet> images, const MinibatchOrder& order, bool labelled, Device device,
                   gpu::Stream* steps, MinibatchReader::BeforeBatch before_batch);
   ~MinibatchStream();  // waits for the device and ends the reader's thread

@@ -16,6 +16,9 @@ enum class Weights : uint8_t { ema, live };
 // writes; or, for metrics, without the fraction, as the paper's code does.
 enum class Quantisation : uint8_t { round, truncate };
 
+// Of pictures for people: so many images normalise each other in Mode::evaluate_batch.
+constexpr int64_t kPictureBatch = 64;
+
 struct SampleRequest {
   const std::vector<float>& latents;   // [N, latent], row-major
   const std::vector<int32_t>& labels;  // [N] classes for a conditional G; else empty

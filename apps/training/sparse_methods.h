@@ -19,7 +19,8 @@ struct SparseMethod {
   // What options that are 0 stand for, where it is not what default_of() says.
   std::vector<std::pair<std::string, double>> defaults = {};
 
-  // What the option `key` stands for if it is 0: a number of the table, of the paper, or another option.
+  // What the option `key` stands for if it is 0: a number of the table, of the paper, or another option. Error(runtime)
+  // for an option that leaves nothing to the method.
   double default_of(const std::string& key, const SparseOptions& options) const;
 };
 
@@ -27,7 +28,7 @@ std::vector<std::string> method_names();
 // Error(usage) for a name that no method has.
 const SparseMethod& sparse_method(const std::string& name);
 
-// Of complete options. A network without a policy is dense and has no masks.
+// Of complete options; Error(usage) for an unknown method. A network without a policy is dense and has no masks.
 struct MaskPolicies {
   std::unique_ptr<const MaskPolicy> g, d;
 

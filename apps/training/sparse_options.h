@@ -1,5 +1,6 @@
-// Options of sparse training: a method by its name (sparse_methods.h) and its numbers. Where a comment
-// says so, 0 leaves a number to the method or to another option; apps/options/complete_options.h fills it in.
+// Options of sparse training: a method by its name (sparse_methods.h) and its numbers. Where a comment says so, 0 leaves a
+// number to the method or to another option; apps/options/complete_options.h fills it in. Plain data:
+// MaskPolicy::problems() says what does not fit together.
 #pragma once
 #include <cstdint>
 #include <string>
