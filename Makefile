@@ -6,7 +6,7 @@ PACKAGES := g++ make cmake ninja-build libgtest-dev libbenchmark-dev libdnnl-dev
             nlohmann-json3-dev libtomlplusplus-dev libstb-dev zlib1g-dev libpng-dev \
             libjpeg62-turbo-dev libopenblas-serial-dev
 
-.PHONY: all demo test bench kernels-report gpu-suite format format-check tidy packages configure build clean
+.PHONY: all demo test bench kernels-report gpu-bundle gpu-suite format format-check tidy packages configure build clean
 
 all: build
 
@@ -50,6 +50,11 @@ bench: build
 # Registers, shared memory, spills and tensor-core instructions of every CUDA kernel, from the compiler.
 kernels-report: configure
 	@cmake --build $(BUILD) -j $(JOBS) --target kernels-report
+
+# One archive that runs the suite below on a machine with a driver and CUDA's libraries: see bench/gpu_bundle.sh.
+gpu-bundle: configure
+	@cmake --build $(BUILD) -j $(JOBS) --target gpu_suite_programs
+	@bench/gpu_bundle.sh $(BUILD) $(BUILD)/poise-gpu.tar.xz
 
 # On a machine with a GPU: build, prove and measure. OUT is the folder of its results.
 gpu-suite:

@@ -1,47 +1,89 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one command: build, prove, measure, and print a short table last.
+# Everything that needs a GPU, in one command: build, prove, measure, and print a short table after each part.
 #
-#   bench/gpu_suite.sh all [OUT]             everything, in under 8 minutes; results in OUT (default build/gpu/results)
+#   bench/gpu_suite.sh all [OUT]             everything; results in OUT (default build/gpu/results), and in OUT.tar.xz
 #   bench/gpu_suite.sh PART.. [-o OUT]       build test sanitize ceilings ops step peers sparse table, in any combination;
 #                                            sparse is not in all: block-sparse layers and cuSPARSE, 7 minutes at most
+#   --seconds N                              for all parts together (default 840): a part gets its own limit or what is
+#                                            left, whichever is less
+#   --rehearse                               small sizes of the parts test and step, on whatever CUDA there is: for
+#                                            machines without a GPU, with the stand-in (kernels/README.md)
 #
-# Needs CUDA, a GPU and the packages of `make packages`; no network. Builds into build/gpu, for this GPU alone. Each
-# part has a time limit and leaves OUT/PART.log; one that fails or runs out of time is named in the table, and the exit
-# code is 6. Without a GPU: one line, exit code 3.
+# From the source tree: needs CUDA, a GPU and the packages of `make packages`; builds into build/gpu, for this GPU alone.
+# From a bundle (bench/gpu_bundle.sh): needs a driver and CUDA's libraries; there is no part build. No network. Each part
+# leaves OUT/PART.log; one that fails or runs out of time is named in the table, and the exit code is 6. Without a GPU:
+# one line, exit code 3.
 set -uo pipefail
-cd "$(dirname "$0")/.." || exit 1
-build=build/gpu
-out=$build/results
+here=$(cd "$(dirname "$0")" && pwd)
+seconds=840
+rehearse=''
 parts=()
+if [ -d "$here/bin" ]; then # a bundle
+  bundle=1 root=$here build=$here peers=$here/peers out=$here/results
+else
+  bundle='' root=$(dirname "$here") build=build/gpu peers=bench/peers out=build/gpu/results
+fi
 while [ $# -gt 0 ]; do
   case $1 in
     all) parts+=(build test sanitize ceilings ops step peers) ;;
     build | test | sanitize | ceilings | ops | step | peers | sparse | table) parts+=("$1") ;;
     -o) out=$2 && shift ;;
+    --seconds) seconds=$2 && shift ;;
+    --rehearse) rehearse=1 ;;
     -*) echo "gpu_suite: error: unknown flag $1; see the head of $0" >&2 && exit 2 ;;
     *) out=$1 ;;
   esac
   shift
 done
 [ ${#parts[@]} -gt 0 ] || { echo "gpu_suite: error: expected all or parts; see the head of $0" >&2 && exit 2; }
+[ "${out#/}" = "$out" ] && [ -n "$bundle" ] && out=$PWD/$out
+cd "$root" || exit 1
 
-for program in nvidia-smi nvcc; do
-  PATH=$PATH:/usr/local/cuda/bin command -v $program >/dev/null && continue
-  echo "gpu_suite: error: no $program: this suite needs a machine with an NVIDIA GPU and the CUDA toolkit" >&2 && exit 3
-done
+# A bundle brings no CUDA: the folders of its libraries, as the toolkit or PyTorch's packages have them.
+cuda_libraries() {
+  local folder
+  for folder in ${LD_LIBRARY_PATH//:/ } /usr/local/cuda/lib64 \
+    $(python3 -c 'import nvidia; print(*(p for p in nvidia.__path__))' 2>/dev/null |
+      xargs -r -n1 sh -c 'find "$0" -name "libcu*.so*" -exec dirname {} \;' | sort -u); do
+    [ -n "$(ls "$folder"/libcudart.so.* "$folder"/libcublas.so.* "$folder"/libcusparse.so.* 2>/dev/null)" ] &&
+      printf ':%s' "$folder"
+  done
+}
+if [ -n "$bundle" ]; then
+  LD_LIBRARY_PATH=$here/lib$(cuda_libraries)
+  export LD_LIBRARY_PATH
+fi
+
 PATH=$PATH:/usr/local/cuda/bin
-gpu=$(nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader 2>/dev/null | head -1)
-[ -n "$gpu" ] || { echo "gpu_suite: error: nvidia-smi finds no GPU; look at the driver" >&2 && exit 3; }
-capability=${gpu##*, }
-architecture=${capability/./}
-[ "$architecture" = 90 ] && architecture=90a # wgmma and bulk copies
+gpu=''
+if [ -z "$rehearse" ]; then
+  needed=(nvidia-smi)
+  [ -n "$bundle" ] || needed+=(nvcc)
+  for program in "${needed[@]}"; do
+    command -v "$program" >/dev/null && continue
+    echo "gpu_suite: error: no $program: this suite needs a machine with an NVIDIA GPU and the CUDA toolkit" >&2 && exit 3
+  done
+  gpu=$(nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader 2>/dev/null | head -1)
+  [ -n "$gpu" ] || { echo "gpu_suite: error: nvidia-smi finds no GPU; look at the driver" >&2 && exit 3; }
+  gpu="$gpu, driver $(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -1)"
+  capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1)
+  architecture=${capability/./}
+  [ "$architecture" = 90 ] && architecture=90a # wgmma and bulk copies
+fi
 mkdir -p "$out" || exit 1
 failed=()
+started=$SECONDS
 
-# limited SECONDS COMMAND..
-limited() { timeout --kill-after=10 "$@"; }
+# limited SECONDS COMMAND..: at most so long, and no longer than what is left of the whole.
+limited() {
+  local left=$((seconds - (SECONDS - started))) most=$1
+  shift
+  [ "$left" -ge 1 ] || { echo "no time left for $*" && return 124; }
+  timeout --kill-after=10 $((left < most ? left : most)) "$@"
+}
 
 build() {
+  [ -z "$bundle" ] || { echo "a bundle is built already" && return 0; }
   cmake -S . -B $build -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CUDA_ARCHITECTURES="$architecture-real" &&
     limited 240 cmake --build $build -j "$(nproc)" --target gpu_suite_programs &&
     $build/bin/kernels_report --check $build/lib/libpoise_kernels.so $build/kernels/CMakeFiles/poise_kernels_cuda.dir
@@ -53,6 +95,7 @@ cuda_tests=(gpu_op_test gpu_kernel_test gpu_conv_test gpu_block_conv_test cuspar
   train_gan_emulated_test)
 test_part() {
   local name count log status=0
+  [ -z "$rehearse" ] || cuda_tests=(gpu_kernel_test prims_test)
   for name in "${cuda_tests[@]}"; do
     log=$out/$name.log
     limited 60 $build/bin/$name --gtest_filter='*cuda*' >"$log" 2>&1 || status=1
@@ -62,7 +105,9 @@ test_part() {
     fi
     echo "$name: ${count:-0} passed, $(grep -c '^\[  FAILED  \].*(' "$log") failed: $log"
   done
-  limited 60 $build/bin/train_gan --preset tiny --device cuda --iterations 30 --eval-every 0 --sample-every 0 \
+  local train=(--iterations 30)
+  [ -z "$rehearse" ] || train=(--iterations 1 --width-g 4 --width-d 4 --batch-size-d 2 --batch-size-g 2)
+  limited 60 $build/bin/train_gan --preset tiny --device cuda "${train[@]}" --eval-every 0 --sample-every 0 \
     --runs "$out/runs" --quiet || status=1
   return $status
 }
@@ -96,6 +141,11 @@ ops() {
 work=(--batch-size-d 64 --batch-size-g 128 --n-critic 5)
 step() {
   local precision status=0
+  if [ -n "$rehearse" ]; then
+    limited 60 $build/bin/train_step_bench --device cuda --precision bf16 --width-g 4 --width-d 4 --batch-size-d 2 \
+      --batch-size-g 2 --n-critic 1 --iterations 1 --warm-ups 3 --json "$out/step_bf16.json"
+    return
+  fi
   for precision in bf16 tf32; do
     limited 30 $build/bin/train_step_bench --device cuda --precision $precision "${work[@]}" --iterations 20 \
       --warm-ups 5 --json "$out/step_$precision.json" || status=1
@@ -110,7 +160,7 @@ step() {
 peers() {
   python3 -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else 1)' 2>/dev/null ||
     { echo "python3 has no PyTorch with CUDA: no peers" && return 0; }
-  limited 110 python3 bench/peers/pytorch_gpu_step.py "${work[@]}" --json "$out/peers.json"
+  limited 110 python3 "$peers/pytorch_gpu_step.py" "${work[@]}" --json "$out/peers.json"
 }
 
 # Block-sparse layers, ours and cuSPARSE's, against dense ones: layer by layer, which also fills the table that
@@ -129,7 +179,14 @@ sparse() {
   return $status
 }
 
-started=$SECONDS
+# What there is so far; in one archive, should the next part be the last.
+table() {
+  echo
+  echo "${gpu:-no GPU}, $((SECONDS - started)) s"
+  $build/bin/gpu_suite_table "$out"
+  [ ${#failed[@]} -eq 0 ] || echo "failed: ${failed[*]}"
+  tar -C "$(dirname "$out")" --exclude=runs --exclude=cache -cJf "$out.tar.xz" "$(basename "$out")"
+}
 for part in "${parts[@]}"; do
   [ "$part" = table ] && continue
   begin=$SECONDS
@@ -137,12 +194,8 @@ for part in "${parts[@]}"; do
   [ "$part" = test ] && command=test_part
   if $command >"$out/$part.log" 2>&1; then verdict=ok; else verdict=FAILED && failed+=("$part"); fi
   printf '%-10s %-7s %4d s   %s\n' "$part" $verdict $((SECONDS - begin)) "$out/$part.log"
+  [ "$part" = build ] || table
 done
-
-echo
-echo "$gpu, driver $(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -1), $((SECONDS - started)) s"
-[ -x $build/bin/gpu_suite_table ] && $build/bin/gpu_suite_table "$out"
-if [ ${#failed[@]} -gt 0 ]; then
-  echo "failed: ${failed[*]}"
-  exit 6
-fi
+[ "${parts[*]}" != table ] || table
+echo "results: $out.tar.xz"
+[ ${#failed[@]} -eq 0 ] || exit 6

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <new>
 
@@ -75,6 +76,14 @@ std::string cpu_model() {
 std::string version_line(const std::string& program) {
   return program + " " + version() + " (" + build_type() + ", " + compiler() +
          (gpu::built_with_cuda() ? ", CUDA)" : ", CPU)");
+}
+
+std::string program_folder() { return std::filesystem::read_symlink("/proc/self/exe").parent_path().string(); }
+
+std::string shared_folder(const std::string& name, const std::string& in_source_tree) {
+  const std::string in_bundle = program_folder() + "/../share/" + name;
+  std::error_code error;
+  return std::filesystem::is_directory(in_bundle, error) ? in_bundle : in_source_tree;
 }
 
 int thread_count() { return omp_get_max_threads(); }

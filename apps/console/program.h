@@ -20,6 +20,11 @@ std::string compiler();    // "g++ 12.2.0"
 std::string cpu_model();   // "Intel(R) Xeon(R) ..." or "unknown"
 // "train_gan 0.1.0+a612fa0 (Release, g++ 12.2.0, CUDA)"; CPU without it
 std::string version_line(const std::string& program);
+// The folder of the program that runs.
+std::string program_folder();
+// A folder of files that come with Poise: share/NAME beside the folder of the program, as in a bundle that has been moved
+// to another machine, or else where the source tree has it.
+std::string shared_folder(const std::string& name, const std::string& in_source_tree);
 int thread_count();                      // that a parallel loop would use now
 void set_thread_count(int64_t threads);  // 0: leave it to OpenMP
 // What measured speeds hold for: "cpu AMD EPYC ... 2 threads", "cuda NVIDIA H200 bf16".

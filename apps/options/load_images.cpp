@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "apps/console/program.h"
 #include "apps/console/progress.h"
 #include "data/registry.h"
 #include "engine/io/cache_folder.h"
@@ -28,7 +29,7 @@ std::string data_folder(const DataOptions& options) {
     fail(ErrorKind::usage, fmt::format("data: dataset {} has no sample; give its folder with --data ({})",
                                        options.dataset, data_set_facts(options.dataset).where_to_get));
   }
-  return POISE_SAMPLE_DATA_DIR;
+  return shared_folder("cifar10_sample", POISE_SAMPLE_DATA_DIR);
 }
 
 ReadProgress reading_bar(const std::string& unit, bool quiet) {

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "apps/console/program.h"
 #include "apps/console/suggestion.h"
 #include "kernels/core/error.h"
 
@@ -20,7 +21,7 @@ namespace {
 std::vector<std::string> preset_folders() {
   std::vector<std::string> folders;
   if (const char* own = std::getenv("POISE_PRESETS"); own && *own) folders.push_back(own);
-  folders.push_back(POISE_PRESET_DIR);
+  folders.push_back(shared_folder("presets", POISE_PRESET_DIR));
   return folders;
 }
 

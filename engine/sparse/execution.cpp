@@ -29,7 +29,7 @@ Execution fastest_sparse_path(const PathNumbers& speedups) {
 }
 
 // Alive taps of a pair of channels or blocks, as the kernels multiply them, per pixel of the stored image, if each cell
-// is alive with probability `density`. Where a 3x3 convolution enlarges, each of 16 positions is a sum of one, two or four taps.
+// is alive with probability `density`. Where a 3x3 convolution enlarges, each position is a sum of one, two or four taps.
 double expected_positions(const Conv2dGeometry& g, const Cell& cell, double density) {
   if (g.upsample == 1 || g.kh == 1) return density * static_cast<double>(g.kh * g.kw);
   if (cell.all_taps) return density * kFoldedPositions;

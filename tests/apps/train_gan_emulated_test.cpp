@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "apps/console/program.h"
 #include "apps/run/run_record.h"
 #include "apps/run/run_state.h"
 #include "data/cifar10.h"
@@ -24,7 +25,7 @@ using test::read_bytes;
 using test::TemporaryFolder;
 
 const ImageSet& images() {
-  static const ImageSet set = read_cifar10(POISE_SAMPLE_DATA_DIR, CifarSplit::train);
+  static const ImageSet set = read_cifar10(shared_folder("cifar10_sample", POISE_SAMPLE_DATA_DIR), CifarSplit::train);
   return set;
 }
 
@@ -225,7 +226,7 @@ TEST(TrainEmulated, NothingDependsOnTheOrderOfThreads) {
 // --- the program
 // -------------------------------------------------------------------------------------------------------
 
-const std::string kTrainGan = POISE_TRAIN_GAN;
+const std::string kTrainGan = program_folder() + "/train_gan";
 
 ProgramResult train(const TemporaryFolder& folder, const std::vector<std::string>& arguments) {
   test::ProgramSetting setting{.folder = folder.path()};

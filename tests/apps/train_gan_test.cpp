@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <filesystem>
+#include <fstream>
 #include <sstream>
 
 #include "engine/io/checkpoint.h"
@@ -36,6 +38,21 @@ std::string only_run(const TemporaryFolder& folder, const std::string& runs = "r
   const auto names = run_directories(folder / runs);
   EXPECT_EQ(names.size(), 1u);
   return names.empty() ? "" : folder / runs + "/" + names[0];
+}
+
+// A build that was moved finds its presets beside it, and not where it was built.
+TEST(TrainGan, AMovedProgramFindsWhatCameWithIt) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "bin");
+  std::filesystem::copy_file(kTrainGan, folder / "bin/train_gan");
+  const auto plan = [&] {
+    return test::run_program_in({.folder = folder.path()}, folder / "bin/train_gan", {"--preset", "own", "--dry-run"});
+  };
+  EXPECT_EQ(plan().exit_code, 2);
+  std::filesystem::create_directories(folder / "share/presets");
+  std::ofstream(folder / "share/presets/own.toml") << "[model]\nmodel = \"sngan32\"\nwidth_g = 12\n";
+  const auto moved = plan();
+  EXPECT_EQ(moved.exit_code, 0) << moved.err;
 }
 
 TEST(TrainGan, InterruptedEqualsUninterruptedBitForBit) {

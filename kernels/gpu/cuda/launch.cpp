@@ -9,14 +9,16 @@
 namespace poise::cuda {
 namespace {
 
-// More dynamic shared memory than this needs the kernel's consent, once.
-
+// More dynamic shared memory than any kernel may have needs this one's consent, once. A kernel that uses as much counts on
+// several blocks per multiprocessor: their sum has to fit, so shared memory gets all that the L1 cache can spare.
 void allow_shared_bytes(const void* kernel, size_t bytes) {
   static std::unordered_map<const void*, size_t> allowed;
   size_t& most = allowed[kernel];
   if (bytes <= most) return;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
         "cudaFuncSetAttribute(MaxDynamicSharedMemorySize)");
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared),
+        "cudaFuncSetAttribute(PreferredSharedMemoryCarveout)");
   most = bytes;
 }
 

@@ -38,8 +38,6 @@ struct WeightIndex {
 
   // Every weight alive, without lists: what a plan knows.
   static WeightIndex full(const Conv2dGeometry& kind, int64_t cell_out);
-  size_t memory_bytes() const;  // of the lists at full density
-  void reserve();               // that much
 };
 
 // Fills the lists of `index` (from full()) for `mask`, which stays where it is.
