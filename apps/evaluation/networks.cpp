@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 
 #include "apps/evaluation/inception_network.h"
 #include "apps/evaluation/random_network.h"
+#include "engine/io/system_file.h"
 
 namespace poise {
 namespace {
@@ -26,8 +26,7 @@ std::string find_inception_weights(const std::string& named) {
   std::string folder = environment("XDG_DATA_HOME");
   if (folder.empty()) folder = environment("HOME") + "/.local/share";
   const std::string path = folder + "/poise/inception.safetensors";
-  std::error_code error;
-  return std::filesystem::is_regular_file(path, error) ? path : "";
+  return is_regular_file(path) ? path : "";
 }
 
 std::unique_ptr<FeatureNetwork> make_feature_network(const std::vector<FeatureMetric>& metrics,

@@ -12,13 +12,14 @@ namespace poise {
 namespace {
 
 const char* kExamples = R"(Examples:
-  evaluate_gan runs/latest                                     against the images that come with Poise
+  evaluate_gan runs/latest                                     against the images that it was trained on
   evaluate_gan runs/latest --protocol cifar10-train-50k --reference ~/cifar-10-batches-bin --json
   evaluate_gan test_batch.bin --reference data_batch_1.bin --metrics fid,is --inception inception.safetensors
   evaluate_gan make-stats ~/cifar-10-batches-bin --metrics fid -o cifar10-train.npz
 
 SOURCE: a run directory, a checkpoint (.safetensors), a batch file of CIFAR-10 (.bin), a data set's folder, or a folder
-of pictures. --reference takes the last three, statistics (.npz with mu and sigma), or 'sample'.
+of pictures. --reference takes the last three, statistics (.npz with mu and sigma), or 'sample', the images of CIFAR-10
+that come with Poise; without it a generator is compared with its own training images.
 Weights of Inception: --inception, else $POISE_INCEPTION, else ~/.local/share/poise/inception.safetensors. Without them
 the metric is frechet-random: the Frechet distance of fixed random features, which is not FID.
 FID: the network of 2015-12-05. FID-iv3q, IS-iv3q: another network, not comparable with published numbers.)";
@@ -74,10 +75,10 @@ class Reader {
 
 const std::vector<EvaluationProtocol>& evaluation_protocols() {
   static const std::vector<EvaluationProtocol> all = {
-      {"cifar10-train-50k", "50,000 images against the training set", "train", 50000, 50000},
-      {"cifar10-test-10k", "10,000 images against the test set", "test", 10000, 10000},
-      {"cifar10-quick-5k", "5,000 images against 5,000 of the training set", "train", 5000, 5000},
-      {"cifar10-quick-1k", "1,000 images against 1,000 of the training set", "train", 1000, 1000},
+      {"cifar10-train-50k", "50,000 images against the training set", "train", 50000, 50000, 50000},
+      {"cifar10-test-10k", "10,000 images against the test set", "test", 10000, 10000, 10000},
+      {"cifar10-quick-5k", "5,000 images against 5,000 of the training set", "train", 50000, 5000, 5000},
+      {"cifar10-quick-1k", "1,000 images against 1,000 of the training set", "train", 50000, 1000, 1000},
   };
   return all;
 }
@@ -93,7 +94,7 @@ CommandLineSpec evaluation_command_line() {
   std::vector<std::string> protocols;
   for (const auto& p : evaluation_protocols()) protocols.push_back(fmt::format("{} ({})", p.name, p.help));
   spec.flags = {
-      {"--reference", Kind::value, "REF", "what to compare with (sample)"},
+      {"--reference", Kind::value, "REF", "what to compare with (of a run: what it was trained on)"},
       {"--protocol", Kind::value, "NAME",
        fmt::format("numbers of images and split by name: {}", fmt::join(protocols, ", "))},
       {"--metrics", Kind::value, "LIST", "of " + join_alternatives(metric_names()) + ", with commas"},
@@ -128,7 +129,7 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   r.source = args.positional;
   if (r.source.empty())
     reader.problems.push_back("expected something to measure; give a run directory, as runs/latest");
-  r.reference = args.get("reference", "sample");
+  r.reference = args.get("reference", "");
   r.output = args.get("output", "");
   if (make_statistics && r.output.empty())
     reader.problems.push_back("make-stats: expected a file name; give one with -o");
@@ -149,6 +150,10 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
     for (const char* name : {"images", "reference-images", "split"}) {
       if (!args.has(name)) continue;
       reader.problems.push_back(fmt::format("--{}: protocol {} fixes it; leave out one of them", name, p.name));
+    }
+    if (r.reference.empty() && !make_statistics) {
+      reader.problems.push_back(
+          fmt::format("--protocol {} needs --reference: the folder of all of CIFAR-10, or statistics of it", p.name));
     }
     r.split = p.split;
     r.generated.count = p.images;

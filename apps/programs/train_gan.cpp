@@ -2,8 +2,6 @@
 
 #include <unistd.h>
 
-#include <filesystem>
-
 #include "apps/console/command_line.h"
 #include "apps/console/program.h"
 #include "apps/console/suggestion.h"
@@ -12,7 +10,7 @@
 #include "apps/options/sparse_methods.h"
 #include "apps/options/training_options.h"
 #include "apps/programs/training_run.h"
-#include "apps/run/run_directory.h"
+#include "apps/run/run_settings.h"
 #include "kernels/core/error.h"
 
 namespace poise {
@@ -56,12 +54,7 @@ OptionSet options_of_new_run(const CommandLine& args) {
 
 // The options stored with a run, and over them those of environment and command line that may change.
 OptionSet options_of_resumed_run(const CommandLine& args, const std::string& run) {
-  const std::string config = run + "/config.toml";
-  if (std::error_code error; !std::filesystem::is_regular_file(config, error)) {
-    fail(ErrorKind::checkpoint, run + ": no run directory: it has no config.toml; give one that train_gan made");
-  }
-  OptionSet stored;
-  read_options_file(config, config, stored);
+  const OptionSet stored = stored_options(run);
   OptionSet options = stored;
   for (const std::string& problem : args.problems) options.add_problem(problem);
   for (const char* name : {"preset", "config"}) {
