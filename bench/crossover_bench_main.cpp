@@ -15,7 +15,8 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/console/program.h"
-#include "apps/options/device_choice.h"
+#include "apps/training/device_choice.h"
+#include "apps/training/train_options.h"
 #include "bench/bench_layer.h"
 #include "engine/io/atomic_file.h"
 #include "engine/sparse/execution.h"
@@ -34,7 +35,7 @@ struct BenchOptions {
   std::vector<std::string> cells = {"16x16", "16x16-all-taps"};
   double seconds = 0.2;  // per number
   int64_t layers = 0;    // 0: all
-  Settings machine;      // device, precision
+  std::string device = "auto", precision = "auto";
   std::string csv, json;
   bool save = true;
 };
@@ -166,10 +167,10 @@ int run(int argc, char** argv) {
   app.add_option("--width-g", o.model.width_g, "channels of G")->capture_default_str();
   app.add_option("--width-d", o.model.width_d, "channels of D")->capture_default_str();
   app.add_option("--batch", o.batch, "images")->check(CLI::Range(1, 65536))->capture_default_str();
-  app.add_option("--device", o.machine.device, "auto, cpu, cuda or emulated")
+  app.add_option("--device", o.device, "auto, cpu, cuda or emulated")
       ->check(CLI::IsMember({"auto", "cpu", "cuda", "emulated"}))
       ->capture_default_str();
-  app.add_option("--precision", o.machine.precision, "auto, fp32, tf32 or bf16")
+  app.add_option("--precision", o.precision, "auto, fp32, tf32 or bf16")
       ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}))
       ->capture_default_str();
   app.add_option("--threads", o.threads, "0: as OpenMP would")->check(CLI::Range(0, 4096));
@@ -187,7 +188,7 @@ int run(int argc, char** argv) {
     fail(ErrorKind::usage, error.what());
   }
   set_thread_count(o.threads);
-  const DeviceChoice choice = choose_device(o.machine);
+  const DeviceChoice choice = choose_device(named<Device>(o.device), named<Precision>(o.precision));
   BenchDevice device(choice.device, choice.precision);
 
   GanModel model = make_model(o.model);

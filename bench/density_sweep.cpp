@@ -38,11 +38,10 @@ struct Point {
 SparseOptions static_masks(double density, const Cell& cell, ExecutionChoice execution) {
   SparseOptions o;
   o.method = "static";
-  o.masks = true;
   o.density_g = o.density_d = density;
   o.cell = cell;
   o.execution = execution;
-  o.balance_every = 0;
+  o.br_every = 0;
   return o;
 }
 
@@ -69,7 +68,7 @@ Point measure(const SweepOptions& options, const ImageSet& images, Trainer& dens
   Trainer block(o, images);
   std::unique_ptr<Trainer> cusparse;
   o.sparse.execution = ExecutionChoice::cusparse;
-  if (has_cusparse(o.device)) cusparse = std::make_unique<Trainer>(o, images);
+  if (has_cusparse(dense.device().device)) cusparse = std::make_unique<Trainer>(o, images);
   Point point{.cell = to_string(cell), .density = density};
   for (const ExecutionEvent& event : block.take_execution_events()) {
     ++point.passes;
@@ -177,16 +176,18 @@ std::string plot(const std::vector<Point>& points, const std::vector<std::string
 void run_density_sweep(const SweepOptions& options, const ImageSet& images) {
   Trainer dense(options.trainer, images);
   std::vector<Point> points;
-  const TrainerOptions& t = options.trainer;
+  const TrainOptions& t = options.trainer.train;
+  const ModelOptions& model = options.trainer.model;
+  const DeviceChoice& device = dense.device();
   print_result(fmt::format(
       "{}\ndevice     {}\niteration  {} D steps on {} + {} images, one G step on {}; {} of widths {} and {}; static "
       "masks, "
       "density_g = density_d, layers by ERK\nGFLOP per iteration; ms: the best of {} in turns; block: what "
       "--execution auto does; passes: layer passes on a sparse path\n{}\n{:<16}{:>8}{:>9}{:>10}{:>10}{:>10}{:>10}"
       "{:>12}{:>10}{:>10}{:>9}\n",
-      version_line("train_step_bench"), device_identity(t.device, t.precision), t.n_critic, t.batch_size_d,
-      t.batch_size_d, t.batch_size_g, t.model.name, t.model.width_g, t.model.width_d, options.iterations,
-      has_cusparse(t.device) ? "" : "cusparse: not on this device\n", "cell", "density", "GFLOP", "executed",
+      version_line("train_step_bench"), device_identity(device.device, device.precision), t.n_critic, t.batch_size_d,
+      t.batch_size_d, t.batch_size_g, model.name, model.width_g, model.width_d, options.iterations,
+      has_cusparse(device.device) ? "" : "cusparse: not on this device\n", "cell", "density", "GFLOP", "executed",
       "dense ms", "masked ms", "block ms", "cusparse ms", "speed-up", "FLOP red.", "passes"));
   for (const std::string& text : options.cells) {
     const std::optional<Cell> cell = cell_of(text);
@@ -253,14 +254,14 @@ void run_density_sweep(const SweepOptions& options, const ImageSet& images) {
   if (!options.svg.empty()) write_file_atomically(options.svg, plot(points, options.cells));
   if (!options.json.empty()) {
     const ordered_json report = {{"program", version_line("train_step_bench")},
-                                 {"device", device_identity(t.device, t.precision)},
-                                 {"model", t.model.name},
-                                 {"width_g", t.model.width_g},
-                                 {"width_d", t.model.width_d},
+                                 {"device", device_identity(device.device, device.precision)},
+                                 {"model", model.name},
+                                 {"width_g", model.width_g},
+                                 {"width_d", model.width_d},
                                  {"batch_size_d", t.batch_size_d},
                                  {"batch_size_g", t.batch_size_g},
                                  {"n_critic", t.n_critic},
-                                 {"cusparse", has_cusparse(t.device) ? "measured" : "not on this device"},
+                                 {"cusparse", has_cusparse(device.device) ? "measured" : "not on this device"},
                                  {"crossovers", crossovers},
                                  {"peak_process_mib", peak_memory_mib()},
                                  {"points", rows}};

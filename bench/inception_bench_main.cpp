@@ -13,7 +13,8 @@
 
 #include "apps/console/program.h"
 #include "apps/evaluation/inception_network.h"
-#include "apps/options/device_choice.h"
+#include "apps/training/device_choice.h"
+#include "apps/training/train_options.h"
 #include "kernels/core/philox.h"
 
 namespace {
@@ -24,7 +25,7 @@ constexpr int64_t kSide = 32, kImageBytes = kSide * kSide * 3;
 
 struct BenchOptions {
   std::string weights;
-  Settings machine;
+  std::string device = "auto", precision = "auto";
   int64_t images = 16, batch = 0, passes = 5, threads = 0, rows = 20;
   bool serve = false;
 };
@@ -103,12 +104,12 @@ int measure(InceptionBench& bench, const BenchOptions& o) {
 
 int run(int argc, char** argv) {
   BenchOptions o;
-  o.machine.device = "cpu";
-  o.machine.precision = "fp32";
+  o.device = "cpu";
+  o.precision = "fp32";
   CLI::App app("Times the features of FID and IS on random pictures.");
   app.add_option("--weights", o.weights, "safetensors file of Inception-v3")->required();
-  app.add_option("--device", o.machine.device, "auto, cpu, cuda or emulated")->capture_default_str();
-  app.add_option("--precision", o.machine.precision, "fp32, tf32 or bf16")->capture_default_str();
+  app.add_option("--device", o.device, "auto, cpu, cuda or emulated")->capture_default_str();
+  app.add_option("--precision", o.precision, "fp32, tf32 or bf16")->capture_default_str();
   const auto at_least_one = CLI::Range(int64_t{1}, int64_t{1000000});
   app.add_option("--images", o.images, "of one pass")->check(at_least_one)->capture_default_str();
   app.add_option("--batch", o.batch, "images at once; 0: what suits the device")->capture_default_str();
@@ -125,7 +126,7 @@ int run(int argc, char** argv) {
     fail(ErrorKind::usage, error.what());
   }
   set_thread_count(o.threads);
-  const DeviceChoice choice = choose_device(o.machine);
+  const DeviceChoice choice = choose_device(named<Device>(o.device), named<Precision>(o.precision));
   InceptionBench bench(o,
                        {.device = choice.device, .precision = choice.precision, .allow_bf16 = true, .batch = o.batch});
   return o.serve ? serve(bench) : measure(bench, o);

@@ -47,8 +47,9 @@ double iteration_ms() {
   ImageSet images{.name = "noise", .count = 1000, .height = 32, .width = 32, .channels = 3};
   images.pixels.resize(static_cast<size_t>(images.count * 32 * 32 * 3), 100);
   TrainerOptions options;
-  options.batch_size_d = kBatchD;
-  options.batch_size_g = kBatchG;
+  options.train.device = Device::cpu;
+  options.train.batch_size_d = kBatchD;
+  options.train.batch_size_g = kBatchG;
   Trainer trainer(options, images);
   trainer.iterate();
   return median_ms([&] { trainer.iterate(); });

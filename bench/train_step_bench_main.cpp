@@ -17,7 +17,6 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/console/program.h"
-#include "apps/options/device_choice.h"
 #include "apps/training/trainer.h"
 #include "bench/density_sweep.h"
 #include "engine/io/atomic_file.h"
@@ -31,16 +30,15 @@ using nlohmann::ordered_json;
 
 struct BenchOptions {
   TrainerOptions trainer;
-  Settings machine;  // device, precision, graph
   int64_t iterations = 7, warm_ups = 2, threads = 0, rows = 16;
   std::string json;
   bool serve = false, sweep = false;
   SweepOptions sweeping;
 };
 
-ImageSet random_images(const Shape& image, int64_t count) {
-  ImageSet set{.name = "random", .count = count, .height = image[0], .width = image[1], .channels = image[2]};
-  set.pixels.resize(static_cast<size_t>(count * image.elements()));
+ImageSet random_images(int64_t side, int64_t count) {
+  ImageSet set{.name = "random", .count = count, .height = side, .width = side, .channels = 3};
+  set.pixels.resize(static_cast<size_t>(count * side * side * 3));
   for (size_t i = 0; i < set.pixels.size(); ++i) {
     set.pixels[i] = static_cast<uint8_t>(philox4x32(1, i, static_cast<uint32_t>(RandomStream::test), 0).x[0]);
   }
@@ -49,7 +47,7 @@ ImageSet random_images(const Shape& image, int64_t count) {
 }
 
 ImageSet random_images(const TrainerOptions& o) {
-  return random_images(make_model(o.model).generator->image_shape, 4 * o.n_critic * o.batch_size_d);
+  return random_images(image_side_of(o.model.name), 4 * o.train.n_critic * o.train.batch_size_d);
 }
 
 class TrainStepBench {
@@ -82,20 +80,22 @@ class TrainStepBench {
   const TrainingPlan& plan() const { return trainer_.training_plan(); }
 
   ordered_json info() const {
-    const TrainerOptions& o = options_;
+    const TrainOptions& o = options_.train;
+    const ModelOptions& model = options_.model;
+    const DeviceChoice& device = trainer_.device();
     return {{"program", version_line("train_step_bench")},
             {"cpu", cpu_model()},
-            {"device", name_of(o.device)},
-            {"device_name", o.device == Device::cpu ? cpu_model() : gpu::runtime(o.device).facts().name},
-            {"precision", name_of(o.precision)},
-            {"graphs", o.graphs},
+            {"device", name_of(device.device)},
+            {"device_name", device.name},
+            {"precision", name_of(device.precision)},
+            {"graphs", o.graph},
             {"data", plan().data.streamed ? "streamed" : "on the device"},
             {"threads", thread_count()},
             {"onednn", fmt::format("{}.{}.{}", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR, DNNL_VERSION_PATCH)},
-            {"model", o.model.name},
-            {"width_g", o.model.width_g},
-            {"width_d", o.model.width_d},
-            {"latent_size", o.model.latent_size},
+            {"model", model.name},
+            {"width_g", model.width_g},
+            {"width_d", model.width_d},
+            {"latent_size", model.latent_size},
             {"batch_size_d", o.batch_size_d},
             {"batch_size_g", o.batch_size_g},
             {"n_critic", o.n_critic},
@@ -202,7 +202,8 @@ int measure(TrainStepBench& bench, const BenchOptions& options) {
   const double median = sorted.size() % 2 == 1 ? sorted[half] : 0.5 * (sorted[half - 1] + sorted[half]);
   const TrainStepBench::Profiled profiled = bench.profiled_iteration();
 
-  const TrainerOptions& o = options.trainer;
+  const TrainOptions& o = options.trainer.train;
+  const ModelOptions& model = options.trainer.model;
   const TrainingPlan& plan = bench.plan();
   ordered_json report = bench.info();
   std::string text =
@@ -211,7 +212,7 @@ int measure(TrainStepBench& bench, const BenchOptions& options) {
                   report["precision"].get<std::string>(), thread_count(), report["onednn"].get<std::string>());
   text +=
       fmt::format("iteration  {} D steps on {} + {} images and one G step on {}; {} of widths {} and {}\n", o.n_critic,
-                  o.batch_size_d, o.batch_size_d, o.batch_size_g, o.model.name, o.model.width_g, o.model.width_d);
+                  o.batch_size_d, o.batch_size_d, o.batch_size_g, model.name, model.width_g, model.width_d);
   text += fmt::format("work       {:.1f} GFLOP per iteration, {:.1f} executed\n", plan.flops * 1e-9,
                       plan.executed_flops * 1e-9);
   text += fmt::format("speed      {:.3f} iterations/s, median of {} (min {:.3f}, max {:.3f}): {:.1f} ms\n",
@@ -240,25 +241,27 @@ int measure(TrainStepBench& bench, const BenchOptions& options) {
 int run(int argc, char** argv) {
   BenchOptions options;
   TrainerOptions& t = options.trainer;
-  t.batch_size_d = 8;
-  t.batch_size_g = 16;
+  t.train.batch_size_d = 8;
+  t.train.batch_size_g = 16;
   CLI::App app("Times whole training iterations on random pictures and says where the time goes.");
   app.add_option("--model", t.model.name, "the networks")->capture_default_str();
   app.add_option("--width-g", t.model.width_g, "channels of G")->capture_default_str();
   app.add_option("--width-d", t.model.width_d, "channels of D")->capture_default_str();
   app.add_option("--latent-size", t.model.latent_size, "numbers that G starts from")->capture_default_str();
-  app.add_option("--batch-size-d", t.batch_size_d, "real images of a D step, and as many fakes")->capture_default_str();
-  app.add_option("--batch-size-g", t.batch_size_g, "images of a G step")->capture_default_str();
-  app.add_option("--n-critic", t.n_critic, "D steps per G step")->capture_default_str();
+  app.add_option("--batch-size-d", t.train.batch_size_d, "real images of a D step, and as many fakes")
+      ->capture_default_str();
+  app.add_option("--batch-size-g", t.train.batch_size_g, "images of a G step")->capture_default_str();
+  app.add_option("--n-critic", t.train.n_critic, "D steps per G step")->capture_default_str();
   const auto at_least = [](int64_t least) { return CLI::Range(least, int64_t{1000000}); };
-  app.add_option("--device", options.machine.device, "auto, cpu, cuda or emulated")
+  std::string device = "auto", precision = "auto", placement = "auto";
+  app.add_option("--device", device, "auto, cpu, cuda or emulated")
       ->check(CLI::IsMember({"auto", "cpu", "cuda", "emulated"}))
       ->capture_default_str();
-  app.add_option("--precision", options.machine.precision, "auto, fp32, tf32 or bf16")
+  app.add_option("--precision", precision, "auto, fp32, tf32 or bf16")
       ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}))
       ->capture_default_str();
-  app.add_option("--data-placement", options.machine.data_placement, "auto, device or stream")
-      ->check(CLI::IsMember(data_placement_names()))
+  app.add_option("--data-placement", placement, "auto, device or stream")
+      ->check(CLI::IsMember(names_of<DataPlacement>()))
       ->capture_default_str();
   bool no_graph = false;
   app.add_flag("--no-graph", no_graph, "launch each kernel instead of replaying captured steps");
@@ -281,11 +284,10 @@ int run(int argc, char** argv) {
     fail(ErrorKind::usage, error.what());
   }
   set_thread_count(options.threads);
-  const DeviceChoice choice = choose_device(options.machine);
-  t.device = choice.device;
-  t.precision = choice.precision;
-  t.graphs = !no_graph;
-  t.data_placement = data_placement_of(options.machine.data_placement);
+  t.train.device = named<Device>(device);
+  t.train.precision = named<Precision>(precision);
+  t.train.graph = !no_graph;
+  t.data.data_placement = *named<DataPlacement>(placement);
   if (options.sweep) {
     SweepOptions& sweep = options.sweeping;
     sweep.trainer = options.trainer;

@@ -1,6 +1,8 @@
-// Every kernel of a device, by name. One entry per kernel; a null entry is a bug that a test finds, so no op exists on
-// one device only and nothing falls back in silence.
+// Every kernel of a device, by name, made from one list (kernels.inc): no op exists on one device only and nothing falls
+// back in silence, since a kernel of the list that a device does not define is missing when the program is linked.
 #pragma once
+#include <string>
+
 #include "kernels/dense/attention/attention.h"
 #include "kernels/dense/conditional/embedding.h"
 #include "kernels/dense/conditional/row_dot.h"
@@ -32,82 +34,58 @@
 
 namespace poise {
 
-struct KernelTable {
-  LeakyReluForward* leaky_relu_forward = nullptr;
-  LeakyReluBackward* leaky_relu_backward = nullptr;
-  TanhForward* tanh_forward = nullptr;
-  TanhBackward* tanh_backward = nullptr;
-  Add* add = nullptr;
-  Copy* copy = nullptr;
-  Fill* fill = nullptr;
-  Convert* convert = nullptr;
-  LinearPlanner* linear_plan = nullptr;
-  LinearForward* linear_forward = nullptr;
-  LinearBackwardInput* linear_backward_input = nullptr;
-  LinearBackwardWeight* linear_backward_weight = nullptr;
-  Conv2dPlanner* conv2d_plan = nullptr;
-  Conv2dForward* conv2d_forward = nullptr;
-  Conv2dBackwardInput* conv2d_backward_input = nullptr;
-  Conv2dBackwardWeight* conv2d_backward_weight = nullptr;
-  BatchNormForwardTrain* batch_norm_forward_train = nullptr;
-  BatchNormForwardEval* batch_norm_forward_eval = nullptr;
-  BatchNormBackward* batch_norm_backward = nullptr;
-  SpectralNormForward* spectral_norm_forward = nullptr;
-  SpectralNormBackward* spectral_norm_backward = nullptr;
-  UpsampleNearest2xForward* upsample_nearest_2x_forward = nullptr;
-  UpsampleNearest2xBackward* upsample_nearest_2x_backward = nullptr;
-  AvgPool2x2Forward* avg_pool_2x2_forward = nullptr;
-  AvgPool2x2Backward* avg_pool_2x2_backward = nullptr;
-  SumSpaceForward* sum_space_forward = nullptr;
-  SumSpaceBackward* sum_space_backward = nullptr;
-  MaxPoolForward* max_pool_forward = nullptr;
-  MaxPoolBackward* max_pool_backward = nullptr;
-  AvgPoolForward* avg_pool_forward = nullptr;
-  AvgPoolBackward* avg_pool_backward = nullptr;
-  InsertChannels* insert_channels = nullptr;
-  ExtractChannels* extract_channels = nullptr;
-  ResizeBilinear* resize_bilinear = nullptr;
-  EmbeddingForward* embedding_forward = nullptr;
-  EmbeddingBackward* embedding_backward = nullptr;
-  SampleAffineForward* sample_affine_forward = nullptr;
-  SampleAffineBackward* sample_affine_backward = nullptr;
-  BatchedMatmul* batched_matmul = nullptr;
-  SoftmaxForward* softmax_forward = nullptr;
-  SoftmaxBackward* softmax_backward = nullptr;
-  GatedAddForward* gated_add_forward = nullptr;
-  GatedAddBackward* gated_add_backward = nullptr;
-  RowDot* row_dot = nullptr;
-  ScaleRows* scale_rows = nullptr;
-  GanLossDForward* gan_loss_d_forward = nullptr;
-  GanLossDBackward* gan_loss_d_backward = nullptr;
-  GanLossGForward* gan_loss_g_forward = nullptr;
-  GanLossGBackward* gan_loss_g_backward = nullptr;
-  BeginStep* begin_step = nullptr;
-  Adam* adam = nullptr;
-  DiffAugmentForward* diff_augment_forward = nullptr;
-  DiffAugmentBackward* diff_augment_backward = nullptr;
-  RandomNormal* random_normal = nullptr;
-  RandomLabels* random_labels = nullptr;
-  GatherImages* gather_images = nullptr;
-  CellScores* cell_scores = nullptr;
-  RandomScores* random_scores = nullptr;
-  SelectCells* select_cells = nullptr;
-  CountAlive* count_alive = nullptr;
-  ChangeMask* change_mask = nullptr;
-  MeanLogit* mean_logit = nullptr;
-  PushBalance* push_balance = nullptr;
-  SummariseBalance* summarise_balance = nullptr;
-  BuildBlockIndex* build_block_index = nullptr;
-  BlockConv2dPlanner* block_conv2d_plan = nullptr;
-  BlockConv2dForward* block_conv2d_forward = nullptr;
-  BlockConv2dBackwardInput* block_conv2d_backward_input = nullptr;
-  BlockConv2dBackwardWeight* block_conv2d_backward_weight = nullptr;
-  BlockConv2dPlanner* cusparse_conv2d_plan = nullptr;
-  BlockConv2dForward* cusparse_conv2d_forward = nullptr;
-  BlockConv2dBackwardInput* cusparse_conv2d_backward_input = nullptr;
-  BlockConv2dBackwardWeight* cusparse_conv2d_backward_weight = nullptr;
-  RecordLosses* record_losses = nullptr;
+// The names, in the order of the list.
+constexpr const char* kKernelNames[] = {
+#define POISE_KERNEL(Type, entry, kind) #entry,
+#include "kernels/kernels.inc"
 };
+enum class KernelIndex : int {
+#define POISE_KERNEL(Type, entry, kind) entry,
+#include "kernels/kernels.inc"
+};
+
+// What stands in a table until somebody fills the entry: Error(runtime) with the kernel's name when it is called.
+template <KernelIndex index>
+struct MissingKernel {
+  template <class R, class... Args>
+  using Function = R (*)(Args...);
+  template <class R, class... Args>
+  operator Function<R, Args...>() const {
+    return [](Args...) -> R {
+      fail(ErrorKind::runtime, std::string("internal error: this device's table has no kernel \"") +
+                                   kKernelNames[static_cast<int>(index)] + "\"");
+    };
+  }
+};
+
+struct KernelTable {
+#define POISE_KERNEL(Type, entry, kind) Type* entry = MissingKernel<KernelIndex::entry>{};
+#include "kernels/kernels.inc"
+};
+
+// Code that is the same for all kernels: for_each_kernel([&](auto kernel) { ... table.*kernel.entry ... }). The entry and
+// its kind are constants.
+enum class KernelKind : uint8_t { compute, waiting, planner };
+template <auto Entry, KernelKind Kind>
+struct ListedKernel {
+  static constexpr auto entry = Entry;
+  static constexpr KernelKind kind = Kind;
+  const char* name;
+};
+template <class F>
+void for_each_kernel(const F& f) {
+#define POISE_KERNEL(Type, entry, kind) f(ListedKernel<&KernelTable::entry, KernelKind::kind>{#entry});
+#include "kernels/kernels.inc"
+}
+
+// Names of the entries that nobody has filled, for tests: "add, copy"; empty if there are none.
+std::string missing_kernels(const KernelTable& table);
+
+namespace cpu {
+#define POISE_KERNEL(Type, entry, kind) Type entry;
+#define POISE_ONEDNN_KERNEL(Type, entry) Type entry##_onednn;
+#include "kernels/kernels.inc"
+}  // namespace cpu
 
 const KernelTable& cpu_reference_kernels();  // plain loops throughout, f32 and f64
 const KernelTable& cpu_kernels();            // the same, with f32 convolution and linear layers on oneDNN

@@ -47,17 +47,18 @@ GanModel make_biggan64(const Options& o) {
           std::make_unique<BigGan64Discriminator>(o.width_d, o.classes)};
 }
 
-// Names, builders, and the sizes in which the papers train them.
+// Names, builders, the side of the images, and the sizes in which the papers train them.
 struct Entry {
   const char* name;
   GanModel (*make)(const Options&);
+  int64_t image_side;
   int64_t width_g, width_d, latent_size;
   int64_t classes = 0;  // > 0: conditional
 };
 constexpr Entry kModels[] = {
-    {"sngan32", make_sngan32, 256, 128, 128},       {"sngan32-resnet", make_sngan32_resnet, 256, 128, 128},
-    {"sngan48", make_sngan48, 64, 64, 128},         {"dcgan32", make_dcgan32, 64, 64, 128},
-    {"biggan32", make_biggan32, 256, 256, 128, 10}, {"biggan64", make_biggan64, 80, 80, 100, 200}};
+    {"sngan32", make_sngan32, 32, 256, 128, 128},       {"sngan32-resnet", make_sngan32_resnet, 32, 256, 128, 128},
+    {"sngan48", make_sngan48, 48, 64, 64, 128},         {"dcgan32", make_dcgan32, 32, 64, 64, 128},
+    {"biggan32", make_biggan32, 32, 256, 256, 128, 10}, {"biggan64", make_biggan64, 64, 80, 80, 100, 200}};
 
 const Entry& entry_of(const std::string& name) {
   std::string known;
@@ -83,6 +84,8 @@ std::vector<std::string> model_names() {
   for (const Entry& entry : kModels) names.emplace_back(entry.name);
   return names;
 }
+
+int64_t image_side_of(const std::string& model) { return entry_of(model).image_side; }
 
 ModelOptions published_model(const std::string& name) {
   const Entry& entry = entry_of(name);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/nn/init.h"
 #include "engine/nn/layers.h"
 
 namespace poise {
@@ -32,7 +33,8 @@ struct ModelOptions {
   std::string name = "sngan32";
   int64_t width_g = 256, width_d = 128;
   int64_t latent_size = 128;
-  int64_t classes = 0;  // that a conditional model tells apart; 0 for all others
+  int64_t classes = 0;                    // that a conditional model tells apart; 0 for all others
+  InitScheme init = InitScheme::pytorch;  // how its weights are to start; make_model() leaves them unset
 };
 
 struct GanModel {
@@ -41,6 +43,8 @@ struct GanModel {
 };
 
 std::vector<std::string> model_names();
+// Height and width of the images that a model makes. Error(usage) for an unknown name.
+int64_t image_side_of(const std::string& model);
 // The sizes in which the papers train a model. Error(usage) for an unknown name.
 ModelOptions published_model(const std::string& name);
 // Throws Error(usage) for an unknown name (listing the known ones), a width that the model cannot have, or

@@ -51,6 +51,7 @@ const Map kRoomsOfKernels = {
     {"dense/loss", {"core", "gpu", "dense/loss"}},
     {"sparse/masks", {"core", "gpu", "sparse/masks"}},
     {"sparse/block", {"core", "gpu", "sparse/block", "dense/conv2d"}},
+    {"sparse/weights", {"core", "gpu", "sparse/weights", "sparse/masks", "dense/conv2d"}},
     {"sparse/cusparse", {"core", "gpu", "sparse/cusparse", "sparse/block", "dense/conv2d"}},
     {"train", {"core", "gpu", "train", "sparse/masks"}},
 };

@@ -20,24 +20,24 @@ constexpr int64_t kSchema = 1;
 
 }  // namespace
 
-Evaluator::Evaluator(const EvaluationOptions& options, Device device, const ImageSet& images)
-    : options_(options), device_(device) {
-  if (options.metric == "swd") {
+Evaluator::Evaluator(const EvaluationOptions& options, const DataOptions& data, Device device, const ImageSet& images)
+    : options_(options), data_(data), device_(device) {
+  if (options.eval_metric == "swd") {
     swd_.emplace(images.pixels, images.count, images.height * images.width * images.channels);
     label_ = "swd";
     return;
   }
-  metric_ = *find_feature_metric(options.metric);
+  metric_ = *find_feature_metric(options.eval_metric);
   network_ = make_feature_network({*metric_}, options.inception, device);
   label_ = label_of(*metric_, *network_);
   larger_is_better_ = metric_->larger_is_better();
-  needs_images_ = metric_->needs_reference() && options.reference == "train";
+  needs_images_ = metric_->needs_reference() && options.eval_reference == "train";
   if (!metric_->needs_reference() || needs_images_) return;
-  if (!is_regular_file(options.reference)) {
+  if (!is_regular_file(options.eval_reference)) {
     fail(ErrorKind::usage, "eval_reference: expected 'train' or statistics (.npz) but there is no file " +
-                               options.reference + "; make it with evaluate_gan make-stats");
+                               options.eval_reference + "; make it with evaluate_gan make-stats");
   }
-  reference_ = reference_of(read_statistics(options.reference), {*metric_}, *network_, reference_warnings_);
+  reference_ = reference_of(read_statistics(options.eval_reference), {*metric_}, *network_, reference_warnings_);
   check_same_size({.source = "the run", .height = images.height, .width = images.width}, reference_->protocol);
 }
 
@@ -78,7 +78,7 @@ std::optional<FeatureStatistics> Evaluator::cached(const std::string& cache, con
 std::optional<FeatureSet> Evaluator::reference(const ImageSet& images, const std::string& cache, const GoOn& go_on,
                                                std::vector<std::string>& warnings) const {
   const bool moments = metric_->kind == FeatureMetric::Kind::frechet;
-  const ImageInput input = input_of(images, resolved_split(options_.dataset, options_.split), 0);
+  const ImageInput input = input_of(images, resolved_split(data_.dataset, data_.split), 0);
   if (moments) {
     if (const auto kept = cached(cache, input.protocol, warnings)) {
       return reference_of(*kept, {*metric_}, *network_, warnings);
@@ -113,7 +113,7 @@ std::optional<EvaluationResult> Evaluator::evaluate(Trainer& trainer, const Imag
     needs_images_ = false;
   }
   const ImageInput input =
-      generated_input(trainer, fmt::format("iteration {}", trainer.iteration()), {.count = options_.images});
+      generated_input(trainer, fmt::format("iteration {}", trainer.iteration()), {.count = options_.eval_images});
   const std::optional<FeatureSet> set =
       collect_features(*network_, input, request_for({*metric_}, false), chunk_of(device_),
                        watched(label_ + " of generated images", input.count));

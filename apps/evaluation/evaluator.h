@@ -10,12 +10,13 @@
 
 namespace poise {
 
+// Every field has the name of its option.
 struct EvaluationOptions {
-  std::string metric = "swd";
-  std::string reference = "train";  // or a file of statistics (.npz)
-  std::string inception = "auto";   // weights; auto: where find_inception looks
-  int64_t images = 5000;            // generated ones
-  std::string dataset, split;       // what the training images are, for the record
+  int64_t eval_every = 0;  // iterations; 0: never
+  std::string eval_metric = "swd";
+  std::string eval_reference = "train";  // or a file of statistics (.npz)
+  std::string inception = "auto";        // weights; auto: where find_inception looks
+  int64_t eval_images = 5000;            // generated ones
 };
 
 struct EvaluationResult {
@@ -27,8 +28,8 @@ struct EvaluationResult {
 class Evaluator {
  public:
   // Finds the network and its weights, and reads the statistics of a reference that is not the training set; Error if
-  // they are not there or do not fit. `images`: the training set.
-  Evaluator(const EvaluationOptions& options, Device device, const ImageSet& images);
+  // they are not there or do not fit. `images`: the training set, which `data` says the name of.
+  Evaluator(const EvaluationOptions& options, const DataOptions& data, Device device, const ImageSet& images);
 
   const std::string& label() const { return label_; }  // "swd", "FID-iv3q"
   bool better(double a, double b) const { return larger_is_better_ ? a > b : a < b; }
@@ -50,6 +51,7 @@ class Evaluator {
                                           std::vector<std::string>& warnings) const;
 
   const EvaluationOptions options_;
+  const DataOptions data_;
   Device device_;
   std::string label_;
   bool larger_is_better_ = false, needs_images_ = false;

@@ -6,6 +6,7 @@
 #include "apps/evaluation/inception_network.h"
 #include "apps/evaluation/random_network.h"
 #include "engine/io/system_file.h"
+#include "engine/io/user_path.h"
 
 namespace poise {
 namespace {
@@ -21,8 +22,9 @@ int64_t inception_batch(Device device) { return device == Device::cuda ? 200 : d
 }  // namespace
 
 std::string find_inception_weights(const std::string& named) {
-  if (!named.empty() && named != "auto") return named;
-  if (const std::string path = environment("POISE_INCEPTION"); !path.empty() && path != "auto") return path;
+  if (!named.empty() && named != "auto") return expand_home(named);
+  if (const std::string path = environment("POISE_INCEPTION"); !path.empty() && path != "auto")
+    return expand_home(path);
   std::string folder = environment("XDG_DATA_HOME");
   if (folder.empty()) folder = environment("HOME") + "/.local/share";
   const std::string path = folder + "/poise/inception.safetensors";

@@ -7,7 +7,6 @@
 #include <cstdio>
 
 #include "apps/console/progress.h"
-#include "apps/options/trainer_options.h"
 #include "data/registry.h"
 #include "engine/io/cache_folder.h"
 #include "models/registry.h"
@@ -23,11 +22,11 @@ double seconds_now() {
 
 }  // namespace
 
-std::string data_folder(const Settings& settings) {
-  if (settings.data != "sample") return settings.data;
-  if (settings.dataset != "cifar10") {
+std::string data_folder(const DataOptions& options) {
+  if (options.data != "sample") return options.data;
+  if (options.dataset != "cifar10") {
     fail(ErrorKind::usage, fmt::format("data: dataset {} has no sample; give its folder with --data ({})",
-                                       settings.dataset, data_set_facts(settings.dataset).where_to_get));
+                                       options.dataset, data_set_facts(options.dataset).where_to_get));
   }
   return POISE_SAMPLE_DATA_DIR;
 }
@@ -51,14 +50,13 @@ ReadProgress reading_bar(const std::string& unit, bool quiet) {
 }
 
 ImageSet load_images(const Settings& settings, bool quiet) {
-  ReadOptions options{.split = settings.split, .image_size = settings.image_size};
-  if (options.image_size == 0) {
-    options.image_size = make_model(trainer_options(settings).model).generator->image_shape[0];
-  }
-  if (settings.data_cache) options.cache_folder = cache_folder().string();
+  const DataOptions& data = settings.data;
+  ReadOptions options{.split = data.split, .image_size = data.image_size};
+  if (options.image_size == 0) options.image_size = image_side_of(settings.model.name);
+  if (data.data_cache) options.cache_folder = cache_folder().string();
   options.progress = reading_bar("pictures", quiet);
   if (!quiet) options.note = [](const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); };
-  ImageSet images = read_images(settings.dataset, data_folder(settings), options);
+  ImageSet images = read_images(data.dataset, data_folder(data), options);
   for (const std::string& warning : images.warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
   return images;
 }

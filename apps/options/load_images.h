@@ -9,7 +9,7 @@
 namespace poise {
 
 // The folder that `data` means. Error(usage) for the sample of a set that has none.
-std::string data_folder(const Settings& settings);
+std::string data_folder(const DataOptions& options);
 
 // At the size of the model's images unless image_size says another. Error(data) if they are missing or damaged. Unless
 // `quiet`, a bar on standard error when it takes more than a moment, and what became of the cache. Warnings come anyway.

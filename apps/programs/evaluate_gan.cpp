@@ -11,7 +11,6 @@
 #include "apps/console/progress.h"
 #include "apps/evaluation/image_progress.h"
 #include "apps/evaluation/networks.h"
-#include "apps/options/device_choice.h"
 #include "apps/options/load_images.h"
 #include "apps/programs/evaluation_request.h"
 #include "apps/run/checkpoint_sampler.h"
@@ -77,7 +76,7 @@ Opened open_images(const std::string& path, const EvaluationRequest& r, int64_t 
 class Evaluation {
  public:
   explicit Evaluation(const EvaluationRequest& request) : request_(request) {
-    device_ = choose_device({.device = request.device, .precision = "fp32"}).device;
+    device_ = choose_device(request.device, Precision::fp32).device;
     choose_metrics();
     network_ = make_feature_network(metrics_, request.inception, device_);
   }
@@ -166,6 +165,10 @@ class Evaluation {
     const std::string& source = request_.source;
     const bool run = is_folder(source) && !run_of(source).empty();
     if (!run && !source.ends_with(".safetensors")) {
+      if (!request_.generator_flags.empty()) {
+        fail(ErrorKind::usage, fmt::format("{}: has no effect on images, only on a generator; leave it out",
+                                           fmt::join(request_.generator_flags, ", ")));
+      }
       return open_images(source, request_, 0, request_.generated.count);
     }
     if (request_.image_size > 0) {
@@ -198,9 +201,7 @@ class Evaluation {
     const OptionSet options = stored_options(source.run);
     options.throw_if_problems();
     Settings settings = options.settings();
-    settings.device = request_.device;
-    settings.precision = "auto";
-    if (request_.split != "auto") settings.split = request_.split;
+    if (request_.split != "auto") settings.data.split = request_.split;
     const std::string advice = "; give something to compare with in --reference";
     try {
       ImageSet images = load_images(settings, request_.quiet);
@@ -210,7 +211,8 @@ class Evaluation {
       }
       say(fmt::format("reference: the images that the run was trained on, {}", images.source));
       images.warnings.clear();  // load_images has said them
-      return opened(std::move(images), resolved_split(settings.dataset, settings.split), request_.reference_images);
+      return opened(std::move(images), resolved_split(settings.data.dataset, settings.data.split),
+                    request_.reference_images);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::data) throw;
       fail(ErrorKind::data, "the images that the run was trained on: " + std::string(error.what()) + advice);

@@ -7,6 +7,9 @@
 
 #include "apps/console/suggestion.h"
 #include "data/registry.h"
+#include "engine/io/atomic_file.h"
+#include "engine/io/system_file.h"
+#include "engine/io/user_path.h"
 
 namespace poise {
 namespace {
@@ -71,6 +74,31 @@ class Reader {
   std::vector<std::string> problems;
 };
 
+// Of flags that were given, those that nothing will read, as far as the request alone tells.
+void refuse_without_effect(const CommandLine& args, const EvaluationRequest& r, std::vector<std::string>& problems) {
+  const auto refuse = [&](bool condition, std::initializer_list<const char*> names, const char* why) {
+    for (const char* name : names) {
+      if (condition && args.has(name))
+        problems.push_back(fmt::format("--{}: has no effect {}; leave it out", name, why));
+    }
+  };
+  refuse(r.make_statistics, {"reference", "reference-images", "protocol", "splits", "shuffle", "json"},
+         "with make-stats");
+  refuse(r.reference.ends_with(".npz"), {"reference-images"}, "on statistics, which are of all their images");
+  const bool images = r.source.ends_with(".bin");
+  refuse(images, {"dataset", "split", "image-size"}, "on a batch file");
+  std::vector<FeatureMetric> metrics;
+  for (const std::string& name : r.metrics) {
+    if (const FeatureMetric* metric = find_feature_metric(name)) metrics.push_back(*metric);
+  }
+  const auto none = [&](auto is) { return !metrics.empty() && std::none_of(metrics.begin(), metrics.end(), is); };
+  refuse(none([](const FeatureMetric& m) { return m.kind == FeatureMetric::Kind::score; }), {"splits", "shuffle"},
+         "without the Inception Score");
+  refuse(none([](const FeatureMetric& m) { return m.needs_reference(); }), {"reference", "reference-images"},
+         "on a metric without a reference");
+  refuse(none([](const FeatureMetric& m) { return !m.random; }), {"inception"}, "on random features");
+}
+
 }  // namespace
 
 const std::vector<EvaluationProtocol>& evaluation_protocols() {
@@ -94,11 +122,11 @@ CommandLineSpec evaluation_command_line() {
   std::vector<std::string> protocols;
   for (const auto& p : evaluation_protocols()) protocols.push_back(fmt::format("{} ({})", p.name, p.help));
   spec.flags = {
-      {"--reference", Kind::value, "REF", "what to compare with (of a run: what it was trained on)"},
-      {"--protocol", Kind::value, "NAME",
+      {"--reference", Kind::once, "REF", "what to compare with (of a run: what it was trained on)"},
+      {"--protocol", Kind::once, "NAME",
        fmt::format("numbers of images and split by name: {}", fmt::join(protocols, ", "))},
-      {"--metrics", Kind::value, "LIST", "of " + join_alternatives(metric_names()) + ", with commas"},
-      {"--inception", Kind::value, "FILE", "weights of Inception (safetensors)"},
+      {"--metrics", Kind::once, "LIST", "of " + join_alternatives(metric_names()) + ", with commas"},
+      {"--inception", Kind::once, "FILE", "weights of Inception (safetensors)"},
       {"--images", Kind::value, "N", "how many (all of a set, 10000 of a generator)"},
       {"--reference-images", Kind::value, "N", "how many, spread evenly over the set (all)"},
       {"--dataset", Kind::value, "NAME", "what folders hold (auto: CIFAR-10 if they do, else pictures)"},
@@ -113,7 +141,7 @@ CommandLineSpec evaluation_command_line() {
       {"--splits", Kind::value, "N", "of the Inception Score (10)"},
       {"--shuffle", Kind::value, "SEED", "shuffle images before they are split: for sets sorted by class"},
       {"--device", Kind::value, "NAME", "auto, cpu, cuda or emulated (auto: cuda if it is there)"},
-      {"-o,--output", Kind::value, "FILE", "of make-stats (.npz)"},
+      {"-o,--output", Kind::once, "FILE", "of make-stats (.npz)"},
       {"--json", Kind::on, "", "one JSON object per metric"},
       {"-q,--quiet", Kind::on, "", "no progress"},
       {"--version", Kind::on, "", "print the version and exit"},
@@ -126,13 +154,18 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   Reader reader(args);
   EvaluationRequest r;
   r.make_statistics = make_statistics;
-  r.source = args.positional;
+  r.source = expand_home(args.positional);
   if (r.source.empty())
     reader.problems.push_back("expected something to measure; give a run directory, as runs/latest");
-  r.reference = args.get("reference", "");
-  r.output = args.get("output", "");
+  r.reference = expand_home(args.get("reference", ""));
+  r.output = expand_home(args.get("output", ""));
   if (make_statistics && r.output.empty())
     reader.problems.push_back("make-stats: expected a file name; give one with -o");
+  if (make_statistics && !r.output.empty() && !r.output.ends_with(".npz") && !is_standard_output(r.output) &&
+      kind_of_path(r.output) != PathKind::other) {
+    reader.problems.push_back("--output: statistics are read again by the ending of their name, .npz; add it to " +
+                              r.output);
+  }
   if (!make_statistics && !r.output.empty()) reader.problems.push_back("--output has a meaning with make-stats only");
   std::vector<std::string> datasets = data_set_names(), protocols = {"none"};
   datasets.insert(datasets.begin(), "auto");
@@ -141,7 +174,7 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   r.split = reader.choice("split", split_names());
   r.protocol = reader.choice("protocol", protocols);
   r.inception = args.get("inception", "");
-  r.device = reader.choice("device", {"auto", "cpu", "cuda", "emulated"});
+  r.device = named<Device>(reader.choice("device", {"auto", "cpu", "cuda", "emulated"}));
   r.image_size = reader.integer("image-size", 0, 1);
   r.generated.count = reader.integer("images", 0, 2);
   r.reference_images = reader.integer("reference-images", 0, 2);
@@ -165,6 +198,9 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   r.generated.quantisation =
       reader.choice("quantisation", {"truncate", "round"}) == "truncate" ? Quantisation::truncate : Quantisation::round;
   r.generated.seed = reader.integer("seed", 0, 0);
+  for (const char* name : {"weights", "batch-norm", "quantisation", "seed"}) {
+    if (args.has(name)) r.generator_flags.push_back("--" + std::string(name));
+  }
   r.metric_options.splits = reader.integer("splits", 10, 1);
   if (args.has("shuffle")) r.metric_options.shuffle_seed = static_cast<uint64_t>(reader.integer("shuffle", 0, 0));
   r.json = args.has("json");
@@ -178,6 +214,7 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
                                             did_you_mean(name, metric_names())));
     }
   }
+  refuse_without_effect(args, r, reader.problems);
   if (reader.problems.size() == 1) fail(ErrorKind::usage, reader.problems[0]);
   if (!reader.problems.empty()) {
     fail(ErrorKind::usage,

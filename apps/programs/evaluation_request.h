@@ -22,10 +22,12 @@ struct EvaluationRequest {
   bool make_statistics = false;
   std::string source, output;
   std::string reference;  // "": a run's own training images
-  std::string dataset = "auto", split = "auto", inception, device, protocol = "none";
+  std::string dataset = "auto", split = "auto", inception, protocol = "none";
+  std::optional<Device> device;
   std::vector<std::string> metrics;  // empty: those that the weights allow
   int64_t image_size = 0, reference_images = 0;
-  GeneratedOptions generated;  // its count 0: all images of a set, 10,000 of a generator
+  GeneratedOptions generated;                // its count 0: all images of a set, 10,000 of a generator
+  std::vector<std::string> generator_flags;  // those given that only a generator's images depend on
   MetricOptions metric_options;
   bool json = false, quiet = false;
 };

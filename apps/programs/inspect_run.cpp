@@ -7,11 +7,10 @@
 #include "apps/console/command_line.h"
 #include "apps/console/program.h"
 #include "apps/console/suggestion.h"
+#include "apps/options/complete_options.h"
 #include "apps/options/load_images.h"
 #include "apps/options/option_flags.h"
 #include "apps/options/option_sources.h"
-#include "apps/options/sparse_methods.h"
-#include "apps/options/training_options.h"
 #include "apps/report/flop_table.h"
 #include "apps/report/html_report.h"
 #include "apps/report/run_summary.h"
@@ -55,11 +54,12 @@ CommandLineSpec flops_spec() {
                           .positional = "run",
                           .positional_help = "a run directory: count what it did",
                           .footer = kFlopsFooter};
-  spec.flags = {{"--preset", Kind::value, "NAME", "plan from a preset: " + join_alternatives(preset_names()), "Count"},
-                {"--config", Kind::value, "FILE", "options from a TOML file", "Count"},
-                {"--set", Kind::list, "KEY=VALUE", "set one option; may be repeated", "Count"},
-                {"--convention", Kind::value, "NAME", join_alternatives(flop_convention_names()) + " (full)", "Count"},
-                {"--json", Kind::on, "", "one JSON object", "Count"}};
+  spec.flags = {
+      {"--preset", Kind::once, "NAME", "plan from a preset: " + join_alternatives(preset_names()), "Count"},
+      {"--config", Kind::list, "FILE", "options from a TOML file; may be repeated", "Count"},
+      {"--set", Kind::list, "KEY=VALUE", "set one option; may be repeated", "Count"},
+      {"--convention", Kind::value, "NAME", join_alternatives(names_of<FlopConvention>()) + " (full)", "Count"},
+      {"--json", Kind::on, "", "one JSON object", "Count"}};
   for (const Flag& flag : option_flags({"model", "train", "sparse"})) spec.flags.push_back(flag);
   return spec;
 }
@@ -67,10 +67,9 @@ CommandLineSpec flops_spec() {
 // Densities alone mean fixed masks.
 OptionSet planned_options(const CommandLine& args) {
   OptionSet options = options_of(args);
-  const Settings& s = options.settings();
+  const SparseOptions& s = options.settings().sparse;
   if (s.method == "dense" && (s.density_g != 1 || s.density_d != 0)) options.set("method", "static", "densities");
-  complete_training_options(options);
-  complete_sparse_options(options);
+  complete_options(options);
   return options;
 }
 
@@ -78,19 +77,19 @@ FlopRequest flop_request(const CommandLine& args) {
   FlopRequest request;
   std::vector<std::string> problems;
   const std::string convention = args.get("convention", "full");
-  if (const auto found = flop_convention_of(convention)) {
+  if (const auto found = named<FlopConvention>(convention)) {
     request.convention = *found;
   } else {
     problems.push_back(fmt::format("--convention: expected {} but got \"{}\"{}",
-                                   join_alternatives(flop_convention_names()), convention,
-                                   did_you_mean(convention, flop_convention_names())));
+                                   join_alternatives(names_of<FlopConvention>()), convention,
+                                   did_you_mean(convention, names_of<FlopConvention>())));
   }
   if (args.positional.empty()) {
     OptionSet options = planned_options(args);
     for (const std::string& problem : problems) options.add_problem(problem);
     options.throw_if_problems();
     request.settings = options.settings();
-    request.title = args.get("preset", request.settings.model);
+    request.title = args.get("preset", request.settings.model.name);
     return request;
   }
   for (const auto& [name, values] : args.values) {

@@ -5,12 +5,12 @@
 #include "apps/console/command_line.h"
 #include "apps/console/program.h"
 #include "apps/console/suggestion.h"
+#include "apps/options/complete_options.h"
 #include "apps/options/option_flags.h"
 #include "apps/options/option_sources.h"
-#include "apps/options/sparse_methods.h"
-#include "apps/options/training_options.h"
 #include "apps/programs/training_run.h"
 #include "apps/run/run_settings.h"
+#include "engine/io/user_path.h"
 #include "kernels/core/error.h"
 
 namespace poise {
@@ -30,10 +30,10 @@ CommandLineSpec command_line_spec() {
   CommandLineSpec spec;
   spec.description = "Trains a GAN. Presets: " + join_alternatives(preset_names()) + ".";
   spec.flags = {
-      {"--preset", Kind::value, "NAME", "start from a preset", "Run"},
-      {"--config", Kind::value, "FILE", "options from a TOML file", "Run"},
+      {"--preset", Kind::once, "NAME", "start from a preset", "Run"},
+      {"--config", Kind::list, "FILE", "options from a TOML file; may be repeated", "Run"},
       {"--set", Kind::list, "KEY=VALUE", "set one option; may be repeated", "Run"},
-      {"--resume", Kind::value, "RUN_DIR", "continue a run, bit for bit", "Run"},
+      {"--resume", Kind::once, "RUN_DIR", "continue a run, bit for bit", "Run"},
       {"--print-config", Kind::on, "", "print every option with its origin and exit", "Run"},
       {"--dry-run", Kind::on, "", "print what the run would compute, need and write, and exit", "Run"},
       {"--no-graph", Kind::on, "", "short for --graph false", "Run"},
@@ -47,8 +47,7 @@ CommandLineSpec command_line_spec() {
 
 OptionSet options_of_new_run(const CommandLine& args) {
   OptionSet options = options_of(args);
-  complete_training_options(options);
-  complete_sparse_options(options);
+  complete_options(options);
   return options;
 }
 
@@ -73,6 +72,7 @@ OptionSet options_of_resumed_run(const CommandLine& args, const std::string& run
                         "; a resumed run may only change " + join_alternatives(free) + " [" +
                         options.origin(option.key) + "]");
   }
+  warn_of_schedules(options, stored.settings());
   return options;
 }
 
@@ -82,16 +82,16 @@ int train_gan(int argc, const char* const* argv) {
   if (args.has("version")) return print_result(version_line("train_gan") + "\n"), 0;
 
   RunRequest request;
-  request.resume = args.get("resume", "");
+  request.resume = expand_home(args.get("resume", ""));
   request.options = args.has("resume") ? options_of_resumed_run(args, request.resume) : options_of_new_run(args);
   request.options.throw_if_problems();
   const Settings& settings = request.options.settings();
   if (args.has("print-config")) return print_result(request.options.to_toml(true)), 0;
-  request.label = !settings.name.empty() ? settings.name : args.get("preset", settings.model);
+  request.label = !settings.output.name.empty() ? settings.output.name : args.get("preset", settings.model.name);
   request.program = argc > 0 ? argv[0] : "train_gan";
   request.quiet = args.has("quiet");
   request.dry_run = args.has("dry-run");
-  return run_training(request);
+  return run_training(std::move(request));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -12,10 +13,8 @@
 #include "apps/console/progress.h"
 #include "apps/console/signals.h"
 #include "apps/evaluation/evaluator.h"
-#include "apps/options/device_choice.h"
+#include "apps/options/complete_options.h"
 #include "apps/options/load_images.h"
-#include "apps/options/sparse_methods.h"
-#include "apps/options/trainer_options.h"
 #include "apps/report/html_report.h"
 #include "apps/report/markdown_report.h"
 #include "apps/report/plan_text.h"
@@ -23,9 +22,12 @@
 #include "apps/run/run_environment.h"
 #include "apps/run/run_log.h"
 #include "apps/run/run_state.h"
+#include "apps/training/sparse_methods.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/jsonl.h"
+#include "engine/io/message.h"
 #include "engine/io/png.h"
+#include "engine/io/system_file.h"
 
 namespace poise {
 namespace {
@@ -59,6 +61,7 @@ class TrainingRun {
   void write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const;
   void write_fakes(const std::string& folder);
   void write_reals(const std::string& folder) const;
+  double unmasked(double flops) const;
   void log_iteration();
   void log_mask_events();
   void evaluate();
@@ -70,7 +73,6 @@ class TrainingRun {
   const RunRequest& request_;
   const OptionSet& options_;
   const Settings& settings_;
-  const DeviceChoice device_;
   const std::shared_ptr<ImageSet> images_;
   Trainer trainer_;
   std::optional<Evaluator> evaluator_;
@@ -90,10 +92,11 @@ TrainingRun::TrainingRun(const RunRequest& request, std::shared_ptr<ImageSet> im
     : request_(request),
       options_(request.options),
       settings_(request.options.settings()),
-      device_(choose_device(settings_)),
       images_(std::move(images)),
-      trainer_(trainer_options(settings_), images_) {
-  if (settings_.eval_every > 0) evaluator_.emplace(evaluation_options(settings_), device_.device, *images_);
+      trainer_(settings_, images_) {
+  if (settings_.evaluation.eval_every > 0) {
+    evaluator_.emplace(settings_.evaluation, settings_.data, trainer_.device().device, *images_);
+  }
 }
 
 std::vector<uint8_t> TrainingRun::fakes(int64_t count) {
@@ -102,20 +105,22 @@ std::vector<uint8_t> TrainingRun::fakes(int64_t count) {
                          std::min(count, kSampleBatch));
 }
 
+// A folder that a copy of a run has lost is made anew.
 void TrainingRun::write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const {
-  const int64_t columns = grid_columns(settings_.sample_count, trainer_.classes());
+  make_folders(split_path(path).folder);
+  const int64_t columns = grid_columns(settings_.output.sample_count, trainer_.classes());
   write_image_grid(path, pixels, count, images_->height, images_->width, images_->channels, columns,
-                   settings_.sample_scale);
+                   settings_.output.sample_scale);
 }
 
 void TrainingRun::write_fakes(const std::string& folder) {
-  const int64_t count = settings_.sample_count;
+  const int64_t count = settings_.output.sample_count;
   write_grid(folder + "/" + picture_name(trainer_.iteration()), fakes(count), count);
 }
 
 void TrainingRun::write_reals(const std::string& folder) const {
   const int64_t size = images_->height * images_->width * images_->channels;
-  const int64_t count = std::min(settings_.sample_count, images_->count);
+  const int64_t count = std::min(settings_.output.sample_count, images_->count);
   std::vector<uint8_t> reals;
   for (int64_t i = 0; i < count; ++i) {  // spread over the set, which may be sorted by class
     const uint8_t* first = images_->pixels.data() + i * images_->count / count * size;
@@ -129,21 +134,21 @@ void TrainingRun::fill_new_directory(const std::string& path) {
       "# The options of this run, each with its origin. To continue the run: train_gan --resume THIS_FOLDER.\n"
       "# To start another one like it: train_gan --config THIS_FILE.\n\n");
   write_file_atomically(path + "/config.toml", heading + options_.to_toml(true));
-  write_file_atomically(path + "/env.json", environment_json(settings_, device_, *images_));
+  write_file_atomically(path + "/env.json", environment_json(settings_, trainer_.device(), *images_));
   write_reals(path);
   write_fakes(path);
-  CheckpointStore store(path + "/checkpoints", settings_.keep_checkpoints);
-  save_state(store, trainer_, settings_, images_->crc);
+  CheckpointStore store(path + "/checkpoints", settings_.output.keep_checkpoints);
+  save_state(store, trainer_, settings_, *images_);
 }
 
 void TrainingRun::continue_from_checkpoint() {
   directory_.emplace(RunDirectory::open(request_.resume));
-  store_.emplace(directory_->file("checkpoints"), settings_.keep_checkpoints);
+  store_.emplace(directory_->file("checkpoints"), settings_.output.keep_checkpoints);
   const CheckpointStore::Loaded loaded = store_->newest_valid();
   check_same_run(loaded.file, settings_, images_->crc);
-  if (loaded.step > settings_.iterations) {
+  if (loaded.step > settings_.train.iterations) {
     fail(ErrorKind::usage, fmt::format("iterations: the run is at {} already but {} were asked for; ask for more",
-                                       loaded.step, settings_.iterations));
+                                       loaded.step, settings_.train.iterations));
   }
   restore_state(loaded.file, trainer_);
   // From here on the directory changes: what lies beyond the checkpoint is dropped, it will be written again.
@@ -168,11 +173,13 @@ void TrainingRun::open_logs() {
   saved_at_ = logged_at_ = trainer_.iteration();
   ProgressStyle style = style_of(STDERR_FILENO);
   style.quiet = request_.quiet;
-  progress_.emplace(STDERR_FILENO, style, trainer_.iteration(), settings_.iterations);
+  progress_.emplace(STDERR_FILENO, style, trainer_.iteration(), settings_.train.iterations);
   log_->line(fmt::format("poise {} {} {}, {} threads, seed {}, config {}, data {}", version(), build_type(), compiler(),
-                         thread_count(), settings_.seed, config_hash(settings_), crc_text(images_->crc)));
-  note(device_.text);
+                         thread_count(), settings_.train.seed, config_hash(fixed_settings(settings_)),
+                         crc_text(images_->crc)));
+  note(trainer_.device().text);
   note(trainer_.training_plan().data.text);
+  for (const std::string& warning : options_.warnings()) log_->line("warning: " + warning);
   for (const std::string& warning : images_->warnings) log_->line("warning: " + warning);
 }
 
@@ -185,6 +192,13 @@ void TrainingRun::forget_images() {
 void TrainingRun::note(const std::string& text) {
   log_->line(text);
   progress_->note(text);
+}
+
+// What of dense-equivalent arithmetic the kernels would execute if every weight were alive: less where they fold
+// convolutions and what stands beside them.
+double TrainingRun::unmasked(double flops) const {
+  const TrainingPlan& plan = trainer_.training_plan();
+  return plan.flops > 0 ? flops * plan.executed_flops / plan.flops : flops;
 }
 
 void TrainingRun::log_iteration() {
@@ -209,6 +223,7 @@ void TrainingRun::log_iteration() {
                        {"density_d", sparse.density_d},
                        {"flops", work.flops},
                        {"executed_flops", work.executed_flops},
+                       {"unmasked_flops", unmasked(work.flops)},
                        {"seconds", earlier_seconds_ + now},
                        {"it_per_s", rate}});
   logged_at_ = iteration;
@@ -241,7 +256,7 @@ void TrainingRun::log_mask_events() {
 void TrainingRun::save() {
   if (saved_at_ == trainer_.iteration()) return;
   train_lines_->sync();
-  last_checkpoint_ = save_state(*store_, trainer_, settings_, images_->crc);
+  last_checkpoint_ = save_state(*store_, trainer_, settings_, *images_);
   saved_at_ = trainer_.iteration();
 }
 
@@ -274,16 +289,17 @@ void TrainingRun::evaluate() {
 }
 
 void TrainingRun::train() {
-  const Settings& s = settings_;
-  while (trainer_.iteration() < s.iterations && !signals_.stop_requested()) {
+  const OutputOptions& s = settings_.output;
+  const int64_t iterations = settings_.train.iterations, eval_every = settings_.evaluation.eval_every;
+  while (trainer_.iteration() < iterations && !signals_.stop_requested()) {
     trainer_.iterate();
     const int64_t iteration = trainer_.iteration();
-    const bool last = iteration == s.iterations;
+    const bool last = iteration == iterations;
     progress_->iterated(iteration);
     log_mask_events();
     if (due(s.log_every, iteration) || last) log_iteration();
     progress_->pause();
-    if (evaluator_ && (due(s.eval_every, iteration) || last)) evaluate();
+    if (evaluator_ && (due(eval_every, iteration) || last)) evaluate();
     if (due(s.sample_every, iteration)) write_fakes(directory_->path());
     const bool save_now = signals_.take_save_request();
     if (due(s.checkpoint_every, iteration) || last || save_now) save();
@@ -320,7 +336,7 @@ int TrainingRun::finish() {
   const auto [for_reader, for_device] = trainer_.data_waits();
   const std::string waits = fmt::format("waited {} times for the reader, {} for the device", for_reader, for_device);
   if (trainer_.training_plan().data.streamed) log_->line("streamed data: " + waits);
-  const RunSummary summary{.device = device_.text,
+  const RunSummary summary{.device = trainer_.device().text,
                            .iterations = iteration,
                            .seconds = earlier_seconds_ + progress_->training_seconds(),
                            .flops_per_iteration = trainer_.training_plan().flops,
@@ -331,8 +347,9 @@ int TrainingRun::finish() {
   const std::string figures = write_html_report(directory_->path());
   progress_->finish();
   std::string text =
-      fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s, peak memory {:.0f} MiB\n", format_count(iteration),
-                  format_duration(summary.seconds), summary.it_per_s(), summary.gflops(), peak_memory_mib());
+      fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s dense-equivalent, peak memory {:.0f} MiB\n",
+                  format_count(iteration), format_duration(summary.seconds), summary.it_per_s(), summary.gflops(),
+                  peak_memory_mib());
   if (const auto best = store_->best()) {
     text += fmt::format("{:<11} best {:.5f} at iteration {}: {}\n", best->metric, best->score, best->step,
                         store_->path_of(best->step));
@@ -347,21 +364,23 @@ int TrainingRun::finish() {
 
 int TrainingRun::run() {
   if (request_.resume.empty()) {
-    directory_.emplace(RunDirectory::create(settings_.runs, fmt::format("{}-seed{}", request_.label, settings_.seed),
+    directory_.emplace(RunDirectory::create(settings_.output.runs,
+                                            fmt::format("{}-seed{}", request_.label, settings_.train.seed),
                                             [this](const std::string& path) { fill_new_directory(path); }));
-    store_.emplace(directory_->file("checkpoints"), settings_.keep_checkpoints);
+    store_.emplace(directory_->file("checkpoints"), settings_.output.keep_checkpoints);
     last_checkpoint_ = store_->path_of(0);
     open_logs();
     log_mask_events();
-    note(fmt::format("run {}: {} images from {}{}", directory_->path(), format_count(images_->count), images_->source,
-                     settings_.data == "sample" ? " (the bundled sample; --data FOLDER for all of CIFAR-10)" : ""));
+    note(
+        fmt::format("run {}: {} images from {}{}", directory_->path(), format_count(images_->count), images_->source,
+                    settings_.data.data == "sample" ? " (the bundled sample; --data FOLDER for all of CIFAR-10)" : ""));
   } else {
     continue_from_checkpoint();
   }
   forget_images();
   try {
     train();
-    return trainer_.iteration() < settings_.iterations ? stop() : finish();
+    return trainer_.iteration() < settings_.train.iterations ? stop() : finish();
   } catch (const Error& error) {
     progress_->finish();
     try {
@@ -375,20 +394,23 @@ int TrainingRun::run() {
 
 }  // namespace
 
-int run_training(const RunRequest& request) {
+int run_training(RunRequest request) {
   const Settings& settings = request.options.settings();
-  set_thread_count(settings.threads);
+  for (const std::string& warning : request.options.warnings()) std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  set_thread_count(settings.train.threads);
   auto images = std::make_shared<ImageSet>(load_images(settings, request.quiet));
-  const TrainerOptions options = trainer_options(settings);
-  const TrainingPlan plan = Trainer::plan(options, images->count);
+  if (request.resume.empty()) complete_classes(request.options, *images);
+  request.options.throw_if_problems();
+  const TrainingPlan plan = Trainer::plan(settings, images->count);
   if (request.dry_run) {
-    const std::string would = request.resume.empty() ? fmt::format("would create {}/NNNNN-{}-seed{}", settings.runs,
-                                                                   request.label, settings.seed)
-                                                     : fmt::format("would continue {}", readable_path(request.resume));
-    print_result(plan_text(settings, options, plan, *images, would));
+    const std::string would =
+        request.resume.empty()
+            ? fmt::format("would create {}/NNNNN-{}-seed{}", settings.output.runs, request.label, settings.train.seed)
+            : fmt::format("would continue {}", readable_path(request.resume));
+    print_result(plan_text(settings, plan, *images, would));
     return 0;
   }
-  check_memory(options.device, plan.bytes());
+  check_memory(plan.device.device, plan.bytes());
   return TrainingRun(request, std::move(images)).run();
 }
 

@@ -70,15 +70,16 @@ nlohmann::ordered_json json_of(const IterationCost& cost) {
 }  // namespace
 
 std::string flop_text(const FlopRequest& r) {
-  const Settings& s = r.settings;
+  const TrainOptions& s = r.settings.train;
+  const SparseOptions& sparse = r.settings.sparse;
   const TrainingCost cost = cost_of(r, r.convention);
   const DensityPeriod& last = cost.periods.back();
   std::string text =
       fmt::format("{}: {} iterations of {} D step{} ({} real + {} fake images) and 1 G step ({} images)\n", r.title,
                   format_count(std::llround(cost.iterations)), s.n_critic, s.n_critic > 1 ? "s" : "", s.batch_size_d,
                   s.batch_size_d, s.batch_size_g);
-  text += fmt::format("method {}, rule {}, cell {}, convention {}\n", s.method, s.density_rule, s.cell,
-                      name_of(r.convention));
+  text += fmt::format("method {}, rule {}, cell {}, convention {}\n", sparse.method, name_of(sparse.density_rule),
+                      to_string(sparse.cell), name_of(r.convention));
   if (cost.periods.size() > 1) {
     text += fmt::format("densities changed {} times; the tables have the last ones, from iteration {} on\n",
                         cost.periods.size() - 1, format_count(std::llround(last.first_iteration)));
@@ -88,8 +89,8 @@ std::string flop_text(const FlopRequest& r) {
   text += iteration_table(cost.dense_iteration(), cost.iteration(last));
   text +=
       fmt::format("{:<40}{:>16}{:>16}{:>10}\n", "all iterations, MAC, by each convention", "dense", "sparse", "ratio");
-  for (const std::string& name : flop_convention_names()) {
-    const TrainingCost other = cost_of(r, *flop_convention_of(name));
+  for (const std::string& name : names_of<FlopConvention>()) {
+    const TrainingCost other = cost_of(r, *named<FlopConvention>(name));
     text += fmt::format("{:<40}{:>16.4e}{:>16.4e}{:>9.2f}%\n", name, other.dense_total(), other.total(),
                         100 * other.ratio());
   }
@@ -104,10 +105,10 @@ std::string flop_json(const FlopRequest& r) {
   nlohmann::ordered_json json = {{"schema", 1},
                                  {"convention", name_of(r.convention)},
                                  {"title", r.title},
-                                 {"model", r.settings.model},
-                                 {"method", r.settings.method},
-                                 {"density_rule", r.settings.density_rule},
-                                 {"cell", r.settings.cell},
+                                 {"model", r.settings.model.name},
+                                 {"method", r.settings.sparse.method},
+                                 {"density_rule", name_of(r.settings.sparse.density_rule)},
+                                 {"cell", to_string(r.settings.sparse.cell)},
                                  {"iterations", cost.iterations},
                                  {"density_changes", cost.periods.size() - 1},
                                  {"dense_total_mac", cost.dense_total()},

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <map>
 
-#include "apps/options/sparse_methods.h"
 #include "apps/report/svg_chart.h"
+#include "apps/training/sparse_methods.h"
 
 namespace poise {
 
@@ -14,9 +14,9 @@ std::string html_execution(const RunRecord& run) {
   if (run.updates.empty()) return "";
   std::string text = "<h2>Execution</h2>\n";
   if (run.executions.empty()) {
-    const std::string note =
-        masked_execution_note(execution_choice_of(run.option("execution")).value_or(ExecutionChoice::automatic),
-                              cell_of(run.option("cell")).value_or(Cell{}));
+    const auto choice = named<ExecutionChoice>(run.option("execution"));
+    const std::optional<Cell> cell = cell_of(run.option("cell"));
+    const std::string note = choice && cell ? masked_execution_note(*choice, *cell) : "";  // of another version
     return text + fmt::format("<p>{}</p>\n", xml_escaped(note.empty() ? "No decision was logged." : note));
   }
   std::vector<const RecordedExecution*> latest;  // in the order of the first decisions

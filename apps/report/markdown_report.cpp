@@ -7,9 +7,11 @@
 
 #include "apps/console/program.h"
 #include "apps/console/progress.h"
+#include "apps/report/arithmetic_text.h"
 #include "apps/run/run_log.h"
 #include "apps/run/run_record.h"
 #include "engine/io/atomic_file.h"
+#include "engine/io/utf8.h"
 
 namespace poise {
 namespace {
@@ -68,18 +70,20 @@ std::string write_report(const RunDirectory& directory, const OptionSet& options
   text += fmt::format("| training time | {} ({:.1f} s, without pictures, checkpoints and measurements) |\n",
                       format_duration(s.seconds), s.seconds);
   text += fmt::format("| speed | {:.3g} it/s |\n", s.it_per_s());
-  text +=
-      fmt::format("| work | {:.3f} GFLOP per iteration, {:.1f} GFLOP/s |\n", s.flops_per_iteration / 1e9, s.gflops());
+  text += fmt::format("| work | {:.3f} GFLOP per iteration, {:.1f} GFLOP/s, both dense-equivalent |\n",
+                      s.flops_per_iteration / 1e9, s.gflops());
+  const RunRecord run = read_run(directory.path());
+  text += fmt::format("| arithmetic | {} |\n", arithmetic_text(run));
   text += fmt::format("| peak memory | {:.0f} MiB (last process) |\n", peak_memory_mib());
   text += fmt::format("| last checkpoint | [{0}]({0}) |\n\n", s.last_checkpoint);
-  text += settings_section(options) + losses_section(train) + metric_section(read_run(directory.path()));
+  text += settings_section(options) + losses_section(train) + metric_section(run);
   text += "\n## Pictures\n\n";
   text += fmt::format("Generated at the end (averaged weights, fixed latents): `{0}`\n\n![generated]({0})\n\n",
                       s.last_picture);
   text += "Before training: `samples/fakes_000000.png`\n\n![before training](samples/fakes_000000.png)\n\n";
   text += "Real images: `samples/reals.png`\n\n![real](samples/reals.png)\n";
   const std::string path = directory.file("report.md");
-  write_file_atomically(path, text);
+  write_file_atomically(path, to_utf8(text));
   return path;
 }
 

@@ -74,24 +74,27 @@ int64_t times(int64_t iterations, int64_t every) { return every > 0 ? iterations
 
 }  // namespace
 
-std::string plan_text(const Settings& s, const TrainerOptions& o, const TrainingPlan& plan, const ImageSet& images,
-                      const std::string& would) {
-  const GanModel model = make_model(o.model);
-  std::string text = fmt::format("model {}: width_g {}, width_d {}, latent_size {}{}\n", s.model, s.width_g, s.width_d,
-                                 s.latent_size, s.classes > 0 ? fmt::format(", {} classes", s.classes) : "");
+std::string plan_text(const Settings& s, const TrainingPlan& plan, const ImageSet& images, const std::string& would) {
+  const ModelOptions& m = s.model;
+  const TrainOptions& t = s.train;
+  const OutputOptions& o = s.output;
+  const GanModel model = make_model(m);
+  std::string text = fmt::format("model {}: width_g {}, width_d {}, latent_size {}{}\n", m.name, m.width_g, m.width_d,
+                                 m.latent_size, m.classes > 0 ? fmt::format(", {} classes", m.classes) : "");
   text += fmt::format("data {}: {} images of {}x{}x{} from {}, crc {:08x}\n", images.name, format_count(images.count),
                       images.height, images.width, images.channels, images.source, images.crc);
   text += fmt::format("iteration: {} D step{} of {} real + {} fake images, 1 G step of {} images, {} loss{}\n\n",
-                      s.n_critic, s.n_critic > 1 ? "s" : "", s.batch_size_d, s.batch_size_d, s.batch_size_g, s.loss,
-                      s.accumulate > 1 ? fmt::format(", each step in {} micro-batches", s.accumulate) : "");
+                      t.n_critic, t.n_critic > 1 ? "s" : "", t.batch_size_d, t.batch_size_d, t.batch_size_g,
+                      name_of(t.loss),
+                      t.accumulate > 1 ? fmt::format(", each step in {} micro-batches", t.accumulate) : "");
   text += network_table("generator", layers_of(*model.generator, plan.layers),
-                        s.n_critic * s.batch_size_d + s.batch_size_g, plan.flops);
+                        t.n_critic * t.batch_size_d + t.batch_size_g, plan.flops);
   text += network_table("discriminator", layers_of(*model.discriminator, plan.layers),
-                        2 * s.n_critic * s.batch_size_d + s.batch_size_g, plan.flops);
-  text += sparse_plan_text(o, plan);
+                        2 * t.n_critic * t.batch_size_d + t.batch_size_g, plan.flops);
+  text += sparse_plan_text(s, plan);
   text +=
       fmt::format("work        {:.3f} GFLOP per iteration (a multiply-add is 2), {:.4g} TFLOP for {} iterations\n",
-                  plan.flops / 1e9, plan.flops / 1e12 * static_cast<double>(s.iterations), format_count(s.iterations));
+                  plan.flops / 1e9, plan.flops / 1e12 * static_cast<double>(t.iterations), format_count(t.iterations));
   text += fmt::format("memory      {:.1f} MiB: parameters and optimiser {:.1f}, arena {:.1f}, data {:.1f}\n",
                       static_cast<double>(plan.bytes()) / kMiB, static_cast<double>(plan.slab_bytes) / kMiB,
                       static_cast<double>(plan.arena_bytes) / kMiB, static_cast<double>(plan.data.bytes) / kMiB);
@@ -100,10 +103,10 @@ std::string plan_text(const Settings& s, const TrainerOptions& o, const Training
   const double checkpoint = (4.0 * static_cast<double>(4 * plan.parameters_g + 3 * plan.parameters_d) +
                              static_cast<double>(plan.mask_state_bytes)) /
                             kMiB;
-  const int64_t checkpoints = std::min(s.keep_checkpoints, times(s.iterations, s.checkpoint_every) + 2);
+  const int64_t checkpoints = std::min(o.keep_checkpoints, times(t.iterations, o.checkpoint_every) + 2);
   text += fmt::format("files       {} checkpoints of {:.1f} MiB{}, {} picture grids, {} lines of train.jsonl\n",
-                      checkpoints, checkpoint, s.eval_every > 0 ? " and the best one" : "",
-                      times(s.iterations, s.sample_every) + 2, format_count(times(s.iterations, s.log_every)));
+                      checkpoints, checkpoint, s.evaluation.eval_every > 0 ? " and the best one" : "",
+                      times(t.iterations, o.sample_every) + 2, format_count(times(t.iterations, o.log_every)));
   return text + would + "\ndry run: nothing written\n";
 }
 

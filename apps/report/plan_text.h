@@ -9,7 +9,7 @@ namespace poise {
 
 // Layers with parameters and work, totals per network, memory, files. `would` is its last line but one: "would create
 // runs/NNNNN-tiny-seed1".
-std::string plan_text(const Settings& settings, const TrainerOptions& options, const TrainingPlan& plan,
-                      const ImageSet& images, const std::string& would);
+std::string plan_text(const Settings& settings, const TrainingPlan& plan, const ImageSet& images,
+                      const std::string& would);
 
 }  // namespace poise

@@ -6,16 +6,16 @@
 #include <cmath>
 
 #include "apps/console/progress.h"
-#include "apps/options/sparse_methods.h"
+#include "apps/training/sparse_methods.h"
 
 namespace poise {
 namespace {
 
 std::string mask_table(const char* title, Module& network, const SparseOptions& o, double density) {
   ParameterSlab slab(network, DType::f32, Device::cpu, false, /*planning=*/true);
-  const NetworkMasks masks(network, slab, o.cell, o.head, Device::cpu, /*planning=*/true);
-  const std::vector<MaskableLayer> maskable = maskable_layers(network, o.head);
-  const std::vector<LayerDensity> densities = layer_densities(maskable, o.rule, density, o.cell);
+  const NetworkMasks masks(network, slab, o.cell, o.head(), Device::cpu, /*planning=*/true);
+  const std::vector<MaskableLayer> maskable = maskable_layers(network, o.head());
+  const std::vector<LayerDensity> densities = layer_densities(maskable, o.density_rule, density, o.cell);
   std::string text =
       fmt::format("{:<24}  {:>10}  {:>10}  {:>8}  {:>10}\n", title, "weights", "cells", "density", "alive");
   int64_t alive = 0;
@@ -37,12 +37,9 @@ std::string mask_table(const char* title, Module& network, const SparseOptions& 
   return text + "\n";
 }
 
-const char* name_of(ScheduleShape shape) {
-  return shape == ScheduleShape::cosine ? "cosine" : shape == ScheduleShape::linear ? "linear" : "constant";
-}
-
 std::string drop_text(const SparseOptions& o) {
-  return fmt::format("{} from {} to {} of the alive weights", name_of(o.drop.shape), o.drop.start, o.drop.end);
+  return fmt::format("{} from {} to {} of the alive weights", name_of(o.drop_schedule), o.drop_fraction,
+                     o.drop_fraction_end);
 }
 
 // Layer by layer: which passes skip dead blocks, and how much faster that is.
@@ -67,45 +64,44 @@ std::string execution_table(const TrainingPlan& plan, const SparseOptions& o) {
 }  // namespace
 
 std::string sparse_plan_text(const TrainerOptions& options, const TrainingPlan& plan) {
-  const SparseOptions& o = options.sparse;
-  if (!o.masks) return "";
+  const SparseOptions o = options.scheduled_sparse();
+  const SparseMethod& method = sparse_method(o.method);
+  if (!method.masks) return "";
   const GanModel model = make_model(options.model);
   std::string text = fmt::format("method {}: cell {}, layer densities by {}\n\n", o.method, to_string(o.cell),
-                                 o.rule == DensityRule::erk  ? "erk"
-                                 : o.rule == DensityRule::er ? "er"
-                                                             : "uniform");
-  const bool prunes = o.prune_at > 0;
+                                 name_of(o.density_rule));
+  const bool prunes = method.prunes;
   text += mask_table(prunes ? "masks of G, at first" : "masks of G", *model.generator, o, prunes ? 1.0 : o.density_g);
   if (!prunes) text += mask_table("masks of D", *model.discriminator, o, o.density_d);
   if (prunes) {
     text += fmt::format(
         "G           dense until iteration {}; then {:.4g}% of its moving average stay, the weights of "
         "largest magnitude, network-wide\n",
-        format_count(o.prune_at), 100 * o.density_g);
+        format_count(prune_at(o)), 100 * o.density_g);
     text += "D           dense throughout\n";
-  } else if (o.growth_g) {
+  } else if (method.growth_g) {
     text += fmt::format("G           every {} iterations before {}: drop {}, grow as many {}, {}\n", o.update_every_g,
-                        format_count(o.drop.length), drop_text(o),
-                        *o.growth_g == Growth::gradient ? "by gradient" : "at random",
-                        o.scope == SelectionScope::global ? "network-wide" : "layer by layer");
+                        format_count(o.schedule_iterations), drop_text(o),
+                        *method.growth_g == Growth::gradient ? "by gradient" : "at random",
+                        o.selection_scope == SelectionScope::global ? "network-wide" : "layer by layer");
   } else {
     text += "G           its masks stay\n";
   }
-  if (o.control_d) {
+  if (method.control_d) {
     text += fmt::format(
         "D           every {} iterations before {}: density +{} if the balance ratio is {} or more, -{} "
         "if it is {} or less, within {} to {}{}\n",
-        o.update_every_d, format_count(o.drop.length), o.control.step, o.control.high, o.control.step, o.control.low,
-        o.control.floor, o.control.limit,
-        o.control.rewire_at_limit ? "; there it drops and grows: " + drop_text(o) : std::string());
+        o.update_every_d, format_count(o.schedule_iterations), o.density_step, o.band_high, o.density_step, o.band_low,
+        o.density_floor, method.strict ? o.d_max : 1.0,
+        method.strict ? "; there it drops and grows: " + drop_text(o) : std::string());
   } else if (!prunes) {
     text += "D           its masks stay\n";
   }
-  if (o.balance_every > 0) {
+  if (o.br_every > 0) {
     text += fmt::format(
-        "balance     measured every {} iterations ({:.3f} GFLOP each), read as {} over {} measurements\n",
-        o.balance_every, plan.balance_flops / 1e9,
-        o.balance_mode == BalanceMode::mean_of_ratios ? "mean of ratios" : "ratio of sums", o.balance_capacity());
+        "balance     measured every {} iterations ({:.3f} GFLOP each), read as {} over {} measurements\n", o.br_every,
+        plan.balance_flops / 1e9, o.br_mode == BalanceMode::mean_of_ratios ? "mean of ratios" : "ratio of sums",
+        o.br_window / o.br_every);
   }
   return text + "\n" + execution_table(plan, o) + "\n";
 }

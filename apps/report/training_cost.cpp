@@ -1,24 +1,24 @@
 #include "apps/report/training_cost.h"
 
+#include "apps/options/complete_options.h"
 #include "apps/options/option_sources.h"
-#include "apps/options/sparse_methods.h"
-#include "apps/options/trainer_options.h"
-#include "apps/options/training_options.h"
-#include "apps/run/run_state.h"
+#include "apps/training/sparse_methods.h"
 
 namespace poise {
 namespace {
 
 TrainingCost cost_of(const Settings& settings, FlopConvention convention) {
-  const SparseOptions sparse = sparse_options(settings);
-  TrainingCost cost{.model = model_cost(trainer_options(settings).model), .convention = convention};
+  const SparseOptions& sparse = settings.sparse;
+  const SparseMethod& method = sparse_method(sparse.method);
+  const TrainOptions& train = settings.train;
+  TrainingCost cost{.model = model_cost(settings.model), .convention = convention};
   // The reference's counter sees the reference's masks.
-  cost.head = convention == FlopConvention::full ? sparse.head : MaskableHead::as_reference;
-  cost.shape = {settings.batch_size_d, settings.batch_size_g, settings.n_critic};
-  if (sparse.growth_g == Growth::gradient) cost.extra.dense_gradient_g_every = sparse.update_every_g;
-  if (sparse.control_d) {
+  cost.head = convention == FlopConvention::full ? sparse.head() : MaskableHead::as_reference;
+  cost.shape = {train.batch_size_d, train.batch_size_g, train.n_critic};
+  if (method.growth_g == Growth::gradient) cost.extra.dense_gradient_g_every = sparse.update_every_g;
+  if (method.control_d) {
     cost.extra.dense_gradient_d_every = sparse.update_every_d;
-    cost.extra.balance_every = sparse.balance_every;
+    cost.extra.balance_every = sparse.br_every;
   }
   return cost;
 }
@@ -63,18 +63,19 @@ Points TrainingCost::cumulative() const {
 double TrainingCost::total() const { return cumulative().back().second; }
 
 TrainingCost planned_cost(const Settings& settings, FlopConvention convention) {
-  const SparseOptions sparse = sparse_options(settings);
+  const SparseOptions sparse = settings.scheduled_sparse();
   TrainingCost cost = cost_of(settings, convention);
-  cost.iterations = cost.dense_iterations = static_cast<double>(settings.iterations);
+  cost.iterations = cost.dense_iterations = static_cast<double>(settings.train.iterations);
   const DensityPeriod dense{.g = all_dense(cost.model.g), .d = all_dense(cost.model.d)};
-  if (!sparse.masks) {
+  if (!sparse_method(sparse.method).masks) {
     cost.periods = {dense};
     return cost;
   }
-  const DensityPeriod masked{.first_iteration = static_cast<double>(sparse.prune_at),
-                             .g = densities_of(cost.model.g, sparse.rule, sparse.density_g, sparse.cell, cost.head),
-                             .d = densities_of(cost.model.d, sparse.rule, sparse.density_d, sparse.cell, cost.head)};
-  if (sparse.prune_at > 0) {
+  const DensityPeriod masked{
+      .first_iteration = static_cast<double>(prune_at(sparse)),
+      .g = densities_of(cost.model.g, sparse.density_rule, sparse.density_g, sparse.cell, cost.head),
+      .d = densities_of(cost.model.d, sparse.density_rule, sparse.density_d, sparse.cell, cost.head)};
+  if (masked.first_iteration > 0) {
     cost.periods = {dense};
     cost.dense_iterations = masked.first_iteration;
   }
@@ -99,8 +100,7 @@ TrainingCost recorded_cost(const RunRecord& run, const Settings& settings, FlopC
 Settings settings_of_run(const RunRecord& run) {
   OptionSet options;
   read_options_file(run.path + "/config.toml", run.path + "/config.toml", options);
-  complete_training_options(options);
-  complete_sparse_options(options);
+  complete_options(options);
   options.throw_if_problems();
   return options.settings();
 }

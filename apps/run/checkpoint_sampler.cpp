@@ -2,7 +2,6 @@
 
 #include <cstdio>
 
-#include "apps/options/trainer_options.h"
 #include "apps/run/run_state.h"
 #include "engine/io/system_file.h"
 
@@ -22,15 +21,13 @@ SafetensorsFile load_checkpoint(const std::string& source, const std::string& pr
   return std::move(loaded.file);
 }
 
-std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, const std::string& device) {
-  Settings settings = settings_of_checkpoint(file);
-  settings.device = device;
-  const Shape image = make_model(trainer_options(settings).model).generator->image_shape;
-  TrainerOptions options = trainer_options(settings);
-  options.batch_size_d = options.batch_size_g = options.accumulate = 1;
-  ImageSet images{
-      .name = "none", .count = options.n_critic, .height = image[0], .width = image[1], .channels = image[2]};
-  images.pixels.resize(static_cast<size_t>(images.count * image.elements()));
+std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, std::optional<Device> device) {
+  TrainerOptions options = settings_of_checkpoint(file);
+  options.train.device = device;
+  options.train.batch_size_d = options.train.batch_size_g = options.train.accumulate = 1;
+  const int64_t side = image_side_of(options.model.name);
+  ImageSet images{.name = "none", .count = options.train.n_critic, .height = side, .width = side, .channels = 3};
+  images.pixels.resize(static_cast<size_t>(images.count * side * side * 3));
   images.labels.resize(static_cast<size_t>(images.count));
   auto trainer = std::make_unique<Trainer>(options, std::move(images));
   restore_state(file, *trainer);

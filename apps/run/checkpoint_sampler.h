@@ -12,7 +12,7 @@ namespace poise {
 // name of `program`) or a checkpoint file. Error(checkpoint) if it is neither.
 SafetensorsFile load_checkpoint(const std::string& source, const std::string& program);
 
-// The smallest batches and data set there can be. `device` as in the options.
-std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, const std::string& device);
+// The smallest batches and data set there can be. `device`: nothing chooses one, as the option does.
+std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, std::optional<Device> device);
 
 }  // namespace poise

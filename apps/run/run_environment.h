@@ -2,8 +2,8 @@
 #pragma once
 #include <string>
 
-#include "apps/options/device_choice.h"
 #include "apps/options/options.h"
+#include "apps/training/device_choice.h"
 #include "data/image_set.h"
 
 namespace poise {

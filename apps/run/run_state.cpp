@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "apps/options/load_images.h"
 #include "engine/io/message.h"
@@ -83,6 +84,10 @@ StepState step_state_of(const SafetensorsFile& file) {
   return state;
 }
 
+std::string json_text(const std::vector<std::string>& words) {
+  return nlohmann::json(words).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 std::vector<int64_t> extents(const Shape& shape) {
   std::vector<int64_t> dims;
   for (int i = 0; i < shape.rank(); ++i) dims.push_back(shape[i]);
@@ -106,7 +111,7 @@ bool is_finite(const Tensor& tensor, const char* bytes) {
 
 std::string crc_text(uint32_t crc) { return fmt::format("{:08x}", crc); }
 
-std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings& settings, uint32_t data_crc) {
+std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings& settings, const ImageSet& images) {
   std::vector<std::vector<char>> copies;  // of what does not lie on the host
   std::vector<TensorBytes> tensors;
   for (const auto& [name, tensor] : trainer.state()) {
@@ -125,32 +130,33 @@ std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings&
   }
   StringMap metadata = step_state_metadata(trainer.step_state());
   metadata["iteration"] = std::to_string(trainer.iteration());
-  metadata["config_hash"] = config_hash(settings);
-  metadata["data_crc"] = crc_text(data_crc);
-  for (const Option& option : option_table()) {
-    if (option.on_resume == OnResume::fixed) metadata["option." + option.key] = to_toml(value_of(settings, option));
-  }
+  const FixedSettings fixed = fixed_settings(settings);
+  metadata["config_hash"] = config_hash(fixed);
+  metadata["data_crc"] = crc_text(images.crc);
+  if (settings.model.classes > 0) metadata["class_names"] = json_text(images.class_names);
+  for (const auto& [option, value] : fixed) metadata["option." + option->key] = value;
   return store.save(trainer.iteration(), tensors, metadata);
 }
 
 void check_same_run(const SafetensorsFile& file, const Settings& settings, uint32_t data_crc) {
-  for (const Option& option : option_table()) {
-    if (option.on_resume != OnResume::fixed) continue;
-    const std::string& stored = metadata_text(file, "option." + option.key);
-    const std::string now = to_toml(value_of(settings, option));
-    if (stored != now) {
-      refuse(file, fmt::format("it was made with {} = {} but the run's config.toml says {}; correct config.toml or "
-                               "start a new run",
-                               option.key, in_quotes(stored), now));
-    }
+  const Settings then = settings_of_checkpoint(file);
+  FixedSettings stored = fixed_settings(settings);
+  for (auto& [option, value] : stored) {
+    const std::string now = value;
+    value = metadata_text(file, "option." + option->key);
+    if (value_of(then, *option) == value_of(settings, *option)) continue;  // in whatever spelling
+    refuse(file, fmt::format("it was made with {} = {} but the run's config.toml says {}; correct config.toml or "
+                             "start a new run",
+                             option->key, in_quotes(value), now));
   }
-  if (metadata_text(file, "config_hash") != config_hash(settings)) {
-    refuse(file, fmt::format("it has config_hash {} but the run's config.toml gives {}; start a new run",
-                             in_quotes(metadata_text(file, "config_hash")), config_hash(settings)));
+  if (metadata_text(file, "config_hash") != config_hash(stored)) {
+    refuse(file, fmt::format("it has config_hash {} but its options give {}; start a new run",
+                             in_quotes(metadata_text(file, "config_hash")), config_hash(stored)));
   }
   if (metadata_text(file, "data_crc") != crc_text(data_crc)) {
-    refuse(file, fmt::format("it was trained on data with crc {} but {} has crc {}; give the same data with --data",
-                             in_quotes(metadata_text(file, "data_crc")), data_folder(settings), crc_text(data_crc)));
+    refuse(file,
+           fmt::format("it was trained on data with crc {} but {} has crc {}; give the same data with --data",
+                       in_quotes(metadata_text(file, "data_crc")), data_folder(settings.data), crc_text(data_crc)));
   }
 }
 
@@ -174,6 +180,17 @@ void restore_state(const SafetensorsFile& file, Trainer& trainer) {
     refuse(file, fmt::format("expected iteration {} after {} steps, found {}", trainer.iteration(), step_state.step,
                              iteration));
   }
+}
+
+std::vector<std::string> class_names_of_checkpoint(const SafetensorsFile& file) {
+  const auto found = file.metadata().find("class_names");
+  if (found == file.metadata().end()) return {};
+  const nlohmann::json names = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  std::vector<std::string> result;
+  for (const auto& name : names.is_array() ? names : nlohmann::json::array()) {
+    if (name.is_string()) result.push_back(name.get<std::string>());
+  }
+  return result;
 }
 
 Settings settings_of_checkpoint(const SafetensorsFile& file) {

@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
+#include "apps/console/machine_memory.h"
 #include "apps/console/program.h"
 #include "kernels/core/error.h"
 #include "kernels/gpu/runtime.h"
@@ -15,18 +14,10 @@ std::string mebibytes(size_t bytes) { return fmt::format("{:.1f} MiB", static_ca
 
 }  // namespace
 
-std::vector<std::string> data_placement_names() { return {"auto", "device", "stream"}; }
-
-DataPlacement data_placement_of(const std::string& option_value) {
-  const auto names = data_placement_names();
-  const auto found = std::find(names.begin(), names.end(), option_value);
-  require(found != names.end(), "an option's value is one of its choices");
-  return static_cast<DataPlacement>(found - names.begin());
-}
-
 AvailableMemory memory_of(Device device) {
   if (device == Device::cuda) return {gpu::runtime(device).facts().free_bytes, "the GPU has left"};
-  return {static_cast<size_t>(machine_memory_mib() * kMiB), "this machine has"};
+  const MemoryLimit limit = memory_limit();
+  return {limit.bytes, limit.owner};
 }
 
 void check_memory(Device device, size_t needed_bytes) {

@@ -4,16 +4,18 @@
 #pragma once
 #include <cstddef>
 #include <string>
-#include <vector>
 
+#include "engine/io/enum_names.h"
 #include "kernels/core/dtype.h"
 
 namespace poise {
 
 enum class DataPlacement : uint8_t { automatic, device, stream };
-
-std::vector<std::string> data_placement_names();                   // of the option: "auto", "device", "stream"
-DataPlacement data_placement_of(const std::string& option_value);  // one of these
+template <>
+struct EnumNames<DataPlacement> {
+  static constexpr NamedValue<DataPlacement> all[] = {
+      {DataPlacement::automatic, "auto"}, {DataPlacement::device, "device"}, {DataPlacement::stream, "stream"}};
+};
 
 // What a run may fill: the free memory of a GPU; all of the machine's, where memory that files occupy is free too.
 struct AvailableMemory {

@@ -6,24 +6,20 @@
 namespace poise {
 namespace {
 
-AdamOptions adam_of(const GanStep& s, Network network) {
-  AdamOptions adam = s.adam;
-  adam.schedule = network == Network::generator ? s.schedule_g : s.schedule_d;
-  return adam;
-}
-
 void update(GanStep& s, Network network, const Module& module, ParameterSlab& slab, const Tensor& mask) {
   Context& ctx = s.tape->ctx;
   Scope scope(*s.tape, module.path());
   const double parameters = static_cast<double>(slab.value.elements());
   const double words = slab.ema ? 9 : 7;  // value, m, v, ema read and written; grad read
-  s.tape->launch({.op = "adam",
-                  .pass = Pass::update,
-                  .flops = 12 * parameters,
-                  .executed_flops = 12 * parameters,
-                  .bytes = words * parameters * static_cast<double>(size_of(slab.value.dtype))},
-                 ctx.kernels->adam, network, adam_of(s, network), s.ema_decay, slab.grad, mask, slab.value, slab.adam_m,
-                 slab.adam_v, slab.ema);
+  s.tape->launch(
+      {.op = "adam",
+       .pass = Pass::update,
+       .flops = 12 * parameters,
+       .executed_flops = 12 * parameters,
+       .bytes = words * parameters * static_cast<double>(size_of(slab.value.dtype))},
+      ctx.kernels->adam, network, s.train.adam(network), s.train.ema_decay,
+      AdamOperands{
+          .grad = slab.grad, .mask = mask, .value = slab.value, .m = slab.adam_m, .v = slab.adam_v, .ema = slab.ema});
 }
 
 void take_mean(Tape& tape, Var logits, Tensor& mean) {
@@ -46,8 +42,8 @@ Tensor concat_labels(Tape& tape, const Tensor& a, const Tensor& b) {
 
 // x as D sees it; `first`: the index of its first image among all that this step augments.
 Var augmented(GanStep& s, Var x, int64_t first) {
-  if (!s.augment.any()) return x;
-  DiffAugmentOptions options = s.augment;
+  if (!s.train.diff_augment.any()) return x;
+  DiffAugmentOptions options = s.train.diff_augment;
   options.first_image = first;
   return diff_augment(x, options);
 }
@@ -67,7 +63,7 @@ template <class F>
 void for_each_part(GanStep& s, std::initializer_list<Tensor> results, const F& f) {
   Tape& tape = *s.tape;
   const KernelTable& kernels = *tape.ctx.kernels;
-  const int64_t count = s.micro_batches;
+  const int64_t count = s.train.accumulate;
   std::vector<Tensor> kept;  // of each result [count]
   for (const Tensor& result : results) {
     if (count > 1) kept.push_back(tape.alloc({count}, result.dtype));
@@ -93,7 +89,7 @@ void d_step(GanStep& s, const Labelled& all_real, const Labelled& all_z) {
   Tape& tape = *s.tape;
   Context& ctx = tape.ctx;
   Discriminator& d = *s.model->discriminator;
-  ctx.kernels->begin_step(ctx, Network::discriminator, s.adam);
+  ctx.kernels->begin_step(ctx, Network::discriminator, s.train.adam(Network::discriminator));
   s.slab_d->zero_grad(ctx);
   d.set_requires_grad(true);
 
@@ -108,7 +104,7 @@ void d_step(GanStep& s, const Labelled& all_real, const Labelled& all_z) {
     const Var shown = augmented(s, tape.constant(real.values), part.first(all_real));
     const Tensor labels = concat_labels(tape, real.labels, z.labels);
     Var logits = d(concat_batch(shown, fake), labels);
-    Var loss = gan_loss_d(logits, real.values.shape[0], s.loss, s.means_d);
+    Var loss = gan_loss_d(logits, real.values.shape[0], s.train.loss, s.means_d);
     ctx.kernels->copy(ctx, loss.value(), s.loss_d);
     tape.backward(loss, 1.0 / static_cast<double>(part.count));
   });
@@ -119,7 +115,7 @@ void g_step(GanStep& s, const Labelled& all_z) {
   Tape& tape = *s.tape;
   Context& ctx = tape.ctx;
   Discriminator& d = *s.model->discriminator;
-  ctx.kernels->begin_step(ctx, Network::generator, s.adam);
+  ctx.kernels->begin_step(ctx, Network::generator, s.train.adam(Network::generator));
   s.slab_g->zero_grad(ctx);
   d.set_requires_grad(false);
 
@@ -127,7 +123,7 @@ void g_step(GanStep& s, const Labelled& all_z) {
     const Labelled z = part.of(all_z);
     Var logits = d(augmented(s, generate(s, z), part.first(all_z)), z.labels);
     if (s.mean_g) take_mean(tape, logits, s.mean_g);
-    Var loss = gan_loss_g(logits, s.loss);
+    Var loss = gan_loss_g(logits, s.train.loss);
     ctx.kernels->copy(ctx, loss.value(), s.loss_g);
     tape.backward(loss, 1.0 / static_cast<double>(part.count));
   };

@@ -1,6 +1,7 @@
 // One discriminator step and one generator step, free of data and random numbers: what the Trainer runs and what the
 // golden test compares with PyTorch.
 #pragma once
+#include "apps/training/train_options.h"
 #include "engine/optim/parameter_slab.h"
 #include "models/registry.h"
 
@@ -17,15 +18,11 @@ struct GanStep {
   ParameterSlab* slab_g = nullptr;  // keeps a moving average
   ParameterSlab* slab_d = nullptr;
   Tape* tape = nullptr;  // reset before each step
-  GanLoss loss = GanLoss::hinge;
-  AdamOptions adam;  // of both networks, but for its schedule:
-  UpdateSchedule schedule_g, schedule_d;
-  double ema_decay = 0.999;
-  DiffAugmentOptions augment;  // of all that D sees; first_image is not read
-  // Each step takes its batch in so many equal parts, one after the other: their gradients add up, their losses and
-  // logits are averaged, and one update follows. Spectral norm iterates and running statistics follow in the first
-  // part alone, as in a step in one part; batch norm normalises each part by itself.
-  int64_t micro_batches = 1;
+  // Loss, Adam, the moving average, augmentation of all that D sees, and `accumulate`: each step takes its batch in so
+  // many equal parts, one after the other. Their gradients add up, their losses and logits are averaged, and one update
+  // follows. Spectral norm iterates and running statistics follow in the first part alone, as in a step in one part;
+  // batch norm normalises each part by itself.
+  TrainOptions train;
   Tensor mask_g, mask_d;  // u8 [parameters / run], empty where there is no mask
   // Results, memory of the caller, of the slabs' dtype.
   Tensor loss_d, loss_g;  // [1]

@@ -109,24 +109,23 @@ void recalibrate(Generator& generator, const Context& ctx) {
 }  // namespace
 
 std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
-                                   const std::vector<float>& latents, const std::vector<int32_t>& labels,
-                                   Weights weights, Mode mode, int64_t batch, Quantisation quantisation) {
-  const int64_t count = static_cast<int64_t>(latents.size()) / generator.latent_size;
-  check_labels(labels, count, generator.classes);
-  const BorrowedGenerator borrowed(slab, ctx, weights);
-  if (mode == Mode::evaluate_running) recalibrate(generator, ctx);
+                                   const SampleRequest& request) {
+  const int64_t count = static_cast<int64_t>(request.latents.size()) / generator.latent_size;
+  check_labels(request.labels, count, generator.classes);
+  const BorrowedGenerator borrowed(slab, ctx, request.weights);
+  if (request.mode == Mode::evaluate_running) recalibrate(generator, ctx);
 
   std::vector<uint8_t> bytes;
   bytes.reserve(static_cast<size_t>(count * generator.image_shape.elements()));
   std::vector<float> images;
-  for (int64_t first = 0; first < count; first += batch) {
-    const int64_t n = std::min(batch, count - first);
+  for (int64_t first = 0; first < count; first += request.batch) {
+    const int64_t n = std::min(request.batch, count - first);
     OwnedTensor z({n, generator.latent_size}, activation_dtype(ctx.precision), ctx.device);
-    write_floats(z.tensor(), latents.data() + first * generator.latent_size);
+    write_floats(z.tensor(), request.latents.data() + first * generator.latent_size);
     images.resize(static_cast<size_t>(n * generator.image_shape.elements()));
-    const OwnedTensor classes = labels_on(ctx.device, labels, first, n);
-    generate(generator, ctx, z.tensor(), classes.tensor(), mode, -1, images.data());
-    for (float x : images) bytes.push_back(to_byte(x, quantisation));
+    const OwnedTensor classes = labels_on(ctx.device, request.labels, first, n);
+    generate(generator, ctx, z.tensor(), classes.tensor(), request.mode, -1, images.data());
+    for (float x : images) bytes.push_back(to_byte(x, request.quantisation));
   }
   return bytes;
 }

@@ -15,13 +15,19 @@ enum class Weights : uint8_t { ema, live };
 // writes; or, for metrics, without the fraction, as the paper's code does.
 enum class Quantisation : uint8_t { round, truncate };
 
-// Images of latents [N, latent] (host, row-major) and, for a conditional G, their classes [N] as uint8 [N,H,W,C], in
-// batches of at most `batch`. Leaves all state of training as it was. Mode::evaluate_batch or evaluate_running.
-// Error(usage) for a class that G does not know, or for labels that are missing or too many.
+struct SampleRequest {
+  const std::vector<float>& latents;   // [N, latent], row-major
+  const std::vector<int32_t>& labels;  // [N] classes for a conditional G; else empty
+  Weights weights = Weights::ema;
+  Mode mode = Mode::evaluate_batch;  // or evaluate_running
+  int64_t batch = 1;                 // images at a time, at most
+  Quantisation quantisation = Quantisation::round;
+};
+
+// The images as uint8 [N,H,W,C]. Leaves all state of training as it was. Error(usage) for a class that G does not know,
+// or for labels that are missing or too many.
 std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
-                                   const std::vector<float>& latents, const std::vector<int32_t>& labels,
-                                   Weights weights, Mode mode, int64_t batch,
-                                   Quantisation quantisation = Quantisation::round);
+                                   const SampleRequest& request);
 
 // 0, 1, .. classes-1, 0, 1, .. for `count` images; none if classes is 0.
 std::vector<int32_t> cycling_labels(int64_t count, int64_t classes);

@@ -1,12 +1,13 @@
-// What the sparse part of a training run does, in numbers. apps/options/sparse_methods.h fills it in from a method's name.
+// What the sparse part of a training is told: a method by its name (sparse_methods.h) and its numbers. Where a comment
+// says so, 0 leaves a number to the method or to another option; apps/options/complete_options.h fills it in, but for the
+// end of schedules (TrainerOptions::scheduled_sparse).
 #pragma once
 #include <cstdint>
-#include <optional>
 #include <string>
 
 #include "engine/sparse/balance.h"
-#include "engine/sparse/density_control.h"
 #include "engine/sparse/execution.h"
+#include "engine/sparse/maskable.h"
 #include "engine/sparse/prune_grow.h"
 #include "engine/sparse/schedule.h"
 
@@ -14,25 +15,25 @@ namespace poise {
 
 struct SparseOptions {
   std::string method = "dense";
-  double density_g = 1, density_d = 1;  // at the start; posthoc: density_g after pruning
-  DensityRule rule = DensityRule::erk;
+  // At the start, but for methods that begin dense: at the end.
+  double density_g = 1, density_d = 0;  // d 0: as g, or 1 where the method keeps D dense
+  DensityRule density_rule = DensityRule::erk;
   Cell cell;
   ExecutionChoice execution = ExecutionChoice::automatic;
-  MaskableHead head = MaskableHead::dense;
-  SelectionScope scope = SelectionScope::global;
-  MomentPolicy moments = MomentPolicy::seed;
+  bool mask_head = false;
+  int64_t update_every_g = 500, update_every_d = 0;  // iterations; d 0: the method's
+  int64_t schedule_iterations = 0;                   // 0: as iterations; masks change before its end only
+  double drop_fraction = 0.5, drop_fraction_end = 0.005;
+  ScheduleShape drop_schedule = ScheduleShape::cosine;
+  SelectionScope selection_scope = SelectionScope::global;
+  MomentPolicy moment_policy = MomentPolicy::seed;
+  double band_low = 0, band_high = 0;  // 0: the method's
+  double density_step = 0.05, density_floor = 0.05, d_max = 0.5;
+  int64_t br_every = 10, br_window = 1000;  // iterations; every 0: never measured
+  BalanceMode br_mode = BalanceMode::mean_of_ratios;
+  double posthoc_fine_tune = 0.5;
 
-  bool masks = false;              // any mask at all
-  std::optional<Growth> growth_g;  // drop and grow in G, every update_every_g iterations
-  bool control_d = false;          // D's density follows the balance ratio, every update_every_d iterations
-  int64_t prune_at = 0;            // posthoc: after this iteration
-  DropSchedule drop;               // its length is that of the run: masks change before its end only
-  int64_t update_every_g = 500, update_every_d = 1000;
-  DensityControl control;
-  int64_t balance_every = 10, balance_window = 1000;  // iterations; every 0: never measured
-  BalanceMode balance_mode = BalanceMode::mean_of_ratios;
-
-  int64_t balance_capacity() const { return balance_every > 0 ? balance_window / balance_every : 0; }
+  MaskableHead head() const { return mask_head ? MaskableHead::as_reference : MaskableHead::dense; }
 };
 
 }  // namespace poise

@@ -19,8 +19,8 @@ MaskEvent event_of(const std::string& network, const NetworkMasks& masks, const 
 }
 
 // Those of the device; a plan may be for one that is not here.
-CrossoverTable measured_crossovers(const SparseOptions& options, const Context& ctx) {
-  if (!options.masks || !gpu::why_unavailable(ctx.device).empty()) return {};
+CrossoverTable measured_crossovers(const SparseMethod& method, const Context& ctx) {
+  if (!method.masks || !gpu::why_unavailable(ctx.device).empty()) return {};
   return CrossoverTable::load(CrossoverTable::default_path(device_identity(ctx.device, ctx.precision)));
 }
 
@@ -41,7 +41,7 @@ struct SparseTraining::Masked {
       : name(n),
         stream(s),
         network(module),
-        masks(module, slab, o.cell, o.head, memory, planning),
+        masks(module, slab, o.cell, o.head(), memory, planning),
         execution(module, masks, o.execution, crossovers, computes, planning),
         density(initial) {}
 };
@@ -49,18 +49,20 @@ struct SparseTraining::Masked {
 SparseTraining::SparseTraining(const SparseOptions& options, GanStep& step, const Shape& real, DType activations,
                                bool labelled, Device device, bool planning)
     : options_(options),
+      method_(sparse_method(options.method)),
+      prune_at_(poise::prune_at(options)),
       step_(step),
-      crossovers_(measured_crossovers(options, step.tape->ctx)),
-      queue_(options.balance_capacity(), device),
+      crossovers_(measured_crossovers(method_, step.tape->ctx)),
+      queue_(measures_balance() ? options.br_window / options.br_every : 0, device),
       means_({3}, DType::f32, device),
       counters_({3}, DType::f64, Device::cpu) {
-  if (options.masks) {
-    const double initial_g = options.prune_at > 0 ? 1.0 : options.density_g;
+  if (method_.masks) {
+    const double initial_g = prune_at_ > 0 ? 1.0 : options.density_g;
     g_ = std::make_unique<Masked>("G", RandomStream::mask_g, *step.model->generator, *step.slab_g, options, crossovers_,
                                   initial_g, device, step.tape->ctx.device, planning);
     step.mask_g = g_->masks.bytes();
   }
-  if (options.masks && options.prune_at == 0) {
+  if (method_.masks_d) {
     d_ = std::make_unique<Masked>("D", RandomStream::mask_d, *step.model->discriminator, *step.slab_d, options,
                                   crossovers_, options.density_d, device, step.tape->ctx.device, planning);
     step.mask_d = d_->masks.bytes();
@@ -74,12 +76,28 @@ SparseTraining::SparseTraining(const SparseOptions& options, GanStep& step, cons
 
 SparseTraining::~SparseTraining() = default;
 
+DropSchedule SparseTraining::drop_schedule() const {
+  return {.shape = options_.drop_schedule,
+          .start = options_.drop_fraction,
+          .end = options_.drop_fraction_end,
+          .length = options_.schedule_iterations};
+}
+
+DensityControl SparseTraining::density_control() const {
+  return {.low = options_.band_low,
+          .high = options_.band_high,
+          .step = options_.density_step,
+          .floor = options_.density_floor,
+          .limit = method_.strict ? options_.d_max : 1.0,
+          .rewire_at_limit = method_.strict};
+}
+
 void SparseTraining::draw_masks() {
   for (Masked* m : {g_.get(), d_.get()}) {
     if (!m) continue;
-    m->masks.draw(
-        ctx(), m->stream,
-        layer_densities(maskable_layers(m->network, options_.head), options_.rule, m->density, options_.cell));
+    m->masks.draw(ctx(), m->stream,
+                  layer_densities(maskable_layers(m->network, options_.head()), options_.density_rule, m->density,
+                                  options_.cell));
     m->target = m->masks.alive_weights();
     note(*m, "initial", 0, {}, 0);
     decide_execution(*m, 0);
@@ -93,10 +111,11 @@ void SparseTraining::measure_balance(const Labelled& z) {
 }
 
 bool SparseTraining::update_due(Network network, int64_t t) const {
-  if (network == Network::generator && t == options_.prune_at) return t > 0;
-  const bool changes = network == Network::generator ? options_.growth_g.has_value() : options_.control_d;
+  // Once: a run that is resumed for more iterations has another prune_at.
+  if (network == Network::generator && t == prune_at_) return t > 0 && g_->target == weights_at(g_->masks, 1.0);
+  const bool changes = network == Network::generator ? method_.growth_g.has_value() : method_.control_d;
   const int64_t every = network == Network::generator ? options_.update_every_g : options_.update_every_d;
-  return changes && t % every == 0 && t < options_.drop.length;
+  return changes && t % every == 0 && t < options_.schedule_iterations;
 }
 
 void SparseTraining::prepare(int64_t t) {
@@ -107,8 +126,9 @@ void SparseTraining::prepare(int64_t t) {
 std::vector<ExecutionDecision> SparseTraining::predict_execution(Network which) const {
   const Masked* m = which == Network::generator ? g_.get() : d_.get();
   if (!m) return {};
-  const std::vector<MaskableLayer> maskable = maskable_layers(m->network, options_.head);
-  const std::vector<LayerDensity> densities = layer_densities(maskable, options_.rule, m->density, options_.cell);
+  const std::vector<MaskableLayer> maskable = maskable_layers(m->network, options_.head());
+  const std::vector<LayerDensity> densities =
+      layer_densities(maskable, options_.density_rule, m->density, options_.cell);
   std::vector<double> of_masked;
   for (const MaskedLayer& layer : m->masks.layers()) {
     for (size_t i = 0; i < maskable.size(); ++i) {
@@ -134,11 +154,14 @@ void SparseTraining::decide_execution(Masked& network, int64_t t) {
 bool SparseTraining::update_masks(int64_t t) {
   const bool g_due = update_due(Network::generator, t), d_due = update_due(Network::discriminator, t);
   if (g_due) {
-    if (options_.prune_at > 0)
+    if (prune_at_ > 0)
       prune_g(t);
     else
       rewire(*g_,
-             {.growth = *options_.growth_g, .scope = options_.scope, .moments = options_.moments, .stream = g_->stream},
+             {.growth = *method_.growth_g,
+              .scope = options_.selection_scope,
+              .moments = options_.moment_policy,
+              .stream = g_->stream},
              t);
     decide_execution(*g_, t);
   }
@@ -170,7 +193,7 @@ void SparseTraining::prune_g(int64_t t) {
 }
 
 void SparseTraining::rewire(Masked& network, const PruneGrow& how, int64_t t) {
-  const double fraction = options_.drop.at(t);
+  const double fraction = drop_schedule().at(t);
   ctx().arena->reset();
   note(network, "drop_grow", t, drop_and_grow(ctx(), network.masks, how, fraction, network.target), fraction);
 }
@@ -179,8 +202,8 @@ void SparseTraining::control_d(int64_t t) {
   using Kind = DensityDecision::Kind;
   const BalanceReadings readings = report().balance;
   const bool full = readings.entries == queue_.capacity();
-  const double ratio = full ? readings.of(options_.balance_mode) : kNone;
-  const DensityDecision decision = decide(options_.control, d_->density, ratio);
+  const double ratio = full ? readings.of(options_.br_mode) : kNone;
+  const DensityDecision decision = decide(density_control(), d_->density, ratio);
   if (decision.kind != Kind::rewire) {
     d_->density = decision.density;
     if (decision.kind != Kind::none) d_->target = weights_at(d_->masks, d_->density);
@@ -191,13 +214,13 @@ void SparseTraining::control_d(int64_t t) {
       note(*d_, "none", t, {}, 0);
       break;
     case Kind::raise:
-      note(*d_, "raise", t, raise_to(ctx(), d_->masks, options_.moments, d_->target), options_.control.step);
+      note(*d_, "raise", t, raise_to(ctx(), d_->masks, options_.moment_policy, d_->target), options_.density_step);
       break;
     case Kind::lower:
-      note(*d_, "lower", t, lower_to(ctx(), d_->masks, d_->target), options_.control.step);
+      note(*d_, "lower", t, lower_to(ctx(), d_->masks, d_->target), options_.density_step);
       break;
     case Kind::rewire:
-      rewire(*d_, {.scope = options_.scope, .moments = options_.moments, .stream = d_->stream}, t);
+      rewire(*d_, {.scope = options_.selection_scope, .moments = options_.moment_policy, .stream = d_->stream}, t);
       break;
   }
   events_.back().balance_ratio = ratio;
@@ -232,7 +255,7 @@ void SparseTraining::append_state(std::vector<NamedTensor>& all) {
     }
     if (m->execution.choices()) all.push_back({m->name + ".execution", m->execution.choices().tensor()});
   }
-  if (options_.masks) all.push_back({"sparse.counters", counters_.tensor()});
+  if (method_.masks) all.push_back({"sparse.counters", counters_.tensor()});
   if (!measures_balance()) return;
   all.push_back({"balance.triples", queue_.triples()});
   all.push_back({"balance.pushed", queue_.pushed()});

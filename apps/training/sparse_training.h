@@ -13,7 +13,8 @@
 #include <vector>
 
 #include "apps/training/gan_step.h"
-#include "apps/training/sparse_options.h"
+#include "apps/training/sparse_methods.h"
+#include "engine/sparse/density_control.h"
 
 namespace poise {
 
@@ -56,8 +57,8 @@ class SparseTraining {
 
   void draw_masks();  // once, when the weights have their initial values and a plan has run
 
-  bool measures_balance() const { return options_.balance_every > 0; }
-  bool balance_due(int64_t t) const { return measures_balance() && t % options_.balance_every == 0; }
+  bool measures_balance() const { return method_.masks && options_.br_every > 0; }
+  bool balance_due(int64_t t) const { return measures_balance() && t % options_.br_every == 0; }
   Labelled real() { return {real_.tensor(), real_labels_.tensor()}; }  // D's minibatch, if the ratio is measured
   void measure_balance(const Labelled& z);                             // z of the G step just taken
 
@@ -84,6 +85,8 @@ class SparseTraining {
  private:
   struct Masked;
   Context& ctx() const { return step_.tape->ctx; }
+  DropSchedule drop_schedule() const;
+  DensityControl density_control() const;
   void prune_g(int64_t t);
   void rewire(Masked& network, const PruneGrow& how, int64_t t);
   void control_d(int64_t t);
@@ -91,6 +94,8 @@ class SparseTraining {
   void note(Masked& network, const char* kind, int64_t t, const MaskChange& change, double drop_fraction);
 
   const SparseOptions options_;
+  const SparseMethod& method_;
+  const int64_t prune_at_;
   GanStep& step_;
   const CrossoverTable crossovers_;
   std::unique_ptr<Masked> g_, d_;  // null without a mask

@@ -9,15 +9,16 @@ namespace poise {
 namespace {
 
 void check_options(const TrainerOptions& o, int64_t image_count) {
-  if (o.batch_size_d < 1 || o.batch_size_g < 1 || o.n_critic < 1) {
+  if (o.train.batch_size_d < 1 || o.train.batch_size_g < 1 || o.train.n_critic < 1) {
     fail(ErrorKind::usage, "batch_size_d, batch_size_g and n_critic must be at least 1");
   }
-  if (o.accumulate < 1 || o.batch_size_d % o.accumulate != 0 || o.batch_size_g % o.accumulate != 0) {
+  if (o.train.accumulate < 1 || o.train.batch_size_d % o.train.accumulate != 0 ||
+      o.train.batch_size_g % o.train.accumulate != 0) {
     fail(ErrorKind::usage, "accumulate must divide batch_size_d and batch_size_g");
   }
-  if (image_count < o.n_critic * o.batch_size_d) {
+  if (image_count < o.train.n_critic * o.train.batch_size_d) {
     fail(ErrorKind::usage,
-         "one iteration draws n_critic * batch_size_d = " + std::to_string(o.n_critic * o.batch_size_d) +
+         "one iteration draws n_critic * batch_size_d = " + std::to_string(o.train.n_critic * o.train.batch_size_d) +
              " images but the data set has " + std::to_string(image_count) + "; use a smaller batch_size_d");
   }
 }
@@ -50,7 +51,8 @@ struct Trainer::Parts {
   OwnedTensor images, labels;
 
   Parts(const TrainerOptions& o, const std::shared_ptr<const ImageSet>& shared)
-      : plan(Trainer::plan(o, shared->count)), machine(o, Arena(plan.arena_bytes, o.device), false) {
+      : plan(Trainer::plan(o, shared->count)),
+        machine(o, plan.device, Arena(plan.arena_bytes, plan.device.device), false) {
     const ImageSet& set = *shared;
     const Shape& image = machine.model.generator->image_shape;
     if (Shape{set.height, set.width, set.channels} != image) {
@@ -62,18 +64,18 @@ struct Trainer::Parts {
     machine.image_count = set.count;
     if (plan.data.streamed) {
       machine.feed = std::make_unique<MinibatchStream>(shared, machine.minibatch_order(), machine.conditional(),
-                                                       o.device, machine.queue.get(), o.before_batch);
+                                                       machine.chosen.device, machine.queue.get(), o.before_batch);
       machine.images = machine.feed->images();
       machine.labels = machine.feed->labels();
     } else {
       copy_to_device(set);
     }
-    initialise(*machine.model.generator, o.init, o.seed);
-    initialise(*machine.model.discriminator, o.init, o.seed);
     StepState start;
-    start.seed = o.seed;
-    start.clocks[static_cast<int>(Network::generator)].learning_rate = o.learning_rate_g;
-    start.clocks[static_cast<int>(Network::discriminator)].learning_rate = o.learning_rate_d;
+    start.seed = static_cast<uint64_t>(o.train.seed);
+    initialise(*machine.model.generator, o.model.init, start.seed);
+    initialise(*machine.model.discriminator, o.model.init, start.seed);
+    start.clocks[static_cast<int>(Network::generator)].learning_rate = o.train.learning_rate_g;
+    start.clocks[static_cast<int>(Network::discriminator)].learning_rate = o.train.learning_rate_d;
     copy_from_host(machine.step_state.tensor(), &start);
     if (machine.feed) machine.feed->restart(start);
     machine.count_work();  // layers learn what they will be asked for
@@ -83,7 +85,7 @@ struct Trainer::Parts {
   }
 
   void copy_to_device(const ImageSet& set) {
-    const Device device = machine.options.device;
+    const Device device = machine.chosen.device;
     images = OwnedTensor({set.count, set.height, set.width, set.channels}, DType::u8, device);
     copy_from_host(images.tensor(), set.pixels.data());
     machine.images = images.tensor();
@@ -100,17 +102,19 @@ Trainer::~Trainer() = default;
 
 TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
   check_options(o, image_count);
-  TrainingMachine machine(o, Arena::for_planning(o.device), true);
+  const DeviceChoice chosen = choose_device(o.train.device, o.train.precision);
+  TrainingMachine machine(o, chosen, Arena::for_planning(chosen.device), true);
   const Shape& image = machine.model.generator->image_shape;
   machine.image_count = image_count;
   machine.images = {.bytes = machine.step_state.tensor().bytes,  // never read by a plan
                     .shape = {image_count, image[0], image[1], image[2]},
                     .dtype = DType::u8,
-                    .device = o.device};
+                    .device = chosen.device};
   if (machine.conditional()) {
-    machine.labels = {.bytes = machine.images.bytes, .shape = {image_count}, .dtype = DType::i32, .device = o.device};
+    machine.labels = {
+        .bytes = machine.images.bytes, .shape = {image_count}, .dtype = DType::i32, .device = chosen.device};
   }
-  TrainingPlan plan;
+  TrainingPlan plan{.device = chosen};
   machine.ctx.profile = &plan.layers;
   // The workspaces of every path, at full density; what is counted is dense.
   for (Execution execution : {Execution::block, Execution::cusparse, Execution::dense}) {
@@ -135,11 +139,11 @@ TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
   plan.arena_bytes = machine.arena.peak();
   const size_t whole_set = machine.images.size_bytes() + (machine.labels ? machine.labels.size_bytes() : 0);
   plan.data =
-      place_data(o.data_placement, o.device,
+      place_data(o.data.data_placement, chosen.device,
                  {.others = plan.slab_bytes + plan.arena_bytes,
                   .whole_set = whole_set,
                   .ring = MinibatchStream::device_bytes(machine.minibatch_order(), image, machine.conditional())},
-                 memory_of(o.device));
+                 memory_of(chosen.device));
   plan.flops = total.work.flops;
   plan.executed_flops = total.work.executed_flops;
   plan.balance_flops = balance.total().work.flops;
@@ -157,14 +161,11 @@ void Trainer::synchronize() const {
 
 std::vector<IterationReport> Trainer::reports(int64_t most) const {
   const TrainingMachine& m = parts_->machine;
-  std::vector<float> rows(static_cast<size_t>(m.losses.tensor().elements()));
-  copy_to_host(rows.data(), m.losses.tensor());
   const int64_t count = std::min({most, kReportsKept, m.iterations - m.first_iteration});
+  int64_t iteration = m.iterations - count;
   std::vector<IterationReport> all;
-  for (int64_t iteration = m.iterations - count + 1; iteration <= m.iterations; ++iteration) {
-    const float* row = rows.data() + (iteration - 1) % kReportsKept * 4;
-    all.push_back(
-        {.iteration = iteration, .loss_d = row[0], .loss_g = row[3], .mean_real = row[1], .mean_fake = row[2]});
+  for (const LossRow& row : m.losses.rows(iteration + 1, m.iterations)) {
+    all.push_back({++iteration, row.loss_d, row.loss_g, row.mean_real, row.mean_fake});
   }
   return all;
 }
@@ -196,7 +197,7 @@ void Trainer::set_step_state(const StepState& state) {
   TrainingMachine& m = parts_->machine;
   copy_from_host(m.step_state.tensor(), &state);
   if (m.feed) m.feed->restart(state);
-  m.iterations = m.first_iteration = static_cast<int64_t>(state.step) / (options().n_critic + 1);
+  m.iterations = m.first_iteration = static_cast<int64_t>(state.step) / (options().train.n_critic + 1);
   m.sparse->restored();
   m.invalidate();  // what captured steps know of masks is that of another state
 }
@@ -223,13 +224,20 @@ Profile Trainer::work_by_layer() {
 std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, const std::vector<int32_t>& labels,
                                      Weights weights, Mode mode, int64_t batch, Quantisation quantisation) {
   TrainingMachine& m = parts_->machine;
-  return sample_images(*m.model.generator, m.slab_g, m.ctx, latents, labels, weights, mode, batch, quantisation);
+  return sample_images(*m.model.generator, m.slab_g, m.ctx,
+                       {.latents = latents,
+                        .labels = labels,
+                        .weights = weights,
+                        .mode = mode,
+                        .batch = batch,
+                        .quantisation = quantisation});
 }
 
 Profile* Trainer::profile() const { return parts_->machine.ctx.profile; }
 void Trainer::set_profile(Profile* profile) { parts_->machine.ctx.profile = profile; }
 const TrainingPlan& Trainer::training_plan() const { return parts_->plan; }
 const TrainerOptions& Trainer::options() const { return parts_->machine.options; }
+const DeviceChoice& Trainer::device() const { return parts_->machine.chosen; }
 int64_t Trainer::latent_size() const { return parts_->machine.model.generator->latent_size; }
 int64_t Trainer::classes() const { return parts_->machine.model.generator->classes; }
 Shape Trainer::image_shape() const { return parts_->machine.model.generator->image_shape; }

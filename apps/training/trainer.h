@@ -5,41 +5,17 @@
 #include <string>
 #include <vector>
 
-#include "apps/training/data_placement.h"
+#include "apps/training/device_choice.h"
+#include "apps/training/losses.h"
 #include "apps/training/minibatch_stream.h"
 #include "apps/training/sampling.h"
 #include "apps/training/sparse_training.h"
 #include "data/image_set.h"
-#include "engine/nn/init.h"
 #include "engine/optim/parameter_slab.h"
 #include "engine/tape/step_graph.h"
 #include "models/registry.h"
 
 namespace poise {
-
-struct TrainerOptions {
-  ModelOptions model;
-  InitScheme init = InitScheme::pytorch;
-  GanLoss loss = GanLoss::hinge;
-  int64_t batch_size_d = 64, batch_size_g = 128, n_critic = 5;
-  double learning_rate_g = 2e-4, learning_rate_d = 2e-4;
-  AdamOptions adam;
-  double ema_decay = 0.999;
-  // In iterations.
-  int64_t decay_start = 0, decay_end = 0;  // between them both learning rates fall linearly to 0; end 0: they stay
-  int64_t ema_start = 0;                   // until then the moving average is a copy
-  int64_t accumulate = 1;                  // micro-batches of each step
-  DiffAugmentOptions augment;
-  bool flip = true;
-  uint64_t seed = 1;
-  SparseOptions sparse;
-  Device device = Device::cpu;
-  Precision precision = Precision::fp32;
-  bool graphs = true;  // replay captured steps; on the CPU there is nothing to capture
-  DataPlacement data_placement = DataPlacement::automatic;
-  MinibatchReader::BeforeBatch before_batch;  // of streamed data; for tests
-  const KernelTable* kernels = nullptr;       // instead of the device's own, for tests
-};
 
 // What one iteration saw (means over its D steps for the D entries).
 struct IterationReport {
@@ -50,6 +26,7 @@ struct IterationReport {
 
 // What an iteration will cost, found by running it against kernels that do nothing.
 struct TrainingPlan {
+  DeviceChoice device;
   int64_t parameters_g = 0, parameters_d = 0;
   size_t slab_bytes = 0, arena_bytes = 0;
   DataChoice data;                                       // where images and labels lie
@@ -86,7 +63,7 @@ class Trainer {
   int64_t iteration() const;  // asked for so far
   // The last iterations since the start or the last set_step_state(), oldest first: at most `most`, and never more than
   // kReportsKept. Waits for them.
-  static constexpr int64_t kReportsKept = 1024;
+  static constexpr int64_t kReportsKept = Losses::kRows;
   std::vector<IterationReport> reports(int64_t most) const;
   IterationReport report() const { return reports(1).at(0); }
   SparseReport sparse_report() const;
@@ -112,6 +89,7 @@ class Trainer {
   void set_profile(Profile* profile);  // times every launch from now on
   const TrainingPlan& training_plan() const;
   const TrainerOptions& options() const;
+  const DeviceChoice& device() const;
   int64_t latent_size() const;
   int64_t classes() const;    // 0: the model is not conditional
   Shape image_shape() const;  // [H,W,C]

@@ -10,34 +10,27 @@ bool launches_are_synchronous() {
   return text && std::string(text) == "1";
 }
 
-// From iterations to updates of a network.
-UpdateSchedule schedule_of(const TrainerOptions& o, Network network) {
-  const int64_t updates = network == Network::generator ? 1 : o.n_critic;
-  return {.decay_begin = static_cast<uint64_t>(updates * o.decay_start),
-          .decay_end = static_cast<uint64_t>(updates * o.decay_end),
-          .ema_start = static_cast<uint64_t>(updates * o.ema_start)};
-}
-
 }  // namespace
 
-TrainingMachine::TrainingMachine(const TrainerOptions& o, Arena step_arena, bool planning)
+TrainingMachine::TrainingMachine(const TrainerOptions& o, const DeviceChoice& choice, Arena step_arena, bool planning)
     : options(o),
-      memory(planning ? Device::cpu : o.device),
-      kernels(o.kernels ? *o.kernels : kernels_of(o.device)),
+      chosen(choice),
+      memory(planning ? Device::cpu : chosen.device),
+      kernels(o.kernels ? *o.kernels : kernels_of(chosen.device)),
       model(make_model(o.model)),
-      slab_g(*model.generator, DType::f32, o.device, true, planning),
-      slab_d(*model.discriminator, DType::f32, o.device, false, planning),
+      slab_g(*model.generator, DType::f32, chosen.device, true, planning),
+      slab_d(*model.discriminator, DType::f32, chosen.device, false, planning),
       arena(std::move(step_arena)),
       d_graph(
-          tape, [this] { run_d_step(); }, o.graphs),
+          tape, [this] { run_d_step(); }, o.train.graph),
       g_graph(
-          tape, [this] { run_g_step(); }, o.graphs),
+          tape, [this] { run_g_step(); }, o.train.graph),
       balance_graph(
-          tape, [this] { sparse->measure_balance(latents_g()); }, o.graphs) {
+          tape, [this] { sparse->measure_balance(latents_g()); }, o.train.graph) {
   if (planning) kernels = planning_kernels(kernels);
   if (memory != Device::cpu) queue = gpu::runtime(memory).make_stream();
-  ctx.device = o.device;
-  ctx.precision = o.precision;
+  ctx.device = chosen.device;
+  ctx.precision = chosen.precision;
   ctx.kernels = &kernels;
   ctx.arena = &arena;
   ctx.step = reinterpret_cast<StepState*>(step_state.tensor().bytes);
@@ -46,32 +39,25 @@ TrainingMachine::TrainingMachine(const TrainerOptions& o, Arena step_arena, bool
   ctx.synchronous = launches_are_synchronous();
   const StepState zero;
   copy_from_host(step_state.tensor(), &zero);
-  const Tensor& r = results.tensor();
   step = {.model = &model,
           .slab_g = &slab_g,
           .slab_d = &slab_d,
           .tape = &tape,
-          .loss = o.loss,
-          .adam = o.adam,
-          .schedule_g = schedule_of(o, Network::generator),
-          .schedule_d = schedule_of(o, Network::discriminator),
-          .ema_decay = o.ema_decay,
-          .augment = o.augment,
-          .micro_batches = o.accumulate,
-          .loss_d = r.slice(0, 1),
-          .loss_g = r.slice(3, 1),
-          .means_d = r.slice(1, 2)};
-  sparse = std::make_unique<SparseTraining>(o.sparse, step, real_shape(), activation_dtype(o.precision), conditional(),
-                                            memory, planning);
+          .train = o.train,
+          .loss_d = losses.loss_d(),
+          .loss_g = losses.loss_g(),
+          .means_d = losses.means_d()};
+  sparse = std::make_unique<SparseTraining>(o.scheduled_sparse(), step, real_shape(),
+                                            activation_dtype(chosen.precision), conditional(), memory, planning);
 }
 
 Shape TrainingMachine::real_shape() const {
   const Shape& image = model.generator->image_shape;
-  return {options.batch_size_d, image[0], image[1], image[2]};
+  return {options.train.batch_size_d, image[0], image[1], image[2]};
 }
 
 Labelled TrainingMachine::latents(RandomStream stream, RandomStream label_stream, int64_t count) {
-  Tensor z = ctx.arena->alloc({count, model.generator->latent_size}, activation_dtype(options.precision));
+  Tensor z = ctx.arena->alloc({count, model.generator->latent_size}, activation_dtype(chosen.precision));
   tape.launch({.op = "random_normal", .bytes = static_cast<double>(z.size_bytes())}, ctx.kernels->random_normal, stream,
               z);
   if (!conditional()) return {z};
@@ -82,41 +68,39 @@ Labelled TrainingMachine::latents(RandomStream stream, RandomStream label_stream
 }
 
 Labelled TrainingMachine::new_minibatch() {
-  return {ctx.arena->alloc(real_shape(), activation_dtype(options.precision)),
-          conditional() ? ctx.arena->alloc({options.batch_size_d}, DType::i32) : Tensor{}};
+  return {ctx.arena->alloc(real_shape(), activation_dtype(chosen.precision)),
+          conditional() ? ctx.arena->alloc({options.train.batch_size_d}, DType::i32) : Tensor{}};
 }
 
 MinibatchOrder TrainingMachine::minibatch_order() const {
   // One loader batch of the method holds n_critic minibatches; the incomplete one at the end of an epoch is dropped.
-  const int64_t loader_batches = image_count / (options.n_critic * options.batch_size_d);
-  return {.batch_size = options.batch_size_d, .batches_per_epoch = loader_batches * options.n_critic};
+  const int64_t loader_batches = image_count / (options.train.n_critic * options.train.batch_size_d);
+  return {.batch_size = options.train.batch_size_d, .batches_per_epoch = loader_batches * options.train.n_critic};
 }
 
 void TrainingMachine::run_d_step() {
   Labelled real = sparse->measures_balance() ? sparse->real() : new_minibatch();
   const GatherOptions gather{.batches_per_epoch = minibatch_order().batches_per_epoch,
-                             .flip = options.flip,
+                             .flip = options.data.flip,
                              .ring = feed ? MinibatchStream::kSlots : 0};
   tape.launch({.op = "gather_images", .bytes = 1.25 * static_cast<double>(real.values.size_bytes())},
               ctx.kernels->gather_images, gather, images, labels, real.values, real.labels);
-  d_step(step, real, latents(RandomStream::latent_d, RandomStream::label_d, options.batch_size_d));
-  Tensor last = results.tensor().slice(0, 3), sum = results.tensor().slice(4, 3);
-  ctx.kernels->add(ctx, sum, last, sum);
+  d_step(step, real, latents(RandomStream::latent_d, RandomStream::label_d, options.train.batch_size_d));
+  losses.add_d_step(ctx);
 }
 
 Labelled TrainingMachine::latents_g() {
-  return latents(RandomStream::latent_g, RandomStream::label_g, options.batch_size_g);
+  return latents(RandomStream::latent_g, RandomStream::label_g, options.train.batch_size_g);
 }
 
 void TrainingMachine::run_g_step() {
   g_step(step, latents_g());
-  Tensor sum = results.tensor().slice(4, 3);
-  ctx.kernels->record_losses(ctx, options.n_critic, step.loss_g, sum, losses.tensor());
+  losses.end_iteration(ctx, options.train.n_critic);
 }
 
 void TrainingMachine::take_steps() {
   const bool fed = feed && !ctx.planning;
-  for (int64_t i = 0; i < options.n_critic; ++i) {
+  for (int64_t i = 0; i < options.train.n_critic; ++i) {
     if (fed) feed->before_step();
     d_graph.launch();
     if (fed) feed->after_step();

@@ -5,12 +5,14 @@
 #include <memory>
 
 #include "apps/training/gan_step.h"
+#include "apps/training/losses.h"
 #include "apps/training/trainer.h"
 
 namespace poise {
 
 struct TrainingMachine {
   const TrainerOptions options;
+  const DeviceChoice chosen;
   const Device memory;  // where it lies; a plan touches no GPU
   KernelTable kernels;
   std::unique_ptr<gpu::Stream> queue;
@@ -22,10 +24,9 @@ struct TrainingMachine {
   GanModel model;
   ParameterSlab slab_g, slab_d;
   Arena arena;
-  OwnedTensor results{Shape{8}, DType::f32, memory};  // loss_d, mean_real, mean_fake, loss_g, then D's sums
-  OwnedTensor losses{Shape{Trainer::kReportsKept, 4}, DType::f32, memory};  // kernels/train/loss_ring.h
-  int64_t image_count = 0;                                                  // of the data set
-  std::unique_ptr<MinibatchStream> feed;                                    // of streamed data
+  Losses losses{memory};
+  int64_t image_count = 0;                                   // of the data set
+  std::unique_ptr<MinibatchStream> feed;                     // of streamed data
   Tensor images;                                             // u8 [N,H,W,C]: the whole set, or the ring of the feed
   Tensor labels;                                             // i32 [N] of a conditional model
   OwnedTensor work_done{Shape{2}, DType::f64, Device::cpu};  // WorkDone, on the host
@@ -34,7 +35,7 @@ struct TrainingMachine {
   std::unique_ptr<SparseTraining> sparse;
   StepGraph d_graph, g_graph, balance_graph;
 
-  TrainingMachine(const TrainerOptions& options, Arena step_arena, bool planning);
+  TrainingMachine(const TrainerOptions& options, const DeviceChoice& chosen, Arena step_arena, bool planning);
 
   bool conditional() const { return model.generator->classes > 0; }
   Shape real_shape() const;

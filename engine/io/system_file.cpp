@@ -77,6 +77,13 @@ void fail_to_read(const std::string& path, const char* action, int error) {
   fail(ErrorKind::environment, path + ": cannot " + action + ": " + errno_text(error) + "; " + read_remedy(error));
 }
 
+void refuse_git_lfs_pointer(const std::string& path, std::string_view bytes) {
+  constexpr size_t kLargestPointer = 1024;
+  if (bytes.size() > kLargestPointer || !bytes.starts_with("version https://git-lfs.github.com/spec/")) return;
+  fail(ErrorKind::environment,
+       path + ": a pointer of Git LFS, not the file it stands for; fetch that with git lfs pull");
+}
+
 PathKind kind_of_path(const std::string& path) {
   struct stat status {};
   while (::stat(path.c_str(), &status) != 0) {
@@ -100,12 +107,15 @@ std::vector<std::string> names_in_folder_if_exists(const std::string& folder) {
   return list(folder).value_or(std::vector<std::string>{});
 }
 
-void make_folders(const std::string& path) {
+void make_folders(const std::string& path, std::vector<std::string>* made) {
   for (size_t end = 1; end != std::string::npos && !path.empty();) {
     end = path.find('/', end);
     const std::string part = path.substr(0, end);
     if (end != std::string::npos) ++end;
-    if (::mkdir(part.c_str(), 0777) == 0) continue;
+    if (::mkdir(part.c_str(), 0777) == 0) {
+      if (made) made->push_back(part);
+      continue;
+    }
     const int error = errno;
     // Where one may not write, a folder may be there all the same.
     if (struct stat status{}; ::stat(part.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) continue;

@@ -10,16 +10,6 @@
 namespace poise {
 namespace {
 
-struct NamedScheme {
-  const char* name;
-  InitScheme scheme;
-};
-constexpr NamedScheme kSchemes[] = {{"pytorch", InitScheme::pytorch},
-                                    {"xavier", InitScheme::xavier},
-                                    {"kaiming", InitScheme::kaiming},
-                                    {"orthogonal", InitScheme::orthogonal},
-                                    {"normal002", InitScheme::normal002}};
-
 // FNV-1a. A parameter's random numbers are counted from its path, so they do not depend on what was built before it.
 uint64_t hash_of(const std::string& text) {
   uint64_t hash = 0xcbf29ce484222325u;
@@ -154,19 +144,6 @@ void write(const Tensor& to, const std::vector<double>& values) {
 }
 
 }  // namespace
-
-std::optional<InitScheme> init_scheme_of(const std::string& name) {
-  for (const NamedScheme& s : kSchemes) {
-    if (name == s.name) return s.scheme;
-  }
-  return std::nullopt;
-}
-
-std::vector<std::string> init_scheme_names() {
-  std::vector<std::string> names;
-  for (const NamedScheme& s : kSchemes) names.emplace_back(s.name);
-  return names;
-}
 
 void initialise(Module& root, InitScheme scheme, uint64_t seed) {
   const std::string prefix = root.path() + ".";

@@ -9,18 +9,21 @@
 // Embeddings start as weights do, but N(0, 1) under pytorch. Batch norm always starts with gamma 1 and beta 0, a gate
 // with 0; buffers as their role says.
 #pragma once
-#include <optional>
-#include <string>
-#include <vector>
-
+#include "engine/io/enum_names.h"
 #include "engine/nn/module.h"
 
 namespace poise {
 
 enum class InitScheme : uint8_t { pytorch, xavier, kaiming, orthogonal, normal002 };
 
-std::optional<InitScheme> init_scheme_of(const std::string& name);
-std::vector<std::string> init_scheme_names();
+template <>
+struct EnumNames<InitScheme> {
+  static constexpr NamedValue<InitScheme> all[] = {{InitScheme::pytorch, "pytorch"},
+                                                   {InitScheme::xavier, "xavier"},
+                                                   {InitScheme::kaiming, "kaiming"},
+                                                   {InitScheme::orthogonal, "orthogonal"},
+                                                   {InitScheme::normal002, "normal002"}};
+};
 
 // Fills every parameter and buffer of `root`, whose memory must have been laid out. dtype f32 or f64.
 void initialise(Module& root, InitScheme scheme, uint64_t seed);

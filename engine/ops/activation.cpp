@@ -9,25 +9,24 @@ Var leaky_relu(Var x, float slope) {
   check(t, slope >= 0 && slope < 1,
         [&] { return "leaky_relu expects a slope in [0,1) but got " + std::to_string(slope); });
   Tensor y = t.alloc(x.shape(), x.dtype());
-  t.launch(memory_work("leaky_relu", Pass::forward, {&y, &y}), t.ctx.kernels->leaky_relu_forward, slope, x.value(), y);
-  return t.record({.name = "leaky_relu", .inputs = {x}, .output = y, .backward = [x, y, slope](Grads& g) {
-                     Tensor dx = g.alloc(x);
-                     g.tape().launch(memory_work("leaky_relu", Pass::backward, {&y, &dx, &dx}),
-                                     g.kernels().leaky_relu_backward, slope, y, g.dy(), dx);
-                     g.add(x, dx);
-                   }});
+  t.launch({"leaky_relu", Pass::forward}, t.ctx.kernels->leaky_relu_forward, slope, x.value(), y);
+  return t.record(
+      {.name = "leaky_relu", .inputs = {x}, .output = y, .backward = [x, y, slope](Grads& g) {
+         Tensor dx = g.alloc(x);
+         g.tape().launch({"leaky_relu", Pass::backward}, g.kernels().leaky_relu_backward, slope, y, g.dy(), dx);
+         g.add(x, dx);
+       }});
 }
 
 Var tanh(Var x) {
   Tape& t = *x.tape;
   Tensor y = t.alloc(x.shape(), x.dtype());
-  t.launch(memory_work("tanh", Pass::forward, {&y, &y}), t.ctx.kernels->tanh_forward, x.value(), y);
-  return t.record(
-      {.name = "tanh", .inputs = {x}, .output = y, .backward = [x, y](Grads& g) {
-         Tensor dx = g.alloc(x);
-         g.tape().launch(memory_work("tanh", Pass::backward, {&y, &dx, &dx}), g.kernels().tanh_backward, y, g.dy(), dx);
-         g.add(x, dx);
-       }});
+  t.launch({"tanh", Pass::forward}, t.ctx.kernels->tanh_forward, x.value(), y);
+  return t.record({.name = "tanh", .inputs = {x}, .output = y, .backward = [x, y](Grads& g) {
+                     Tensor dx = g.alloc(x);
+                     g.tape().launch({"tanh", Pass::backward}, g.kernels().tanh_backward, y, g.dy(), dx);
+                     g.add(x, dx);
+                   }});
 }
 
 Var add(Var a, Var b) {
@@ -37,7 +36,7 @@ Var add(Var a, Var b) {
     return "add expects two tensors of one shape but got " + a.shape().to_string() + " and " + b.shape().to_string();
   });
   Tensor y = t.alloc(a.shape(), a.dtype());
-  t.launch(memory_work("add", Pass::forward, {&y, &y, &y}), t.ctx.kernels->add, a.value(), b.value(), y);
+  t.launch({"add", Pass::forward}, t.ctx.kernels->add, a.value(), b.value(), y);
   return t.record({.name = "add", .inputs = {a, b}, .output = y, .backward = [a, b](Grads& g) {
                      // The copy comes first: once dy has moved it belongs to its receiver.
                      if (g.wants(a) && g.wants(b)) g.copy_dy_to(a);

@@ -16,7 +16,7 @@ Var batched_matmul(Var a, Var b, bool transpose_b) {
   const Tensor av = a.value(), bv = b.value();
   Tensor y = t.alloc({as[0], as[1], n}, a.dtype());
   const auto work = [=](Pass pass) {
-    return memory_work("batched_matmul", pass, {&av, &bv, &y}, 2.0 * static_cast<double>(av.elements() * n));
+    return arithmetic_work("batched_matmul", pass, 2.0 * static_cast<double>(av.elements() * n));
   };
   t.launch(work(Pass::forward), t.ctx.kernels->batched_matmul, false, transpose_b, av, bv, y);
   return t.record({.name = "batched_matmul", .inputs = {a, b}, .output = y, .backward = [=](Grads& g) {
@@ -40,11 +40,10 @@ Var batched_matmul(Var a, Var b, bool transpose_b) {
 Var softmax(Var x) {
   Tape& t = *x.tape;
   Tensor y = t.alloc(x.shape(), x.dtype());
-  t.launch(memory_work("softmax", Pass::forward, {&y, &y}), t.ctx.kernels->softmax_forward, x.value(), y);
+  t.launch({"softmax", Pass::forward}, t.ctx.kernels->softmax_forward, x.value(), y);
   return t.record({.name = "softmax", .inputs = {x}, .output = y, .backward = [x, y](Grads& g) {
                      Tensor dx = g.alloc(x);
-                     g.tape().launch(memory_work("softmax", Pass::backward, {&y, &dx, &dx}),
-                                     g.kernels().softmax_backward, y, g.dy(), dx);
+                     g.tape().launch({"softmax", Pass::backward}, g.kernels().softmax_backward, y, g.dy(), dx);
                      g.add(x, dx);
                    }});
 }
@@ -59,15 +58,13 @@ Var gated_add(Var x, Var o, Var gate) {
   });
   const Tensor ov = o.value(), gv = gate.value();
   Tensor y = t.alloc(x.shape(), x.dtype());
-  t.launch(memory_work("gated_add", Pass::forward, {&y, &y, &y}), t.ctx.kernels->gated_add_forward, x.value(), ov, gv,
-           y);
+  t.launch({"gated_add", Pass::forward}, t.ctx.kernels->gated_add_forward, x.value(), ov, gv, y);
   return t.record({.name = "gated_add", .inputs = {x, o, gate}, .output = y, .backward = [=](Grads& g) {
                      if (g.wants(o) || g.wants(gate)) {
                        Tensor grad_o = g.alloc(o), dgate = g.alloc(gate);
                        Arena::Scratch workspace(*g.ctx().arena, kGatedAddWorkspace);
-                       g.tape().launch(memory_work("gated_add", Pass::backward, {&ov, &ov, &ov}),
-                                       g.kernels().gated_add_backward, ov, gv, g.dy(), workspace.tensor(), grad_o,
-                                       dgate);
+                       g.tape().launch({"gated_add", Pass::backward}, g.kernels().gated_add_backward, ov, gv, g.dy(),
+                                       workspace, grad_o, dgate);
                        g.add_or_recycle(o, grad_o);
                        g.add_or_recycle(gate, dgate);
                      }

@@ -9,7 +9,7 @@ namespace {
 Var constant_vector(Var x, double value) {
   Tape& t = *x.tape;
   Tensor all = t.alloc({x.shape().back()}, parameter_dtype(x.dtype()));
-  t.launch(memory_work("fill", Pass::forward, {&all}), t.ctx.kernels->fill, value, all);
+  t.launch({"fill", Pass::forward}, t.ctx.kernels->fill, value, all);
   return t.constant(all);
 }
 
@@ -35,30 +35,40 @@ Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_v
   });
   BatchNormOptions o = options;
   if (t.batch_norm_momentum >= 0) o.momentum = t.batch_norm_momentum;
-  const Tensor xv = x.value(), gv = gamma.value(), bv = beta.value();
   const size_t workspace_bytes = batch_norm_workspace(x.shape().rows(), channels[0]);
-  Tensor y = t.alloc(x.shape(), x.dtype());
-  Tensor mean = t.alloc(channels, gamma.dtype()), inv_std = t.alloc(channels, gamma.dtype());
+  const Tensor xv = x.value(), y = t.alloc(x.shape(), x.dtype());
+  const Tensor mean = t.alloc(channels, gamma.dtype()), inv_std = t.alloc(channels, gamma.dtype());
+  BatchNormForwardOperands forward{.x = xv,
+                                   .gamma = gamma.value(),
+                                   .beta = beta.value(),
+                                   .running_mean = running_mean,
+                                   .running_var = running_var,
+                                   .mean = mean,
+                                   .inv_std = inv_std,
+                                   .y = y};
   if (batch_statistics) {
-    Tensor no_mean, no_var;
-    const bool update = t.mode == Mode::train;
+    if (t.mode != Mode::train) forward.running_mean = forward.running_var = {};
     Arena::Scratch workspace(*t.ctx.arena, workspace_bytes);
-    t.launch(memory_work(op, Pass::forward, {&xv, &xv, &xv, &y}), t.ctx.kernels->batch_norm_forward_train, o, xv, gv,
-             bv, update ? running_mean : no_mean, update ? running_var : no_var, workspace.tensor(), mean, inv_std, y);
+    t.launch({op, Pass::forward}, t.ctx.kernels->batch_norm_forward_train, o, forward, workspace);
   } else {
-    t.launch(memory_work(op, Pass::forward, {&xv, &y}), t.ctx.kernels->batch_norm_forward_eval, o, xv, gv, bv,
-             running_mean, running_var, mean, inv_std, y);
+    t.launch({op, Pass::forward}, t.ctx.kernels->batch_norm_forward_eval, o, forward);
   }
   return t.record({.name = op, .inputs = {x, gamma, beta}, .output = y, .backward = [=](Grads& g) {
-                     Tensor dx = g.wants(x) ? g.alloc(x) : Tensor{};
-                     Tensor dgamma = g.alloc(gamma), dbeta = g.alloc(beta);
+                     const BatchNormBackwardOperands backward{.x = xv,
+                                                              .gamma = gamma.value(),
+                                                              .beta = beta.value(),
+                                                              .mean = mean,
+                                                              .inv_std = inv_std,
+                                                              .dy = g.dy(),
+                                                              .dx = g.wants(x) ? g.alloc(x) : Tensor{},
+                                                              .dgamma = g.alloc(gamma),
+                                                              .dbeta = g.alloc(beta)};
                      Arena::Scratch workspace(*g.ctx().arena, workspace_bytes);
-                     g.tape().launch(memory_work(op, Pass::backward, {&xv, &xv, &xv, &xv, &xv}),
-                                     g.kernels().batch_norm_backward, o, batch_statistics, xv, gv, bv, mean, inv_std,
-                                     g.dy(), workspace.tensor(), dx, dgamma, dbeta);
-                     if (dx) g.add(x, dx);
-                     g.add_or_recycle(gamma, dgamma);
-                     g.add_or_recycle(beta, dbeta);
+                     g.tape().launch({op, Pass::backward}, g.kernels().batch_norm_backward, o, batch_statistics,
+                                     backward, workspace);
+                     if (backward.dx) g.add(x, backward.dx);
+                     g.add_or_recycle(gamma, backward.dgamma);
+                     g.add_or_recycle(beta, backward.dbeta);
                    }});
 }
 

@@ -37,11 +37,14 @@ inline void check_parameter(const char* op, Var x, Var parameter) {
   });
 }
 
-// The cost of a loop that reads and writes these tensors once.
-inline Work memory_work(const char* op, Pass pass, std::initializer_list<const Tensor*> tensors, double flops = 0) {
-  Work work{.op = op, .pass = pass, .flops = flops, .executed_flops = flops};
-  for (const Tensor* t : tensors) work.bytes += static_cast<double>(t->size_bytes());
-  return work;
+// Of a kernel that performs the FLOPs of the op's definition; its bytes are those of its operands (Tape::launch).
+inline Work arithmetic_work(const char* op, Pass pass, double flops) {
+  return {.op = op, .pass = pass, .flops = flops, .executed_flops = flops};
+}
+
+// Of a kernel that moves as much as `part` holds from or to a part of a larger operand.
+inline Work moving_work(const char* op, Pass pass, const Tensor& part) {
+  return {.op = op, .pass = pass, .bytes = 2 * static_cast<double>(part.size_bytes())};
 }
 
 }  // namespace poise

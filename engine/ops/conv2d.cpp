@@ -1,33 +1,16 @@
 // Two-dimensional convolution, optionally of a twice enlarged input (kernels/dense/conv2d/conv2d.h).
-#include "engine/ops/check.h"
-#include "engine/ops/conv_work.h"
+#include "engine/ops/layer_pass.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
-#include "engine/sparse/layer_execution.h"
 
 namespace poise {
 namespace {
 
-// One pass of one convolution: what the kernel needs, and what it costs.
-struct ConvPass {
-  const BlockIndex* blocks;  // null: dense
-  bool through_cusparse;
-  Conv2dPlan plan;
-  Work work;
-  ConvPass(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass, const LayerExecution* execution)
-      : blocks(execution ? execution->blocks(pass) : nullptr),
-        through_cusparse(blocks && execution->of(pass) == Execution::cusparse),
-        plan(through_cusparse ? ctx.kernels->cusparse_conv2d_plan(ctx, geometry, *blocks, dtype, pass)
-             : blocks         ? ctx.kernels->block_conv2d_plan(ctx, geometry, *blocks, dtype, pass)
-                              : ctx.kernels->conv2d_plan(ctx, geometry, dtype, pass)),
-        work(conv_work(geometry, plan, dtype, pass)) {}
-  template <class Block, class Dense, class... Args>
-  void launch(Tape& tape, Block* block, Block* cusparse, Dense* dense, const Conv2dGeometry& geometry,
-              Args&&... args) const {
-    blocks ? tape.launch(work, through_cusparse ? cusparse : block, geometry, *blocks, args...)
-           : tape.launch(work, dense, geometry, args...);
-  }
-};
+LayerPass pass_of(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass,
+                  const LayerExecution* execution) {
+  return LayerPass(ctx, "conv2d", geometry, dtype, pass, execution,
+                   [&] { return ctx.kernels->conv2d_plan(ctx, geometry, dtype, pass); });
+}
 
 Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
   const Shape xs = x.shape(), ws = weight.shape();
@@ -82,13 +65,12 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
   Tensor y = t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
   const LayerWeight w(weight, x.dtype());
   {
-    const ConvPass pass(t.ctx, geometry, x.dtype(), Pass::forward, execution);
-    Arena::Scratch workspace(*t.ctx.arena, pass.plan.workspace_bytes);
+    const LayerPass pass = pass_of(t.ctx, geometry, x.dtype(), Pass::forward, execution);
+    Arena::Scratch workspace(*t.ctx.arena, pass.workspace_bytes);
     const KernelTable& k = *t.ctx.kernels;
-    pass.launch(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.conv2d_forward, geometry, xv, w.value, b,
-                workspace.tensor(), y);
+    pass.launch(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.conv2d_forward, xv, w.value, b, workspace, y);
     if (pass.blocks && geometry.relu) {  // the block kernels leave it to us
-      t.launch(memory_work("leaky_relu", Pass::forward, {&y, &y}), k.leaky_relu_forward, 0.0f, y, y);
+      t.launch({"leaky_relu", Pass::forward}, k.leaky_relu_forward, 0.0f, y, y);
     }
   }
   const Var result =
@@ -97,24 +79,23 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
                   Tensor dy = g.dy();
                   if (geometry.relu) {
                     dy = g.tape().alloc(y.shape, y.dtype);
-                    g.tape().launch(memory_work("leaky_relu", Pass::backward, {&y, &dy, &dy}), k.leaky_relu_backward,
-                                    0.0f, y, g.dy(), dy);
+                    g.tape().launch({"leaky_relu", Pass::backward}, k.leaky_relu_backward, 0.0f, y, g.dy(), dy);
                   }
                   if (g.wants(weight) || g.wants(bias)) {
                     Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
-                    const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_weight, execution);
-                    Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+                    const LayerPass pass = pass_of(g.ctx(), geometry, xv.dtype, Pass::backward_weight, execution);
+                    Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
                     pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
-                                k.conv2d_backward_weight, geometry, xv, dy, workspace.tensor(), dw, db);
+                                k.conv2d_backward_weight, xv, dy, workspace, dw, db);
                     g.add_or_recycle(weight, dw);
                     if (db) g.add(bias, db);
                   }
                   if (g.wants(x)) {
                     Tensor dx = g.alloc(x);
-                    const ConvPass pass(g.ctx(), geometry, xv.dtype, Pass::backward_input, execution);
-                    Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+                    const LayerPass pass = pass_of(g.ctx(), geometry, xv.dtype, Pass::backward_input, execution);
+                    Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
                     pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
-                                k.conv2d_backward_input, geometry, dy, w.value, workspace.tensor(), dx);
+                                k.conv2d_backward_input, dy, w.value, workspace, dx);
                     g.add(x, dx);
                   }
                   if (geometry.relu) g.ctx().arena->recycle(dy);

@@ -1,6 +1,5 @@
 // Transposed convolution: the input gradient of the convolution that goes the other way, on that one's kernels.
-#include "engine/ops/check.h"
-#include "engine/ops/conv_work.h"
+#include "engine/ops/layer_pass.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
 
@@ -33,7 +32,7 @@ struct TransposedPass {
   Conv2dPlan plan;
   Work work;
   TransposedPass(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass, Pass other)
-      : plan(ctx.kernels->conv2d_plan(ctx, geometry, dtype, other)), work(conv_work(geometry, plan, dtype, pass)) {}
+      : plan(ctx.kernels->conv2d_plan(ctx, geometry, dtype, other)), work(conv_work("conv2d", geometry, plan, pass)) {}
 };
 
 }  // namespace
@@ -49,28 +48,26 @@ Var conv_transpose2d(Var x, Var weight, const Conv2dOptions& options) {
   {
     const TransposedPass pass(t.ctx, geometry, dtype, Pass::forward, Pass::backward_input);
     Arena::Scratch workspace(*t.ctx.arena, pass.plan.workspace_bytes);
-    t.launch(pass.work, t.ctx.kernels->conv2d_backward_input, geometry, xv, w.value, workspace.tensor(), y);
+    t.launch(pass.work, t.ctx.kernels->conv2d_backward_input, geometry, xv, w.value, workspace, y);
   }
-  const Var result =
-      t.record({.name = "conv_transpose2d", .inputs = {x, weight}, .output = y, .backward = [=](Grads& g) {
-                  if (g.wants(weight)) {
-                    Tensor dw = g.alloc(weight), no_bias;
-                    const TransposedPass pass(g.ctx(), geometry, dtype, Pass::backward_weight, Pass::backward_weight);
-                    Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
-                    g.tape().launch(pass.work, g.kernels().conv2d_backward_weight, geometry, g.dy(), xv,
-                                    workspace.tensor(), dw, no_bias);
-                    g.add(weight, dw);
-                  }
-                  if (g.wants(x)) {
-                    Tensor dx = g.alloc(x), no_bias;
-                    const TransposedPass pass(g.ctx(), geometry, dtype, Pass::backward_input, Pass::forward);
-                    Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
-                    g.tape().launch(pass.work, g.kernels().conv2d_forward, geometry, g.dy(), w.value, no_bias,
-                                    workspace.tensor(), dx);
-                    g.add(x, dx);
-                  }
-                  w.recycle(g.ctx());
-                }});
+  const Var result = t.record(
+      {.name = "conv_transpose2d", .inputs = {x, weight}, .output = y, .backward = [=](Grads& g) {
+         if (g.wants(weight)) {
+           Tensor dw = g.alloc(weight), no_bias;
+           const TransposedPass pass(g.ctx(), geometry, dtype, Pass::backward_weight, Pass::backward_weight);
+           Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+           g.tape().launch(pass.work, g.kernels().conv2d_backward_weight, geometry, g.dy(), xv, workspace, dw, no_bias);
+           g.add(weight, dw);
+         }
+         if (g.wants(x)) {
+           Tensor dx = g.alloc(x), no_bias;
+           const TransposedPass pass(g.ctx(), geometry, dtype, Pass::backward_input, Pass::forward);
+           Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+           g.tape().launch(pass.work, g.kernels().conv2d_forward, geometry, g.dy(), w.value, no_bias, workspace, dx);
+           g.add(x, dx);
+         }
+         w.recycle(g.ctx());
+       }});
   if (!result.requires_grad()) w.recycle(t.ctx);
   return result;
 }

@@ -12,13 +12,13 @@ Var diff_augment(Var x, const DiffAugmentOptions& options) {
         [&] { return "diff_augment expects images [N,H,W,C] but got " + x.shape().to_string(); });
   const Tensor xv = x.value();
   Tensor y = t.alloc(x.shape(), x.dtype());
-  t.launch(memory_work("diff_augment", Pass::forward, {&xv, &y}), t.ctx.kernels->diff_augment_forward, options, xv, y);
-  return t.record({.name = "diff_augment", .inputs = {x}, .output = y, .backward = [x, y, options](Grads& g) {
-                     Tensor dx = g.alloc(x);
-                     g.tape().launch(memory_work("diff_augment", Pass::backward, {&y, &dx}),
-                                     g.kernels().diff_augment_backward, options, g.dy(), dx);
-                     g.add(x, dx);
-                   }});
+  t.launch({"diff_augment", Pass::forward}, t.ctx.kernels->diff_augment_forward, options, xv, y);
+  return t.record(
+      {.name = "diff_augment", .inputs = {x}, .output = y, .backward = [x, y, options](Grads& g) {
+         Tensor dx = g.alloc(x);
+         g.tape().launch({"diff_augment", Pass::backward}, g.kernels().diff_augment_backward, options, g.dy(), dx);
+         g.add(x, dx);
+       }});
 }
 
 }  // namespace poise

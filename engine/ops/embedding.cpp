@@ -17,14 +17,13 @@ Var embedding(Var table, const Tensor& labels, DType dtype) {
            name_of(dtype) + " but got " + name_of(table.dtype());
   });
   Tensor y = t.alloc({labels.shape[0], s[1]}, dtype);
-  t.launch(memory_work("embedding", Pass::forward, {&y, &y}), t.ctx.kernels->embedding_forward, table.value(), labels,
-           y);
-  return t.record({.name = "embedding", .inputs = {table}, .output = y, .backward = [table, labels, y](Grads& g) {
-                     Tensor dtable = g.alloc(table);
-                     g.tape().launch(memory_work("embedding", Pass::backward, {&y, &dtable}),
-                                     g.kernels().embedding_backward, labels, g.dy(), dtable);
-                     g.add(table, dtable);
-                   }});
+  t.launch(moving_work("embedding", Pass::forward, y), t.ctx.kernels->embedding_forward, table.value(), labels, y);
+  return t.record(
+      {.name = "embedding", .inputs = {table}, .output = y, .backward = [table, labels, y](Grads& g) {
+         Tensor dtable = g.alloc(table);
+         g.tape().launch({"embedding", Pass::backward}, g.kernels().embedding_backward, labels, g.dy(), dtable);
+         g.add(table, dtable);
+       }});
 }
 
 Var row_dot(Var a, Var b) {
@@ -37,13 +36,12 @@ Var row_dot(Var a, Var b) {
   const Tensor av = a.value(), bv = b.value();
   Tensor y = t.alloc({s[0], 1}, a.dtype());
   const double flops = 2 * static_cast<double>(s.elements());
-  t.launch(memory_work("row_dot", Pass::forward, {&av, &bv}, flops), t.ctx.kernels->row_dot, av, bv, y);
+  t.launch(arithmetic_work("row_dot", Pass::forward, flops), t.ctx.kernels->row_dot, av, bv, y);
   return t.record({.name = "row_dot", .inputs = {a, b}, .output = y, .backward = [=](Grads& g) {
                      const auto give = [&](Var to, const Tensor& other) {
                        if (!g.wants(to)) return;
                        Tensor dx = g.alloc(to);
-                       g.tape().launch(memory_work("row_dot", Pass::backward, {&other, &dx}), g.kernels().scale_rows,
-                                       g.dy(), other, dx);
+                       g.tape().launch({"row_dot", Pass::backward}, g.kernels().scale_rows, g.dy(), other, dx);
                        g.add(to, dx);
                      };
                      give(a, bv);
@@ -62,13 +60,12 @@ Var sample_affine(Var x, Var gain, Var bias, bool relu) {
   });
   const Tensor xv = x.value(), gv = gain.value(), bv = bias.value();
   Tensor y = t.alloc(s, x.dtype());
-  t.launch(memory_work("sample_affine", Pass::forward, {&xv, &y}), t.ctx.kernels->sample_affine_forward, relu, xv, gv,
-           bv, y);
+  t.launch({"sample_affine", Pass::forward}, t.ctx.kernels->sample_affine_forward, relu, xv, gv, bv, y);
   return t.record({.name = "sample_affine", .inputs = {x, gain, bias}, .output = y, .backward = [=](Grads& g) {
                      Tensor dx = g.wants(x) ? g.alloc(x) : Tensor{};
                      Tensor dgain = g.alloc(gain), dbias = g.alloc(bias);
-                     g.tape().launch(memory_work("sample_affine", Pass::backward, {&xv, &xv, &xv}),
-                                     g.kernels().sample_affine_backward, relu, xv, gv, bv, g.dy(), dx, dgain, dbias);
+                     g.tape().launch({"sample_affine", Pass::backward}, g.kernels().sample_affine_backward, relu, xv,
+                                     gv, bv, g.dy(), dx, dgain, dbias);
                      if (dx) g.add(x, dx);
                      g.add_or_recycle(gain, dgain);
                      g.add_or_recycle(bias, dbias);

@@ -15,7 +15,7 @@ struct LayerWeight {
     Tape& t = *weight.tape;
     const Tensor from = value;
     value = t.alloc(from.shape, dtype);
-    t.launch(memory_work("convert", Pass::forward, {&from, &value}), t.ctx.kernels->convert, from, value);
+    t.launch({"convert", Pass::forward}, t.ctx.kernels->convert, from, value);
   }
   void recycle(const Context& ctx) const {
     if (is_copy) ctx.arena->recycle(value);

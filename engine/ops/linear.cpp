@@ -1,42 +1,9 @@
 // y = x w^T + b. To skip dead blocks, as a 1x1 convolution of N images of one pixel.
-#include "engine/ops/check.h"
+#include "engine/ops/layer_pass.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
-#include "engine/sparse/layer_execution.h"
 
 namespace poise {
-namespace {
-
-// One pass: what the kernel needs, and what it costs.
-struct LinearPass {
-  Conv2dGeometry as_convolution;
-  const BlockIndex* blocks;  // null: dense
-  bool through_cusparse;
-  size_t workspace_bytes;
-  Work work;
-  LinearPass(const Context& ctx, const LinearGeometry& g, DType dtype, Work dense, const LayerExecution* execution)
-      : as_convolution{.n = g.n, .h = 1, .w = 1, .c_in = g.in, .c_out = g.out},
-        blocks(execution ? execution->blocks(dense.pass) : nullptr),
-        through_cusparse(blocks && execution->of(dense.pass) == Execution::cusparse),
-        work(dense) {
-    if (blocks) {
-      const KernelTable& k = *ctx.kernels;
-      const auto planner = through_cusparse ? k.cusparse_conv2d_plan : k.block_conv2d_plan;
-      const Conv2dPlan plan = planner(ctx, as_convolution, *blocks, dtype, dense.pass);
-      workspace_bytes = plan.workspace_bytes;
-      work.executed_flops = 2 * plan.executed_macs;
-    } else {
-      workspace_bytes = ctx.kernels->linear_plan(ctx, g, dtype, dense.pass);
-    }
-  }
-  template <class Block, class Dense, class... Args>
-  void launch(Tape& tape, Block* block, Block* cusparse, Dense* dense, Args&&... args) const {
-    blocks ? tape.launch(work, through_cusparse ? cusparse : block, as_convolution, *blocks, args...)
-           : tape.launch(work, dense, args...);
-  }
-};
-
-}  // namespace
 
 Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
   Tape& t = *x.tape;
@@ -56,39 +23,39 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
   const LinearGeometry geometry{.n = xs[0], .in = xs[1], .out = ws[0]};
   Tensor y = t.alloc({xs[0], ws[0]}, x.dtype());
   const LayerWeight w(weight, x.dtype());
-  const Tensor xv = x.value(), wv = weight.value();
-  auto work = [xv, wv, y](Pass pass) {
-    return memory_work("linear", pass, {&xv, &wv, &y}, 2.0 * static_cast<double>(xv.elements() * wv.shape[0]));
+  const Tensor xv = x.value();
+  const auto pass_of = [=, dtype = x.dtype()](const Context& ctx, Pass pass) {
+    const Conv2dGeometry convolution{.n = geometry.n, .h = 1, .w = 1, .c_in = geometry.in, .c_out = geometry.out};
+    return LayerPass(ctx, "linear", convolution, dtype, pass, execution, [&] {
+      return Conv2dPlan{.workspace_bytes = ctx.kernels->linear_plan(ctx, geometry, dtype, pass),
+                        .executed_macs = convolution.macs()};
+    });
   };
-  const auto pass_of = [=](const Context& ctx, Pass pass) {
-    return LinearPass(ctx, geometry, xv.dtype, work(pass), execution);
-  };
-  const LinearPass forward = pass_of(t.ctx, Pass::forward);
-  if (execution) execution->note(forward.as_convolution);
+  const LayerPass forward = pass_of(t.ctx, Pass::forward);
+  if (execution) execution->note(forward.geometry);
   {
     Arena::Scratch workspace(*t.ctx.arena, forward.workspace_bytes);
     forward.launch(t, t.ctx.kernels->block_conv2d_forward, t.ctx.kernels->cusparse_conv2d_forward,
-                   t.ctx.kernels->linear_forward, xv, w.value, bias.tape ? bias.value() : Tensor{}, workspace.tensor(),
-                   y);
+                   t.ctx.kernels->linear_forward, xv, w.value, bias.tape ? bias.value() : Tensor{}, workspace, y);
   }
   const Var result =
       t.record({.name = "linear", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
                   const KernelTable& k = g.kernels();
                   if (g.wants(weight) || g.wants(bias)) {
                     Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
-                    const LinearPass pass = pass_of(g.ctx(), Pass::backward_weight);
+                    const LayerPass pass = pass_of(g.ctx(), Pass::backward_weight);
                     Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
                     pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
-                                k.linear_backward_weight, xv, g.dy(), workspace.tensor(), dw, db);
+                                k.linear_backward_weight, xv, g.dy(), workspace, dw, db);
                     g.add_or_recycle(weight, dw);
                     if (db) g.add(bias, db);
                   }
                   if (g.wants(x)) {
                     Tensor dx = g.alloc(x);
-                    const LinearPass pass = pass_of(g.ctx(), Pass::backward_input);
+                    const LayerPass pass = pass_of(g.ctx(), Pass::backward_input);
                     Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
                     pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
-                                k.linear_backward_input, g.dy(), w.value, workspace.tensor(), dx);
+                                k.linear_backward_input, g.dy(), w.value, workspace, dx);
                     g.add(x, dx);
                   }
                   w.recycle(g.ctx());

@@ -25,12 +25,11 @@ Var gan_loss_d(Var logits, int64_t n_real, GanLoss kind, Tensor means) {
   check_logits_dtype("gan_loss_d", logits);
   const Tensor value = logits.value();
   Tensor loss = t.alloc({1}, logits.dtype());
-  t.launch(memory_work("gan_loss_d", Pass::forward, {&value}), t.ctx.kernels->gan_loss_d_forward, kind, n_real, value,
-           means, loss);
+  t.launch({"gan_loss_d", Pass::forward}, t.ctx.kernels->gan_loss_d_forward, kind, n_real, value, means, loss);
   return t.record({.name = "gan_loss_d", .inputs = {logits}, .output = loss, .backward = [=](Grads& g) {
                      Tensor dx = g.alloc(logits);
-                     g.tape().launch(memory_work("gan_loss_d", Pass::backward, {&value, &dx}),
-                                     g.kernels().gan_loss_d_backward, kind, n_real, value, g.dy(), dx);
+                     g.tape().launch({"gan_loss_d", Pass::backward}, g.kernels().gan_loss_d_backward, kind, n_real,
+                                     value, g.dy(), dx);
                      g.add(logits, dx);
                    }});
 }
@@ -43,13 +42,13 @@ Var gan_loss_g(Var logits, GanLoss kind) {
   check_logits_dtype("gan_loss_g", logits);
   const Tensor value = logits.value();
   Tensor loss = t.alloc({1}, logits.dtype());
-  t.launch(memory_work("gan_loss_g", Pass::forward, {&value}), t.ctx.kernels->gan_loss_g_forward, kind, value, loss);
-  return t.record({.name = "gan_loss_g", .inputs = {logits}, .output = loss, .backward = [=](Grads& g) {
-                     Tensor dx = g.alloc(logits);
-                     g.tape().launch(memory_work("gan_loss_g", Pass::backward, {&value, &dx}),
-                                     g.kernels().gan_loss_g_backward, kind, value, g.dy(), dx);
-                     g.add(logits, dx);
-                   }});
+  t.launch({"gan_loss_g", Pass::forward}, t.ctx.kernels->gan_loss_g_forward, kind, value, loss);
+  return t.record(
+      {.name = "gan_loss_g", .inputs = {logits}, .output = loss, .backward = [=](Grads& g) {
+         Tensor dx = g.alloc(logits);
+         g.tape().launch({"gan_loss_g", Pass::backward}, g.kernels().gan_loss_g_backward, kind, value, g.dy(), dx);
+         g.add(logits, dx);
+       }});
 }
 
 }  // namespace poise

@@ -36,19 +36,19 @@ Var concat_batch(Var a, Var b) {
   shape[0] = n_a + n_b;
   Tensor y = t.alloc(shape, a.dtype());
   Tensor head = y.slice(0, n_a), tail = y.slice(n_a, n_b);
-  t.launch(memory_work("concat_batch", Pass::forward, {&head, &head}), t.ctx.kernels->copy, a.value(), head);
-  t.launch(memory_work("concat_batch", Pass::forward, {&tail, &tail}), t.ctx.kernels->copy, b.value(), tail);
-  return t.record({.name = "concat_batch", .inputs = {a, b}, .output = y, .backward = [a, b, n_a, n_b](Grads& g) {
-                     auto give = [&](Var x, int64_t first, int64_t count) {
-                       if (!g.wants(x)) return;
-                       Tensor dx = g.alloc(x);
-                       g.tape().launch(memory_work("concat_batch", Pass::backward, {&dx, &dx}), g.kernels().copy,
-                                       g.dy().slice(first, count), dx);
-                       g.add(x, dx);
-                     };
-                     give(a, 0, n_a);
-                     give(b, n_a, n_b);
-                   }});
+  t.launch({"concat_batch", Pass::forward}, t.ctx.kernels->copy, a.value(), head);
+  t.launch({"concat_batch", Pass::forward}, t.ctx.kernels->copy, b.value(), tail);
+  return t.record(
+      {.name = "concat_batch", .inputs = {a, b}, .output = y, .backward = [a, b, n_a, n_b](Grads& g) {
+         auto give = [&](Var x, int64_t first, int64_t count) {
+           if (!g.wants(x)) return;
+           Tensor dx = g.alloc(x);
+           g.tape().launch({"concat_batch", Pass::backward}, g.kernels().copy, g.dy().slice(first, count), dx);
+           g.add(x, dx);
+         };
+         give(a, 0, n_a);
+         give(b, n_a, n_b);
+       }});
 }
 
 Var concat_channels(std::initializer_list<Var> parts) {
@@ -76,7 +76,7 @@ Var concat_channels(std::initializer_list<Var> parts) {
   int64_t begin = 0;
   for (const Var& x : parts) {
     const Tensor part = x.value();
-    t.launch(memory_work("concat_channels", Pass::forward, {&part, &part}), t.ctx.kernels->insert_channels, part, begin,
+    t.launch(moving_work("concat_channels", Pass::forward, part), t.ctx.kernels->insert_channels, part, begin,
              node.output);
     begin += part.shape[last];
   }
@@ -87,8 +87,8 @@ Var concat_channels(std::initializer_list<Var> parts) {
       const int64_t channels = x.shape().back();
       if (g.wants(x)) {
         Tensor dx = g.alloc(x);
-        g.tape().launch(memory_work("concat_channels", Pass::backward, {&dx, &dx}), g.kernels().extract_channels,
-                        g.dy(), offset, dx);
+        g.tape().launch(moving_work("concat_channels", Pass::backward, dx), g.kernels().extract_channels, g.dy(),
+                        offset, dx);
         g.add(x, dx);
       }
       offset += channels;
@@ -108,13 +108,13 @@ Var slice_channels(Var x, int64_t first, int64_t count) {
   shape[last] = count;
   const Tensor xv = x.value();
   Tensor y = t.alloc(shape, x.dtype());
-  t.launch(memory_work("slice_channels", Pass::forward, {&y, &y}), t.ctx.kernels->extract_channels, xv, first, y);
+  t.launch(moving_work("slice_channels", Pass::forward, y), t.ctx.kernels->extract_channels, xv, first, y);
   return t.record({.name = "slice_channels", .inputs = {x}, .output = y, .backward = [x, first](Grads& g) {
                      Tensor dx = g.alloc(x);
                      const Tensor dy = g.dy();
-                     g.tape().launch(memory_work("slice_channels", Pass::backward, {&dx}), g.kernels().fill, 0.0, dx);
-                     g.tape().launch(memory_work("slice_channels", Pass::backward, {&dy, &dy}),
-                                     g.kernels().insert_channels, dy, first, dx);
+                     g.tape().launch({"slice_channels", Pass::backward}, g.kernels().fill, 0.0, dx);
+                     g.tape().launch(moving_work("slice_channels", Pass::backward, dy), g.kernels().insert_channels, dy,
+                                     first, dx);
                      g.add(x, dx);
                    }});
 }

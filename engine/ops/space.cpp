@@ -15,11 +15,10 @@ Var scaled_sum_space(const char* op, Var x, double scale) {
   const Shape s = x.shape();
   const Tensor xv = x.value();
   Tensor y = t.alloc({s[0], s[3]}, parameter_dtype(x.dtype()));
-  t.launch(memory_work(op, Pass::forward, {&xv, &y}), t.ctx.kernels->sum_space_forward, scale, xv, y);
+  t.launch({op, Pass::forward}, t.ctx.kernels->sum_space_forward, scale, xv, y);
   return t.record({.name = op, .inputs = {x}, .output = y, .backward = [x, op, scale](Grads& g) {
                      Tensor dx = g.alloc(x);
-                     g.tape().launch(memory_work(op, Pass::backward, {&dx}), g.kernels().sum_space_backward, scale,
-                                     g.dy(), dx);
+                     g.tape().launch({op, Pass::backward}, g.kernels().sum_space_backward, scale, g.dy(), dx);
                      g.add(x, dx);
                    }});
 }
@@ -32,14 +31,13 @@ Var upsample_nearest_2x(Var x) {
   const Shape s = x.shape();
   const Tensor xv = x.value();
   Tensor y = t.alloc({s[0], 2 * s[1], 2 * s[2], s[3]}, x.dtype());
-  t.launch(memory_work("upsample_nearest_2x", Pass::forward, {&xv, &y}), t.ctx.kernels->upsample_nearest_2x_forward, xv,
-           y);
-  return t.record({.name = "upsample_nearest_2x", .inputs = {x}, .output = y, .backward = [x, y](Grads& g) {
-                     Tensor dx = g.alloc(x);
-                     g.tape().launch(memory_work("upsample_nearest_2x", Pass::backward, {&y, &dx}),
-                                     g.kernels().upsample_nearest_2x_backward, g.dy(), dx);
-                     g.add(x, dx);
-                   }});
+  t.launch({"upsample_nearest_2x", Pass::forward}, t.ctx.kernels->upsample_nearest_2x_forward, xv, y);
+  return t.record(
+      {.name = "upsample_nearest_2x", .inputs = {x}, .output = y, .backward = [x, y](Grads& g) {
+         Tensor dx = g.alloc(x);
+         g.tape().launch({"upsample_nearest_2x", Pass::backward}, g.kernels().upsample_nearest_2x_backward, g.dy(), dx);
+         g.add(x, dx);
+       }});
 }
 
 Var avg_pool_2x2(Var x) {
@@ -50,11 +48,10 @@ Var avg_pool_2x2(Var x) {
         [&] { return "avg_pool_2x2 expects a height and width of at least 2 but got " + s.to_string(); });
   const Tensor xv = x.value();
   Tensor y = t.alloc({s[0], s[1] / 2, s[2] / 2, s[3]}, x.dtype());
-  t.launch(memory_work("avg_pool_2x2", Pass::forward, {&xv, &y}), t.ctx.kernels->avg_pool_2x2_forward, xv, y);
+  t.launch({"avg_pool_2x2", Pass::forward}, t.ctx.kernels->avg_pool_2x2_forward, xv, y);
   return t.record({.name = "avg_pool_2x2", .inputs = {x}, .output = y, .backward = [x, y](Grads& g) {
                      Tensor dx = g.alloc(x);
-                     g.tape().launch(memory_work("avg_pool_2x2", Pass::backward, {&y, &dx}),
-                                     g.kernels().avg_pool_2x2_backward, g.dy(), dx);
+                     g.tape().launch({"avg_pool_2x2", Pass::backward}, g.kernels().avg_pool_2x2_backward, g.dy(), dx);
                      g.add(x, dx);
                    }});
 }

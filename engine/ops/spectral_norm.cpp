@@ -38,10 +38,9 @@ Var record(Tape& t, Var weight, const SpectralNormLayer& l) {
                    .backward = [weight, y = l.y, u = l.u_used, v = l.v_used, sigma = l.sigma](Grads& g) {
                      Tensor dw = g.alloc(weight);
                      Arena::Scratch workspace(*g.ctx().arena, kSpectralNormBackwardWorkspace);
-                     g.tape().launch(memory_work("spectral_norm", Pass::backward, {&y, &y, &dw, &dw},
-                                                 4.0 * static_cast<double>(y.elements())),
-                                     g.kernels().spectral_norm_backward, y, u, v, sigma, g.dy(), workspace.tensor(),
-                                     dw);
+                     g.tape().launch(
+                         arithmetic_work("spectral_norm", Pass::backward, 4.0 * static_cast<double>(y.elements())),
+                         g.kernels().spectral_norm_backward, y, u, v, sigma, g.dy(), workspace, dw);
                      g.add(weight, dw);
                    }});
 }
@@ -51,18 +50,15 @@ Var record(Tape& t, Var weight, const SpectralNormLayer& l) {
 void spectral_norm(Tape& t, std::span<SpectralNormOperand> operands) {
   const bool iterate = t.mode == Mode::train;
   std::vector<SpectralNormLayer> layers;
-  Work work{.op = "spectral_norm", .pass = Pass::forward};
+  double flops = 0;
   for (const SpectralNormOperand& operand : operands) {
     const Scope scope(t, *operand.layer);
     layers.push_back(allocate(t, operand));
-    const Tensor& w = layers.back().weight;
-    work.flops += forward_flops(w, iterate);
-    work.bytes += 4 * static_cast<double>(w.size_bytes());
+    flops += forward_flops(layers.back().weight, iterate);
   }
-  work.executed_flops = work.flops;
   Arena::Scratch workspace(*t.ctx.arena, spectral_norm_workspace(layers));
-  t.launch(work, t.ctx.kernels->spectral_norm_forward, iterate, std::span<const SpectralNormLayer>(layers),
-           workspace.tensor());
+  t.launch(arithmetic_work("spectral_norm", Pass::forward, flops), t.ctx.kernels->spectral_norm_forward, iterate,
+           std::span<const SpectralNormLayer>(layers), workspace);
   for (size_t i = 0; i < layers.size(); ++i) {
     const Scope scope(t, *operands[i].layer);
     operands[i].y = record(t, operands[i].weight, layers[i]);

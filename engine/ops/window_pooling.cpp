@@ -25,24 +25,23 @@ Var max_pool(Var x, const PoolWindow& window) {
   Tape& t = *x.tape;
   Tensor y = pooled("max_pool", x, window);
   const Tensor xv = x.value();
-  t.launch(memory_work("max_pool", Pass::forward, {&xv, &y}), t.ctx.kernels->max_pool_forward, window, xv, y);
-  return t.record({.name = "max_pool", .inputs = {x}, .output = y, .backward = [x, xv, y, window](Grads& g) {
-                     Tensor dx = g.alloc(x);
-                     g.tape().launch(memory_work("max_pool", Pass::backward, {&xv, &y, &y, &dx}),
-                                     g.kernels().max_pool_backward, window, xv, y, g.dy(), dx);
-                     g.add(x, dx);
-                   }});
+  t.launch({"max_pool", Pass::forward}, t.ctx.kernels->max_pool_forward, window, xv, y);
+  return t.record(
+      {.name = "max_pool", .inputs = {x}, .output = y, .backward = [x, xv, y, window](Grads& g) {
+         Tensor dx = g.alloc(x);
+         g.tape().launch({"max_pool", Pass::backward}, g.kernels().max_pool_backward, window, xv, y, g.dy(), dx);
+         g.add(x, dx);
+       }});
 }
 
 Var avg_pool(Var x, const PoolWindow& window) {
   Tape& t = *x.tape;
   Tensor y = pooled("avg_pool", x, window);
   const Tensor xv = x.value();
-  t.launch(memory_work("avg_pool", Pass::forward, {&xv, &y}), t.ctx.kernels->avg_pool_forward, window, xv, y);
+  t.launch({"avg_pool", Pass::forward}, t.ctx.kernels->avg_pool_forward, window, xv, y);
   return t.record({.name = "avg_pool", .inputs = {x}, .output = y, .backward = [x, y, window](Grads& g) {
                      Tensor dx = g.alloc(x);
-                     g.tape().launch(memory_work("avg_pool", Pass::backward, {&y, &dx}), g.kernels().avg_pool_backward,
-                                     window, g.dy(), dx);
+                     g.tape().launch({"avg_pool", Pass::backward}, g.kernels().avg_pool_backward, window, g.dy(), dx);
                      g.add(x, dx);
                    }});
 }

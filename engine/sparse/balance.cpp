@@ -3,24 +3,6 @@
 #include "kernels/table.h"
 
 namespace poise {
-namespace {
-constexpr struct {
-  const char* name;
-  BalanceMode mode;
-} kModes[] = {{"mean-of-ratios", BalanceMode::mean_of_ratios}, {"ratio-of-sums", BalanceMode::ratio_of_sums}};
-}  // namespace
-
-std::vector<std::string> balance_mode_names() {
-  std::vector<std::string> names;
-  for (const auto& entry : kModes) names.emplace_back(entry.name);
-  return names;
-}
-
-std::optional<BalanceMode> balance_mode_of(const std::string& name) {
-  for (const auto& entry : kModes)
-    if (name == entry.name) return entry.mode;
-  return std::nullopt;
-}
 
 void BalanceQueue::push(Context& ctx, const Tensor& a_post, const Tensor& a_pre, const Tensor& r) {
   ctx.kernels->push_balance(ctx, a_post, a_pre, r, triples_.tensor(), pushed_.tensor());

@@ -1,10 +1,7 @@
 // The queue of balance-ratio measurements (kernels/sparse/masks/balance.h has the definition): a window of the newest ones on
 // the device, and what the host reads of it.
 #pragma once
-#include <optional>
-#include <string>
-#include <vector>
-
+#include "engine/io/enum_names.h"
 #include "kernels/core/context.h"
 #include "kernels/core/memory.h"
 #include "kernels/sparse/masks/balance.h"
@@ -15,8 +12,11 @@ enum class BalanceMode : uint8_t {
   mean_of_ratios,  // the paper's
   ratio_of_sums,   // robust: a denominator near zero counts for little
 };
-std::vector<std::string> balance_mode_names();
-std::optional<BalanceMode> balance_mode_of(const std::string& name);
+template <>
+struct EnumNames<BalanceMode> {
+  static constexpr NamedValue<BalanceMode> all[] = {{BalanceMode::mean_of_ratios, "mean-of-ratios"},
+                                                    {BalanceMode::ratio_of_sums, "ratio-of-sums"}};
+};
 
 // NaN: there is no such reading.
 struct BalanceReadings {

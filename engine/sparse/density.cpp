@@ -7,11 +7,6 @@
 namespace poise {
 namespace {
 
-constexpr struct {
-  const char* name;
-  DensityRule rule;
-} kRules[] = {{"uniform", DensityRule::uniform}, {"er", DensityRule::er}, {"erk", DensityRule::erk}};
-
 double scale_of(const Shape& shape, DensityRule rule) {
   if (rule == DensityRule::uniform) return 1;
   int64_t sum = shape[0] + shape.back(), product = shape[0] * shape.back();
@@ -66,18 +61,6 @@ void round_to_cells(const std::vector<MaskableLayer>& layers, std::vector<LayerD
 }
 
 }  // namespace
-
-std::vector<std::string> density_rule_names() {
-  std::vector<std::string> names;
-  for (const auto& entry : kRules) names.emplace_back(entry.name);
-  return names;
-}
-
-std::optional<DensityRule> density_rule_of(const std::string& name) {
-  for (const auto& entry : kRules)
-    if (name == entry.name) return entry.rule;
-  return std::nullopt;
-}
 
 std::vector<LayerDensity> layer_densities(const std::vector<MaskableLayer>& layers, DensityRule rule, double density,
                                           const Cell& cell) {

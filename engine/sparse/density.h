@@ -10,10 +10,10 @@
 // eps is found by declaring the layers of the largest scale dense, one group of equal scales at a time, until
 // eps * scale <= 1 for all others. Small layers (the first, the last, 1x1 shortcuts) thus stay dense or nearly so.
 #pragma once
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/io/enum_names.h"
 #include "engine/sparse/cell.h"
 
 namespace poise {
@@ -25,8 +25,11 @@ struct MaskableLayer {
 };
 
 enum class DensityRule : uint8_t { uniform, er, erk };
-std::vector<std::string> density_rule_names();  // "uniform", "er", "erk"
-std::optional<DensityRule> density_rule_of(const std::string& name);
+template <>
+struct EnumNames<DensityRule> {
+  static constexpr NamedValue<DensityRule> all[] = {
+      {DensityRule::uniform, "uniform"}, {DensityRule::er, "er"}, {DensityRule::erk, "erk"}};
+};
 
 struct LayerDensity {
   double density = 1;                  // by the formula; alive_cells / cells is what integers make of it

@@ -57,21 +57,10 @@ BlockIndex full_index(const CellGrid& grid, int64_t block) {
   return index;
 }
 
-const char* name_of(ExecutionChoice choice) { return choice == ExecutionChoice::block ? "block" : "cusparse"; }
-
 }  // namespace
 
 const char* name_of(Execution execution) {
   return execution == Execution::dense ? "dense" : execution == Execution::block ? "block" : "cusparse";
-}
-
-std::vector<std::string> execution_choice_names() { return {"auto", "dense", "block", "cusparse"}; }
-std::optional<ExecutionChoice> execution_choice_of(const std::string& name) {
-  if (name == "auto") return ExecutionChoice::automatic;
-  if (name == "dense") return ExecutionChoice::dense;
-  if (name == "block") return ExecutionChoice::block;
-  if (name == "cusparse") return ExecutionChoice::cusparse;
-  return std::nullopt;
 }
 
 Execution choose_path(const std::array<double, 3>& speedups, Execution before) {

@@ -3,10 +3,10 @@
 #pragma once
 #include <array>
 #include <deque>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/io/enum_names.h"
 #include "engine/sparse/crossover.h"
 #include "engine/sparse/layer_execution.h"
 #include "engine/sparse/mask.h"
@@ -14,8 +14,13 @@
 namespace poise {
 
 enum class ExecutionChoice : uint8_t { automatic, dense, block, cusparse };
-std::vector<std::string> execution_choice_names();  // "auto", "dense", "block", "cusparse"
-std::optional<ExecutionChoice> execution_choice_of(const std::string& name);
+template <>
+struct EnumNames<ExecutionChoice> {
+  static constexpr NamedValue<ExecutionChoice> all[] = {{ExecutionChoice::automatic, "auto"},
+                                                        {ExecutionChoice::dense, "dense"},
+                                                        {ExecutionChoice::block, "block"},
+                                                        {ExecutionChoice::cusparse, "cusparse"}};
+};
 
 // The path of one pass by its speed-ups over dense execution, indexed by Execution (dense: 1; NaN: no choice), if it
 // has been on `before`: the fastest, but a path is entered for a gain of 5% only, and left for dense when it gains

@@ -7,13 +7,6 @@
 namespace poise {
 namespace {
 
-constexpr struct {
-  const char* name;
-  FlopConvention convention;
-} kConventions[] = {{"full", FlopConvention::full},
-                    {"reference-once", FlopConvention::reference_once},
-                    {"published", FlopConvention::published}};
-
 bool multiplies_weights(const Work& work) {
   return std::strcmp(work.op, "conv2d") == 0 || std::strcmp(work.op, "linear") == 0;
 }
@@ -38,24 +31,6 @@ PassCounts discriminator_passes(const IterationShape& s, FlopConvention conventi
 double per_iteration(int64_t every) { return every > 0 ? 1 / static_cast<double>(every) : 0; }
 
 }  // namespace
-
-std::vector<std::string> flop_convention_names() {
-  std::vector<std::string> names;
-  for (const auto& entry : kConventions) names.emplace_back(entry.name);
-  return names;
-}
-
-std::optional<FlopConvention> flop_convention_of(const std::string& name) {
-  for (const auto& entry : kConventions)
-    if (name == entry.name) return entry.convention;
-  return std::nullopt;
-}
-
-const char* name_of(FlopConvention convention) {
-  for (const auto& entry : kConventions)
-    if (convention == entry.convention) return entry.name;
-  return "?";
-}
 
 double NetworkCost::forward_macs(const std::vector<double>& densities, FlopConvention convention) const {
   require(densities.size() == layers.size(), "one density per layer");

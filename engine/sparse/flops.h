@@ -15,16 +15,19 @@
 // Nobody counts activations, pooling, spectral norm, the optimiser or top-k.
 #pragma once
 #include <functional>
-#include <optional>
 
+#include "engine/io/enum_names.h"
 #include "engine/sparse/maskable.h"
 
 namespace poise {
 
 enum class FlopConvention : uint8_t { full, reference_once, published };
-std::vector<std::string> flop_convention_names();  // "full", "reference-once", "published"
-std::optional<FlopConvention> flop_convention_of(const std::string& name);
-const char* name_of(FlopConvention convention);
+template <>
+struct EnumNames<FlopConvention> {
+  static constexpr NamedValue<FlopConvention> all[] = {{FlopConvention::full, "full"},
+                                                       {FlopConvention::reference_once, "reference-once"},
+                                                       {FlopConvention::published, "published"}};
+};
 
 struct LayerCost {
   MaskableLayer layer;                     // path inside the network, shape of the weight

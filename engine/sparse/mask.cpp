@@ -99,8 +99,14 @@ void NetworkMasks::draw(Context& ctx, RandomStream stream, const std::vector<Lay
 void NetworkMasks::commit(Context& ctx, MomentPolicy policy) {
   for (MaskedLayer& layer : layers_) {
     ParameterSlab::Entry& w = layer.weight;
-    ctx.kernels->change_mask(ctx, policy, layer.grid, layer.mask.alive, w.grad, layer.bytes, w.value, w.adam_m,
-                             w.adam_v, w.ema);
+    ctx.kernels->change_mask(ctx, policy, layer.grid,
+                             {.alive = layer.mask.alive,
+                              .mask = layer.bytes,
+                              .grad = w.grad,
+                              .value = w.value,
+                              .m = w.adam_m,
+                              .v = w.adam_v,
+                              .ema = w.ema});
     layer.mask.version += 1;
   }
   count(ctx);

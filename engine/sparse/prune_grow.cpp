@@ -7,16 +7,6 @@
 namespace poise {
 namespace {
 
-constexpr struct {
-  const char* name;
-  SelectionScope scope;
-} kScopes[] = {{"global", SelectionScope::global}, {"layer", SelectionScope::layer}};
-
-constexpr struct {
-  const char* name;
-  MomentPolicy policy;
-} kPolicies[] = {{"seed", MomentPolicy::seed}, {"keep", MomentPolicy::keep}, {"zero", MomentPolicy::zero}};
-
 enum class Of : uint8_t { value, gradient };
 
 void score(Context& ctx, const NetworkMasks& masks, Of what, Tensor& scores) {
@@ -47,30 +37,6 @@ std::vector<int64_t> alive_by_layer(const NetworkMasks& masks) {
 }
 
 }  // namespace
-
-std::vector<std::string> selection_scope_names() {
-  std::vector<std::string> names;
-  for (const auto& entry : kScopes) names.emplace_back(entry.name);
-  return names;
-}
-
-std::optional<SelectionScope> selection_scope_of(const std::string& name) {
-  for (const auto& entry : kScopes)
-    if (name == entry.name) return entry.scope;
-  return std::nullopt;
-}
-
-std::vector<std::string> moment_policy_names() {
-  std::vector<std::string> names;
-  for (const auto& entry : kPolicies) names.emplace_back(entry.name);
-  return names;
-}
-
-std::optional<MomentPolicy> moment_policy_of(const std::string& name) {
-  for (const auto& entry : kPolicies)
-    if (name == entry.name) return entry.policy;
-  return std::nullopt;
-}
 
 int64_t weights_at(const NetworkMasks& masks, double density) {
   return std::llround(density * static_cast<double>(masks.total()));

@@ -8,10 +8,7 @@
 //   3. dead weights become zero, those that were dead before start at zero. One that is dropped in 1 and grown in 2 has
 //      never been dead: it keeps its value and its moments.
 #pragma once
-#include <optional>
-#include <string>
-#include <vector>
-
+#include "engine/io/enum_names.h"
 #include "engine/sparse/mask.h"
 
 namespace poise {
@@ -21,10 +18,16 @@ enum class SelectionScope : uint8_t {
   global,  // ranks all weights of the network together: density moves between layers
   layer,   // ranks each layer by itself: every layer keeps its density
 };
-std::vector<std::string> selection_scope_names();
-std::optional<SelectionScope> selection_scope_of(const std::string& name);
-std::vector<std::string> moment_policy_names();
-std::optional<MomentPolicy> moment_policy_of(const std::string& name);
+template <>
+struct EnumNames<SelectionScope> {
+  static constexpr NamedValue<SelectionScope> all[] = {{SelectionScope::global, "global"},
+                                                       {SelectionScope::layer, "layer"}};
+};
+template <>
+struct EnumNames<MomentPolicy> {
+  static constexpr NamedValue<MomentPolicy> all[] = {
+      {MomentPolicy::seed, "seed"}, {MomentPolicy::keep, "keep"}, {MomentPolicy::zero, "zero"}};
+};
 
 struct PruneGrow {
   Growth growth = Growth::gradient;

@@ -7,15 +7,17 @@
 // t in iterations; after `length` it stays at its last value.
 #pragma once
 #include <cstdint>
-#include <optional>
-#include <string>
-#include <vector>
+
+#include "engine/io/enum_names.h"
 
 namespace poise {
 
 enum class ScheduleShape : uint8_t { constant, linear, cosine };
-std::vector<std::string> schedule_shape_names();
-std::optional<ScheduleShape> schedule_shape_of(const std::string& name);
+template <>
+struct EnumNames<ScheduleShape> {
+  static constexpr NamedValue<ScheduleShape> all[] = {
+      {ScheduleShape::constant, "constant"}, {ScheduleShape::linear, "linear"}, {ScheduleShape::cosine, "cosine"}};
+};
 
 struct DropSchedule {
   ScheduleShape shape = ScheduleShape::cosine;

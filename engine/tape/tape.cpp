@@ -119,8 +119,7 @@ void Grads::add(Var x, const Tensor& dx) {
     slot.gradient = dx;
     return;
   }
-  tape_.launch({.op = "add_gradients", .pass = Pass::backward, .bytes = 3.0 * static_cast<double>(dx.size_bytes())},
-               kernels().add, slot.gradient, dx, slot.gradient);
+  tape_.launch({"add_gradients", Pass::backward}, kernels().add, slot.gradient, dx, slot.gradient);
   tape_.ctx.arena->recycle(dx);
 }
 
@@ -140,14 +139,12 @@ void Grads::move_dy_to(Var x, const Shape& shape) {
 void Grads::copy_dy_to(Var x) {
   auto& to = tape_.slots_[x.id];
   const Tensor source = dy().reshaped(to.value.shape);
-  const double bytes = static_cast<double>(source.size_bytes());
   if (to.gradient) {
-    tape_.launch({.op = "add_gradients", .pass = Pass::backward, .bytes = 3 * bytes}, kernels().add, to.gradient,
-                 source, to.gradient);
+    tape_.launch({"add_gradients", Pass::backward}, kernels().add, to.gradient, source, to.gradient);
     return;
   }
   Tensor dx = alloc(x);
-  tape_.launch({.op = "copy_gradient", .pass = Pass::backward, .bytes = 2 * bytes}, kernels().copy, source, dx);
+  tape_.launch({"copy_gradient", Pass::backward}, kernels().copy, source, dx);
   to.gradient = dx;
 }
 

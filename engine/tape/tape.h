@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/tape/backward_function.h"
+#include "engine/tape/operand_bytes.h"
 #include "engine/tape/parameter.h"
 #include "kernels/gpu/ranges.h"
 #include "kernels/table.h"
@@ -71,9 +72,10 @@ class Tape {
   void keep(Var var);  // its value outlives backward(); a view keeps what it looks at
 
   // Runs one kernel in the current scope: kernel(ctx, args...). Accounts for its work, times it if a profile is
-  // attached, and names the layer in whatever it throws.
+  // attached, and names the layer in whatever it throws. If `work` does not say how many bytes it moves, these are the
+  // bytes of all operands (operand_bytes.h).
   template <class Kernel, class... Args>
-  void launch(const Work& work, Kernel* kernel, Args&&... args);
+  void launch(Work work, Kernel* kernel, Args&&... args);
 
   // d(loss)/d(everything that wants it). `loss` has one element; its gradient starts as `seed`.
   void backward(Var loss, double seed = 1.0);
@@ -185,15 +187,16 @@ class Scope {
 };
 
 template <class Kernel, class... Args>
-void Tape::launch(const Work& work, Kernel* kernel, Args&&... args) {
+void Tape::launch(Work work, Kernel* kernel, Args&&... args) {
   const gpu::Range range(ctx.device == Device::cuda, *scope_, work);
   try {
     if (!ctx.profile && !ctx.synchronous) return kernel(ctx, std::forward<Args>(args)...);
     const auto start = std::chrono::steady_clock::now();
     kernel(ctx, std::forward<Args>(args)...);
     wait_for_device();  // else neither the time nor an error would be this launch's
-    if (ctx.profile)
-      finish_launch(work, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    if (!ctx.profile) return;
+    if (work.bytes == 0) work.bytes = (0.0 + ... + operand_bytes(args));
+    finish_launch(work, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   } catch (const Error& error) {
     rethrow_with_scope(error);
   }

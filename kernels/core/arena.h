@@ -34,6 +34,7 @@ class Arena {
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;
     Tensor& tensor() { return tensor_; }  // u8, [bytes]
+    operator Tensor&() { return tensor_; }
 
    private:
     Arena& arena_;

@@ -36,10 +36,9 @@ void zero_dead(int64_t run, const uint8_t* alive, T* w, int64_t begin, int64_t e
 
 }  // namespace
 
-void adam(Context& ctx, Network network, const AdamOptions& options, double ema_decay, const Tensor& grad,
-          const Tensor& mask, Tensor& value, Tensor& m, Tensor& v, Tensor& ema) {
+void adam(Context& ctx, Network network, const AdamOptions& options, double ema_decay, const AdamOperands& slab) {
   constexpr int64_t kAdamGrain = 4096;  // a chunk's weights are still in the cache when the average reads them
-  dispatch_float(value.dtype, [&]<class T>() {
+  dispatch_float(slab.value.dtype, [&]<class T>() {
     const OptimizerClock clock = ctx.step->clocks[static_cast<size_t>(network)];
     const T rate = static_cast<T>(scheduled_rate(options.schedule, clock) / (1 - clock.beta1_power));
     const T root = static_cast<T>(1 / std::sqrt(1 - clock.beta2_power));
@@ -48,14 +47,14 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
     const T eps = static_cast<T>(options.eps);
     const double kept = average_is_copy(options.schedule, clock) ? 0 : ema_decay;
     const T decay = static_cast<T>(kept), one_minus_decay = static_cast<T>(1 - kept);
-    const T* g = grad.data<T>();
-    T* w = value.data<T>();
-    T* first = m.data<T>();
-    T* second = v.data<T>();
-    const uint8_t* alive = mask ? mask.data<uint8_t>() : nullptr;
-    const int64_t run = mask ? run_of(mask, value) : 1;
-    T* average = ema ? ema.data<T>() : nullptr;
-    simd_chunks(value.elements(), kAdamGrain, [=](int64_t begin, int64_t end) {
+    const T* g = slab.grad.data<T>();
+    T* w = slab.value.data<T>();
+    T* first = slab.m.data<T>();
+    T* second = slab.v.data<T>();
+    const uint8_t* alive = slab.mask ? slab.mask.data<uint8_t>() : nullptr;
+    const int64_t run = slab.mask ? run_of(slab.mask, slab.value) : 1;
+    T* average = slab.ema ? slab.ema.data<T>() : nullptr;
+    simd_chunks(slab.value.elements(), kAdamGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
       for (int64_t i = begin; i < end; ++i) {
         first[i] = beta1 * first[i] + one_minus_beta1 * g[i];

@@ -9,7 +9,6 @@
 #include <bit>
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 #include "kernels/sparse/masks/mask.h"
 
 namespace poise::POISE_GPU {
@@ -60,12 +59,13 @@ __global__ void adam_kernel(AdamConstants c, UpdateSchedule schedule, const Opti
   });
 }
 
+}  // namespace
+
 void begin_step(Context& ctx, Network network, const AdamOptions& options) {
   launch(ctx, {.grid = 1, .block = 1}, begin_step_kernel, network, options, ctx.step);
 }
 
-void adam(Context& ctx, Network network, const AdamOptions& options, double ema_decay, const Tensor& grad,
-          const Tensor& mask, Tensor& value, Tensor& m, Tensor& v, Tensor& ema) {
+void adam(Context& ctx, Network network, const AdamOptions& options, double ema_decay, const AdamOperands& slab) {
   const AdamConstants constants{.beta1 = static_cast<float>(options.beta1),
                                 .one_minus_beta1 = static_cast<float>(1 - options.beta1),
                                 .beta2 = static_cast<float>(options.beta2),
@@ -73,21 +73,15 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
                                 .eps = static_cast<float>(options.eps),
                                 .decay = static_cast<float>(ema_decay),
                                 .one_minus_decay = static_cast<float>(1 - ema_decay)};
-  const int64_t n = value.elements();
-  const int run_bits = mask ? std::countr_zero(static_cast<uint64_t>(run_of(mask, value))) : 0;
-  dispatch_width<float>(0, {&grad, &value, &m, &v, &ema}, [&]<int N>() {
+  const int64_t n = slab.value.elements();
+  const uint8_t* mask = slab.mask ? slab.mask.data<uint8_t>() : nullptr;
+  const int run_bits = mask ? std::countr_zero(static_cast<uint64_t>(run_of(slab.mask, slab.value))) : 0;
+  dispatch_width<float>(0, {&slab.grad, &slab.value, &slab.m, &slab.v, &slab.ema}, [&]<int N>() {
     launch(ctx, elementwise(n / N), adam_kernel<N>, constants, options.schedule,
-           &ctx.step->clocks[static_cast<size_t>(network)], n, grad.data<float>(),
-           mask ? mask.data<uint8_t>() : nullptr, run_bits, value.data<float>(), m.data<float>(), v.data<float>(),
-           ema ? ema.data<float>() : nullptr);
+           &ctx.step->clocks[static_cast<size_t>(network)], n, slab.grad.data<float>(), mask, run_bits,
+           slab.value.data<float>(), slab.m.data<float>(), slab.v.data<float>(),
+           slab.ema ? slab.ema.data<float>() : nullptr);
   });
-}
-
-}  // namespace
-
-void add_adam_kernels(KernelTable& table) {
-  table.begin_step = begin_step;
-  table.adam = adam;
 }
 
 }  // namespace poise::POISE_GPU

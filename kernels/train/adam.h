@@ -40,11 +40,10 @@ POISE_HOST_DEVICE constexpr bool average_is_copy(const UpdateSchedule& schedule,
 
 // Opens a D or G step: step += 1; that network's clock: t += 1 and the powers of beta follow.
 using BeginStep = void(Context&, Network, const AdamOptions&);
-using Adam = void(Context&, Network, const AdamOptions&, double ema_decay, const Tensor& grad, const Tensor& mask,
-                  Tensor& value, Tensor& m, Tensor& v, Tensor& ema);
+struct AdamOperands {
+  Tensor grad, mask;        // read. mask may be empty
+  Tensor value, m, v, ema;  // updated. ema may be empty
+};
+using Adam = void(Context&, Network, const AdamOptions&, double ema_decay, const AdamOperands&);
 
-namespace cpu {
-BeginStep begin_step;
-Adam adam;
-}  // namespace cpu
 }  // namespace poise

@@ -6,7 +6,6 @@
 #include "kernels/train/diff_augment.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 #include "kernels/gpu/reduce.cuh"
 
 namespace poise::POISE_GPU {
@@ -75,9 +74,12 @@ void augment(Context& ctx, const DiffAugmentOptions& options, const Tensor& in, 
 
 }  // namespace
 
-void add_diff_augment_kernels(KernelTable& table) {
-  table.diff_augment_forward = augment<false>;
-  table.diff_augment_backward = augment<true>;
+void diff_augment_forward(Context& ctx, const DiffAugmentOptions& options, const Tensor& x, Tensor& y) {
+  augment<false>(ctx, options, x, y);
+}
+
+void diff_augment_backward(Context& ctx, const DiffAugmentOptions& options, const Tensor& dy, Tensor& dx) {
+  augment<true>(ctx, options, dy, dx);
 }
 
 }  // namespace poise::POISE_GPU

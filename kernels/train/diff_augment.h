@@ -76,8 +76,4 @@ POISE_HOST_DEVICE constexpr Augmentation augmentation_of(const DiffAugmentOption
   return a;
 }
 
-namespace cpu {
-DiffAugmentForward diff_augment_forward;
-DiffAugmentBackward diff_augment_backward;
-}  // namespace cpu
 }  // namespace poise

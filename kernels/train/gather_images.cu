@@ -5,7 +5,6 @@
 #include "kernels/train/gather_images.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -44,6 +43,8 @@ __global__ __launch_bounds__(kThreads) void gather_images_kernel(GatherOptions o
 
 __global__ void count_batch_kernel(StepState* step) { step->d_batches += 1; }
 
+}  // namespace
+
 void gather_images(Context& ctx, const GatherOptions& options, const Tensor& images, const Tensor& labels, Tensor& y,
                    Tensor& y_labels) {
   dispatch_stored(y.dtype, [&]<class T>() {
@@ -53,9 +54,5 @@ void gather_images(Context& ctx, const GatherOptions& options, const Tensor& ima
   });
   launch(ctx, {.grid = 1, .block = 1}, count_batch_kernel, ctx.step);
 }
-
-}  // namespace
-
-void add_gather_images_kernels(KernelTable& table) { table.gather_images = gather_images; }
 
 }  // namespace poise::POISE_GPU

@@ -39,7 +39,4 @@ POISE_HOST_DEVICE constexpr uint64_t gathered_place(const GatherOptions& options
 using GatherImages = void(Context&, const GatherOptions&, const Tensor& images, const Tensor& labels, Tensor& y,
                           Tensor& y_labels);
 
-namespace cpu {
-GatherImages gather_images;
-}  // namespace cpu
 }  // namespace poise

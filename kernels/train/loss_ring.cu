@@ -1,7 +1,7 @@
 // One thread per number of the row: 4 of them, 44 bytes.
 #include "kernels/train/loss_ring.h"
 
-#include "kernels/gpu/families.h"
+#include "kernels/gpu/gpu.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -19,13 +19,11 @@ __global__ void record_losses_kernel(const StepState* step, float n_critic, int6
   }
 }
 
+}  // namespace
+
 void record_losses(Context& ctx, int64_t n_critic, const Tensor& loss_g, Tensor& sums, Tensor& ring) {
   launch(ctx, {.grid = 1, .block = kWarp}, record_losses_kernel, ctx.step, static_cast<float>(n_critic), ring.shape[0],
          loss_g.data<float>(), sums.data<float>(), ring.data<float>());
 }
-
-}  // namespace
-
-void add_loss_ring_kernels(KernelTable& table) { table.record_losses = record_losses; }
 
 }  // namespace poise::POISE_GPU

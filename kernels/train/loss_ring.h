@@ -11,7 +11,4 @@ namespace poise {
 
 using RecordLosses = void(Context&, int64_t n_critic, const Tensor& loss_g, Tensor& sums, Tensor& ring);
 
-namespace cpu {
-RecordLosses record_losses;
-}  // namespace cpu
 }  // namespace poise

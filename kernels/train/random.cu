@@ -4,7 +4,6 @@
 #include "kernels/train/random.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -35,15 +34,6 @@ __global__ void random_normal_kernel(RandomStream stream, const StepState* step,
   });
 }
 
-void random_normal(Context& ctx, RandomStream stream, Tensor& y) {
-  dispatch_stored(y.dtype, [&]<class T>() {
-    dispatch_width<float>(0, {&y}, [&]<int N>() {
-      launch(ctx, elementwise(ceil_div<int64_t>(y.elements(), 4)), random_normal_kernel<T, N>, stream, ctx.step,
-             y.elements(), y.data<T>());
-    });
-  });
-}
-
 // One thread per label; a batch has a few hundred.
 __global__ void random_labels_kernel(RandomStream stream, const StepState* step, int64_t classes, int64_t n,
                                      int32_t* y) {
@@ -54,16 +44,20 @@ __global__ void random_labels_kernel(RandomStream stream, const StepState* step,
   });
 }
 
+}  // namespace
+
+void random_normal(Context& ctx, RandomStream stream, Tensor& y) {
+  dispatch_stored(y.dtype, [&]<class T>() {
+    dispatch_width<float>(0, {&y}, [&]<int N>() {
+      launch(ctx, elementwise(ceil_div<int64_t>(y.elements(), 4)), random_normal_kernel<T, N>, stream, ctx.step,
+             y.elements(), y.data<T>());
+    });
+  });
+}
+
 void random_labels(Context& ctx, RandomStream stream, int64_t classes, Tensor& y) {
   launch(ctx, elementwise(y.elements()), random_labels_kernel, stream, ctx.step, classes, y.elements(),
          y.data<int32_t>());
-}
-
-}  // namespace
-
-void add_random_kernels(KernelTable& table) {
-  table.random_normal = random_normal;
-  table.random_labels = random_labels;
 }
 
 }  // namespace poise::POISE_GPU

@@ -20,8 +20,4 @@ void normal_on_host(uint64_t seed, RandomStream stream, uint64_t step, int64_t c
 // Uniform in (0, 1), four per counter likewise.
 void uniform_on_host(uint64_t seed, RandomStream stream, uint64_t step, int64_t count, double* out);
 
-namespace cpu {
-RandomNormal random_normal;
-RandomLabels random_labels;
-}  // namespace cpu
 }  // namespace poise

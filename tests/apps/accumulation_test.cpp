@@ -59,10 +59,10 @@ std::map<std::string, std::vector<double>> train(const Variant& variant) {
                .slab_g = &slab_g,
                .slab_d = &slab_d,
                .tape = &c.tape,
-               .adam = {.eps = 1e-3},  // a smooth step, so that rounding stays rounding
-               .ema_decay = 0.9,
-               .augment = variant.augment,
-               .micro_batches = variant.parts,
+               .train = {.adam_eps = 1e-3,  // a smooth step, so that rounding stays rounding
+                         .ema_decay = 0.9,
+                         .accumulate = variant.parts,
+                         .diff_augment = variant.augment},
                .loss_d = r.slice(0, 1),
                .loss_g = r.slice(1, 1),
                .means_d = r.slice(2, 2),
@@ -152,7 +152,7 @@ TEST(DiffAugment, TheBalanceProbeSeesTheFakesOfTheGStepAsItDid) {
                .slab_g = &g,
                .slab_d = &d,
                .tape = &c.tape,
-               .augment = {.color = true, .translation = true, .cutout = true},
+               .train = {.diff_augment = {.color = true, .translation = true, .cutout = true}},
                .loss_g = r.slice(0, 1),
                .mean_g = r.slice(1, 1)};
   const OwnedTensor z = tensor_of<double>({2, 4}, drawn(8, 1));
@@ -168,9 +168,10 @@ TEST(DiffAugment, TheBalanceProbeSeesTheFakesOfTheGStepAsItDid) {
 TEST(Accumulation, TakesLessMemory) {
   TrainerOptions o;
   o.model = {.name = "sngan32", .width_g = 16, .width_d = 16, .latent_size = 16};
+  o.train.device = Device::cpu;
   std::vector<double> arena;
   for (const int64_t parts : {1, 2, 4, 8}) {
-    o.accumulate = parts;
+    o.train.accumulate = parts;
     const TrainingPlan plan = Trainer::plan(o, 1000);
     arena.push_back(static_cast<double>(plan.arena_bytes));
     RecordProperty("arena_bytes_" + std::to_string(parts), std::to_string(plan.arena_bytes));

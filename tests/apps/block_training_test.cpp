@@ -32,7 +32,7 @@ Settings ddst(const std::string& execution) {
 ImageSet images() { return read_cifar10(POISE_SAMPLE_DATA_DIR, CifarSplit::train); }
 
 TEST(BlockTrainingTest, StaysWithinRoundingOfMaskedDenseTrainingAcrossMaskUpdates) {
-  Trainer dense(trainer_options(ddst("dense")), images()), block(trainer_options(ddst("block")), images());
+  Trainer dense(ddst("dense"), images()), block(ddst("block"), images());
   std::map<std::string, int> changes;
   while (dense.iteration() < 50) {
     dense.iterate();
@@ -73,9 +73,9 @@ TEST(BlockTrainingTest, StaysWithinRoundingOfMaskedDenseTrainingAcrossMaskUpdate
 
 TEST(BlockTrainingTest, ResumesBitForBitAcrossAMaskUpdate) {
   const Settings settings = ddst("auto");
-  Trainer whole(trainer_options(settings), images());
+  Trainer whole(settings, images());
   while (whole.iteration() < 12) whole.iterate();
-  Trainer resumed(trainer_options(settings), images());
+  Trainer resumed(settings, images());
   test::write_state(resumed, test::state_of(whole), whole.step_state());
   while (whole.iteration() < 24) {
     whole.iterate();
@@ -86,21 +86,21 @@ TEST(BlockTrainingTest, ResumesBitForBitAcrossAMaskUpdate) {
 
 TEST(BlockTrainingTest, PlansMemoryForBothPathsAndSaysWhatItWillDo) {
   const Settings settings = ddst("auto");
-  const TrainingPlan plan = Trainer::plan(trainer_options(settings), 2000);
+  const TrainingPlan plan = Trainer::plan(settings, 2000);
   ASSERT_FALSE(plan.execution.empty());
-  const Trainer trainer(trainer_options(settings), images());
+  const Trainer trainer(settings, images());
   EXPECT_EQ(plan.arena_bytes, trainer.training_plan().arena_bytes);
   Settings dense = settings;
-  dense.method = "dense";
-  dense.density_g = dense.density_d = 1;
-  const TrainingPlan without = Trainer::plan(trainer_options(dense), 2000);
+  dense.sparse.method = "dense";
+  dense.sparse.density_g = dense.sparse.density_d = 1;
+  const TrainingPlan without = Trainer::plan(dense, 2000);
   EXPECT_LE(plan.arena_bytes, without.arena_bytes + without.arena_bytes / 2);
 }
 
 TEST(BlockTrainingTest, TakesNoMoreMemoryThanDenseTrainingButForMasksOfOnePercent) {
   const auto plan = [](const test::OptionTexts& more) {
     const Settings settings = test::settings_of({{"batch_size_d", "16"}, {"batch_size_g", "16"}}, more);
-    return Trainer::plan(trainer_options(settings), 2000);
+    return Trainer::plan(settings, 2000);
   };
   const TrainingPlan dense = plan({}), block = plan({{"method", "static"},
                                                      {"cell", "16x16"},

@@ -22,10 +22,10 @@ const KernelTable& device_kernels() {
 TrainerOptions small(Device device = Device::cpu) {
   TrainerOptions o;
   o.model = {.name = "biggan32", .width_g = 4, .width_d = 4, .latent_size = 8, .classes = kClasses};
-  o.batch_size_d = o.batch_size_g = 3;
-  o.n_critic = 2;
-  o.learning_rate_g = o.learning_rate_d = 1e-2;
-  o.device = device;
+  o.train.batch_size_d = o.train.batch_size_g = 3;
+  o.train.n_critic = 2;
+  o.train.learning_rate_g = o.train.learning_rate_d = 1e-2;
+  o.train.device = device;
   if (device == Device::emulated) o.kernels = &device_kernels();
   return o;
 }
@@ -56,7 +56,7 @@ TEST(ConditionalTraining, ADevicePlainOrReplayingEqualsTheCpu) {
   for (const bool graphs : {false, true}) {
     emulator::runtime().seed(graphs);
     TrainerOptions options = small(Device::emulated);
-    options.graphs = graphs;
+    options.train.graph = graphs;
     Trainer device(options, images());
     iterate(device, 5);
     EXPECT_EQ(test::differences(state_of(cpu), state_of(device)), std::vector<std::string>());
@@ -70,10 +70,10 @@ TEST(ConditionalTraining, ADevicePlainOrReplayingEqualsTheCpu) {
 TEST(ConditionalTraining, TheGpuKernelsSeeTheSame) {
   TrainerOptions options = small(Device::emulated);
   options.kernels = nullptr;
-  options.n_critic = 1;
-  options.learning_rate_d = 1e-5;
+  options.train.n_critic = 1;
+  options.train.learning_rate_d = 1e-5;
   Trainer gpu(options, images());
-  options.device = Device::cpu;
+  options.train.device = Device::cpu;
   Trainer cpu(options, images());
   iterate(gpu, 1), iterate(cpu, 1);
   const IterationReport a = gpu.report(), b = cpu.report();

@@ -28,10 +28,10 @@ const KernelTable& device_kernels() {
 TrainerOptions small(Device device, DataPlacement placement) {
   TrainerOptions o;
   o.model = {.name = "sngan32", .width_g = 4, .width_d = 4, .latent_size = 8};
-  o.batch_size_d = o.batch_size_g = 2;
-  o.n_critic = 2;
-  o.device = device;
-  o.data_placement = placement;
+  o.train.batch_size_d = o.train.batch_size_g = 2;
+  o.train.n_critic = 2;
+  o.train.device = device;
+  o.data.data_placement = placement;
   if (device == Device::emulated) o.kernels = &device_kernels();
   return o;
 }
@@ -45,13 +45,12 @@ TrainerOptions sparse(Device device, DataPlacement placement) {
   TrainerOptions o = small(device, placement);
   o.model.width_g = o.model.width_d = 8;
   o.sparse.method = "sdst-rigl";
-  o.sparse.masks = true;
   o.sparse.density_g = o.sparse.density_d = 0.5;
-  o.sparse.rule = DensityRule::uniform;
-  o.sparse.growth_g = Growth::gradient;
-  o.sparse.drop = {.start = 0.3, .length = 6};
+  o.sparse.density_rule = DensityRule::uniform;
+  o.sparse.drop_fraction = 0.3;
+  o.sparse.schedule_iterations = 6;
   o.sparse.update_every_g = 2;
-  o.sparse.balance_every = 1;
+  o.sparse.br_every = 1;
   return o;
 }
 using Make = TrainerOptions (*)(Device, DataPlacement);
@@ -95,7 +94,7 @@ TEST(DataPlacement, StreamedDataGiveTheBitsOfDataOnTheDevice) {
     for (uint64_t seed = 0; seed < 4; ++seed) {
       emulator::runtime().seed(seed);
       TrainerOptions options = make(Device::emulated, DataPlacement::stream);
-      options.graphs = seed > 0;
+      options.train.graph = seed > 0;
       Trainer streamed(options, images());
       iterate(streamed, kIterations);
       expect_same(streamed, expected, "emulated, seed " + std::to_string(seed));

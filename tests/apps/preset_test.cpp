@@ -4,11 +4,10 @@
 
 #include <algorithm>
 
+#include "apps/options/complete_options.h"
 #include "apps/options/option_sources.h"
-#include "apps/options/sparse_methods.h"
-#include "apps/options/trainer_options.h"
-#include "apps/options/training_options.h"
 #include "apps/run/run_state.h"
+#include "apps/training/sparse_methods.h"
 
 namespace poise {
 namespace {
@@ -30,8 +29,7 @@ constexpr Setting kSettings[] = {
 OptionSet preset(const std::string& name) {
   OptionSet options;
   read_options_preset(name, options);
-  complete_training_options(options);
-  complete_sparse_options(options);
+  complete_options(options);
   options.throw_if_problems();
   return options;
 }
@@ -50,14 +48,14 @@ TEST(Presets, EachIsCompleteAndCanBePlanned) {
       if (option.group == "sparse" || is_open) continue;
       EXPECT_NE(options.origin(option.key), "default") << option.key;
     }
-    const TrainingPlan plan = Trainer::plan(trainer_options(options.settings()), 50000);
+    const TrainingPlan plan = Trainer::plan(options.settings(), 50000);
     EXPECT_GT(plan.flops, 0);
     EXPECT_LT(plan.slab_bytes + plan.arena_bytes, size_t{40} << 30);
   }
 }
 
 TEST(Presets, TheDefaultsAreThePapersFirstRun) {
-  EXPECT_EQ(config_hash(preset("cifar10-sngan32-dense").settings()), config_hash(Settings{}));
+  EXPECT_EQ(config_hash(fixed_settings(preset("cifar10-sngan32-dense").settings())), config_hash(fixed_settings({})));
 }
 
 TEST(Presets, EverySettingHasEveryMethod) {
@@ -65,32 +63,31 @@ TEST(Presets, EverySettingHasEveryMethod) {
     for (const std::string& method : method_names()) {
       SCOPED_TRACE(std::string(setting.name) + "-" + method);
       const Settings s = preset(std::string(setting.name) + "-" + method).settings();
-      EXPECT_EQ(s.method, method);
-      EXPECT_EQ(s.iterations, method == "posthoc" ? setting.iterations * 3 / 2 : setting.iterations);
-      EXPECT_EQ(s.batch_size_d, setting.batch_size_d);
-      EXPECT_EQ(s.batch_size_g, setting.batch_size_g);
-      EXPECT_EQ(s.n_critic, setting.n_critic);
-      EXPECT_EQ(s.learning_rate_decay, "constant");
-      EXPECT_EQ(s.diff_augment, "none");
-      EXPECT_EQ(s.ema_start, 0);
-      const TrainerOptions trainer = trainer_options(s);
+      EXPECT_EQ(s.sparse.method, method);
+      EXPECT_EQ(s.train.iterations, method == "posthoc" ? setting.iterations * 3 / 2 : setting.iterations);
+      EXPECT_EQ(s.train.batch_size_d, setting.batch_size_d);
+      EXPECT_EQ(s.train.batch_size_g, setting.batch_size_g);
+      EXPECT_EQ(s.train.n_critic, setting.n_critic);
+      EXPECT_EQ(s.train.learning_rate_decay, LearningRateDecay::constant);
+      EXPECT_FALSE(s.train.diff_augment.any());
+      EXPECT_EQ(s.train.ema_start, 0);
       if (method == "dense") {
-        const TrainingPlan plan = Trainer::plan(trainer, 50000);
+        const TrainingPlan plan = Trainer::plan(s, 50000);
         EXPECT_EQ(plan.parameters_g, setting.parameters_g);
         EXPECT_EQ(plan.parameters_d, setting.parameters_d);
         continue;
       }
-      const SparseOptions& o = trainer.sparse;
+      const SparseOptions o = s.scheduled_sparse();
       EXPECT_EQ(o.density_g, 0.1);
       EXPECT_EQ(o.update_every_g, 500);
-      EXPECT_EQ(o.prune_at, method == "posthoc" ? setting.iterations : 0);
-      EXPECT_EQ(o.drop.length, s.iterations);
+      EXPECT_EQ(prune_at(o), method == "posthoc" ? setting.iterations : 0);
+      EXPECT_EQ(o.schedule_iterations, s.train.iterations);
       EXPECT_EQ(o.density_d, method == "posthoc" ? 1 : 0.1);
-      if (!o.control_d) continue;
+      if (!sparse_method(method).control_d) continue;
       EXPECT_EQ(o.update_every_d, method == "ddst-relaxed" ? setting.relaxed_every : 2000);
-      EXPECT_EQ(o.control.low, method == "dda" ? 0.5 : 0.45);
-      EXPECT_EQ(o.control.high, method == "dda" ? 0.65 : 0.55);
-      EXPECT_EQ(o.control.limit, method == "ddst-strict" ? 0.5 : 1);
+      EXPECT_EQ(o.band_low, method == "dda" ? 0.5 : 0.45);
+      EXPECT_EQ(o.band_high, method == "dda" ? 0.65 : 0.55);
+      EXPECT_EQ(o.d_max, 0.5);
     }
   }
 }

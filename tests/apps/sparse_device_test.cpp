@@ -28,11 +28,11 @@ TrainerOptions small(const std::string& method, const test::OptionTexts& more = 
       {"method", method},      {"density_g", "0.3"},  {"width_g", "4"},        {"width_d", "4"},  {"latent_size", "8"},
       {"batch_size_d", "2"},   {"batch_size_g", "2"}, {"n_critic", "1"},       {"br_every", "1"}, {"br_window", "5"},
       {"update_every_g", "5"}, {"iterations", "30"},  {"update_every_d", "10"}};
-  return trainer_options(test::settings_of(texts, more));
+  return test::settings_of(texts, more);
 }
 
 TrainerOptions on_device(TrainerOptions o, const KernelTable* kernels = nullptr) {
-  o.device = Device::emulated;
+  o.train.device = Device::emulated;
   o.kernels = kernels;
   return o;
 }
@@ -110,7 +110,7 @@ TEST_P(SparseTrainingOnADevice, EqualsTheCpuBitForBitAcrossMaskUpdatesUnderRepla
   iterate_to(device, 29);
   EXPECT_EQ(differences(state_of(cpu), state_of(device)), std::vector<std::string>());
   EXPECT_EQ(changes_of(cpu), changes_of(device));
-  EXPECT_LT(adam_calls, 29 * (1 + device.options().n_critic)) << "some steps were replayed";
+  EXPECT_LT(adam_calls, 29 * (1 + device.options().train.n_critic)) << "some steps were replayed";
   const SparseReport a = cpu.sparse_report(), b = device.sparse_report();
   const double x = a.balance.mean_of_ratios, y = b.balance.mean_of_ratios;
   EXPECT_TRUE(x == y || (std::isnan(x) && std::isnan(y))) << x << " and " << y;
@@ -188,15 +188,16 @@ class SparseTrainingOnTheGpuKernels : public testing::TestWithParam<Full> {
  protected:
   static TrainerOptions options() {
     TrainerOptions o = small(GetParam().method, {{"iterations", "9"}, {"update_every_g", "2"}});
-    o.precision = GetParam().precision;
-    o.adam.eps = 1e-2;  // above rounding, so that no gradient that is nothing but rounding decides a step's direction
+    o.train.precision = GetParam().precision;
+    o.train.adam_eps =
+        1e-2;  // above rounding, so that no gradient that is nothing but rounding decides a step's direction
     return o;
   }
 };
 
 TEST_P(SparseTrainingOnTheGpuKernels, MasksAreTheCpusAndDeadWeightsZero) {
   TrainerOptions cpu_options = options();
-  cpu_options.precision = Precision::fp32;
+  cpu_options.train.precision = Precision::fp32;
   Trainer cpu(cpu_options, noise_images()), device(on_device(options()), noise_images());
   EXPECT_EQ(mask_difference(state_of(cpu), state_of(device)), 0) << "the first masks depend on the seed alone";
   for (const int64_t update : {2, 4}) {
@@ -230,7 +231,7 @@ TEST(SparseTrainingEmulated, ResumesBitForBitAcrossAMaskUpdateWithReplayedSteps)
   iterate_to(whole, 2);
   write_state(resumed, state_of(whole), whole.step_state());
   TrainerOptions plain = o;
-  plain.graphs = false;
+  plain.train.graph = false;
   Trainer unreplayed(plain, noise_images());
   iterate_to(whole, 5);
   iterate_to(resumed, 5);

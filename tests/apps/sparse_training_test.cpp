@@ -69,7 +69,7 @@ INSTANTIATE_TEST_SUITE_P(Methods, EveryMethod, testing::ValuesIn(method_names())
 
 TEST_P(EveryMethod, TrainsThreeHundredIterationsAndKeepsItsInvariants) {
   const std::string method = GetParam();
-  Trainer trainer(trainer_options(small(method, {{"iterations", "300"}})), noise_images());
+  Trainer trainer(small(method, {{"iterations", "300"}}), noise_images());
   std::map<std::string, MaskEvent> newest;
   std::map<std::string, int> kinds;
   std::map<std::string, int64_t> first_alive;
@@ -111,7 +111,7 @@ TEST_P(EveryMethod, TrainsThreeHundredIterationsAndKeepsItsInvariants) {
 TEST_P(EveryMethod, ResumesBitForBitAcrossMaskUpdates) {
   const Settings settings = small(GetParam());  // posthoc prunes at 40
   const ImageSet images = noise_images();
-  Trainer whole(trainer_options(settings), images);
+  Trainer whole(settings, images);
   const test::TemporaryFolder folder;
   CheckpointStore store(folder.path() + "/checkpoints", 9);
   std::vector<MaskEvent> events;
@@ -119,13 +119,13 @@ TEST_P(EveryMethod, ResumesBitForBitAcrossMaskUpdates) {
   while (whole.iteration() < 60) {
     whole.iterate();
     for (const int64_t stop : {20, 45}) {
-      if (whole.iteration() == stop) save_state(store, whole, settings, 7);
+      if (whole.iteration() == stop) save_state(store, whole, settings, {.crc = 7});
     }
     for (const MaskEvent& event : whole.take_mask_events()) events.push_back(event);
   }
   for (const int64_t stop : {20, 45}) {
     SCOPED_TRACE(stop);
-    Trainer resumed(trainer_options(settings), images);
+    Trainer resumed(settings, images);
     resumed.iterate();  // has a history of its own, none of which may survive
     const SafetensorsFile file = CheckpointStore::load(store.path_of(stop));
     check_same_run(file, settings, 7);
@@ -159,7 +159,7 @@ TEST(SparseTraining, IsTheSameForAnyNumberOfThreads) {
   std::vector<State> states;
   for (const int count : {1, 3}) {
     omp_set_num_threads(count);
-    Trainer trainer(trainer_options(small("ddst-strict", {{"cell", "2x2"}, {"density_d", "0.5"}})), noise_images());
+    Trainer trainer(small("ddst-strict", {{"cell", "2x2"}, {"density_d", "0.5"}}), noise_images());
     for (int i = 0; i < 41; ++i) trainer.iterate();
     states.push_back(state_of(trainer));
   }
@@ -168,8 +168,10 @@ TEST(SparseTraining, IsTheSameForAnyNumberOfThreads) {
 }
 
 TEST(SparseTraining, AMaskOfDensityOneIsDenseTraining) {
-  Trainer dense(trainer_options(small("dense")), noise_images());
-  Trainer masked(trainer_options(small("static", {{"density_g", "1"}, {"br_every", "0"}})), noise_images());
+  Trainer dense(small("dense"), noise_images());
+  Settings ones = small("static", {{"density_g", "0.5"}, {"br_every", "0"}});
+  ones.sparse.density_g = ones.sparse.density_d = 1;  // which options refuse
+  Trainer masked(ones, noise_images());
   for (int i = 0; i < 12; ++i) dense.iterate(), masked.iterate();
   const State a = state_of(dense), b = state_of(masked);
   EXPECT_GT(b.size(), a.size());
@@ -177,8 +179,8 @@ TEST(SparseTraining, AMaskOfDensityOneIsDenseTraining) {
 }
 
 TEST(SparseTraining, MeasuringTheBalanceRatioChangesOnlyWhatForwardPassesChange) {
-  Trainer plain(trainer_options(small("static", {{"br_every", "0"}})), noise_images());
-  Trainer measured(trainer_options(small("static", {{"br_every", "1"}})), noise_images());
+  Trainer plain(small("static", {{"br_every", "0"}}), noise_images());
+  Trainer measured(small("static", {{"br_every", "1"}}), noise_images());
   plain.iterate(), measured.iterate();
   const std::vector<std::string> changed = test::differences_in_common(state_of(plain), state_of(measured));
   EXPECT_FALSE(changed.empty());
@@ -221,8 +223,11 @@ TEST_P(BalanceProbe, AgreesWithAHandComputedCase) {
   copy_from_host(d.entries()[0].value, &a);
   c.step.clocks[0].learning_rate = 0.1;
   OwnedTensor loss({2}, DType::f32, Device::cpu), means({3}, DType::f32, Device::cpu);
-  GanStep step{.model = &model, .slab_g = &g, .slab_d = &d, .tape = &c.tape, .adam = {.eps = 1e-12}};
-  step.micro_batches = GetParam();
+  GanStep step{.model = &model,
+               .slab_g = &g,
+               .slab_d = &d,
+               .tape = &c.tape,
+               .train = {.adam_eps = 1e-12, .accumulate = GetParam()}};
   step.loss_g = loss.tensor().slice(0, 1);
   step.mean_g = means.tensor().slice(0, 1);
   const OwnedTensor z = tensor_of<float>({2, 2}, {1, 2, 3, 4}), real = tensor_of<float>({2, 1, 1, 1}, {1, 4});
@@ -246,9 +251,9 @@ INSTANTIATE_TEST_SUITE_P(Parts, BalanceProbe, testing::Values(1, 2));
 // The controller sees BR of the last window only, acts on the nominal density, and D keeps exact counts.
 TEST(SparseTraining, DdstRaisesDToItsLimitWhenTheBandLiesBelowAnyRatio) {
   Settings settings = small("ddst-strict", {{"iterations", "200"}, {"d_max", "0.42"}});
-  settings.band_low = -2e9;  // outside the options' limits: every ratio is above the band
-  settings.band_high = -1e9;
-  Trainer strict(trainer_options(settings), noise_images());
+  settings.sparse.band_low = -2e9;  // outside the options' limits: every ratio is above the band
+  settings.sparse.band_high = -1e9;
+  Trainer strict(settings, noise_images());
   std::vector<std::string> kinds;
   std::vector<double> densities;
   while (strict.iteration() < 200) {
@@ -268,7 +273,7 @@ TEST(SparseTraining, DdstRaisesDToItsLimitWhenTheBandLiesBelowAnyRatio) {
 
 // The twentieth measurement fills the queue in iteration 40, and the decision of that iteration already reads it.
 TEST(SparseTraining, DecidesOnceTheQueueIsFullAndByTheMeasurementOfTheSameIteration) {
-  Trainer trainer(trainer_options(small("ddst-relaxed", {{"br_window", "40"}})), noise_images());
+  Trainer trainer(small("ddst-relaxed", {{"br_window", "40"}}), noise_images());
   std::vector<bool> has_reading;
   while (trainer.iteration() < 40) {
     trainer.iterate();
@@ -284,7 +289,7 @@ TEST(SparseTraining, DecidesOnceTheQueueIsFullAndByTheMeasurementOfTheSameIterat
 }
 
 TEST(SparseTraining, PosthocPrunesTheMovingAverage) {
-  Trainer trainer(trainer_options(small("posthoc")), noise_images());
+  Trainer trainer(small("posthoc"), noise_images());
   while (trainer.iteration() < 39) trainer.iterate();
   EXPECT_EQ(trainer.sparse_report().density_g, 1.0);
   trainer.iterate();  // 40: a last dense step, then pruned
@@ -299,32 +304,36 @@ TEST(SparseTraining, PosthocPrunesTheMovingAverage) {
 TEST(SparseOptions, FillInWhatTheMethodImplies) {
   const Settings relaxed =
       test::options_of({{"method", "ddst-relaxed"}, {"density_g", "0.2"}, {"iterations", "5000"}}).settings();
-  EXPECT_EQ(relaxed.density_d, 0.2);
-  EXPECT_EQ(relaxed.band_low, 0.45);
-  EXPECT_EQ(relaxed.band_high, 0.55);
-  EXPECT_EQ(relaxed.update_every_d, 1000);
-  EXPECT_EQ(relaxed.schedule_iterations, 5000);
+  EXPECT_EQ(relaxed.sparse.density_d, 0.2);
+  EXPECT_EQ(relaxed.sparse.band_low, 0.45);
+  EXPECT_EQ(relaxed.sparse.band_high, 0.55);
+  EXPECT_EQ(relaxed.sparse.update_every_d, 1000);
+  EXPECT_EQ(relaxed.sparse.schedule_iterations, 0);
+  EXPECT_EQ(relaxed.scheduled_sparse().schedule_iterations, 5000);
   const Settings dda =
       test::options_of({{"method", "dda"}, {"density_d", "0.4"}, {"update_every_d", "300"}}).settings();
-  EXPECT_EQ(dda.density_d, 0.4);
-  EXPECT_EQ(dda.band_low, 0.5);
-  EXPECT_EQ(dda.band_high, 0.65);
-  EXPECT_EQ(dda.update_every_d, 300);
-  EXPECT_EQ(test::options_of({{"method", "ddst-strict"}, {"density_g", "0.1"}}).settings().update_every_d, 2000);
-  EXPECT_EQ(test::options_of({{"method", "posthoc"}, {"density_g", "0.1"}}).settings().density_d, 1.0);
-  EXPECT_EQ(test::options_of({{"iterations", "77"}}).settings().schedule_iterations, 0);  // dense: nothing to fill in
+  EXPECT_EQ(dda.sparse.density_d, 0.4);
+  EXPECT_EQ(dda.sparse.band_low, 0.5);
+  EXPECT_EQ(dda.sparse.band_high, 0.65);
+  EXPECT_EQ(dda.sparse.update_every_d, 300);
+  EXPECT_EQ(test::options_of({{"method", "ddst-strict"}, {"density_g", "0.1"}}).settings().sparse.update_every_d, 2000);
+  EXPECT_EQ(test::options_of({{"method", "posthoc"}, {"density_g", "0.1"}}).settings().sparse.density_d, 1.0);
+  EXPECT_EQ(test::options_of({{"iterations", "77"}}).settings().sparse.schedule_iterations,
+            0);  // dense: nothing to fill in
 }
 
 TEST(SparseOptions, RefuseWhatDoesNotFitTogether) {
   const std::pair<test::OptionTexts, const char*> cases[] = {
       {{{"density_g", "0.5"}}, "method dense has no masks"},
-      {{{"method", "static"}, {"cell", "4x"}}, "cell: expected a form like"},
-      {{{"method", "posthoc"}, {"density_d", "0.5"}}, "density_d: method posthoc keeps D dense"},
-      {{{"method", "ddst-strict"}, {"density_d", "0.6"}}, "expected at most d_max"},
-      {{{"method", "dda"}, {"br_every", "0"}}, "br_every: method dda follows the balance ratio"},
-      {{{"method", "dda"}, {"br_every", "50"}, {"update_every_d", "499"}}, "at most a tenth of update_every_d"},
-      {{{"method", "dda"}, {"band_low", "0.7"}}, "band_low: expected less than band_high"},
-      {{{"method", "static"}, {"br_every", "20"}, {"br_window", "10"}}, "br_window: expected at least br_every"},
+      {{{"method", "static"}, {"density_g", "0.5"}, {"cell", "4x"}}, "cell: expected a form like"},
+      {{{"method", "posthoc"}, {"density_g", "0.5"}, {"density_d", "0.5"}}, "density_d: method posthoc keeps D dense"},
+      {{{"method", "ddst-strict"}, {"density_g", "0.5"}, {"density_d", "0.6"}}, "expected at most d_max"},
+      {{{"method", "dda"}, {"density_g", "0.5"}, {"br_every", "0"}}, "br_every: method dda follows the balance ratio"},
+      {{{"method", "dda"}, {"density_g", "0.5"}, {"br_every", "50"}, {"update_every_d", "499"}},
+       "at most a tenth of update_every_d"},
+      {{{"method", "dda"}, {"density_g", "0.5"}, {"band_low", "0.7"}}, "band_low: expected less than band_high"},
+      {{{"method", "static"}, {"density_g", "0.5"}, {"br_every", "20"}, {"br_window", "10"}},
+       "br_window: expected at least br_every"},
   };
   for (const auto& [text, expected] : cases) {
     const OptionSet options = test::options_of(text);

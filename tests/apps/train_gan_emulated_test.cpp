@@ -29,12 +29,12 @@ const ImageSet& images() {
 TrainerOptions tiny(Device device, const KernelTable* kernels = nullptr) {
   TrainerOptions o;
   o.model = {.name = "sngan32", .width_g = 8, .width_d = 8, .latent_size = 16};
-  o.batch_size_d = o.batch_size_g = 2;
-  o.n_critic = 1;
+  o.train.batch_size_d = o.train.batch_size_g = 2;
+  o.train.n_critic = 1;
   // Adam divides a gradient by its own size, so that where the true gradient is 0 (a bias in front of a batch norm)
   // rounding alone decides the direction of a whole step. This epsilon stands above rounding and below real gradients.
-  o.adam.eps = 1e-2;
-  o.device = device;
+  o.train.adam_eps = 1e-2;
+  o.train.device = device;
   o.kernels = kernels;
   return o;
 }
@@ -107,8 +107,8 @@ TEST_P(TrainOnDevice, ThreeIterationsOnRealImagesAgreeWithTheCpu) {
 
 TEST_P(TrainOnDevice, ReplayedStepsEqualPlainStepsBitForBit) {
   TrainerOptions with = options(), without = options();
-  with.graphs = true;
-  without.graphs = false;
+  with.train.graph = true;
+  without.train.graph = false;
   Trainer replayed(with, images()), plain(without, images());
   iterate(replayed, 4);  // two plain ones, a capture that is replayed, and a replay
   iterate(plain, 4);
@@ -124,9 +124,9 @@ TEST_P(TrainOnDevice, ReplayedStepsEqualPlainStepsBitForBit) {
 // More minibatches than the ring has slots, the later ones by replayed steps.
 TEST_P(TrainOnDevice, StreamedImagesGiveTheSameBits) {
   TrainerOptions whole = options(), streamed = options();
-  whole.n_critic = streamed.n_critic = 3;
-  whole.data_placement = DataPlacement::device;
-  streamed.data_placement = DataPlacement::stream;
+  whole.train.n_critic = streamed.train.n_critic = 3;
+  whole.data.data_placement = DataPlacement::device;
+  streamed.data.data_placement = DataPlacement::stream;
   Trainer a(whole, images()), b(streamed, images());
   iterate(a, 4);
   iterate(b, 4);
@@ -140,14 +140,13 @@ TEST_P(TrainOnDevice, CusparseTrainsAsMaskedDenseLayersDo) {
   TrainerOptions o = options();
   o.model.width_g = o.model.width_d = 16;
   o.sparse.method = "sdst-rigl";
-  o.sparse.masks = true;
   o.sparse.density_g = o.sparse.density_d = 0.5;
-  o.sparse.rule = DensityRule::uniform;
+  o.sparse.density_rule = DensityRule::uniform;
   o.sparse.cell = {16, 16, false};
-  o.sparse.growth_g = Growth::gradient;
-  o.sparse.drop = {.start = 0.3, .length = 3};
+  o.sparse.drop_fraction = 0.3;
+  o.sparse.schedule_iterations = 3;
   o.sparse.update_every_g = 2;
-  o.sparse.balance_every = 0;
+  o.sparse.br_every = 0;
   o.sparse.execution = ExecutionChoice::dense;
   Trainer dense(o, images());
   o.sparse.execution = ExecutionChoice::cusparse;
@@ -181,7 +180,7 @@ TEST_P(TrainOnDevice, CusparseTrainsAsMaskedDenseLayersDo) {
 
 TEST_P(TrainOnDevice, Bf16TrainsCloseToFp32) {
   TrainerOptions bf16_options = options();
-  bf16_options.precision = Precision::bf16;
+  bf16_options.train.precision = Precision::bf16;
   Trainer exact(options(), images()), rounded(bf16_options, images());
   iterate(exact, 2);
   iterate(rounded, 2);

@@ -218,7 +218,7 @@ TEST(TrainGanInput, DryRunAndPrintConfigWriteNothing) {
   OptionSet options;
   read_options_file(folder / "c.toml", "file", options);
   EXPECT_TRUE(options.problems().empty());
-  EXPECT_EQ(options.settings().seed, 3);
+  EXPECT_EQ(options.settings().train.seed, 3);
   for (const std::string& program : {kTrainGan, kSampleGan}) {
     for (const char* flag : {"--help", "--version"}) EXPECT_EQ(run(folder, program, {flag}).exit_code, 0);
   }

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "kernels/gpu/emulated/runtime.h"
 #include "tests/support/deferred_kernels.h"
 #include "tests/support/trainer_test_tools.h"
@@ -20,9 +22,9 @@ const KernelTable& device_kernels() {
 TrainerOptions small(Device device) {
   TrainerOptions o;
   o.model = {.name = "sngan32", .width_g = 4, .width_d = 4, .latent_size = 8};
-  o.batch_size_d = o.batch_size_g = 2;
-  o.n_critic = 2;
-  o.device = device;
+  o.train.batch_size_d = o.train.batch_size_g = 2;
+  o.train.n_critic = 2;
+  o.train.device = device;
   if (device == Device::emulated) o.kernels = &device_kernels();
   return o;
 }
@@ -63,7 +65,7 @@ TEST(TrainerOnADevice, PlainStepsAndReplayedStepsEqualTheCpu) {
     for (uint64_t seed = 0; seed < 3; ++seed) {
       emulator::runtime().seed(seed);
       TrainerOptions options = small(Device::emulated);
-      options.graphs = graphs;
+      options.train.graph = graphs;
       Trainer device(options, images());
       iterate(device, 5);
       expect_same_state(cpu, device);
@@ -110,7 +112,7 @@ TEST(TrainerOnADevice, ReplayedStepsCallNoKernel) {
   }
   // D runs twice an iteration: plain, plain; captured, replayed; .. G: plain; plain; captured; ..
   EXPECT_EQ(per_iteration, (std::vector<int>{3, 2, 1, 0, 0, 0}));
-  options.graphs = false;
+  options.train.graph = false;
   Trainer plain(options, images());
   const int before = calls;
   iterate(plain, 4);
@@ -150,12 +152,12 @@ TEST(TrainerOnADevice, ReportsAreThoseSinceTheStart) {
 // Learning rates that fall, an average that begins late, augmented images, steps in two parts.
 TrainerOptions with_everything(Device device) {
   TrainerOptions o = small(device);
-  o.decay_start = 1;
-  o.decay_end = 8;
-  o.ema_start = 3;
-  o.augment = {.color = true, .translation = true, .cutout = true};
-  o.accumulate = 2;
-  o.batch_size_d = o.batch_size_g = 4;
+  o.train.decay_start = 1;
+  o.train.decay_end = 8;
+  o.train.ema_start = 3;
+  o.train.diff_augment = {.color = true, .translation = true, .cutout = true};
+  o.train.accumulate = 2;
+  o.train.batch_size_d = o.train.batch_size_g = 4;
   return o;
 }
 
@@ -181,10 +183,10 @@ TEST(TrainerOnADevice, ARunMovesBetweenDevicesAndResumesBitForBit) {
 TEST(Trainer, SchedulesCountIterations) {
   TrainerOptions o = small(Device::cpu);
   o.model.width_d = 16;  // wide enough that some gradient always gets through
-  o.batch_size_d = o.batch_size_g = 4;
-  o.decay_start = 1;
-  o.decay_end = 3;
-  o.ema_start = 2;
+  o.train.batch_size_d = o.train.batch_size_g = 4;
+  o.train.decay_start = 1;
+  o.train.decay_end = 3;
+  o.train.ema_start = 2;
   Trainer trainer(o, images());
   const auto values = [&](const std::string& prefix) {  // of all parameters, in one row
     std::string all;

@@ -167,8 +167,8 @@ TEST(Density, WhatCannotBeIsAUsageError) {
   expect_error(ErrorKind::usage, {"cell 16x16", "432 of 2736", "smaller cell"}, [&] {
     layer_densities(layers, DensityRule::erk, 0.1, Cell{16, 16, false});
   });
-  EXPECT_EQ(density_rule_of("erk"), DensityRule::erk);
-  EXPECT_EQ(density_rule_of("ERK"), std::nullopt);
+  EXPECT_EQ(named<DensityRule>("erk"), DensityRule::erk);
+  EXPECT_EQ(named<DensityRule>("ERK"), std::nullopt);
 }
 
 }  // namespace

@@ -208,7 +208,7 @@ TEST(Flops, ExtrasAreChargedInFullOnly) {
 }
 
 TEST(Flops, AnIterationOfTheTrainerIsWhatFullCounts) {
-  const TrainerOptions options{.batch_size_d = 8, .batch_size_g = 16, .n_critic = 5};
+  const TrainerOptions options{.train = {.batch_size_d = 8, .batch_size_g = 16, .device = Device::cpu}};
   const TrainingPlan plan = Trainer::plan(options, 2000);
   double macs = 0;
   for (const Profile::Row& row : plan.layers.rows()) {
@@ -227,12 +227,12 @@ TEST(Flops, AnIterationOfTheTrainerIsWhatFullCounts) {
 
 Settings ddst(int64_t iterations) {
   Settings s;
-  s.method = "ddst-relaxed";
-  s.density_g = s.density_d = 0.1;
-  s.update_every_d = 1000;
-  s.band_low = 0.45;
-  s.band_high = 0.55;
-  s.iterations = s.schedule_iterations = iterations;
+  s.sparse.method = "ddst-relaxed";
+  s.sparse.density_g = s.sparse.density_d = 0.1;
+  s.sparse.update_every_d = 1000;
+  s.sparse.band_low = 0.45;
+  s.sparse.band_high = 0.55;
+  s.train.iterations = s.sparse.schedule_iterations = iterations;
   return s;
 }
 
@@ -243,21 +243,21 @@ TEST(Flops, PlansFollowTheMethod) {
   EXPECT_EQ(relaxed.extra.dense_gradient_g_every, 500);
   EXPECT_EQ(relaxed.extra.dense_gradient_d_every, 1000);
   EXPECT_EQ(relaxed.extra.balance_every, 10);
-  s.method = "sdst-set";
+  s.sparse.method = "sdst-set";
   const TrainingCost set = planned_cost(s, full);
   EXPECT_EQ(set.extra.dense_gradient_g_every + set.extra.dense_gradient_d_every + set.extra.balance_every, 0)
       << "random growth needs no gradients, and nobody follows the ratio";
-  s.method = "sdst-rigl";
+  s.sparse.method = "sdst-rigl";
   EXPECT_EQ(planned_cost(s, full).extra.dense_gradient_g_every, 500);
   EXPECT_LT(set.total(), planned_cost(s, full).total());
   EXPECT_LT(planned_cost(s, full).total(), relaxed.total());
   EXPECT_NEAR(100 * set.ratio(), 7.82, 0.05);
-  s.method = "dense";
+  s.sparse.method = "dense";
   EXPECT_EQ(planned_cost(s, full).ratio(), 1);
   // 100,000 dense iterations, then 50,000 at the densities, against the dense ones.
-  s.method = "posthoc";
-  s.density_d = 1;
-  s.iterations = s.schedule_iterations = 150000;
+  s.sparse.method = "posthoc";
+  s.sparse.density_d = 1;
+  s.train.iterations = s.sparse.schedule_iterations = 150000;
   const TrainingCost posthoc = planned_cost(s, full);
   EXPECT_NEAR(posthoc.ratio(), 1 + 0.5 * percent(sngan32(), 0.1, 1, full) / 100, 1e-6);
   EXPECT_EQ(posthoc.cumulative().size(), 3u);

@@ -118,8 +118,8 @@ TEST(Init, Normal002HasPytorchBiases) {
 }
 
 TEST(Init, BatchNormAndBuffersStartAtTheirRoles) {
-  for (const std::string& name : init_scheme_names()) {
-    const Values v = initial(*init_scheme_of(name));
+  for (const std::string& name : names_of<InitScheme>()) {
+    const Values v = initial(*named<InitScheme>(name));
     expect_constant(v.at("bn.gamma"), 1);
     expect_constant(v.at("bn.beta"), 0);
     expect_constant(v.at("bn.running_mean"), 0);
@@ -130,7 +130,7 @@ TEST(Init, BatchNormAndBuffersStartAtTheirRoles) {
     EXPECT_EQ(v.at("conv.u").size(), static_cast<size_t>(kChannelsOut));
     EXPECT_EQ(v.at("conv.v").size(), static_cast<size_t>(9 * kChannelsIn));
   }
-  EXPECT_FALSE(init_scheme_of("xaver"));
+  EXPECT_FALSE(named<InitScheme>("xaver"));
 }
 
 // max |M M^T - I| of a [rows, cols] matrix, or of its transpose if it is tall.
@@ -168,8 +168,8 @@ TEST(Init, OrthogonalIs) {
 }
 
 TEST(Init, DependsOnSeedAndPathAlone) {
-  for (const std::string& name : init_scheme_names()) {
-    const InitScheme scheme = *init_scheme_of(name);
+  for (const std::string& name : names_of<InitScheme>()) {
+    const InitScheme scheme = *named<InitScheme>(name);
     const Values a = initial(scheme);
     EXPECT_EQ(a, initial(scheme)) << name;
     const Values reordered = initial<ReorderedNet>(scheme);
@@ -181,8 +181,8 @@ TEST(Init, DependsOnSeedAndPathAlone) {
 }
 
 TEST(Init, F32IsTheRoundedF64Draw) {
-  for (const std::string& name : init_scheme_names()) {
-    const Values f64 = initial(*init_scheme_of(name)), f32 = initial(*init_scheme_of(name), 1, DType::f32);
+  for (const std::string& name : names_of<InitScheme>()) {
+    const Values f64 = initial(*named<InitScheme>(name)), f32 = initial(*named<InitScheme>(name), 1, DType::f32);
     for (const auto& [path, values] : f64) {
       for (size_t i = 0; i < values.size(); ++i) {
         ASSERT_EQ(static_cast<double>(static_cast<float>(values[i])), f32.at(path)[i]) << name << " " << path;

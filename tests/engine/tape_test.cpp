@@ -211,6 +211,25 @@ TEST(Tape, ErrorsNameTheLayerWhatWasExpectedAndWhatCame) {
   }
 }
 
+TEST(Tape, ALaunchMovesTheBytesOfItsOperandsUnlessItSaysOtherwise) {
+  TestContext c;
+  Profile profile;
+  c.ctx.profile = &profile;
+  const OwnedTensor x({3, 5}, DType::f64, Device::cpu);
+  Tensor y = c.tape.alloc({3, 5}, DType::f64), none;
+  Arena::Scratch scratch(*c.ctx.arena, 1000);
+  const auto bytes_of = [&](const Work& work, auto* kernel, auto&&... args) {
+    profile.clear();
+    c.tape.launch(work, kernel, args...);
+    return profile.total().work.bytes;
+  };
+  const auto kernel = +[](Context&, int, const Tensor&, const Tensor&, Tensor&, Tensor&) {};
+  EXPECT_EQ(bytes_of({"op"}, kernel, 7, x.tensor(), none, scratch, y), 2 * 15 * 8);
+  EXPECT_EQ(bytes_of({.op = "op", .bytes = 11}, kernel, 7, x.tensor(), none, scratch, y), 11);
+  const auto with_struct = +[](Context&, const BatchNormForwardOperands&) {};
+  EXPECT_EQ(bytes_of({"op"}, with_struct, BatchNormForwardOperands{.x = x.tensor(), .y = y}), 2 * 15 * 8);
+}
+
 TEST(Tape, BackwardErrorsNameTheLayerOfTheForwardPass) {
   TestContext c;
   const std::string path = "D.block1.conv2";

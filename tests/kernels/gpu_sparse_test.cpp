@@ -217,9 +217,14 @@ TEST_P(GpuSparseTest, AChangeOfAMaskHasTheBitsOfTheCpu) {
         const Placed<float> g(ctx.device, grad);
         Placed<uint8_t> bytes(ctx.device, mask, 1);
         Placed<float> w(ctx.device, value), first(ctx.device, m), second(ctx.device, v), average(ctx.device, ema);
-        Tensor none;
-        ctx.kernels->change_mask(ctx, policy, grid_of(layer.shape, layer.cell), cells.tensor, g.tensor, bytes.tensor,
-                                 w.tensor, first.tensor, second.tensor, trial % 2 ? average.tensor : none);
+        ctx.kernels->change_mask(ctx, policy, grid_of(layer.shape, layer.cell),
+                                 {.alive = cells.tensor,
+                                  .mask = bytes.tensor,
+                                  .grad = g.tensor,
+                                  .value = w.tensor,
+                                  .m = first.tensor,
+                                  .v = second.tensor,
+                                  .ema = trial % 2 ? average.tensor : Tensor{}});
         std::vector<float> all;
         for (const Placed<float>* p : {&w, &first, &second, &average}) {
           const auto values = p->values();

@@ -1,4 +1,4 @@
-// The device layer below the ops: random numbers, the optimiser, the data order, the arena, the kernel tables.
+// The device layer below the ops: random numbers, the optimiser, the data order.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -131,8 +131,9 @@ void adam_follows_the_formula(double beta1, double limit, const UpdateSchedule& 
     for (int64_t i = 0; i < n; ++i) g[i] = static_cast<T>(i == 5 ? 0.0 : std::cos(static_cast<double>(i * t)));
     const OwnedTensor grad = tensor_of<T>({n}, g);
     c.ctx.kernels->begin_step(c.ctx, Network::discriminator, options);
-    c.ctx.kernels->adam(c.ctx, Network::discriminator, options, decay, grad.tensor(), {}, value.tensor(), m.tensor(),
-                        v.tensor(), ema.tensor());
+    c.ctx.kernels->adam(
+        c.ctx, Network::discriminator, options, decay,
+        {.grad = grad.tensor(), .value = value.tensor(), .m = m.tensor(), .v = v.tensor(), .ema = ema.tensor()});
     for (int64_t i = 0; i < n; ++i) {
       const double gi = static_cast<double>(g[i]);
       m_ref[i] = beta1 * m_ref[i] + (1 - beta1) * gi;
@@ -185,10 +186,13 @@ TEST(Adam, WithoutAMovingAverageUpdatesTheSame) {
     OwnedTensor value = tensor_of<float>({3}, {1, 2, 3}), m = tensor_of<float>({3}, {0, 0, 0});
     OwnedTensor v = tensor_of<float>({3}, {0, 0, 0}), ema = tensor_of<float>({3}, {0, 0, 0});
     const OwnedTensor grad = tensor_of<float>({3}, {0.1f, -0.2f, 0.3f});
-    Tensor none;
     c.ctx.kernels->begin_step(c.ctx, Network::generator, {});
-    c.ctx.kernels->adam(c.ctx, Network::generator, {}, 0.5, grad.tensor(), {}, value.tensor(), m.tensor(), v.tensor(),
-                        with_ema ? ema.tensor() : none);
+    c.ctx.kernels->adam(c.ctx, Network::generator, {}, 0.5,
+                        {.grad = grad.tensor(),
+                         .value = value.tensor(),
+                         .m = m.tensor(),
+                         .v = v.tensor(),
+                         .ema = with_ema ? ema.tensor() : Tensor{}});
     results.push_back(values_of<float>(value.tensor()));
     EXPECT_EQ(values_of<float>(ema.tensor())[1], with_ema ? results.back()[1] / 2 : 0);
   }
@@ -320,36 +324,6 @@ TEST(GatherImages, TakesFromARingWhatItWouldTakeFromTheSet) {
         << "minibatch " << b;
     EXPECT_EQ(streamed.step.d_batches, b + 1);
   }
-}
-
-// A struct of nothing but function pointers is read as an array of them. If this fails to compile, KernelTable has
-// gained a member of another kind.
-constexpr size_t kKernels = sizeof(KernelTable) / sizeof(void (*)());
-static_assert(sizeof(KernelTable) == kKernels * sizeof(void (*)()) && std::is_standard_layout_v<KernelTable>);
-
-TEST(KernelTable, HasNoHole) {
-  const KernelTable planning = planning_kernels(cpu_kernels());
-  const std::pair<const char*, const KernelTable*> tables[] = {
-      {"cpu_kernels", &cpu_kernels()}, {"cpu_reference_kernels", &cpu_reference_kernels()}, {"planning", &planning}};
-  for (const auto& [name, table] : tables) {
-    std::array<void*, kKernels> entries;
-    std::memcpy(entries.data(), table, sizeof(*table));
-    for (size_t i = 0; i < entries.size(); ++i) EXPECT_NE(entries[i], nullptr) << name << ", entry " << i;
-  }
-}
-
-TEST(KernelTableDeathTest, PlanningTouchesNoMemory) {
-  Arena arena = Arena::for_planning(Device::cpu);
-  const KernelTable planning = planning_kernels(cpu_kernels());
-  StepState step;
-  Context ctx{.kernels = &planning, .arena = &arena, .step = &step, .planning = true};
-  Tensor y = arena.alloc({1000}, DType::f32);
-  planning.fill(ctx, 1.0, y);
-  planning.random_normal(ctx, RandomStream::test, y);
-  planning.begin_step(ctx, Network::generator, {});
-  EXPECT_EQ(step.step, 0u);
-  testing::GTEST_FLAG(death_test_style) = "threadsafe";
-  EXPECT_DEATH(y.data<float>()[0] = 1, "");
 }
 
 }  // namespace

@@ -222,9 +222,15 @@ void change_mask_follows_the_table() {
       }
       OwnedTensor mask = tensor_of({n / run}, bytes), value = tensor_of(k.shape, w), ema = tensor_of(k.shape, average);
       OwnedTensor first = tensor_of(k.shape, m), second = tensor_of(k.shape, v);
-      c.ctx.kernels->change_mask(
-          c.ctx, policy, grid_of(k.shape, k.cell), tensor_of({static_cast<int64_t>(alive.size())}, alive).tensor(),
-          tensor_of(k.shape, g).tensor(), mask.tensor(), value.tensor(), first.tensor(), second.tensor(), ema.tensor());
+      const OwnedTensor choice = tensor_of({static_cast<int64_t>(alive.size())}, alive), grad = tensor_of(k.shape, g);
+      c.ctx.kernels->change_mask(c.ctx, policy, grid_of(k.shape, k.cell),
+                                 {.alive = choice.tensor(),
+                                  .mask = mask.tensor(),
+                                  .grad = grad.tensor(),
+                                  .value = value.tensor(),
+                                  .m = first.tensor(),
+                                  .v = second.tensor(),
+                                  .ema = ema.tensor()});
       for_each_weight(k.shape, k.cell, [&](size_t at, size_t cell) {
         const bool lives = alive[cell] == 1, grown = lives && !was[at], moved = grown && policy != MomentPolicy::keep;
         EXPECT_EQ(values_of<uint8_t>(mask.tensor())[at / static_cast<size_t>(run)], alive[cell]);
@@ -254,10 +260,16 @@ TEST(Adam, UnderAMaskZeroesDeadWeightsAndTheirAverageAndNothingElse) {
     c.step.clocks[0].learning_rate = 0.01;
     OwnedTensor x = tensor_of(shape, w), ema(shape, DType::f32, Device::cpu);
     OwnedTensor m(shape, DType::f32, Device::cpu), v(shape, DType::f32, Device::cpu);
+    const OwnedTensor grad = tensor_of(shape, g);
     OwnedTensor bytes = mask.empty() ? OwnedTensor() : tensor_of({static_cast<int64_t>(mask.size())}, mask);
     c.ctx.kernels->begin_step(c.ctx, Network::generator, {});
-    c.ctx.kernels->adam(c.ctx, Network::generator, {}, 0.5, tensor_of(shape, g).tensor(), bytes.tensor(), x.tensor(),
-                        m.tensor(), v.tensor(), ema.tensor());
+    c.ctx.kernels->adam(c.ctx, Network::generator, {}, 0.5,
+                        {.grad = grad.tensor(),
+                         .mask = bytes.tensor(),
+                         .value = x.tensor(),
+                         .m = m.tensor(),
+                         .v = v.tensor(),
+                         .ema = ema.tensor()});
     return std::array{values_of<float>(x.tensor()), values_of<float>(ema.tensor()), values_of<float>(m.tensor()),
                       values_of<float>(v.tensor())};
   };

@@ -193,15 +193,15 @@ TEST_P(GoldenModels, TrainAsPyTorchDoes) {
   }
   OwnedTensor results({4}, setup_.dtype, Device::cpu);
   const Tensor& r = results.tensor();
-  GanStep step{.model = &model,
-               .slab_g = &slab_g,
-               .slab_d = &slab_d,
-               .tape = &tape,
-               .adam = kAdam,
-               .ema_decay = kEmaDecay,
-               .loss_d = r.slice(0, 1),
-               .loss_g = r.slice(3, 1),
-               .means_d = r.slice(1, 2)};
+  GanStep step{
+      .model = &model,
+      .slab_g = &slab_g,
+      .slab_d = &slab_d,
+      .tape = &tape,
+      .train = {.adam_beta1 = kAdam.beta1, .adam_beta2 = kAdam.beta2, .adam_eps = kAdam.eps, .ema_decay = kEmaDecay},
+      .loss_d = r.slice(0, 1),
+      .loss_g = r.slice(3, 1),
+      .means_d = r.slice(1, 2)};
 
   {
     const std::string d = name_ + ".d0", g = name_ + ".g0";

@@ -202,8 +202,11 @@ TEST_P(GoldenLayers, AdamAndMovingAverage) {
     for (int64_t i = 0; i < grads.tensor().shape[0]; ++i) {
       bench.ctx.kernels->begin_step(bench.ctx, Network::generator, options);
       bench.ctx.kernels->adam(bench.ctx, Network::generator, options, 0.9,
-                              grads.tensor().slice(i, 1).reshaped(value.tensor().shape), {}, value.tensor(), m.tensor(),
-                              v.tensor(), ema.tensor());
+                              {.grad = grads.tensor().slice(i, 1).reshaped(value.tensor().shape),
+                               .value = value.tensor(),
+                               .m = m.tensor(),
+                               .v = v.tensor(),
+                               .ema = ema.tensor()});
     }
     expect_near(name + "new_value", value.tensor());
     expect_near(name + "new_ema", ema.tensor());
@@ -246,7 +249,6 @@ TEST_P(GoldenTraining, ThreeIterations) {
     GoldenFile::fill(tensor, start.values(path));
   }
 
-  const AdamOptions adam{.beta1 = 0.0, .beta2 = 0.9};
   for (const auto& [network, learning_rate] : {std::pair{Network::generator, 2e-3}, {Network::discriminator, 4e-4}}) {
     bench.step_state.clocks[static_cast<int>(network)] = {
         .t = 3, .learning_rate = learning_rate, .beta1_power = 0, .beta2_power = 0.9 * 0.9 * 0.9};
@@ -256,8 +258,7 @@ TEST_P(GoldenTraining, ThreeIterations) {
                .slab_g = &slab_g,
                .slab_d = &slab_d,
                .tape = &bench.tape,
-               .adam = adam,
-               .ema_decay = 0.9,
+               .train = {.adam_beta1 = 0.0, .adam_beta2 = 0.9, .ema_decay = 0.9},
                .loss_d = results.tensor().slice(0, 1),
                .loss_g = results.tensor().slice(1, 1),
                .means_d = results.tensor().slice(2, 2)};

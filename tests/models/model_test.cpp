@@ -35,7 +35,7 @@ TEST(Sngan32, HasTheSizesOfThePaper) {
   EXPECT_EQ(model.generator->parameter_count(), 4'276'739);
   EXPECT_EQ(model.discriminator->parameter_count(), 1'053'824);
 
-  const TrainerOptions options{.batch_size_d = 8, .batch_size_g = 16, .n_critic = 5};
+  const TrainerOptions options{.train = {.batch_size_d = 8, .batch_size_g = 16, .device = Device::cpu}};
   const TrainingPlan plan = Trainer::plan(options, 2000);
   EXPECT_EQ(plan.parameters_g, 4'276'739);
   EXPECT_EQ(plan.parameters_d, 1'053'824);
@@ -182,12 +182,14 @@ TEST(Models, EachPlansAnIterationInEveryPrecision) {
   for (const std::string& name : model_names()) {
     SCOPED_TRACE(name);
     for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16}) {
-      TrainerOptions options{.batch_size_d = 4, .batch_size_g = 2, .n_critic = 1};
+      TrainerOptions options{.train = {.batch_size_d = 4, .batch_size_g = 2, .n_critic = 1}};
       options.model = published_model(name);
-      options.device = Device::emulated;
-      options.precision = precision;
+      options.train.device = Device::emulated;
+      options.train.precision = precision;
       EXPECT_GT(Trainer::plan(options, 100).flops, 0) << name_of(precision);
     }
+    const int64_t side = image_side_of(name);
+    EXPECT_EQ(make_model(published_model(name)).generator->image_shape, (Shape{side, side, 3}));
   }
 }
 

@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "apps/options/complete_options.h"
 #include "apps/options/option_sources.h"
-#include "apps/options/sparse_methods.h"
-#include "apps/options/trainer_options.h"
+#include "apps/training/sparse_methods.h"
 #include "apps/training/trainer.h"
 
 namespace poise::test {
@@ -17,7 +17,7 @@ using OptionTexts = std::map<std::string, std::string>;  // value by key
 inline OptionSet options_of(const OptionTexts& texts) {
   OptionSet options;
   for (const auto& [key, value] : texts) options.set_text(key, value, "test");
-  complete_sparse_options(options);
+  complete_options(options);
   return options;
 }
 

@@ -8,7 +8,6 @@
 #include "kernels/dense/attention/attention.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 #include "kernels/gpu/reduce.cuh"
 
 namespace poise::POISE_GPU {
@@ -139,6 +138,12 @@ __global__ __launch_bounds__(kThreads) void sum_partial_kernel(const float* part
   if (threadIdx.x == 0) *total = sum;
 }
 
+LaunchShape by_rows(int64_t rows) {
+  return {.grid = static_cast<uint32_t>(ceil_div<int64_t>(rows, kWarps)), .block = kWarps * kWarp};
+}
+
+}  // namespace
+
 void batched_matmul(Context& ctx, bool transpose_a, bool transpose_b, const Tensor& a, const Tensor& b, Tensor& c) {
   const auto images = static_cast<uint32_t>(c.shape[0]);
   const auto m = static_cast<int>(c.shape[1]), n = static_cast<int>(c.shape[2]);
@@ -156,10 +161,6 @@ void batched_matmul(Context& ctx, bool transpose_a, bool transpose_b, const Tens
       transpose_b ? run(batched_matmul_kernel<T, false, true>) : run(batched_matmul_kernel<T, false, false>);
     }
   });
-}
-
-LaunchShape by_rows(int64_t rows) {
-  return {.grid = static_cast<uint32_t>(ceil_div<int64_t>(rows, kWarps)), .block = kWarps * kWarp};
 }
 
 void softmax_forward(Context& ctx, const Tensor& x, Tensor& y) {
@@ -194,16 +195,6 @@ void gated_add_backward(Context& ctx, const Tensor& o, const Tensor& gate, const
            o.elements(), o.data<T>(), gate.data<float>(), dy.data<T>(), partial, grad_o.data<T>());
   });
   launch(ctx, {.grid = 1, .block = kThreads}, sum_partial_kernel, partial, dgate.data<float>());
-}
-
-}  // namespace
-
-void add_attention_kernels(KernelTable& table) {
-  table.batched_matmul = batched_matmul;
-  table.softmax_forward = softmax_forward;
-  table.softmax_backward = softmax_backward;
-  table.gated_add_forward = gated_add_forward;
-  table.gated_add_backward = gated_add_backward;
 }
 
 }  // namespace poise::POISE_GPU

@@ -21,14 +21,4 @@ using GatedAddBackward = void(Context&, const Tensor& o, const Tensor& gate, con
 constexpr int64_t kGatedAddPartialSums = 256;
 constexpr size_t kGatedAddWorkspace = kGatedAddPartialSums * sizeof(double);
 
-namespace cpu {
-// Plain loops, f32 and f64: the oracle.
-BatchedMatmul batched_matmul;
-SoftmaxForward softmax_forward;
-SoftmaxBackward softmax_backward;
-GatedAddForward gated_add_forward;
-GatedAddBackward gated_add_backward;
-// f32 on oneDNN's sgemm; f64 goes to the plain loops.
-BatchedMatmul batched_matmul_onednn;
-}  // namespace cpu
 }  // namespace poise

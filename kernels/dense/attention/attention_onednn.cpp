@@ -6,6 +6,7 @@
 
 #include "kernels/core/parallel.h"
 #include "kernels/dense/attention/attention.h"
+#include "kernels/table.h"
 
 namespace poise::cpu {
 

@@ -4,7 +4,6 @@
 #include "kernels/dense/conditional/embedding.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -32,6 +31,8 @@ __global__ void embedding_backward_kernel(int64_t elements, int count, uint32_t 
   });
 }
 
+}  // namespace
+
 void embedding_forward(Context& ctx, const Tensor& table, const Tensor& labels, Tensor& y) {
   dispatch_stored(y.dtype, [&]<class T>() {
     launch(ctx, elementwise(y.elements()), embedding_forward_kernel<T>, y.elements(), static_cast<uint32_t>(y.shape[1]),
@@ -45,13 +46,6 @@ void embedding_backward(Context& ctx, const Tensor& labels, const Tensor& dy, Te
            static_cast<int>(dy.shape[0]), static_cast<uint32_t>(dy.shape[1]), labels.data<int32_t>(), dy.data<T>(),
            dtable.data<float>());
   });
-}
-
-}  // namespace
-
-void add_embedding_kernels(KernelTable& table) {
-  table.embedding_forward = embedding_forward;
-  table.embedding_backward = embedding_backward;
 }
 
 }  // namespace poise::POISE_GPU

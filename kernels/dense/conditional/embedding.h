@@ -12,8 +12,4 @@ namespace poise {
 using EmbeddingForward = void(Context&, const Tensor& table, const Tensor& labels, Tensor& y);
 using EmbeddingBackward = void(Context&, const Tensor& labels, const Tensor& dy, Tensor& dtable);
 
-namespace cpu {
-EmbeddingForward embedding_forward;
-EmbeddingBackward embedding_backward;
-}  // namespace cpu
 }  // namespace poise

@@ -3,7 +3,6 @@
 #include "kernels/dense/conditional/row_dot.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 #include "kernels/gpu/reduce.cuh"
 
 namespace poise::POISE_GPU {
@@ -25,6 +24,8 @@ __global__ void scale_rows_kernel(int64_t n, int64_t c, const float* scale, cons
   for_each_element(n, [&](int64_t i) { y[i] = scale[i / c] * x[i]; });
 }
 
+}  // namespace
+
 void row_dot(Context& ctx, const Tensor& a, const Tensor& b, Tensor& y) {
   const auto rows = static_cast<int>(a.shape[0]), c = static_cast<int>(a.shape[1]);
   launch(ctx, {.grid = static_cast<uint32_t>(ceil_div(rows, kWarps)), .block = kWarps * kWarp}, row_dot_kernel, rows, c,
@@ -34,13 +35,6 @@ void row_dot(Context& ctx, const Tensor& a, const Tensor& b, Tensor& y) {
 void scale_rows(Context& ctx, const Tensor& scale, const Tensor& x, Tensor& y) {
   launch(ctx, elementwise(x.elements()), scale_rows_kernel, x.elements(), x.shape[1], scale.data<float>(),
          x.data<float>(), y.data<float>());
-}
-
-}  // namespace
-
-void add_row_dot_kernels(KernelTable& table) {
-  table.row_dot = row_dot;
-  table.scale_rows = scale_rows;
 }
 
 }  // namespace poise::POISE_GPU

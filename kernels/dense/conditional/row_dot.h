@@ -12,8 +12,4 @@ namespace poise {
 using RowDot = void(Context&, const Tensor& a, const Tensor& b, Tensor& y);
 using ScaleRows = void(Context&, const Tensor& scale, const Tensor& x, Tensor& y);
 
-namespace cpu {
-RowDot row_dot;
-ScaleRows scale_rows;
-}  // namespace cpu
 }  // namespace poise

@@ -10,10 +10,10 @@
 // (conv2d_passes.h), the transpose of one from y (large) to x (small), of stride 2: each pass then walks over the other
 // side. So a strided layer's input gradient and an enlarged layer's forward pass are one and the same kernel, and a 3x3
 // enlarged layer costs 16 multiply-adds where its definition has 36.
+#include "kernels/dense/conv2d/conv2d.h"
+
 #include "kernels/core/pieces.h"
-#include "kernels/dense/conv2d/conv2d_gpu.h"
 #include "kernels/dense/conv2d/conv2d_passes.h"
-#include "kernels/gpu/families.h"
 #include "kernels/gpu/tile_gemm.cuh"
 
 namespace poise::POISE_GPU {
@@ -340,13 +340,6 @@ void conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const Tensor& 
 void conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& dy, Tensor& workspace,
                             Tensor& dweight, Tensor& dbias) {
   CorrelatePass(ctx, g, x.dtype, workspace.bytes).run(ctx, x.dtype, x, dy, dweight, dbias);
-}
-
-void add_conv2d_kernels(KernelTable& table) {
-  table.conv2d_plan = conv2d_plan;
-  table.conv2d_forward = conv2d_forward;
-  table.conv2d_backward_input = conv2d_backward_input;
-  table.conv2d_backward_weight = conv2d_backward_weight;
 }
 
 }  // namespace poise::POISE_GPU

@@ -55,16 +55,4 @@ using Conv2dBackwardInput = void(Context&, const Conv2dGeometry&, const Tensor& 
 using Conv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const Tensor& x, const Tensor& dy, Tensor& workspace,
                                   Tensor& dweight, Tensor& dbias);
 
-namespace cpu {
-// Plain loops, f32 and f64: the oracle.
-Conv2dPlanner conv2d_plan;
-Conv2dForward conv2d_forward;
-Conv2dBackwardInput conv2d_backward_input;
-Conv2dBackwardWeight conv2d_backward_weight;
-// f32 on oneDNN; f64 goes to the plain loops.
-Conv2dPlanner conv2d_plan_onednn;
-Conv2dForward conv2d_forward_onednn;
-Conv2dBackwardInput conv2d_backward_input_onednn;
-Conv2dBackwardWeight conv2d_backward_weight_onednn;
-}  // namespace cpu
 }  // namespace poise

@@ -15,6 +15,7 @@
 #include "kernels/core/pieces.h"
 #include "kernels/core/simd.h"
 #include "kernels/dense/conv2d/onednn_convolution.h"
+#include "kernels/table.h"
 
 namespace poise::cpu {
 namespace {

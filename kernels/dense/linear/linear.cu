@@ -3,10 +3,9 @@
 #include "kernels/dense/linear/linear.h"
 
 #include "kernels/core/pieces.h"
-#include "kernels/dense/conv2d/conv2d_gpu.h"
 #include "kernels/dense/conv2d/conv2d_passes.h"
 #include "kernels/gpu/blas.h"
-#include "kernels/gpu/families.h"
+#include "kernels/gpu/table.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -47,6 +46,8 @@ struct BlasWorkspace {
   }
 };
 
+}  // namespace
+
 size_t linear_plan(const Context& context, const LinearGeometry& g, DType dtype, Pass pass) {
   const Context ctx = context_of(context, g);
   if (!uses_blas(ctx, g)) return conv2d_plan(ctx, as_convolution(g), dtype, pass).workspace_bytes;
@@ -77,15 +78,6 @@ void linear_backward_weight(Context& context, const Tensor& x, const Tensor& dy,
   const BlasWorkspace pieces(ctx, g, workspace.bytes);
   blas::gemm(ctx, {.m = g.out, .n = g.in, .k = g.n, .transpose_a = true}, dy, x, workspace, dweight);
   if (dbias) column_sums(ctx, dy, pieces.bias_partial, dbias.data<float>());
-}
-
-}  // namespace
-
-void add_linear_kernels(KernelTable& table) {
-  table.linear_plan = linear_plan;
-  table.linear_forward = linear_forward;
-  table.linear_backward_input = linear_backward_input;
-  table.linear_backward_weight = linear_backward_weight;
 }
 
 }  // namespace poise::POISE_GPU

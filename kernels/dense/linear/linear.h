@@ -17,15 +17,4 @@ using LinearBackwardInput = void(Context&, const Tensor& dy, const Tensor& weigh
 using LinearBackwardWeight = void(Context&, const Tensor& x, const Tensor& dy, Tensor& workspace, Tensor& dweight,
                                   Tensor& dbias);
 
-namespace cpu {
-// Plain loops, f32 and f64: the oracle. No workspace.
-LinearPlanner linear_plan;
-LinearForward linear_forward;
-LinearBackwardInput linear_backward_input;
-LinearBackwardWeight linear_backward_weight;
-// f32 on oneDNN's sgemm; f64 goes to the plain loops.
-LinearForward linear_forward_onednn;
-LinearBackwardInput linear_backward_input_onednn;
-LinearBackwardWeight linear_backward_weight_onednn;
-}  // namespace cpu
 }  // namespace poise

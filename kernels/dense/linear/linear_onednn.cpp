@@ -7,6 +7,7 @@
 
 #include "kernels/core/parallel.h"
 #include "kernels/dense/linear/linear.h"
+#include "kernels/table.h"
 
 namespace poise::cpu {
 namespace {

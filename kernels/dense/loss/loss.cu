@@ -3,7 +3,6 @@
 #include "kernels/dense/loss/loss.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 #include "kernels/gpu/reduce.cuh"
 
 namespace poise::POISE_GPU {
@@ -88,6 +87,8 @@ __global__ void gan_loss_g_backward_kernel(GanLoss loss, int n, const float* log
 
 int count_of(const Tensor& logits) { return static_cast<int>(logits.elements()); }
 
+}  // namespace
+
 void gan_loss_d_forward(Context& ctx, GanLoss loss, int64_t n_real, const Tensor& logits, Tensor& means,
                         Tensor& value) {
   launch(ctx, {.grid = 1, .block = kThreads}, gan_loss_d_forward_kernel, loss, n_real, count_of(logits),
@@ -108,15 +109,6 @@ void gan_loss_g_forward(Context& ctx, GanLoss loss, const Tensor& logits, Tensor
 void gan_loss_g_backward(Context& ctx, GanLoss loss, const Tensor& logits, const Tensor& dloss, Tensor& dlogits) {
   launch(ctx, elementwise(logits.elements()), gan_loss_g_backward_kernel, loss, count_of(logits), logits.data<float>(),
          dloss.data<float>(), dlogits.data<float>());
-}
-
-}  // namespace
-
-void add_loss_kernels(KernelTable& table) {
-  table.gan_loss_d_forward = gan_loss_d_forward;
-  table.gan_loss_d_backward = gan_loss_d_backward;
-  table.gan_loss_g_forward = gan_loss_g_forward;
-  table.gan_loss_g_backward = gan_loss_g_backward;
 }
 
 }  // namespace poise::POISE_GPU

@@ -20,10 +20,4 @@ using GanLossDBackward = void(Context&, GanLoss, int64_t n_real, const Tensor& l
 using GanLossGForward = void(Context&, GanLoss, const Tensor& logits, Tensor& loss);
 using GanLossGBackward = void(Context&, GanLoss, const Tensor& logits, const Tensor& dloss, Tensor& dlogits);
 
-namespace cpu {
-GanLossDForward gan_loss_d_forward;
-GanLossDBackward gan_loss_d_backward;
-GanLossGForward gan_loss_g_forward;
-GanLossGBackward gan_loss_g_backward;
-}  // namespace cpu
 }  // namespace poise

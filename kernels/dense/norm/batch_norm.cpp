@@ -100,9 +100,11 @@ void combine_moments(const Rows& m, const double* sums, int64_t first, int64_t c
 }
 
 template <class T>
-void normalise(const Rows& m, const BatchNormOptions& options, const T* x, const T* gamma, const T* beta, const T* mean,
-               const T* inv_std, T* y) {
+void normalise(const Rows& m, const BatchNormOptions& options, const BatchNormForwardOperands& bn) {
   const T floor = activation_floor<T>(options);
+  const T *x = bn.x.data<T>(), *gamma = bn.gamma.data<T>(), *beta = bn.beta.data<T>();
+  const T *mean = bn.mean.data<T>(), *inv_std = bn.inv_std.data<T>();
+  T* y = bn.y.data<T>();
   simd_for(m.chunks(), [=](int64_t chunk) {
     for (int64_t first = 0; first < m.channels; first += kChannels) {
       const int64_t channels = std::min(kChannels, m.channels - first);
@@ -122,9 +124,10 @@ void normalise(const Rows& m, const BatchNormOptions& options, const T* x, const
 
 // sums[chunk][0] = sum g;  sums[chunk][1] = sum g (x - mean)
 template <class T>
-void gradient_sums(const Rows& m, const BatchNormOptions& options, const T* x, const T* gamma, const T* beta,
-                   const T* mean, const T* inv_std, const T* dy, double* sums) {
+void gradient_sums(const Rows& m, const BatchNormOptions& options, const BatchNormBackwardOperands& bn, double* sums) {
   const T floor = activation_floor<T>(options);
+  const T *x = bn.x.data<T>(), *gamma = bn.gamma.data<T>(), *beta = bn.beta.data<T>();
+  const T *mean = bn.mean.data<T>(), *inv_std = bn.inv_std.data<T>(), *dy = bn.dy.data<T>();
   simd_for(m.chunks(), [=](int64_t chunk) {
     double* chunk_sums = sums + chunk * 2 * m.channels;
     for (int64_t first = 0; first < m.channels; first += kChannels) {
@@ -156,10 +159,12 @@ void gradient_sums(const Rows& m, const BatchNormOptions& options, const T* x, c
 }
 
 template <class T>
-void input_gradient(const Rows& m, const BatchNormOptions& options, bool train, const T* x, const T* gamma,
-                    const T* beta, const T* mean, const T* inv_std, const T* dy, const T* dgamma, const T* dbeta,
-                    T* dx) {
+void input_gradient(const Rows& m, const BatchNormOptions& options, bool train, const BatchNormBackwardOperands& bn) {
   const T floor = activation_floor<T>(options);
+  const T *x = bn.x.data<T>(), *gamma = bn.gamma.data<T>(), *beta = bn.beta.data<T>();
+  const T *mean = bn.mean.data<T>(), *inv_std = bn.inv_std.data<T>(), *dy = bn.dy.data<T>();
+  const T *dgamma = bn.dgamma.data<T>(), *dbeta = bn.dbeta.data<T>();
+  T* dx = bn.dx.data<T>();
   const double per_row = train ? 1.0 / static_cast<double>(m.rows) : 0.0;
   simd_for(m.chunks(), [=](int64_t chunk) {
     for (int64_t first = 0; first < m.channels; first += kChannels) {
@@ -187,18 +192,17 @@ void input_gradient(const Rows& m, const BatchNormOptions& options, bool train, 
 
 }  // namespace
 
-void batch_norm_forward_train(Context&, const BatchNormOptions& options, const Tensor& x, const Tensor& gamma,
-                              const Tensor& beta, Tensor& running_mean, Tensor& running_var, Tensor& workspace,
-                              Tensor& mean, Tensor& inv_std, Tensor& y) {
-  dispatch_float(x.dtype, [&]<class T>() {
-    const Rows m(x, gamma);
+void batch_norm_forward_train(Context&, const BatchNormOptions& options, const BatchNormForwardOperands& bn,
+                              Tensor& workspace) {
+  dispatch_float(bn.x.dtype, [&]<class T>() {
+    const Rows m(bn.x, bn.gamma);
     double* sums = sums_in(workspace);
-    moments(m, x.data<T>(), sums);
+    moments(m, bn.x.data<T>(), sums);
 
-    T* means = mean.data<T>();
-    T* inv_stds = inv_std.data<T>();
-    T* past_mean = running_mean ? running_mean.data<T>() : nullptr;
-    T* past_var = running_var ? running_var.data<T>() : nullptr;
+    T* means = bn.mean.data<T>();
+    T* inv_stds = bn.inv_std.data<T>();
+    T* past_mean = bn.running_mean ? bn.running_mean.data<T>() : nullptr;
+    T* past_var = bn.running_var ? bn.running_var.data<T>() : nullptr;
     const double unbias = m.rows > 1 ? static_cast<double>(m.rows) / static_cast<double>(m.rows - 1) : 1.0;
     const auto blend = [momentum = options.momentum](T& past, double now) {
       past = static_cast<T>((1 - momentum) * static_cast<double>(past) + momentum * now);
@@ -214,38 +218,33 @@ void batch_norm_forward_train(Context&, const BatchNormOptions& options, const T
         if (past_var) blend(past_var[c], batch_var[c - begin] * unbias);
       }
     });
-    normalise<T>(m, options, x.data<T>(), gamma.data<T>(), beta.data<T>(), means, inv_stds, y.data<T>());
+    normalise<T>(m, options, bn);
   });
 }
 
-void batch_norm_forward_eval(Context&, const BatchNormOptions& options, const Tensor& x, const Tensor& gamma,
-                             const Tensor& beta, const Tensor& running_mean, const Tensor& running_var, Tensor& mean,
-                             Tensor& inv_std, Tensor& y) {
-  dispatch_float(x.dtype, [&]<class T>() {
-    const Rows m(x, gamma);
-    T* means = mean.data<T>();
-    T* inv_stds = inv_std.data<T>();
+void batch_norm_forward_eval(Context&, const BatchNormOptions& options, const BatchNormForwardOperands& bn) {
+  dispatch_float(bn.x.dtype, [&]<class T>() {
+    const Rows m(bn.x, bn.gamma);
     for (int64_t c = 0; c < m.channels; ++c) {
-      means[c] = running_mean.data<T>()[c];
-      inv_stds[c] = static_cast<T>(1 / std::sqrt(static_cast<double>(running_var.data<T>()[c]) + options.eps));
+      const double variance = static_cast<double>(bn.running_var.data<T>()[c]);
+      bn.mean.data<T>()[c] = bn.running_mean.data<T>()[c];
+      bn.inv_std.data<T>()[c] = static_cast<T>(1 / std::sqrt(variance + options.eps));
     }
-    normalise<T>(m, options, x.data<T>(), gamma.data<T>(), beta.data<T>(), means, inv_stds, y.data<T>());
+    normalise<T>(m, options, bn);
   });
 }
 
-void batch_norm_backward(Context&, const BatchNormOptions& options, bool train, const Tensor& x, const Tensor& gamma,
-                         const Tensor& beta, const Tensor& mean, const Tensor& inv_std, const Tensor& dy,
-                         Tensor& workspace, Tensor& dx, Tensor& dgamma, Tensor& dbeta) {
-  dispatch_float(x.dtype, [&]<class T>() {
-    const Rows m(x, gamma);
+void batch_norm_backward(Context&, const BatchNormOptions& options, bool train, const BatchNormBackwardOperands& bn,
+                         Tensor& workspace) {
+  dispatch_float(bn.x.dtype, [&]<class T>() {
+    const Rows m(bn.x, bn.gamma);
     double* sums = sums_in(workspace);
-    gradient_sums<T>(m, options, x.data<T>(), gamma.data<T>(), beta.data<T>(), mean.data<T>(), inv_std.data<T>(),
-                     dy.data<T>(), sums);
+    gradient_sums<T>(m, options, bn, sums);
 
-    T* grad_gamma = dgamma.data<T>();
-    T* grad_beta = dbeta.data<T>();
+    T* grad_gamma = bn.dgamma.data<T>();
+    T* grad_beta = bn.dbeta.data<T>();
     constexpr int64_t kCombineChannels = 32;
-    simd_chunks(m.channels, kCombineChannels, [=, inv_stds = inv_std.data<T>()](int64_t begin, int64_t end) {
+    simd_chunks(m.channels, kCombineChannels, [=, inv_stds = bn.inv_std.data<T>()](int64_t begin, int64_t end) {
       double sum[kCombineChannels] = {}, product[kCombineChannels] = {};
       for (int64_t chunk = 0; chunk < m.chunks(); ++chunk) {
         const double* chunk_sum = sums + chunk * 2 * m.channels + begin;
@@ -260,9 +259,7 @@ void batch_norm_backward(Context&, const BatchNormOptions& options, bool train, 
         grad_gamma[c] = static_cast<T>(product[c - begin] * static_cast<double>(inv_stds[c]));
       }
     });
-    if (!dx) return;
-    input_gradient<T>(m, options, train, x.data<T>(), gamma.data<T>(), beta.data<T>(), mean.data<T>(),
-                      inv_std.data<T>(), dy.data<T>(), grad_gamma, grad_beta, dx.data<T>());
+    if (bn.dx) input_gradient<T>(m, options, train, bn);
   });
 }
 

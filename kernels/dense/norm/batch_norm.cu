@@ -12,7 +12,7 @@
 #include "kernels/dense/norm/batch_norm.h"
 
 #include "kernels/dense/norm/batch_norm.cuh"
-#include "kernels/gpu/families.h"
+#include "kernels/gpu/gpu.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -261,68 +261,61 @@ __global__ __launch_bounds__(kTileThreads) void input_gradient_kernel(Cut cut, f
 // --- the table's entries ---------------------------------------------------------------------------------------------
 
 template <class T, int N>
-void normalise(Context& ctx, const BatchNormOptions& options, const Tensor& x, const Tensor& gamma, const Tensor& beta,
-               const Tensor& mean, const Tensor& inv_std, Tensor& y) {
-  const Cut cut = cut_for_blocks<N>(x, gamma);
-  launch(ctx, tiles<N>(cut), normalise_kernel<T, N>, cut, activation_floor(options), x.data<T>(), gamma.data<float>(),
-         beta.data<float>(), mean.data<float>(), inv_std.data<float>(), y.data<T>());
-}
-
-void batch_norm_forward_train(Context& ctx, const BatchNormOptions& options, const Tensor& x, const Tensor& gamma,
-                              const Tensor& beta, Tensor& running_mean, Tensor& running_var, Tensor& workspace,
-                              Tensor& mean, Tensor& inv_std, Tensor& y) {
-  const Cut cut(x, gamma, kMostChunks);
-  const RunningStatistics running{.mean = running_mean ? running_mean.data<float>() : nullptr,
-                                  .var = running_var ? running_var.data<float>() : nullptr,
-                                  .momentum = static_cast<float>(options.momentum)};
-  dispatch_stored(x.dtype, [&]<class T>() {
-    dispatch_width<T>(cut.channels, {&x, &y, &gamma, &beta, &mean, &inv_std}, [&]<int N>() {
-      launch(ctx, tiles<N>(cut), chunk_moments_kernel<T, N>, cut, x.data<T>(), sums_in(workspace));
-      launch(ctx, combine(cut), combine_moments_kernel, cut, sums_in(workspace), static_cast<float>(options.eps),
-             running, mean.data<float>(), inv_std.data<float>());
-      normalise<T, N>(ctx, options, x, gamma, beta, mean, inv_std, y);
-    });
-  });
-}
-
-void batch_norm_forward_eval(Context& ctx, const BatchNormOptions& options, const Tensor& x, const Tensor& gamma,
-                             const Tensor& beta, const Tensor& running_mean, const Tensor& running_var, Tensor& mean,
-                             Tensor& inv_std, Tensor& y) {
-  const int64_t channels = gamma.elements();
-  launch(ctx, elementwise(channels), past_statistics_kernel, channels, static_cast<float>(options.eps),
-         running_mean.data<float>(), running_var.data<float>(), mean.data<float>(), inv_std.data<float>());
-  dispatch_stored(x.dtype, [&]<class T>() {
-    dispatch_width<T>(channels, {&x, &y, &gamma, &beta, &mean, &inv_std},
-                      [&]<int N>() { normalise<T, N>(ctx, options, x, gamma, beta, mean, inv_std, y); });
-  });
-}
-
-void batch_norm_backward(Context& ctx, const BatchNormOptions& options, bool train, const Tensor& x,
-                         const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& inv_std,
-                         const Tensor& dy, Tensor& workspace, Tensor& dx, Tensor& dgamma, Tensor& dbeta) {
-  const Cut cut(x, gamma, kMostChunks);
-  const float floor = activation_floor(options), per_row = train ? 1 / static_cast<float>(cut.rows) : 0;
-  dispatch_stored(x.dtype, [&]<class T>() {
-    dispatch_width<T>(cut.channels, {&x, &dy, &dx, &gamma, &beta, &mean, &inv_std, &dgamma, &dbeta}, [&]<int N>() {
-      launch(ctx, tiles<N>(cut), chunk_gradients_kernel<T, N>, cut, floor, x.data<T>(), gamma.data<float>(),
-             beta.data<float>(), mean.data<float>(), inv_std.data<float>(), dy.data<T>(), sums_in(workspace));
-      launch(ctx, combine(cut), combine_gradients_kernel, cut, sums_in(workspace), inv_std.data<float>(),
-             dgamma.data<float>(), dbeta.data<float>());
-      if (!dx) return;
-      const Cut blocks = cut_for_blocks<N>(x, gamma);
-      launch(ctx, tiles<N>(blocks), input_gradient_kernel<T, N>, blocks, floor, per_row, x.data<T>(),
-             gamma.data<float>(), beta.data<float>(), mean.data<float>(), inv_std.data<float>(), dgamma.data<float>(),
-             dbeta.data<float>(), dy.data<T>(), dx.data<T>());
-    });
-  });
+void normalise(Context& ctx, const BatchNormOptions& options, const BatchNormForwardOperands& bn) {
+  const Cut cut = cut_for_blocks<N>(bn.x, bn.gamma);
+  launch(ctx, tiles<N>(cut), normalise_kernel<T, N>, cut, activation_floor(options), bn.x.data<T>(),
+         bn.gamma.data<float>(), bn.beta.data<float>(), bn.mean.data<float>(), bn.inv_std.data<float>(),
+         bn.y.data<T>());
 }
 
 }  // namespace
 
-void add_batch_norm_kernels(KernelTable& table) {
-  table.batch_norm_forward_train = batch_norm_forward_train;
-  table.batch_norm_forward_eval = batch_norm_forward_eval;
-  table.batch_norm_backward = batch_norm_backward;
+void batch_norm_forward_train(Context& ctx, const BatchNormOptions& options, const BatchNormForwardOperands& bn,
+                              Tensor& workspace) {
+  const Cut cut(bn.x, bn.gamma, kMostChunks);
+  const RunningStatistics running{.mean = bn.running_mean ? bn.running_mean.data<float>() : nullptr,
+                                  .var = bn.running_var ? bn.running_var.data<float>() : nullptr,
+                                  .momentum = static_cast<float>(options.momentum)};
+  dispatch_stored(bn.x.dtype, [&]<class T>() {
+    dispatch_width<T>(cut.channels, {&bn.x, &bn.y, &bn.gamma, &bn.beta, &bn.mean, &bn.inv_std}, [&]<int N>() {
+      launch(ctx, tiles<N>(cut), chunk_moments_kernel<T, N>, cut, bn.x.data<T>(), sums_in(workspace));
+      launch(ctx, combine(cut), combine_moments_kernel, cut, sums_in(workspace), static_cast<float>(options.eps),
+             running, bn.mean.data<float>(), bn.inv_std.data<float>());
+      normalise<T, N>(ctx, options, bn);
+    });
+  });
+}
+
+void batch_norm_forward_eval(Context& ctx, const BatchNormOptions& options, const BatchNormForwardOperands& bn) {
+  const int64_t channels = bn.gamma.elements();
+  launch(ctx, elementwise(channels), past_statistics_kernel, channels, static_cast<float>(options.eps),
+         bn.running_mean.data<float>(), bn.running_var.data<float>(), bn.mean.data<float>(), bn.inv_std.data<float>());
+  dispatch_stored(bn.x.dtype, [&]<class T>() {
+    dispatch_width<T>(channels, {&bn.x, &bn.y, &bn.gamma, &bn.beta, &bn.mean, &bn.inv_std},
+                      [&]<int N>() { normalise<T, N>(ctx, options, bn); });
+  });
+}
+
+void batch_norm_backward(Context& ctx, const BatchNormOptions& options, bool train, const BatchNormBackwardOperands& bn,
+                         Tensor& workspace) {
+  const Cut cut(bn.x, bn.gamma, kMostChunks);
+  const float floor = activation_floor(options), per_row = train ? 1 / static_cast<float>(cut.rows) : 0;
+  const auto *gamma = bn.gamma.data<float>(), *beta = bn.beta.data<float>();
+  const auto *mean = bn.mean.data<float>(), *inv_std = bn.inv_std.data<float>();
+  auto *dgamma = bn.dgamma.data<float>(), *dbeta = bn.dbeta.data<float>();
+  const auto all = {&bn.x, &bn.dy, &bn.dx, &bn.gamma, &bn.beta, &bn.mean, &bn.inv_std, &bn.dgamma, &bn.dbeta};
+  dispatch_stored(bn.x.dtype, [&]<class T>() {
+    const auto *x = bn.x.data<T>(), *dy = bn.dy.data<T>();
+    dispatch_width<T>(cut.channels, all, [&]<int N>() {
+      launch(ctx, tiles<N>(cut), chunk_gradients_kernel<T, N>, cut, floor, x, gamma, beta, mean, inv_std, dy,
+             sums_in(workspace));
+      launch(ctx, combine(cut), combine_gradients_kernel, cut, sums_in(workspace), inv_std, dgamma, dbeta);
+      if (!bn.dx) return;
+      const Cut blocks = cut_for_blocks<N>(bn.x, bn.gamma);
+      launch(ctx, tiles<N>(blocks), input_gradient_kernel<T, N>, blocks, floor, per_row, x, gamma, beta, mean, inv_std,
+             dgamma, dbeta, dy, bn.dx.data<T>());
+    });
+  });
 }
 
 }  // namespace poise::POISE_GPU

@@ -6,6 +6,8 @@
 // the running variance keeps the unbiased one, as PyTorch does. On a GPU x, y and their gradients may be bf16; the
 // others are f32 all the same.
 #pragma once
+#include <array>
+
 #include "kernels/core/context.h"
 
 namespace poise {
@@ -24,27 +26,31 @@ inline size_t batch_norm_workspace(int64_t rows, int64_t channels) {
   return static_cast<size_t>(chunks * channels * 2) * sizeof(double);
 }
 
-// Statistics of this batch. mean and inv_std are results, kept for the backward pass. Empty running tensors: no update.
-using BatchNormForwardTrain = void(Context&, const BatchNormOptions&, const Tensor& x, const Tensor& gamma,
-                                   const Tensor& beta, Tensor& running_mean, Tensor& running_var, Tensor& workspace,
-                                   Tensor& mean, Tensor& inv_std, Tensor& y);
-// Statistics of the past.
-using BatchNormForwardEval = void(Context&, const BatchNormOptions&, const Tensor& x, const Tensor& gamma,
-                                  const Tensor& beta, const Tensor& running_mean, const Tensor& running_var,
-                                  Tensor& mean, Tensor& inv_std, Tensor& y);
+struct BatchNormForwardOperands {
+  Tensor x, gamma, beta;
+  Tensor running_mean, running_var;  // by the batch's statistics: updated, or empty; by the running statistics: read
+  Tensor mean, inv_std, y;           // results; the first two are kept for the backward pass
+
+  auto tensors() const { return std::array{&x, &gamma, &beta, &running_mean, &running_var, &mean, &inv_std, &y}; }
+};
+// With the statistics of this batch.
+using BatchNormForwardTrain = void(Context&, const BatchNormOptions&, const BatchNormForwardOperands&,
+                                   Tensor& workspace);
+// With the running statistics.
+using BatchNormForwardEval = void(Context&, const BatchNormOptions&, const BatchNormForwardOperands&);
 // With g = dy where act passes, else 0;  xhat = (x - mean) * inv_std;  M = rows:
 //   dbeta = sum g;  dgamma = sum g * xhat
 //   dx = gamma * inv_std * (g - dbeta / M - xhat * dgamma / M)     statistics of this batch (train)
-//   dx = gamma * inv_std * g                                       statistics of the past   (not train)
+//   dx = gamma * inv_std * g                                       running statistics       (not train)
 // Where act passes is computed again from x and beta, to the bit as in the forward pass: the kernel is bound by memory,
-// and reading y would add two of seven streams. An empty dx is not wanted; dx may be dy.
-using BatchNormBackward = void(Context&, const BatchNormOptions&, bool train, const Tensor& x, const Tensor& gamma,
-                               const Tensor& beta, const Tensor& mean, const Tensor& inv_std, const Tensor& dy,
-                               Tensor& workspace, Tensor& dx, Tensor& dgamma, Tensor& dbeta);
+// and reading y would add two of seven streams.
+struct BatchNormBackwardOperands {
+  Tensor x, gamma, beta, mean, inv_std, dy;
+  Tensor dx, dgamma, dbeta;  // results. An empty dx is not wanted; it may be dy
 
-namespace cpu {
-BatchNormForwardTrain batch_norm_forward_train;
-BatchNormForwardEval batch_norm_forward_eval;
-BatchNormBackward batch_norm_backward;
-}  // namespace cpu
+  auto tensors() const { return std::array{&x, &gamma, &beta, &mean, &inv_std, &dy, &dx, &dgamma, &dbeta}; }
+};
+using BatchNormBackward = void(Context&, const BatchNormOptions&, bool train, const BatchNormBackwardOperands&,
+                               Tensor& workspace);
+
 }  // namespace poise

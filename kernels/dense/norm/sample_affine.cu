@@ -5,7 +5,6 @@
 #include "kernels/dense/norm/sample_affine.h"
 
 #include "kernels/gpu/column_tile.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -64,6 +63,8 @@ __global__ __launch_bounds__(kTileThreads) void sample_affine_backward_kernel(bo
   });
 }
 
+}  // namespace
+
 void sample_affine_forward(Context& ctx, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias,
                            Tensor& y) {
   const auto pixels = static_cast<uint32_t>(x.shape[1] * x.shape[2]), c = static_cast<uint32_t>(x.shape[3]);
@@ -88,13 +89,6 @@ void sample_affine_backward(Context& ctx, bool relu, const Tensor& x, const Tens
              dbias.data<T>());
     });
   });
-}
-
-}  // namespace
-
-void add_sample_affine_kernels(KernelTable& table) {
-  table.sample_affine_forward = sample_affine_forward;
-  table.sample_affine_backward = sample_affine_backward;
 }
 
 }  // namespace poise::POISE_GPU

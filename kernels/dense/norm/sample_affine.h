@@ -16,8 +16,4 @@ using SampleAffineForward = void(Context&, bool relu, const Tensor& x, const Ten
 using SampleAffineBackward = void(Context&, bool relu, const Tensor& x, const Tensor& gain, const Tensor& bias,
                                   const Tensor& dy, Tensor& dx, Tensor& dgain, Tensor& dbias);
 
-namespace cpu {
-SampleAffineForward sample_affine_forward;
-SampleAffineBackward sample_affine_backward;
-}  // namespace cpu
 }  // namespace poise

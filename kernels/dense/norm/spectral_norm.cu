@@ -16,7 +16,6 @@
 #include <utility>
 
 #include "kernels/gpu/column_tile.cuh"
-#include "kernels/gpu/families.h"
 #include "kernels/gpu/reduce.cuh"
 
 namespace poise::POISE_GPU {
@@ -239,6 +238,8 @@ void normalise_batch(Context& ctx, bool iterate, Batch& batch) {
       normalise_kernel, iterate);
 }
 
+}  // namespace
+
 void spectral_norm_forward(Context& ctx, bool iterate, std::span<const SpectralNormLayer> layers, Tensor& workspace) {
   uint8_t* scratch = workspace.data<uint8_t>();
   auto take = [&](const Tensor& like) {
@@ -280,13 +281,6 @@ void spectral_norm_backward(Context& ctx, const Tensor& y, const Tensor& u_used,
     launch(ctx, elementwise(n / N), weight_gradient_kernel<N>, n, rest, partials, partial, u_used.data<float>(),
            v_used.data<float>(), sigma.data<float>(), dy.data<float>(), dweight.data<float>());
   });
-}
-
-}  // namespace
-
-void add_spectral_norm_kernels(KernelTable& table) {
-  table.spectral_norm_forward = spectral_norm_forward;
-  table.spectral_norm_backward = spectral_norm_backward;
 }
 
 }  // namespace poise::POISE_GPU

@@ -11,6 +11,7 @@
 // weight, y [out,...]; u [out], v [rest], sigma [1]. u_used and v_used receive the vectors of this pass: a later
 // forward pass in the same step moves u and v, and the backward pass needs its own.
 #pragma once
+#include <array>
 #include <span>
 
 #include "kernels/core/context.h"
@@ -21,6 +22,8 @@ struct SpectralNormLayer {
   double eps = 1e-12;
   Tensor weight, u, v;
   Tensor u_used, v_used, sigma, y;  // results
+
+  auto tensors() const { return std::array{&weight, &u, &v, &u_used, &v_used, &sigma, &y}; }
 };
 
 // Bytes of `workspace`: W^T u and W v of every layer before they are scaled, each on a cache line of its own.
@@ -37,8 +40,4 @@ using SpectralNormForward = void(Context&, bool iterate, std::span<const Spectra
 using SpectralNormBackward = void(Context&, const Tensor& y, const Tensor& u_used, const Tensor& v_used,
                                   const Tensor& sigma, const Tensor& dy, Tensor& workspace, Tensor& dweight);
 
-namespace cpu {
-SpectralNormForward spectral_norm_forward;
-SpectralNormBackward spectral_norm_backward;
-}  // namespace cpu
 }  // namespace poise

@@ -4,7 +4,6 @@
 #include "kernels/dense/pointwise/activation.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -33,6 +32,8 @@ __global__ void tanh_backward_kernel(int64_t n, const T* y, const T* dy, T* dx) 
       n, [](float v, float upstream) { return upstream * (1 - v * v); }, dx, y, dy);
 }
 
+}  // namespace
+
 void leaky_relu_forward(Context& ctx, float slope, const Tensor& x, Tensor& y) {
   const int64_t n = x.elements();
   dispatch_elementwise(x.dtype, {&x, &y}, [&]<class T, int N>() {
@@ -60,15 +61,6 @@ void tanh_backward(Context& ctx, const Tensor& y, const Tensor& dy, Tensor& dx) 
   dispatch_elementwise(y.dtype, {&y, &dy, &dx}, [&]<class T, int N>() {
     launch(ctx, elementwise(n / N), tanh_backward_kernel<T, N>, n, y.data<T>(), dy.data<T>(), dx.data<T>());
   });
-}
-
-}  // namespace
-
-void add_activation_kernels(KernelTable& table) {
-  table.leaky_relu_forward = leaky_relu_forward;
-  table.leaky_relu_backward = leaky_relu_backward;
-  table.tanh_forward = tanh_forward;
-  table.tanh_backward = tanh_backward;
 }
 
 }  // namespace poise::POISE_GPU

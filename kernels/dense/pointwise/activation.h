@@ -13,10 +13,4 @@ using TanhForward = void(Context&, const Tensor& x, Tensor& y);
 // dx = dy * (1 - y^2)
 using TanhBackward = void(Context&, const Tensor& y, const Tensor& dy, Tensor& dx);
 
-namespace cpu {
-LeakyReluForward leaky_relu_forward;
-LeakyReluBackward leaky_relu_backward;
-TanhForward tanh_forward;
-TanhBackward tanh_backward;
-}  // namespace cpu
 }  // namespace poise

@@ -4,7 +4,6 @@
 #include "kernels/dense/pointwise/arithmetic.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -26,6 +25,8 @@ __global__ void fill_kernel(float value, int64_t n, T* y) {
   map_elements<N>(
       n, [=]() { return value; }, y);
 }
+
+}  // namespace
 
 void add(Context& ctx, const Tensor& a, const Tensor& b, Tensor& y) {
   const int64_t n = y.elements();
@@ -59,14 +60,6 @@ void fill(Context& ctx, double value, Tensor& y) {
   dispatch_elementwise(y.dtype, {&y}, [&]<class T, int N>() {
     launch(ctx, elementwise(n / N), fill_kernel<T, N>, static_cast<float>(value), n, y.data<T>());
   });
-}
-
-}  // namespace
-
-void add_arithmetic_kernels(KernelTable& table) {
-  table.add = add;
-  table.copy = copy;
-  table.fill = fill;
 }
 
 }  // namespace poise::POISE_GPU

@@ -8,9 +8,4 @@ using Add = void(Context&, const Tensor& a, const Tensor& b, Tensor& y);  // y =
 using Copy = void(Context&, const Tensor& x, Tensor& y);                  // y = x
 using Fill = void(Context&, double value, Tensor& y);                     // y = value
 
-namespace cpu {
-Add add;
-Copy copy;
-Fill fill;
-}  // namespace cpu
 }  // namespace poise

@@ -4,7 +4,6 @@
 #include "kernels/dense/pointwise/channels.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -39,6 +38,8 @@ void dispatch_channels(const Tensor& x, const Tensor& wide, int64_t first, const
   });
 }
 
+}  // namespace
+
 void insert_channels(Context& ctx, const Tensor& x, int64_t first, Tensor& wide) {
   dispatch_channels(x, wide, first, [&]<class T, int N>(int64_t vectors) {
     launch(ctx, elementwise(vectors), insert_channels_kernel<T, N>, vectors, static_cast<int>(x.shape.back()),
@@ -51,13 +52,6 @@ void extract_channels(Context& ctx, const Tensor& wide, int64_t first, Tensor& x
     launch(ctx, elementwise(vectors), extract_channels_kernel<T, N>, vectors, static_cast<int>(x.shape.back()),
            static_cast<int>(wide.shape.back()), static_cast<int>(first), wide.data<T>(), x.data<T>());
   });
-}
-
-}  // namespace
-
-void add_channels_kernels(KernelTable& table) {
-  table.insert_channels = insert_channels;
-  table.extract_channels = extract_channels;
 }
 
 }  // namespace poise::POISE_GPU

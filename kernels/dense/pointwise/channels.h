@@ -9,8 +9,4 @@ using InsertChannels = void(Context&, const Tensor& x, int64_t first, Tensor& wi
 // x[...,c] = wide[...,first + c]
 using ExtractChannels = void(Context&, const Tensor& wide, int64_t first, Tensor& x);
 
-namespace cpu {
-InsertChannels insert_channels;
-ExtractChannels extract_channels;
-}  // namespace cpu
 }  // namespace poise

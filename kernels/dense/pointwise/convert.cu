@@ -2,7 +2,6 @@
 #include "kernels/dense/pointwise/convert.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -20,14 +19,12 @@ void convert_elements(Context& ctx, const Tensor& from, Tensor& to) {
   });
 }
 
+}  // namespace
+
 void convert(Context& ctx, const Tensor& from, Tensor& to) {
   if (from.dtype == DType::f32 && to.dtype == DType::bf16) return convert_elements<float, bf16>(ctx, from, to);
   require(from.dtype == DType::bf16 && to.dtype == DType::f32, "convert goes between f32 and bf16");
   convert_elements<bf16, float>(ctx, from, to);
 }
-
-}  // namespace
-
-void add_convert_kernels(KernelTable& table) { table.convert = convert; }
 
 }  // namespace poise::POISE_GPU

@@ -7,7 +7,4 @@ namespace poise {
 
 using Convert = void(Context&, const Tensor& from, Tensor& to);
 
-namespace cpu {
-Convert convert;
-}
 }  // namespace poise

@@ -8,7 +8,6 @@
 
 #include "kernels/gpu/blocks_2x2.cuh"
 #include "kernels/gpu/column_tile.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -50,6 +49,8 @@ __global__ void sum_space_backward_kernel(float scale, int64_t vectors, uint32_t
   });
 }
 
+}  // namespace
+
 void sum_space_forward(Context& ctx, double scale, const Tensor& x, Tensor& y) {
   const auto images = static_cast<uint32_t>(x.shape[0]);
   const auto pixels = static_cast<int>(x.shape[1] * x.shape[2]), c = static_cast<int>(x.shape[3]);
@@ -75,14 +76,5 @@ void sum_space_backward(Context& ctx, double scale, const Tensor& dy, Tensor& dx
 
 void avg_pool_2x2_forward(Context& ctx, const Tensor& x, Tensor& y) { sum_blocks_2x2(ctx, 0.25, x, y); }
 void avg_pool_2x2_backward(Context& ctx, const Tensor& dy, Tensor& dx) { spread_blocks_2x2(ctx, 0.25, dy, dx); }
-
-}  // namespace
-
-void add_pooling_kernels(KernelTable& table) {
-  table.avg_pool_2x2_forward = avg_pool_2x2_forward;
-  table.avg_pool_2x2_backward = avg_pool_2x2_backward;
-  table.sum_space_forward = sum_space_forward;
-  table.sum_space_backward = sum_space_backward;
-}
 
 }  // namespace poise::POISE_GPU

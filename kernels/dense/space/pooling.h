@@ -13,10 +13,4 @@ using AvgPool2x2Backward = void(Context&, const Tensor& dy, Tensor& dx);
 using SumSpaceForward = void(Context&, double scale, const Tensor& x, Tensor& y);
 using SumSpaceBackward = void(Context&, double scale, const Tensor& dy, Tensor& dx);
 
-namespace cpu {
-AvgPool2x2Forward avg_pool_2x2_forward;
-AvgPool2x2Backward avg_pool_2x2_backward;
-SumSpaceForward sum_space_forward;
-SumSpaceBackward sum_space_backward;
-}  // namespace cpu
 }  // namespace poise

@@ -3,19 +3,10 @@
 #include "kernels/dense/space/resample.h"
 
 #include "kernels/gpu/blocks_2x2.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
-namespace {
 
 void upsample_nearest_2x_forward(Context& ctx, const Tensor& x, Tensor& y) { spread_blocks_2x2(ctx, 1, x, y); }
 void upsample_nearest_2x_backward(Context& ctx, const Tensor& dy, Tensor& dx) { sum_blocks_2x2(ctx, 1, dy, dx); }
-
-}  // namespace
-
-void add_resample_kernels(KernelTable& table) {
-  table.upsample_nearest_2x_forward = upsample_nearest_2x_forward;
-  table.upsample_nearest_2x_backward = upsample_nearest_2x_backward;
-}
 
 }  // namespace poise::POISE_GPU

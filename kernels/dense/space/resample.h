@@ -8,8 +8,4 @@ namespace poise {
 using UpsampleNearest2xForward = void(Context&, const Tensor& x, Tensor& y);
 using UpsampleNearest2xBackward = void(Context&, const Tensor& dy, Tensor& dx);  // dx = sum of the four
 
-namespace cpu {
-UpsampleNearest2xForward upsample_nearest_2x_forward;
-UpsampleNearest2xBackward upsample_nearest_2x_backward;
-}  // namespace cpu
 }  // namespace poise

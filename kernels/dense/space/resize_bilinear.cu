@@ -3,7 +3,6 @@
 #include "kernels/dense/space/resize_bilinear.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -30,6 +29,8 @@ __global__ void resize_bilinear_kernel(ResizeShape s, int64_t elements, const ui
   });
 }
 
+}  // namespace
+
 void resize_bilinear(Context& ctx, const Tensor& images, Tensor& y) {
   const ResizeShape shape{.h = static_cast<int>(images.shape[1]),
                           .w = static_cast<int>(images.shape[2]),
@@ -41,9 +42,5 @@ void resize_bilinear(Context& ctx, const Tensor& images, Tensor& y) {
            y.data<T>());
   });
 }
-
-}  // namespace
-
-void add_resize_bilinear_kernels(KernelTable& table) { table.resize_bilinear = resize_bilinear; }
 
 }  // namespace poise::POISE_GPU

@@ -29,7 +29,4 @@ struct BilinearTap {
   }
 };
 
-namespace cpu {
-ResizeBilinear resize_bilinear;
-}  // namespace cpu
 }  // namespace poise

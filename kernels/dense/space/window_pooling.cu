@@ -6,7 +6,6 @@
 #include "kernels/dense/space/window_pooling.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -134,6 +133,8 @@ void pool_forward(Context& ctx, const PoolWindow& window, const Tensor& x, Tenso
   });
 }
 
+}  // namespace
+
 void max_pool_forward(Context& ctx, const PoolWindow& window, const Tensor& x, Tensor& y) {
   pool_forward<true>(ctx, window, x, y);
 }
@@ -161,15 +162,6 @@ void avg_pool_backward(Context& ctx, const PoolWindow& window, const Tensor& dy,
              static_cast<const T*>(nullptr), static_cast<const T*>(nullptr), dy.data<T>(), dx.data<T>());
     });
   });
-}
-
-}  // namespace
-
-void add_window_pooling_kernels(KernelTable& table) {
-  table.max_pool_forward = max_pool_forward;
-  table.max_pool_backward = max_pool_backward;
-  table.avg_pool_forward = avg_pool_forward;
-  table.avg_pool_backward = avg_pool_backward;
 }
 
 }  // namespace poise::POISE_GPU

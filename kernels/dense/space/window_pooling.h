@@ -39,10 +39,4 @@ using MaxPoolBackward = void(Context&, const PoolWindow&, const Tensor& x, const
 using AvgPoolForward = void(Context&, const PoolWindow&, const Tensor& x, Tensor& y);
 using AvgPoolBackward = void(Context&, const PoolWindow&, const Tensor& dy, Tensor& dx);
 
-namespace cpu {
-MaxPoolForward max_pool_forward;
-MaxPoolBackward max_pool_backward;
-AvgPoolForward avg_pool_forward;
-AvgPoolBackward avg_pool_backward;
-}  // namespace cpu
 }  // namespace poise

@@ -16,6 +16,7 @@
 #include "kernels/core/parallel.h"
 #include "kernels/core/pieces.h"
 #include "kernels/sparse/block/packed_image.h"
+#include "kernels/table.h"
 
 namespace poise {
 

@@ -14,7 +14,6 @@
 #include "kernels/core/pieces.h"
 #include "kernels/dense/conv2d/conv2d_passes.h"
 #include "kernels/gpu/blocks_2x2.cuh"
-#include "kernels/gpu/families.h"
 #include "kernels/gpu/tile_gemm.cuh"
 #include "kernels/sparse/block/block_products.h"
 
@@ -258,6 +257,8 @@ struct OuterPass {
   }
 };
 
+}  // namespace
+
 Conv2dPlan block_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype,
                              Pass pass) {
   const double macs = Layer(g, index).macs(index);
@@ -280,15 +281,6 @@ void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const Bl
 void block_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
                                   const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias) {
   OuterPass(ctx, g, index, x.dtype, workspace.bytes).run(ctx, x, dy, dweight, dbias);
-}
-
-}  // namespace
-
-void add_block_conv2d_kernels(KernelTable& table) {
-  table.block_conv2d_plan = block_conv2d_plan;
-  table.block_conv2d_forward = block_conv2d_forward;
-  table.block_conv2d_backward_input = block_conv2d_backward_input;
-  table.block_conv2d_backward_weight = block_conv2d_backward_weight;
 }
 
 }  // namespace poise::POISE_GPU

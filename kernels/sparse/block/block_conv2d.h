@@ -24,10 +24,4 @@ using BlockConv2dBackwardInput = void(Context&, const Conv2dGeometry&, const Blo
 using BlockConv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const BlockIndex&, const Tensor& x,
                                        const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias);
 
-namespace cpu {
-BlockConv2dPlanner block_conv2d_plan;
-BlockConv2dForward block_conv2d_forward;
-BlockConv2dBackwardInput block_conv2d_backward_input;
-BlockConv2dBackwardWeight block_conv2d_backward_weight;
-}  // namespace cpu
 }  // namespace poise

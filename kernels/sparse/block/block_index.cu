@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "kernels/core/memory.h"
-#include "kernels/gpu/families.h"
 #include "kernels/gpu/scan.cuh"
 
 namespace poise::POISE_GPU {
@@ -63,6 +62,8 @@ __global__ __launch_bounds__(kThreads) void join_rows_kernel(int rows, int colum
   }
 }
 
+}  // namespace
+
 void build_block_index(Context& ctx, const Tensor& mask, BlockIndex& index) {
   const auto rows = static_cast<int>(index.out_blocks), columns = static_cast<int>(index.columns());
   auto* row_offsets = index.row_offsets.data<int32_t>();
@@ -81,9 +82,5 @@ void build_block_index(Context& ctx, const Tensor& mask, BlockIndex& index) {
   copy_from_host(index.in_offsets, transposed.in_offsets.data());
   copy_from_host(index.out_of_block, transposed.out_of_block.data());
 }
-
-}  // namespace
-
-void add_block_index_kernels(KernelTable& table) { table.build_block_index = build_block_index; }
 
 }  // namespace poise::POISE_GPU

@@ -61,7 +61,4 @@ TransposedBlocks transposed_blocks(const BlockIndex& index, const int32_t* row_o
 // last extent, which is taken by runs that divide a block. Waits for the device.
 using BuildBlockIndex = void(Context&, const Tensor& mask, BlockIndex& index);
 
-namespace cpu {
-BuildBlockIndex build_block_index;
-}
 }  // namespace poise

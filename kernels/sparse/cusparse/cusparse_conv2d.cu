@@ -11,8 +11,8 @@
 #include "kernels/core/pieces.h"
 #include "kernels/dense/conv2d/conv2d_passes.h"
 #include "kernels/gpu/blocks_2x2.cuh"
-#include "kernels/gpu/families.h"
 #include "kernels/gpu/sparse.h"
+#include "kernels/table.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -187,6 +187,8 @@ struct Job {
   }
 };
 
+}  // namespace
+
 Conv2dPlan cusparse_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype,
                                 Pass pass) {
   const Job job(ctx, g, index, dtype, pass, nullptr);
@@ -234,15 +236,6 @@ void cusparse_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, cons
   launch(ctx, elementwise(dweight.elements()), unpack_blocks_kernel, job.lists(), dweight.elements(),
          job.blocks.values.data<float>(), dweight.data<float>());
   if (dbias) column_sums(ctx, dy, job.bias_partial, dbias.data<float>());
-}
-
-}  // namespace
-
-void add_cusparse_conv2d_kernels(KernelTable& table) {
-  table.cusparse_conv2d_plan = cusparse_conv2d_plan;
-  table.cusparse_conv2d_forward = cusparse_conv2d_forward;
-  table.cusparse_conv2d_backward_input = cusparse_conv2d_backward_input;
-  table.cusparse_conv2d_backward_weight = cusparse_conv2d_backward_weight;
 }
 
 }  // namespace poise::POISE_GPU

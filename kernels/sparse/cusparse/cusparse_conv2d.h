@@ -1,6 +1,6 @@
-// Block-sparse convolution through the vendor's library (kernels/gpu/sparse.h), on a GPU alone. The passes, layouts and
-// functions are those of block_conv2d.h; what differs is who multiplies. A weight is a matrix [C_out, taps*C_in] of
-// blocks, and activations, channels fastest, are matrices [pixels, C]:
+// Block-sparse convolution through the vendor's library (kernels/gpu/sparse.h), on a GPU alone: on the CPU Error(usage).
+// The passes, layouts and functions are those of block_conv2d.h; what differs is who multiplies. A weight is a matrix
+// [C_out, taps*C_in] of blocks, and activations, channels fastest, are matrices [pixels, C]:
 //
 //   dsd:  forward            y  = u(x)  w^T      u [pixels, taps*C_in]:    the pixels that each output sees (im2col)
 //   dsd:  backward_input     dx = v(dy) w'^T     v [pixels, taps*C_out]:   the gradients that each input meets;
@@ -20,11 +20,4 @@ namespace poise {
 // Does the library run on this device?
 constexpr bool has_cusparse(Device device) { return device != Device::cpu; }
 
-namespace cpu {
-// Error(usage).
-BlockConv2dPlanner cusparse_conv2d_plan;
-BlockConv2dForward cusparse_conv2d_forward;
-BlockConv2dBackwardInput cusparse_conv2d_backward_input;
-BlockConv2dBackwardWeight cusparse_conv2d_backward_weight;
-}  // namespace cpu
 }  // namespace poise

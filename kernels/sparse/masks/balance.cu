@@ -5,7 +5,7 @@
 
 #include <limits>
 
-#include "kernels/gpu/families.h"
+#include "kernels/gpu/gpu.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -21,10 +21,6 @@ __global__ void mean_logit_kernel(int64_t n, const float* x, float* y) {
   *y = static_cast<float>(sum / static_cast<double>(n));
 }
 
-void mean_logit(Context& ctx, const Tensor& x, Tensor& y) {
-  launch(ctx, one_thread(), mean_logit_kernel, x.elements(), x.data<float>(), y.data<float>());
-}
-
 __global__ void push_balance_kernel(uint64_t capacity, const float* a_post, const float* a_pre, const float* r,
                                     double* triples, uint64_t* pushed) {
   const uint64_t count = *pushed;
@@ -33,12 +29,6 @@ __global__ void push_balance_kernel(uint64_t capacity, const float* a_post, cons
   triple[1] = static_cast<double>(*a_pre);
   triple[2] = static_cast<double>(*r);
   *pushed = count + 1;
-}
-
-void push_balance(Context& ctx, const Tensor& a_post, const Tensor& a_pre, const Tensor& r, Tensor& triples,
-                  Tensor& pushed) {
-  launch(ctx, one_thread(), push_balance_kernel, triples.shape[0], a_post.data<float>(), a_pre.data<float>(),
-         r.data<float>(), triples.data<double>(), pushed.data<uint64_t>());
 }
 
 __global__ void summarise_balance_kernel(uint64_t capacity, const double* triples, const uint64_t* pushed,
@@ -65,17 +55,21 @@ __global__ void summarise_balance_kernel(uint64_t capacity, const double* triple
   summary[kBalanceUnusable] = static_cast<double>(unusable);
 }
 
+}  // namespace
+
+void mean_logit(Context& ctx, const Tensor& x, Tensor& y) {
+  launch(ctx, one_thread(), mean_logit_kernel, x.elements(), x.data<float>(), y.data<float>());
+}
+
+void push_balance(Context& ctx, const Tensor& a_post, const Tensor& a_pre, const Tensor& r, Tensor& triples,
+                  Tensor& pushed) {
+  launch(ctx, one_thread(), push_balance_kernel, triples.shape[0], a_post.data<float>(), a_pre.data<float>(),
+         r.data<float>(), triples.data<double>(), pushed.data<uint64_t>());
+}
+
 void summarise_balance(Context& ctx, const Tensor& triples, const Tensor& pushed, Tensor& summary) {
   launch(ctx, one_thread(), summarise_balance_kernel, triples.shape[0], triples.data<double>(), pushed.data<uint64_t>(),
          summary.data<double>());
-}
-
-}  // namespace
-
-void add_balance_kernels(KernelTable& table) {
-  table.mean_logit = mean_logit;
-  table.push_balance = push_balance;
-  table.summarise_balance = summarise_balance;
 }
 
 }  // namespace poise::POISE_GPU

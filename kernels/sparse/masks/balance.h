@@ -29,9 +29,4 @@ enum BalanceReading : int {
 };
 using SummariseBalance = void(Context&, const Tensor& triples, const Tensor& pushed, Tensor& summary);
 
-namespace cpu {
-MeanLogit mean_logit;
-PushBalance push_balance;
-SummariseBalance summarise_balance;
-}  // namespace cpu
 }  // namespace poise

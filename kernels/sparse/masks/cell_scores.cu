@@ -7,7 +7,6 @@
 #include "kernels/sparse/masks/cell_scores.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -39,15 +38,6 @@ __global__ void cell_norms_kernel(CellGrid grid, const float* x, float* scores) 
   });
 }
 
-void cell_scores(Context& ctx, const CellGrid& grid, const Tensor& values, Tensor& scores) {
-  const int64_t cells = grid.cells();
-  const auto* x = values.data<float>();
-  auto* out = scores.data<float>();
-  if (grid.weights_per_cell() > 1) return launch(ctx, elementwise(cells), cell_norms_kernel, grid, x, out);
-  dispatch_width<float>(0, {&values, &scores},
-                        [&]<int N>() { launch(ctx, elementwise(cells / N), magnitudes_kernel<N>, cells, x, out); });
-}
-
 // One thread per Philox counter, four scores.
 __global__ void random_scores_kernel(RandomStream stream, const StepState* step, int64_t n, float* scores) {
   for_each_element(ceil_div<int64_t>(n, 4), [&](int64_t counter) {
@@ -60,16 +50,20 @@ __global__ void random_scores_kernel(RandomStream stream, const StepState* step,
   });
 }
 
+}  // namespace
+
+void cell_scores(Context& ctx, const CellGrid& grid, const Tensor& values, Tensor& scores) {
+  const int64_t cells = grid.cells();
+  const auto* x = values.data<float>();
+  auto* out = scores.data<float>();
+  if (grid.weights_per_cell() > 1) return launch(ctx, elementwise(cells), cell_norms_kernel, grid, x, out);
+  dispatch_width<float>(0, {&values, &scores},
+                        [&]<int N>() { launch(ctx, elementwise(cells / N), magnitudes_kernel<N>, cells, x, out); });
+}
+
 void random_scores(Context& ctx, RandomStream stream, Tensor& scores) {
   const int64_t n = scores.elements();
   launch(ctx, elementwise(ceil_div<int64_t>(n, 4)), random_scores_kernel, stream, ctx.step, n, scores.data<float>());
-}
-
-}  // namespace
-
-void add_cell_scores_kernels(KernelTable& table) {
-  table.cell_scores = cell_scores;
-  table.random_scores = random_scores;
 }
 
 }  // namespace poise::POISE_GPU

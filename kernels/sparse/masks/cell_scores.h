@@ -17,8 +17,4 @@ using CellScores = void(Context&, const CellGrid&, const Tensor& values, Tensor&
 // Uniform in (0, 1): functions of (seed, stream, StepState::step, index) alone. scores f32 [any].
 using RandomScores = void(Context&, RandomStream, Tensor& scores);
 
-namespace cpu {
-CellScores cell_scores;
-RandomScores random_scores;
-}  // namespace cpu
 }  // namespace poise

@@ -5,7 +5,6 @@
 #include "kernels/sparse/masks/mask.h"
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -46,8 +45,9 @@ __global__ void change_mask_kernel(MomentPolicy policy, Layout layout, int64_t r
   });
 }
 
-void change_mask(Context& ctx, MomentPolicy policy, const CellGrid& grid, const Tensor& alive, const Tensor& grad,
-                 Tensor& mask, Tensor& value, Tensor& m, Tensor& v, Tensor& ema) {
+}  // namespace
+
+void change_mask(Context& ctx, MomentPolicy policy, const CellGrid& grid, const MaskOperands& o) {
   require(grid.weights() < int64_t{1} << 32, "a layer has less than 2^32 weights");
   const auto narrow = [](int64_t extent) { return static_cast<uint32_t>(extent); };
   const Layout layout{.in = narrow(grid.in),
@@ -56,19 +56,15 @@ void change_mask(Context& ctx, MomentPolicy policy, const CellGrid& grid, const 
                       .cell_in = narrow(grid.cell_in),
                       .tap_blocks = narrow(grid.tap_blocks()),
                       .in_blocks = narrow(grid.in_blocks())};
-  const LayerState layer{.grad = grad.data<float>(),
-                         .mask = mask.data<uint8_t>(),
-                         .value = value.data<float>(),
-                         .m = m.data<float>(),
-                         .v = v.data<float>(),
-                         .ema = ema ? ema.data<float>() : nullptr};
-  const int64_t runs = mask.elements();
-  launch(ctx, elementwise(runs), change_mask_kernel, policy, layout, runs, run_of(mask, value), alive.data<uint8_t>(),
-         layer);
+  const LayerState layer{.grad = o.grad.data<float>(),
+                         .mask = o.mask.data<uint8_t>(),
+                         .value = o.value.data<float>(),
+                         .m = o.m.data<float>(),
+                         .v = o.v.data<float>(),
+                         .ema = o.ema ? o.ema.data<float>() : nullptr};
+  const int64_t runs = o.mask.elements();
+  launch(ctx, elementwise(runs), change_mask_kernel, policy, layout, runs, run_of(o.mask, o.value),
+         o.alive.data<uint8_t>(), layer);
 }
-
-}  // namespace
-
-void add_mask_kernels(KernelTable& table) { table.change_mask = change_mask; }
 
 }  // namespace poise::POISE_GPU

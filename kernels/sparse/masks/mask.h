@@ -34,12 +34,14 @@ inline int64_t run_of(const Tensor& mask, const Tensor& weights) {
 
 enum class MomentPolicy : uint8_t { seed, keep, zero };
 
-// alive u8 [grid.cells()]; mask u8 of grid.weights() / run elements, where run divides cell_in; all others of
-// grid.weights(). `grad` is the dense gradient (read by seed alone); `ema` may be empty.
-using ChangeMask = void(Context&, MomentPolicy, const CellGrid&, const Tensor& alive, const Tensor& grad, Tensor& mask,
-                        Tensor& value, Tensor& m, Tensor& v, Tensor& ema);
+// One layer, all tensors but the first two of grid.weights() elements.
+struct MaskOperands {
+  Tensor alive;        // u8 [grid.cells()]: the new choice
+  Tensor mask;         // u8 [grid.weights() / run], run divides cell_in: updated
+  Tensor grad;         // the dense gradient, read by `seed` alone
+  Tensor value, m, v;  // updated
+  Tensor ema;          // updated; may be empty
+};
+using ChangeMask = void(Context&, MomentPolicy, const CellGrid&, const MaskOperands&);
 
-namespace cpu {
-ChangeMask change_mask;
-}  // namespace cpu
 }  // namespace poise

@@ -15,7 +15,6 @@
 #include <utility>
 
 #include "kernels/gpu/elementwise.cuh"
-#include "kernels/gpu/families.h"
 #include "kernels/gpu/scan.cuh"
 
 namespace poise::POISE_GPU {
@@ -228,6 +227,8 @@ void launch_over(Context& ctx, std::span<const CellSegment> segments, void (*ker
   }
 }
 
+}  // namespace
+
 void select_cells(Context& ctx, Selection selection, std::span<const CellSegment> segments, int64_t budget,
                   const Tensor& scores, Tensor& workspace, Tensor& alive) {
   Word* words = reinterpret_cast<Word*>(workspace.data<uint8_t>());
@@ -254,13 +255,6 @@ void count_alive(Context& ctx, std::span<const CellSegment> segments, const Tens
   Word* count = reinterpret_cast<Word*>(counts.data<uint64_t>());
   launch(ctx, elementwise(counts.elements()), clear_kernel, counts.elements(), count, nullptr, Word{0});
   launch_over(ctx, segments, count_kernel, alive.data<uint8_t>(), count);
-}
-
-}  // namespace
-
-void add_select_kernels(KernelTable& table) {
-  table.select_cells = select_cells;
-  table.count_alive = count_alive;
 }
 
 }  // namespace poise::POISE_GPU

@@ -34,8 +34,4 @@ using SelectCells = void(Context&, Selection, std::span<const CellSegment>, int6
 // counts[i] = alive cells in segment i.   alive u8 [cells of the network], counts u64 [segments].
 using CountAlive = void(Context&, std::span<const CellSegment>, const Tensor& alive, Tensor& counts);
 
-namespace cpu {
-SelectCells select_cells;
-CountAlive count_alive;
-}  // namespace cpu
 }  // namespace poise

@@ -1,5 +1,5 @@
-// Dynamic sparse training as a user asks for it: the methods of "Balanced Training for Sparse GANs" (NeurIPS 2023),
-// each a line of a table over the same parts, and the options of [sparse] that set their numbers.
+// The methods of sparse training by name: those of "Balanced Training for Sparse GANs" (NeurIPS 2023), each a line of a
+// table over the same parts. SparseOptions have their numbers.
 //
 //   method        G                                   D
 //   dense         dense                               dense
@@ -11,24 +11,32 @@
 //   ddst-strict   drop and grow by gradient           the same up to d_max; there it drops and grows
 //   posthoc       dense, then pruned and fine-tuned   dense
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "apps/options/options.h"
 #include "apps/training/sparse_options.h"
 
 namespace poise {
 
-std::vector<std::string> method_names();
+struct SparseMethod {
+  const char* name;
+  bool masks = false, masks_d = false;
+  std::optional<Growth> growth_g;
+  bool control_d = false, strict = false, prunes = false;
+  // What options that are 0 stand for.
+  double band_low = 0.45, band_high = 0.55;
+  int64_t update_every_d = 1000;
+};
 
-// Fills in what 0 leaves to the method or to other options (density_d, band_low, band_high, update_every_d,
-// schedule_iterations), and notes what does not fit together as problems.
-void complete_sparse_options(OptionSet& options);
+std::vector<std::string> method_names();
+// Error(usage) for a name that no method has.
+const SparseMethod& sparse_method(const std::string& name);
+
+// The iteration after which method posthoc prunes; 0 for all others.
+int64_t prune_at(const SparseOptions& options);
 
 // Where no layer under masks can skip anything: what happens instead, "masked (no speed-up): ..."; else "".
 std::string masked_execution_note(ExecutionChoice execution, const Cell& cell);
-
-// Of settings that are complete.
-SparseOptions sparse_options(const Settings& settings);
 
 }  // namespace poise

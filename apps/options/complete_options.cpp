@@ -1,0 +1,173 @@
+#include "apps/options/complete_options.h"
+
+#include <fmt/format.h>
+
+#include "apps/training/sparse_methods.h"
+#include "models/registry.h"
+
+namespace poise {
+namespace {
+
+void complete_training_options(OptionSet& options) {
+  const TrainOptions& s = options.settings().train;
+  for (const auto& [key, batch] : {std::pair{"batch_size_d", s.batch_size_d}, {"batch_size_g", s.batch_size_g}}) {
+    if (batch % s.accumulate == 0) continue;
+    options.add_problem(fmt::format("accumulate: expected a divisor of {} = {} but got {}", key, batch, s.accumulate));
+  }
+  if (s.learning_rate_decay == LearningRateDecay::constant) {
+    if (s.decay_start != 0 || s.decay_end != 0) {
+      options.add_problem("decay_start, decay_end: the learning rates are constant; set learning_rate_decay = linear");
+    }
+    return;
+  }
+  if (s.decay_start >= s.decay_ends()) {
+    options.add_problem(
+        fmt::format("decay_start: expected less than decay_end = {} but got {}", s.decay_ends(), s.decay_start));
+  }
+}
+
+// A sparse method that masks no weight, or never changes what it should.
+void check_effect_of_masks(OptionSet& options, const SparseMethod& method) {
+  const SparseOptions s = options.settings().scheduled_sparse();
+  if (s.density_g == 1 && s.density_d == 1 && !method.control_d) {
+    options.add_problem(fmt::format(
+        "density_g: method {} at densities of 1 masks no weight; give a density below 1, or use method dense",
+        s.method));
+  }
+  if (method.control_d && s.density_floor > s.density_d) {
+    options.add_problem(fmt::format("density_floor: expected at most density_d = {}, where D starts, but got {}",
+                                    s.density_d, s.density_floor));
+  }
+  const auto never = [&](const char* key, int64_t every, const char* what) {
+    if (every < s.schedule_iterations) return;
+    options.add_warning(
+        fmt::format("{} = {} has no effect in {} iterations: {}", key, every, s.schedule_iterations, what));
+  };
+  if (method.growth_g) never("update_every_g", s.update_every_g, "G's masks never change");
+  if (!method.control_d) return;
+  never("update_every_d", s.update_every_d, "D's masks never change");
+  never("br_window", s.br_window, "no decision has all the balance ratios it reads, and D's masks never change");
+}
+
+void complete_sparse_options(OptionSet& options) {
+  const Settings& settings = options.settings();
+  const SparseOptions& s = settings.sparse;
+  const SparseMethod& method = sparse_method(s.method);
+  const std::string origin = "method " + s.method;
+  const auto problem = [&](const std::string& text) { options.add_problem(text); };
+  const bool skips = s.execution == ExecutionChoice::block || s.execution == ExecutionChoice::cusparse;
+  if (skips && method.masks && block_of(s.cell) == 0) {
+    problem(
+        fmt::format("execution: {} skips blocks of 16x16 weights but cell is {}; use cell = 16x16 or execution = auto",
+                    name_of(s.execution), to_string(s.cell)));
+  }
+  if (skips && s.moment_policy == MomentPolicy::keep) {
+    problem(
+        fmt::format("execution: {} computes no gradients of dead weights, which moment_policy = keep follows at "
+                    "every step; use moment_policy = seed or execution = dense",
+                    name_of(s.execution)));
+  }
+  if (s.execution == ExecutionChoice::cusparse && method.masks && settings.train.device == Device::cpu) {
+    problem("execution: cusparse needs --device cuda or emulated but device is cpu; use execution = auto or block");
+  }
+  if (!method.masks) {
+    if (s.density_g != 1 || (s.density_d != 0 && s.density_d != 1)) {
+      problem("density_g, density_d: method dense has no masks; choose a sparse method or leave them at 1");
+    }
+    return;
+  }
+  if (s.density_g == 1 && s.density_d == 0) {
+    problem(fmt::format("density_g: method {} needs a density, that of the weights that are alive, as density_g = 0.1",
+                        s.method));
+    return;
+  }
+  if (s.density_d == 0) options.set("density_d", method.masks_d ? s.density_g : 1.0, origin);
+  if (s.band_low == 0) options.set("band_low", method.band_low, origin);
+  if (s.band_high == 0) options.set("band_high", method.band_high, origin);
+  if (s.update_every_d == 0) options.set("update_every_d", method.update_every_d, origin);
+
+  if (!method.masks_d && s.density_d != 1) {
+    problem(fmt::format("density_d: method {} keeps D dense but got {}; leave it out", s.method, s.density_d));
+  }
+  if (method.strict && s.density_d > s.d_max) {
+    problem(fmt::format("density_d: expected at most d_max = {} but got {}", s.d_max, s.density_d));
+  }
+  check_effect_of_masks(options, method);
+  if (s.br_every > 0 && s.br_window < s.br_every) {
+    problem(fmt::format("br_window: expected at least br_every = {} but got {}", s.br_every, s.br_window));
+  }
+  if (!method.control_d) return;
+  if (!(s.band_low < s.band_high)) {
+    problem(fmt::format("band_low: expected less than band_high = {} but got {}", s.band_high, s.band_low));
+  }
+  if (s.br_every == 0)
+    problem(fmt::format("br_every: method {} follows the balance ratio; 10 is the paper's", s.method));
+  if (s.br_every * 10 > s.update_every_d) {
+    problem(
+        fmt::format("br_every: expected at most a tenth of update_every_d = {}, so that a decision rests on more "
+                    "than a few measurements, but got {}",
+                    s.update_every_d, s.br_every));
+  }
+}
+
+// What a user set and nothing reads. A preset or another file may hold more than a run needs.
+void check_effects(OptionSet& options) {
+  for (const Option& option : option_table()) {
+    const Effect& effect = option.effect;
+    if (!effect.holds || options.is_default(option) || effect.holds(options.settings())) continue;
+    const std::string& origin = options.origin(option.key);
+    const std::string text =
+        fmt::format("{}: has no effect without {}; leave it out [{}]", option.key, effect.needs, origin);
+    if (origin.starts_with("command line")) options.add_problem(text);
+    if (origin.starts_with("file")) options.add_warning(text);
+  }
+}
+
+}  // namespace
+
+void complete_options(OptionSet& options) {
+  complete_training_options(options);
+  complete_sparse_options(options);
+  check_effects(options);
+  warn_of_schedules(options, options.settings());
+}
+
+void complete_classes(OptionSet& options, const ImageSet& images) {
+  const ModelOptions& model = options.settings().model;
+  const auto known = static_cast<int64_t>(images.class_names.size());
+  if (published_model(model.name).classes == 0 || known == 0) return;
+  if (model.classes == 0) return options.set("classes", known, "the data");
+  if (model.classes == known) return;
+  options.add_problem(fmt::format("classes: expected {}, as {} has, but got {}; leave classes out [{}]", known,
+                                  images.source, model.classes, options.origin("classes")));
+}
+
+void warn_of_schedules(OptionSet& options, const Settings& before) {
+  const TrainOptions& t = options.settings().train;
+  const SparseOptions s = options.settings().scheduled_sparse();
+  const bool more = t.iterations > before.train.iterations;
+  if (t.decay_ends() > 0 && t.decay_ends() < t.iterations) {
+    options.add_warning(
+        fmt::format("decay_end = {}: both learning rates are 0 from there to iteration {}, and no weight "
+                    "changes",
+                    t.decay_end, t.iterations));
+  } else if (more && t.decay_ends() > before.train.decay_ends()) {
+    options.add_warning(
+        fmt::format("decay_end is as iterations: the learning rates, which were to be 0 at {}, now reach "
+                    "it at {}",
+                    before.train.decay_ends(), t.decay_ends()));
+  }
+  const SparseMethod& method = sparse_method(s.method);
+  if (!more || (!method.growth_g && !method.control_d)) return;
+  if (s.schedule_iterations < t.iterations) {
+    options.add_warning(fmt::format("schedule_iterations = {}: masks stay as they are from there to iteration {}",
+                                    s.schedule_iterations, t.iterations));
+  } else {
+    options.add_warning(
+        fmt::format("schedule_iterations is as iterations: masks, which were to stay from {} on, now change "
+                    "until {}",
+                    before.scheduled_sparse().schedule_iterations, s.schedule_iterations));
+  }
+}
+
+}  // namespace poise

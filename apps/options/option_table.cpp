@@ -1,0 +1,201 @@
+// The table of options: key, help, limits, and whether a run that is resumed may have another value.
+#include "apps/evaluation/feature_metric.h"
+#include "apps/options/options.h"
+#include "apps/training/sparse_methods.h"
+#include "data/registry.h"
+#include "models/registry.h"
+
+namespace poise {
+namespace {
+
+using Rows = std::vector<Option>;
+constexpr OnResume fixed = OnResume::fixed, free = OnResume::free, settled = OnResume::settled;
+
+// A field and, as its key, its name.
+#define FIELD(group, name) #name, field_at([](auto& s) -> auto& { return s.group.name; })
+
+Limits from_to(double least, double most) { return {.least = least, .most = most}; }
+Limits at_least(double least) { return {.least = least, .most = kLargestExactInteger}; }
+Limits above_to(double least, double most) { return {.least = least, .most = most, .open_least = true}; }
+Limits from_below(double least, double most) { return {.least = least, .most = most, .open_most = true}; }
+Limits one_of(std::vector<std::string> choices) { return {.choices = std::move(choices)}; }
+
+Limits single(Limits limits) {
+  limits.single = true;
+  return limits;
+}
+// `word` is no path.
+Limits path_or(const char* word) { return {.path = Limits::Path::absolute, .word = word}; }
+
+const Limits any;  // that its type can have
+
+const SparseMethod& method_of(const Settings& s) { return sparse_method(s.sparse.method); }
+bool rewires(const Settings& s) { return method_of(s).growth_g || method_of(s).control_d; }
+const FeatureMetric* metric_of(const Settings& s) { return find_feature_metric(s.evaluation.eval_metric); }
+
+const Effect masks{"a sparse method", [](const Settings& s) { return method_of(s).masks; }};
+const Effect masks_d{"a method that masks D", [](const Settings& s) { return method_of(s).masks_d; }};
+const Effect growth{"a method that drops and grows weights (sdst-set, sdst-rigl, ddst-relaxed, ddst-strict)",
+                    [](const Settings& s) { return method_of(s).growth_g.has_value(); }};
+const Effect changes{"a method whose masks change",
+                     [](const Settings& s) { return rewires(s) || method_of(s).prunes; }};
+const Effect rewiring{"a method that drops and grows weights", rewires};
+const Effect control{"a method that controls D's density (dda, ddst-relaxed, ddst-strict)",
+                     [](const Settings& s) { return method_of(s).control_d; }};
+const Effect strict{"method ddst-strict", [](const Settings& s) { return method_of(s).strict; }};
+const Effect pruning{"method posthoc", [](const Settings& s) { return method_of(s).prunes; }};
+const Effect evaluation{"eval_every above 0", [](const Settings& s) { return s.evaluation.eval_every > 0; }};
+const Effect generated{"eval_every above 0 and an eval_metric other than swd",
+                       [](const Settings& s) { return s.evaluation.eval_every > 0 && metric_of(s); }};
+const Effect referred{"eval_every above 0 and an eval_metric with a reference", [](const Settings& s) {
+                        return s.evaluation.eval_every > 0 && metric_of(s) && metric_of(s)->needs_reference();
+                      }};
+const Effect inception{"eval_every above 0 and an eval_metric of Inception's features", [](const Settings& s) {
+                         return s.evaluation.eval_every > 0 && metric_of(s) && !metric_of(s)->random;
+                       }};
+
+std::vector<std::string> evaluation_names() {
+  std::vector<std::string> names = {"swd"};
+  for (const FeatureMetric& metric : feature_metrics()) names.push_back(metric.name);
+  return names;
+}
+
+Rows model_rows() {
+  return {
+      {"model", "model", field_at([](auto& s) -> auto& { return s.model.name; }), fixed, one_of(model_names()),
+       "the pair of networks"},
+      {"model", FIELD(model, width_g), fixed, from_to(1, 4096), "channels of the generator"},
+      {"model", FIELD(model, width_d), fixed, from_to(1, 4096), "channels of the discriminator"},
+      {"model", FIELD(model, latent_size), fixed, from_to(1, 65536), "dimensions of the latent z"},
+      {"model", FIELD(model, classes), fixed, from_to(0, 1000000),
+       "classes of a conditional model; 0: those of the data, and for all other models"},
+      {"model", FIELD(model, init), fixed, any, "how weights start"},
+  };
+}
+
+Rows data_rows() {
+  return {
+      {"data", FIELD(data, dataset), fixed, one_of(data_set_names()), "what the files are"},
+      {"data", FIELD(data, split), fixed, one_of(split_names()), "which of its images; auto: what the paper trains on"},
+      {"data", FIELD(data, data), free, path_or("sample"),
+       "folder of the files, or 'sample': the images that come with Poise"},
+      {"data", FIELD(data, image_size), fixed, from_to(0, 1024), "side images are resized to; 0: the model's"},
+      {"data", FIELD(data, data_cache), free, any, "keep resized images in ~/.cache/poise for the next run"},
+      {"data", FIELD(data, data_placement), free, any,
+       "on a GPU: all images in its memory, or streamed to it minibatch by minibatch; auto: what fits"},
+      {"data", FIELD(data, flip), fixed, any, "mirror half of the real images"},
+  };
+}
+
+Rows train_rows() {
+  return {
+      {"train", FIELD(train, iterations), free, at_least(1), "generator steps in all"},
+      {"train", FIELD(train, batch_size_d), fixed, from_to(1, 65536), "real images (and fakes) per D step"},
+      {"train", FIELD(train, batch_size_g), fixed, from_to(1, 65536), "fakes per G step"},
+      {"train", FIELD(train, n_critic), fixed, from_to(1, 1000), "D steps per G step"},
+      {"train", FIELD(train, loss), fixed, any, "adversarial loss"},
+      {"train", FIELD(train, learning_rate_g), fixed, single(above_to(0, 10)), "Adam's step for G"},
+      {"train", FIELD(train, learning_rate_d), fixed, single(above_to(0, 10)), "Adam's step for D"},
+      {"train", FIELD(train, learning_rate_decay), fixed, any, "of both learning rates over the iterations"},
+      {"train", FIELD(train, decay_start), fixed, at_least(0), "iteration after which they fall (linear)"},
+      {"train", FIELD(train, decay_end), fixed, at_least(0), "and at which they reach 0; 0: as iterations"},
+      {"train", FIELD(train, adam_beta1), fixed, single(from_below(0, 1)), "decay of Adam's first moment"},
+      {"train", FIELD(train, adam_beta2), fixed, single(from_below(0, 1)), "decay of Adam's second moment"},
+      {"train", FIELD(train, adam_eps), fixed, single(above_to(0, 1)), "Adam's epsilon"},
+      {"train", FIELD(train, ema_decay), fixed, single(from_below(0, 1)),
+       "moving average of G's weights, per iteration"},
+      {"train", FIELD(train, ema_start), fixed, at_least(0), "iterations during which it is a copy of the weights"},
+      {"train", FIELD(train, accumulate), fixed, from_to(1, 65536),
+       "micro-batches of a step, whose gradients add up: less memory, the same batch sizes"},
+      {"train", FIELD(train, diff_augment), fixed, any,
+       "what D sees is changed at random by: some of color,translation,cutout; or none"},
+      {"train", FIELD(train, seed), fixed, at_least(0), "key of every random number"},
+      {"train", FIELD(train, threads), free, from_to(0, 4096), "CPU threads; 0: as OMP_NUM_THREADS says, else all"},
+      {"train", FIELD(train, device), free, any,
+       "where to compute; auto: cuda if it is there; emulated: the CUDA kernels on the host, slowly"},
+      {"train", FIELD(train, precision), free, any,
+       "of convolutions and matrix products; bf16 also stores activations so; auto: tf32 on cuda, else fp32"},
+      {"train", FIELD(train, graph), free, any, "on a GPU: replay captured steps instead of launching each kernel"},
+  };
+}
+
+Rows sparse_rows() {
+  return {
+      {"sparse", FIELD(sparse, method), fixed, one_of(method_names()), "how G and D are sparse"},
+      {"sparse", FIELD(sparse, density_g), fixed, above_to(0, 1), "share of G's weights that are alive"},
+      {"sparse", FIELD(sparse, density_d), fixed, from_to(0, 1), "of D's, at the start; 0: as density_g"},
+      {"sparse", FIELD(sparse, density_rule), fixed, any, "density of each layer", masks},
+      {"sparse", FIELD(sparse, cell), fixed, any, "what lives or dies together: 1x1, 16x16, 16x16-all-taps, ..", masks},
+      {"sparse", FIELD(sparse, execution), fixed, any,
+       "skip dead blocks: where it is faster (auto), nowhere (dense), wherever masks are (block; cusparse on a GPU)",
+       masks},
+      {"sparse", FIELD(sparse, mask_head), fixed, any, "mask D's last linear layer too, as the paper's code", masks_d},
+      {"sparse", FIELD(sparse, update_every_g), fixed, at_least(1), "iterations between drop-and-grow in G", growth},
+      {"sparse", FIELD(sparse, update_every_d), fixed, at_least(0),
+       "iterations between decisions about D; 0: the method's", control},
+      {"sparse", FIELD(sparse, schedule_iterations), fixed, at_least(0),
+       "length of the schedules, after which masks stay; 0: as iterations", changes},
+      {"sparse", FIELD(sparse, drop_fraction), fixed, from_to(0, 1), "share of alive weights dropped, at first",
+       rewiring},
+      {"sparse", FIELD(sparse, drop_fraction_end), fixed, from_to(0, 1), "and at the end", rewiring},
+      {"sparse", FIELD(sparse, drop_schedule), fixed, any, "from one to the other", rewiring},
+      {"sparse", FIELD(sparse, selection_scope), fixed, any, "rank the whole network's weights, or each layer's",
+       rewiring},
+      {"sparse", FIELD(sparse, moment_policy), fixed, any,
+       "Adam's moments of grown weights: v = g^2, kept as under dense gradients, or 0", masks},
+      {"sparse", FIELD(sparse, band_low), fixed, from_to(0, 1000),
+       "balance ratio from which D shrinks; 0: the method's", control},
+      {"sparse", FIELD(sparse, band_high), fixed, from_to(0, 1000), "and from which D grows; 0: the method's", control},
+      {"sparse", FIELD(sparse, density_step), fixed, above_to(0, 1), "by which D's density changes", control},
+      {"sparse", FIELD(sparse, density_floor), fixed, above_to(0, 1), "below which it does not fall", control},
+      {"sparse", FIELD(sparse, d_max), fixed, above_to(0, 1), "above which it does not rise (ddst-strict)", strict},
+      {"sparse", FIELD(sparse, br_every), fixed, at_least(0), "iterations between balance ratios; 0: none", masks},
+      {"sparse", FIELD(sparse, br_window), fixed, at_least(1), "iterations over which decisions average them", masks},
+      {"sparse", FIELD(sparse, br_mode), fixed, any, "what decisions read", control},
+      {"sparse", FIELD(sparse, posthoc_fine_tune), fixed, above_to(0, 10),
+       "iterations after pruning, as a share of those before (posthoc)", pruning},
+  };
+}
+
+Rows output_rows() {
+  return {
+      {"output",
+       FIELD(output, runs),
+       settled,
+       {.path = Limits::Path::expanded},
+       "folder in which runs get their directories"},
+      {"output", FIELD(output, name), settled, {.file_name = true}, "name of the run instead of the preset's"},
+      {"output", FIELD(output, log_every), free, at_least(1), "iterations between lines of train.jsonl"},
+      {"output", FIELD(output, sample_every), free, at_least(0), "iterations between sample grids; 0: ends only"},
+      {"output", FIELD(output, sample_count), settled, from_to(1, 4096), "images in a sample grid"},
+      {"output", FIELD(output, sample_scale), settled, from_to(1, 16), "enlargement of pictures"},
+      {"output", FIELD(output, checkpoint_every), free, at_least(0), "iterations between checkpoints; 0: ends only"},
+      {"output", FIELD(output, keep_checkpoints), free, from_to(1, 1000000), "newest checkpoints kept"},
+      {"output", FIELD(evaluation, eval_every), free, at_least(0),
+       "iterations between evaluations, by which the best checkpoint is chosen; 0: off"},
+      {"output", FIELD(evaluation, eval_metric), free, one_of(evaluation_names()), "what is evaluated", evaluation},
+      {"output", FIELD(evaluation, eval_images), free, from_to(2, 10000000), "generated images (swd: always 1024)",
+       generated},
+      {"output", FIELD(evaluation, eval_reference), free, path_or("train"),
+       "'train': the training images; or statistics (.npz) made by evaluate_gan make-stats", referred},
+      {"output", FIELD(evaluation, inception), free, path_or("auto"),
+       "weights of Inception, for fid and its kin; auto: ~/.local/share/poise/inception.safetensors", inception},
+  };
+}
+
+#undef FIELD
+
+}  // namespace
+
+const std::vector<Option>& option_table() {
+  static const std::vector<Option> table = [] {
+    Rows all;
+    for (const Rows& rows : {model_rows(), data_rows(), train_rows(), sparse_rows(), output_rows()}) {
+      all.insert(all.end(), rows.begin(), rows.end());
+    }
+    return all;
+  }();
+  return table;
+}
+
+}  // namespace poise

@@ -1,0 +1,91 @@
+// What a Trainer is told, in groups as a user knows them: [model], [data], [train] and [sparse]. Every field has the
+// name of its option, from the command line to where it is read; apps/options/option_table.cpp describes them.
+// Defaults: SNGAN-32 on CIFAR-10 as the paper trains it.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "apps/training/data_placement.h"
+#include "apps/training/minibatch_reader.h"
+#include "apps/training/sparse_options.h"
+#include "kernels/dense/loss/loss.h"
+#include "kernels/train/adam.h"
+#include "kernels/train/diff_augment.h"
+#include "models/registry.h"
+
+namespace poise {
+
+enum class LearningRateDecay : uint8_t { constant, linear };
+template <>
+struct EnumNames<LearningRateDecay> {
+  static constexpr NamedValue<LearningRateDecay> all[] = {{LearningRateDecay::constant, "constant"},
+                                                          {LearningRateDecay::linear, "linear"}};
+};
+template <>
+struct EnumNames<GanLoss> {
+  static constexpr NamedValue<GanLoss> all[] = {
+      {GanLoss::hinge, "hinge"}, {GanLoss::bce, "bce"}, {GanLoss::wasserstein, "wasserstein"}};
+};
+template <>
+struct EnumNames<Device> {
+  static constexpr NamedValue<Device> all[] = {{Device::cpu, name_of(Device::cpu)},
+                                               {Device::cuda, name_of(Device::cuda)},
+                                               {Device::emulated, name_of(Device::emulated)}};
+};
+template <>
+struct EnumNames<Precision> {
+  static constexpr NamedValue<Precision> all[] = {{Precision::fp32, name_of(Precision::fp32)},
+                                                  {Precision::tf32, name_of(Precision::tf32)},
+                                                  {Precision::bf16, name_of(Precision::bf16)}};
+};
+
+// "none", or some of "color,translation,cutout"; nothing for any other text.
+std::optional<DiffAugmentOptions> diff_augment_of(const std::string& text);
+std::string to_string(const DiffAugmentOptions& policies);
+
+struct DataOptions {
+  std::string dataset = "cifar10", split = "auto", data = "sample";
+  int64_t image_size = 0;  // 0: the model's
+  bool data_cache = true;
+  DataPlacement data_placement = DataPlacement::automatic;
+  bool flip = true;
+};
+
+struct TrainOptions {
+  int64_t iterations = 100000, batch_size_d = 64, batch_size_g = 128, n_critic = 5;
+  GanLoss loss = GanLoss::hinge;
+  double learning_rate_g = 2e-4, learning_rate_d = 2e-4;
+  LearningRateDecay learning_rate_decay = LearningRateDecay::constant;
+  // In iterations: between them both learning rates fall linearly to 0. End 0: as iterations, see decay_ends().
+  int64_t decay_start = 0, decay_end = 0;
+  double adam_beta1 = 0.0, adam_beta2 = 0.9, adam_eps = 1e-8, ema_decay = 0.999;
+  int64_t ema_start = 0;   // iterations during which the moving average is a copy
+  int64_t accumulate = 1;  // micro-batches of each step
+  DiffAugmentOptions diff_augment;
+  int64_t seed = 1, threads = 0;
+  std::optional<Device> device;        // nothing: chosen by the machine (device_choice.h)
+  std::optional<Precision> precision;  // nothing: chosen by the device
+  bool graph = true;                   // replay captured steps; on the CPU there is nothing to capture
+
+  // The iteration at which the learning rates reach 0; 0 if they stay.
+  int64_t decay_ends() const;
+  // Of one network; schedules count its updates.
+  AdamOptions adam(Network network) const;
+};
+
+struct TrainerOptions {
+  ModelOptions model;
+  DataOptions data;
+  TrainOptions train;
+  SparseOptions sparse;
+
+  // `sparse` with the end of its schedules as a number.
+  SparseOptions scheduled_sparse() const;
+
+  // For tests.
+  const KernelTable* kernels = nullptr;       // instead of the device's own
+  MinibatchReader::BeforeBatch before_batch;  // of streamed data
+};
+
+}  // namespace poise

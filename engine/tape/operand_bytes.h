@@ -1,0 +1,28 @@
+// What a kernel must at least move: the bytes of its operands and results, each counted once. Tape::launch asks this of
+// everything that it passes on to a kernel: tensors (an empty one has none), structs that list their tensors(), ranges
+// of these. Options have no bytes, and neither has an Arena::Scratch.
+#pragma once
+#include <ranges>
+
+#include "kernels/core/tensor.h"
+
+namespace poise {
+
+template <class T>
+double operand_bytes(const T& operand) {
+  if constexpr (std::is_same_v<T, Tensor>) {
+    return operand ? static_cast<double>(operand.size_bytes()) : 0.0;
+  } else if constexpr (requires { operand.tensors(); }) {
+    double bytes = 0;
+    for (const Tensor* tensor : operand.tensors()) bytes += operand_bytes(*tensor);
+    return bytes;
+  } else if constexpr (std::ranges::range<T>) {
+    double bytes = 0;
+    for (const auto& element : operand) bytes += operand_bytes(element);
+    return bytes;
+  } else {
+    return 0;
+  }
+}
+
+}  // namespace poise

@@ -1,0 +1,80 @@
+// Activations as execution weight by weight reads and writes them: sixteen images innermost, cut into regions of a few
+// tiles of pixels (weight_tiles.h), brought in from [N,h,w,C] with the pixels around them and returned to it.
+#pragma once
+#include "kernels/core/tensor.h"
+#include "kernels/sparse/weights/weight_terms.h"
+#include "kernels/sparse/weights/weight_tiles.h"
+
+namespace poise::cpu {
+
+// Pixels around a region that are read too.
+struct Frame {
+  int64_t top = 0, bottom = 0, left = 0, right = 0;
+  // Of the planes that are read: x where `offsets` point forwards, y (of an input gradient) where they point back.
+  static Frame of(const WeightTerms& terms, bool backwards);
+};
+
+// How the pixels that are written are cut.
+struct LaneRegions {
+  int64_t groups = 0, h = 0, w = 0;  // of images; grid of a phase
+  bool flat = false;                 // pixels of all groups in one row: their neighbours do not matter
+  int64_t image_pixels = 1;          // flat: of one image
+  WeightTile tile = WeightTile::pixel;
+  int64_t rows = 1, columns = 1;  // of a region, multiples of the tile's
+  int64_t down = 1, across = 1;   // regions of an image
+
+  // `most`: floats of `planes` planes of a region, frame included, unless one tile takes more.
+  LaneRegions(int64_t images, const WeightSide& written, bool pointwise, const Frame& frame, int64_t planes,
+              int64_t most);
+  int64_t count() const { return groups * down * across; }
+  int64_t tiles() const { return rows / rows_of(tile) * (columns / columns_of(tile)); }
+};
+
+struct LaneRegion {
+  int64_t group, top, left;
+  LaneRegion(const LaneRegions& all, int64_t number);
+};
+
+// Planes of a region: [plane][rows + frame][columns + frame][16].
+struct LaneLayout {
+  Frame frame;
+  int64_t rows, columns;  // frame included
+  int64_t row, plane;     // floats from one to the next
+  LaneLayout(const LaneRegions& regions, const Frame& around);
+  int64_t at(int64_t r, int64_t c) const {
+    return (r + frame.top) * row + (c + frame.left) * kImages;
+  }  // of the region
+  // The first pixel of a tile.
+  int64_t at_tile(const LaneRegions& regions, int64_t tile) const;
+};
+
+// A tensor [images, side.h, side.w, side.channels] of f32 by regions of its grid.
+class LaneImages {
+ public:
+  LaneImages(const WeightSide& side, int64_t images, const LaneRegions& regions)
+      : side_(side), images_(images), regions_(regions) {}
+
+  // Planes first..last-1 of a region, zero outside the image. Repeated phases are added up.
+  void bring(const float* tensor, const LaneRegion& region, const LaneLayout& layout, int64_t first, int64_t last,
+             float* planes) const;
+  // Is any pixel of the tile inside the image?
+  bool meets(const LaneRegion& region, int64_t tile) const;
+  // A tile of channels first..last-1 of one phase, [channel][pixel of the tile][16], to where it lies in the image.
+  void return_tile(const float* sums, const LaneRegion& region, int64_t tile, int phase, int64_t first, int64_t last,
+                   float* tensor) const;
+
+ private:
+  struct Place {
+    int64_t offset;  // of the first image's pixel, first channel; negative: outside
+    int64_t images;  // of the group
+  };
+  Place place(const LaneRegion& region, int64_t r, int64_t c, int phase) const;
+  int64_t image_stride() const { return side_.h * side_.w * side_.channels; }
+  int64_t copies() const { return side_.repeats ? side_.scale_h * side_.scale_w : 1; }
+
+  const WeightSide& side_;
+  int64_t images_;
+  const LaneRegions& regions_;
+};
+
+}  // namespace poise::cpu

@@ -1,0 +1,161 @@
+#include "kernels/sparse/weights/weight_index.h"
+
+#include <algorithm>
+
+#include "kernels/core/parallel.h"
+#include "kernels/sparse/masks/mask.h"
+
+namespace poise {
+namespace {
+
+// The first-level cache is to hold a chunk's pixels around a tile, and something besides: lines of 64 bytes.
+constexpr int64_t kLines = 384;
+
+int64_t chunk_of(const WeightTerms& terms, const Conv2dGeometry& kind) {
+  int64_t rows = 0, columns = 0;
+  for (const WeightTerm& t : terms) {
+    rows = std::max<int64_t>(rows, std::abs(t.dr));
+    columns = std::max<int64_t>(columns, std::abs(t.dc));
+  }
+  const int64_t lines = kind.h * kind.w == 1 && terms.pointwise() ? 1 : (2 + 2 * rows) * (4 + 2 * columns);
+  return std::max<int64_t>(16, kLines / lines / 16 * 16);
+}
+
+// The quads that `entries` of a row take.
+int64_t quads_of(int64_t entries, int64_t outputs) { return (entries * outputs + 3) / 4; }
+
+// One of the two lists, while it is made or counted.
+struct ListView {
+  const WeightTerms& terms;
+  const Conv2dGeometry& kind;
+  bool by_output;
+  const WeightSide& read() const { return by_output ? terms.x : terms.y; }
+  const WeightSide& written() const { return by_output ? terms.y : terms.x; }
+  int read_phase(const WeightTerm& t) const { return by_output ? t.in_phase : t.out_phase; }
+  int written_phase(const WeightTerm& t) const { return by_output ? t.out_phase : t.in_phase; }
+};
+
+// f(code) for every entry of a row in one chunk that `alive(output, tap, input)` lets live.
+template <class Alive, class F>
+void for_each_entry(const ListView& view, const WeightList& list, int64_t row, int64_t chunk, const Alive& alive,
+                    const F& f) {
+  const int64_t rows_of_phase = view.written().channels / list.outputs, read_channels = view.read().channels;
+  const int64_t phase = row / rows_of_phase, channel = row % rows_of_phase * list.outputs;
+  const int64_t first = chunk * list.chunk, last = std::min(first + list.chunk, view.read().planes());
+  for (int64_t plane = first; plane < last; ++plane) {
+    const int64_t read_channel = plane % read_channels;
+    const int read_phase = static_cast<int>(plane / read_channels);
+    for (int t = 0; t < view.terms.count; ++t) {
+      const WeightTerm& term = view.terms.terms[t];
+      if (view.written_phase(term) != phase || view.read_phase(term) != read_phase) continue;
+      const int64_t output = view.by_output ? channel : read_channel, input = view.by_output ? read_channel : channel;
+      bool any = false;
+      for (int r = term.first_r; r <= term.last_r && !any; ++r) {
+        for (int s = term.first_s; s <= term.last_s && !any; ++s) any = alive(output, r * view.kind.kw + s, input);
+      }
+      if (any) f(static_cast<uint16_t>(t * read_channels + read_channel));
+    }
+  }
+}
+
+WeightList empty_list(const ListView& view, int64_t outputs) {
+  WeightList list{.outputs = outputs};
+  list.rows = view.written().planes() / outputs;
+  list.chunk = std::min(chunk_of(view.terms, view.kind), view.read().planes());
+  list.chunks = (view.read().planes() + list.chunk - 1) / list.chunk;
+  return list;
+}
+
+// Everything alive, counted alone.
+void count_full(const ListView& view, WeightList& list) {
+  list.entries = list.quads = 0;
+  const auto alive = [](int64_t, int64_t, int64_t) { return true; };
+  const int64_t rows_of_phase = view.written().channels / list.outputs;
+  for (int64_t chunk = 0; chunk < list.chunks; ++chunk) {
+    for (int64_t phase = 0; phase < view.written().phases; ++phase) {  // rows of a phase are alike
+      int64_t count = 0;
+      for_each_entry(view, list, phase * rows_of_phase, chunk, alive, [&](uint16_t) { ++count; });
+      list.entries += count * rows_of_phase;
+      list.quads += quads_of(count, list.outputs) * rows_of_phase;
+    }
+  }
+}
+
+template <class Alive>
+void fill(const ListView& view, WeightList& list, const Alive& alive) {
+  const int64_t segments = list.chunks * list.rows;
+  list.begin.assign(static_cast<size_t>(segments) + 1, 0);
+  list.quad_of_row.assign(static_cast<size_t>(segments), 0);
+  parallel_for(list.rows, [&](int64_t row) {
+    for (int64_t chunk = 0; chunk < list.chunks; ++chunk) {
+      int32_t& count = list.begin[static_cast<size_t>(chunk * list.rows + row) + 1];
+      for_each_entry(view, list, row, chunk, alive, [&](uint16_t) { ++count; });
+    }
+  });
+  list.quads = 0;
+  for (size_t s = 0; s < static_cast<size_t>(segments); ++s) {
+    list.quad_of_row[s] = static_cast<int32_t>(list.quads);
+    list.quads += quads_of(list.begin[s + 1], list.outputs);
+    list.begin[s + 1] += list.begin[s];
+  }
+  list.entries = list.begin.back();
+  list.codes.resize(static_cast<size_t>(list.entries));
+  parallel_for(list.rows, [&](int64_t row) {
+    for (int64_t chunk = 0; chunk < list.chunks; ++chunk) {
+      uint16_t* next = list.codes.data() + list.begin[static_cast<size_t>(chunk * list.rows + row)];
+      for_each_entry(view, list, row, chunk, alive, [&](uint16_t code) { *next++ = code; });
+    }
+  });
+}
+
+int64_t outputs_of(int64_t cell_out) { return cell_out % 4 == 0 ? 4 : cell_out % 2 == 0 ? 2 : 1; }
+
+size_t list_bytes(const WeightList& list, int64_t entries) {
+  return static_cast<size_t>(2 * list.chunks * list.rows + 1) * sizeof(int32_t) +
+         static_cast<size_t>(entries) * sizeof(uint16_t);
+}
+
+}  // namespace
+
+WeightIndex WeightIndex::full(const Conv2dGeometry& kind, int64_t cell_out) {
+  require(weights_conv2d_serves(kind), "the switch refuses other convolutions");
+  const WeightTerms terms(kind);
+  WeightIndex index{.kind = kind, .cell_out = cell_out, .alive = kind.weight_shape().elements()};
+  const ListView rows{terms, index.kind, true}, columns{terms, index.kind, false};
+  index.by_output = empty_list(rows, outputs_of(cell_out));
+  index.by_input = empty_list(columns, 1);
+  count_full(rows, index.by_output);
+  count_full(columns, index.by_input);
+  index.full_entries_by_output = index.by_output.entries;
+  index.full_entries_by_input = index.by_input.entries;
+  return index;
+}
+
+size_t WeightIndex::memory_bytes() const {
+  return list_bytes(by_output, full_entries_by_output) + list_bytes(by_input, full_entries_by_input);
+}
+
+void WeightIndex::reserve() {
+  by_output.codes.reserve(static_cast<size_t>(full_entries_by_output));
+  by_input.codes.reserve(static_cast<size_t>(full_entries_by_input));
+}
+
+namespace cpu {
+
+void build_weight_index(Context&, const Tensor& mask, WeightIndex& index) {
+  const Conv2dGeometry& kind = index.kind;
+  const WeightTerms terms(kind);
+  const int64_t taps = kind.kh * kind.kw, run = kind.c_in / mask.shape.back(), row = taps * mask.shape.back();
+  const uint8_t* bytes = mask.data<uint8_t>();
+  index.mask = mask;
+  const auto alive = [=](int64_t output, int64_t tap, int64_t input) {
+    return bytes[output * row + tap * (row / taps) + input / run] != 0;
+  };
+  fill({terms, kind, true}, index.by_output, alive);
+  fill({terms, kind, false}, index.by_input, alive);
+  index.alive = 0;
+  for (int64_t i = 0; i < mask.elements(); ++i) index.alive += bytes[i] != 0 ? run : 0;
+}
+
+}  // namespace cpu
+}  // namespace poise

@@ -1,0 +1,309 @@
+// See weight_tiles.h. Includes nothing with code in it: what this file's includers compile with more instructions than
+// the baseline may not reach a machine without them through an inline function.
+#include "kernels/sparse/weights/weight_tiles.h"
+
+namespace poise::cpu {
+namespace {
+
+template <int... I>
+struct Numbers {};
+template <int N, int... I>
+struct CountTo : CountTo<N - 1, N - 1, I...> {};
+template <int... I>
+struct CountTo<0, I...> {
+  using Result = Numbers<I...>;
+};
+
+// kVector: floats of a register.
+template <int kVector>
+struct Vectors {
+  typedef float V __attribute__((vector_size(kVector * 4), aligned(4), may_alias));
+  static constexpr int kPerPixel = kImages / kVector;
+
+  [[gnu::always_inline]] static inline V load(const float* from) { return *reinterpret_cast<const V*>(from); }
+  [[gnu::always_inline]] static inline void store(float* to, V v) { *reinterpret_cast<V*>(to) = v; }
+
+  // Lane i of the result is lane kSource(i) of (a, b) laid end to end.
+  template <class Pattern, int... I>
+  [[gnu::always_inline]] static inline V shuffled(V a, V b, Numbers<I...>) {
+    return __builtin_shufflevector(a, b, Pattern::source(I)...);
+  }
+  template <class Pattern>
+  [[gnu::always_inline]] static inline V shuffle(V a, V b) {
+    return shuffled<Pattern>(a, b, typename CountTo<kVector>::Result{});
+  }
+  // Within each 128 bits: pair 0 gives a0 b0 a1 b1, pair 1 gives a2 b2 a3 b3.
+  template <int kPair>
+  struct Interleave {
+    static constexpr int source(int i) { return i / 4 * 4 + 2 * kPair + i % 4 / 2 + (i % 2) * kVector; }
+  };
+  // Within each 128 bits: half 0 gives a0 a1 b0 b1, half 1 gives a2 a3 b2 b3.
+  template <int kHalf>
+  struct Halves {
+    static constexpr int source(int i) { return i / 4 * 4 + 2 * kHalf + i % 2 + (i % 4 / 2) * kVector; }
+  };
+  // Of a transposition: blocks of kStep lanes change places between two registers.
+  template <int kStep, bool kSecond>
+  struct Exchange {
+    static constexpr int source(int i) {
+      const bool upper = i & kStep;
+      if (!kSecond) return upper ? kVector + i - kStep : i;
+      return upper ? kVector + i : i + kStep;
+    }
+  };
+
+  template <int kStep>
+  [[gnu::always_inline]] static inline void transpose_steps(V* v) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kVector; ++i) {
+      if (i & kStep) continue;
+      const V a = v[i], b = v[i + kStep];
+      v[i] = shuffle<Exchange<kStep, false>>(a, b);
+      v[i + kStep] = shuffle<Exchange<kStep, true>>(a, b);
+    }
+    if constexpr (2 * kStep < kVector) transpose_steps<2 * kStep>(v);
+  }
+  [[gnu::always_inline]] static inline void transpose(V* v) { transpose_steps<1>(v); }
+
+  // Four registers to one: lane 4m+j is a part of the sum of s[j].
+  [[gnu::always_inline]] static inline V sums_of_four(const V* s) {
+    const V ab = shuffle<Interleave<0>>(s[0], s[1]) + shuffle<Interleave<1>>(s[0], s[1]);
+    const V cd = shuffle<Interleave<0>>(s[2], s[3]) + shuffle<Interleave<1>>(s[2], s[3]);
+    return shuffle<Halves<0>>(ab, cd) + shuffle<Halves<1>>(ab, cd);
+  }
+};
+
+// kOutputs: of an entry. kSub: pixels whose sums share the registers; a tile is walked in parts of so many.
+template <int kVector, int kOutputs, int kSub, WeightTile kTile>
+struct Loops : Vectors<kVector> {
+  using Base = Vectors<kVector>;
+  using V = typename Base::V;
+  using Base::kPerPixel, Base::load, Base::store;
+  static constexpr int kColumns = columns_of(kTile), kPixels = pixels_of(kTile);
+
+  // A pixel of the tile in an image with `row` floats per row, given where each row of the tile begins.
+  [[gnu::always_inline]] static inline const float* pixel(const float* const* rows, int k) {
+    return rows[k / kColumns] + k % kColumns * kImages;
+  }
+
+  template <int kFirst>
+  [[gnu::always_inline]] static inline void multiply_part(const MultiplyJob& job, int64_t r, const float* const* rows) {
+    V sum[kOutputs][kSub][kPerPixel];
+    float* sums = job.sums + (r * kOutputs * kPixels + kFirst) * kImages;
+#pragma GCC unroll 16
+    for (int b = 0; b < kOutputs; ++b) {
+      const V start = V{} + (job.first && job.start ? job.start[r * kOutputs + b] : 0.0f);
+#pragma GCC unroll 16
+      for (int k = 0; k < kSub; ++k) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kPerPixel; ++v) {
+          sum[b][k][v] = job.first ? start : load(sums + (b * kPixels + k) * kImages + v * kVector);
+        }
+      }
+    }
+    const int32_t end = job.begin[r + 1];
+    for (int32_t e = job.begin[r]; e < end; ++e) {
+      const int64_t offset = job.offsets[e];
+      V w[kOutputs];
+#pragma GCC unroll 4
+      for (int b = 0; b < kOutputs; ++b) w[b] = V{} + job.values[static_cast<int64_t>(e) * kOutputs + b];
+#pragma GCC unroll 16
+      for (int k = 0; k < kSub; ++k) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kPerPixel; ++v) {
+          const V x = load(pixel(rows, kFirst + k) + offset + v * kVector);
+#pragma GCC unroll 4
+          for (int b = 0; b < kOutputs; ++b) sum[b][k][v] += w[b] * x;
+        }
+      }
+    }
+#pragma GCC unroll 16
+    for (int b = 0; b < kOutputs; ++b) {
+#pragma GCC unroll 16
+      for (int k = 0; k < kSub; ++k) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kPerPixel; ++v) {
+          store(sums + (b * kPixels + k) * kImages + v * kVector, sum[b][k][v]);
+        }
+      }
+    }
+    if constexpr (kFirst + kSub < kPixels) multiply_part<kFirst + kSub>(job, r, rows);
+  }
+
+  static void multiply(const MultiplyJob& given) {
+    const MultiplyJob job = given;
+    const float* const rows[] = {job.x, job.x + job.x_row};
+    for (int64_t r = 0; r < job.rows; ++r) {
+      if (job.first || job.begin[r] != job.begin[r + 1]) multiply_part<0>(job, r, rows);
+    }
+  }
+
+  // Up to four weights: kEntries entries.
+  template <int kFirst, int kEntries>
+  [[gnu::always_inline]] static inline void accumulate_quad(const int32_t* offsets, const float* const* rows,
+                                                            const V (&dy)[kOutputs][kSub][kPerPixel], float* quad) {
+    V sum[4] = {};
+#pragma GCC unroll 4
+    for (int e = 0; e < kEntries; ++e) {
+      const int64_t offset = offsets[e];
+#pragma GCC unroll 16
+      for (int k = 0; k < kSub; ++k) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kPerPixel; ++v) {
+          const V x = load(pixel(rows, kFirst + k) + offset + v * kVector);
+#pragma GCC unroll 4
+          for (int b = 0; b < kOutputs; ++b) sum[e * kOutputs + b] += dy[b][k][v] * x;
+        }
+      }
+    }
+    store(quad, load(quad) + Base::sums_of_four(sum));
+  }
+
+  template <int kFirst>
+  [[gnu::always_inline]] static inline void accumulate_part(const AccumulateJob& job, int64_t r,
+                                                            const float* const* rows, float* quad) {
+    constexpr int kEntries = 4 / kOutputs;
+    V dy[kOutputs][kSub][kPerPixel];
+#pragma GCC unroll 4
+    for (int b = 0; b < kOutputs; ++b) {
+      const float* from = job.dy + (r * kOutputs + b) * job.dy_plane;
+      const float* const dy_rows[] = {from, from + job.dy_row};
+#pragma GCC unroll 16
+      for (int k = 0; k < kSub; ++k) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kPerPixel; ++v) dy[b][k][v] = load(pixel(dy_rows, kFirst + k) + v * kVector);
+      }
+    }
+    int32_t e = job.begin[r];
+    const int32_t end = job.begin[r + 1];
+    float* to = quad;
+    for (; e + kEntries <= end; e += kEntries, to += kQuad) {
+      accumulate_quad<kFirst, kEntries>(job.offsets + e, rows, dy, to);
+    }
+    if constexpr (kEntries > 1) {
+      if (end - e == 1) accumulate_quad<kFirst, 1>(job.offsets + e, rows, dy, to);
+    }
+    if constexpr (kEntries > 2) {
+      if (end - e == 2) accumulate_quad<kFirst, 2>(job.offsets + e, rows, dy, to);
+      if (end - e == 3) accumulate_quad<kFirst, 3>(job.offsets + e, rows, dy, to);
+    }
+    if constexpr (kFirst + kSub < kPixels) accumulate_part<kFirst + kSub>(job, r, rows, quad);
+  }
+
+  static void accumulate(const AccumulateJob& given) {
+    constexpr int kEntries = 4 / kOutputs;
+    const AccumulateJob job = given;
+    const float* const rows[] = {job.x, job.x + job.x_row};
+    float* quad = job.sums;
+    for (int64_t r = 0; r < job.rows; ++r) {
+      const int32_t entries = job.begin[r + 1] - job.begin[r];
+      if (entries == 0) continue;
+      accumulate_part<0>(job, r, rows, quad);
+      quad += (entries + kEntries - 1) / kEntries * kQuad;
+    }
+  }
+};
+
+constexpr int smaller(int a, int b) { return a < b ? a : b; }
+
+// kRegisters: that sums may take.
+template <int kVector, int kRegisters, int kOutputs, WeightTile kTile>
+using LoopsFor = Loops<kVector, kOutputs,
+                       smaller(pixels_of(kTile), kRegisters / kOutputs / Vectors<kVector>::kPerPixel > 0
+                                                     ? kRegisters / kOutputs / Vectors<kVector>::kPerPixel
+                                                     : 1),
+                       kTile>;
+
+// f.template operator()<outputs, tile>() for the numbers at hand.
+template <class F>
+void dispatch(WeightTile tile, int outputs, const F& f) {
+  const auto with_outputs = [&]<int kOutputs>() {
+    switch (tile) {
+      case WeightTile::rows_2x4:
+        return f.template operator()<kOutputs, WeightTile::rows_2x4>();
+      case WeightTile::row_8:
+        return f.template operator()<kOutputs, WeightTile::row_8>();
+      case WeightTile::rows_2x2:
+        return f.template operator()<kOutputs, WeightTile::rows_2x2>();
+      case WeightTile::row_4:
+        return f.template operator()<kOutputs, WeightTile::row_4>();
+      case WeightTile::row_2:
+        return f.template operator()<kOutputs, WeightTile::row_2>();
+      case WeightTile::pixel:
+        return f.template operator()<kOutputs, WeightTile::pixel>();
+    }
+  };
+  if (outputs == 1) return with_outputs.template operator()<1>();
+  if (outputs == 2) return with_outputs.template operator()<2>();
+  with_outputs.template operator()<4>();
+}
+
+template <int kVector, int kRegisters>
+void multiply_weights(WeightTile tile, int outputs, const MultiplyJob& job) {
+  dispatch(tile, outputs,
+           [&]<int kOutputs, WeightTile kTile>() { LoopsFor<kVector, kRegisters, kOutputs, kTile>::multiply(job); });
+}
+
+template <int kVector, int kRegisters>
+void accumulate_weights(WeightTile tile, int outputs, const AccumulateJob& job) {
+  dispatch(tile, outputs,
+           [&]<int kOutputs, WeightTile kTile>() { LoopsFor<kVector, kRegisters, kOutputs, kTile>::accumulate(job); });
+}
+
+template <int kVector>
+void bring_images(const TransposeJob& job, const float* images, bool add, float* planes) {
+  using R = Vectors<kVector>;
+  typename R::V v[kVector];
+  int64_t c = 0;
+  for (; c + kVector <= job.channels; c += kVector) {
+    for (int first = 0; first < kImages; first += kVector) {
+#pragma GCC unroll 16
+      for (int n = 0; n < kVector; ++n) {
+        v[n] = first + n < job.images ? R::load(images + (first + n) * job.image_stride + c) : typename R::V{};
+      }
+      R::transpose(v);
+#pragma GCC unroll 16
+      for (int i = 0; i < kVector; ++i) {
+        float* to = planes + (c + i) * job.plane + first;
+        R::store(to, add ? R::load(to) + v[i] : v[i]);
+      }
+    }
+  }
+  for (; c < job.channels; ++c) {
+    float* to = planes + c * job.plane;
+    for (int64_t n = 0; n < kImages; ++n) {
+      const float value = n < job.images ? images[n * job.image_stride + c] : 0.0f;
+      to[n] = add ? to[n] + value : value;
+    }
+  }
+}
+
+template <int kVector>
+void return_images(const TransposeJob& job, const float* planes, float* images) {
+  using R = Vectors<kVector>;
+  typename R::V v[kVector];
+  int64_t c = 0;
+  for (; c + kVector <= job.channels; c += kVector) {
+    for (int first = 0; first < kImages; first += kVector) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kVector; ++i) v[i] = R::load(planes + (c + i) * job.plane + first);
+      R::transpose(v);
+#pragma GCC unroll 16
+      for (int n = 0; n < kVector; ++n) {
+        if (first + n < job.images) R::store(images + (first + n) * job.image_stride + c, v[n]);
+      }
+    }
+  }
+  for (; c < job.channels; ++c) {
+    for (int64_t n = 0; n < job.images; ++n) images[n * job.image_stride + c] = planes[c * job.plane + n];
+  }
+}
+
+template <int kVector, int kRegisters>
+constexpr WeightTileKernels kernels_with() {
+  return {multiply_weights<kVector, kRegisters>, accumulate_weights<kVector, kRegisters>, bring_images<kVector>,
+          return_images<kVector>, kVector / 4};
+}
+
+}  // namespace
+}  // namespace poise::cpu

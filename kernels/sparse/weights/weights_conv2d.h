@@ -1,0 +1,33 @@
+// Convolution under a mask of single weights (kernels/dense/conv2d/conv2d.h says what a convolution is): dead weights are
+// neither read nor multiplied, wherever they lie. On the CPU.
+//
+//   forward            y  = conv(x, w)           over the alive weights of each output
+//   backward_input     dx = conv(dy, w)^T        over the alive weights of each input
+//   backward_weight    dw = x (*) dy             at alive weights; zero elsewhere
+//
+// Served: what weight_terms.h says. A linear layer [N,in] is a 1x1 convolution of N one-pixel images. Sixteen images are
+// computed at once, so batches are best multiples of 16; a batch of one costs as much as sixteen.
+#pragma once
+#include "kernels/sparse/weights/weight_index.h"
+
+namespace poise {
+
+// What a pass needs and does with the weights that are alive now. The workspace grows with them.
+using WeightsConv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, const WeightIndex&, DType, Pass);
+using WeightsConv2dForward = void(Context&, const Conv2dGeometry&, const WeightIndex&, const Tensor& x,
+                                  const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y);
+using WeightsConv2dBackwardInput = void(Context&, const Conv2dGeometry&, const WeightIndex&, const Tensor& dy,
+                                        const Tensor& weight, Tensor& workspace, Tensor& dx);
+using WeightsConv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const WeightIndex&, const Tensor& x,
+                                         const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias);
+
+// Does execution weight by weight run on this device?
+constexpr bool has_weights(Device device) { return device == Device::cpu; }
+
+namespace cpu {
+WeightsConv2dPlanner weights_conv2d_plan;
+WeightsConv2dForward weights_conv2d_forward;
+WeightsConv2dBackwardInput weights_conv2d_backward_input;
+WeightsConv2dBackwardWeight weights_conv2d_backward_weight;
+}  // namespace cpu
+}  // namespace poise

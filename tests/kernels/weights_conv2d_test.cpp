@@ -1,0 +1,433 @@
+// Convolution under masks of single weights against plain loops on the same masked weights.
+#include "kernels/sparse/weights/weights_conv2d.h"
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <random>
+
+#include "kernels/sparse/weights/weight_tiles.h"
+#include "kernels/table.h"
+
+namespace poise {
+namespace {
+
+using namespace cpu;
+
+constexpr double kLimit = 1e-5;  // f32, relative to the largest element
+constexpr double kOneCell = -1;
+
+Conv2dGeometry same_size(int64_t n, int64_t h, int64_t w, int64_t c_in, int64_t c_out, int64_t k,
+                         int64_t upsample = 1) {
+  return {.n = n,
+          .h = h,
+          .w = w,
+          .c_in = c_in,
+          .c_out = c_out,
+          .kh = k,
+          .kw = k,
+          .pad_h = k / 2,
+          .pad_w = k / 2,
+          .upsample = upsample};
+}
+
+OwnedTensor uniform(const Shape& shape, std::mt19937& rng) {
+  OwnedTensor t(shape, DType::f32, Device::cpu);
+  std::uniform_real_distribution<float> draw(-1, 1);
+  std::generate_n(t.tensor().data<float>(), shape.elements(), [&] { return draw(rng); });
+  return t;
+}
+
+// NaN everywhere that the kernels have to write.
+OwnedTensor undefined(const Shape& shape, DType dtype = DType::f32) {
+  OwnedTensor t(shape, dtype, Device::cpu);
+  std::memset(t.tensor().bytes, 0xff, t.tensor().size_bytes());
+  return t;
+}
+
+struct Result {
+  OwnedTensor y, dx, dw, db;
+  explicit Result(const Conv2dGeometry& g)
+      : y(undefined(g.y_shape())),
+        dx(undefined(g.x_shape())),
+        dw(undefined(g.weight_shape())),
+        db(undefined({g.c_out})) {}
+};
+
+double relative_error(const OwnedTensor& a, const OwnedTensor& b) {
+  const float *as = a.tensor().data<float>(), *bs = b.tensor().data<float>();
+  double worst = 0, largest = 0;
+  for (int64_t i = 0; i < a.tensor().elements(); ++i) {
+    const double error = std::abs(static_cast<double>(as[i]) - bs[i]);
+    if (!(error <= 1e30)) return std::nan("");
+    worst = std::max(worst, error);
+    largest = std::max(largest, std::abs(static_cast<double>(bs[i])));
+  }
+  return worst == 0 ? 0 : worst / largest;
+}
+
+bool same_bytes(const OwnedTensor& a, const OwnedTensor& b) {
+  return std::memcmp(a.tensor().bytes, b.tensor().bytes, a.tensor().size_bytes()) == 0;
+}
+
+// A layer under a random mask of cells of `cell_out` outputs by one input, per tap.
+struct Layer {
+  Conv2dGeometry g;
+  OwnedTensor mask, x, weight, bias, dy;
+  WeightIndex index;
+
+  Layer(const Conv2dGeometry& geometry, int64_t cell_out, double density, uint32_t seed) : g(geometry) {
+    std::mt19937 rng(seed);
+    const int64_t taps = g.kh * g.kw, inputs = taps * g.c_in;
+    std::vector<int64_t> cells(static_cast<size_t>(g.c_out / cell_out * inputs));
+    std::iota(cells.begin(), cells.end(), 0);
+    std::shuffle(cells.begin(), cells.end(), rng);
+    cells.resize(density == kOneCell ? 1
+                                     : static_cast<size_t>(std::llround(density * static_cast<double>(cells.size()))));
+    mask = OwnedTensor(g.weight_shape(), DType::u8, Device::cpu);
+    for (const int64_t cell : cells) {
+      for (int64_t o = 0; o < cell_out; ++o) {
+        mask.tensor().data<uint8_t>()[(cell / inputs * cell_out + o) * inputs + cell % inputs] = 1;
+      }
+    }
+    x = uniform(g.x_shape(), rng);
+    weight = uniform(g.weight_shape(), rng);
+    bias = uniform({g.c_out}, rng);
+    dy = uniform(g.y_shape(), rng);
+    apply_mask(weight);
+    index = WeightIndex::full(g, cell_out);
+    Context ctx;
+    build_weight_index(ctx, mask.tensor(), index);
+  }
+
+  void apply_mask(OwnedTensor& t) const {
+    const uint8_t* m = mask.tensor().data<uint8_t>();
+    float* v = t.tensor().data<float>();
+    for (int64_t i = 0; i < t.tensor().elements(); ++i) v[i] = m[i] ? v[i] : 0;
+  }
+
+  Result run() {
+    Context ctx;
+    Result r(g);
+    const auto scratch = [&](Pass pass) {
+      return undefined({static_cast<int64_t>(weights_conv2d_plan(ctx, g, index, DType::f32, pass).workspace_bytes)},
+                       DType::u8);
+    };
+    OwnedTensor w1 = scratch(Pass::forward), w2 = scratch(Pass::backward_input), w3 = scratch(Pass::backward_weight);
+    weights_conv2d_forward(ctx, g, index, x.tensor(), weight.tensor(), bias.tensor(), w1.tensor(), r.y.tensor());
+    weights_conv2d_backward_input(ctx, g, index, dy.tensor(), weight.tensor(), w2.tensor(), r.dx.tensor());
+    weights_conv2d_backward_weight(ctx, g, index, x.tensor(), dy.tensor(), w3.tensor(), r.dw.tensor(), r.db.tensor());
+    return r;
+  }
+
+  Result run_plain() {
+    Context ctx;
+    Result r(g);
+    Tensor none;
+    conv2d_forward(ctx, g, x.tensor(), weight.tensor(), bias.tensor(), none, r.y.tensor());
+    conv2d_backward_input(ctx, g, dy.tensor(), weight.tensor(), none, r.dx.tensor());
+    conv2d_backward_weight(ctx, g, x.tensor(), dy.tensor(), none, r.dw.tensor(), r.db.tensor());
+    apply_mask(r.dw);
+    return r;
+  }
+
+  void expect_right() {
+    const Result got = run(), right = run_plain();
+    EXPECT_FALSE(!(relative_error(got.y, right.y) <= kLimit)) << "y " << relative_error(got.y, right.y);
+    EXPECT_FALSE(!(relative_error(got.dx, right.dx) <= kLimit)) << "dx " << relative_error(got.dx, right.dx);
+    EXPECT_FALSE(!(relative_error(got.dw, right.dw) <= kLimit)) << "dw " << relative_error(got.dw, right.dw);
+    EXPECT_FALSE(!(relative_error(got.db, right.db) <= kLimit)) << "db " << relative_error(got.db, right.db);
+  }
+};
+
+std::string text(const Conv2dGeometry& g, int64_t cell_out, double density) {
+  std::string s;
+  for (const int64_t number : {g.n, g.h, g.w, g.c_in, g.c_out, g.kh, g.kw, g.stride_h, g.pad_h, g.upsample, cell_out}) {
+    s += std::to_string(number) + " ";
+  }
+  return "n h w c_in c_out kh kw stride pad upsample cell: " + s + "density " + std::to_string(density);
+}
+
+class WeightsConv2dTest : public testing::TestWithParam<std::tuple<int64_t, int64_t>> {  // kernel, upsample
+ protected:
+  void expect_right(int64_t n, int64_t h, int64_t w, int64_t c_in, int64_t c_out, int64_t cell_out, double density) {
+    const auto [kernel, upsample] = GetParam();
+    const Conv2dGeometry g = same_size(n, h, w, c_in, c_out, kernel, upsample);
+    SCOPED_TRACE(text(g, cell_out, density));
+    Layer(g, cell_out, density, ++seed_).expect_right();
+  }
+
+ private:
+  uint32_t seed_ = 0;
+};
+
+TEST_P(WeightsConv2dTest, EqualsPlainLoopsAtAnyDensity) {
+  for (const double density : {0.0, kOneCell, 0.01, 0.05, 0.1, 0.3, 0.5, 1.0}) {
+    for (const int64_t cell_out : {1, 2, 4, 8, 16}) expect_right(3, 6, 8, 40, 32, cell_out, density);
+  }
+}
+
+TEST_P(WeightsConv2dTest, EqualsPlainLoopsForAnyNumberOfChannels) {
+  for (const int64_t c_in : {1, 3, 5, 17, 100}) {
+    for (const int64_t c_out : {1, 3, 5, 17, 100}) {
+      for (const double density : {0.1, 0.6}) expect_right(2, 4, 5, c_in, c_out, 1, density);
+    }
+  }
+  for (const int64_t c_out : {4, 12, 20, 100}) expect_right(2, 4, 5, 17, c_out, 4, 0.3);
+  for (const int64_t c_out : {2, 6, 18}) expect_right(2, 4, 5, 17, c_out, 2, 0.3);
+}
+
+TEST_P(WeightsConv2dTest, EqualsPlainLoopsForAnyBatch) {
+  for (const int64_t n : {1, 3, 16, 17, 64}) {
+    for (const int64_t cell_out : {1, 4}) {
+      expect_right(n, 4, 4, 19, 20, cell_out, 0.2);
+      expect_right(n, 1, 1, 33, 40, cell_out, 0.2);
+    }
+  }
+}
+
+TEST_P(WeightsConv2dTest, EqualsPlainLoopsForAnyImageSize) {
+  for (const int64_t h : {1, 2, 3, 4, 5, 6, 7, 8, 12, 48}) {
+    for (const int64_t w : {1, 2, 3, 4, 5, 6, 7, 9, 16, 48}) {
+      expect_right(1, h, w, 6, 8, h % 2 ? 1 : 2, 0.3);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// More channels than a chunk holds, and more pixels than a region, on every count.
+TEST_P(WeightsConv2dTest, EqualsPlainLoopsInPieces) {
+  for (const int64_t cell_out : {1, 4}) {
+    expect_right(2, 24, 24, 96, 68, cell_out, 0.05);
+    expect_right(1, 16, 32, 68, 300, cell_out, 0.02);
+    expect_right(17, 8, 8, 256, 48, cell_out, 0.05);
+  }
+}
+
+TEST_P(WeightsConv2dTest, GivesTheSameBitsAgainAndOnAnyNumberOfThreads) {
+  const auto [kernel, upsample] = GetParam();
+  Layer layer(same_size(17, 12, 12, 80, 40, kernel, upsample), 1, 0.3, 7);
+  const int threads = omp_get_max_threads();
+  const Result first = layer.run();
+  for (const int count : {1, 2, 3, 7}) {
+    omp_set_num_threads(count);
+    const Result again = layer.run();
+    EXPECT_TRUE(same_bytes(first.y, again.y)) << count;
+    EXPECT_TRUE(same_bytes(first.dx, again.dx)) << count;
+    EXPECT_TRUE(same_bytes(first.dw, again.dw)) << count;
+    EXPECT_TRUE(same_bytes(first.db, again.db)) << count;
+  }
+  omp_set_num_threads(threads);
+}
+
+TEST_P(WeightsConv2dTest, CountsTheArithmeticThatItPerforms) {
+  const auto [kernel, upsample] = GetParam();
+  Context ctx;
+  const Conv2dGeometry g = same_size(2, 8, 8, 32, 64, kernel, upsample);
+  const double pixels = 2 * 8 * 8, pairs = 32 * 64;
+  // Four 2x2 convolutions of the small image where a 3x3 one enlarges.
+  const double positions = upsample == 2 && kernel == 3 ? 16 : static_cast<double>(kernel * kernel);
+  for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
+    const double full = weights_conv2d_plan(ctx, g, WeightIndex::full(g, 4), DType::f32, pass).executed_macs;
+    EXPECT_EQ(full, pixels * pairs * positions);
+    const Layer all(g, 4, 1.0, 3), one(g, 1, kOneCell, 3);
+    EXPECT_EQ(weights_conv2d_plan(ctx, g, all.index, DType::f32, pass).executed_macs, full);
+    EXPECT_EQ(one.index.alive, 1);
+    const double of_one = weights_conv2d_plan(ctx, g, one.index, DType::f32, pass).executed_macs / pixels;
+    EXPECT_EQ(of_one, upsample == 2 && kernel == 3 ? 4 : 1);  // a sum in each of the four
+  }
+}
+
+TEST_P(WeightsConv2dTest, NeedsNoMoreMemoryThanAtFullDensity) {
+  const auto [kernel, upsample] = GetParam();
+  Context ctx;
+  const Conv2dGeometry g = same_size(16, 8, 8, 70, 36, kernel, upsample);
+  for (const double density : {0.0, 0.3, 0.9, 0.99}) {
+    const Layer layer(g, 1, density, 5);
+    for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
+      EXPECT_LE(weights_conv2d_plan(ctx, g, layer.index, DType::f32, pass).workspace_bytes,
+                weights_conv2d_plan(ctx, g, WeightIndex::full(g, 1), DType::f32, pass).workspace_bytes);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, WeightsConv2dTest, testing::Combine(testing::Values(1, 3), testing::Values(1, 2)),
+                         [](const auto& p) {
+                           return "kernel_" + std::to_string(std::get<0>(p.param)) + "_upsample_" +
+                                  std::to_string(std::get<1>(p.param));
+                         });
+
+TEST(WeightsConv2dGeometryTest, OtherKernelsStridesAndPaddingsEqualPlainLoops) {
+  struct Kernel {
+    int64_t kh, kw, stride_h, stride_w, pad_h, pad_w;
+  };
+  uint32_t seed = 0;
+  for (const Kernel k : {Kernel{4, 4, 2, 2, 1, 1},
+                         {3, 3, 2, 2, 1, 1},
+                         {3, 3, 2, 2, 0, 0},
+                         {3, 3, 1, 1, 0, 0},
+                         {5, 5, 1, 1, 2, 2},
+                         {1, 7, 1, 1, 0, 3},
+                         {7, 1, 1, 2, 3, 0},
+                         {1, 1, 2, 2, 0, 0},
+                         {1, 1, 1, 1, 1, 1},
+                         {2, 2, 3, 1, 1, 0}}) {
+    for (const int64_t size : {7, 8, 13}) {
+      const Conv2dGeometry g{.n = 3,
+                             .h = size,
+                             .w = size + 1,
+                             .c_in = 20,
+                             .c_out = 12,
+                             .kh = k.kh,
+                             .kw = k.kw,
+                             .stride_h = k.stride_h,
+                             .stride_w = k.stride_w,
+                             .pad_h = k.pad_h,
+                             .pad_w = k.pad_w};
+      ASSERT_TRUE(weights_conv2d_serves(g));
+      SCOPED_TRACE(text(g, 1, 0.3));
+      Layer(g, 4, 0.3, ++seed).expect_right();
+      Layer(g, 1, 0.3, ++seed).expect_right();
+    }
+  }
+}
+
+TEST(WeightsConv2dGeometryTest, RefusesWhatItsListsCannotName) {
+  EXPECT_FALSE(weights_conv2d_serves(same_size(1, 4, 4, 8000, 16, 3)));
+  EXPECT_FALSE(weights_conv2d_serves(same_size(1, 4, 4, 16, 16, 9)));
+  EXPECT_TRUE(weights_conv2d_serves({.n = 1, .h = 1, .w = 1, .c_in = 128, .c_out = 65536}));
+}
+
+// Each instruction set on its own, against plain loops.
+class WeightTileTest : public testing::TestWithParam<WeightTile> {};
+
+std::vector<const WeightTileKernels*> instruction_sets() {
+  std::vector<const WeightTileKernels*> sets = {&kWeightTilesBaseline};
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) sets.push_back(&kWeightTilesAvx2);
+  if (__builtin_cpu_supports("avx512f")) sets.push_back(&kWeightTilesAvx512);
+#endif
+  return sets;
+}
+
+std::vector<float> drawn(size_t count, std::mt19937& rng) {
+  std::vector<float> v(count);
+  std::uniform_real_distribution<float> draw(-1, 1);
+  std::generate(v.begin(), v.end(), [&] { return draw(rng); });
+  return v;
+}
+
+TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
+  const WeightTile tile = GetParam();
+  const int pixels = pixels_of(tile), columns = columns_of(tile), row = 10 * kImages;
+  std::mt19937 rng(3);
+  for (const int outputs : {1, 2, 4}) {
+    const std::vector<int32_t> begin = {2, 7, 7, 8, 15},
+                               offsets_of = {0, 16, 160, 32, 176, 48, 16, 0, 160, 64, 80, 16, 0};
+    std::vector<int32_t> offsets = {-1, -1};  // not of these rows
+    offsets.insert(offsets.end(), offsets_of.begin(), offsets_of.end());
+    const auto floats = [&](int64_t n) { return drawn(static_cast<size_t>(n), rng); };
+    const std::vector<float> values = floats(15 * outputs), x = floats(4 * row), start = floats(4 * outputs),
+                             dy = floats(4 * outputs * 2 * row);
+    const auto pixel = [&](int k) { return k / columns * row + k % columns * kImages; };
+    for (const WeightTileKernels* set : instruction_sets()) {
+      const int64_t plane = pixels * kImages;
+      std::vector<float> sums(static_cast<size_t>(4 * outputs * plane), 0.5f), quads(8 * 4 * kQuad, 0.0f);
+      MultiplyJob job{.begin = begin.data(),
+                      .rows = 4,
+                      .offsets = offsets.data(),
+                      .values = values.data(),
+                      .x = x.data(),
+                      .x_row = row,
+                      .first = true,
+                      .start = start.data(),
+                      .sums = sums.data()};
+      set->multiply(tile, outputs, job);
+      job.first = false;
+      set->multiply(tile, outputs, job);  // the same once more, onto it
+      set->accumulate(tile, outputs,
+                      {.begin = begin.data(),
+                       .rows = 4,
+                       .offsets = offsets.data(),
+                       .x = x.data(),
+                       .x_row = row,
+                       .dy = dy.data(),
+                       .dy_plane = 2 * row,
+                       .dy_row = row,
+                       .sums = quads.data()});
+      const float* quad = quads.data();
+      for (int r = 0; r < 4; ++r) {
+        int weight = 0;
+        for (int b = 0; b < outputs; ++b) {
+          for (int k = 0; k < pixels; ++k) {
+            for (int n = 0; n < kImages; ++n) {
+              double sum = start[static_cast<size_t>(r * outputs + b)];
+              for (int32_t e = begin[static_cast<size_t>(r)]; e < begin[static_cast<size_t>(r) + 1]; ++e) {
+                sum += 2.0 * values[static_cast<size_t>(e * outputs + b)] *
+                       x[static_cast<size_t>(offsets[static_cast<size_t>(e)] + pixel(k) + n)];
+              }
+              ASSERT_NEAR(sums[static_cast<size_t>(((r * outputs + b) * pixels + k) * kImages + n)], sum, 1e-5);
+            }
+          }
+        }
+        for (int32_t e = begin[static_cast<size_t>(r)]; e < begin[static_cast<size_t>(r) + 1]; ++e) {
+          for (int b = 0; b < outputs; ++b, ++weight) {
+            double right = 0, got = 0;
+            for (int k = 0; k < pixels; ++k) {
+              for (int n = 0; n < kImages; ++n) {
+                right += static_cast<double>(x[static_cast<size_t>(offsets[static_cast<size_t>(e)] + pixel(k) + n)]) *
+                         dy[static_cast<size_t>((r * outputs + b) * 2 * row + pixel(k) + n)];
+              }
+            }
+            for (int m = 0; m < set->parts; ++m) got += quad[weight / 4 * kQuad + 4 * m + weight % 4];
+            ASSERT_NEAR(got, right, 1e-4);
+          }
+        }
+        quad += (weight + 3) / 4 * kQuad;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiles, WeightTileTest,
+                         testing::Values(WeightTile::rows_2x4, WeightTile::row_8, WeightTile::rows_2x2,
+                                         WeightTile::row_4, WeightTile::row_2, WeightTile::pixel),
+                         [](const auto& p) {
+                           return std::to_string(rows_of(p.param)) + "_by_" + std::to_string(columns_of(p.param));
+                         });
+
+TEST(WeightTransposeTest, BringsAndReturnsAnyNumberOfChannelsAndImages) {
+  std::mt19937 rng(9);
+  for (const WeightTileKernels* set : instruction_sets()) {
+    for (const int64_t channels : {1, 3, 16, 19, 40}) {
+      for (const int64_t images : {1, 5, 16}) {
+        const int64_t stride = channels + 7, plane = 3 * kImages;
+        const TransposeJob job{.channels = channels, .images = images, .image_stride = stride, .plane = plane};
+        const std::vector<float> from = drawn(static_cast<size_t>(images * stride), rng);
+        std::vector<float> planes(static_cast<size_t>(channels * plane), 7.0f), back(from.size(), 7.0f);
+        set->bring(job, from.data(), /*add=*/false, planes.data());
+        set->bring(job, from.data(), /*add=*/true, planes.data());
+        set->return_(job, planes.data(), back.data());
+        for (int64_t c = 0; c < channels; ++c) {
+          for (int64_t n = 0; n < plane; ++n) {
+            const float right = n >= kImages ? 7.0f : n < images ? 2 * from[static_cast<size_t>(n * stride + c)] : 0.0f;
+            ASSERT_EQ(planes[static_cast<size_t>(c * plane + n)], right);
+          }
+        }
+        for (int64_t n = 0; n < images; ++n) {
+          for (int64_t c = 0; c < stride; ++c) {
+            const auto at = static_cast<size_t>(n * stride + c);
+            ASSERT_EQ(back[at], c < channels ? 2 * from[at] : 7.0f);
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace poise
