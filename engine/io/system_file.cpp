@@ -108,6 +108,8 @@ std::vector<std::string> names_in_folder_if_exists(const std::string& folder) {
 }
 
 void make_folders(const std::string& path, std::vector<std::string>* made) {
+  struct stat whole {};
+  if (::stat(path.c_str(), &whole) == 0 && S_ISDIR(whole.st_mode)) return;
   for (size_t end = 1; end != std::string::npos && !path.empty();) {
     end = path.find('/', end);
     const std::string part = path.substr(0, end);
@@ -116,11 +118,13 @@ void make_folders(const std::string& path, std::vector<std::string>* made) {
       if (made) made->push_back(part);
       continue;
     }
-    const int error = errno;
+    int error = errno;
     // Where one may not write, a folder may be there all the same.
-    if (struct stat status{}; ::stat(part.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) continue;
-    fail(ErrorKind::runtime, path + ": cannot make the folder: " + errno_text(error == EEXIST ? ENOTDIR : error) +
-                                 "; " + write_remedy(error == EEXIST ? ENOTDIR : error));
+    struct stat status {};
+    const bool there = ::stat(part.c_str(), &status) == 0;
+    if (there && S_ISDIR(status.st_mode)) continue;
+    if (error == EEXIST) error = there ? ENOTDIR : errno;
+    fail(ErrorKind::runtime, path + ": cannot make the folder: " + errno_text(error) + "; " + write_remedy(error));
   }
 }
 
