@@ -54,6 +54,15 @@ DataFile::DataFile(const DataSetFacts& set, const std::string& path) : set_(set)
     fail_data(set, fmt::format("{}: expected a file, found {}; {}", path, found, set.where_to_get));
   }
   size_ = static_cast<int64_t>(status.st_size);
+  constexpr int64_t kShort = 1024;
+  if (size_ > kShort) return;
+  try {
+    const std::vector<uint8_t> bytes = read_all();
+    refuse_git_lfs_pointer(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  } catch (...) {
+    ::close(descriptor_);
+    throw;
+  }
 }
 
 DataFile::DataFile(DataFile&& other) noexcept

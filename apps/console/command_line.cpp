@@ -1,6 +1,7 @@
 #include "apps/console/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "apps/console/suggestion.h"
 #include "kernels/core/error.h"
@@ -21,16 +22,22 @@ void add(CLI::App& app, const Flag& flag) {
     option->expected(0, 1);
   else
     option->expected(1);
-  option->allow_extra_args(false)->multi_option_policy(
-      flag.kind == Flag::Kind::list ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::TakeLast);
+  option->allow_extra_args(false)->multi_option_policy(flag.kind == Flag::Kind::list || flag.kind == Flag::Kind::once
+                                                           ? CLI::MultiOptionPolicy::TakeAll
+                                                           : CLI::MultiOptionPolicy::TakeLast);
 }
 
 // What was left over: unknown flags, and words that are neither flags nor the value of an unknown flag.
-void report_leftovers(const std::vector<std::string>& leftovers, const std::vector<std::string>& known,
+void report_leftovers(const std::vector<std::string>& leftovers, const std::vector<std::string>& known, bool dashes,
                       std::vector<std::string>& problems) {
   bool after_unknown_flag = false;
   for (const std::string& word : leftovers) {
     const bool is_flag = word.size() > 1 && word[0] == '-';
+    const std::string bare = word.substr(0, word.find('='));
+    if (dashes && is_flag && std::find(known.begin(), known.end(), bare) != known.end()) {
+      problems.push_back("unexpected argument \"" + word + "\": no flag is read after --; leave the -- out");
+      continue;
+    }
     if (is_flag) {
       const std::string name = word.substr(0, word.find('='));
       problems.push_back("unknown flag " + name + did_you_mean(name, known));
@@ -88,12 +95,18 @@ CommandLine parse_command_line(const CommandLineSpec& spec, int argc, const char
     if (option->count() == 0) continue;
     std::vector<std::string>& values = result.values[long_name(flag)];
     values = flag.kind == Flag::Kind::on ? std::vector<std::string>{""} : option->results();
+    if (flag.kind == Flag::Kind::once && values.size() > 1) {
+      result.problems.push_back("--" + long_name(flag) + ": expected once but given " + std::to_string(values.size()) +
+                                " times; leave out all but one");
+    }
     if (flag.kind == Flag::Kind::boolean && (values.empty() || values.back().empty())) values = {"true"};
   }
   if (!spec.positional.empty() && app.get_option(spec.positional)->count() > 0) {
     result.positional = app.get_option(spec.positional)->results().back();
   }
-  report_leftovers(app.remaining(), known, result.problems);
+  const bool dashes =
+      std::any_of(argv + std::min(argc, 1), argv + argc, [](const char* word) { return word == std::string("--"); });
+  report_leftovers(app.remaining(), known, dashes, result.problems);
   return result;
 }
 

@@ -10,6 +10,7 @@ struct Flag {
   enum class Kind : uint8_t {
     on,       // no value
     value,    // one value; the last one given counts
+    once,     // one value, and giving it twice is a mistake: what a file or a folder is, which none of two replaces
     list,     // one value each time it is given
     boolean,  // a value that may be left out: --flip means --flip true
   };

@@ -107,8 +107,4 @@ double peak_memory_mib() {
   return 0;
 }
 
-double machine_memory_mib() {
-  return static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE)) / (1024 * 1024);
-}
-
 }  // namespace poise

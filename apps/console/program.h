@@ -30,7 +30,6 @@ void set_thread_count(int64_t threads);  // 0: leave it to OpenMP
 // What measured speeds hold for: "cpu AMD EPYC ... 2 threads", "cuda NVIDIA H200 bf16".
 std::string device_identity(Device device, Precision precision);
 constexpr double kMiB = 1024.0 * 1024.0;
-double peak_memory_mib();     // of this process so far
-double machine_memory_mib();  // of the whole machine
+double peak_memory_mib();  // of this process so far
 
 }  // namespace poise

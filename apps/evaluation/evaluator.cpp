@@ -2,13 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <numeric>
+#include <utility>
 
 #include "apps/evaluation/generated_input.h"
 #include "apps/evaluation/image_progress.h"
 #include "apps/evaluation/networks.h"
 #include "data/registry.h"
+#include "engine/io/system_file.h"
 
 namespace poise {
 namespace {
@@ -29,11 +30,13 @@ Evaluator::Evaluator(const EvaluationOptions& options, const DataOptions& data, 
   label_ = label_of(*metric_, *network_);
   larger_is_better_ = metric_->larger_is_better();
   needs_images_ = metric_->needs_reference() && options.eval_reference == "train";
-  if (std::error_code error; metric_->needs_reference() && !needs_images_ &&
-                             !std::filesystem::is_regular_file(options.eval_reference, error)) {
+  if (!metric_->needs_reference() || needs_images_) return;
+  if (!is_regular_file(options.eval_reference)) {
     fail(ErrorKind::usage, "eval_reference: expected 'train' or statistics (.npz) but there is no file " +
                                options.eval_reference + "; make it with evaluate_gan make-stats");
   }
+  reference_ = reference_of(read_statistics(options.eval_reference), {*metric_}, *network_, reference_warnings_);
+  check_same_size({.source = "the run", .height = images.height, .width = images.width}, reference_->protocol);
 }
 
 EvaluationResult Evaluator::evaluate_swd(Trainer& trainer) const {
@@ -51,19 +54,36 @@ EvaluationResult Evaluator::evaluate_swd(Trainer& trainer) const {
                      {"weights", std::string("ema")}}};
 }
 
+// The statistics kept by an earlier process of this run, if they are of the same network and images. A file cut short,
+// or of other images, is made anew.
+std::optional<FeatureStatistics> Evaluator::cached(const std::string& cache, const SetProtocol& wanted,
+                                                   std::vector<std::string>& warnings) const {
+  if (!is_regular_file(cache)) return std::nullopt;
+  try {
+    FeatureStatistics s = read_statistics(cache);
+    const bool same = s.hash == network_->hash() && s.resize == network_->resize() &&
+                      s.moments.dims == network_->dims(metric_->tap) && s.protocol.data_crc == wanted.data_crc &&
+                      s.protocol.images == wanted.images && s.protocol.height == wanted.height &&
+                      s.protocol.width == wanted.width && s.protocol.image_resize == wanted.image_resize;
+    if (same) return s;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::data) throw;
+    warnings.push_back(std::string(error.what()) + "; it is made anew");
+  }
+  return std::nullopt;
+}
+
 std::optional<FeatureSet> Evaluator::reference(const ImageSet& images, const std::string& cache, const GoOn& go_on,
                                                std::vector<std::string>& warnings) const {
   const bool moments = metric_->kind == FeatureMetric::Kind::frechet;
-  if (!needs_images_) return reference_of(read_statistics(options_.eval_reference), {*metric_}, *network_, warnings);
-  if (std::error_code error; moments && std::filesystem::is_regular_file(cache, error)) {
-    FeatureStatistics statistics = read_statistics(cache);
-    if (statistics.hash == network_->hash() && statistics.moments.dims == network_->dims(metric_->tap)) {
-      return reference_of(statistics, {*metric_}, *network_, warnings);
+  const ImageInput input = input_of(images, resolved_split(data_.dataset, data_.split), 0);
+  if (moments) {
+    if (const auto kept = cached(cache, input.protocol, warnings)) {
+      return reference_of(*kept, {*metric_}, *network_, warnings);
     }
   }
   std::optional<FeatureSet> set =
-      collect_features(*network_, input_of(images, resolved_split(data_.dataset, data_.split), 0),
-                       request_for({*metric_}, true), chunk_of(device_), go_on);
+      collect_features(*network_, input, request_for({*metric_}, true), chunk_of(device_), go_on);
   if (set && moments) {
     write_statistics(cache, {.moments = set->moments.at(metric_->tap),
                              .protocol = set->protocol,
@@ -78,7 +98,7 @@ std::optional<EvaluationResult> Evaluator::evaluate(Trainer& trainer, const Imag
                                                     const std::function<void(const std::string&)>& say,
                                                     const std::function<bool()>& stop) {
   if (swd_) return evaluate_swd(trainer);
-  EvaluationResult result;
+  EvaluationResult result{.warnings = std::exchange(reference_warnings_, {})};
   const auto watched = [&](const std::string& what, int64_t total) {
     return [&stop, progress = ImageProgress(what, total, kSecondsBetweenLines, say)](int64_t done) mutable {
       progress.done(done);

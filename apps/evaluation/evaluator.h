@@ -27,8 +27,8 @@ struct EvaluationResult {
 
 class Evaluator {
  public:
-  // Finds the network and its weights; Error(usage, environment or checkpoint) if they are not there. `images`: the
-  // training set, which `data` says the name of.
+  // Finds the network and its weights, and reads the statistics of a reference that is not the training set; Error if
+  // they are not there or do not fit. `images`: the training set, which `data` says the name of.
   Evaluator(const EvaluationOptions& options, const DataOptions& data, Device device, const ImageSet& images);
 
   const std::string& label() const { return label_; }  // "swd", "FID-iv3q"
@@ -47,6 +47,8 @@ class Evaluator {
   EvaluationResult evaluate_swd(Trainer& trainer) const;
   std::optional<FeatureSet> reference(const ImageSet& images, const std::string& cache, const GoOn& go_on,
                                       std::vector<std::string>& warnings) const;
+  std::optional<FeatureStatistics> cached(const std::string& cache, const SetProtocol& wanted,
+                                          std::vector<std::string>& warnings) const;
 
   const EvaluationOptions options_;
   const DataOptions data_;
@@ -57,6 +59,7 @@ class Evaluator {
   std::optional<FeatureMetric> metric_;
   std::unique_ptr<FeatureNetwork> network_;
   std::optional<FeatureSet> reference_;
+  std::vector<std::string> reference_warnings_;  // for the first evaluation
 };
 
 }  // namespace poise

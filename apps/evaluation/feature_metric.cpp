@@ -160,9 +160,12 @@ FeatureSet reference_of(const FeatureStatistics& s, const std::vector<FeatureMet
     }
     set.moments[metric.tap] = s.moments;
   }
+  if (s.protocol.height == 0 && !s.hash.empty()) {
+    warnings.push_back(s.protocol.source + " does not say of which size its images are; make it anew to be sure");
+  }
   if (s.hash.empty()) {
     warnings.push_back(s.protocol.source +
-                       " does not say of which network and images it is; the number is comparable "
+                       " does not say of which network, images and size it is; the number is comparable "
                        "with nothing unless you know");
   } else if (s.hash != network.hash() || s.resize != network.resize()) {
     fail(ErrorKind::data,
@@ -182,6 +185,7 @@ std::string MetricResult::text() const {
 MetricResult evaluate_metric(const FeatureMetric& metric, const FeatureNetwork& network, const FeatureSet& set,
                              const FeatureSet* reference, const MetricOptions& options) {
   require(reference || !metric.needs_reference(), "a distance has two sides");
+  if (metric.needs_reference()) check_same_size(set.protocol, reference->protocol);
   MetricResult result{.label = label_of(metric, network)};
   result.record = {{"schema", kMetricSchema}, {"metric", result.label}, {"value", 0.0}};
   using Kind = FeatureMetric::Kind;

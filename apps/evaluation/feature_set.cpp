@@ -12,8 +12,45 @@
 
 namespace poise {
 
+namespace {
+
+// What is no covariance, whatever distance it would give: NaN, or a variance below 0, or more covariance than the
+// variances allow. Some tools store float32, hence the tolerance.
+std::string problem_of_covariance(const std::vector<double>& sigma, int64_t dims) {
+  const auto at = [&](int64_t i, int64_t j) { return sigma[static_cast<size_t>(i * dims + j)]; };
+  constexpr double kRounding = 1e-5;
+  double largest = 0;
+  for (const double value : sigma) {
+    if (!std::isfinite(value)) return "has numbers that are not finite";
+    largest = std::max(largest, std::abs(value));
+  }
+  for (int64_t i = 0; i < dims; ++i) {
+    if (at(i, i) < -kRounding * largest) return fmt::format("has the negative variance {:g} at {}", at(i, i), i);
+  }
+  for (int64_t i = 0; i < dims; ++i) {
+    for (int64_t j = 0; j < i; ++j) {
+      if (std::abs(at(i, j) - at(j, i)) > kRounding * largest) return "is not symmetric";
+      const double most = std::sqrt(std::max(0.0, at(i, i)) * std::max(0.0, at(j, j)));
+      if (std::abs(at(i, j)) > most + kRounding * largest) {
+        return fmt::format("has {:g} at {}, {}, more than the variances allow", at(i, j), i, j);
+      }
+    }
+  }
+  return "";
+}
+
+std::string size_text(const SetProtocol& p) { return fmt::format("{}x{}", p.width, p.height); }
+
+}  // namespace
+
 std::vector<JsonField> SetProtocol::fields(const std::string& prefix) const {
-  std::vector<JsonField> all = {{prefix + "source", source}, {prefix + "split", split}, {prefix + "images", images}};
+  std::vector<JsonField> all = {{prefix + "source", source}};
+  if (!dataset.empty()) all.push_back({prefix + "dataset", dataset});
+  all.push_back({prefix + "split", split});
+  all.push_back({prefix + "images", images});
+  if (height > 0) all.push_back({prefix + "image_size", size_text(*this)});
+  if (!image_resize.empty()) all.push_back({prefix + "image_resize", image_resize});
+  if (!data_crc.empty()) all.push_back({prefix + "data_crc", data_crc});
   if (weights.empty()) return all;
   all.push_back({prefix + "weights", weights});
   all.push_back({prefix + "batch_norm", batch_norm});
@@ -21,6 +58,15 @@ std::vector<JsonField> SetProtocol::fields(const std::string& prefix) const {
   all.push_back({prefix + "quantisation", quantisation});
   all.push_back({prefix + "seed", seed});
   return all;
+}
+
+void check_same_size(const SetProtocol& images, const SetProtocol& reference) {
+  const bool known = images.height > 0 && reference.height > 0;
+  if (!known || (images.height == reference.height && images.width == reference.width)) return;
+  fail(ErrorKind::usage,
+       fmt::format("{} has images of {} but the reference {} of {}: numbers of different sizes compare with nothing; "
+                   "give a reference of {}, or read both at one size with --image-size",
+                   images.source, size_text(images), reference.source, size_text(reference), size_text(images)));
 }
 
 ImageInput input_of(const ImageSet& set, const std::string& split, int64_t count) {
@@ -31,7 +77,14 @@ ImageInput input_of(const ImageSet& set, const std::string& split, int64_t count
          fmt::format("{}: {} images were asked for but it has {}; ask for fewer", set.source, count, set.count));
   }
   const int64_t size = set.height * set.width * set.channels;
-  return {.protocol = {.source = set.source, .split = split, .images = count},
+  return {.protocol = {.source = set.source,
+                       .dataset = set.name,
+                       .split = split,
+                       .images = count,
+                       .height = set.height,
+                       .width = set.width,
+                       .image_resize = set.resize,
+                       .data_crc = fmt::format("{:08x}", set.crc)},
           .count = count,
           .height = set.height,
           .width = set.width,
@@ -78,8 +131,13 @@ void write_statistics(const std::string& path, const FeatureStatistics& s) {
                                      {"network_hash", s.hash},
                                      {"resize", s.resize},
                                      {"source", s.protocol.source},
+                                     {"dataset", s.protocol.dataset},
                                      {"split", s.protocol.split},
-                                     {"images", s.protocol.images}};
+                                     {"images", s.protocol.images},
+                                     {"height", s.protocol.height},
+                                     {"width", s.protocol.width},
+                                     {"image_resize", s.protocol.image_resize},
+                                     {"data_crc", s.protocol.data_crc}};
   if (!s.protocol.weights.empty()) {
     protocol["weights"] = s.protocol.weights;
     protocol["batch_norm"] = s.protocol.batch_norm;
@@ -103,17 +161,11 @@ FeatureStatistics read_statistics(const std::string& path) {
                                       "evaluate_gan make-stats",
                                       path, fmt::join(mu.shape, ","), fmt::join(sigma.shape, ",")));
   }
-  double largest = 0, asymmetry = 0;
-  for (int64_t i = 0; i < dims; ++i) {
-    for (int64_t j = 0; j <= i; ++j) {
-      const double a = sigma.values[static_cast<size_t>(i * dims + j)];
-      const double b = sigma.values[static_cast<size_t>(j * dims + i)];
-      largest = std::max({largest, std::abs(a), std::abs(b)});
-      asymmetry = std::max(asymmetry, std::abs(a - b));
-    }
+  if (const std::string problem = problem_of_covariance(sigma.values, dims); !problem.empty()) {
+    fail(ErrorKind::data, fmt::format("{}: sigma {}, so it is no covariance; make it again", path, problem));
   }
-  if (asymmetry > 1e-5 * largest) {  // some tools store float32
-    fail(ErrorKind::data, path + ": sigma is not symmetric, so it is not a covariance; make it again");
+  if (!std::all_of(mu.values.begin(), mu.values.end(), [](double x) { return std::isfinite(x); })) {
+    fail(ErrorKind::data, path + ": mu has numbers that are not finite; make it again");
   }
   FeatureStatistics s{.moments = {.dims = dims, .mean = std::move(mu.values), .covariance = std::move(sigma.values)},
                       .protocol = {.source = path, .split = "unknown"}};
@@ -127,7 +179,10 @@ FeatureStatistics read_statistics(const std::string& path) {
   text("network_hash", s.hash);
   text("resize", s.resize);
   text("source", s.protocol.source);
+  text("dataset", s.protocol.dataset);
   text("split", s.protocol.split);
+  text("image_resize", s.protocol.image_resize);
+  text("data_crc", s.protocol.data_crc);
   text("weights", s.protocol.weights);
   text("batch_norm", s.protocol.batch_norm);
   text("quantisation", s.protocol.quantisation);
@@ -137,6 +192,8 @@ FeatureStatistics read_statistics(const std::string& path) {
   };
   s.moments.count = s.protocol.images = integer("images");
   s.protocol.seed = integer("seed");
+  s.protocol.height = integer("height");
+  s.protocol.width = integer("width");
   return s;
 }
 

@@ -13,16 +13,24 @@ namespace poise {
 
 // What must stand beside a number for it to be comparable with another (apps/README.md, "Evaluation").
 struct SetProtocol {
-  std::string source;        // file or folder, with the iteration of a checkpoint
-  std::string split;         // "train", "test", "file", "generated"; "unknown" for statistics of other tools
-  int64_t images = 0;        // 0: unknown
-  std::string weights;       // of generated images: "ema" or "live"
-  std::string batch_norm;    // "batch" (statistics of each batch of kBatchNormBatch) or "running" (recalibrated)
-  std::string quantisation;  // of G's output to bytes: "truncate" or "round"
-  int64_t seed = 0;          // latents are those of seeds seed, seed + 1, ..
+  std::string source;             // file or folder, with the iteration of a checkpoint
+  std::string dataset;            // "cifar10"; "" if generated or unknown
+  std::string split;              // "train", "test", "file", "generated"; "unknown" for statistics of other tools
+  int64_t images = 0;             // 0: unknown
+  int64_t height = 0, width = 0;  // of each image; 0: unknown
+  std::string image_resize;       // how pictures became this size: "none", or the filter's name; "": unknown
+  std::string data_crc;           // of all pixels and labels of the set; "" if generated or unknown
+  std::string weights;            // of generated images: "ema" or "live"
+  std::string batch_norm;         // "batch" (statistics of each batch of kBatchNormBatch) or "running" (recalibrated)
+  std::string quantisation;       // of G's output to bytes: "truncate" or "round"
+  int64_t seed = 0;               // latents are those of seeds seed, seed + 1, ..
 
   std::vector<JsonField> fields(const std::string& prefix) const;  // those that have a meaning
 };
+
+// Error(usage) unless both sets have images of one size, as far as they say: the same pictures at another size, or
+// resized on another way, give other numbers.
+void check_same_size(const SetProtocol& images, const SetProtocol& reference);
 
 // Batches in which G makes images for metrics: its batch norm sees so many at once, as in the paper's code.
 constexpr int64_t kBatchNormBatch = 100;
@@ -62,7 +70,8 @@ struct FeatureStatistics {
   std::string network, hash, resize;  // "" in files of other tools
 };
 void write_statistics(const std::string& path, const FeatureStatistics& statistics);
-// Error(data) for anything that is not a mean and a finite symmetric covariance that fits it.
+// Error(data) for anything that is not a mean and a finite covariance that fits it: symmetric, without negative variances
+// and with no covariance beyond what its variances allow.
 FeatureStatistics read_statistics(const std::string& path);
 
 }  // namespace poise

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 
 #include "apps/evaluation/inception_network.h"
 #include "apps/evaluation/random_network.h"
+#include "engine/io/system_file.h"
+#include "engine/io/user_path.h"
 
 namespace poise {
 namespace {
@@ -21,13 +22,13 @@ int64_t inception_batch(Device device) { return device == Device::cuda ? 200 : d
 }  // namespace
 
 std::string find_inception_weights(const std::string& named) {
-  if (!named.empty() && named != "auto") return named;
-  if (const std::string path = environment("POISE_INCEPTION"); !path.empty() && path != "auto") return path;
+  if (!named.empty() && named != "auto") return expand_home(named);
+  if (const std::string path = environment("POISE_INCEPTION"); !path.empty() && path != "auto")
+    return expand_home(path);
   std::string folder = environment("XDG_DATA_HOME");
   if (folder.empty()) folder = environment("HOME") + "/.local/share";
   const std::string path = folder + "/poise/inception.safetensors";
-  std::error_code error;
-  return std::filesystem::is_regular_file(path, error) ? path : "";
+  return is_regular_file(path) ? path : "";
 }
 
 std::unique_ptr<FeatureNetwork> make_feature_network(const std::vector<FeatureMetric>& metrics,

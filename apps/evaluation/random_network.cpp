@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint64_t kWeightSeed = 20260001;  // never to change: numbers of different versions stay comparable
 constexpr int64_t kBatch = 50;              // every pass has so many images: no image's bits depend on its company
+constexpr int64_t kMostPixels = kBatch * 128 * 128;  // or fewer, of large images: a pass of 1 GiB is enough
 constexpr int64_t kChannels[] = {3, 32, 64, 192};
 constexpr int kLayers = 3;
 
@@ -93,21 +94,22 @@ std::vector<FeatureRows> RandomFeatureNetwork::features(const std::vector<Featur
     rows.push_back({.tap = tap, .dims = dims(tap)});
   }
   Context& ctx = machine_->ctx;
-  const OwnedTensor batch({kBatch, h, w, 3}, DType::f32, ctx.device);
+  const int64_t batch_size = std::clamp<int64_t>(kMostPixels / (h * w), 1, kBatch);
+  const OwnedTensor batch({batch_size, h, w, 3}, DType::f32, ctx.device);
   Arena arena(machine_->arena_size(batch.tensor()), ctx.device);
   ctx.arena = &arena;
   const int64_t size = h * w * 3;
   std::vector<float> pixels, values;
-  for (int64_t first = 0; first < count; first += kBatch) {
-    const int64_t n = std::min(kBatch, count - first);
-    pixels.assign(static_cast<size_t>(kBatch * size), 0.0f);
+  for (int64_t first = 0; first < count; first += batch_size) {
+    const int64_t n = std::min(batch_size, count - first);
+    pixels.assign(static_cast<size_t>(batch_size * size), 0.0f);
     // As Inception's input is scaled (kernels/dense/space/resize_bilinear.h), not as training's.
     for (int64_t i = 0; i < n * size; ++i) pixels[i] = (static_cast<float>(images[first * size + i]) - 128) / 128;
     copy_from_host(batch.tensor(), pixels.data());
     Tape tape(ctx);
     const auto taps = machine_->run(tape, batch.tensor());
     for (FeatureRows& row : rows) {
-      values.resize(static_cast<size_t>(kBatch * row.dims));
+      values.resize(static_cast<size_t>(batch_size * row.dims));
       copy_to_host(values.data(), taps[row.tap == FeatureTap::pool64 ? 0 : 1].value());
       row.values.insert(row.values.end(), values.begin(), values.begin() + n * row.dims);
     }

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "apps/training/sparse_methods.h"
+#include "models/registry.h"
 
 namespace poise {
 namespace {
@@ -21,11 +22,37 @@ void complete_training_options(OptionSet& options) {
     }
     return;
   }
-  if (s.decay_end == 0) options.set("decay_end", s.iterations, "iterations");
-  if (s.decay_start >= s.decay_end) {
+  if (s.decay_start >= s.decay_ends()) {
     options.add_problem(
-        fmt::format("decay_start: expected less than decay_end = {} but got {}", s.decay_end, s.decay_start));
+        fmt::format("decay_start: expected less than decay_end = {} but got {}", s.decay_ends(), s.decay_start));
   }
+}
+
+// A sparse method that masks no weight, or never changes what it should.
+void check_effect_of_masks(OptionSet& options) {
+  const SparseOptions s = options.settings().scheduled_sparse();
+  const MaskPolicies policies = policies_of(s);
+  const bool controls = policies.follow_balance();
+  if (s.density_g == 1 && s.density_d == 1 && !controls) {
+    options.add_problem(fmt::format(
+        "density_g: method {} at densities of 1 masks no weight; give a density below 1, or use method dense",
+        s.method));
+  }
+  if (controls && s.density_floor > s.density_d) {
+    options.add_problem(fmt::format("density_floor: expected at most density_d = {}, where D starts, but got {}",
+                                    s.density_d, s.density_floor));
+  }
+  const auto never = [&](const char* key, int64_t every, const char* what) {
+    if (every < s.schedule_iterations) return;
+    options.add_warning(
+        fmt::format("{} = {} has no effect in {} iterations: {}", key, every, s.schedule_iterations, what));
+  };
+  if (policies.g && policies.g->dense_gradient_every() > 0) {
+    never("update_every_g", s.update_every_g, "G's masks never change");
+  }
+  if (!controls) return;
+  never("update_every_d", s.update_every_d, "D's masks never change");
+  never("br_window", s.br_window, "no decision has all the balance ratios it reads, and D's masks never change");
 }
 
 void complete_sparse_options(OptionSet& options) {
@@ -61,23 +88,41 @@ void complete_sparse_options(OptionSet& options) {
     }
     return;
   }
+  if (s.density_g == 1 && s.density_d == 0) {
+    problem(fmt::format("density_g: method {} needs a density, that of the weights that are alive, as density_g = 0.1",
+                        s.method));
+    return;
+  }
   for (const char* key : {"density_d", "band_low", "band_high", "update_every_d"}) {
     const Value now = value_of(settings, *find_option(key));
     const double otherwise = method.default_of(key, s);
     if (now == Value(0.0)) options.set(key, otherwise, origin);
     if (now == Value(int64_t{0})) options.set(key, std::llround(otherwise), origin);
   }
-  if (s.schedule_iterations == 0) options.set("schedule_iterations", settings.train.iterations, "iterations");
 
   if (!method.d && s.density_d != 1) {
     problem(fmt::format("density_d: method {} keeps D dense but got {}; leave it out", s.method, s.density_d));
   }
+  check_effect_of_masks(options);
   if (s.br_every > 0 && s.br_window < s.br_every) {
     problem(fmt::format("br_window: expected at least br_every = {} but got {}", s.br_every, s.br_window));
   }
-  const MaskPolicies policies = policies_of(s);
+  const MaskPolicies policies = policies_of(settings.scheduled_sparse());
   for (const MaskPolicy* policy : {policies.g.get(), policies.d.get()}) {
     for (const std::string& text : policy ? policy->problems() : std::vector<std::string>()) problem(text);
+  }
+}
+
+// What a user set and nothing reads. A preset or another file may hold more than a run needs.
+void check_effects(OptionSet& options) {
+  for (const Option& option : option_table()) {
+    const Effect& effect = option.effect;
+    if (!effect.holds || options.is_default(option) || effect.holds(options.settings())) continue;
+    const std::string& origin = options.origin(option.key);
+    const std::string text =
+        fmt::format("{}: has no effect without {}; leave it out [{}]", option.key, effect.needs, origin);
+    if (origin.starts_with("command line")) options.add_problem(text);
+    if (origin.starts_with("file")) options.add_warning(text);
   }
 }
 
@@ -86,6 +131,46 @@ void complete_sparse_options(OptionSet& options) {
 void complete_options(OptionSet& options) {
   complete_training_options(options);
   complete_sparse_options(options);
+  check_effects(options);
+  warn_of_schedules(options, options.settings());
+}
+
+void complete_classes(OptionSet& options, const ImageSet& images) {
+  const ModelOptions& model = options.settings().model;
+  const auto known = static_cast<int64_t>(images.class_names.size());
+  if (published_model(model.name).classes == 0 || known == 0) return;
+  if (model.classes == 0) return options.set("classes", known, "the data");
+  if (model.classes == known) return;
+  options.add_problem(fmt::format("classes: expected {}, as {} has, but got {}; leave classes out [{}]", known,
+                                  images.source, model.classes, options.origin("classes")));
+}
+
+void warn_of_schedules(OptionSet& options, const Settings& before) {
+  const TrainOptions& t = options.settings().train;
+  const SparseOptions s = options.settings().scheduled_sparse();
+  const bool more = t.iterations > before.train.iterations;
+  if (t.decay_ends() > 0 && t.decay_ends() < t.iterations) {
+    options.add_warning(
+        fmt::format("decay_end = {}: both learning rates are 0 from there to iteration {}, and no weight "
+                    "changes",
+                    t.decay_end, t.iterations));
+  } else if (more && t.decay_ends() > before.train.decay_ends()) {
+    options.add_warning(
+        fmt::format("decay_end is as iterations: the learning rates, which were to be 0 at {}, now reach "
+                    "it at {}",
+                    before.train.decay_ends(), t.decay_ends()));
+  }
+  const SparseMethod& method = sparse_method(s.method);
+  if (!more || (!method.g && !method.d) || s.method == "static") return;
+  if (s.schedule_iterations < t.iterations) {
+    options.add_warning(fmt::format("schedule_iterations = {}: masks stay as they are from there to iteration {}",
+                                    s.schedule_iterations, t.iterations));
+  } else {
+    options.add_warning(
+        fmt::format("schedule_iterations is as iterations: masks, which were to stay from {} on, now change "
+                    "until {}",
+                    before.scheduled_sparse().schedule_iterations, s.schedule_iterations));
+  }
 }
 
 }  // namespace poise

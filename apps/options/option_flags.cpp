@@ -24,6 +24,12 @@ const char* value_name_of(const Option& option) {
   return "";
 }
 
+std::string trimmed(const std::string& text) {
+  const char* blank = " \t\r\n";
+  const size_t first = text.find_first_not_of(blank);
+  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(blank) - first + 1);
+}
+
 }  // namespace
 
 std::vector<Flag> option_flags(const std::vector<std::string>& groups) {
@@ -44,7 +50,9 @@ OptionSet options_of(const CommandLine& args) {
   OptionSet options;
   for (const std::string& problem : args.problems) options.add_problem(problem);
   if (args.has("preset")) read_options_preset(args.get("preset", ""), options);
-  if (args.has("config")) read_options_file(args.get("config", ""), "file " + args.get("config", ""), options);
+  if (const auto files = args.values.find("config"); files != args.values.end()) {
+    for (const std::string& file : files->second) read_options_file(file, "file " + file, options);
+  }
   read_options_environment(environ, options);
   read_option_flags(args, options);
   return options;
@@ -57,7 +65,7 @@ void read_option_flags(const CommandLine& args, OptionSet& options) {
       if (equals == std::string::npos)
         options.add_problem("--set: expected KEY=VALUE but got \"" + word + "\"");
       else
-        options.set_text(word.substr(0, equals), word.substr(equals + 1), "command line --set");
+        options.set_text(trimmed(word.substr(0, equals)), trimmed(word.substr(equals + 1)), "command line --set");
     }
   }
   for (const Option& option : option_table()) {

@@ -10,8 +10,8 @@ namespace poise {
 // One flag per option of these groups, with help and default; {} means all groups.
 std::vector<Flag> option_flags(const std::vector<std::string>& groups);
 
-// What every program that plans or starts a run reads, the later over the earlier: --preset, --config, the environment,
-// --set and the flags. Bad values become problems of the result.
+// What every program that plans or starts a run reads, the later over the earlier: --preset, each --config, the
+// environment, --set and the flags. Bad values become problems of the result.
 OptionSet options_of(const CommandLine& args);
 
 // Takes what --set and the flags say into `options`; bad values become its problems.

@@ -5,22 +5,23 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
-#include <filesystem>
 #include <optional>
 
 #include "apps/console/program.h"
 #include "apps/console/suggestion.h"
-#include "kernels/core/error.h"
-
-namespace fs = std::filesystem;
+#include "engine/io/message.h"
+#include "engine/io/read_file.h"
+#include "engine/io/system_file.h"
+#include "engine/io/user_path.h"
 
 namespace poise {
 namespace {
 
+constexpr std::string_view kSuffix = ".toml";
+
 std::vector<std::string> preset_folders() {
   std::vector<std::string> folders;
-  if (const char* own = std::getenv("POISE_PRESETS"); own && *own) folders.push_back(own);
+  if (const char* own = std::getenv("POISE_PRESETS"); own && *own) folders.push_back(expand_home(own));
   folders.push_back(shared_folder("presets", POISE_PRESET_DIR));
   return folders;
 }
@@ -33,18 +34,16 @@ std::vector<std::string> groups() {
   return names;
 }
 
+// A configuration is a few hundred bytes; the limit keeps a wrong path (a data file) from filling memory.
+constexpr size_t kLargestFile = 1 << 20;
+
 std::optional<std::string> read_text(const std::string& path, OptionSet& options) {
   const auto complain = [&](const char* what) { options.add_problem("cannot read " + path + ": " + what); };
-  std::error_code error;
-  if (fs::is_directory(path, error)) return complain("it is a folder, a TOML file was expected"), std::nullopt;
-  std::FILE* file = std::fopen(path.c_str(), "rb");
-  if (!file) return complain(std::strerror(errno)), std::nullopt;
-  // A configuration is a few hundred bytes; the limit keeps a wrong path (a data file, a device) from filling memory.
-  std::string text(1 << 20, '\0');
-  text.resize(std::fread(text.data(), 1, text.size(), file));
-  const bool whole = !std::ferror(file) && std::fgetc(file) == EOF;
-  std::fclose(file);
-  if (!whole) return complain("it is no configuration file (larger than 1 MiB, or unreadable)"), std::nullopt;
+  const PathKind kind = kind_of_path(path);
+  if (kind == PathKind::nothing) return complain("No such file or directory"), std::nullopt;
+  if (kind == PathKind::folder) return complain("it is a folder, a TOML file was expected"), std::nullopt;
+  auto text = read_short_text(path, kLargestFile);
+  if (!text) complain("it is no configuration file (larger than 1 MiB)");
   return text;
 }
 
@@ -81,9 +80,8 @@ void read_table(const std::string& group, const toml::table& table, const std::s
 std::vector<std::string> preset_names() {
   std::vector<std::string> names;
   for (const std::string& folder : preset_folders()) {
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(folder, error)) {
-      if (entry.path().extension() == ".toml") names.push_back(entry.path().stem().string());
+    for (const std::string& name : names_in_folder_if_exists(folder)) {
+      if (name.ends_with(kSuffix)) names.push_back(name.substr(0, name.size() - kSuffix.size()));
     }
   }
   std::sort(names.begin(), names.end());
@@ -94,9 +92,8 @@ std::vector<std::string> preset_names() {
 std::string find_preset(const std::string& name) {
   if (name.empty() || name.find('/') != std::string::npos) return "";
   for (const std::string& folder : preset_folders()) {
-    const fs::path path = fs::path(folder) / (name + ".toml");
-    std::error_code error;
-    if (fs::is_regular_file(path, error)) return path.string();
+    const std::string path = join_path(folder, name) + std::string(kSuffix);
+    if (is_regular_file(path)) return path;
   }
   return "";
 }
@@ -167,7 +164,7 @@ void read_file(const std::string& path, const std::string& origin, const Bases& 
 void read_options_preset(const std::string& name, OptionSet& options) { read_preset(name, {}, options); }
 
 void read_options_file(const std::string& path, const std::string& origin, OptionSet& options) {
-  read_file(path, origin, {}, options);
+  read_file(expand_home(path), origin, {}, options);
 }
 
 void read_options_environment(const char* const* environment, OptionSet& options, std::optional<OnResume> skip) {
@@ -188,7 +185,7 @@ void read_options_environment(const char* const* environment, OptionSet& options
     if (option == table.end()) {
       options.add_problem("unknown environment variable " + name + did_you_mean(name, known) +
                           "; unset it or give the name of an option");
-    } else if (skip != option->on_resume) {
+    } else if (skip != option->on_resume && equals + 1 < entry.size()) {  // empty: as if it were not set
       options.set_text(option->key, entry.substr(equals + 1), "environment " + name);
     }
   }

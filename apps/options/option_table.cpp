@@ -21,7 +21,43 @@ Limits above_to(double least, double most) { return {.least = least, .most = mos
 Limits from_below(double least, double most) { return {.least = least, .most = most, .open_most = true}; }
 Limits one_of(std::vector<std::string> choices) { return {.choices = std::move(choices)}; }
 
+Limits single(Limits limits) {
+  limits.single = true;
+  return limits;
+}
+// `word` is no path.
+Limits path_or(const char* word) { return {.path = Limits::Path::absolute, .word = word}; }
+
 const Limits any;  // that its type can have
+
+bool is_one_of(const Settings& s, std::initializer_list<const char*> methods) {
+  return std::any_of(methods.begin(), methods.end(), [&](const char* name) { return s.sparse.method == name; });
+}
+bool has_masks(const Settings& s) { return sparse_method(s.sparse.method).g || sparse_method(s.sparse.method).d; }
+bool grows(const Settings& s) { return is_one_of(s, {"sdst-set", "sdst-rigl", "ddst-relaxed", "ddst-strict"}); }
+bool controls(const Settings& s) { return is_one_of(s, {"dda", "ddst-relaxed", "ddst-strict"}); }
+const FeatureMetric* metric_of(const Settings& s) { return find_feature_metric(s.evaluation.eval_metric); }
+
+const Effect masks{"a sparse method", has_masks};
+const Effect masks_d{"a method that masks D",
+                     [](const Settings& s) { return sparse_method(s.sparse.method).d != nullptr; }};
+const Effect growth{"a method that drops and grows weights (sdst-set, sdst-rigl, ddst-relaxed, ddst-strict)", grows};
+const Effect changes{"a method whose masks change",
+                     [](const Settings& s) { return has_masks(s) && s.sparse.method != "static"; }};
+const Effect rewiring{"a method that drops and grows weights", grows};
+const Effect control{"a method that controls D's density (dda, ddst-relaxed, ddst-strict)", controls};
+const Effect strict{"method ddst-strict", [](const Settings& s) { return is_one_of(s, {"ddst-strict"}); }};
+const Effect pruning{"method posthoc", [](const Settings& s) { return is_one_of(s, {"posthoc"}); }};
+const Effect gradual{"method gradual", [](const Settings& s) { return is_one_of(s, {"gradual"}); }};
+const Effect evaluation{"eval_every above 0", [](const Settings& s) { return s.evaluation.eval_every > 0; }};
+const Effect generated{"eval_every above 0 and an eval_metric other than swd",
+                       [](const Settings& s) { return s.evaluation.eval_every > 0 && metric_of(s); }};
+const Effect referred{"eval_every above 0 and an eval_metric with a reference", [](const Settings& s) {
+                        return s.evaluation.eval_every > 0 && metric_of(s) && metric_of(s)->needs_reference();
+                      }};
+const Effect inception{"eval_every above 0 and an eval_metric of Inception's features", [](const Settings& s) {
+                         return s.evaluation.eval_every > 0 && metric_of(s) && !metric_of(s)->random;
+                       }};
 
 std::vector<std::string> evaluation_names() {
   std::vector<std::string> names = {"swd"};
@@ -36,7 +72,8 @@ Rows model_rows() {
       {"model", FIELD(model, width_g), fixed, from_to(1, 4096), "channels of the generator"},
       {"model", FIELD(model, width_d), fixed, from_to(1, 4096), "channels of the discriminator"},
       {"model", FIELD(model, latent_size), fixed, from_to(1, 65536), "dimensions of the latent z"},
-      {"model", FIELD(model, classes), fixed, from_to(0, 1000000), "classes of a conditional model; 0 for all others"},
+      {"model", FIELD(model, classes), fixed, from_to(0, 1000000),
+       "classes of a conditional model; 0: those of the data, and for all other models"},
       {"model", FIELD(model, init), fixed, any, "initialisation of the weights"},
   };
 }
@@ -46,7 +83,8 @@ Rows data_rows() {
       {"data", FIELD(data, dataset), fixed, one_of(data_set_names()), "data set"},
       {"data", FIELD(data, split), fixed, one_of(split_names()),
        "split of the data set; auto: what the paper trains on"},
-      {"data", FIELD(data, data), free, any, "folder of the files, or 'sample': the images that come with Poise"},
+      {"data", FIELD(data, data), free, path_or("sample"),
+       "folder of the files, or 'sample': the images that come with Poise"},
       {"data", FIELD(data, image_size), fixed, from_to(0, 1024), "side images are resized to; 0: the model's"},
       {"data", FIELD(data, data_cache), free, any, "keep resized images in ~/.cache/poise for the next run"},
       {"data", FIELD(data, data_placement), free, any,
@@ -62,16 +100,17 @@ Rows train_rows() {
       {"train", FIELD(train, batch_size_g), fixed, from_to(1, 65536), "fakes per G step"},
       {"train", FIELD(train, n_critic), fixed, from_to(1, 1000), "D steps per G step"},
       {"train", FIELD(train, loss), fixed, any, "adversarial loss"},
-      {"train", FIELD(train, learning_rate_g), fixed, above_to(0, 10), "learning rate of G"},
-      {"train", FIELD(train, learning_rate_d), fixed, above_to(0, 10), "learning rate of D"},
+      {"train", FIELD(train, learning_rate_g), fixed, single(above_to(0, 10)), "learning rate of G"},
+      {"train", FIELD(train, learning_rate_d), fixed, single(above_to(0, 10)), "learning rate of D"},
       {"train", FIELD(train, learning_rate_decay), fixed, any, "schedule of both learning rates"},
       {"train", FIELD(train, decay_start), fixed, at_least(0),
        "iteration after which the learning rates fall (linear)"},
       {"train", FIELD(train, decay_end), fixed, at_least(0), "iteration at which they reach 0; 0: the last"},
-      {"train", FIELD(train, adam_beta1), fixed, from_below(0, 1), "decay of Adam's first moment"},
-      {"train", FIELD(train, adam_beta2), fixed, from_below(0, 1), "decay of Adam's second moment"},
-      {"train", FIELD(train, adam_eps), fixed, above_to(0, 1), "Adam's epsilon"},
-      {"train", FIELD(train, ema_decay), fixed, from_below(0, 1), "moving average of G's weights, per iteration"},
+      {"train", FIELD(train, adam_beta1), fixed, single(from_below(0, 1)), "decay of Adam's first moment"},
+      {"train", FIELD(train, adam_beta2), fixed, single(from_below(0, 1)), "decay of Adam's second moment"},
+      {"train", FIELD(train, adam_eps), fixed, single(above_to(0, 1)), "Adam's epsilon"},
+      {"train", FIELD(train, ema_decay), fixed, single(from_below(0, 1)),
+       "moving average of G's weights, per iteration"},
       {"train", FIELD(train, ema_start), fixed, at_least(0),
        "until this iteration the moving average is a copy of the weights"},
       {"train", FIELD(train, accumulate), fixed, from_to(1, 65536),
@@ -95,49 +134,57 @@ Rows sparse_rows() {
        "share of G's weights that are alive; at the end, where the method prunes"},
       {"sparse", FIELD(sparse, density_d), fixed, from_to(0, 1),
        "of D's, at the start or at the end; 0: as density_g, or 1 where the method leaves D dense"},
-      {"sparse", FIELD(sparse, density_rule), fixed, any, "how the density is distributed over layers"},
-      {"sparse", FIELD(sparse, cell), fixed, any, "granularity of masks: 1x1, 16x16, 16x16-all-taps, .."},
+      {"sparse", FIELD(sparse, density_rule), fixed, any, "how the density is distributed over layers", masks},
+      {"sparse", FIELD(sparse, cell), fixed, any, "granularity of masks: 1x1, 16x16, 16x16-all-taps, ..", masks},
       {"sparse", FIELD(sparse, execution), fixed, any,
        "sparse kernels: where they are faster (auto), never (dense), on every masked layer (weights on the CPU; "
        "blocks: "
-       "block, cusparse on a GPU)"},
-      {"sparse", FIELD(sparse, mask_head), fixed, any, "mask D's last linear layer too, as the paper's code"},
-      {"sparse", FIELD(sparse, update_every_g), fixed, at_least(1), "iterations between updates of G's masks"},
+       "block, cusparse on a GPU)",
+       masks},
+      {"sparse", FIELD(sparse, mask_head), fixed, any, "mask D's last linear layer too, as the paper's code", masks_d},
+      {"sparse", FIELD(sparse, update_every_g), fixed, at_least(1), "iterations between updates of G's masks", growth},
       {"sparse", FIELD(sparse, update_every_d), fixed, at_least(0),
-       "iterations between decisions about D; 0: the method's"},
+       "iterations between decisions about D; 0: the method's", control},
       {"sparse", FIELD(sparse, schedule_iterations), fixed, at_least(0),
-       "length of the schedules, after which masks stay; 0: as iterations"},
+       "length of the schedules, after which masks stay; 0: as iterations", changes},
       {"sparse", FIELD(sparse, drop_fraction), fixed, from_to(0, 1),
-       "share of alive weights dropped at the first update"},
-      {"sparse", FIELD(sparse, drop_fraction_end), fixed, from_to(0, 1), "drop fraction at the end of the schedule"},
+       "share of alive weights dropped at the first update", rewiring},
+      {"sparse", FIELD(sparse, drop_fraction_end), fixed, from_to(0, 1), "drop fraction at the end of the schedule",
+       rewiring},
       {"sparse", FIELD(sparse, drop_schedule), fixed, any,
-       "how the drop fraction goes from the first to the last value"},
-      {"sparse", FIELD(sparse, selection_scope), fixed, any, "rank the whole network's weights, or each layer's"},
+       "how the drop fraction goes from the first to the last value", rewiring},
+      {"sparse", FIELD(sparse, selection_scope), fixed, any, "rank the whole network's weights, or each layer's",
+       rewiring},
       {"sparse", FIELD(sparse, moment_policy), fixed, any,
-       "Adam's moments of grown weights: v = g^2, kept as under dense gradients, or 0"},
+       "Adam's moments of grown weights: v = g^2, kept as under dense gradients, or 0", masks},
       {"sparse", FIELD(sparse, band_low), fixed, from_to(0, 1000),
-       "balance ratio from which D shrinks; 0: the method's"},
+       "balance ratio from which D shrinks; 0: the method's", control},
       {"sparse", FIELD(sparse, band_high), fixed, from_to(0, 1000),
-       "balance ratio above which D grows; 0: the method's"},
-      {"sparse", FIELD(sparse, density_step), fixed, above_to(0, 1), "change of D's density per decision"},
-      {"sparse", FIELD(sparse, density_floor), fixed, above_to(0, 1), "lower limit of D's density"},
-      {"sparse", FIELD(sparse, d_max), fixed, above_to(0, 1), "upper limit of D's density (ddst-strict)"},
+       "balance ratio above which D grows; 0: the method's", control},
+      {"sparse", FIELD(sparse, density_step), fixed, above_to(0, 1), "change of D's density per decision", control},
+      {"sparse", FIELD(sparse, density_floor), fixed, above_to(0, 1), "lower limit of D's density", control},
+      {"sparse", FIELD(sparse, d_max), fixed, above_to(0, 1), "upper limit of D's density (ddst-strict)", strict},
       {"sparse", FIELD(sparse, br_every), fixed, at_least(0),
-       "iterations between measurements of the balance ratio; 0: none"},
-      {"sparse", FIELD(sparse, br_window), fixed, at_least(1), "iterations over which the balance ratio is averaged"},
-      {"sparse", FIELD(sparse, br_mode), fixed, any, "how the balance ratio is averaged"},
+       "iterations between measurements of the balance ratio; 0: none", masks},
+      {"sparse", FIELD(sparse, br_window), fixed, at_least(1), "iterations over which the balance ratio is averaged",
+       masks},
+      {"sparse", FIELD(sparse, br_mode), fixed, any, "how the balance ratio is averaged", control},
       {"sparse", FIELD(sparse, posthoc_fine_tune), fixed, above_to(0, 10),
-       "iterations after pruning, as a share of those before (posthoc)"},
+       "iterations after pruning, as a share of those before (posthoc)", pruning},
       {"sparse", FIELD(sparse, prune_start), fixed, at_least(0), "iteration after which pruning begins (gradual)",
-       younger},
+       gradual, younger},
       {"sparse", FIELD(sparse, prune_end), fixed, at_least(0),
-       "and by which it ends, at density_g; 0: three quarters of schedule_iterations", younger},
+       "and by which it ends, at density_g; 0: three quarters of schedule_iterations", gradual, younger},
   };
 }
 
 Rows output_rows() {
   return {
-      {"output", FIELD(output, runs), settled, any, "folder in which runs get their directories"},
+      {"output",
+       FIELD(output, runs),
+       settled,
+       {.path = Limits::Path::expanded},
+       "folder in which runs get their directories"},
       {"output", FIELD(output, name), settled, {.file_name = true}, "name of the run instead of the preset's"},
       {"output", FIELD(output, log_every), free, at_least(1), "iterations between lines of train.jsonl"},
       {"output", FIELD(output, sample_every), free, at_least(0), "iterations between sample grids; 0: ends only"},
@@ -147,12 +194,14 @@ Rows output_rows() {
       {"output", FIELD(output, keep_checkpoints), free, from_to(1, 1000000), "newest checkpoints kept"},
       {"output", FIELD(evaluation, eval_every), free, at_least(0),
        "iterations between evaluations, by which the best checkpoint is chosen; 0: off"},
-      {"output", FIELD(evaluation, eval_metric), free, one_of(evaluation_names()), "metric to evaluate"},
-      {"output", FIELD(evaluation, eval_images), free, from_to(2, 10000000), "generated images (swd: always 1024)"},
-      {"output", FIELD(evaluation, eval_reference), free, any,
-       "'train': the training images; or statistics (.npz) made by evaluate_gan make-stats"},
-      {"output", FIELD(evaluation, inception), free, any,
-       "weights of Inception, for fid, is, kid and precision-recall; auto: ~/.local/share/poise/inception.safetensors"},
+      {"output", FIELD(evaluation, eval_metric), free, one_of(evaluation_names()), "metric to evaluate", evaluation},
+      {"output", FIELD(evaluation, eval_images), free, from_to(2, 10000000), "generated images (swd: always 1024)",
+       generated},
+      {"output", FIELD(evaluation, eval_reference), free, path_or("train"),
+       "'train': the training images; or statistics (.npz) made by evaluate_gan make-stats", referred},
+      {"output", FIELD(evaluation, inception), free, path_or("auto"),
+       "weights of Inception, for fid, is, kid and precision-recall; auto: ~/.local/share/poise/inception.safetensors",
+       inception},
   };
 }
 

@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <limits>
 
 #include "apps/console/command_line.h"
 #include "apps/console/suggestion.h"
+#include "engine/io/user_path.h"
+#include "engine/io/utf8.h"
 #include "kernels/core/error.h"
 #include "kernels/core/hash.h"
 
@@ -15,7 +19,7 @@ namespace {
 
 std::string toml_string(const std::string& text) {
   std::string out = "\"";
-  for (const char c : text) {
+  for (const char c : to_utf8(text)) {
     const auto byte = static_cast<unsigned char>(c);
     if (c == '"' || c == '\\')
       out += '\\', out += c;
@@ -25,6 +29,15 @@ std::string toml_string(const std::string& text) {
       out += c;
   }
   return out + "\"";
+}
+
+// Of a file: its name may have any bytes, and a comment of TOML is UTF-8 on one line.
+std::string comment(const std::string& origin) {
+  std::string text = to_utf8(origin);
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return text;
 }
 
 std::string describe(const Value& value) {
@@ -44,13 +57,28 @@ bool inside(double x, const Limits& l) {
   return above && below;  // false for NaN
 }
 
+// A denormal number is none to kernels that flush it to 0.
+bool inside_as_float(double x, const Limits& l) {
+  const auto f = static_cast<float>(x);
+  return inside(f, l) && (f == 0 || std::abs(f) >= std::numeric_limits<float>::min());
+}
+
+// A path as it is kept: from whatever folder and by whatever program it is read again, it names the same file.
+Value kept(const Option& option, const Value& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  if (!text || option.limits.path == Limits::Path::none || *text == option.limits.word) return value;
+  return option.limits.path == Limits::Path::absolute ? absolute_path(*text) : expand_home(*text);
+}
+
 bool fits(const Option& option, const Value& value) {
   const Limits& limits = option.limits;
   if (const auto* x = std::get_if<int64_t>(&value)) return inside(static_cast<double>(*x), limits);
-  if (const auto* x = std::get_if<double>(&value)) return inside(*x, limits);
+  if (const auto* x = std::get_if<double>(&value)) {
+    return inside(*x, limits) && (!limits.single || inside_as_float(*x, limits));
+  }
   const auto* text = std::get_if<std::string>(&value);
   if (!text) return true;
-  if (text->find('\0') != std::string::npos) return false;
+  if (text->find('\0') != std::string::npos || !is_utf8(*text)) return false;
   if (limits.file_name) return is_file_name(*text);
   const auto& choices = limits.choices;
   return choices.empty() ? !text->empty() : std::find(choices.begin(), choices.end(), *text) != choices.end();
@@ -134,16 +162,22 @@ bool OptionSet::is_default(const Option& option) const {
   return value_of(settings_, option) == value_of(Settings{}, option);
 }
 
-void OptionSet::set(const std::string& key, const Value& value, const std::string& origin) {
+void OptionSet::set(const std::string& key, const Value& given, const std::string& origin) {
   const Option* option = find_option(key);
   if (!option) {
     return add_problem(fmt::format("unknown option {}{} [{}]", key, did_you_mean(key, option_keys()), origin));
   }
+  const Value value = kept(*option, given);
   if (fits(*option, value) && option->field.set(settings_, value)) {
     origins_[static_cast<size_t>(option - option_table().data())] = origin;
   } else {
     const auto* text = std::get_if<std::string>(&value);
-    const std::string hint = text ? did_you_mean(*text, option->choices()) : "";
+    std::string hint = text ? did_you_mean(*text, option->choices()) : "";
+    if (text && !is_utf8(*text))
+      hint = ", which is not UTF-8 and so no text of config.toml; use a name that is, or a link";
+    if (const auto* x = std::get_if<double>(&value); x && option->limits.single && inside(*x, option->limits)) {
+      hint = fmt::format(", which is {} as a 32-bit float", static_cast<float>(*x));
+    }
     add_problem(
         fmt::format("{}: expected {} but got {}{} [{}]", key, option->expected(), describe(value), hint, origin));
   }
@@ -163,7 +197,7 @@ std::string OptionSet::to_toml(bool with_origins) const {
     if (option.group != group) text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", option.group);
     group = option.group;
     const std::string line = fmt::format("{} = {}", option.key, poise::to_toml(value_of(settings_, option)));
-    text += with_origins ? fmt::format("{:<32}  # {}\n", line, origins_[i]) : line + "\n";
+    text += with_origins ? fmt::format("{:<32}  # {}\n", line, comment(origins_[i])) : line + "\n";
   }
   return text;
 }

@@ -26,6 +26,15 @@ struct Limits {
   bool open_least = false, open_most = false;
   std::vector<std::string> choices;
   bool file_name = false;  // text that becomes part of a file name
+  bool single = false;     // numbers: as a 32-bit float too, which kernels read
+  enum class Path : uint8_t { none, expanded, absolute } path = Path::none;  // text that is one (user_path.h)
+  std::string word;                                                          // of a path: what is none
+};
+
+// What must hold for an option to change anything.
+struct Effect {
+  std::string needs;
+  bool (*holds)(const Settings&) = nullptr;  // nullptr: it always does
 };
 
 struct Option {
@@ -34,6 +43,7 @@ struct Option {
   OnResume on_resume;
   Limits limits;
   std::string help;
+  Effect effect = {};
   // Younger than the first checkpoints, which therefore know nothing of it: fixed, but stored only where it is not what
   // it was before it could be set, its default.
   bool younger = false;
@@ -75,13 +85,17 @@ class OptionSet {
   // Error(usage) with everything that was noted: one line if it is one problem, else a line each.
   void throw_if_problems() const;
 
+  // What a user should know and may go on with.
+  void add_warning(const std::string& warning) { warnings_.push_back(warning); }
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
   // A configuration file, in groups; `with_origins` adds "  # origin" to each line.
   std::string to_toml(bool with_origins) const;
 
  private:
   Settings settings_;
   std::vector<std::string> origins_;  // in the order of the table
-  std::vector<std::string> problems_;
+  std::vector<std::string> problems_, warnings_;
 };
 
 // The settings a checkpoint is bound to (OnResume::fixed), each as to_toml() writes it, in the order of the table.

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
+#include <memory>
 
 #include "apps/console/program.h"
 #include "apps/console/progress.h"
@@ -15,58 +15,63 @@
 #include "apps/programs/evaluation_request.h"
 #include "apps/run/checkpoint_sampler.h"
 #include "apps/run/compact_generator.h"
+#include "apps/run/run_settings.h"
+#include "apps/run/run_state.h"
 #include "data/cifar10.h"
 #include "data/registry.h"
 #include "engine/io/read_file.h"
+#include "engine/io/system_file.h"
 
 namespace poise {
 namespace {
 
-namespace fs = std::filesystem;
 constexpr int64_t kGeneratedImages = 10000;
 constexpr double kSecondsBetweenLines = 5;
 
 void say(const std::string& text) { std::fprintf(stderr, "evaluate_gan: %s\n", text.c_str()); }
 
-bool is_file(const std::string& path) {
-  std::error_code error;
-  return fs::is_regular_file(path, error);
-}
-bool is_run(const std::string& path) {
-  std::error_code error;
-  return fs::is_directory(path + "/checkpoints", error);
-}
-
 // What a folder holds, where the user does not say: CIFAR-10 if one of its files is there, else pictures.
 std::string data_set_of(const std::string& folder) {
   for (const char* name : {"data_batch_1.bin", "test_batch.bin", "cifar10_sample.bin"}) {
     for (const char* inside : {"/", "/cifar-10-batches-bin/"})
-      if (is_file(folder + inside + name)) return "cifar10";
+      if (is_regular_file(folder + inside + name)) return "cifar10";
   }
   return "folder";
 }
 
-struct Images {
-  ImageSet set;
-  std::string split;
+// A set of images that somebody named, or G's, ready to be read. `input` refers to what stands beside it.
+struct Opened {
+  std::shared_ptr<ImageSet> images;
+  std::shared_ptr<Trainer> trainer;
+  std::string run, data_crc;  // of a generator: where it was trained, on what
+  ImageInput input;
 };
 
-Images read_image_files(const std::string& path, const EvaluationRequest& r) {
-  if (path != "sample" && is_file(path)) {
+Opened opened(ImageSet set, const std::string& split, int64_t count) {
+  Opened all{.images = std::make_shared<ImageSet>(std::move(set))};
+  for (const std::string& warning : all.images->warnings) say("warning: " + warning);
+  all.input = input_of(*all.images, split, count);
+  return all;
+}
+
+// `side`: to which pictures are resized unless the request says.
+Opened open_images(const std::string& path, const EvaluationRequest& r, int64_t side, int64_t count) {
+  if (path == "sample") return opened(read_images("cifar10", data_folder({}), {.split = r.split}), "train", count);
+  const PathKind kind = kind_of_path(path);
+  if (kind == PathKind::nothing) fail(ErrorKind::data, path + ": no such file or folder; correct the path");
+  if (kind != PathKind::folder) {
     if (!path.ends_with(".bin")) {
       fail(ErrorKind::data, path +
                                 ": expected a batch file of CIFAR-10 (.bin), a checkpoint (.safetensors), "
                                 "statistics (.npz) or a folder; pictures go into a folder");
     }
     const std::vector<std::byte> bytes = read_file(path, ErrorKind::data, "correct the path");
-    return {parse_cifar10({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, path), "file"};
+    return opened(parse_cifar10({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, path), "file", count);
   }
-  if (std::error_code error; path != "sample" && !fs::exists(path, error)) {
-    fail(ErrorKind::data, path + ": no such file or folder; correct the path");
-  }
-  const std::string folder = data_folder({.data = path});
-  const std::string name = path == "sample" ? "cifar10" : r.dataset == "auto" ? data_set_of(folder) : r.dataset;
-  return {read_images(name, folder, {.split = r.split, .image_size = r.image_size}), resolved_split(name, r.split)};
+  const std::string name = r.dataset == "auto" ? data_set_of(path) : r.dataset;
+  ReadOptions options{.split = r.split, .image_size = r.image_size};
+  if (options.image_size == 0 && name == "folder") options.image_size = side;
+  return opened(read_images(name, path, options), resolved_split(name, r.split), count);
 }
 
 class Evaluation {
@@ -82,13 +87,19 @@ class Evaluation {
     std::optional<FeatureSet> reference;
     const bool distances =
         std::any_of(metrics_.begin(), metrics_.end(), [](const FeatureMetric& m) { return m.needs_reference(); });
+    Opened source = open_source();
     if (distances && request_.reference.ends_with(".npz")) {
-      reference = reference_of(read_statistics(request_.reference), metrics_, *network_, warnings);
+      const FeatureStatistics statistics = read_statistics(request_.reference);
+      check_protocol(statistics.protocol, statistics.protocol.images);
+      reference = reference_of(statistics, metrics_, *network_, warnings);
+      check_same_size(source.input.protocol, reference->protocol);
     } else if (distances) {
-      const Images images = read_image_files(request_.reference, request_);
-      reference = collect("reference", input_of(images.set, images.split, request_.reference_images), true);
+      const Opened images = open_reference(source);
+      check_protocol(images.input.protocol, images.images->count);
+      check_same_size(source.input.protocol, images.input.protocol);
+      reference = collect("reference", images.input, true);
     }
-    const FeatureSet set = collect_source();
+    const FeatureSet set = collect(source.trainer ? "generated images" : "images", source.input, false);
     std::vector<MetricResult> results;
     for (const FeatureMetric& metric : metrics_) {
       results.push_back(
@@ -110,7 +121,8 @@ class Evaluation {
       fail(ErrorKind::usage, "make-stats: expected the name of one Frechet distance but got " + metrics_[0].name +
                                  "; use --metrics fid, or another of them");
     }
-    FeatureSet set = collect_source();
+    const Opened source = open_source();
+    FeatureSet set = collect("images", source.input, false);
     const Moments& moments = set.moments.at(metrics_[0].tap);
     if (moments.count <= moments.dims) {
       say(fmt::format("warning: {} images for {} dimensions: the covariance is singular", moments.count, moments.dims));
@@ -150,20 +162,81 @@ class Evaluation {
     });
   }
 
-  FeatureSet collect_source() {
+  Opened open_source() {
     const std::string& source = request_.source;
-    if (!is_run(source) && !source.ends_with(".safetensors")) {
-      const Images images = read_image_files(source, request_);
-      const int64_t all = images.set.count, asked = request_.generated.count;
-      return collect("images", input_of(images.set, images.split, asked == 0 ? all : asked), false);
+    const bool run = is_folder(source) && !run_of(source).empty();
+    if (!run && !source.ends_with(".safetensors")) {
+      if (!request_.generator_flags.empty()) {
+        fail(ErrorKind::usage, fmt::format("{}: has no effect on images, only on a generator; leave it out",
+                                           fmt::join(request_.generator_flags, ", ")));
+      }
+      return open_images(source, request_, 0, request_.generated.count);
+    }
+    if (request_.image_size > 0) {
+      fail(ErrorKind::usage, "--image-size: a generator's images have a size of their own; leave it out");
     }
     const SafetensorsFile file = load_checkpoint(source, "evaluate_gan");
-    const std::unique_ptr<Trainer> trainer = sampler_of(file, request_.device);
+    Opened generator{.trainer = sampler_of(file, request_.device), .run = run_of(source)};
+    generator.data_crc = file.metadata().at("data_crc");
     GeneratedOptions options = request_.generated;
     options.weights = weights_of_file(file, request_.weights_asked, options.weights);
     if (options.count == 0) options.count = kGeneratedImages;
-    const std::string name = fmt::format("{} iteration {}", file.source(), trainer->iteration());
-    return collect("generated images", generated_input(*trainer, name, options), false);
+    const std::string name = fmt::format("{} iteration {}", file.source(), generator.trainer->iteration());
+    generator.input = generated_input(*generator.trainer, name, options);
+    return generator;
+  }
+
+  Opened open_reference(const Opened& source) const {
+    if (!request_.reference.empty()) {
+      return open_images(request_.reference, request_, source.input.height, request_.reference_images);
+    }
+    if (!source.trainer || source.run.empty()) {
+      fail(ErrorKind::usage, request_.source +
+                                 ": expected something to compare with; give it with --reference ('sample': the images "
+                                 "of CIFAR-10 that come with Poise)");
+    }
+    return open_training_images(source);
+  }
+
+  // What a run was trained on, as its config.toml says; only if it still is what it was.
+  Opened open_training_images(const Opened& source) const {
+    const OptionSet options = stored_options(source.run);
+    options.throw_if_problems();
+    Settings settings = options.settings();
+    if (request_.split != "auto") settings.data.split = request_.split;
+    const std::string advice = "; give something to compare with in --reference";
+    try {
+      ImageSet images = load_images(settings, request_.quiet);
+      if (request_.split == "auto" && crc_text(images.crc) != source.data_crc) {
+        fail(ErrorKind::data, fmt::format("{} has crc {}, but the checkpoint was trained on data with crc {}",
+                                          images.source, crc_text(images.crc), source.data_crc));
+      }
+      say(fmt::format("reference: the images that the run was trained on, {}", images.source));
+      images.warnings.clear();  // load_images has said them
+      return opened(std::move(images), resolved_split(settings.data.dataset, settings.data.split),
+                    request_.reference_images);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::data) throw;
+      fail(ErrorKind::data, "the images that the run was trained on: " + std::string(error.what()) + advice);
+    }
+  }
+
+  // A protocol's name may only stand beside what it names.
+  void check_protocol(const SetProtocol& reference, int64_t images_there) const {
+    for (const EvaluationProtocol& p : evaluation_protocols()) {
+      if (p.name != request_.protocol) continue;
+      const bool whole =
+          request_.reference.ends_with(".npz") ? images_there == p.reference_images : images_there == p.reference_set;
+      if (reference.dataset == "cifar10" && reference.split == p.split && whole) return;
+      fail(ErrorKind::usage,
+           fmt::format(
+               "--protocol {}: expected the {} split of CIFAR-10 ({} images{}) as --reference, found {} ({}, "
+               "split {}, {} images); give the folder cifar-10-batches-bin",
+               p.name, p.split, p.reference_set,
+               p.reference_set == p.reference_images ? "" : fmt::format(", of which it takes {}", p.reference_images),
+               reference.source, reference.dataset.empty() ? "unknown data" : reference.dataset, reference.split,
+               images_there));
+    }
   }
 
   const EvaluationRequest& request_;

@@ -5,18 +5,22 @@
 #include "apps/console/flag_reader.h"
 #include "apps/console/suggestion.h"
 #include "data/registry.h"
+#include "engine/io/atomic_file.h"
+#include "engine/io/system_file.h"
+#include "engine/io/user_path.h"
 
 namespace poise {
 namespace {
 
 const char* kExamples = R"(Examples:
-  evaluate_gan runs/latest                                     against the images that come with Poise
+  evaluate_gan runs/latest                                     against the images that it was trained on
   evaluate_gan runs/latest --protocol cifar10-train-50k --reference ~/cifar-10-batches-bin --json
   evaluate_gan test_batch.bin --reference data_batch_1.bin --metrics fid,is --inception inception.safetensors
   evaluate_gan make-stats ~/cifar-10-batches-bin --metrics fid -o cifar10-train.npz
 
 SOURCE: a run directory, a checkpoint (.safetensors), a batch file of CIFAR-10 (.bin), a data set's folder, or a folder
-of pictures. --reference takes the last three, statistics (.npz with mu and sigma), or 'sample'.
+of pictures. --reference takes the last three, statistics (.npz with mu and sigma), or 'sample', the images of CIFAR-10
+that come with Poise; without it a generator is compared with its own training images.
 Weights of Inception: --inception, else $POISE_INCEPTION, else ~/.local/share/poise/inception.safetensors. Without them
 the metric is frechet-random: the Frechet distance of fixed random features, which is not FID.
 FID: the network of 2015-12-05. FID-iv3q, IS-iv3q: another network, not comparable with published numbers.)";
@@ -29,14 +33,39 @@ std::vector<std::string> metric_names() {
 
 constexpr int64_t kMost = 100'000'000;  // of any number
 
+// Of flags that were given, those that nothing will read, as far as the request alone tells.
+void refuse_without_effect(const CommandLine& args, const EvaluationRequest& r, FlagReader& reader) {
+  const auto refuse = [&](bool condition, std::initializer_list<const char*> names, const char* why) {
+    for (const char* name : names) {
+      if (condition && args.has(name))
+        reader.add_problem(fmt::format("--{}: has no effect {}; leave it out", name, why));
+    }
+  };
+  refuse(r.make_statistics, {"reference", "reference-images", "protocol", "splits", "shuffle", "json"},
+         "with make-stats");
+  refuse(r.reference.ends_with(".npz"), {"reference-images"}, "on statistics, which are of all their images");
+  const bool images = r.source.ends_with(".bin");
+  refuse(images, {"dataset", "split", "image-size"}, "on a batch file");
+  std::vector<FeatureMetric> metrics;
+  for (const std::string& name : r.metrics) {
+    if (const FeatureMetric* metric = find_feature_metric(name)) metrics.push_back(*metric);
+  }
+  const auto none = [&](auto is) { return !metrics.empty() && std::none_of(metrics.begin(), metrics.end(), is); };
+  refuse(none([](const FeatureMetric& m) { return m.kind == FeatureMetric::Kind::score; }), {"splits", "shuffle"},
+         "without the Inception Score");
+  refuse(none([](const FeatureMetric& m) { return m.needs_reference(); }), {"reference", "reference-images"},
+         "on a metric without a reference");
+  refuse(none([](const FeatureMetric& m) { return !m.random; }), {"inception"}, "on random features");
+}
+
 }  // namespace
 
 const std::vector<EvaluationProtocol>& evaluation_protocols() {
   static const std::vector<EvaluationProtocol> all = {
-      {"cifar10-train-50k", "50,000 images against the training set", "train", 50000, 50000},
-      {"cifar10-test-10k", "10,000 images against the test set", "test", 10000, 10000},
-      {"cifar10-quick-5k", "5,000 images against 5,000 of the training set", "train", 5000, 5000},
-      {"cifar10-quick-1k", "1,000 images against 1,000 of the training set", "train", 1000, 1000},
+      {"cifar10-train-50k", "50,000 images against the training set", "train", 50000, 50000, 50000},
+      {"cifar10-test-10k", "10,000 images against the test set", "test", 10000, 10000, 10000},
+      {"cifar10-quick-5k", "5,000 images against 5,000 of the training set", "train", 50000, 5000, 5000},
+      {"cifar10-quick-1k", "1,000 images against 1,000 of the training set", "train", 50000, 1000, 1000},
   };
   return all;
 }
@@ -52,11 +81,11 @@ CommandLineSpec evaluation_command_line() {
   std::vector<std::string> protocols;
   for (const auto& p : evaluation_protocols()) protocols.push_back(fmt::format("{} ({})", p.name, p.help));
   spec.flags = {
-      {"--reference", Kind::value, "REF", "what to compare with (sample)"},
-      {"--protocol", Kind::value, "NAME",
+      {"--reference", Kind::once, "REF", "what to compare with (of a run: what it was trained on)"},
+      {"--protocol", Kind::once, "NAME",
        fmt::format("numbers of images and split by name: {}", fmt::join(protocols, ", "))},
-      {"--metrics", Kind::value, "LIST", "of " + join_alternatives(metric_names()) + ", with commas"},
-      {"--inception", Kind::value, "FILE", "weights of Inception (safetensors)"},
+      {"--metrics", Kind::once, "LIST", "of " + join_alternatives(metric_names()) + ", with commas"},
+      {"--inception", Kind::once, "FILE", "weights of Inception (safetensors)"},
       {"--images", Kind::value, "N", "how many (all of a set, 10000 of a generator)"},
       {"--reference-images", Kind::value, "N", "how many, spread evenly over the set (all)"},
       {"--dataset", Kind::value, "NAME", "what folders hold (auto: CIFAR-10 if they do, else pictures)"},
@@ -72,7 +101,7 @@ CommandLineSpec evaluation_command_line() {
       {"--splits", Kind::value, "N", "of the Inception Score (10)"},
       {"--shuffle", Kind::value, "SEED", "shuffle images before they are split: for sets sorted by class"},
       {"--device", Kind::value, "NAME", "auto, cpu, cuda or emulated (auto: cuda if it is there)"},
-      {"-o,--output", Kind::value, "FILE", "of make-stats (.npz)"},
+      {"-o,--output", Kind::once, "FILE", "of make-stats (.npz)"},
       {"--json", Kind::on, "", "one JSON object per metric"},
       {"-q,--quiet", Kind::on, "", "no progress"},
       {"--version", Kind::on, "", "print the version and exit"},
@@ -85,11 +114,15 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   FlagReader reader(args);
   EvaluationRequest r;
   r.make_statistics = make_statistics;
-  r.source = reader.positional("expected something to measure; give a run directory, as runs/latest");
-  r.reference = args.get("reference", "sample");
-  r.output = args.get("output", "");
+  r.source = expand_home(reader.positional("expected something to measure; give a run directory, as runs/latest"));
+  r.reference = expand_home(args.get("reference", ""));
+  r.output = expand_home(args.get("output", ""));
   if (make_statistics && r.output.empty()) reader.add_problem("make-stats: expected a file name; give one with -o");
-  if (!make_statistics && !r.output.empty()) reader.add_problem("--output can only be used with make-stats");
+  if (make_statistics && !r.output.empty() && !r.output.ends_with(".npz") && !is_standard_output(r.output) &&
+      kind_of_path(r.output) != PathKind::other) {
+    reader.add_problem("--output: statistics are read again by the ending of their name, .npz; add it to " + r.output);
+  }
+  if (!make_statistics && !r.output.empty()) reader.add_problem("--output can only be used with make-stats only");
   std::vector<std::string> datasets = data_set_names(), protocols = {"none"};
   datasets.insert(datasets.begin(), "auto");
   for (const auto& p : evaluation_protocols()) protocols.push_back(p.name);
@@ -107,6 +140,10 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
       if (!args.has(name)) continue;
       reader.add_problem(fmt::format("--{}: protocol {} fixes it; leave out one of them", name, p.name));
     }
+    if (r.reference.empty() && !make_statistics) {
+      reader.add_problem(
+          fmt::format("--protocol {} needs --reference: the folder of all of CIFAR-10, or statistics of it", p.name));
+    }
     r.split = p.split;
     r.generated.count = p.images;
     r.reference_images = p.reference_images;
@@ -118,6 +155,9 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   r.generated.quantisation =
       reader.choice("quantisation", {"truncate", "round"}) == "truncate" ? Quantisation::truncate : Quantisation::round;
   r.generated.seed = reader.integer("seed", 0, 0, kMost);
+  for (const char* name : {"weights", "batch-norm", "quantisation", "seed"}) {
+    if (args.has(name)) r.generator_flags.push_back("--" + std::string(name));
+  }
   r.metric_options.splits = reader.integer("splits", 10, 1, kMost);
   if (args.has("shuffle"))
     r.metric_options.shuffle_seed = static_cast<uint64_t>(reader.integer("shuffle", 0, 0, kMost));
@@ -131,6 +171,7 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
                                      did_you_mean(name, metric_names())));
     }
   }
+  refuse_without_effect(args, r, reader);
   reader.throw_if_problems();
   return r;
 }

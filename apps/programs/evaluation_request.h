@@ -12,19 +12,22 @@ namespace poise {
 // A named choice of reference, numbers of images and ways to make them, so that two numbers can be compared by name.
 struct EvaluationProtocol {
   std::string name, help;
-  std::string split;  // of CIFAR-10
-  int64_t reference_images = 0, images = 0;
+  std::string split;                         // of CIFAR-10
+  int64_t reference_set = 0;                 // how many images it has
+  int64_t reference_images = 0, images = 0;  // how many of these, spread evenly, and of those that are measured
 };
 const std::vector<EvaluationProtocol>& evaluation_protocols();
 
 struct EvaluationRequest {
   bool make_statistics = false;
-  std::string source, reference, output;
+  std::string source, output;
+  std::string reference;  // "": a run's own training images
   std::string dataset = "auto", split = "auto", inception, protocol = "none";
   std::optional<Device> device;
   std::vector<std::string> metrics;  // empty: those that the weights allow
   int64_t image_size = 0, reference_images = 0;
-  GeneratedOptions generated;  // its count 0: all images of a set, 10,000 of a generator
+  GeneratedOptions generated;                // its count 0: all images of a set, 10,000 of a generator
+  std::vector<std::string> generator_flags;  // those given that only a generator's images depend on
   bool weights_asked = false;
   MetricOptions metric_options;
   bool json = false, quiet = false;

@@ -49,8 +49,8 @@ CommandLineSpec flops_spec() {
                           .positional_help = "a run directory: count what it did",
                           .footer = kFlopsFooter};
   spec.flags = {
-      {"--preset", Kind::value, "NAME", "plan from a preset: " + join_alternatives(preset_names()), "Count"},
-      {"--config", Kind::value, "FILE", "options from a TOML file", "Count"},
+      {"--preset", Kind::once, "NAME", "plan from a preset: " + join_alternatives(preset_names()), "Count"},
+      {"--config", Kind::list, "FILE", "options from a TOML file; may be repeated", "Count"},
       {"--set", Kind::list, "KEY=VALUE", "set one option; may be repeated", "Count"},
       {"--convention", Kind::value, "NAME", join_alternatives(names_of<FlopConvention>()) + " (full)", "Count"},
       {"--json", Kind::on, "", "one JSON object", "Count"}};

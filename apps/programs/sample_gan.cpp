@@ -4,18 +4,22 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 #include <limits>
 #include <optional>
 
 #include "apps/console/flag_reader.h"
 #include "apps/console/program.h"
+#include "apps/console/suggestion.h"
 #include "apps/run/checkpoint_sampler.h"
 #include "apps/run/compact_generator.h"
+#include "apps/run/run_state.h"
 #include "engine/io/atomic_file.h"
+#include "engine/io/message.h"
 #include "engine/io/npz.h"
 #include "engine/io/png.h"
 #include "engine/io/read_file.h"
+#include "engine/io/system_file.h"
+#include "engine/io/user_path.h"
 #include "kernels/core/integer.h"
 
 namespace poise {
@@ -31,7 +35,7 @@ const char* kExamples = R"(Examples:
   sample_gan runs/latest -o fakes.png
   sample_gan runs/latest --seeds 7,40-47 --columns 3 --scale 4 -o few.png
   sample_gan runs/latest/checkpoints/step-00000300.safetensors --weights live --seeds 0-9999 --raw fakes.bin
-  sample_gan runs/latest --truncation 0.7 --class 3 -o threes.png
+  sample_gan runs/latest --truncation 0.7 --class cat,5 -o cats_and_dogs.png
   sample_gan runs/latest --latents z.npy --raw fakes.bin
   sample_gan runs/latest --interpolate 5-9 --steps 12 -o strip.png
   sample_gan runs/latest --interpolate 5-9 --steps 240 --raw - | ffmpeg -f rawvideo -pix_fmt rgb24 -s 32x32 -i - 5-9.mp4
@@ -42,9 +46,10 @@ same image in any company. --batch-norm batch: each batch of 64 normalises itsel
 struct Request {
   std::string source, output, raw;
   std::optional<Device> device;
-  std::string latents, save_latents;                         // files to read and to write
-  std::string frames;                                        // folder
-  std::vector<uint64_t> seeds, classes;                      // classes: empty for all of them
+  std::string latents, save_latents;  // files to read and to write
+  std::string frames;                 // folder
+  std::vector<uint64_t> seeds;
+  std::string classes;                                       // as given; empty for all of them
   std::optional<std::pair<uint64_t, uint64_t>> interpolate;  // between these seeds instead of `seeds`
   int64_t steps = 8;
   double truncation = std::numeric_limits<double>::infinity();
@@ -53,6 +58,19 @@ struct Request {
   int64_t columns = 0, scale = 2;
 };
 
+// The ending of a name that promises another picture format than PNG; "" of all others.
+std::string another_format(const std::string& path) {
+  const std::string name = split_path(path).name;
+  std::string ending = name.substr(std::min(name.rfind('.'), name.size()));
+  for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (const char* other :
+       {".jpg", ".jpeg", ".jfif", ".jpe", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm",
+        ".pgm", ".avif", ".heic", ".jxl", ".svg", ".pdf", ".mp4", ".npy",  ".npz", ".raw",  ".bin"}) {
+    if (ending == other) return ending;
+  }
+  return "";
+}
+
 CommandLineSpec command_line_spec() {
   using Kind = Flag::Kind;
   CommandLineSpec spec;
@@ -60,9 +78,10 @@ CommandLineSpec command_line_spec() {
   spec.positional = "run";
   spec.positional_help = "a run directory (its newest checkpoint) or a checkpoint file";
   spec.flags = {
-      {"-o,--output", Kind::value, "FILE", "the grid, as PNG (required without --raw and --frames)"},
+      {"-o,--output", Kind::once, "FILE",
+       "the grid, as PNG; - for standard output (required without --raw and --frames)"},
       {"--seeds", Kind::value, "LIST", "one image per seed: 0-63 or 1,5,9-12 (0-63)"},
-      {"--class", Kind::value, "LIST", "classes of a conditional model, in turn: 3 or 0,2,7-9 (all)"},
+      {"--class", Kind::value, "LIST", "classes of a conditional model, in turn: 3 or 0,2,7-9 or cat,dog (all)"},
       {"--truncation", Kind::value, "PSI", "latents within -PSI and PSI, as 0.5 to 1: likelier, less varied images"},
       {"--interpolate", Kind::value, "A-B", "instead of --seeds: from seed A to seed B, a row for each class"},
       {"--latents", Kind::value, "FILE",
@@ -73,9 +92,9 @@ CommandLineSpec command_line_spec() {
       {"--batch-norm", Kind::value, "HOW", "running or batch (running)"},
       {"--columns", Kind::value, "N", "images per row (about a square)"},
       {"--scale", Kind::value, "N", "enlargement, 1 to 16 (2)"},
-      {"--raw", Kind::value, "FILE",
+      {"--raw", Kind::once, "FILE",
        "the pixels alone: unsigned bytes [N,H,W,C], rgb24 to ffmpeg; - for standard output"},
-      {"--frames", Kind::value, "DIR", "each image as DIR/00000.png, DIR/00001.png, .."},
+      {"--frames", Kind::once, "DIR", "each image as DIR/00000.png, DIR/00001.png, .."},
       {"--device", Kind::value, "NAME", "auto, cpu, cuda or emulated (auto: cuda if it is there)"},
       {"--version", Kind::on, "", "print the version and exit"},
   };
@@ -96,12 +115,28 @@ std::optional<std::pair<uint64_t, uint64_t>> two_seeds(const std::string& text) 
 Request request_of(const CommandLine& args) {
   FlagReader reader(args);
   Request request;
-  request.source = reader.positional("expected a run directory or a checkpoint file; give one, as runs/latest");
-  request.output = args.get("output", "");
-  request.raw = args.get("raw", "");
-  request.frames = args.get("frames", "");
+  request.source =
+      expand_home(reader.positional("expected a run directory or a checkpoint file; give one, as runs/latest"));
+  request.output = expand_home(args.get("output", ""));
+  request.raw = expand_home(args.get("raw", ""));
+  request.frames = expand_home(args.get("frames", ""));
   if (request.output.empty() && request.raw.empty() && request.frames.empty()) {
     reader.add_problem("--output: expected a file name for the picture; give one with -o");
+  }
+  for (const char* name : {"output", "raw", "frames"}) {
+    if (args.has(name) && args.get(name, "").empty())
+      reader.add_problem(fmt::format("--{}: expected a name but got none", name));
+  }
+  if (const std::string ending = another_format(request.output); !ending.empty()) {
+    reader.add_problem(
+        fmt::format("--output: the grid is a PNG, but {} would say that it is none; end it in .png", request.output));
+  }
+  if (is_standard_output(request.output) && is_standard_output(request.raw)) {
+    reader.add_problem("--output, --raw: only one of them can go to standard output");
+  }
+  if (args.has("columns") && !args.has("output")) reader.add_problem("--columns: has no effect without --output");
+  if (args.has("scale") && !args.has("output") && !args.has("frames")) {
+    reader.add_problem("--scale: has no effect without --output or --frames");
   }
   request.weights = reader.choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
   request.mode =
@@ -110,8 +145,8 @@ Request request_of(const CommandLine& args) {
   request.columns = reader.integer("columns", 0, 1, 100000);
   request.scale = reader.integer("scale", 2, 1, 16);
   request.steps = reader.integer("steps", 8, 2, kMostSeeds);
-  request.latents = args.get("latents", "");
-  request.save_latents = args.get("save-latents", "");
+  request.latents = expand_home(args.get("latents", ""));
+  request.save_latents = expand_home(args.get("save-latents", ""));
   for (const char* other : {"seeds", "interpolate", "truncation"}) {
     if (args.has("latents") && args.has(other))
       reader.add_problem(fmt::format("--{}: not together with --latents", other));
@@ -135,7 +170,8 @@ Request request_of(const CommandLine& args) {
     }
   };
   request.seeds = numbers("seeds", args.get("seeds", "0-63"));
-  if (args.has("class")) request.classes = numbers("class", args.get("class", ""));
+  request.classes = args.get("class", "");
+  if (args.has("class") && request.classes.empty()) reader.add_problem("--class: expected classes but got none");
   reader.throw_if_problems();
   return request;
 }
@@ -148,17 +184,10 @@ struct Drawing {
 };
 
 // The classes asked for, all that the model knows if none were; empty if it is not conditional.
-std::vector<int32_t> classes_of(const Request& request, int64_t known) {
+std::vector<int32_t> classes_of(const Request& request, int64_t known, const std::vector<std::string>& names) {
   if (request.classes.empty()) return cycling_labels(known, known);
   if (known == 0) fail(ErrorKind::usage, "--class: this model is not conditional; leave out --class");
-  std::vector<int32_t> classes;
-  for (const uint64_t label : request.classes) {
-    if (label >= static_cast<uint64_t>(known)) {
-      fail(ErrorKind::usage, fmt::format("--class: expected classes from 0 to {} but got {}", known - 1, label));
-    }
-    classes.push_back(static_cast<int32_t>(label));
-  }
-  return classes;
+  return parse_classes(request.classes, known, names);
 }
 
 // Rows of the user's file.
@@ -173,8 +202,9 @@ std::vector<float> latents_of_file(const std::string& path, int64_t latent_size)
 }
 
 // Seeds and rows of a file: an image each, the classes in turn. On the way between two seeds: a row for each class.
-Drawing drawing_of(const Request& request, int64_t latent_size, int64_t known_classes) {
-  const std::vector<int32_t> classes = classes_of(request, known_classes);
+Drawing drawing_of(const Request& request, int64_t latent_size, int64_t known_classes,
+                   const std::vector<std::string>& class_names) {
+  const std::vector<int32_t> classes = classes_of(request, known_classes, class_names);
   const auto rows = static_cast<int64_t>(classes.size());
   Drawing d;
   if (!request.interpolate) {
@@ -211,9 +241,7 @@ std::vector<uint8_t> draw(Trainer& trainer, const Request& request, Drawing d) {
 
 void write_frames(const std::string& folder, const std::vector<uint8_t>& pixels, int64_t count, const Shape& image,
                   int64_t scale) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) fail(ErrorKind::runtime, "--frames: cannot make the folder " + folder + ": " + error.message());
+  make_folders(folder);
   const auto size = static_cast<size_t>(image.elements());
   for (int64_t i = 0; i < count; ++i) {
     const std::span<const uint8_t> one(pixels.data() + static_cast<size_t>(i) * size, size);
@@ -229,23 +257,20 @@ int sample_gan(int argc, const char* const* argv) {
   const SafetensorsFile file = load_checkpoint(request.source, "sample_gan");
   request.weights = weights_of_file(file, args.has("weights"), request.weights);
   const std::unique_ptr<Trainer> trainer = sampler_of(file, request.device);
-  const Drawing drawing = drawing_of(request, trainer->latent_size(), trainer->classes());
+  const Drawing drawing =
+      drawing_of(request, trainer->latent_size(), trainer->classes(), class_names_of_checkpoint(file));
   if (!request.save_latents.empty())
     write_npy(request.save_latents, {drawing.count, trainer->latent_size()}, drawing.latents);
   const std::vector<uint8_t> pixels = draw(*trainer, request, drawing);
 
   const Shape image = trainer->image_shape();
-  if (request.raw == "-") {
-    print_result({reinterpret_cast<const char*>(pixels.data()), pixels.size()});
-  } else if (!request.raw.empty()) {
-    write_file_atomically(request.raw, pixels.data(), pixels.size());
-  }
+  if (!request.raw.empty()) write_file_atomically(request.raw, pixels.data(), pixels.size());
   if (!request.frames.empty()) write_frames(request.frames, pixels, drawing.count, image, request.scale);
   if (!request.output.empty()) {
     const int64_t columns = request.columns > 0 ? std::min(request.columns, drawing.count) : drawing.columns;
     write_image_grid(request.output, pixels, drawing.count, image[0], image[1], image[2], columns, request.scale);
   }
-  if (request.raw == "-") return 0;  // standard output is taken
+  if (is_standard_output(request.raw) || is_standard_output(request.output)) return 0;  // it is taken
   const std::string& written = !request.output.empty() ? request.output
                                : !request.raw.empty()  ? request.raw
                                                        : request.frames;
@@ -282,6 +307,39 @@ std::vector<uint64_t> parse_numbers(const std::string& flag, const std::string& 
     if (at == end) return seeds;
     if (*at++ != ',') refuse("another character");
   }
+}
+
+std::vector<int32_t> parse_classes(const std::string& text, int64_t known, const std::vector<std::string>& names) {
+  const auto named = [&](const std::string& word) {
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (word == names[i] || word == names[i].substr(0, names[i].find(','))) return static_cast<int32_t>(i);
+    }
+    return int32_t{-1};
+  };
+  if (std::find(names.begin(), names.end(), text) != names.end()) return {named(text)};  // it may have a comma
+  std::vector<int32_t> classes;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    const std::string word = text.substr(at, comma - at);
+    at = comma + 1;
+    if (word.find_first_not_of("0123456789-") != std::string::npos) {
+      if (named(word) < 0) {
+        fail(ErrorKind::usage,
+             fmt::format("--class: expected classes by number or name but got \"{}\"{}; {}", word,
+                         did_you_mean(word, names),
+                         names.empty() ? "this checkpoint has no names" : "its names are " + join_alternatives(names)));
+      }
+      classes.push_back(named(word));
+      continue;
+    }
+    for (const uint64_t label : parse_numbers("class", word)) {
+      if (label >= static_cast<uint64_t>(known)) {
+        fail(ErrorKind::usage, fmt::format("--class: expected classes from 0 to {} but got {}", known - 1, label));
+      }
+      classes.push_back(static_cast<int32_t>(label));
+    }
+  }
+  return classes;
 }
 
 int run_sample_gan(int argc, const char* const* argv) {

@@ -2,8 +2,6 @@
 
 #include <unistd.h>
 
-#include <filesystem>
-
 #include "apps/console/command_line.h"
 #include "apps/console/program.h"
 #include "apps/console/suggestion.h"
@@ -11,7 +9,8 @@
 #include "apps/options/option_flags.h"
 #include "apps/options/option_sources.h"
 #include "apps/programs/training_run.h"
-#include "apps/run/run_directory.h"
+#include "apps/run/run_settings.h"
+#include "engine/io/user_path.h"
 #include "kernels/core/error.h"
 
 namespace poise {
@@ -31,10 +30,10 @@ CommandLineSpec command_line_spec() {
   CommandLineSpec spec;
   spec.description = "Trains a GAN. Presets: " + join_alternatives(preset_names()) + ".";
   spec.flags = {
-      {"--preset", Kind::value, "NAME", "start from a preset", "Run"},
-      {"--config", Kind::value, "FILE", "options from a TOML file", "Run"},
+      {"--preset", Kind::once, "NAME", "start from a preset", "Run"},
+      {"--config", Kind::list, "FILE", "options from a TOML file; may be repeated", "Run"},
       {"--set", Kind::list, "KEY=VALUE", "set one option; may be repeated", "Run"},
-      {"--resume", Kind::value, "RUN_DIR", "continue a run, bit for bit", "Run"},
+      {"--resume", Kind::once, "RUN_DIR", "continue a run, bit for bit", "Run"},
       {"--print-config", Kind::on, "", "print every option with its origin and exit", "Run"},
       {"--dry-run", Kind::on, "", "print what the run would compute, need and write, and exit", "Run"},
       {"--no-graph", Kind::on, "", "short for --graph false", "Run"},
@@ -54,12 +53,7 @@ OptionSet options_of_new_run(const CommandLine& args) {
 
 // The options stored with a run, and over them those of environment and command line that may change.
 OptionSet options_of_resumed_run(const CommandLine& args, const std::string& run) {
-  const std::string config = run + "/config.toml";
-  if (std::error_code error; !std::filesystem::is_regular_file(config, error)) {
-    fail(ErrorKind::checkpoint, run + ": not a run directory: it has no config.toml; give one that train_gan made");
-  }
-  OptionSet stored;
-  read_options_file(config, config, stored);
+  const OptionSet stored = stored_options(run);
   OptionSet options = stored;
   for (const std::string& problem : args.problems) options.add_problem(problem);
   for (const char* name : {"preset", "config"}) {
@@ -78,6 +72,7 @@ OptionSet options_of_resumed_run(const CommandLine& args, const std::string& run
                         "; a resumed run may only change " + join_alternatives(free) + " [" +
                         options.origin(option.key) + "]");
   }
+  warn_of_schedules(options, stored.settings());
   return options;
 }
 
@@ -87,7 +82,7 @@ int train_gan(int argc, const char* const* argv) {
   if (args.has("version")) return print_result(version_line("train_gan") + "\n"), 0;
 
   RunRequest request;
-  request.resume = args.get("resume", "");
+  request.resume = expand_home(args.get("resume", ""));
   request.options = args.has("resume") ? options_of_resumed_run(args, request.resume) : options_of_new_run(args);
   request.options.throw_if_problems();
   const Settings& settings = request.options.settings();
@@ -96,7 +91,7 @@ int train_gan(int argc, const char* const* argv) {
   request.program = argc > 0 ? argv[0] : "train_gan";
   request.quiet = args.has("quiet");
   request.dry_run = args.has("dry-run");
-  return run_training(request);
+  return run_training(std::move(request));
 }
 
 }  // namespace

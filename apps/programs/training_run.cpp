@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "apps/console/progress.h"
 #include "apps/console/signals.h"
 #include "apps/evaluation/evaluator.h"
+#include "apps/options/complete_options.h"
 #include "apps/options/load_images.h"
 #include "apps/report/html_report.h"
 #include "apps/report/markdown_report.h"
@@ -24,7 +26,9 @@
 #include "apps/training/sparse_methods.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/jsonl.h"
+#include "engine/io/message.h"
 #include "engine/io/png.h"
+#include "engine/io/system_file.h"
 
 namespace poise {
 namespace {
@@ -57,6 +61,7 @@ class TrainingRun {
   void write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const;
   void write_fakes(const std::string& folder);
   void write_reals(const std::string& folder) const;
+  double unmasked(double flops) const;
   void log_iteration();
   void log_mask_events();
   void evaluate();
@@ -100,7 +105,9 @@ std::vector<uint8_t> TrainingRun::fakes(int64_t count) {
                          std::min(count, kPictureBatch));
 }
 
+// A folder that a copy of a run has lost is made anew.
 void TrainingRun::write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const {
+  make_folders(split_path(path).folder);
   const int64_t columns = grid_columns(settings_.output.sample_count, trainer_.classes());
   write_image_grid(path, pixels, count, images_->height, images_->width, images_->channels, columns,
                    settings_.output.sample_scale);
@@ -131,7 +138,7 @@ void TrainingRun::fill_new_directory(const std::string& path) {
   write_reals(path);
   write_fakes(path);
   CheckpointStore store(path + "/checkpoints", settings_.output.keep_checkpoints);
-  save_state(store, trainer_, settings_, images_->crc);
+  save_state(store, trainer_, settings_, *images_);
 }
 
 void TrainingRun::continue_from_checkpoint() {
@@ -173,6 +180,7 @@ void TrainingRun::open_logs() {
                          crc_text(images_->crc)));
   note(trainer_.device().text);
   note(trainer_.training_plan().data.text);
+  for (const std::string& warning : options_.warnings()) log_->line("warning: " + warning);
   for (const std::string& warning : images_->warnings) log_->line("warning: " + warning);
 }
 
@@ -185,6 +193,13 @@ void TrainingRun::forget_images() {
 void TrainingRun::note(const std::string& text) {
   log_->line(text);
   progress_->note(text);
+}
+
+// What of dense-equivalent arithmetic the kernels would execute if every weight were alive: less where they fold
+// convolutions and what stands beside them.
+double TrainingRun::unmasked(double flops) const {
+  const TrainingPlan& plan = trainer_.training_plan();
+  return plan.flops > 0 ? flops * plan.executed_flops / plan.flops : flops;
 }
 
 void TrainingRun::log_iteration() {
@@ -209,6 +224,7 @@ void TrainingRun::log_iteration() {
                        {"density_d", sparse.density_d},
                        {"flops", work.flops},
                        {"executed_flops", work.executed_flops},
+                       {"unmasked_flops", unmasked(work.flops)},
                        {"seconds", earlier_seconds_ + now},
                        {"it_per_s", rate}});
   logged_at_ = iteration;
@@ -241,7 +257,7 @@ void TrainingRun::log_mask_events() {
 void TrainingRun::save() {
   if (saved_at_ == trainer_.iteration()) return;
   train_lines_->sync();
-  last_checkpoint_ = save_state(*store_, trainer_, settings_, images_->crc);
+  last_checkpoint_ = save_state(*store_, trainer_, settings_, *images_);
   saved_at_ = trainer_.iteration();
 }
 
@@ -332,8 +348,9 @@ int TrainingRun::finish() {
   const std::string figures = write_html_report(directory_->path());
   progress_->finish();
   std::string text =
-      fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s, peak memory {:.0f} MiB\n", format_count(iteration),
-                  format_duration(summary.seconds), summary.it_per_s(), summary.gflops(), peak_memory_mib());
+      fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s dense-equivalent, peak memory {:.0f} MiB\n",
+                  format_count(iteration), format_duration(summary.seconds), summary.it_per_s(), summary.gflops(),
+                  peak_memory_mib());
   if (const auto best = store_->best()) {
     text += fmt::format("{:<11} best {:.5f} at iteration {}: {}\n", best->metric, best->score, best->step,
                         store_->path_of(best->step));
@@ -378,10 +395,13 @@ int TrainingRun::run() {
 
 }  // namespace
 
-int run_training(const RunRequest& request) {
+int run_training(RunRequest request) {
   const Settings& settings = request.options.settings();
+  for (const std::string& warning : request.options.warnings()) std::fprintf(stderr, "warning: %s\n", warning.c_str());
   set_thread_count(settings.train.threads);
   auto images = std::make_shared<ImageSet>(load_images(settings, request.quiet));
+  if (request.resume.empty()) complete_classes(request.options, *images);
+  request.options.throw_if_problems();
   const TrainingPlan plan = Trainer::plan(settings, images->count);
   if (request.dry_run) {
     const std::string would =

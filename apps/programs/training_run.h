@@ -17,6 +17,6 @@ struct RunRequest {
 };
 
 // Returns the exit code: 0, or 75 if a signal stopped the run. Throws Error for everything else.
-int run_training(const RunRequest& request);
+int run_training(RunRequest request);
 
 }  // namespace poise

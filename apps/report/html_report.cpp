@@ -7,11 +7,13 @@
 
 #include "apps/console/program.h"
 #include "apps/console/progress.h"
+#include "apps/report/arithmetic_text.h"
 #include "apps/report/html_execution.h"
 #include "apps/report/html_picture.h"
 #include "apps/report/svg_chart.h"
 #include "apps/report/training_cost.h"
 #include "engine/io/atomic_file.h"
+#include "engine/io/utf8.h"
 
 namespace poise {
 namespace {
@@ -150,11 +152,7 @@ class Page {
     final_value("density of G at the end", "density_g");
     final_value("density of D at the end", "density_d");
     final_value("balance ratio at the end (mean)", "balance_ratio_mean");
-    if (run_.last("flops") > 0 && run_.last("executed_flops") > 0) {
-      add("arithmetic",
-          fmt::format("{:.4g} FLOP executed of {:.4g} dense-equivalent ({:.1f}%)", run_.last("executed_flops"),
-                      run_.last("flops"), 100 * run_.last("executed_flops") / run_.last("flops")));
-    }
+    if (const std::string text = arithmetic_text(run_); !text.empty()) add("arithmetic", text);
     for (const RunRecord::Metric& metric : run_.metrics()) {
       add(metric.name.c_str(), metric.text());
     }
@@ -274,6 +272,7 @@ class Page {
       if (!points.empty()) chart.series.push_back({.name = name, .points = points, .colour = colour});
     };
     add("flops", "dense-equivalent", 4);
+    if (total("unmasked_flops") < total("flops")) add("unmasked_flops", "convolutions folded, no masks", 3);
     add("executed_flops", "executed", 0);
     std::string caption =
         "Arithmetic since the start (a multiply-add is 2): what dense layers would cost, and what the kernels did";
@@ -362,7 +361,7 @@ std::string html_report(const RunRecord& run) { return Page(run).text(); }
 std::string write_html_report(const std::string& run_directory) {
   const RunRecord run = read_run(run_directory);
   const std::string path = run_directory + "/report.html";
-  write_file_atomically(path, html_report(run));
+  write_file_atomically(path, to_utf8(html_report(run)));
   return path;
 }
 

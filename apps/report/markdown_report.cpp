@@ -6,8 +6,10 @@
 
 #include "apps/console/program.h"
 #include "apps/console/progress.h"
+#include "apps/report/arithmetic_text.h"
 #include "apps/run/run_record.h"
 #include "engine/io/atomic_file.h"
+#include "engine/io/utf8.h"
 
 namespace poise {
 namespace {
@@ -67,8 +69,9 @@ std::string write_report(const RunDirectory& directory, const OptionSet& options
   text += fmt::format("| training time | {} ({:.1f} s, without pictures, checkpoints and measurements) |\n",
                       format_duration(s.seconds), s.seconds);
   text += fmt::format("| speed | {:.3g} it/s |\n", s.it_per_s());
-  text +=
-      fmt::format("| work | {:.3f} GFLOP per iteration, {:.1f} GFLOP/s |\n", s.flops_per_iteration / 1e9, s.gflops());
+  text += fmt::format("| work | {:.3f} GFLOP per iteration, {:.1f} GFLOP/s, both dense-equivalent |\n",
+                      s.flops_per_iteration / 1e9, s.gflops());
+  text += fmt::format("| arithmetic | {} |\n", arithmetic_text(run));
   text += fmt::format("| peak memory | {:.0f} MiB (last process) |\n", peak_memory_mib());
   text += fmt::format("| last checkpoint | [{0}]({0}) |\n\n", s.last_checkpoint);
   text += settings_section(options) + losses_section(run) + metric_section(run);
@@ -78,7 +81,7 @@ std::string write_report(const RunDirectory& directory, const OptionSet& options
   text += "Before training: `samples/fakes_000000.png`\n\n![before training](samples/fakes_000000.png)\n\n";
   text += "Real images: `samples/reals.png`\n\n![real](samples/reals.png)\n";
   const std::string path = directory.file("report.md");
-  write_file_atomically(path, text);
+  write_file_atomically(path, to_utf8(text));
   return path;
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "apps/console/progress.h"
+#include "apps/report/arithmetic_text.h"
 
 namespace poise {
 namespace {
@@ -43,9 +44,8 @@ std::string run_summary(const RunRecord& run) {
     text += fmt::format("time        {}, {:.3g} it/s\n", format_duration(seconds),
                         run.of("seconds").back().first / seconds);
   }
-  if (run.last("flops") > 0) {
-    text += fmt::format("arithmetic  {:.4g} FLOP executed of {:.4g} dense-equivalent\n", run.last("executed_flops"),
-                        run.last("flops"));
+  if (const std::string arithmetic = arithmetic_text(run); !arithmetic.empty()) {
+    text += fmt::format("arithmetic  {}\n", arithmetic);
   }
   for (const RunRecord::Metric& metric : run.metrics()) {
     text += fmt::format("{:<11} {}\n", metric.name, metric.text());

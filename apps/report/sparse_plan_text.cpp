@@ -60,7 +60,7 @@ std::string execution_table(const TrainingPlan& plan, const SparseOptions& o) {
 }  // namespace
 
 std::string sparse_plan_text(const TrainerOptions& options, const TrainingPlan& plan) {
-  const SparseOptions& o = options.sparse;
+  const SparseOptions o = options.scheduled_sparse();
   const MaskPolicies policies = policies_of(o);
   if (!policies.masks()) return "";
   const GanModel model = make_model(options.model);

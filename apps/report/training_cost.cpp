@@ -10,7 +10,7 @@ namespace poise {
 namespace {
 
 TrainingCost cost_of(const Settings& settings, FlopConvention convention) {
-  const SparseOptions& sparse = settings.sparse;
+  const SparseOptions sparse = settings.scheduled_sparse();
   const MaskPolicies policies = policies_of(sparse);
   const TrainOptions& train = settings.train;
   TrainingCost cost{.model = model_cost(settings.model), .convention = convention};
@@ -63,7 +63,7 @@ Points TrainingCost::cumulative() const {
 double TrainingCost::total() const { return cumulative().back().second; }
 
 TrainingCost planned_cost(const Settings& settings, FlopConvention convention) {
-  const SparseOptions& sparse = settings.sparse;
+  const SparseOptions sparse = settings.scheduled_sparse();
   const MaskPolicies policies = policies_of(sparse);
   TrainingCost cost = cost_of(settings, convention);
   const int64_t iterations = settings.train.iterations;

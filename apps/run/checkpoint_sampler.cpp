@@ -1,24 +1,22 @@
 #include "apps/run/checkpoint_sampler.h"
 
 #include <cstdio>
-#include <filesystem>
 
 #include "apps/run/compact_generator.h"
 #include "apps/run/run_state.h"
+#include "engine/io/system_file.h"
 
 namespace poise {
 
 SafetensorsFile load_checkpoint(const std::string& source, const std::string& program) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  if (!fs::exists(source, error)) fail(ErrorKind::checkpoint, source + ": no such run directory or checkpoint file");
-  if (!fs::is_directory(source, error)) {
+  if (!path_exists(source)) fail(ErrorKind::checkpoint, source + ": no such run directory or checkpoint file");
+  if (!is_folder(source)) {
     SafetensorsFile file = SafetensorsFile::read(source);
     if (!is_sparse_export(file)) CheckpointStore::verify(file);
     return file;
   }
   const std::string folder = source + "/checkpoints";
-  if (!fs::is_directory(folder, error)) {
+  if (!is_folder(folder)) {
     fail(ErrorKind::checkpoint, source + ": not a run directory: it has no checkpoints; give one that train_gan made");
   }
   CheckpointStore::Loaded loaded = CheckpointStore(folder, 1).newest_valid();

@@ -11,9 +11,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 #include <vector>
 
+#include "engine/io/atomic_file.h"
 #include "engine/io/message.h"
+#include "engine/io/system_file.h"
 #include "kernels/core/error.h"
 
 namespace fs = std::filesystem;
@@ -38,41 +41,64 @@ class MadeFolders {
   ~MadeFolders() {
     for (auto path = made_.rbegin(); path != made_.rend(); ++path) ::rmdir(path->c_str());
   }
-  void make_all(const std::string& path) {
-    fs::path part;
-    for (const fs::path& name : fs::path(path)) {
-      part /= name;
-      if (::mkdir(part.c_str(), 0777) == 0)
-        made_.push_back(part.string());
-      else if (const int error = errno; error != EEXIST && !fs::is_directory(part)) {
-        fail_with(part.string(), "cannot make the folder", error);
-      }
-    }
-    if (!fs::is_directory(path)) fail_with(path, "cannot hold runs", ENOTDIR);
-  }
+  void make_all(const std::string& path) { make_folders(path, &made_); }
   void keep() { made_.clear(); }
 
  private:
   std::vector<std::string> made_;
 };
 
-// A folder under a temporary name, removed with its contents unless renamed.
-struct TemporaryFolder {
-  std::string path;
-  bool renamed = false;
-  explicit TemporaryFolder(const std::string& parent) : path(parent + "/.creating-XXXXXX") {
-    if (!::mkdtemp(path.data())) {
+constexpr std::string_view kUnfinished = ".creating-";
+
+// A folder under a temporary name, locked by this process; removed with its contents unless renamed.
+class UnfinishedFolder {
+ public:
+  explicit UnfinishedFolder(const std::string& parent) {
+    while (lock_ < 0) {
+      path_ = join_path(parent, std::string(kUnfinished) + unlikely_digits());
+      if (::mkdir(path_.c_str(), 0777) != 0) fail_with(parent, "cannot make a folder in it", errno);
+      lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
       const int error = errno;
-      renamed = true;
-      fail_with(parent, "cannot make a folder in it", error);
+      if (lock_ < 0) {
+        ::rmdir(path_.c_str());
+        fail_with(parent, "cannot open a folder made in it", error);
+      }
+      // Somebody who clears up may have come upon it before it had its lock.
+      struct stat status {};
+      if (!lock_if_free(lock_) || (::fstat(lock_, &status) == 0 && status.st_nlink == 0))
+        ::close(std::exchange(lock_, -1));
     }
-    ::chmod(path.c_str(), 0755);  // mkdtemp makes it private
   }
-  ~TemporaryFolder() {
+  ~UnfinishedFolder() {
+    if (lock_ < 0) return;
     std::error_code error;
-    if (!renamed) fs::remove_all(path, error);
+    fs::remove_all(path_, error);
+    ::close(lock_);
   }
+  UnfinishedFolder(const UnfinishedFolder&) = delete;
+  UnfinishedFolder& operator=(const UnfinishedFolder&) = delete;
+
+  const std::string& path() const { return path_; }
+  // It has another name now, and another owner of its lock, which follows it through a rename.
+  int release_lock() { return std::exchange(lock_, -1); }
+
+ private:
+  std::string path_;
+  int lock_ = -1;
 };
+
+// Removes what a killed process left of a run that it was making. Whoever makes one holds its lock.
+void remove_unfinished(const std::string& runs) {
+  for (const std::string& name : names_in_folder(runs)) {
+    const std::string path = join_path(runs, name);
+    if (!name.starts_with(kUnfinished)) continue;
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (descriptor < 0) continue;
+    std::error_code error;
+    if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) fs::remove_all(path, error);
+    ::close(descriptor);
+  }
+}
 
 // NNNNN of "NNNNN-label", or -1.
 int64_t number_of(const std::string& name) {
@@ -81,19 +107,28 @@ int64_t number_of(const std::string& name) {
   return std::stoll(name.substr(0, digits));
 }
 
-int64_t largest_number(const std::string& runs) {
+int64_t next_number(const std::string& runs) {
   int64_t largest = -1;
-  for (const auto& entry : fs::directory_iterator(runs)) {
-    largest = std::max(largest, number_of(entry.path().filename().string()));
-  }
-  return largest;
+  for (const std::string& name : names_in_folder(runs)) largest = std::max(largest, number_of(name));
+  return largest + 1;
 }
 
-bool number_is_taken(const std::string& runs, int64_t number) {
-  const fs::directory_iterator entries(runs);
-  return std::any_of(begin(entries), end(entries),
-                     [&](const auto& entry) { return number_of(entry.path().filename().string()) == number; });
-}
+// One process at a time numbers its run; the lock vanishes with a process.
+class NumberLock {
+ public:
+  explicit NumberLock(const std::string& runs) : descriptor_(::open(runs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    while (descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX) != 0 && errno == EINTR) {
+    }
+  }
+  ~NumberLock() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  NumberLock(const NumberLock&) = delete;
+  NumberLock& operator=(const NumberLock&) = delete;
+
+ private:
+  int descriptor_;
+};
 
 std::string five_digits(int64_t number) {
   char text[32];
@@ -101,47 +136,37 @@ std::string five_digits(int64_t number) {
   return text;
 }
 
-// Renames to the next free number. mkdir is the lock: the process that creates the claim of a number may use it, after
-// looking again (an earlier holder may have taken it and gone). A claim left by a killed process only skips its number.
-std::string rename_to_next_number(TemporaryFolder& folder, const std::string& runs, const std::string& label) {
-  for (int64_t number = largest_number(runs) + 1;; ++number) {
-    const std::string claim = runs + "/.claim-" + five_digits(number);
-    if (::mkdir(claim.c_str(), 0777) != 0) {
-      if (errno == EEXIST) continue;
-      fail_with(runs, "cannot make a folder in it", errno);
-    }
-    std::string path = runs + "/" + five_digits(number) + "-" + label;
-    const bool taken = number_is_taken(runs, number);
-    const int error = taken || ::rename(folder.path.c_str(), path.c_str()) == 0 ? 0 : errno;
-    ::rmdir(claim.c_str());
-    if (error) fail_with(path, "cannot rename the new run directory", error);
-    if (taken) continue;
-    folder.renamed = true;
-    sync_folder(runs);
-    return path;
-  }
-}
-
 // A convenience: where links are not to be had, or `latest` is something else, it stays as it is.
 void point_latest_at(const std::string& runs, const std::string& path) {
-  const std::string link = runs + "/.latest-" + std::to_string(::getpid());
-  std::error_code error;
-  fs::create_directory_symlink(fs::path(path).filename(), link, error);
-  if (error) return;
-  if (fs::is_symlink(runs + "/latest", error) || !fs::exists(runs + "/latest", error)) {
-    fs::rename(link, runs + "/latest", error);
+  const std::string link = join_path(runs, ".latest"), latest = join_path(runs, "latest");
+  struct stat status {};
+  if (::lstat(latest.c_str(), &status) == 0 && !S_ISLNK(status.st_mode)) return;
+  ::unlink(link.c_str());  // of a killed process
+  if (::symlink(split_path(path).name.c_str(), link.c_str()) != 0) return;
+  if (::rename(link.c_str(), latest.c_str()) != 0) ::unlink(link.c_str());
+}
+
+std::string rename_to_next_number(const std::string& unfinished, const std::string& runs, const std::string& label) {
+  const NumberLock lock(runs);
+  const std::string path = join_path(runs, five_digits(next_number(runs)) + "-" + label);
+  while (::rename(unfinished.c_str(), path.c_str()) != 0) {
+    if (errno != EINTR) fail_with(path, "cannot rename the new run directory", errno);
   }
-  fs::remove(link, error);
+  sync_folder(runs);
+  point_latest_at(runs, path);
+  return path;
 }
 
 int lock_folder(const std::string& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) {
+    const int error = errno;
+    if (error != ENOENT && error != ENOTDIR) fail_to_read(path, "read the run directory", error);
     fail(ErrorKind::checkpoint,
-         path + ": not a run directory: " + errno_text(errno) + "; give one that train_gan made");
+         path + ": not a run directory: " + errno_text(error) + "; give one that train_gan made");
   }
-  // Only "another process holds it" counts: file systems without locks must not stop a run.
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+  // Only "somebody holds it" counts: file systems without locks must not stop a run.
+  if (!lock_if_free(descriptor)) {
     ::close(descriptor);
     fail(ErrorKind::runtime, path + ": another train_gan is writing to this run directory; wait for it or stop it");
   }
@@ -154,24 +179,20 @@ RunDirectory RunDirectory::create(const std::string& runs, const std::string& la
                                   const std::function<void(const std::string& path)>& fill) {
   MadeFolders parents;
   parents.make_all(runs);
-  TemporaryFolder folder(runs);
-  for (const char* name : {"/checkpoints", "/samples"}) {
-    if (::mkdir((folder.path + name).c_str(), 0777) != 0) {
-      fail_with(folder.path + name, "cannot make the folder", errno);
-    }
-  }
-  fill(folder.path);
-  RunDirectory result("", lock_folder(folder.path));  // the lock follows the folder through the rename
-  result.path_ = rename_to_next_number(folder, runs, label);
+  remove_unfinished(runs);
+  UnfinishedFolder folder(runs);
+  make_folders(join_path(folder.path(), "checkpoints"));
+  make_folders(join_path(folder.path(), "samples"));
+  fill(folder.path());
+  const std::string path = rename_to_next_number(folder.path(), runs, label);
   parents.keep();
-  point_latest_at(runs, result.path_);
-  return result;
+  return RunDirectory(path, folder.release_lock());
 }
 
 RunDirectory RunDirectory::open(const std::string& path) {
   RunDirectory result(readable_path(path), lock_folder(path));
   for (const char* name : {"config.toml", "checkpoints"}) {
-    if (!fs::exists(result.file(name))) {
+    if (!path_exists(result.file(name))) {
       fail(ErrorKind::checkpoint, path + ": not a run directory: it has no " + name + "; give one that train_gan made");
     }
   }

@@ -5,7 +5,8 @@
 //   runs/latest             a link to the newest
 //
 // A directory appears complete (first checkpoint included) or not at all: it is filled under a temporary name and then
-// renamed. While a program writes to it, it holds the directory's lock, which vanishes with the process.
+// renamed. While a program writes to it, under whichever name, it holds the directory's lock, which vanishes with the
+// process: what is unfinished and without an owner goes when the next run is made.
 #pragma once
 #include <functional>
 #include <string>

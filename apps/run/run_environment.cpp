@@ -26,6 +26,7 @@ std::string environment_json(const Settings& settings, const DeviceChoice& devic
                     {"data", images.source},
                     {"images", images.count},
                     {"data_crc", crc_text(images.crc)},
+                    {"classes", images.class_names},
                     {"config_hash", config_hash(fixed_settings(settings))},
                     {"time", iso_time_now()}}) +
          "\n";

@@ -43,8 +43,10 @@ std::vector<JsonField> execution_event_fields(const ExecutionEvent& event) {
           {"reason", d.reason}};
 }
 
-TextLog::TextLog(const std::string& path)
-    : path_(path), descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)) {
+TextLog::TextLog(const std::string& path) : path_(path) {
+  do {
+    descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  } while (descriptor_ < 0 && errno == EINTR);
   if (descriptor_ < 0) fail_with(path_, errno);
 }
 

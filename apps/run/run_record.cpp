@@ -10,7 +10,9 @@
 #include <sstream>
 
 #include "apps/console/progress.h"
+#include "engine/io/message.h"
 #include "engine/io/read_file.h"
+#include "engine/io/system_file.h"
 
 namespace fs = std::filesystem;
 
@@ -23,7 +25,7 @@ double number_of(const Json& value) {
   if (value.is_number()) return value.get<double>();
   if (value == "inf") return INFINITY;
   if (value == "-inf") return -INFINITY;
-  return NAN;  // "nan" too
+  return NAN;  // null, and "nan" of earlier versions
 }
 
 double number_at(const Json& object, const char* key) {
@@ -80,7 +82,7 @@ void read_lines(const std::string& path, RunRecord& run) {
       continue;
     }
     for (const auto& [key, value] : object.items()) {
-      const bool not_finite = value == "nan" || value == "inf" || value == "-inf";
+      const bool not_finite = value.is_null() || value == "nan" || value == "inf" || value == "-inf";
       if (key == "iteration" || key == "schema" || !(value.is_number() || not_finite)) continue;
       run.series[key].emplace_back(static_cast<double>(iteration), number_of(value));
     }
@@ -135,9 +137,7 @@ void read_log(const std::string& path, RunRecord& run) {
 // samples/fakes_000250.png
 std::vector<std::pair<int64_t, std::string>> find_pictures(const std::string& run) {
   std::vector<std::pair<int64_t, std::string>> pictures;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(run + "/samples", error)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::string& name : names_in_folder_if_exists(run + "/samples")) {
     if (!name.starts_with("fakes_") || !name.ends_with(".png")) continue;
     int64_t iteration = 0;
     const char *first = name.data() + 6, *last = name.data() + name.size() - 4;
@@ -218,20 +218,19 @@ std::string RunRecord::Metric::text() const {
 }
 
 RunRecord read_run(const std::string& path) {
-  std::error_code error;
-  if (!fs::is_regular_file(path + "/config.toml", error)) {
+  if (!is_regular_file(path + "/config.toml")) {
     fail(ErrorKind::checkpoint, path + ": not a run directory: it has no config.toml; give one that train_gan made");
   }
   RunRecord run;
   run.path = path;
+  std::error_code error;
   run.name = fs::canonical(path, error).filename().string();
   run.options = read_options(path + "/config.toml");
   read_environment(path + "/env.json", run);
   std::vector<std::string> files;
-  for (const auto& entry : fs::directory_iterator(path, error)) {
-    if (entry.path().extension() == ".jsonl") files.push_back(entry.path().string());
+  for (const std::string& name : names_in_folder(path)) {
+    if (name.ends_with(".jsonl")) files.push_back(join_path(path, name));
   }
-  std::sort(files.begin(), files.end());
   for (const std::string& file : files) read_lines(file, run);
   const auto earlier = [](const auto& a, const auto& b) { return a.first < b.first; };
   for (auto& [key, points] : run.series) std::stable_sort(points.begin(), points.end(), earlier);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "apps/options/load_images.h"
 #include "engine/io/message.h"
@@ -90,6 +91,10 @@ StepState step_state_of(const SafetensorsFile& file) {
   return state;
 }
 
+std::string json_text(const std::vector<std::string>& words) {
+  return nlohmann::json(words).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 std::vector<int64_t> extents(const Shape& shape) {
   std::vector<int64_t> dims;
   for (int i = 0; i < shape.rank(); ++i) dims.push_back(shape[i]);
@@ -113,7 +118,7 @@ bool is_finite(const Tensor& tensor, const char* bytes) {
 
 std::string crc_text(uint32_t crc) { return fmt::format("{:08x}", crc); }
 
-std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings& settings, uint32_t data_crc) {
+std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings& settings, const ImageSet& images) {
   std::vector<std::vector<char>> copies;  // of what is not in host memory
   std::vector<TensorBytes> tensors;
   for (const auto& [name, tensor] : trainer.state()) {
@@ -134,7 +139,8 @@ std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings&
   metadata["iteration"] = std::to_string(trainer.iteration());
   const FixedSettings fixed = fixed_settings(settings);
   metadata["config_hash"] = config_hash(fixed);
-  metadata["data_crc"] = crc_text(data_crc);
+  metadata["data_crc"] = crc_text(images.crc);
+  if (settings.model.classes > 0) metadata["class_names"] = json_text(images.class_names);
   for (const auto& [option, value] : fixed) metadata["option." + option->key] = value;
   return store.save(trainer.iteration(), tensors, metadata);
 }
@@ -196,6 +202,17 @@ void restore_state(const SafetensorsFile& file, Trainer& trainer) {
     refuse(file, fmt::format("expected iteration {} after {} steps, found {}", trainer.iteration(), step_state.step,
                              iteration));
   }
+}
+
+std::vector<std::string> class_names_of_checkpoint(const SafetensorsFile& file) {
+  const auto found = file.metadata().find("class_names");
+  if (found == file.metadata().end()) return {};
+  const nlohmann::json names = nlohmann::json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+  std::vector<std::string> result;
+  for (const auto& name : names.is_array() ? names : nlohmann::json::array()) {
+    if (name.is_string()) result.push_back(name.get<std::string>());
+  }
+  return result;
 }
 
 Settings settings_of_checkpoint(const SafetensorsFile& file) {

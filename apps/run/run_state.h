@@ -12,6 +12,7 @@
 //                                 younger one only if it is not the default
 //   config_hash                   of those
 //   data_crc                      of the images and labels, eight hexadecimal digits
+//   class_names                   of a conditional model: a JSON list, in the order of the labels
 // No time, path, thread count or number of restarts: the same state is the same file.
 #pragma once
 #include <string>
@@ -26,13 +27,16 @@ std::string crc_text(uint32_t crc);
 
 // Saves the trainer at its present iteration and returns the file's path. Error(runtime) naming a tensor instead if one
 // is not finite, for a broken state never replaces a good one; or if the file cannot be written.
-std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings& settings, uint32_t data_crc);
+std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings& settings, const ImageSet& images);
 
 // Error(checkpoint) that names the difference unless the checkpoint was made with these settings and this data.
 void check_same_run(const SafetensorsFile& file, const Settings& settings, uint32_t data_crc);
 // Makes the trainer what it was. Error(checkpoint) that names the first tensor or number that is missing, of another
 // type or shape, or too many. All is checked before anything is written.
 void restore_state(const SafetensorsFile& file, Trainer& trainer);
+
+// The names of the classes that a conditional model was trained on; empty if it is none, or of an earlier version.
+std::vector<std::string> class_names_of_checkpoint(const SafetensorsFile& file);
 
 // The settings in a checkpoint, over the defaults; what is missing or wrong is Error(checkpoint).
 Settings settings_of_checkpoint(const SafetensorsFile& file);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "apps/console/machine_memory.h"
 #include "apps/console/program.h"
 #include "kernels/core/error.h"
 #include "kernels/gpu/runtime.h"
@@ -15,7 +16,8 @@ std::string mebibytes(size_t bytes) { return fmt::format("{:.1f} MiB", static_ca
 
 AvailableMemory memory_of(Device device) {
   if (device == Device::cuda) return {gpu::runtime(device).facts().free_bytes, "the GPU has left"};
-  return {static_cast<size_t>(machine_memory_mib() * kMiB), "this machine has"};
+  const MemoryLimit limit = memory_limit();
+  return {limit.bytes, limit.owner};
 }
 
 void check_memory(Device device, size_t needed_bytes) {

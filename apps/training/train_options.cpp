@@ -29,14 +29,24 @@ std::string to_string(const DiffAugmentOptions& policies) {
   return text.empty() ? "none" : text;
 }
 
+int64_t TrainOptions::decay_ends() const {
+  return decay_end == 0 && learning_rate_decay == LearningRateDecay::linear ? iterations : decay_end;
+}
+
 AdamOptions TrainOptions::adam(Network network) const {
   const int64_t updates = network == Network::generator ? 1 : n_critic;  // of this network, in one iteration
   return {.beta1 = adam_beta1,
           .beta2 = adam_beta2,
           .eps = adam_eps,
           .schedule = {.decay_begin = static_cast<uint64_t>(updates * decay_start),
-                       .decay_end = static_cast<uint64_t>(updates * decay_end),
+                       .decay_end = static_cast<uint64_t>(updates * decay_ends()),
                        .ema_start = static_cast<uint64_t>(updates * ema_start)}};
+}
+
+SparseOptions TrainerOptions::scheduled_sparse() const {
+  SparseOptions scheduled = sparse;
+  if (scheduled.schedule_iterations == 0) scheduled.schedule_iterations = train.iterations;
+  return scheduled;
 }
 
 }  // namespace poise

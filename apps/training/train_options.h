@@ -58,7 +58,7 @@ struct TrainOptions {
   GanLoss loss = GanLoss::hinge;
   double learning_rate_g = 2e-4, learning_rate_d = 2e-4;
   LearningRateDecay learning_rate_decay = LearningRateDecay::constant;
-  // In iterations: between them both learning rates fall linearly to 0. End 0: they stay.
+  // In iterations: between them both learning rates fall linearly to 0. End 0: as iterations, see decay_ends().
   int64_t decay_start = 0, decay_end = 0;
   double adam_beta1 = 0.0, adam_beta2 = 0.9, adam_eps = 1e-8, ema_decay = 0.999;
   int64_t ema_start = 0;   // iterations during which the moving average is a copy
@@ -69,6 +69,8 @@ struct TrainOptions {
   std::optional<Precision> precision;  // nothing: chosen by the device
   bool graph = true;                   // replay captured steps; on the CPU there is nothing to capture
 
+  // The iteration at which the learning rates reach 0; 0 if they stay.
+  int64_t decay_ends() const;
   // Of one network; schedules count its updates.
   AdamOptions adam(Network network) const;
 };
@@ -78,6 +80,9 @@ struct TrainerOptions {
   DataOptions data;
   TrainOptions train;
   SparseOptions sparse;
+
+  // `sparse` with the end of its schedules as a number.
+  SparseOptions scheduled_sparse() const;
 
   // For tests.
   const KernelTable* kernels = nullptr;       // instead of the device's own

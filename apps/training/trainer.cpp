@@ -59,8 +59,8 @@ Trainer::Trainer(const TrainerOptions& options, const TrainingPlan& plan, int64_
       slab_g_(*model_.generator, DType::f32, memory, true),
       slab_d_(*model_.discriminator, DType::f32, memory, false),
       losses_(memory.of_scalars()),
-      sparse_(options.sparse, model_, slab_g_, slab_d_, ctx_, real_shape(), activation_dtype(plan.device.precision),
-              memory),
+      sparse_(options.scheduled_sparse(), model_, slab_g_, slab_d_, ctx_, real_shape(),
+              activation_dtype(plan.device.precision), memory),
       step_(gan_step()),
       work_done_({2}, DType::f64, Device::cpu),
       d_graph_(

@@ -125,8 +125,20 @@ AtomicFile::~AtomicFile() { discard(); }
 
 void AtomicFile::write(const void* bytes, size_t size) {
   require(descriptor_ >= 0, "AtomicFile::write after commit() or after an error");
+  if (size == 0) return;
+  constexpr size_t kGathered = 1 << 16;
+  const char* first = static_cast<const char*>(bytes);
+  if (gathered_.size() + size <= kGathered) {
+    gathered_.append(first, size);
+    return;
+  }
+  flush(gathered_.data(), gathered_.size());
+  gathered_.clear();
+  flush(first, size);
+}
+
+void AtomicFile::flush(const char* next, size_t size) {
   constexpr size_t kMostPerCall = size_t{1} << 30;  // Linux writes no more than 2 GiB at once
-  const char* next = static_cast<const char*>(bytes);
   while (size > 0) {
     const ssize_t written = ::write(descriptor_, next, std::min(size, kMostPerCall));
     if (written < 0 && errno == EINTR) continue;
@@ -138,6 +150,7 @@ void AtomicFile::write(const void* bytes, size_t size) {
 
 void AtomicFile::commit() {
   require(descriptor_ >= 0, "AtomicFile::commit after commit() or after an error");
+  flush(gathered_.data(), gathered_.size());
   while (::fsync(descriptor_) != 0) {
     if (errno == EINTR) continue;
     if (target_.empty() && (errno == EINVAL || errno == EROFS || errno == ENOTSUP)) break;  // a pipe, a terminal

@@ -17,6 +17,7 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
+  // Small pieces are gathered; an error may come with a later call, at the latest with commit().
   void write(const void* bytes, size_t size);
   void write(std::string_view text) { write(text.data(), text.size()); }
 
@@ -28,10 +29,12 @@ class AtomicFile {
   void open_special(const std::string& path);
   void open_temporary();
   void discard() noexcept;
+  void flush(const char* bytes, size_t size);
 
   std::string path_;    // as it was given, for messages
   std::string target_;  // the file to replace; "" where bytes go straight to their place
   std::string folder_, temporary_;
+  std::string gathered_;
   int descriptor_ = -1;
   bool pending_ = false;  // the temporary exists
 };

@@ -3,12 +3,14 @@
 #include <cstdlib>
 #include <string>
 
+#include "engine/io/user_path.h"
+
 namespace poise {
 
 std::filesystem::path cache_folder() {
   const auto variable = [](const char* name) {
     const char* value = std::getenv(name);
-    return std::filesystem::path(value ? value : "");
+    return std::filesystem::path(value ? expand_home(value) : "");
   };
   if (const auto folder = variable("POISE_CACHE"); !folder.empty()) return folder;
   if (const auto folder = variable("XDG_CACHE_HOME"); !folder.empty()) return folder / "poise";

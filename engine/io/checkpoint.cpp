@@ -78,10 +78,8 @@ std::string CheckpointStore::path_of(int64_t step) const {
 
 std::string CheckpointStore::save(int64_t step, std::span<const TensorBytes> tensors, const StringMap& metadata) {
   require(step >= 0, "a checkpoint's step is not negative");
-  if (last_saved_ < 0) {
-    make_folders(folder_);
-    remove_stale_temporaries(folder_);
-  }
+  make_folders(folder_);
+  if (last_saved_ < 0) remove_stale_temporaries(folder_);
 
   uLong data_crc = 0;
   for (const TensorBytes& tensor : tensors) data_crc = crc_of(data_crc, tensor.bytes, tensor.size_bytes());

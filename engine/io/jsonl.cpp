@@ -25,8 +25,7 @@ std::string json_text(const std::string& text) {
 }
 
 std::string json_number(double value) {
-  if (std::isnan(value)) return "\"nan\"";
-  if (std::isinf(value)) return value > 0 ? "\"inf\"" : "\"-inf\"";
+  if (!std::isfinite(value)) return "null";
   std::string text = fmt::format("{}", value);  // the shortest text that reads back as the same number
   if (text.find_first_of(".e") == std::string::npos) text += ".0";  // stays a floating-point column for readers
   return text;
@@ -37,6 +36,11 @@ struct ValueText {
   std::string operator()(double value) const { return json_number(value); }
   std::string operator()(const std::string& value) const { return json_text(value); }
   std::string operator()(bool value) const { return value ? "true" : "false"; }
+  std::string operator()(const std::vector<std::string>& words) const {
+    std::string text = "[";
+    for (const std::string& word : words) text += (text.size() > 1 ? ", " : "") + json_text(word);
+    return text + "]";
+  }
   std::string operator()(const JsonNumbers& numbers) const {
     std::string text = "{";
     for (const auto& [key, value] : numbers) {
@@ -68,7 +72,9 @@ std::string json_line(const std::vector<JsonField>& fields) {
 }
 
 JsonlWriter::JsonlWriter(const std::string& path) : path_(path) {
-  descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  do {
+    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  } while (descriptor_ < 0 && errno == EINTR);
   if (descriptor_ < 0) {
     const int error = errno;
     fail(ErrorKind::runtime,

@@ -1,5 +1,5 @@
 // JSON lines: one object per line, appended with a single write() each, so that a killed run leaves at most its last
-// line torn. JSON has no NaN and no infinities; they become the strings "nan", "inf" and "-inf".
+// line torn. JSON has no NaN and no infinities: where no finite number is to be had, there is null.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -11,7 +11,7 @@
 namespace poise {
 
 using JsonNumbers = std::vector<std::pair<std::string, double>>;  // an object of numbers, in this order
-using JsonValue = std::variant<int64_t, double, std::string, bool, JsonNumbers>;
+using JsonValue = std::variant<int64_t, double, std::string, bool, std::vector<std::string>, JsonNumbers>;
 
 struct JsonField {
   std::string key;

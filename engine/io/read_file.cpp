@@ -67,6 +67,7 @@ bool read_into(const std::string& path, ErrorKind kind, Container& out) {
 std::vector<std::byte> read_file(const std::string& path, ErrorKind kind, const std::string& missing_remedy) {
   std::vector<std::byte> bytes;
   if (!read_into(path, kind, bytes)) fail_missing(path, kind, missing_remedy);
+  refuse_git_lfs_pointer(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   return bytes;
 }
 
@@ -74,6 +75,25 @@ std::optional<std::string> read_text_if_exists(const std::string& path, ErrorKin
   std::string text;
   if (!read_into(path, kind, text)) return std::nullopt;
   return text;
+}
+
+std::optional<std::string> read_short_text(const std::string& path, size_t most) {
+  Descriptor file;
+  do {
+    file.fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  } while (file.fd < 0 && errno == EINTR);
+  if (file.fd < 0) fail_to_read(path, "read the file", errno);
+  std::string text(most + 1, '\0');
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t got = ::read(file.fd, text.data() + done, text.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_to_read(path, "read the file", errno);
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  text.resize(done);
+  return done <= most ? std::optional(text) : std::nullopt;
 }
 
 }  // namespace poise

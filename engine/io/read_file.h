@@ -18,4 +18,7 @@ std::vector<std::byte> read_file(const std::string& path, ErrorKind kind, const 
 // The same for text; nothing if there is no such file.
 std::optional<std::string> read_text_if_exists(const std::string& path, ErrorKind kind);
 
+// Text of at most `most` bytes from a file or a pipe, for which it waits; nothing if there is more.
+std::optional<std::string> read_short_text(const std::string& path, size_t most);
+
 }  // namespace poise

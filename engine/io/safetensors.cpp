@@ -94,6 +94,26 @@ std::string safetensors_header(std::span<const TensorBytes> tensors, const Strin
   return header + json;
 }
 
+namespace {
+
+// What people give by mistake, and what then helps.
+void refuse_other_formats(std::string_view bytes, const std::string& source) {
+  const auto is = [&](std::string_view start, const char* what) {
+    if (bytes.starts_with(start)) {
+      refuse(source, fmt::format("expected a safetensors file, found {}; convert it (weights of Inception: "
+                                 "bench/convert_inception.py)",
+                                 what));
+    }
+  };
+  is("PK\x03\x04", "a zip archive, as PyTorch (.pth, .pt) and NumPy (.npz) write");
+  is("\x80\x02", "a pickle, as PyTorch (.pth, .pt) writes");
+  is("\x80\x04", "a pickle, as Python writes");
+  is("\x89HDF", "an HDF5 file");
+  is("\x93NUMPY", "an array of NumPy (.npy)");
+}
+
+}  // namespace
+
 void write_safetensors(const std::string& path, std::span<const TensorBytes> tensors, const StringMap& metadata) {
   const std::string header = safetensors_header(tensors, metadata);
   AtomicFile file(path);
@@ -107,6 +127,7 @@ SafetensorsFile SafetensorsFile::read(const std::string& path) {
 }
 
 SafetensorsFile SafetensorsFile::parse(std::vector<std::byte> bytes, const std::string& source) {
+  refuse_other_formats({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, source);
   if (bytes.size() < kLengthBytes) {
     refuse(source, fmt::format("expected at least {} bytes, found {}; the file is damaged or no safetensors file",
                                kLengthBytes, bytes.size()));

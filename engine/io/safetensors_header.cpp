@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -15,6 +16,8 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMostDimensions = 32;
+constexpr std::string_view kOtherDTypes[] = {"F16",  "BF16", "I64",     "I16",     "I8",      "U16", "U32",
+                                             "BOOL", "C64",  "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4"};
 constexpr DType kDTypes[] = {DType::f32, DType::f64, DType::u8, DType::i32, DType::u64};
 
 // Receives the header as a stream of events and accepts exactly its grammar. No tree is built, and a value where the
@@ -24,6 +27,7 @@ class HeaderReader {
  public:
   SafetensorsHeader header;
   std::string problem;  // why the parse ended
+  bool whole = false;   // the format has what was found, only Poise does not
 
   bool start_object(size_t) {
     switch (state_) {
@@ -75,8 +79,9 @@ class HeaderReader {
         return go(State::fields);
       }
     }
-    return refuse(fmt::format("tensor {}: expected dtype F32, F64, U8, I32 or U64, found {}; convert the tensor",
-                              in_quotes(entry().name), in_quotes(text)));
+    whole = std::find(std::begin(kOtherDTypes), std::end(kOtherDTypes), text) != std::end(kOtherDTypes);
+    return refuse(fmt::format("tensor {}: expected dtype F32, F64, U8, I32 or U64, found {}", in_quotes(entry().name),
+                              in_quotes(text)));
   }
 
   bool start_array(size_t) {
@@ -213,6 +218,12 @@ const char* safetensors_name_of(DType dtype) {
 SafetensorsHeader parse_safetensors_header(std::string_view text, const std::string& source) {
   HeaderReader reader;
   if (!json::sax_parse(text, &reader)) {  // throws nothing but bad_alloc, which is no fault of the file
+    if (reader.whole) {                   // so it is not damaged, and nobody may take it for that
+      fail(ErrorKind::environment,
+           fmt::format("{}: {}, which Poise does not read; convert the tensors to F32 (weights of Inception: "
+                       "bench/convert_inception.py)",
+                       source, reader.problem));
+    }
     fail(ErrorKind::checkpoint,
          fmt::format("{}: {}; the file is damaged or no safetensors file", source, reader.problem));
   }

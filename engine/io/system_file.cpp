@@ -77,6 +77,13 @@ void fail_to_read(const std::string& path, const char* action, int error) {
   fail(ErrorKind::environment, path + ": cannot " + action + ": " + errno_text(error) + "; " + read_remedy(error));
 }
 
+void refuse_git_lfs_pointer(const std::string& path, std::string_view bytes) {
+  constexpr size_t kLargestPointer = 1024;
+  if (bytes.size() > kLargestPointer || !bytes.starts_with("version https://git-lfs.github.com/spec/")) return;
+  fail(ErrorKind::environment,
+       path + ": a pointer of Git LFS, not the file it stands for; fetch that with git lfs pull");
+}
+
 PathKind kind_of_path(const std::string& path) {
   struct stat status {};
   while (::stat(path.c_str(), &status) != 0) {
@@ -100,17 +107,24 @@ std::vector<std::string> names_in_folder_if_exists(const std::string& folder) {
   return list(folder).value_or(std::vector<std::string>{});
 }
 
-void make_folders(const std::string& path) {
+void make_folders(const std::string& path, std::vector<std::string>* made) {
+  struct stat whole {};
+  if (::stat(path.c_str(), &whole) == 0 && S_ISDIR(whole.st_mode)) return;
   for (size_t end = 1; end != std::string::npos && !path.empty();) {
     end = path.find('/', end);
     const std::string part = path.substr(0, end);
     if (end != std::string::npos) ++end;
-    if (::mkdir(part.c_str(), 0777) == 0) continue;
-    const int error = errno;
+    if (::mkdir(part.c_str(), 0777) == 0) {
+      if (made) made->push_back(part);
+      continue;
+    }
+    int error = errno;
     // Where one may not write, a folder may be there all the same.
-    if (struct stat status{}; ::stat(part.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) continue;
-    fail(ErrorKind::runtime, path + ": cannot make the folder: " + errno_text(error == EEXIST ? ENOTDIR : error) +
-                                 "; " + write_remedy(error == EEXIST ? ENOTDIR : error));
+    struct stat status {};
+    const bool there = ::stat(part.c_str(), &status) == 0;
+    if (there && S_ISDIR(status.st_mode)) continue;
+    if (error == EEXIST) error = there ? ENOTDIR : errno;
+    fail(ErrorKind::runtime, path + ": cannot make the folder: " + errno_text(error) + "; " + write_remedy(error));
   }
 }
 

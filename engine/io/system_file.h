@@ -4,6 +4,7 @@
 // there: what would follow from that, a checkpoint removed or a picture passed over, cannot be undone.
 #pragma once
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace poise {
@@ -13,6 +14,9 @@ const char* read_remedy(int error);
 
 // Error(environment): "PATH: cannot ACTION: No such device; REMEDY".
 [[noreturn]] void fail_to_read(const std::string& path, const char* action, int error);
+
+// Error(environment) if these bytes, all of a file, are what Git LFS leaves in the place of one it has not fetched.
+void refuse_git_lfs_pointer(const std::string& path, std::string_view bytes);
 
 enum class PathKind : uint8_t { nothing, file, folder, other };  // other: a device, a pipe
 // What stands at `path`, through links. `nothing` only if the system says that there is nothing.
@@ -26,7 +30,8 @@ std::vector<std::string> names_in_folder(const std::string& folder);
 // None where there is no such folder.
 std::vector<std::string> names_in_folder_if_exists(const std::string& folder);
 
-// Makes the folders of `path` that are not there yet, as umask says. Error(runtime).
-void make_folders(const std::string& path);
+// Makes the folders of `path` that are not there yet, as umask says, and adds each to `made` if that is given.
+// Error(runtime).
+void make_folders(const std::string& path, std::vector<std::string>* made = nullptr);
 
 }  // namespace poise

@@ -24,11 +24,21 @@ void check(const Moments& m, const char* which) {
   }
 }
 
+// A covariance has no negative eigenvalue but for rounding: some tools store float32, and products of two have noise
+// wherever both are zero.
+void check_not_negative(const std::vector<double>& ascending, double noise) {
+  constexpr double kRounding = 1e-5;
+  if (ascending.empty() || ascending.front() >= -kRounding * std::abs(ascending.back()) - noise) return;
+  fail(ErrorKind::data, "Fréchet distance: one of the covariances has the negative eigenvalue " +
+                            std::to_string(ascending.front()) + ", so it is none; make its statistics anew");
+}
+
 // tr (S_a S_b)^(1/2)
 double trace_of_root(const Moments& a, const Moments& b) {
   const int64_t n = a.dims;
   std::vector<double> w = a.covariance;
   const std::vector<double> values = symmetric_eigenvalues(w, n, true);
+  check_not_negative(values, 0);
   const double noise = static_cast<double>(n) * std::numeric_limits<double>::epsilon() * std::max(values.back(), 0.0);
   int64_t null = 0;  // eigenvalues ascend
   while (null < n && !(values[static_cast<size_t>(null)] > noise)) ++null;
@@ -41,7 +51,9 @@ double trace_of_root(const Moments& a, const Moments& b) {
   const std::vector<double> s_w = matrix_product(false, b.covariance, w, n, rank, n);
   std::vector<double> product = matrix_product(true, w, s_w, rank, rank, n);  // dsyevd reads its upper triangle
   double trace = 0;
-  for (const double value : symmetric_eigenvalues(product, rank, false)) trace += std::sqrt(std::max(value, 0.0));
+  const std::vector<double> squares = symmetric_eigenvalues(product, rank, false);
+  check_not_negative(squares, 1e-9 * std::abs(a.trace() * b.trace()));
+  for (const double value : squares) trace += std::sqrt(std::max(value, 0.0));
   return trace;
 }
 

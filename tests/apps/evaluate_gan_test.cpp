@@ -119,7 +119,8 @@ TEST(EvaluateGan, PrecisionAndRecall) {
   expect(measure("few.bin", "all.npz", {}), 2,
          "precision-recall-random compares images, which statistics do not have; give them with --reference");
   expect(measure("three.bin", "all.bin", {}), 4, "at least 4 images in each set");
-  expect(evaluate(folder, {"few.bin", "--metrics", "precision-recall"}), 2, "--inception FILE");
+  expect(evaluate(folder, {"few.bin", "--reference", "sample", "--metrics", "precision-recall"}), 2,
+         "--inception FILE");
   expect(evaluate(folder, {"make-stats", "all.bin", "-o", "b.npz", "--metrics", "precision-recall-random"}), 2,
          "one Frechet distance");
 }
@@ -169,13 +170,13 @@ TEST(EvaluateGan, RefusesWithExitCodes) {
     EXPECT_NE(result.err.find(part), std::string::npos) << part << "\n  in " << result.err;
   };
   expect({}, 2, "expected something to measure");
-  expect({"a.bin", "--metrics", "fdi"}, 2, "did you mean");
-  expect({"a.bin", "--metrics", "fid"}, 2, "--inception FILE");
-  expect({"a.bin", "--metrics", "fid", "--inception", "a.bin"}, 5, "a.bin");
-  expect({"a.bin", "--metrics", "fid,frechet-random"}, 2, "different networks");
+  expect({"a.bin", "--reference", "sample", "--metrics", "fdi"}, 2, "did you mean");
+  expect({"a.bin", "--reference", "sample", "--metrics", "fid"}, 2, "--inception FILE");
+  expect({"a.bin", "--reference", "sample", "--metrics", "fid", "--inception", "a.bin"}, 5, "a.bin");
+  expect({"a.bin", "--reference", "sample", "--metrics", "fid,frechet-random"}, 2, "different networks");
   expect({"a.bin", "--protocol", "cifar10-test-10k", "--images", "5"}, 2, "fixes it");
   expect({"a.bin", "--reference", "sample", "--protocol", "cifar10-train-50k"}, 2, "ask for fewer");
-  expect({"nothing.bin"}, 4, "nothing.bin");
+  expect({"nothing.bin", "--reference", "sample"}, 4, "nothing.bin");
   expect({"nothing.safetensors"}, 5, "nothing.safetensors");
   expect({"a.bin", "--reference", "none.npz"}, 4, "none.npz");
   expect({"make-stats", "a.bin"}, 2, "-o");

@@ -115,7 +115,7 @@ std::string mask_update(int iteration, const char* network, const char* kind, do
   char line[400];
   std::snprintf(line, sizeof line,
                 "{\"event\":\"mask_update\",\"iteration\":%d,\"network\":\"%s\",\"kind\":\"%s\",\"dropped\":5,"
-                "\"grown\":7,\"alive\":100,\"density\":%g,\"drop_fraction\":0.5,\"balance_ratio\":\"nan\","
+                "\"grown\":7,\"alive\":100,\"density\":%g,\"drop_fraction\":0.5,\"balance_ratio\":null,"
                 "\"layers\":{\"zeta\":%g,\"block1.conv1\":1.0}}\n",
                 iteration, network, kind, density, density / 2);
   return line;

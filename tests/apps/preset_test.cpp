@@ -82,7 +82,7 @@ TEST(Presets, EverySettingHasEveryMethod) {
         EXPECT_EQ(plan.parameters_d, setting.parameters_d);
         continue;
       }
-      const SparseOptions& o = s.sparse;
+      const SparseOptions o = s.scheduled_sparse();
       EXPECT_EQ(o.density_g, 0.1);
       EXPECT_EQ(o.update_every_g, 500);
       const MaskPolicies policies = policies_of(o);

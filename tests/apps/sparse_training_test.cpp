@@ -119,7 +119,7 @@ TEST_P(EveryMethod, ResumesBitForBitAcrossMaskUpdates) {
   while (whole.iteration() < 60) {
     whole.iterate();
     for (const int64_t stop : {20, 45}) {
-      if (whole.iteration() == stop) save_state(store, whole, settings, 7);
+      if (whole.iteration() == stop) save_state(store, whole, settings, {.crc = 7});
     }
     for (const MaskEvent& event : whole.take_mask_events()) events.push_back(event);
   }
@@ -169,7 +169,9 @@ TEST(SparseTraining, IsTheSameForAnyNumberOfThreads) {
 
 TEST(SparseTraining, AMaskOfDensityOneIsDenseTraining) {
   Trainer dense(small("dense"), noise_images());
-  Trainer masked(small("static", {{"density_g", "1"}, {"br_every", "0"}}), noise_images());
+  Settings ones = small("static", {{"density_g", "0.5"}, {"br_every", "0"}});
+  ones.sparse.density_g = ones.sparse.density_d = 1;  // which options refuse
+  Trainer masked(ones, noise_images());
   for (int i = 0; i < 12; ++i) dense.iterate(), masked.iterate();
   const State a = state_of(dense), b = state_of(masked);
   EXPECT_GT(b.size(), a.size());
@@ -306,7 +308,8 @@ TEST(SparseOptions, FillInWhatTheMethodImplies) {
   EXPECT_EQ(relaxed.sparse.band_low, 0.45);
   EXPECT_EQ(relaxed.sparse.band_high, 0.55);
   EXPECT_EQ(relaxed.sparse.update_every_d, 1000);
-  EXPECT_EQ(relaxed.sparse.schedule_iterations, 5000);
+  EXPECT_EQ(relaxed.sparse.schedule_iterations, 0);
+  EXPECT_EQ(relaxed.scheduled_sparse().schedule_iterations, 5000);
   const Settings dda =
       test::options_of({{"method", "dda"}, {"density_d", "0.4"}, {"update_every_d", "300"}}).settings();
   EXPECT_EQ(dda.sparse.density_d, 0.4);
@@ -322,13 +325,15 @@ TEST(SparseOptions, FillInWhatTheMethodImplies) {
 TEST(SparseOptions, RefuseWhatDoesNotFitTogether) {
   const std::pair<test::OptionTexts, const char*> cases[] = {
       {{{"density_g", "0.5"}}, "method dense has no masks"},
-      {{{"method", "static"}, {"cell", "4x"}}, "cell: expected a form like"},
-      {{{"method", "posthoc"}, {"density_d", "0.5"}}, "density_d: method posthoc keeps D dense"},
-      {{{"method", "ddst-strict"}, {"density_d", "0.6"}}, "expected at most d_max"},
-      {{{"method", "dda"}, {"br_every", "0"}}, "br_every: method dda follows the balance ratio"},
-      {{{"method", "dda"}, {"br_every", "50"}, {"update_every_d", "499"}}, "at most a tenth of update_every_d"},
-      {{{"method", "dda"}, {"band_low", "0.7"}}, "band_low: expected less than band_high"},
-      {{{"method", "static"}, {"br_every", "20"}, {"br_window", "10"}}, "br_window: expected at least br_every"},
+      {{{"method", "static"}, {"density_g", "0.5"}, {"cell", "4x"}}, "cell: expected a form like"},
+      {{{"method", "posthoc"}, {"density_g", "0.5"}, {"density_d", "0.5"}}, "density_d: method posthoc keeps D dense"},
+      {{{"method", "ddst-strict"}, {"density_g", "0.5"}, {"density_d", "0.6"}}, "expected at most d_max"},
+      {{{"method", "dda"}, {"density_g", "0.5"}, {"br_every", "0"}}, "br_every: method dda follows the balance ratio"},
+      {{{"method", "dda"}, {"density_g", "0.5"}, {"br_every", "50"}, {"update_every_d", "499"}},
+       "at most a tenth of update_every_d"},
+      {{{"method", "dda"}, {"density_g", "0.5"}, {"band_low", "0.7"}}, "band_low: expected less than band_high"},
+      {{{"method", "static"}, {"density_g", "0.5"}, {"br_every", "20"}, {"br_window", "10"}},
+       "br_window: expected at least br_every"},
   };
   for (const auto& [text, expected] : cases) {
     const OptionSet options = test::options_of(text);

@@ -114,18 +114,42 @@ TEST(TrainEvaluation, ContinuesAfterAnInterruption) {
 
 TEST(TrainEvaluation, TrainingSurvivesItsFailure) {
   const TemporaryFolder folder;
+  const auto result = train(folder, small_run({"--iterations", "3", "--eval-every", "2", "--eval-metric",
+                                               "precision-recall-random", "--eval-images", "3"}));
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("warning: iteration 2: no precision-recall-random"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("at least 4 images"), std::string::npos) << result.err;
+  EXPECT_TRUE(lines_of(folder / "runs/latest/metrics.jsonl").empty());
+  EXPECT_EQ(test::last_logged_iteration(folder / "runs/latest"), 3);
+}
+
+TEST(TrainEvaluation, AReferenceThatIsNoneStopsBeforeTraining) {
+  const TemporaryFolder folder;
   std::vector<NpyArray> broken = {{.name = "mu", .shape = {192}, .values = std::vector<double>(192)},
                                   {.name = "sigma", .shape = {192, 192}, .values = std::vector<double>(192 * 192)}};
   broken[0].values[3] = std::numeric_limits<double>::quiet_NaN();
   write_npz(folder / "broken.npz", broken);
-  const auto result =
-      train(folder, small_run({"--iterations", "3", "--eval-every", "2", "--eval-metric", "frechet-random",
-                               "--eval-images", "100", "--eval-reference", "broken.npz"}));
-  EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_NE(result.err.find("warning: iteration 2: no frechet-random"), std::string::npos) << result.err;
+  const auto result = train(folder, small_run({"--iterations", "3", "--eval-every", "2", "--eval-metric",
+                                               "frechet-random", "--eval-reference", "broken.npz"}));
+  EXPECT_EQ(result.exit_code, 4) << result.err;
   EXPECT_NE(result.err.find("not finite"), std::string::npos) << result.err;
-  EXPECT_TRUE(lines_of(folder / "runs/latest/metrics.jsonl").empty());
-  EXPECT_EQ(test::last_logged_iteration(folder / "runs/latest"), 3);
+  EXPECT_TRUE(test::run_directories(folder / "runs").empty());
+}
+
+// A run that was cut short while it wrote its reference has half of one.
+TEST(TrainEvaluation, ADamagedReferenceIsMadeAnew) {
+  const TemporaryFolder folder;
+  const std::vector<std::string> more = {"--eval-every",  "2",  "--eval-metric", "frechet-random",
+                                         "--eval-images", "100"};
+  std::vector<std::string> first = small_run({"--iterations", "2"});
+  first.insert(first.end(), more.begin(), more.end());
+  ASSERT_EQ(train(folder, first).exit_code, 0);
+  const std::string reference = folder / "runs/latest/reference.npz", whole = read_bytes(reference);
+  test::write_bytes(reference, whole.substr(0, whole.size() / 2));
+  const auto result = train(folder, {"--resume", "runs/latest", "--iterations", "4"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(read_bytes(reference), whole);
+  EXPECT_EQ(lines_of(folder / "runs/latest/metrics.jsonl").size(), 2u);
 }
 
 TEST(TrainEvaluation, HonoursSignals) {

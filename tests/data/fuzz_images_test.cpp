@@ -26,9 +26,10 @@ using test::Xorshift;
 template <class Check>
 void fuzz_records(size_t record, const std::vector<std::string>& seeds, uint64_t random_seed, int fill,
                   const Check& check) {
-  Xorshift random(random_seed);
+  Xorshift random(test::seed(random_seed));
   Count count;
-  for (int i = 0; i < 5'000; ++i) {
+  const int tries = test::inputs(5'000);
+  for (int i = 0; i < tries; ++i) {
     std::string input = mutate(seeds[random.below(seeds.size())], seeds, random);
     if (i % 2 == 0) input.resize((input.size() / record + 1) * record, static_cast<char>(i % fill));
     try_one(ErrorKind::data, count,
@@ -64,9 +65,10 @@ TEST(FuzzImages, Stl10) {
   constexpr size_t kImage = 27648;
   test::TemporaryFolder folder;
   const std::vector<std::string> seeds = {std::string(kImage, '\3'), std::string(2 * kImage, '\x63')};
-  Xorshift random(0x5eed6);
+  Xorshift random(test::seed(0x5eed6));
   Count count;
-  for (int i = 0; i < 300; ++i) {
+  const int tries = test::inputs(300);
+  for (int i = 0; i < tries; ++i) {
     std::string input = mutate(seeds[random.below(seeds.size())], seeds, random);
     if (i % 2 == 0) input.resize((input.size() / kImage + 1) * kImage);
     test::write_bytes(folder / "unlabeled_sample_X.bin", input);
@@ -92,9 +94,10 @@ TEST(FuzzImages, TinyImagenetTexts) {
   const std::vector<std::string> words = {"n00000001\tone\nn00000002\ttwo\n", ""};
   const std::vector<std::string> annotations = {"val_0.JPEG\tn00000001\t0\t1\t2\t3\n",
                                                 "val_0.JPEG\tn00000002\nval_0.JPEG\tn00000001\t\n"};
-  Xorshift random(0x5eed7);
+  Xorshift random(test::seed(0x5eed7));
   Count count;
-  for (int i = 0; i < 600; ++i) {
+  const int tries = test::inputs(600);
+  for (int i = 0; i < tries; ++i) {
     const auto text = [&](const std::vector<std::string>& seeds, bool changed) {
       const std::string& seed = seeds[random.below(seeds.size())];
       return changed ? mutate(seed, seeds, random) : seed;
@@ -122,16 +125,17 @@ TEST(FuzzImages, Pictures) {
   }
   std::sort(seeds.begin(), seeds.end());
   ASSERT_GT(seeds.size(), 10u);
-  Xorshift random(0x5eed8);
+  Xorshift random(test::seed(0x5eed8));
   int decoded = 0, refused = 0;
-  for (int i = 0; i < 40'000; ++i) {
+  const int tries = test::inputs(40'000);
+  for (int i = 0; i < tries; ++i) {
     std::string input = mutate(seeds[random.below(seeds.size())], seeds, random);
     if (input.starts_with("\x89PNG")) test::repair_png(input);
     if (input.starts_with("\xff\xd8") && i % 2 == 0) input += "\xff\xd9";  // else most would be truncated
     const std::vector<uint8_t> bytes(input.begin(), input.end());  // of exactly this size: reading past it shows
     try {
       const PictureHeader header = read_picture_header(bytes);
-      if (header.height * header.width > (int64_t{1} << 22)) continue;  // allowed, but not 40,000 times
+      if (header.height * header.width > (int64_t{1} << 22)) continue;  // allowed, but not each time
       const Picture picture = decode_picture(bytes);
       ++decoded;
       ASSERT_EQ(picture.rgb.size(), static_cast<size_t>(picture.height * picture.width * 3));

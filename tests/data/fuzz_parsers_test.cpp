@@ -16,7 +16,9 @@ namespace poise {
 namespace {
 
 using test::Count;
+using test::inputs;
 using test::mutate;
+using test::seed;
 using test::try_one;
 using test::Xorshift;
 
@@ -94,10 +96,11 @@ std::string nearly_right_layout(Xorshift& random) {
 
 TEST(FuzzParsers, Safetensors) {
   const std::vector<std::string> seeds = safetensors_seeds();
-  for (const std::string& seed : seeds) check_accepted(parse(seed));
-  Xorshift random(0x5eed1);
+  for (const std::string& each : seeds) check_accepted(parse(each));
+  Xorshift random(seed(0x5eed1));
   Count mutated, generated;
-  for (int i = 0; i < kInputs && !HasFatalFailure(); ++i) {
+  const int tries = inputs(kInputs);
+  for (int i = 0; i < tries && !HasFatalFailure(); ++i) {
     std::string input = mutate(seeds[random.below(seeds.size())], seeds, random);
     // Most edits make the header's length wrong. In every second input it is put right again, to what the last } says,
     // so that the edit reaches the checks behind it.
@@ -106,13 +109,14 @@ TEST(FuzzParsers, Safetensors) {
       const uint64_t length = brace + 1 - 8;
       std::memcpy(input.data(), &length, 8);
     }
-    try_one(ErrorKind::checkpoint, mutated, [&] { check_accepted(parse(input)); });
+    // A dtype of others, or a pointer of Git LFS, is no damage.
+    try_one({ErrorKind::checkpoint, ErrorKind::environment}, mutated, [&] { check_accepted(parse(input)); });
     try_one(ErrorKind::checkpoint, generated, [&] { check_accepted(parse(nearly_right_layout(random))); });
   }
   for (const Count& count : {mutated, generated}) {
     EXPECT_GT(count.accepted, 1000);
-    EXPECT_GT(count.refused, kInputs / 2);
-    EXPECT_EQ(count.accepted + count.refused, kInputs);
+    EXPECT_GT(count.refused, tries / 2);
+    EXPECT_EQ(count.accepted + count.refused, tries);
   }
   std::printf("mutated: %d accepted, %d refused; generated: %d accepted, %d refused\n", mutated.accepted,
               mutated.refused, generated.accepted, generated.refused);
@@ -122,18 +126,19 @@ TEST(FuzzParsers, CheckpointsAreAcceptedOnlyUnchanged) {
   test::TemporaryFolder folder;
   const float values[] = {1, 2, 3, 4, 5, 6};
   const std::vector<TensorBytes> tensors = {{"w", DType::f32, {2, 3}, values}};
-  const std::string seed = test::read_bytes(CheckpointStore(folder.path(), 1).save(10, tensors, {{"seed", "1"}}));
-  Xorshift random(0x5eed2);
+  const std::string whole = test::read_bytes(CheckpointStore(folder.path(), 1).save(10, tensors, {{"seed", "1"}}));
+  Xorshift random(seed(0x5eed2));
   Count count;
-  for (int i = 0; i < 10'000; ++i) {
-    const std::string input = mutate(seed, {seed}, random);
-    try_one(ErrorKind::checkpoint, count, [&] {
+  const int tries = inputs(10'000);
+  for (int i = 0; i < tries; ++i) {
+    const std::string input = mutate(whole, {whole}, random);
+    try_one({ErrorKind::checkpoint, ErrorKind::environment}, count, [&] {
       CheckpointStore::verify(parse(input));
-      ASSERT_EQ(input, seed);
+      ASSERT_EQ(input, whole);
     });
   }
   EXPECT_GT(count.accepted, 0);  // edits that change nothing
-  EXPECT_GT(count.refused, 9'000);
+  EXPECT_GT(count.refused, tries * 9 / 10);
 }
 
 // What is accepted unpacks to arrays whose values fill their shapes.
@@ -177,17 +182,18 @@ TEST(FuzzParsers, Npz) {
   }
   members[0] += std::string(16, '\1'), members[1] += std::string(24, '\2'), members[2] += "abc";
   for (const std::string& member : members) seeds.push_back(archive_of(member));
-  Xorshift random(0x5eed5);
+  Xorshift random(seed(0x5eed5));
   Count archives, arrays, checked;
+  const int tries = inputs(kInputs / 2);
   const auto try_archive = [&](const std::string& input, Count& of_arrays) {
     try_one(ErrorKind::data, archives, [&] {
       const auto* first = reinterpret_cast<const std::byte*>(input.data());
       check_accepted(NpzFile::parse(std::vector<std::byte>(first, first + input.size()), "fuzz"), of_arrays);
     });
   };
-  for (const std::string& seed : seeds) try_archive(seed, arrays);
+  for (const std::string& each : seeds) try_archive(each, arrays);
   ASSERT_EQ(archives.accepted, 4);
-  for (int i = 0; i < kInputs / 2 && !HasFatalFailure(); ++i) {
+  for (int i = 0; i < tries && !HasFatalFailure(); ++i) {
     try_archive(mutate(seeds[random.below(seeds.size())], seeds, random), arrays);
     try_archive(archive_of(mutate(members[random.below(members.size())], members, random)), checked);
   }
@@ -204,9 +210,10 @@ TEST(FuzzParsers, Jsonl) {
   for (int64_t i = 1; i <= 5; ++i)
     log += json_line({{"iteration", i}, {"loss", 0.5}, {"note", std::string("\"\\")}}) + "\n";
   const std::vector<std::string> seeds = {log, "{\"iteration\": 1}\n", "{\"a\": {\"iteration\": 2}, \"iteration\": 3}"};
-  Xorshift random(0x5eed4);
+  Xorshift random(seed(0x5eed4));
   size_t kept_something = 0;
-  for (int i = 0; i < 10'000; ++i) {
+  const int tries = inputs(10'000);
+  for (int i = 0; i < tries; ++i) {
     const std::string kept = keep_jsonl_up_to(mutate(seeds[random.below(seeds.size())], seeds, random), "iteration", 4);
     ASSERT_EQ(keep_jsonl_up_to(kept, "iteration", 4), kept);  // what stays is whole and valid
     kept_something += !kept.empty();

@@ -1,5 +1,5 @@
 // Hostile input: files changed at random, and what must hold of a parser that gets them. Deterministic: the same inputs
-// on every run.
+// on every run, unless more or others are asked for.
 //
 // What must hold: nothing but poise::Error leaves a parser, its message is one line, and what is accepted is consistent
 // to the last byte. Tests that include this are built with the address and undefined-behaviour sanitizers in every
@@ -9,6 +9,8 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -137,16 +139,34 @@ struct Count {
 // parse() either returns or throws an Error of this kind in one line; anything else fails the test (or, for bad memory
 // accesses, ends it).
 template <class Parse>
-void try_one(ErrorKind kind, Count& count, const Parse& parse) {
+void try_one(std::initializer_list<ErrorKind> kinds, Count& count, const Parse& parse) {
   try {
     parse();
     ++count.accepted;
   } catch (const Error& error) {
     ++count.refused;
-    if (error.kind() != kind || std::string_view(error.what()).find('\n') != std::string_view::npos) {
+    if (std::find(kinds.begin(), kinds.end(), error.kind()) == kinds.end() ||
+        std::string_view(error.what()).find('\n') != std::string_view::npos) {
       ADD_FAILURE() << "unexpected error: " << error.what();
     }
   }
+}
+
+template <class Parse>
+void try_one(ErrorKind kind, Count& count, const Parse& parse) {
+  try_one({kind}, count, parse);
+}
+
+// How many inputs a test tries: `quick`, or as the variable POISE_FUZZ_INPUTS says, for a long search.
+inline int inputs(int quick) {
+  const char* text = std::getenv("POISE_FUZZ_INPUTS");
+  const int asked = text ? std::atoi(text) : 0;
+  return asked > 0 ? asked : quick;
+}
+// Of the random numbers; with POISE_FUZZ_SEED other inputs than in every quick run.
+inline uint64_t seed(uint64_t quick) {
+  const char* text = std::getenv("POISE_FUZZ_SEED");
+  return quick ^ (text ? std::strtoull(text, nullptr, 10) << 32 : 0);
 }
 
 }  // namespace poise::test

@@ -17,6 +17,8 @@ class PruneOnce : public MaskPolicy {
   double planned_density(int64_t t) const override { return t < at_ ? 1 : density_; }
   bool due(int64_t t) const override { return t == at_ && t > 0; }
   MaskAction apply(Context& ctx, MaskedNetwork& network, int64_t, double) const override {
+    // A run that has pruned and is resumed for more iterations comes here again.
+    if (network.target == weights_at(network.masks, density_)) return {};
     ParameterSlab& slab = network.slab;
     if (slab.ema) ctx.kernels->copy(ctx, slab.ema, slab.value);
     network.density = density_;
