@@ -6,7 +6,7 @@ PACKAGES := g++ make cmake ninja-build libgtest-dev libbenchmark-dev libdnnl-dev
             nlohmann-json3-dev libtomlplusplus-dev libstb-dev zlib1g-dev libpng-dev \
             libjpeg62-turbo-dev libopenblas-serial-dev
 
-.PHONY: all demo test bench kernels-report gpu-suite format packages configure build clean
+.PHONY: all demo test bench kernels-report gpu-suite format format-check tidy packages configure build clean
 
 all: build
 
@@ -21,8 +21,10 @@ packages:
 	  $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install --yes --no-install-recommends -qq $$missing >/dev/null; \
 	fi
 
+# Everything is built, CUDA kernels included if nvcc is there; after `make demo` that takes one more configuration.
 configure: packages
-	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
+	@if test ! -f $(BUILD)/build.ninja; then cmake --preset $(PRESET); \
+	elif grep -q '^POISE_CUDA:.*=GPU$$' $(BUILD)/CMakeCache.txt; then cmake --preset $(PRESET) -DPOISE_CUDA=ON; fi
 
 build: configure
 	@cmake --build $(BUILD) -j $(JOBS)
@@ -31,8 +33,10 @@ build: configure
 # beside other programs (bench/NOTES.md).
 demo bench: export GOMP_SPINCOUNT ?= 2000
 
-# Trains a small sparse GAN on the bundled CIFAR-10 images for a few minutes; leaves pictures and a report.
-demo: configure
+# Trains a small sparse GAN on the bundled CIFAR-10 images in a minute or two; leaves pictures and a report. Without a
+# GPU it does not wait for nvcc, unless the folder is configured to build CUDA kernels already.
+demo: packages
+	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET) -DPOISE_CUDA=GPU
 	@cmake --build $(BUILD) -j $(JOBS) --target train_gan sample_gan
 	@$(BUILD)/bin/train_gan --preset demo
 
@@ -51,9 +55,17 @@ kernels-report: configure
 gpu-suite:
 	@bench/gpu_suite.sh all $(OUT)
 
+# Style. Both checks are part of the tests, and say in a line if their tool is not installed.
 format:
 	@command -v clang-format >/dev/null || { echo "Please run:  sudo apt-get install --yes clang-format"; exit 3; }
-	@git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format -i
+	@tests/style_check.sh format --write
+
+format-check:
+	@tests/style_check.sh format || test $$? = 77
+
+# The whole tree takes many minutes; `make tidy FOLDERS="models data"` looks at less.
+tidy:
+	@tests/style_check.sh tidy $(FOLDERS) || test $$? = 77
 
 clean:
 	rm -rf build

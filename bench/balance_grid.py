@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Balance ratio over a grid of densities, and what a density controller does about it.
 
-    bench/balance_grid.py --data FOLDER            # trains whatever is missing, then writes JSON and SVG
+    bench/balance_grid.py --data FOLDER            # trains what is missing, then writes JSON and SVG
     bench/balance_grid.py --data FOLDER --collect  # only writes, from the runs that are there
 
 Trains the preset tiny with static masks for every pair of densities in a grid, and DDST relaxed from the lowest pair,
@@ -10,7 +10,7 @@ a few runs at a time, one thread each. Interrupted runs continue. Only the stand
 What differs from the preset: batches (--batch). What differs from the paper: width, batch, one D step per G step, and
 with them the level of the balance ratio, which grows with lr_G times the number of weights behind an output (Adam moves
 each by about lr) and is some ten times smaller here. The paper's band [0.45, 0.55] would then ask for a D of almost no
-weights; DDST gets a band that a pilot run of static masks at 10% / 10% (BR about 0.1) lies above: [0.04, 0.06]. It moves D every 200
+weights; DDST gets a band that a pilot run of static masks at 10% / 10% (BR about 0.1) is above: [0.04, 0.06]. It moves D every 200
 iterations, by the measurements of the last 200 (the paper's intervals, shortened to the length of the run), and decides
 by the ratio of sums, which few and small batches leave readable. G drops and grows every 500 iterations as in the
 paper; a second run does so every 100, which by itself raises the ratio.

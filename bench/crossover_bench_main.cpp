@@ -1,14 +1,13 @@
 // At which density does skipping dead blocks begin to pay? Times every masked layer of a model, each pass, dense,
 // block-sparse and on a GPU through cuSPARSE in turns, over densities and cells, and keeps the speed-ups where the
 // automatic switch of train_gan looks for them (engine/sparse/crossover.h). Then asks the switch, measures what it
-// takes anew, and fails (exit code 6) if that is slower than dense by more than 5%.
+// takes again, and fails (exit code 6) if that is slower than dense by more than 5%.
 //
 //   crossover_bench                         SNGAN-32 at full width, batch 16, cells 16x16 and 16x16-all-taps
 //   crossover_bench --no-save --csv FILE    only the numbers (or --json FILE)
 //   crossover_bench --device cuda --precision bf16 --batch 64 --cells 16x16,32x32
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -18,6 +17,7 @@
 #include "apps/training/device_choice.h"
 #include "apps/training/train_options.h"
 #include "bench/bench_layer.h"
+#include "bench/bench_program.h"
 #include "engine/io/atomic_file.h"
 #include "engine/sparse/execution.h"
 #include "models/registry.h"
@@ -44,15 +44,15 @@ struct BenchOptions {
 // nothing.
 std::vector<Conv2dGeometry> convolutions(Module& network, const Shape& input, int64_t block,
                                          const std::function<void(Tape&, Var)>& forward) {
-  ParameterSlab slab(network, DType::f32, Device::cpu, false, /*planning=*/true);
-  NetworkMasks masks(network, slab, {.out = block, .in = block}, MaskableHead::dense, Device::cpu, /*planning=*/true);
+  const Memory nowhere(Device::cpu, /*is_planned=*/true);
+  ParameterSlab slab(network, DType::f32, nowhere, false);
+  NetworkMasks masks(network, slab, {.out = block, .in = block}, MaskableHead::dense, nowhere);
   const CrossoverTable nothing_measured;
-  const NetworkExecution execution(network, masks, ExecutionChoice::block, nothing_measured, Device::cpu, true);
-  const KernelTable kernels = planning_kernels(cpu_kernels());
-  Arena arena = Arena::for_planning(Device::cpu);
-  Context ctx{.kernels = &kernels, .arena = &arena, .planning = true};
+  const NetworkExecution execution(network, masks, ExecutionChoice::block, nothing_measured, nowhere);
+  Context ctx{.kernels = &cpu_kernels()};
+  const PlanningScope planning(ctx);
   Tape tape(ctx);
-  forward(tape, tape.constant(arena.alloc(input, DType::f32)));
+  forward(tape, tape.constant(ctx.arena->alloc(input, DType::f32)));
   std::vector<Conv2dGeometry> found;
   network.for_each_parameter([&](Parameter& p) {
     if (!p.execution || p.execution->geometry.macs() == 0) return;
@@ -81,13 +81,13 @@ struct Point {
   std::vector<double> seconds;          // by Execution, as far as the device has paths
   double macs[2];                       // executed, dense and block-sparse
   Execution chosen = Execution::dense;  // by the automatic switch, once the whole table is known
-  double over_dense = 1;                // its time, measured anew against dense
+  double over_dense = 1;                // its time, measured again against dense
   bool too_slow = false;
 };
 
 constexpr double kTolerance = 1.05;
 // Each point is measured so often, seconds apart and in other memory: what disturbs a machine of many users may last
-// for a second, and layers that are bound by memory depend on where their tensors lie.
+// for a second, and layers that are bound by memory depend on the addresses of their tensors.
 constexpr uint64_t kVisits = 2;
 
 // Part of a visit; the shortest time of all visits counts.
@@ -160,37 +160,8 @@ std::string json_of(const std::vector<Point>& points, const std::string& device,
   return report.dump(2) + "\n";
 }
 
-int run(int argc, char** argv) {
-  BenchOptions o;
-  CLI::App app("Measures at which density block-sparse layers become faster than dense ones.");
-  app.add_option("--model", o.model.name, "the networks")->capture_default_str();
-  app.add_option("--width-g", o.model.width_g, "channels of G")->capture_default_str();
-  app.add_option("--width-d", o.model.width_d, "channels of D")->capture_default_str();
-  app.add_option("--batch", o.batch, "images")->check(CLI::Range(1, 65536))->capture_default_str();
-  app.add_option("--device", o.device, "auto, cpu, cuda or emulated")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda", "emulated"}))
-      ->capture_default_str();
-  app.add_option("--precision", o.precision, "auto, fp32, tf32 or bf16")
-      ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}))
-      ->capture_default_str();
-  app.add_option("--threads", o.threads, "0: as OpenMP would")->check(CLI::Range(0, 4096));
-  app.add_option("--densities", o.densities, "shares of blocks alive")->delimiter(',')->check(CLI::Range(0.001, 1.0));
-  app.add_option("--cells", o.cells, "cells of the masks")->delimiter(',');
-  app.add_option("--seconds", o.seconds, "per number")->check(CLI::Range(0.0, 60.0))->capture_default_str();
-  app.add_option("--layers", o.layers, "measure only the first so many, 0: all")->check(CLI::Range(0, 1000));
-  app.add_option("--csv", o.csv, "write the numbers to this file as well");
-  app.add_option("--json", o.json, "write the numbers to this file as well");
-  app.add_flag("!--no-save", o.save, "leave the table of train_gan as it is");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    fail(ErrorKind::usage, error.what());
-  }
-  set_thread_count(o.threads);
-  const DeviceChoice choice = choose_device(named<Device>(o.device), named<Precision>(o.precision));
-  BenchDevice device(choice.device, choice.precision);
-
+// The maskable convolutions of both networks, each once; o.layers of them, or all for 0.
+std::vector<Conv2dGeometry> layers_of(const BenchOptions& o) {
   GanModel model = make_model(o.model);
   Generator& g = *model.generator;
   Discriminator& d = *model.discriminator;
@@ -203,14 +174,100 @@ int run(int argc, char** argv) {
     if (std::find(layers.begin(), layers.end(), layer) == layers.end()) layers.push_back(layer);
   }
   if (o.layers > 0 && o.layers < static_cast<int64_t>(layers.size())) layers.resize(static_cast<size_t>(o.layers));
+  return layers;
+}
 
+// A layer under masks of one cell at all densities, by density and then by pass: measured, added to `table`, judged.
+std::vector<Point> measure_layer(const BenchOptions& o, BenchDevice& device, const Conv2dGeometry& geometry,
+                                 const Cell& cell, CrossoverTable& table) {
+  const std::vector<Execution> paths = device.paths();
+  std::vector<Point> points;
+  for (double density : o.densities) {
+    for (Pass pass : kPasses) {
+      points.push_back({.subject = {geometry, pass, cell},
+                        .density = density,
+                        .seconds = std::vector<double>(paths.size(), std::numeric_limits<double>::infinity())});
+    }
+  }
+  for (uint64_t visit = 0; visit < kVisits; ++visit) {
+    for (size_t i = 0; i < points.size(); i += kPasses.size()) {
+      BenchLayer layer(device, geometry, cell, points[i].density, visit);
+      for (size_t pass = 0; pass < kPasses.size(); ++pass) measure(points[i + pass], layer, paths, o.seconds);
+    }
+  }
+  for (const Point& p : points) {
+    for (size_t k = 1; k < paths.size(); ++k) {
+      table.add(p.subject.key(paths[k]), p.density, p.seconds[0] / p.seconds[k]);
+    }
+  }
+  for (Point& p : points) judge(p, device, table, o.seconds);
+  return points;
+}
+
+// The lines of the table for what measure_layer() returns: per pass one for each sparse path, and one for the switch.
+std::string lines_of(const std::vector<Point>& points, const std::vector<Execution>& paths,
+                     const CrossoverTable& table) {
+  std::string lines;
+  for (size_t first = 0; first < kPasses.size(); ++first) {
+    const Subject& subject = points[first].subject;
+    for (size_t path = 1; path <= paths.size(); ++path) {
+      const bool is_auto = path == paths.size();
+      lines += fmt::format("{:<72}", is_auto ? "    auto" : subject.key(paths[path]).to_string());
+      for (size_t i = first; i < points.size(); i += kPasses.size()) {
+        const Point& p = points[i];
+        lines += is_auto ? fmt::format("{:>15}", fmt::format("{} {:.2f}", name_of(p.chosen), p.over_dense))
+                         : fmt::format("{:>14.2f}x", p.seconds[0] / p.seconds[path]);
+      }
+      if (!is_auto) lines += fmt::format("{:>12.2f}", table.crossover_density(subject.key(paths[path])));
+      lines += "\n";
+    }
+  }
+  return lines;
+}
+
+// A line for each point at which the switch takes a path that is too slow.
+std::string slow_points(const std::vector<Point>& points) {
+  std::string lines;
+  for (const Point& p : points) {
+    if (!p.too_slow) continue;
+    lines += fmt::format("{} at density {}: {} takes {:.2f} of the dense time\n", p.subject.key(p.chosen).to_string(),
+                         p.density, name_of(p.chosen), p.over_dense);
+  }
+  return lines;
+}
+
+int run(int argc, char** argv) {
+  BenchOptions o;
+  CLI::App app("Measures at which density block-sparse layers become faster than dense ones.");
+  app.add_option("--model", o.model.name, "the networks")->capture_default_str();
+  app.add_option("--width-g", o.model.width_g, "channels of G")->capture_default_str();
+  app.add_option("--width-d", o.model.width_d, "channels of D")->capture_default_str();
+  app.add_option("--batch", o.batch, "images")->check(CLI::Range(1, 65536))->capture_default_str();
+  app.add_option("--device", o.device, "auto, cpu, cuda or emulated")->check(device_name())->capture_default_str();
+  app.add_option("--precision", o.precision, "auto, fp32, tf32 or bf16")
+      ->check(precision_name())
+      ->capture_default_str();
+  app.add_option("--threads", o.threads, "0: as OpenMP would")->check(CLI::Range(0, 4096));
+  app.add_option("--densities", o.densities, "shares of blocks alive")->delimiter(',')->check(CLI::Range(0.001, 1.0));
+  app.add_option("--cells", o.cells, "cells of the masks")->delimiter(',');
+  app.add_option("--seconds", o.seconds, "per number")->check(CLI::Range(0.0, 60.0))->capture_default_str();
+  app.add_option("--layers", o.layers, "measure only the first so many, 0: all")->check(CLI::Range(0, 1000));
+  app.add_option("--csv", o.csv, "write the numbers to this file as well");
+  app.add_option("--json", o.json, "write the numbers to this file as well");
+  app.add_flag("!--no-save", o.save, "leave the table of train_gan as it is");
+  if (!parse_flags(app, argc, argv)) return 0;
+  set_thread_count(o.threads);
+  const DeviceChoice choice = choose_device(named<Device>(o.device), named<Precision>(o.precision));
+  BenchDevice device(choice.device, choice.precision);
+
+  const std::vector<Conv2dGeometry> layers = layers_of(o);
   const std::string identity = device_identity(choice.device, choice.precision);
   const std::filesystem::path path = CrossoverTable::default_path(identity);
   CrossoverTable table = CrossoverTable::load(path);
   const std::vector<Execution> paths = device.paths();
   print_result(fmt::format(
       "{}\ndevice {}, batch {}; each number: dense time / time at that density. auto: the path that the switch takes, "
-      "and its\ntime over dense, measured anew\n\n",
+      "and its\ntime over dense, measured again\n\n",
       version_line("crossover_bench"), identity, o.batch));
   std::string header = fmt::format("{:<72}", "pass, layer, cell");
   for (double density : o.densities) header += fmt::format("{:>15}", density);
@@ -222,47 +279,10 @@ int run(int argc, char** argv) {
       const std::optional<Cell> cell = cell_of(text);
       if (!cell || block_of(*cell) == 0) fail(ErrorKind::usage, "--cells: expected multiples of 16x16 but got " + text);
       if (!cell->divides(geometry.weight_shape()) || (cell->all_taps && geometry.kh * geometry.kw == 1)) continue;
-      const size_t first = points.size();
-      for (double density : o.densities) {
-        for (Pass pass : kPasses) {
-          points.push_back({.subject = {geometry, pass, *cell},
-                            .density = density,
-                            .seconds = std::vector<double>(paths.size(), std::numeric_limits<double>::infinity())});
-        }
-      }
-      for (uint64_t visit = 0; visit < kVisits; ++visit) {
-        for (size_t i = first; i < points.size(); i += kPasses.size()) {
-          BenchLayer layer(device, geometry, *cell, points[i].density, visit);
-          for (size_t pass = 0; pass < kPasses.size(); ++pass) measure(points[i + pass], layer, paths, o.seconds);
-        }
-      }
-      for (size_t i = first; i < points.size(); ++i) {
-        const Point& p = points[i];
-        for (size_t k = 1; k < paths.size(); ++k) {
-          table.add(p.subject.key(paths[k]), p.density, p.seconds[0] / p.seconds[k]);
-        }
-      }
-      for (size_t i = first; i < points.size(); ++i) judge(points[i], device, table, o.seconds);
-      for (Pass pass : kPasses) {
-        for (size_t path_number = 1; path_number <= paths.size(); ++path_number) {
-          const bool is_auto = path_number == paths.size();
-          const Subject subject{geometry, pass, *cell};
-          std::string line = is_auto ? "    auto" : subject.key(paths[path_number]).to_string();
-          line = fmt::format("{:<72}", line);
-          for (size_t i = first; i < points.size(); ++i) {
-            const Point& p = points[i];
-            if (p.subject.pass != pass) continue;
-            line += is_auto ? fmt::format("{:>15}", fmt::format("{} {:.2f}", name_of(p.chosen), p.over_dense))
-                            : fmt::format("{:>14.2f}x", p.seconds[0] / p.seconds[path_number]);
-            if (is_auto && p.too_slow) {
-              slow += fmt::format("{} at density {}: {} takes {:.2f} of the dense time\n",
-                                  subject.key(p.chosen).to_string(), p.density, name_of(p.chosen), p.over_dense);
-            }
-          }
-          if (!is_auto) line += fmt::format("{:>12.2f}", table.crossover_density(subject.key(paths[path_number])));
-          print_result(line + "\n");
-        }
-      }
+      const std::vector<Point> measured = measure_layer(o, device, geometry, *cell, table);
+      print_result(lines_of(measured, paths, table));
+      slow += slow_points(measured);
+      points.insert(points.end(), measured.begin(), measured.end());
     }
   }
   if (!o.csv.empty()) write_file_atomically(o.csv, csv_of(points));

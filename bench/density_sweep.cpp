@@ -171,15 +171,10 @@ std::string plot(const std::vector<Point>& points, const std::vector<std::string
              (kLeft + kRight) / 2, kBottom + 36, (kTop + kBottom) / 2, (kTop + kBottom) / 2);
 }
 
-}  // namespace
-
-void run_density_sweep(const SweepOptions& options, const ImageSet& images) {
-  Trainer dense(options.trainer, images);
-  std::vector<Point> points;
+std::string heading(const SweepOptions& options, const DeviceChoice& device) {
   const TrainOptions& t = options.trainer.train;
   const ModelOptions& model = options.trainer.model;
-  const DeviceChoice& device = dense.device();
-  print_result(fmt::format(
+  return fmt::format(
       "{}\ndevice     {}\niteration  {} D steps on {} + {} images, one G step on {}; {} of widths {} and {}; static "
       "masks, "
       "density_g = density_d, layers by ERK\nGFLOP per iteration; ms: the best of {} in turns; block: what "
@@ -188,47 +183,47 @@ void run_density_sweep(const SweepOptions& options, const ImageSet& images) {
       version_line("train_step_bench"), device_identity(device.device, device.precision), t.n_critic, t.batch_size_d,
       t.batch_size_d, t.batch_size_g, model.name, model.width_g, model.width_d, options.iterations,
       has_cusparse(device.device) ? "" : "cusparse: not on this device\n", "cell", "density", "GFLOP", "executed",
-      "dense ms", "masked ms", "block ms", "cusparse ms", "speed-up", "FLOP red.", "passes"));
-  for (const std::string& text : options.cells) {
-    const std::optional<Cell> cell = cell_of(text);
-    if (!cell) fail(ErrorKind::usage, "--cells: expected a form like 16x16 or 16x16-all-taps but got " + text);
-    for (double density : options.densities) {
-      points.push_back(measure(options, images, dense, density, *cell));
-      const Point& p = points.back();
-      print_result(fmt::format("{:<16}{:>8}{:>9.1f}{:>10.1f}{:>10.1f}{:>10.1f}{:>10.1f}{:>12}{:>9.2f}x{:>9.2f}x{:>9}\n",
-                               p.cell, p.density, p.gflop, p.executed_gflop, p.dense_ms, p.masked_ms, p.block_ms,
-                               std::isnan(p.cusparse_ms) ? "-" : fmt::format("{:.1f}", p.cusparse_ms),
-                               p.dense_ms / p.block_ms, p.gflop / p.executed_gflop,
-                               fmt::format("{}/{}", p.sparse_passes, p.passes)));
-    }
-  }
-  print_result(fmt::format(
+      "dense ms", "masked ms", "block ms", "cusparse ms", "speed-up", "FLOP red.", "passes");
+}
+
+std::string line_of(const Point& p) {
+  return fmt::format("{:<16}{:>8}{:>9.1f}{:>10.1f}{:>10.1f}{:>10.1f}{:>10.1f}{:>12}{:>9.2f}x{:>9.2f}x{:>9}\n", p.cell,
+                     p.density, p.gflop, p.executed_gflop, p.dense_ms, p.masked_ms, p.block_ms,
+                     std::isnan(p.cusparse_ms) ? "-" : fmt::format("{:.1f}", p.cusparse_ms), p.dense_ms / p.block_ms,
+                     p.gflop / p.executed_gflop, fmt::format("{}/{}", p.sparse_passes, p.passes));
+}
+
+std::string shares_table(const std::vector<Point>& points) {
+  std::string text = fmt::format(
       "\nwhere the time of the block column went (products: conv2d and linear), and memory: arena and parameters\n"
       "{:<16}{:>8}{:>10}{:>16}{:>17}{:>16}{:>10}{:>12}{:>12}\n",
       "cell", "density", "forward", "backward_input", "backward_weight", "other launches", "outside", "dense MiB",
-      "block MiB"));
+      "block MiB");
   for (const Point& p : points) {
-    print_result(fmt::format("{:<16}{:>8}{:>9.0f}%{:>15.0f}%{:>16.0f}%{:>15.0f}%{:>9.0f}%{:>12.1f}{:>12.1f}\n", p.cell,
-                             p.density, 100 * p.shares.forward, 100 * p.shares.backward_input,
-                             100 * p.shares.backward_weight, 100 * p.shares.other, 100 * p.shares.outside(),
-                             p.dense_mib, p.block_mib));
+    text +=
+        fmt::format("{:<16}{:>8}{:>9.0f}%{:>15.0f}%{:>16.0f}%{:>15.0f}%{:>9.0f}%{:>12.1f}{:>12.1f}\n", p.cell,
+                    p.density, 100 * p.shares.forward, 100 * p.shares.backward_input, 100 * p.shares.backward_weight,
+                    100 * p.shares.other, 100 * p.shares.outside(), p.dense_mib, p.block_mib);
   }
-  print_result(fmt::format("peak of the process, all of these together: {:.0f} MiB\n\n", peak_memory_mib()));
-  ordered_json crossovers;
-  for (const std::string& cell : options.cells) {
-    crossovers[cell] = crossover(points, cell);
-    print_result(fmt::format("crossover {:<16} {:.2f}\n", cell, crossover(points, cell)));
-  }
+  return text;
+}
 
+std::string csv_of(const std::vector<Point>& points) {
   std::string csv =
       "cell,density,gflop,executed_gflop,dense_ms,masked_ms,block_ms,speedup,flop_reduction,products_share,cusparse_ms,"
       "dense_mib,block_mib\n";
-  ordered_json rows = ordered_json::array();
   for (const Point& p : points) {
     csv += fmt::format("{},{},{:.3f},{:.3f},{:.2f},{:.2f},{:.2f},{:.3f},{:.3f},{:.3f},{},{:.1f},{:.1f}\n", p.cell,
                        p.density, p.gflop, p.executed_gflop, p.dense_ms, p.masked_ms, p.block_ms,
                        p.dense_ms / p.block_ms, p.gflop / p.executed_gflop, p.shares.products(),
                        std::isnan(p.cusparse_ms) ? "" : fmt::format("{:.2f}", p.cusparse_ms), p.dense_mib, p.block_mib);
+  }
+  return csv;
+}
+
+ordered_json json_of(const std::vector<Point>& points) {
+  ordered_json rows = ordered_json::array();
+  for (const Point& p : points) {
     rows.push_back({{"cell", p.cell},
                     {"density", p.density},
                     {"gflop", p.gflop},
@@ -250,7 +245,34 @@ void run_density_sweep(const SweepOptions& options, const ImageSet& images) {
                     {"sparse_passes", p.sparse_passes},
                     {"passes", p.passes}});
   }
-  if (!options.csv.empty()) write_file_atomically(options.csv, csv);
+  return rows;
+}
+
+}  // namespace
+
+void run_density_sweep(const SweepOptions& options, const ImageSet& images) {
+  Trainer dense(options.trainer, images);
+  std::vector<Point> points;
+  const TrainOptions& t = options.trainer.train;
+  const ModelOptions& model = options.trainer.model;
+  const DeviceChoice& device = dense.device();
+  print_result(heading(options, device));
+  for (const std::string& text : options.cells) {
+    const std::optional<Cell> cell = cell_of(text);
+    if (!cell) fail(ErrorKind::usage, "--cells: expected a form like 16x16 or 16x16-all-taps but got " + text);
+    for (double density : options.densities) {
+      points.push_back(measure(options, images, dense, density, *cell));
+      print_result(line_of(points.back()));
+    }
+  }
+  print_result(shares_table(points));
+  print_result(fmt::format("peak of the process, all of these together: {:.0f} MiB\n\n", peak_memory_mib()));
+  ordered_json crossovers;
+  for (const std::string& cell : options.cells) {
+    crossovers[cell] = crossover(points, cell);
+    print_result(fmt::format("crossover {:<16} {:.2f}\n", cell, crossover(points, cell)));
+  }
+  if (!options.csv.empty()) write_file_atomically(options.csv, csv_of(points));
   if (!options.svg.empty()) write_file_atomically(options.svg, plot(points, options.cells));
   if (!options.json.empty()) {
     const ordered_json report = {{"program", version_line("train_step_bench")},
@@ -264,7 +286,7 @@ void run_density_sweep(const SweepOptions& options, const ImageSet& images) {
                                  {"cusparse", has_cusparse(device.device) ? "measured" : "not on this device"},
                                  {"crossovers", crossovers},
                                  {"peak_process_mib", peak_memory_mib()},
-                                 {"points", rows}};
+                                 {"points", json_of(points)}};
     write_file_atomically(options.json, report.dump(2) + "\n");
   }
 }

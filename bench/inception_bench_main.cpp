@@ -5,7 +5,6 @@
 //                                             run -> milliseconds of one pass; memory, quit -> peak MiB of the process
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <iostream>
@@ -15,6 +14,7 @@
 #include "apps/evaluation/inception_network.h"
 #include "apps/training/device_choice.h"
 #include "apps/training/train_options.h"
+#include "bench/bench_program.h"
 #include "kernels/core/philox.h"
 
 namespace {
@@ -52,20 +52,6 @@ class InceptionBench {
   int64_t images_;
   std::vector<uint8_t> pixels_;
 };
-
-int serve(InceptionBench& bench) {
-  for (std::string command; std::getline(std::cin, command);) {
-    if (command == "run") {
-      print_result(fmt::format("{:.3f}\n", bench.milliseconds()));
-    } else if (command == "memory" || command == "quit") {
-      print_result(fmt::format("{:.1f}\n", peak_memory_mib()));
-      if (command == "quit") break;
-    } else {
-      fail(ErrorKind::usage, "--serve: expected run, memory or quit but got \"" + command + "\"");
-    }
-  }
-  return 0;
-}
 
 int measure(InceptionBench& bench, const BenchOptions& o) {
   bench.milliseconds();
@@ -114,22 +100,16 @@ int run(int argc, char** argv) {
   app.add_option("--images", o.images, "of one pass")->check(at_least_one)->capture_default_str();
   app.add_option("--batch", o.batch, "images at once; 0: what suits the device")->capture_default_str();
   app.add_option("--passes", o.passes, "timed passes")->check(at_least_one)->capture_default_str();
-  app.add_option("--threads", o.threads, "0: as many as OpenMP takes")->capture_default_str();
+  app.add_option("--threads", o.threads, "0: the default of OpenMP")->capture_default_str();
   app.add_option("--rows", o.rows, "layers to list")->capture_default_str();
   app.add_flag("--serve", o.serve, "obey commands on standard input");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    print_result(app.help());
-    return 0;
-  } catch (const CLI::Error& error) {
-    fail(ErrorKind::usage, error.what());
-  }
+  if (!parse_flags(app, argc, argv)) return 0;
   set_thread_count(o.threads);
   const DeviceChoice choice = choose_device(named<Device>(o.device), named<Precision>(o.precision));
   InceptionBench bench(o,
                        {.device = choice.device, .precision = choice.precision, .allow_bf16 = true, .batch = o.batch});
-  return o.serve ? serve(bench) : measure(bench, o);
+  if (!o.serve) return measure(bench, o);
+  return serve({{"run", [&] { return fmt::format("{:.3f}", bench.milliseconds()); }}});
 }
 
 }  // namespace

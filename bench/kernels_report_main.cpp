@@ -3,7 +3,7 @@
 //
 //   kernels_report [--check] LIBRARY REPORTS
 //
-// LIBRARY: libpoise_kernels.so with uncompressed device code. REPORTS: a folder in which *.ptxas lie, at any depth
+// LIBRARY: libpoise_kernels.so with uncompressed device code. REPORTS: a folder with *.ptxas files, at any depth
 // (kernels/gpu/cuda/keep_compiler_report.sh). With --check only what is wrong is printed, and the exit code is 6 if
 // anything is: a kernel that spills, or that by its name computes on tensor cores and has no such instruction.
 #include <cxxabi.h>
@@ -123,7 +123,7 @@ void read_compiler_report(const std::string& path, Kernels& kernels) {
   }
 }
 
-// Every ELF image for the CUDA machine inside a file, wherever it lies.
+// Every ELF image for the CUDA machine inside a file, wherever it is.
 void read_machine_code(const std::string& path, Kernels& kernels) {
   std::ifstream file(path, std::ios::binary);
   if (!file) fail(ErrorKind::data, path + ": no such library; build poise_kernels first");
@@ -177,7 +177,7 @@ std::vector<std::string> faults_of(const std::vector<Kernel>& kernels) {
     const auto fault = [&](const std::string& what) {
       faults.push_back(fmt::format("{} for {}: {}", k.name, k.architecture, what));
     };
-    if (k.registers < 0) fault("expected a report of the compiler, found none; build poise_kernels anew");
+    if (k.registers < 0) fault("expected a report of the compiler, found none; rebuild poise_kernels");
     if (k.instructions == 0) fault("expected machine code, found none; is the device code compressed?");
     if (k.spill_store_bytes + k.spill_load_bytes > 0) {
       fault(fmt::format("spills {} bytes of registers; use a smaller tile or fewer accumulators",

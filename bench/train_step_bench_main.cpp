@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 #include <oneapi/dnnl/dnnl_version.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <iostream>
@@ -18,6 +17,7 @@
 
 #include "apps/console/program.h"
 #include "apps/training/trainer.h"
+#include "bench/bench_program.h"
 #include "bench/density_sweep.h"
 #include "engine/io/atomic_file.h"
 #include "kernels/core/philox.h"
@@ -173,24 +173,6 @@ std::string profile_text(const TrainStepBench::Profiled& profiled, int64_t row_l
   return text;
 }
 
-int serve(TrainStepBench& bench) {
-  for (std::string command; std::getline(std::cin, command);) {
-    if (command == "run") {
-      print_result(fmt::format("{:.3f}\n", bench.milliseconds_of_one_iteration()));
-    } else if (command == "memory" || command == "quit") {
-      print_result(fmt::format("{:.1f}\n", peak_memory_mib()));
-      if (command == "quit") break;
-    } else if (command == "profile") {
-      print_result(profile_json(bench.profiled_iteration()).dump() + "\n");
-    } else if (command == "info") {
-      print_result(bench.info().dump() + "\n");
-    } else {
-      fail(ErrorKind::usage, "--serve: expected run, memory, profile, info or quit but got \"" + command + "\"");
-    }
-  }
-  return 0;
-}
-
 int measure(TrainStepBench& bench, const BenchOptions& options) {
   for (int64_t i = 0; i < options.warm_ups; ++i) bench.milliseconds_of_one_iteration();
   std::vector<double> ms;
@@ -254,12 +236,8 @@ int run(int argc, char** argv) {
   app.add_option("--n-critic", t.train.n_critic, "D steps per G step")->capture_default_str();
   const auto at_least = [](int64_t least) { return CLI::Range(least, int64_t{1000000}); };
   std::string device = "auto", precision = "auto", placement = "auto";
-  app.add_option("--device", device, "auto, cpu, cuda or emulated")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda", "emulated"}))
-      ->capture_default_str();
-  app.add_option("--precision", precision, "auto, fp32, tf32 or bf16")
-      ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}))
-      ->capture_default_str();
+  app.add_option("--device", device, "auto, cpu, cuda or emulated")->check(device_name())->capture_default_str();
+  app.add_option("--precision", precision, "auto, fp32, tf32 or bf16")->check(precision_name())->capture_default_str();
   app.add_option("--data-placement", placement, "auto, device or stream")
       ->check(CLI::IsMember(names_of<DataPlacement>()))
       ->capture_default_str();
@@ -269,20 +247,15 @@ int run(int argc, char** argv) {
   app.add_option("--warm-ups", options.warm_ups, "iterations before these")->check(at_least(0))->capture_default_str();
   app.add_option("--threads", options.threads, "0: as OpenMP would")->check(at_least(0))->capture_default_str();
   app.add_option("--rows", options.rows, "rows of the table by layer")->check(at_least(0))->capture_default_str();
-  app.add_option("--json", options.json, "write the numbers to this file as well");
+  app.add_option("--json", options.json, "also write the numbers to this file");
   app.add_flag("--sweep", options.sweep, "static masks: dense, masked and block-sparse iterations in turns");
   app.add_option("--densities", options.sweeping.densities, "of the sweep, falling")->delimiter(',');
   app.add_option("--cells", options.sweeping.cells, "of the sweep")->delimiter(',');
-  app.add_option("--csv", options.sweeping.csv, "write the sweep to this file as well");
+  app.add_option("--csv", options.sweeping.csv, "also write the sweep to this file");
   app.add_option("--svg", options.sweeping.svg, "draw the sweep into this file");
   app.add_flag("--serve", options.serve,
                "obey commands on standard input, one per line: run, memory, profile, info, quit");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help
-    fail(ErrorKind::usage, error.what());
-  }
+  if (!parse_flags(app, argc, argv)) return 0;
   set_thread_count(options.threads);
   t.train.device = named<Device>(device);
   t.train.precision = named<Precision>(precision);
@@ -297,7 +270,10 @@ int run(int argc, char** argv) {
     return 0;
   }
   TrainStepBench bench(options);
-  return options.serve ? serve(bench) : measure(bench, options);
+  if (!options.serve) return measure(bench, options);
+  return serve({{"run", [&] { return fmt::format("{:.3f}", bench.milliseconds_of_one_iteration()); }},
+                {"profile", [&] { return profile_json(bench.profiled_iteration()).dump(); }},
+                {"info", [&] { return bench.info().dump(); }}});
 }
 
 }  // namespace

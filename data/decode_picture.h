@@ -1,11 +1,11 @@
-// Encoded pictures that anybody may have made: PNG, JPEG and BMP, told by their first bytes, whatever the file is
+// Untrusted image files: PNG, JPEG and BMP, recognised by their first bytes, whatever the file is
 // called. PNGs are decoded by libpng, JPEGs by libjpeg-turbo, BMPs by stb_image.
 //
 // Headers are judged before anything is decoded: extents, size of what is to come, and that the file is whole (the
 // checksum of every PNG chunk, the end marker of a JPEG, the rows of a BMP). Converted: grey to RGB, palettes (a colour
 // beyond the palette is black), 16 bits to the upper 8, transparency dropped, CMYK. Refused: everything else, animated
 // PNGs among it. The orientation that cameras note in EXIF is not applied, as in the papers' loaders. The pixels depend
-// on the bytes alone, whatever is damaged in them: no byte comes from memory that nobody wrote.
+// on the bytes alone, whatever is damaged in them: no byte comes from uninitialised memory.
 #pragma once
 #include <span>
 #include <string>

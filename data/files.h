@@ -1,4 +1,4 @@
-// Files of data sets: what lies where, and open files whose sizes are known before a byte of them is read. Error(data)
+// Files of data sets: where they are, and open files whose sizes are known before a byte of them is read. Error(data)
 // is what a user's files lack or have wrong; what the system fails to do is Error(environment) (engine/io/system_file.h).
 #pragma once
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Sets of images that were decoded and resized once, kept as files of raw bytes. Whoever deletes them loses time only.
+// Sets of images that were decoded and resized once, kept as files of raw bytes. Deleting them costs only time.
 //
 // A file: 16 bytes "poise.images/1", then int64 count, side, number of classes, whether there are labels (0 or 1), crc;
 // 8 bytes of zeros; from byte 64 the pixels [count, side, side, 3]; labels int32 [count]; class names, each with a
@@ -11,8 +11,8 @@
 
 namespace poise {
 
-// Where a set of this content (image_source.h) and size lies in the cache. The content is all that its pixels depend on
-// besides the size and the decoders: no name, place or time of a file stands for it.
+// Where a set of this content (image_source.h) and size is stored in the cache. The content is all that its pixels depend
+// on in addition to the size and the decoders: no name, place or time of a file stands for it.
 std::string cache_path(const std::string& cache_folder, const ImageSource& source, int64_t side,
                        const std::string& content);
 

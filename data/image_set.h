@@ -1,4 +1,4 @@
-// A data set in host memory, ready to be copied to a device: uint8, NHWC, whatever the layout of the files was.
+// A data set in host memory, ready to be copied to a device: uint8, NHWC, independent of the layout of the files.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -12,7 +12,7 @@ struct ImageSet {
   int64_t count = 0, height = 0, width = 0, channels = 0;
   std::vector<uint8_t> pixels;           // [count, height, width, channels]
   std::vector<int32_t> labels;           // [count], 0-based; empty if the set has no classes
-  std::vector<std::string> class_names;  // empty likewise
+  std::vector<std::string> class_names;  // also empty then
   uint32_t crc = 0;                      // of pixels and labels: recorded in a run, compared on resume
   std::vector<std::string> warnings;     // what of the files was not read, or is not what was published
   std::string resize = "none";           // how pictures became this size: "none", kCropAndResize

@@ -43,7 +43,7 @@ PictureHeader png_header(Bytes bytes) {
   for (bool first = true;; first = false) {
     if (bytes.size() - at < 12) refuse("truncated PNG: its last chunk is missing");
     const size_t length = big_endian(bytes, at, 4);
-    if (bytes.size() - at - 12 < length) refuse("truncated PNG: a chunk goes on past the end of the file");
+    if (bytes.size() - at - 12 < length) refuse("truncated PNG: a chunk extends past the end of the file");
     const uLong crc = crc32_z(0, bytes.data() + at + 4, length + 4);
     if (crc != big_endian(bytes, at + 8 + length, 4)) refuse("damaged PNG: the checksum of a chunk does not match");
     const Bytes chunk = bytes.subspan(at + 4, length + 4);
@@ -102,7 +102,7 @@ PictureHeader jpeg_header(Bytes bytes) {
     if (marker == 0xd9) break;
     if (bytes.size() - at < 2) refuse("truncated JPEG: its end marker is missing");
     const size_t length = big_endian(bytes, at, 2);
-    if (length < 2 || length > bytes.size() - at) refuse("truncated JPEG: a segment goes on past the end of the file");
+    if (length < 2 || length > bytes.size() - at) refuse("truncated JPEG: a segment extends past the end of the file");
     const Bytes segment = bytes.subspan(at + 2, length - 2);
     if (marker == 0xc4) {
       check_huffman_tables(segment);
@@ -127,7 +127,7 @@ PictureHeader bmp_header(Bytes bytes) {
     header.height = little_endian(bytes, 20, 2);
     bits = little_endian(bytes, 24, 2);
   } else {
-    if (bytes.size() < 54 || header_bytes < 40 || header_bytes > 1000) refuse("damaged BMP: its header is no header");
+    if (bytes.size() < 54 || header_bytes < 40 || header_bytes > 1000) refuse("damaged BMP: its header is invalid");
     header.width = static_cast<int32_t>(little_endian(bytes, 18, 4));
     header.height = std::abs(int64_t{static_cast<int32_t>(little_endian(bytes, 22, 4))});  // negative: from the top
     bits = little_endian(bytes, 28, 2);
@@ -151,7 +151,7 @@ std::string name_of_other(Bytes bytes) {
   if (const std::string name = other_picture_format(bytes); !name.empty()) return name;
   if (begins_with(bytes, "%PDF")) return "a PDF";
   if (begins_with(bytes, "<")) return "a web page";
-  if (begins_with(bytes, "version https://git-lfs")) return "a pointer of Git LFS (fetch the file with git lfs pull)";
+  if (begins_with(bytes, "version https://git-lfs")) return "a Git LFS pointer (fetch the file with git lfs pull)";
   return fmt::format("bytes that begin {:02x}", fmt::join(bytes.first(std::min<size_t>(bytes.size(), 4)), " "));
 }
 
@@ -170,7 +170,7 @@ PictureHeader read_picture_header(Bytes bytes) {
   const PictureHeader header = header_of(bytes);
   if (header.width < 1 || header.height < 1 || header.width > kMostSide || header.height > kMostSide ||
       header.width * header.height > kMostPixels) {
-    refuse(fmt::format("expected 1 to {} pixels a side and at most {} in all, found {}x{}", kMostSide, kMostPixels,
+    refuse(fmt::format("expected 1 to {} pixels a side and at most {} in total, found {}x{}", kMostSide, kMostPixels,
                        header.width, header.height));
   }
   return header;

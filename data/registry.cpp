@@ -167,7 +167,7 @@ ImageSet read_images(const std::string& name, const std::string& folder, const R
   const Entry& entry = entry_of(name);
   const size_t split = split_of(entry, options.split);
   const int64_t side = options.image_size > 0 ? options.image_size : entry.side;
-  if (side == 0) fail(ErrorKind::usage, "image_size: dataset folder has no size of its own; give one");
+  if (side == 0) fail(ErrorKind::usage, "image_size: a folder of pictures has no size of its own; give --image-size");
   try {
     if (entry.open) return prepare_with_cache(*entry.open(folder, split), side, options);
     ImageSet set = entry.read(folder, split);

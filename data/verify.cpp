@@ -10,6 +10,7 @@
 #include "data/md5.h"
 #include "data/tiny_imagenet.h"
 #include "kernels/core/error.h"
+#include "kernels/core/integer.h"
 #include "kernels/core/parallel.h"
 
 namespace poise {
@@ -123,8 +124,7 @@ DataVerdict verify_official(const OfficialSet& set, const std::string& given, co
   if (const std::string inside = join_path(given, set.inner_folder); is_folder(inside)) verdict.folder = inside;
   int64_t pieces = 0;
   for (const OfficialFile& file : set.files) {
-    if (!file.md5.empty() && path_exists(join_path(verdict.folder, file.name)))
-      pieces += (file.bytes + kPiece - 1) / kPiece;
+    if (!file.md5.empty() && path_exists(join_path(verdict.folder, file.name))) pieces += ceil_div(file.bytes, kPiece);
   }
   Counted counted(progress, pieces);
   verdict.splits = set.splits;
@@ -177,7 +177,7 @@ void verify_pictures(const ImageSource& source, const ReadProgress& progress, Da
     if (progress) progress(last, source.count);
   }
   verdict.good = verdict.good && bad == 0;
-  verdict.summary += fmt::format("{} of {} pictures are of use", source.count - bad, source.count);
+  verdict.summary += fmt::format("{} of {} images readable", source.count - bad, source.count);
   verdict.warnings.insert(verdict.warnings.end(), source.warnings.begin(), source.warnings.end());
 }
 

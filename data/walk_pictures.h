@@ -1,6 +1,6 @@
 // The pictures in a folder and in those inside it, each once, told by their bytes and not by their names.
 //
-// A real folder is visited once, whatever links lead to it: first all that lie in the tree, then those that only links
+// A real folder is visited once, however many links lead to it: first all in the tree, then those that only links
 // reach. Run directories of Poise are passed over, as are hidden files, and files that are no pictures; all of these are
 // counted and named. A file that is called a picture but is none stays in the list: decoding says what is wrong with it.
 #pragma once

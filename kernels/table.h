@@ -1,5 +1,9 @@
 // Every kernel of a device, by name, made from one list (kernels.inc): no op exists on one device only and nothing falls
 // back in silence, since a kernel of the list that a device does not define is missing when the program is linked.
+//
+// What every kernel throws, and its header does not repeat: Error(runtime), from a planner or a kernel, if the device or
+// a library it calls fails, or if an operand is larger than the device's kernel can address. Shapes and types are
+// checked by the ops (engine/ops); a kernel is given what its header describes.
 #pragma once
 #include <string>
 
@@ -10,7 +14,7 @@
 #include "kernels/dense/linear/linear.h"
 #include "kernels/dense/loss/loss.h"
 #include "kernels/dense/norm/batch_norm.h"
-#include "kernels/dense/norm/sample_affine.h"
+#include "kernels/dense/norm/channel_modulation.h"
 #include "kernels/dense/norm/spectral_norm.h"
 #include "kernels/dense/pointwise/activation.h"
 #include "kernels/dense/pointwise/arithmetic.h"
@@ -44,7 +48,7 @@ enum class KernelIndex : int {
 #include "kernels/kernels.inc"
 };
 
-// What stands in a table until somebody fills the entry: Error(runtime) with the kernel's name when it is called.
+// The default of every entry: Error(runtime) with the kernel's name when it is called.
 template <KernelIndex index>
 struct MissingKernel {
   template <class R, class... Args>
@@ -78,7 +82,7 @@ void for_each_kernel(const F& f) {
 #include "kernels/kernels.inc"
 }
 
-// Names of the entries that nobody has filled, for tests: "add, copy"; empty if there are none.
+// Names of the entries that are still missing, for tests: "add, copy"; empty if there are none.
 std::string missing_kernels(const KernelTable& table);
 
 namespace cpu {

@@ -10,7 +10,7 @@
 // Masks leave alone the tables and maps of conditional batch norm, embeddings, the gate of attention, and biggan32's
 // last linear layer.
 //
-// Names in the papers' code (biggan.32 and big_resnet.64), for whoever carries weights over. Convolution weights there
+// Names in the papers' code (biggan.32 and big_resnet.64), for copying weights from there. Convolution weights there
 // are [out,in,kh,kw], ours [out,kh,kw,in]; the rows of the first linear layer go by (c,h,w) there, by (h,w,c) here; v
 // of spectral norm follows its weight. Under spectral norm, weight, u and v are weight_orig, weight_u and weight_v
 // there; gamma and beta of batch norm are weight and bias.

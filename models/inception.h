@@ -73,7 +73,7 @@ class Inception : public Module {
   explicit Inception(const InceptionOptions& options);
 
   // x [N,299,299,3] in [-1, 1) -> features [N,..] of all taps up to `last`; those behind it are empty. Meant for
-  // Tape::NoGrad, under which what lies between the taps is given back as soon as it has been read.
+  // Tape::NoGrad, under which activations between the taps are freed as soon as they have been read.
   std::array<Var, kInceptionTaps> operator()(Var x, InceptionTap last);
   int64_t dims(InceptionTap tap) const;
   InceptionTap last_tap() const { return options_.complete ? InceptionTap::logits : InceptionTap::pool768; }

@@ -10,7 +10,7 @@ namespace poise {
 
 // What a file says it is. Numbers of different networks must never be compared, so the name goes with every number.
 struct InceptionIdentity {
-  std::string name;  // "inception-2015-12-05", "iv3q"; "unrecognised-inception" for weights that nobody vouches for
+  std::string name;  // "inception-2015-12-05", "iv3q"; "unrecognised-inception" for weights of unknown origin
   std::string hash;  // sha256 of the file
   std::string note;  // one line about where the name comes from, and what the file cannot do
   bool recognised = false;

@@ -28,7 +28,7 @@ class Discriminator : public Module {
 };
 
 // Widths: channels of every feature map of sngan32 and biggan32; of the largest feature map, whose channels the others
-// have multiples of, in all other models. Any will do; biggan64 wants multiples of 8, and of 5 in its latent size.
+// have multiples of, in all other models. Any will do; biggan64 needs multiples of 8, and of 5 in its latent size.
 struct ModelOptions {
   std::string name = "sngan32";
   int64_t width_g = 256, width_d = 128;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "apps/console/suggestion.h"
+#include "kernels/core/error.h"
 
 namespace poise {
 namespace {
@@ -52,6 +53,14 @@ void report_leftovers(const std::vector<std::string>& leftovers, const std::vect
 std::string CommandLine::get(const std::string& name, const std::string& otherwise) const {
   const auto found = values.find(name);
   return found == values.end() || found->second.empty() ? otherwise : found->second.back();
+}
+
+void throw_if_problems(const std::vector<std::string>& problems, const std::string& where) {
+  if (problems.size() == 1) fail(ErrorKind::usage, problems[0]);
+  if (problems.empty()) return;
+  std::string text = std::to_string(problems.size()) + " problems" + where + ":";
+  for (const std::string& problem : problems) text += "\n  " + problem;
+  fail(ErrorKind::usage, text);
 }
 
 CommandLine parse_command_line(const CommandLineSpec& spec, int argc, const char* const* argv) {

@@ -23,7 +23,7 @@ struct Flag {
 
 struct CommandLineSpec {
   std::string description;
-  std::vector<Flag> flags;                  // besides --help
+  std::vector<Flag> flags;                  // in addition to --help
   std::string positional, positional_help;  // one optional argument, or ""
   std::string footer;
 };
@@ -39,6 +39,10 @@ struct CommandLine {
   // The value of a flag, or `otherwise`.
   std::string get(const std::string& name, const std::string& otherwise) const;
 };
+
+// Error(usage) that names all problems together: one line if it is one, else a line each under a heading, which `where`
+// ends ("3 problems with the options:"). Nothing if there are none.
+void throw_if_problems(const std::vector<std::string>& problems, const std::string& where = "");
 
 CommandLine parse_command_line(const CommandLineSpec& spec, int argc, const char* const* argv);
 

@@ -1,4 +1,4 @@
-// How far a run is. On a terminal one line that is redrawn; otherwise one plain line each time somebody asks for one,
+// How far a run is. On a terminal one line that is redrawn; otherwise one plain line whenever one is due,
 // without carriage returns or escape sequences, so that a log file or `| cat` stays readable.
 #pragma once
 #include <cstdint>

@@ -23,7 +23,7 @@ extern "C" void note_signal(int number) {
   if (number == SIGINT) {
     interrupts = interrupts + 1;
     if (interrupts >= 2) {
-      const char text[] = "\nstopped at once; the last checkpoint is whole\n";
+      const char text[] = "\nstopped immediately; the last checkpoint is complete\n";
       (void)!::write(2, text, sizeof text - 1);
       ::_exit(130);
     }

@@ -8,7 +8,7 @@ namespace poise {
 // Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
 int edit_distance(const std::string& a, const std::string& b);
 
-// " (did you mean width_g?)", or "" when nothing known is close enough to be a slip of the fingers.
+// " (did you mean width_g?)", or "" when no known name is within a small edit distance.
 std::string did_you_mean(const std::string& name, const std::vector<std::string>& known);
 
 // "a, b or c"

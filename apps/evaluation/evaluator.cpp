@@ -15,8 +15,6 @@ namespace poise {
 namespace {
 
 constexpr double kSecondsBetweenLines = 30;
-constexpr int64_t kSwdBatch = 64;
-constexpr int64_t kSchema = 1;
 
 }  // namespace
 
@@ -46,9 +44,9 @@ EvaluationResult Evaluator::evaluate_swd(Trainer& trainer) const {
   std::iota(seeds.begin(), seeds.end(), uint64_t{0});
   const double value = swd_->distance(trainer.sample(latents_of_seeds(seeds, trainer.latent_size()),
                                                      cycling_labels(swd_->images(), trainer.classes()), Weights::ema,
-                                                     Mode::evaluate_batch, std::min(swd_->images(), kSwdBatch)));
+                                                     Mode::evaluate_batch, std::min(swd_->images(), kPictureBatch)));
   return {.value = value,
-          .record = {{"schema", kSchema},
+          .record = {{"schema", kMetricSchema},
                      {"metric", label_},
                      {label_, value},
                      {"images", swd_->images()},

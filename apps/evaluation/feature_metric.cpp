@@ -14,7 +14,6 @@ namespace poise {
 namespace {
 
 constexpr const char* kCanonical = "inception-2015-12-05";
-constexpr int64_t kSchema = 1;
 
 bool has_tap(const FeatureNetwork& network, FeatureTap tap) {
   const std::vector<FeatureTap> taps = network.taps();
@@ -188,7 +187,7 @@ MetricResult evaluate_metric(const FeatureMetric& metric, const FeatureNetwork& 
   require(reference || !metric.needs_reference(), "a distance has two sides");
   if (metric.needs_reference()) check_same_size(set.protocol, reference->protocol);
   MetricResult result{.label = label_of(metric, network)};
-  result.record = {{"schema", kSchema}, {"metric", result.label}, {"value", 0.0}};
+  result.record = {{"schema", kMetricSchema}, {"metric", result.label}, {"value", 0.0}};
   using Kind = FeatureMetric::Kind;
   if (metric.kind == Kind::frechet) add_frechet(metric, set, *reference, result);
   if (metric.kind == Kind::score) add_score(network, set, options, result);

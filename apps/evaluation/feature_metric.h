@@ -6,7 +6,7 @@
 //   kid                                  Kernel Inception distance
 //   precision-recall, -768               precision and recall of 2048 or 768 features of Inception; the value is their
 //                                        harmonic mean, and the record has both
-//   precision-recall-random              likewise, of random features
+//   precision-recall-random              the same of random features
 //
 // A number's label says which network it is of: "FID" only with the network of 2015-12-05, else "FID-iv3q". Precision
 // and recall always name it, as in "precision-recall-iv3q": the paper's are of VGG-16.
@@ -19,6 +19,8 @@
 #include "apps/evaluation/feature_set.h"
 
 namespace poise {
+
+constexpr int64_t kMetricSchema = 1;  // of a metric's record, a line of metrics.jsonl
 
 struct FeatureMetric {
   enum class Kind : uint8_t { frechet, score, kernel, neighbours };

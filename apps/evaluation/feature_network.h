@@ -1,5 +1,5 @@
-// A network that turns images into the features that FID and its kin compare (evaluate_gan). Which network, which
-// weights and how images were enlarged are part of every number, so each says it.
+// A network that turns images into the features that FID, IS, KID and precision/recall compare (evaluate_gan). Which
+// network, which weights and how images were enlarged are part of every number, so each says it.
 #pragma once
 #include <cstdint>
 #include <memory>

@@ -11,7 +11,7 @@
 
 namespace poise {
 
-// What must stand beside a number for it to be comparable with another (README.md, "Evaluation").
+// What must stand beside a number for it to be comparable with another (apps/README.md, "Evaluation").
 struct SetProtocol {
   std::string source;             // file or folder, with the iteration of a checkpoint
   std::string dataset;            // "cifar10"; "" if generated or unknown

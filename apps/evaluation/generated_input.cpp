@@ -1,4 +1,5 @@
 #include "apps/evaluation/generated_input.h"
+#include "kernels/core/integer.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +10,7 @@ namespace poise {
 ImageInput generated_input(Trainer& trainer, const std::string& source, const GeneratedOptions& o) {
   const Shape image = trainer.image_shape();
   const auto draw = [&trainer, o, image](int64_t first, int64_t n) {
-    const int64_t whole = (n + kBatchNormBatch - 1) / kBatchNormBatch * kBatchNormBatch;
+    const int64_t whole = ceil_div(n, kBatchNormBatch) * kBatchNormBatch;
     std::vector<uint64_t> seeds;
     std::vector<int32_t> labels;  // classes in turn: each has its share
     for (int64_t i = 0; i < whole; ++i) {

@@ -1,4 +1,4 @@
-// Features of images by Inception-v3 (models/inception.h), for FID and its kin.
+// Features of images by Inception-v3 (models/inception.h), for FID, IS, KID and precision/recall.
 #pragma once
 #include <memory>
 

@@ -43,9 +43,10 @@ std::unique_ptr<FeatureNetwork> make_feature_network(const std::vector<FeatureMe
   if (random) return std::make_unique<RandomFeatureNetwork>(device);
   const std::string path = find_inception_weights(inception);
   if (path.empty()) {
-    fail(ErrorKind::usage, metrics[0].name +
-                               " needs the weights of Inception, which do not come with Poise; name them with "
-                               "--inception FILE (README.md, Evaluation), or use frechet-random, which needs none");
+    fail(ErrorKind::usage,
+         metrics[0].name +
+             " needs the weights of Inception, which do not come with Poise; name them with "
+             "--inception FILE (apps/README.md, \"Evaluation\"), or use frechet-random, which needs none");
   }
   auto network = std::make_unique<InceptionNetwork>(
       path, InceptionNetworkOptions{.device = device, .batch = inception_batch(device)});

@@ -22,7 +22,7 @@ class SlicedWasserstein {
   // there are more than kImages.
   SlicedWasserstein(std::span<const uint8_t> reference, int64_t count, int64_t values);
 
-  int64_t images() const { return images_; }  // how many images distance() wants
+  int64_t images() const { return images_; }  // number of images that distance() needs
   // Lower is better. Same bits for any number of threads and any order of the images.
   double distance(std::span<const uint8_t> images) const;
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "apps/training/sparse_methods.h"
 #include "models/registry.h"
 
@@ -27,14 +29,16 @@ void complete_training_options(OptionSet& options) {
 }
 
 // A sparse method that masks no weight, or never changes what it should.
-void check_effect_of_masks(OptionSet& options, const SparseMethod& method) {
+void check_effect_of_masks(OptionSet& options) {
   const SparseOptions s = options.settings().scheduled_sparse();
-  if (s.density_g == 1 && s.density_d == 1 && !method.control_d) {
+  const MaskPolicies policies = policies_of(s);
+  const bool controls = policies.follow_balance();
+  if (s.density_g == 1 && s.density_d == 1 && !controls) {
     options.add_problem(fmt::format(
         "density_g: method {} at densities of 1 masks no weight; give a density below 1, or use method dense",
         s.method));
   }
-  if (method.control_d && s.density_floor > s.density_d) {
+  if (controls && s.density_floor > s.density_d) {
     options.add_problem(fmt::format("density_floor: expected at most density_d = {}, where D starts, but got {}",
                                     s.density_d, s.density_floor));
   }
@@ -43,8 +47,10 @@ void check_effect_of_masks(OptionSet& options, const SparseMethod& method) {
     options.add_warning(
         fmt::format("{} = {} has no effect in {} iterations: {}", key, every, s.schedule_iterations, what));
   };
-  if (method.growth_g) never("update_every_g", s.update_every_g, "G's masks never change");
-  if (!method.control_d) return;
+  if (s.method.starts_with("sdst") || s.method.starts_with("ddst")) {
+    never("update_every_g", s.update_every_g, "G's masks never change");
+  }
+  if (!controls) return;
   never("update_every_d", s.update_every_d, "D's masks never change");
   never("br_window", s.br_window, "no decision has all the balance ratios it reads, and D's masks never change");
 }
@@ -55,8 +61,9 @@ void complete_sparse_options(OptionSet& options) {
   const SparseMethod& method = sparse_method(s.method);
   const std::string origin = "method " + s.method;
   const auto problem = [&](const std::string& text) { options.add_problem(text); };
+  const bool masks = method.g || method.d;
   const bool skips = s.execution == ExecutionChoice::block || s.execution == ExecutionChoice::cusparse;
-  if (skips && method.masks && block_of(s.cell) == 0) {
+  if (skips && masks && block_of(s.cell) == 0) {
     problem(
         fmt::format("execution: {} skips blocks of 16x16 weights but cell is {}; use cell = 16x16 or execution = auto",
                     name_of(s.execution), to_string(s.cell)));
@@ -67,10 +74,10 @@ void complete_sparse_options(OptionSet& options) {
                     "every step; use moment_policy = seed or execution = dense",
                     name_of(s.execution)));
   }
-  if (s.execution == ExecutionChoice::cusparse && method.masks && settings.train.device == Device::cpu) {
+  if (s.execution == ExecutionChoice::cusparse && masks && settings.train.device == Device::cpu) {
     problem("execution: cusparse needs --device cuda or emulated but device is cpu; use execution = auto or block");
   }
-  if (!method.masks) {
+  if (!masks) {
     if (s.density_g != 1 || (s.density_d != 0 && s.density_d != 1)) {
       problem("density_g, density_d: method dense has no masks; choose a sparse method or leave them at 1");
     }
@@ -81,32 +88,23 @@ void complete_sparse_options(OptionSet& options) {
                         s.method));
     return;
   }
-  if (s.density_d == 0) options.set("density_d", method.masks_d ? s.density_g : 1.0, origin);
-  if (s.band_low == 0) options.set("band_low", method.band_low, origin);
-  if (s.band_high == 0) options.set("band_high", method.band_high, origin);
-  if (s.update_every_d == 0) options.set("update_every_d", method.update_every_d, origin);
+  for (const char* key : {"density_d", "band_low", "band_high", "update_every_d"}) {
+    const Value now = value_of(settings, *find_option(key));
+    const double otherwise = method.default_of(key, s);
+    if (now == Value(0.0)) options.set(key, otherwise, origin);
+    if (now == Value(int64_t{0})) options.set(key, std::llround(otherwise), origin);
+  }
 
-  if (!method.masks_d && s.density_d != 1) {
+  if (!method.d && s.density_d != 1) {
     problem(fmt::format("density_d: method {} keeps D dense but got {}; leave it out", s.method, s.density_d));
   }
-  if (method.strict && s.density_d > s.d_max) {
-    problem(fmt::format("density_d: expected at most d_max = {} but got {}", s.d_max, s.density_d));
-  }
-  check_effect_of_masks(options, method);
+  check_effect_of_masks(options);
   if (s.br_every > 0 && s.br_window < s.br_every) {
     problem(fmt::format("br_window: expected at least br_every = {} but got {}", s.br_every, s.br_window));
   }
-  if (!method.control_d) return;
-  if (!(s.band_low < s.band_high)) {
-    problem(fmt::format("band_low: expected less than band_high = {} but got {}", s.band_high, s.band_low));
-  }
-  if (s.br_every == 0)
-    problem(fmt::format("br_every: method {} follows the balance ratio; 10 is the paper's", s.method));
-  if (s.br_every * 10 > s.update_every_d) {
-    problem(
-        fmt::format("br_every: expected at most a tenth of update_every_d = {}, so that a decision rests on more "
-                    "than a few measurements, but got {}",
-                    s.update_every_d, s.br_every));
+  const MaskPolicies policies = policies_of(settings.scheduled_sparse());
+  for (const MaskPolicy* policy : {policies.g.get(), policies.d.get()}) {
+    for (const std::string& text : policy ? policy->problems() : std::vector<std::string>()) problem(text);
   }
 }
 
@@ -158,7 +156,7 @@ void warn_of_schedules(OptionSet& options, const Settings& before) {
                     before.train.decay_ends(), t.decay_ends()));
   }
   const SparseMethod& method = sparse_method(s.method);
-  if (!more || (!method.growth_g && !method.control_d)) return;
+  if (!more || (!method.g && !method.d) || s.method == "static") return;
   if (s.schedule_iterations < t.iterations) {
     options.add_warning(fmt::format("schedule_iterations = {}: masks stay as they are from there to iteration {}",
                                     s.schedule_iterations, t.iterations));

@@ -1,4 +1,5 @@
-// A field of Settings as options see it: a value that is read, checked and written alike whatever its C++ type.
+// A field of Settings as options see it: a value that is read, checked and written in the same way for every C++ type.
+// Nothing here throws: set() says no.
 #pragma once
 #include <string>
 #include <type_traits>

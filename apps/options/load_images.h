@@ -11,7 +11,8 @@ namespace poise {
 // The folder that `data` means. Error(usage) for the sample of a set that has none.
 std::string data_folder(const DataOptions& options);
 
-// At the size of the model's images unless image_size says another. Error(data) if they are missing or damaged. Unless
+// At the size of the model's images unless image_size says another. Error(data) if they are missing or damaged,
+// Error(usage) as data_folder() and for an unknown model. Unless
 // `quiet`, a bar on standard error when it takes more than a moment, and what became of the cache. Warnings come anyway.
 ImageSet load_images(const Settings& settings, bool quiet);
 

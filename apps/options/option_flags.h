@@ -5,6 +5,8 @@
 
 namespace poise {
 
+// Nothing here throws: what is wrong becomes a problem of the OptionSet (OptionSet::throw_if_problems).
+
 // One flag per option of these groups, with help and default; {} means all groups.
 std::vector<Flag> option_flags(const std::vector<std::string>& groups);
 

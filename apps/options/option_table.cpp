@@ -9,6 +9,7 @@ namespace poise {
 namespace {
 
 using Rows = std::vector<Option>;
+constexpr bool younger = true;
 constexpr OnResume fixed = OnResume::fixed, free = OnResume::free, settled = OnResume::settled;
 
 // A field and, as its key, its name.
@@ -29,21 +30,25 @@ Limits path_or(const char* word) { return {.path = Limits::Path::absolute, .word
 
 const Limits any;  // that its type can have
 
-const SparseMethod& method_of(const Settings& s) { return sparse_method(s.sparse.method); }
-bool rewires(const Settings& s) { return method_of(s).growth_g || method_of(s).control_d; }
+bool is_one_of(const Settings& s, std::initializer_list<const char*> methods) {
+  return std::any_of(methods.begin(), methods.end(), [&](const char* name) { return s.sparse.method == name; });
+}
+bool has_masks(const Settings& s) { return sparse_method(s.sparse.method).g || sparse_method(s.sparse.method).d; }
+bool grows(const Settings& s) { return is_one_of(s, {"sdst-set", "sdst-rigl", "ddst-relaxed", "ddst-strict"}); }
+bool controls(const Settings& s) { return is_one_of(s, {"dda", "ddst-relaxed", "ddst-strict"}); }
 const FeatureMetric* metric_of(const Settings& s) { return find_feature_metric(s.evaluation.eval_metric); }
 
-const Effect masks{"a sparse method", [](const Settings& s) { return method_of(s).masks; }};
-const Effect masks_d{"a method that masks D", [](const Settings& s) { return method_of(s).masks_d; }};
-const Effect growth{"a method that drops and grows weights (sdst-set, sdst-rigl, ddst-relaxed, ddst-strict)",
-                    [](const Settings& s) { return method_of(s).growth_g.has_value(); }};
+const Effect masks{"a sparse method", has_masks};
+const Effect masks_d{"a method that masks D",
+                     [](const Settings& s) { return sparse_method(s.sparse.method).d != nullptr; }};
+const Effect growth{"a method that drops and grows weights (sdst-set, sdst-rigl, ddst-relaxed, ddst-strict)", grows};
 const Effect changes{"a method whose masks change",
-                     [](const Settings& s) { return rewires(s) || method_of(s).prunes; }};
-const Effect rewiring{"a method that drops and grows weights", rewires};
-const Effect control{"a method that controls D's density (dda, ddst-relaxed, ddst-strict)",
-                     [](const Settings& s) { return method_of(s).control_d; }};
-const Effect strict{"method ddst-strict", [](const Settings& s) { return method_of(s).strict; }};
-const Effect pruning{"method posthoc", [](const Settings& s) { return method_of(s).prunes; }};
+                     [](const Settings& s) { return has_masks(s) && s.sparse.method != "static"; }};
+const Effect rewiring{"a method that drops and grows weights", grows};
+const Effect control{"a method that controls D's density (dda, ddst-relaxed, ddst-strict)", controls};
+const Effect strict{"method ddst-strict", [](const Settings& s) { return is_one_of(s, {"ddst-strict"}); }};
+const Effect pruning{"method posthoc", [](const Settings& s) { return is_one_of(s, {"posthoc"}); }};
+const Effect gradual{"method gradual", [](const Settings& s) { return is_one_of(s, {"gradual"}); }};
 const Effect evaluation{"eval_every above 0", [](const Settings& s) { return s.evaluation.eval_every > 0; }};
 const Effect generated{"eval_every above 0 and an eval_metric other than swd",
                        [](const Settings& s) { return s.evaluation.eval_every > 0 && metric_of(s); }};
@@ -69,14 +74,15 @@ Rows model_rows() {
       {"model", FIELD(model, latent_size), fixed, from_to(1, 65536), "dimensions of the latent z"},
       {"model", FIELD(model, classes), fixed, from_to(0, 1000000),
        "classes of a conditional model; 0: those of the data, and for all other models"},
-      {"model", FIELD(model, init), fixed, any, "how weights start"},
+      {"model", FIELD(model, init), fixed, any, "initialisation of the weights"},
   };
 }
 
 Rows data_rows() {
   return {
-      {"data", FIELD(data, dataset), fixed, one_of(data_set_names()), "what the files are"},
-      {"data", FIELD(data, split), fixed, one_of(split_names()), "which of its images; auto: what the paper trains on"},
+      {"data", FIELD(data, dataset), fixed, one_of(data_set_names()), "data set"},
+      {"data", FIELD(data, split), fixed, one_of(split_names()),
+       "split of the data set; auto: what the paper trains on"},
       {"data", FIELD(data, data), free, path_or("sample"),
        "folder of the files, or 'sample': the images that come with Poise"},
       {"data", FIELD(data, image_size), fixed, from_to(0, 1024), "side images are resized to; 0: the model's"},
@@ -89,27 +95,29 @@ Rows data_rows() {
 
 Rows train_rows() {
   return {
-      {"train", FIELD(train, iterations), free, at_least(1), "generator steps in all"},
+      {"train", FIELD(train, iterations), free, at_least(1), "generator steps of the whole run"},
       {"train", FIELD(train, batch_size_d), fixed, from_to(1, 65536), "real images (and fakes) per D step"},
       {"train", FIELD(train, batch_size_g), fixed, from_to(1, 65536), "fakes per G step"},
       {"train", FIELD(train, n_critic), fixed, from_to(1, 1000), "D steps per G step"},
       {"train", FIELD(train, loss), fixed, any, "adversarial loss"},
-      {"train", FIELD(train, learning_rate_g), fixed, single(above_to(0, 10)), "Adam's step for G"},
-      {"train", FIELD(train, learning_rate_d), fixed, single(above_to(0, 10)), "Adam's step for D"},
-      {"train", FIELD(train, learning_rate_decay), fixed, any, "of both learning rates over the iterations"},
-      {"train", FIELD(train, decay_start), fixed, at_least(0), "iteration after which they fall (linear)"},
-      {"train", FIELD(train, decay_end), fixed, at_least(0), "and at which they reach 0; 0: as iterations"},
+      {"train", FIELD(train, learning_rate_g), fixed, single(above_to(0, 10)), "learning rate of G"},
+      {"train", FIELD(train, learning_rate_d), fixed, single(above_to(0, 10)), "learning rate of D"},
+      {"train", FIELD(train, learning_rate_decay), fixed, any, "schedule of both learning rates"},
+      {"train", FIELD(train, decay_start), fixed, at_least(0),
+       "iteration after which the learning rates fall (linear)"},
+      {"train", FIELD(train, decay_end), fixed, at_least(0), "iteration at which they reach 0; 0: the last"},
       {"train", FIELD(train, adam_beta1), fixed, single(from_below(0, 1)), "decay of Adam's first moment"},
       {"train", FIELD(train, adam_beta2), fixed, single(from_below(0, 1)), "decay of Adam's second moment"},
       {"train", FIELD(train, adam_eps), fixed, single(above_to(0, 1)), "Adam's epsilon"},
       {"train", FIELD(train, ema_decay), fixed, single(from_below(0, 1)),
        "moving average of G's weights, per iteration"},
-      {"train", FIELD(train, ema_start), fixed, at_least(0), "iterations during which it is a copy of the weights"},
+      {"train", FIELD(train, ema_start), fixed, at_least(0),
+       "until this iteration the moving average is a copy of the weights"},
       {"train", FIELD(train, accumulate), fixed, from_to(1, 65536),
-       "micro-batches of a step, whose gradients add up: less memory, the same batch sizes"},
+       "micro-batches of a step, whose gradients are summed: less memory, the same batch sizes"},
       {"train", FIELD(train, diff_augment), fixed, any,
        "what D sees is changed at random by: some of color,translation,cutout; or none"},
-      {"train", FIELD(train, seed), fixed, at_least(0), "key of every random number"},
+      {"train", FIELD(train, seed), fixed, at_least(0), "seed of every random number"},
       {"train", FIELD(train, threads), free, from_to(0, 4096), "CPU threads; 0: as OMP_NUM_THREADS says, else all"},
       {"train", FIELD(train, device), free, any,
        "where to compute; auto: cuda if it is there; emulated: the CUDA kernels on the host, slowly"},
@@ -121,39 +129,50 @@ Rows train_rows() {
 
 Rows sparse_rows() {
   return {
-      {"sparse", FIELD(sparse, method), fixed, one_of(method_names()), "how G and D are sparse"},
-      {"sparse", FIELD(sparse, density_g), fixed, above_to(0, 1), "share of G's weights that are alive"},
-      {"sparse", FIELD(sparse, density_d), fixed, from_to(0, 1), "of D's, at the start; 0: as density_g"},
-      {"sparse", FIELD(sparse, density_rule), fixed, any, "density of each layer", masks},
-      {"sparse", FIELD(sparse, cell), fixed, any, "what lives or dies together: 1x1, 16x16, 16x16-all-taps, ..", masks},
+      {"sparse", FIELD(sparse, method), fixed, one_of(method_names()), "sparse training method"},
+      {"sparse", FIELD(sparse, density_g), fixed, above_to(0, 1),
+       "share of G's weights that are alive; at the end, where the method prunes"},
+      {"sparse", FIELD(sparse, density_d), fixed, from_to(0, 1),
+       "of D's, at the start or at the end; 0: as density_g, or 1 where the method leaves D dense"},
+      {"sparse", FIELD(sparse, density_rule), fixed, any, "how the density is distributed over layers", masks},
+      {"sparse", FIELD(sparse, cell), fixed, any, "granularity of masks: 1x1, 16x16, 16x16-all-taps, ..", masks},
       {"sparse", FIELD(sparse, execution), fixed, any,
-       "skip dead blocks: where it is faster (auto), nowhere (dense), wherever masks are (block; cusparse on a GPU)",
+       "sparse kernels: where they are faster (auto), never (dense), on every masked layer (block; cusparse on a GPU)",
        masks},
       {"sparse", FIELD(sparse, mask_head), fixed, any, "mask D's last linear layer too, as the paper's code", masks_d},
-      {"sparse", FIELD(sparse, update_every_g), fixed, at_least(1), "iterations between drop-and-grow in G", growth},
+      {"sparse", FIELD(sparse, update_every_g), fixed, at_least(1), "iterations between updates of G's masks", growth},
       {"sparse", FIELD(sparse, update_every_d), fixed, at_least(0),
        "iterations between decisions about D; 0: the method's", control},
       {"sparse", FIELD(sparse, schedule_iterations), fixed, at_least(0),
        "length of the schedules, after which masks stay; 0: as iterations", changes},
-      {"sparse", FIELD(sparse, drop_fraction), fixed, from_to(0, 1), "share of alive weights dropped, at first",
+      {"sparse", FIELD(sparse, drop_fraction), fixed, from_to(0, 1),
+       "share of alive weights dropped at the first update", rewiring},
+      {"sparse", FIELD(sparse, drop_fraction_end), fixed, from_to(0, 1), "drop fraction at the end of the schedule",
        rewiring},
-      {"sparse", FIELD(sparse, drop_fraction_end), fixed, from_to(0, 1), "and at the end", rewiring},
-      {"sparse", FIELD(sparse, drop_schedule), fixed, any, "from one to the other", rewiring},
+      {"sparse", FIELD(sparse, drop_schedule), fixed, any,
+       "how the drop fraction goes from the first to the last value", rewiring},
       {"sparse", FIELD(sparse, selection_scope), fixed, any, "rank the whole network's weights, or each layer's",
        rewiring},
       {"sparse", FIELD(sparse, moment_policy), fixed, any,
        "Adam's moments of grown weights: v = g^2, kept as under dense gradients, or 0", masks},
       {"sparse", FIELD(sparse, band_low), fixed, from_to(0, 1000),
        "balance ratio from which D shrinks; 0: the method's", control},
-      {"sparse", FIELD(sparse, band_high), fixed, from_to(0, 1000), "and from which D grows; 0: the method's", control},
-      {"sparse", FIELD(sparse, density_step), fixed, above_to(0, 1), "by which D's density changes", control},
-      {"sparse", FIELD(sparse, density_floor), fixed, above_to(0, 1), "below which it does not fall", control},
-      {"sparse", FIELD(sparse, d_max), fixed, above_to(0, 1), "above which it does not rise (ddst-strict)", strict},
-      {"sparse", FIELD(sparse, br_every), fixed, at_least(0), "iterations between balance ratios; 0: none", masks},
-      {"sparse", FIELD(sparse, br_window), fixed, at_least(1), "iterations over which decisions average them", masks},
-      {"sparse", FIELD(sparse, br_mode), fixed, any, "what decisions read", control},
+      {"sparse", FIELD(sparse, band_high), fixed, from_to(0, 1000),
+       "balance ratio above which D grows; 0: the method's", control},
+      {"sparse", FIELD(sparse, density_step), fixed, above_to(0, 1), "change of D's density per decision", control},
+      {"sparse", FIELD(sparse, density_floor), fixed, above_to(0, 1), "lower limit of D's density", control},
+      {"sparse", FIELD(sparse, d_max), fixed, above_to(0, 1), "upper limit of D's density (ddst-strict)", strict},
+      {"sparse", FIELD(sparse, br_every), fixed, at_least(0),
+       "iterations between measurements of the balance ratio; 0: none", masks},
+      {"sparse", FIELD(sparse, br_window), fixed, at_least(1), "iterations over which the balance ratio is averaged",
+       masks},
+      {"sparse", FIELD(sparse, br_mode), fixed, any, "how the balance ratio is averaged", control},
       {"sparse", FIELD(sparse, posthoc_fine_tune), fixed, above_to(0, 10),
        "iterations after pruning, as a share of those before (posthoc)", pruning},
+      {"sparse", FIELD(sparse, prune_start), fixed, at_least(0), "iteration after which pruning begins (gradual)",
+       gradual, younger},
+      {"sparse", FIELD(sparse, prune_end), fixed, at_least(0),
+       "and by which it ends, at density_g; 0: three quarters of schedule_iterations", gradual, younger},
   };
 }
 
@@ -173,13 +192,14 @@ Rows output_rows() {
       {"output", FIELD(output, keep_checkpoints), free, from_to(1, 1000000), "newest checkpoints kept"},
       {"output", FIELD(evaluation, eval_every), free, at_least(0),
        "iterations between evaluations, by which the best checkpoint is chosen; 0: off"},
-      {"output", FIELD(evaluation, eval_metric), free, one_of(evaluation_names()), "what is evaluated", evaluation},
+      {"output", FIELD(evaluation, eval_metric), free, one_of(evaluation_names()), "metric to evaluate", evaluation},
       {"output", FIELD(evaluation, eval_images), free, from_to(2, 10000000), "generated images (swd: always 1024)",
        generated},
       {"output", FIELD(evaluation, eval_reference), free, path_or("train"),
        "'train': the training images; or statistics (.npz) made by evaluate_gan make-stats", referred},
       {"output", FIELD(evaluation, inception), free, path_or("auto"),
-       "weights of Inception, for fid and its kin; auto: ~/.local/share/poise/inception.safetensors", inception},
+       "weights of Inception, for fid, is, kid and precision-recall; auto: ~/.local/share/poise/inception.safetensors",
+       inception},
   };
 }
 

@@ -7,10 +7,12 @@
 #include <cmath>
 #include <limits>
 
+#include "apps/console/command_line.h"
 #include "apps/console/suggestion.h"
 #include "engine/io/user_path.h"
 #include "engine/io/utf8.h"
 #include "kernels/core/error.h"
+#include "kernels/core/hash.h"
 
 namespace poise {
 namespace {
@@ -186,13 +188,7 @@ void OptionSet::set_text(const std::string& key, const std::string& text, const 
   set(key, option ? option->parse(text) : Value(text), origin);
 }
 
-void OptionSet::throw_if_problems() const {
-  if (problems_.empty()) return;
-  if (problems_.size() == 1) fail(ErrorKind::usage, problems_[0]);
-  std::string text = fmt::format("{} problems with the options:", problems_.size());
-  for (const std::string& problem : problems_) text += "\n  " + problem;
-  fail(ErrorKind::usage, text);
-}
+void OptionSet::throw_if_problems() const { poise::throw_if_problems(problems_, " with the options"); }
 
 std::string OptionSet::to_toml(bool with_origins) const {
   std::string text, group;
@@ -209,18 +205,17 @@ std::string OptionSet::to_toml(bool with_origins) const {
 FixedSettings fixed_settings(const Settings& settings) {
   FixedSettings fixed;
   for (const Option& option : option_table()) {
-    if (option.on_resume == OnResume::fixed) fixed.emplace_back(&option, to_toml(value_of(settings, option)));
+    if (option.on_resume != OnResume::fixed) continue;
+    if (option.younger && value_of(settings, option) == value_of(Settings{}, option)) continue;
+    fixed.emplace_back(&option, to_toml(value_of(settings, option)));
   }
   return fixed;
 }
 
 std::string config_hash(const FixedSettings& fixed) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (const auto& [option, value] : fixed) {
-    for (const char c : option->key + "=" + value + "\n")
-      hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  }
-  return fmt::format("{:016x}", hash);
+  std::string text;
+  for (const auto& [option, value] : fixed) text += option->key + "=" + value + "\n";
+  return fmt::format("{:016x}", fnv1a(text));
 }
 
 }  // namespace poise

@@ -19,7 +19,7 @@ enum class OnResume : uint8_t {
   settled,  // decided when the run directory was made
 };
 
-// What a value must satisfy besides being one of its field. Numbers: an interval, each end closed unless said. Text:
+// What a value must satisfy beyond the type of its field. Numbers: an interval, each end closed unless said. Text:
 // one of `choices`, if there are.
 struct Limits {
   double least = 0, most = 0;
@@ -44,6 +44,9 @@ struct Option {
   Limits limits;
   std::string help;
   Effect effect = {};
+  // Younger than the first checkpoints, which therefore know nothing of it: fixed, but stored only where it is not what
+  // it was before it could be set, its default.
+  bool younger = false;
 
   std::string flag() const;         // "--width-g"
   std::string environment() const;  // "POISE_WIDTH_G"
@@ -57,7 +60,7 @@ struct Option {
 constexpr double kLargestExactInteger = 9007199254740992.0;  // 2^53: what a reader of TOML or JSON surely keeps
 
 const std::vector<Option>& option_table();
-const Option* find_option(const std::string& key);
+const Option* find_option(const std::string& key);  // null if there is none
 std::vector<std::string> option_keys();
 
 inline Value value_of(const Settings& settings, const Option& option) { return option.field.get(settings); }
@@ -69,10 +72,10 @@ class OptionSet {
   OptionSet();
 
   const Settings& settings() const { return settings_; }
-  const std::string& origin(const std::string& key) const;
+  const std::string& origin(const std::string& key) const;  // Error(runtime) for a key that no option has
   bool is_default(const Option& option) const;
 
-  // Takes a value if it is good, else notes the problem. `text` values come from the environment or the command line
+  // Takes a value if it is good, else notes the problem, an unknown key included; throws nothing. `text` values come from the environment or the command line
   // and are read as the option's type.
   void set(const std::string& key, const Value& value, const std::string& origin);
   void set_text(const std::string& key, const std::string& text, const std::string& origin);

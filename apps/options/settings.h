@@ -1,5 +1,6 @@
 // All that a user can set of a training run, in typed groups. An option is a field of one of them and a row of
-// apps/options/option_table.cpp; the two have the same name, which is also the key in files and checkpoints.
+// apps/options/option_table.cpp; the two have the same name, which is also the key in files and checkpoints. Plain data:
+// nothing here throws, and nothing is checked before an OptionSet holds it (options.h).
 #pragma once
 #include "apps/evaluation/evaluator.h"
 #include "apps/training/train_options.h"

@@ -14,6 +14,7 @@
 #include "apps/options/load_images.h"
 #include "apps/programs/evaluation_request.h"
 #include "apps/run/checkpoint_sampler.h"
+#include "apps/run/compact_generator.h"
 #include "apps/run/run_settings.h"
 #include "apps/run/run_state.h"
 #include "data/cifar10.h"
@@ -115,7 +116,7 @@ class Evaluation {
   }
 
   std::string make_statistics() {
-    if (request_.metrics.empty()) metrics_.resize(1);  // of those chosen for want of a name
+    if (request_.metrics.empty()) metrics_.resize(1);  // only the first of the defaults
     if (metrics_.size() != 1 || metrics_[0].kind != FeatureMetric::Kind::frechet) {
       fail(ErrorKind::usage, "make-stats: expected the name of one Frechet distance but got " + metrics_[0].name +
                                  "; use --metrics fid, or another of them");
@@ -178,6 +179,7 @@ class Evaluation {
     Opened generator{.trainer = sampler_of(file, request_.device), .run = run_of(source)};
     generator.data_crc = file.metadata().at("data_crc");
     GeneratedOptions options = request_.generated;
+    options.weights = weights_of_file(file, request_.weights_asked, options.weights);
     if (options.count == 0) options.count = kGeneratedImages;
     const std::string name = fmt::format("{} iteration {}", file.source(), generator.trainer->iteration());
     generator.input = generated_input(*generator.trainer, name, options);

@@ -2,9 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <charconv>
-
+#include "apps/console/flag_reader.h"
 #include "apps/console/suggestion.h"
 #include "data/registry.h"
 #include "engine/io/atomic_file.h"
@@ -27,59 +25,20 @@ Weights of Inception: --inception, else $POISE_INCEPTION, else ~/.local/share/po
 the metric is frechet-random: the Frechet distance of fixed random features, which is not FID.
 FID: the network of 2015-12-05. FID-iv3q, IS-iv3q: another network, not comparable with published numbers.)";
 
-std::vector<std::string> split_at_commas(const std::string& text) {
-  std::vector<std::string> words;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t comma = std::min(text.find(',', at), text.size());
-    words.push_back(text.substr(at, comma - at));
-    at = comma + 1;
-  }
-  return words;
-}
-
 std::vector<std::string> metric_names() {
   std::vector<std::string> names;
   for (const FeatureMetric& metric : feature_metrics()) names.push_back(metric.name);
   return names;
 }
 
-class Reader {
- public:
-  explicit Reader(const CommandLine& args) : args_(args), problems(args.problems) {}
-
-  std::string choice(const std::string& name, const std::vector<std::string>& words) {
-    const std::string word = args_.get(name, words[0]);
-    if (std::find(words.begin(), words.end(), word) == words.end()) {
-      problems.push_back(fmt::format("--{}: expected {} but got \"{}\"{}", name, join_alternatives(words), word,
-                                     did_you_mean(word, words)));
-    }
-    return word;
-  }
-  int64_t integer(const std::string& name, int64_t otherwise, int64_t least) {
-    if (!args_.has(name)) return otherwise;
-    const std::string text = args_.get(name, "");
-    int64_t value = 0;
-    const auto r = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (r.ec != std::errc() || r.ptr != text.data() + text.size() || value < least || value > 100'000'000) {
-      problems.push_back(
-          fmt::format("--{}: expected an integer from {} to 100000000 but got \"{}\"", name, least, text));
-    }
-    return value;
-  }
-
- private:
-  const CommandLine& args_;
-
- public:
-  std::vector<std::string> problems;
-};
+constexpr int64_t kMost = 100'000'000;  // of any number
 
 // Of flags that were given, those that nothing will read, as far as the request alone tells.
-void refuse_without_effect(const CommandLine& args, const EvaluationRequest& r, std::vector<std::string>& problems) {
+void refuse_without_effect(const CommandLine& args, const EvaluationRequest& r, FlagReader& reader) {
   const auto refuse = [&](bool condition, std::initializer_list<const char*> names, const char* why) {
     for (const char* name : names) {
       if (condition && args.has(name))
-        problems.push_back(fmt::format("--{}: has no effect {}; leave it out", name, why));
+        reader.add_problem(fmt::format("--{}: has no effect {}; leave it out", name, why));
     }
   };
   refuse(r.make_statistics, {"reference", "reference-images", "protocol", "splits", "shuffle", "json"},
@@ -134,7 +93,8 @@ CommandLineSpec evaluation_command_line() {
       {"--image-size", Kind::value, "N", "side to which folders of pictures are resized"},
       {"--weights", Kind::value, "WHICH", "ema (averaged) or live (ema)"},
       {"--batch-norm", Kind::value, "HOW",
-       "batch: each 100 images normalise themselves, as in the paper; running: statistics measured anew (batch)"},
+       "batch: each 100 images normalise themselves, as in the paper; running: statistics measured for these weights "
+       "(batch)"},
       {"--quantisation", Kind::value, "HOW",
        "of G's output to bytes: truncate, as the paper's code, or round (truncate)"},
       {"--seed", Kind::value, "N", "latents of seeds N, N+1, .. (0)"},
@@ -151,22 +111,18 @@ CommandLineSpec evaluation_command_line() {
 }
 
 EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_statistics) {
-  Reader reader(args);
+  FlagReader reader(args);
   EvaluationRequest r;
   r.make_statistics = make_statistics;
-  r.source = expand_home(args.positional);
-  if (r.source.empty())
-    reader.problems.push_back("expected something to measure; give a run directory, as runs/latest");
+  r.source = expand_home(reader.positional("expected something to measure; give a run directory, as runs/latest"));
   r.reference = expand_home(args.get("reference", ""));
   r.output = expand_home(args.get("output", ""));
-  if (make_statistics && r.output.empty())
-    reader.problems.push_back("make-stats: expected a file name; give one with -o");
+  if (make_statistics && r.output.empty()) reader.add_problem("make-stats: expected a file name; give one with -o");
   if (make_statistics && !r.output.empty() && !r.output.ends_with(".npz") && !is_standard_output(r.output) &&
       kind_of_path(r.output) != PathKind::other) {
-    reader.problems.push_back("--output: statistics are read again by the ending of their name, .npz; add it to " +
-                              r.output);
+    reader.add_problem("--output: statistics are read again by the ending of their name, .npz; add it to " + r.output);
   }
-  if (!make_statistics && !r.output.empty()) reader.problems.push_back("--output has a meaning with make-stats only");
+  if (!make_statistics && !r.output.empty()) reader.add_problem("--output can only be used with make-stats only");
   std::vector<std::string> datasets = data_set_names(), protocols = {"none"};
   datasets.insert(datasets.begin(), "auto");
   for (const auto& p : evaluation_protocols()) protocols.push_back(p.name);
@@ -175,17 +131,17 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   r.protocol = reader.choice("protocol", protocols);
   r.inception = args.get("inception", "");
   r.device = named<Device>(reader.choice("device", {"auto", "cpu", "cuda", "emulated"}));
-  r.image_size = reader.integer("image-size", 0, 1);
-  r.generated.count = reader.integer("images", 0, 2);
-  r.reference_images = reader.integer("reference-images", 0, 2);
+  r.image_size = reader.integer("image-size", 0, 1, kMost);
+  r.generated.count = reader.integer("images", 0, 2, kMost);
+  r.reference_images = reader.integer("reference-images", 0, 2, kMost);
   for (const auto& p : evaluation_protocols()) {
     if (p.name != r.protocol) continue;
     for (const char* name : {"images", "reference-images", "split"}) {
       if (!args.has(name)) continue;
-      reader.problems.push_back(fmt::format("--{}: protocol {} fixes it; leave out one of them", name, p.name));
+      reader.add_problem(fmt::format("--{}: protocol {} fixes it; leave out one of them", name, p.name));
     }
     if (r.reference.empty() && !make_statistics) {
-      reader.problems.push_back(
+      reader.add_problem(
           fmt::format("--protocol {} needs --reference: the folder of all of CIFAR-10, or statistics of it", p.name));
     }
     r.split = p.split;
@@ -193,33 +149,30 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
     r.reference_images = p.reference_images;
   }
   r.generated.weights = reader.choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
+  r.weights_asked = args.has("weights");
   r.generated.mode =
       reader.choice("batch-norm", {"batch", "running"}) == "batch" ? Mode::evaluate_batch : Mode::evaluate_running;
   r.generated.quantisation =
       reader.choice("quantisation", {"truncate", "round"}) == "truncate" ? Quantisation::truncate : Quantisation::round;
-  r.generated.seed = reader.integer("seed", 0, 0);
+  r.generated.seed = reader.integer("seed", 0, 0, kMost);
   for (const char* name : {"weights", "batch-norm", "quantisation", "seed"}) {
     if (args.has(name)) r.generator_flags.push_back("--" + std::string(name));
   }
-  r.metric_options.splits = reader.integer("splits", 10, 1);
-  if (args.has("shuffle")) r.metric_options.shuffle_seed = static_cast<uint64_t>(reader.integer("shuffle", 0, 0));
+  r.metric_options.splits = reader.integer("splits", 10, 1, kMost);
+  if (args.has("shuffle"))
+    r.metric_options.shuffle_seed = static_cast<uint64_t>(reader.integer("shuffle", 0, 0, kMost));
   r.json = args.has("json");
   r.quiet = args.has("quiet");
   if (args.has("metrics")) {
     for (const std::string& name : split_at_commas(args.get("metrics", ""))) {
       r.metrics.push_back(name);
       if (find_feature_metric(name)) continue;
-      reader.problems.push_back(fmt::format("--metrics: expected {} but got \"{}\"{}",
-                                            join_alternatives(metric_names()), name,
-                                            did_you_mean(name, metric_names())));
+      reader.add_problem(fmt::format("--metrics: expected {} but got \"{}\"{}", join_alternatives(metric_names()), name,
+                                     did_you_mean(name, metric_names())));
     }
   }
-  refuse_without_effect(args, r, reader.problems);
-  if (reader.problems.size() == 1) fail(ErrorKind::usage, reader.problems[0]);
-  if (!reader.problems.empty()) {
-    fail(ErrorKind::usage,
-         fmt::format("{} problems:\n  {}", reader.problems.size(), fmt::join(reader.problems, "\n  ")));
-  }
+  refuse_without_effect(args, r, reader);
+  reader.throw_if_problems();
   return r;
 }
 

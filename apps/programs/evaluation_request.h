@@ -28,6 +28,7 @@ struct EvaluationRequest {
   int64_t image_size = 0, reference_images = 0;
   GeneratedOptions generated;                // its count 0: all images of a set, 10,000 of a generator
   std::vector<std::string> generator_flags;  // those given that only a generator's images depend on
+  bool weights_asked = false;
   MetricOptions metric_options;
   bool json = false, quiet = false;
 };

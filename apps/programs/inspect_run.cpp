@@ -4,13 +4,14 @@
 
 #include <algorithm>
 
-#include "apps/console/command_line.h"
+#include "apps/console/flag_reader.h"
 #include "apps/console/program.h"
 #include "apps/console/suggestion.h"
 #include "apps/options/complete_options.h"
 #include "apps/options/load_images.h"
 #include "apps/options/option_flags.h"
 #include "apps/options/option_sources.h"
+#include "apps/programs/export_command.h"
 #include "apps/report/flop_table.h"
 #include "apps/report/html_report.h"
 #include "apps/report/run_summary.h"
@@ -25,6 +26,7 @@ const char* kOverview = R"(Looks at training runs, what they would cost and what
   inspect_run flops RUN_DIR               the same of a run, with the densities it had
   inspect_run report RUN_DIR              writes report.html: figures, samples, options, on one page
   inspect_run summary RUN_DIR             the same in a few lines of text
+  inspect_run export RUN_DIR -o FILE      a network for PyTorch, as ONNX, or without its zeros
   inspect_run verify-data DIR --dataset NAME   are the files of a data set whole, and what was published?
 
 inspect_run COMMAND --help says more; --version prints the version.
@@ -36,17 +38,9 @@ const char* kFlopsFooter = R"(Examples:
   inspect_run flops runs/latest
 
 Conventions: full counts what the steps do; reference-once what the papers' code counts, published the same with its
-double n_critic, for comparison with the papers' tables. A plan keeps the densities it starts with; of a run the
-densities that it recorded are counted. Densities with method dense mean static. mac_per_image in JSON is dense:
-forward multiply-adds of one image.)";
-
-// All problems of a command line together, as Error(usage).
-void throw_if(const std::vector<std::string>& problems) {
-  if (problems.size() == 1) fail(ErrorKind::usage, problems[0]);
-  if (!problems.empty()) {
-    fail(ErrorKind::usage, fmt::format("{} problems:\n  {}", problems.size(), fmt::join(problems, "\n  ")));
-  }
-}
+double n_critic, for comparison with the papers' tables. A plan has the densities that are known in
+advance: those at the start, lowered as a method that prunes will lower them; of a run the densities that it recorded are
+counted. Densities with method dense mean static. mac_per_image in JSON is dense: forward multiply-adds of one image.)";
 
 CommandLineSpec flops_spec() {
   using Kind = Flag::Kind;
@@ -75,18 +69,12 @@ OptionSet planned_options(const CommandLine& args) {
 
 FlopRequest flop_request(const CommandLine& args) {
   FlopRequest request;
-  std::vector<std::string> problems;
-  const std::string convention = args.get("convention", "full");
-  if (const auto found = named<FlopConvention>(convention)) {
-    request.convention = *found;
-  } else {
-    problems.push_back(fmt::format("--convention: expected {} but got \"{}\"{}",
-                                   join_alternatives(names_of<FlopConvention>()), convention,
-                                   did_you_mean(convention, names_of<FlopConvention>())));
-  }
+  FlagReader reader(args);
+  request.convention = named<FlopConvention>(reader.choice("convention", names_of<FlopConvention>()))
+                           .value_or(request.convention);  // a problem by now
   if (args.positional.empty()) {
     OptionSet options = planned_options(args);
-    for (const std::string& problem : problems) options.add_problem(problem);
+    for (const std::string& problem : reader.problems()) options.add_problem(problem);
     options.throw_if_problems();
     request.settings = options.settings();
     request.title = args.get("preset", request.settings.model.name);
@@ -94,10 +82,9 @@ FlopRequest flop_request(const CommandLine& args) {
   }
   for (const auto& [name, values] : args.values) {
     if (name != "convention" && name != "json")
-      problems.push_back("--" + name + " has no meaning with a run: it has its options");
+      reader.add_problem("--" + name + " cannot be combined with a run: it has its options");
   }
-  problems.insert(problems.begin(), args.problems.begin(), args.problems.end());
-  throw_if(problems);
+  reader.throw_if_problems();
   request.run = read_run(args.positional);
   request.settings = settings_of_run(*request.run);
   request.title = request.run->name;
@@ -114,15 +101,15 @@ CommandLineSpec run_spec(const char* description) {
   return {.description = description,
           .flags = {},
           .positional = "run",
-          .positional_help = "a run directory, finished, stopped or at work",
+          .positional_help = "a run directory, finished, stopped or running",
           .footer = ""};
 }
 
 std::string run_of(const CommandLine& args) {
-  std::vector<std::string> problems = args.problems;
-  if (args.positional.empty()) problems.push_back("expected a run directory; give one, as runs/latest");
-  throw_if(problems);
-  return args.positional;
+  FlagReader reader(args);
+  const std::string run = reader.positional("expected a run directory; give one, as runs/latest");
+  reader.throw_if_problems();
+  return run;
 }
 
 int report(const CommandLine& args) { return print_result(write_html_report(run_of(args)) + "\n"), 0; }
@@ -138,15 +125,15 @@ CommandLineSpec verify_spec() {
 }
 
 int verify(const CommandLine& args) {
-  std::vector<std::string> problems = args.problems;
+  FlagReader reader(args);
+  reader.positional("expected the folder of the data set");
   const std::string name = args.get("dataset", "");
-  if (args.positional.empty()) problems.push_back("expected the folder of the data set");
   const std::vector<std::string> names = data_set_names();
-  if (std::find(names.begin(), names.end(), name) == names.end()) {
-    problems.push_back(fmt::format("--dataset: expected {} but got \"{}\"{}", join_alternatives(names), name,
+  if (std::find(names.begin(), names.end(), name) == names.end()) {  // it has no default
+    reader.add_problem(fmt::format("--dataset: expected {} but got \"{}\"{}", join_alternatives(names), name,
                                    did_you_mean(name, names)));
   }
-  throw_if(problems);
+  reader.throw_if_problems();
   const char* unit = name == "tiny-imagenet" || name == "folder" ? "pictures" : "MiB";
   const DataVerdict verdict = verify_data(name, args.positional, reading_bar(unit, false));
   print_result(verdict_text(name, verdict));
@@ -161,6 +148,7 @@ int inspect_run(int argc, const char* const* argv) {
   } commands[] = {{"flops", flops_spec(), flops},
                   {"report", run_spec("Writes report.html into a run directory and prints its path."), report},
                   {"summary", run_spec("Prints what a run has done so far."), summary},
+                  {"export", export_command_line(), run_export},
                   {"verify-data", verify_spec(), verify}};
   const std::string word = argc > 1 ? argv[1] : "";
   if (word == "-h" || word == "--help") return print_result(kOverview), 0;

@@ -7,16 +7,20 @@
 #include <limits>
 #include <optional>
 
-#include "apps/console/command_line.h"
+#include "apps/console/flag_reader.h"
 #include "apps/console/program.h"
 #include "apps/console/suggestion.h"
 #include "apps/run/checkpoint_sampler.h"
+#include "apps/run/compact_generator.h"
 #include "apps/run/run_state.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/message.h"
+#include "engine/io/npz.h"
 #include "engine/io/png.h"
+#include "engine/io/read_file.h"
 #include "engine/io/system_file.h"
 #include "engine/io/user_path.h"
+#include "kernels/core/integer.h"
 
 namespace poise {
 namespace {
@@ -24,7 +28,7 @@ namespace {
 constexpr size_t kMostSeeds = 100000;
 constexpr double kLeastTruncation = 0.05;  // below, most numbers would be drawn dozens of times
 // All forward passes have this many latents, the last one filled up: so a kernel never sees another shape, and a seed's
-// image has the same bits whatever its companions.
+// image has the same bits no matter what is drawn with it.
 constexpr int64_t kBatch = 32;
 
 const char* kExamples = R"(Examples:
@@ -32,16 +36,18 @@ const char* kExamples = R"(Examples:
   sample_gan runs/latest --seeds 7,40-47 --columns 3 --scale 4 -o few.png
   sample_gan runs/latest/checkpoints/step-00000300.safetensors --weights live --seeds 0-9999 --raw fakes.bin
   sample_gan runs/latest --truncation 0.7 --class cat,5 -o cats_and_dogs.png
+  sample_gan runs/latest --latents z.npy --raw fakes.bin
   sample_gan runs/latest --interpolate 5-9 --steps 12 -o strip.png
   sample_gan runs/latest --interpolate 5-9 --steps 240 --raw - | ffmpeg -f rawvideo -pix_fmt rgb24 -s 32x32 -i - 5-9.mp4
 
---batch-norm running: statistics measured anew for the chosen weights over 1,024 fixed latents, so that a seed gives the
+--batch-norm running: statistics measured for the chosen weights over 1,024 fixed latents, so that a seed gives the
 same image in any company. --batch-norm batch: each batch of 64 normalises itself, as the pictures of train_gan do.)";
 
 struct Request {
   std::string source, output, raw;
   std::optional<Device> device;
-  std::string frames;  // folder
+  std::string latents, save_latents;  // files to read and to write
+  std::string frames;                 // folder
   std::vector<uint64_t> seeds;
   std::string classes;                                       // as given; empty for all of them
   std::optional<std::pair<uint64_t, uint64_t>> interpolate;  // between these seeds instead of `seeds`
@@ -78,6 +84,9 @@ CommandLineSpec command_line_spec() {
       {"--class", Kind::value, "LIST", "classes of a conditional model, in turn: 3 or 0,2,7-9 or cat,dog (all)"},
       {"--truncation", Kind::value, "PSI", "latents within -PSI and PSI, as 0.5 to 1: likelier, less varied images"},
       {"--interpolate", Kind::value, "A-B", "instead of --seeds: from seed A to seed B, a row for each class"},
+      {"--latents", Kind::value, "FILE",
+       "instead of --seeds: latents from FILE (.npy, float32 or float64, [N,latent])"},
+      {"--save-latents", Kind::value, "FILE", "the latents of the images, as .npy of float32"},
       {"--steps", Kind::value, "N", "images on that way, both ends included (8)"},
       {"--weights", Kind::value, "WHICH", "ema (averaged) or live (ema)"},
       {"--batch-norm", Kind::value, "HOW", "running or batch (running)"},
@@ -104,89 +113,66 @@ std::optional<std::pair<uint64_t, uint64_t>> two_seeds(const std::string& text) 
 }
 
 Request request_of(const CommandLine& args) {
-  std::vector<std::string> problems = args.problems;
+  FlagReader reader(args);
   Request request;
-  request.source = expand_home(args.positional);
+  request.source =
+      expand_home(reader.positional("expected a run directory or a checkpoint file; give one, as runs/latest"));
   request.output = expand_home(args.get("output", ""));
   request.raw = expand_home(args.get("raw", ""));
-  if (request.source.empty())
-    problems.push_back("expected a run directory or a checkpoint file; give one, as runs/latest");
   request.frames = expand_home(args.get("frames", ""));
   if (request.output.empty() && request.raw.empty() && request.frames.empty()) {
-    problems.push_back("--output: expected a file name for the picture; give one with -o");
+    reader.add_problem("--output: expected a file name for the picture; give one with -o");
   }
   for (const char* name : {"output", "raw", "frames"}) {
     if (args.has(name) && args.get(name, "").empty())
-      problems.push_back(fmt::format("--{}: expected a name but got none", name));
+      reader.add_problem(fmt::format("--{}: expected a name but got none", name));
   }
   if (const std::string ending = another_format(request.output); !ending.empty()) {
-    problems.push_back(
+    reader.add_problem(
         fmt::format("--output: the grid is a PNG, but {} would say that it is none; end it in .png", request.output));
   }
   if (is_standard_output(request.output) && is_standard_output(request.raw)) {
-    problems.push_back("--output, --raw: only one of them can go to standard output");
+    reader.add_problem("--output, --raw: only one of them can go to standard output");
   }
-  if (args.has("columns") && !args.has("output")) problems.push_back("--columns: has no effect without --output");
+  if (args.has("columns") && !args.has("output")) reader.add_problem("--columns: has no effect without --output");
   if (args.has("scale") && !args.has("output") && !args.has("frames")) {
-    problems.push_back("--scale: has no effect without --output or --frames");
+    reader.add_problem("--scale: has no effect without --output or --frames");
   }
-  const auto choice = [&](const std::string& name, const std::vector<std::string>& words) {
-    const std::string word = args.get(name, words[0]);
-    if (std::find(words.begin(), words.end(), word) == words.end()) {
-      problems.push_back(fmt::format("--{}: expected {} but got \"{}\"{}", name, join_alternatives(words), word,
-                                     did_you_mean(word, words)));
-    }
-    return word;
-  };
-  const auto integer = [&](const std::string& name, int64_t otherwise, int64_t least, int64_t most) {
-    const std::string text = args.get(name, std::to_string(otherwise));
-    int64_t value = 0;
-    const auto r = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (!args.has(name)) return otherwise;
-    if (r.ec != std::errc() || r.ptr != text.data() + text.size() || value < least || value > most) {
-      problems.push_back(
-          fmt::format("--{}: expected an integer from {} to {} but got \"{}\"", name, least, most, text));
-    }
-    return value;
-  };
-  request.weights = choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
+  request.weights = reader.choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
   request.mode =
-      choice("batch-norm", {"running", "batch"}) == "running" ? Mode::evaluate_running : Mode::evaluate_batch;
-  request.device = named<Device>(choice("device", {"auto", "cpu", "cuda", "emulated"}));
-  request.columns = integer("columns", 0, 1, 100000);
-  request.scale = integer("scale", 2, 1, 16);
-  request.steps = integer("steps", 8, 2, kMostSeeds);
-  if (args.has("steps") && !args.has("interpolate")) problems.push_back("--steps: only with --interpolate");
-  if (args.has("seeds") && args.has("interpolate")) problems.push_back("--seeds: not together with --interpolate");
+      reader.choice("batch-norm", {"running", "batch"}) == "running" ? Mode::evaluate_running : Mode::evaluate_batch;
+  request.device = named<Device>(reader.choice("device", {"auto", "cpu", "cuda", "emulated"}));
+  request.columns = reader.integer("columns", 0, 1, 100000);
+  request.scale = reader.integer("scale", 2, 1, 16);
+  request.steps = reader.integer("steps", 8, 2, kMostSeeds);
+  request.latents = expand_home(args.get("latents", ""));
+  request.save_latents = expand_home(args.get("save-latents", ""));
+  for (const char* other : {"seeds", "interpolate", "truncation"}) {
+    if (args.has("latents") && args.has(other))
+      reader.add_problem(fmt::format("--{}: not together with --latents", other));
+  }
+  if (args.has("steps") && !args.has("interpolate")) reader.add_problem("--steps: only with --interpolate");
+  if (args.has("seeds") && args.has("interpolate")) reader.add_problem("--seeds: not together with --interpolate");
   if (args.has("interpolate")) {
     request.interpolate = two_seeds(args.get("interpolate", ""));
     if (!request.interpolate) {
-      problems.push_back(
+      reader.add_problem(
           fmt::format("--interpolate: expected two seeds such as 5-9 but got \"{}\"", args.get("interpolate", "")));
     }
   }
-  if (const std::string text = args.get("truncation", ""); args.has("truncation")) {
-    const auto r = std::from_chars(text.data(), text.data() + text.size(), request.truncation);
-    if (r.ec != std::errc() || r.ptr != text.data() + text.size() || !(request.truncation >= kLeastTruncation)) {
-      problems.push_back(
-          fmt::format("--truncation: expected a real number from {} but got \"{}\"", kLeastTruncation, text));
-    }
-  }
+  request.truncation = reader.real("truncation", request.truncation, kLeastTruncation);
   const auto numbers = [&](const char* name, const std::string& text) {
     try {
       return parse_numbers(name, text);
     } catch (const Error& error) {
-      problems.push_back(error.what());
+      reader.add_problem(error.what());
       return std::vector<uint64_t>();
     }
   };
   request.seeds = numbers("seeds", args.get("seeds", "0-63"));
   request.classes = args.get("class", "");
-  if (args.has("class") && request.classes.empty()) problems.push_back("--class: expected classes but got none");
-  if (problems.size() == 1) fail(ErrorKind::usage, problems[0]);
-  if (!problems.empty()) {
-    fail(ErrorKind::usage, fmt::format("{} problems:\n  {}", problems.size(), fmt::join(problems, "\n  ")));
-  }
+  if (args.has("class") && request.classes.empty()) reader.add_problem("--class: expected classes but got none");
+  reader.throw_if_problems();
   return request;
 }
 
@@ -200,19 +186,31 @@ struct Drawing {
 // The classes asked for, all that the model knows if none were; empty if it is not conditional.
 std::vector<int32_t> classes_of(const Request& request, int64_t known, const std::vector<std::string>& names) {
   if (request.classes.empty()) return cycling_labels(known, known);
-  if (known == 0) fail(ErrorKind::usage, "--class: this model is not conditional; leave --class away");
+  if (known == 0) fail(ErrorKind::usage, "--class: this model is not conditional; leave out --class");
   return parse_classes(request.classes, known, names);
 }
 
-// Seeds: an image each, the classes in turn. On the way between two seeds: a row for each class.
+// Rows of the user's file.
+std::vector<float> latents_of_file(const std::string& path, int64_t latent_size) {
+  const NpyArray array = parse_npy(read_file(path, ErrorKind::data, "correct the path"), path);
+  const auto rows = static_cast<uint64_t>(array.shape.empty() ? 0 : array.shape[0]);
+  if (array.shape.size() != 2 || array.shape[1] != latent_size || rows < 1 || rows > kMostSeeds) {
+    fail(ErrorKind::data, fmt::format("{}: expected latents [N,{}], N from 1 to {}, found an array [{}]", path,
+                                      latent_size, kMostSeeds, fmt::join(array.shape, ",")));
+  }
+  return {array.values.begin(), array.values.end()};
+}
+
+// Seeds and rows of a file: an image each, the classes in turn. On the way between two seeds: a row for each class.
 Drawing drawing_of(const Request& request, int64_t latent_size, int64_t known_classes,
                    const std::vector<std::string>& class_names) {
   const std::vector<int32_t> classes = classes_of(request, known_classes, class_names);
   const auto rows = static_cast<int64_t>(classes.size());
   Drawing d;
   if (!request.interpolate) {
-    d.latents = latents_of_seeds(request.seeds, latent_size, request.truncation);
-    d.count = static_cast<int64_t>(request.seeds.size());
+    d.latents = request.latents.empty() ? latents_of_seeds(request.seeds, latent_size, request.truncation)
+                                        : latents_of_file(request.latents, latent_size);
+    d.count = static_cast<int64_t>(d.latents.size()) / latent_size;
     d.columns = grid_columns(d.count, rows);
     for (int64_t i = 0; rows > 0 && i < d.count; ++i) d.labels.push_back(classes[static_cast<size_t>(i % rows)]);
     return d;
@@ -232,11 +230,11 @@ Drawing drawing_of(const Request& request, int64_t latent_size, int64_t known_cl
 
 std::vector<uint8_t> draw(Trainer& trainer, const Request& request, Drawing d) {
   const bool alone = request.mode == Mode::evaluate_running;  // images do not depend on each other
-  const int64_t padded = alone ? (d.count + kBatch - 1) / kBatch * kBatch : d.count;
+  const int64_t padded = alone ? ceil_div(d.count, kBatch) * kBatch : d.count;
   d.latents.resize(static_cast<size_t>(padded * trainer.latent_size()));
   if (!d.labels.empty()) d.labels.resize(static_cast<size_t>(padded));
   std::vector<uint8_t> pixels =
-      trainer.sample(d.latents, d.labels, request.weights, request.mode, alone ? kBatch : 2 * kBatch);
+      trainer.sample(d.latents, d.labels, request.weights, request.mode, alone ? kBatch : kPictureBatch);
   pixels.resize(static_cast<size_t>(d.count * trainer.image_shape().elements()));
   return pixels;
 }
@@ -255,11 +253,14 @@ int sample_gan(int argc, const char* const* argv) {
   const CommandLine args = parse_command_line(command_line_spec(), argc, argv);
   if (args.wants_help) return print_result(args.help), 0;
   if (args.has("version")) return print_result(version_line("sample_gan") + "\n"), 0;
-  const Request request = request_of(args);
+  Request request = request_of(args);
   const SafetensorsFile file = load_checkpoint(request.source, "sample_gan");
+  request.weights = weights_of_file(file, args.has("weights"), request.weights);
   const std::unique_ptr<Trainer> trainer = sampler_of(file, request.device);
   const Drawing drawing =
       drawing_of(request, trainer->latent_size(), trainer->classes(), class_names_of_checkpoint(file));
+  if (!request.save_latents.empty())
+    write_npy(request.save_latents, {drawing.count, trainer->latent_size()}, drawing.latents);
   const std::vector<uint8_t> pixels = draw(*trainer, request, drawing);
 
   const Shape image = trainer->image_shape();

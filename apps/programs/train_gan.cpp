@@ -58,7 +58,7 @@ OptionSet options_of_resumed_run(const CommandLine& args, const std::string& run
   for (const std::string& problem : args.problems) options.add_problem(problem);
   for (const char* name : {"preset", "config"}) {
     if (args.has(name))
-      options.add_problem("--" + std::string(name) + " has no meaning with --resume: the run has its options");
+      options.add_problem("--" + std::string(name) + " cannot be combined with --resume: the run has its options");
   }
   read_options_environment(environ, options, OnResume::settled);
   read_option_flags(args, options);

@@ -21,6 +21,7 @@
 #include "apps/run/run_directory.h"
 #include "apps/run/run_environment.h"
 #include "apps/run/run_log.h"
+#include "apps/run/run_record.h"
 #include "apps/run/run_state.h"
 #include "apps/training/sparse_methods.h"
 #include "engine/io/atomic_file.h"
@@ -33,8 +34,7 @@ namespace poise {
 namespace {
 
 constexpr int kStopped = 75;  // EX_TEMPFAIL: run me again
-constexpr int64_t kSampleBatch = 64;
-constexpr int64_t kSchema = 1;
+constexpr int64_t kTrainLineSchema = 1;
 
 bool due(int64_t every, int64_t iteration) { return every > 0 && iteration % every == 0; }
 
@@ -48,7 +48,7 @@ std::string picture_name(int64_t iteration) { return fmt::format("samples/fakes_
 
 class TrainingRun {
  public:
-  TrainingRun(const RunRequest& request, std::shared_ptr<ImageSet> images);
+  TrainingRun(const RunRequest& request, const TrainingPlan& plan, std::shared_ptr<ImageSet> images);
   int run();
 
  private:
@@ -88,12 +88,12 @@ class TrainingRun {
   std::string last_checkpoint_;
 };
 
-TrainingRun::TrainingRun(const RunRequest& request, std::shared_ptr<ImageSet> images)
+TrainingRun::TrainingRun(const RunRequest& request, const TrainingPlan& plan, std::shared_ptr<ImageSet> images)
     : request_(request),
       options_(request.options),
       settings_(request.options.settings()),
       images_(std::move(images)),
-      trainer_(settings_, images_) {
+      trainer_(settings_, plan, images_) {
   if (settings_.evaluation.eval_every > 0) {
     evaluator_.emplace(settings_.evaluation, settings_.data, trainer_.device().device, *images_);
   }
@@ -102,7 +102,7 @@ TrainingRun::TrainingRun(const RunRequest& request, std::shared_ptr<ImageSet> im
 std::vector<uint8_t> TrainingRun::fakes(int64_t count) {
   const auto latents = latents_of_seeds(first_seeds(count), trainer_.latent_size());
   return trainer_.sample(latents, cycling_labels(count, trainer_.classes()), Weights::ema, Mode::evaluate_batch,
-                         std::min(count, kSampleBatch));
+                         std::min(count, kPictureBatch));
 }
 
 // A folder that a copy of a run has lost is made anew.
@@ -156,8 +156,9 @@ void TrainingRun::continue_from_checkpoint() {
   store_->discard_after(loaded.step);
   truncate_jsonl_after(directory_->file("train.jsonl"), "iteration", loaded.step);
   truncate_jsonl_after(directory_->file("metrics.jsonl"), "iteration", loaded.step);
-  const auto lines = read_train_lines(directory_->file("train.jsonl"));
-  if (!lines.empty() && std::isfinite(lines.back().seconds)) earlier_seconds_ = lines.back().seconds;
+  if (const double seconds = read_run(directory_->path()).last("seconds"); std::isfinite(seconds)) {
+    earlier_seconds_ = seconds;
+  }
   write_file_atomically(directory_->file("config.toml"),
                         "# The options of this run, each with its origin.\n\n" + options_.to_toml(true));
   open_logs();
@@ -183,7 +184,7 @@ void TrainingRun::open_logs() {
   for (const std::string& warning : images_->warnings) log_->line("warning: " + warning);
 }
 
-// Once nobody reads pixels any more: a trainer that does not stream them has a copy on its device.
+// When pixels are no longer needed: a trainer that does not stream them has a copy on its device.
 void TrainingRun::forget_images() {
   const bool wanted = trainer_.training_plan().data.streamed || (evaluator_ && evaluator_->needs_images());
   if (!wanted) images_->pixels = {};
@@ -209,7 +210,7 @@ void TrainingRun::log_iteration() {
   const IterationReport& report = reports.back();
   const double now = progress_->training_seconds(), elapsed = now - logged_seconds_;
   const double rate = elapsed > 0 ? static_cast<double>(iteration - logged_at_) / elapsed : 0;
-  train_lines_->write({{"schema", kSchema},
+  train_lines_->write({{"schema", kTrainLineSchema},
                        {"iteration", iteration},
                        {"loss_d", report.loss_d},
                        {"loss_g", report.loss_g},
@@ -411,7 +412,7 @@ int run_training(RunRequest request) {
     return 0;
   }
   check_memory(plan.device.device, plan.bytes());
-  return TrainingRun(request, std::move(images)).run();
+  return TrainingRun(request, plan, std::move(images)).run();
 }
 
 }  // namespace poise

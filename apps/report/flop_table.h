@@ -15,7 +15,7 @@ struct FlopRequest {
 
 std::string flop_text(const FlopRequest& request);
 // One object: convention, dense_total_mac, total_mac, ratio, layers (network, name, weights, density, mac_per_image:
-// dense, forward) and what the text has besides. Totals are of the whole run; densities those at its end.
+// dense, forward) and what the text has in addition. Totals are of the whole run; densities those at its end.
 std::string flop_json(const FlopRequest& request);
 
 }  // namespace poise

@@ -37,7 +37,7 @@ std::string html_execution(const RunRecord& run) {
                         std::isfinite(e->speedup) ? fmt::format("{:.1f}x", e->speedup) : "", xml_escaped(e->reason),
                         e->iteration);
   }
-  text += "<p>How each pass of each layer under a mask computed at last: ";
+  text += "<p>How each pass of each layer under a mask was computed at the end: ";
   std::string separator;
   for (const auto& [execution, count] : counts) {
     text += fmt::format("{}{} {}", separator, count, xml_escaped(execution));

@@ -154,9 +154,7 @@ class Page {
     final_value("balance ratio at the end (mean)", "balance_ratio_mean");
     if (const std::string text = arithmetic_text(run_); !text.empty()) add("arithmetic", text);
     for (const RunRecord::Metric& metric : run_.metrics()) {
-      add(metric.name.c_str(),
-          fmt::format("best {:.5f} at iteration {}, last {:.5f}", metric.best().second,
-                      format_count(std::llround(metric.best().first)), metric.points->back().second));
+      add(metric.name.c_str(), metric.text());
     }
     add("state", run_.last_line);
     body_ += fmt::format("<h1>{}</h1>\n<table>\n{}</table>\n", xml_escaped(run_.name), rows);
@@ -212,7 +210,7 @@ class Page {
     const auto outside = std::count_if(values.begin(), values.end(), [&](double value) {
       return value < chart.y_range->first || value > chart.y_range->second;
     });
-    if (outside > 0) caption += fmt::format(" {} of {} values lie outside the axis.", outside, values.size());
+    if (outside > 0) caption += fmt::format(" {} of {} values are outside the axis.", outside, values.size());
     figure(svg_line_chart(chart), caption);
   }
 
@@ -343,7 +341,7 @@ class Page {
     heading("What was run");
     std::string rows;
     for (const auto& [key, value] : run_.environment) {
-      if (key != "host") rows += row(key, value);  // whose machine it was is nobody's business
+      if (key != "host") rows += row(key, value);  // for privacy
     }
     rows += row("log begins", run_.started) + row("log ends", run_.last_written);
     if (run_.resumed > 0) rows += row("resumed", fmt::format("{} time{}", run_.resumed, run_.resumed == 1 ? "" : "s"));

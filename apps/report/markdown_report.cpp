@@ -2,13 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <filesystem>
 
 #include "apps/console/program.h"
 #include "apps/console/progress.h"
 #include "apps/report/arithmetic_text.h"
-#include "apps/run/run_log.h"
 #include "apps/run/run_record.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/utf8.h"
@@ -29,15 +27,16 @@ std::string settings_section(const OptionSet& options) {
          rows;
 }
 
-std::string losses_section(const std::vector<TrainLine>& lines) {
-  if (lines.empty()) return "";
+std::string losses_section(const RunRecord& run) {
+  const std::vector<double> logged = run.logged_iterations(10);
+  if (logged.empty()) return "";
   std::string text = "| iteration | loss D | loss G | mean D(real) | mean D(fake) |\n|---|---|---|---|---|\n";
-  // About ten rows, evenly spread, with the first and the last.
-  const size_t count = std::min<size_t>(lines.size(), 10);
-  for (size_t i = 0; i < count; ++i) {
-    const TrainLine& line = lines[count == 1 ? 0 : i * (lines.size() - 1) / (count - 1)];
-    text += fmt::format("| {} | {:.4g} | {:.4g} | {:.4g} | {:.4g} |\n", line.iteration, line.report.loss_d,
-                        line.report.loss_g, line.report.mean_real, line.report.mean_fake);
+  for (const double iteration : logged) {
+    text += fmt::format("| {:.0f} |", iteration);
+    for (const char* key : {"loss_d", "loss_g", "mean_real", "mean_fake"}) {
+      text += fmt::format(" {:.4g} |", run.at(key, iteration));
+    }
+    text += "\n";
   }
   return "\n## Losses\n\n" + text;
 }
@@ -53,7 +52,7 @@ std::string metric_section(const RunRecord& run) {
     text += row("first", metric.points->front()) + row("best", metric.best()) + row("last", metric.points->back());
   }
   if (text.empty()) return "";
-  return "\n## Evaluation\n\nOf the averaged weights; `metrics.jsonl` says of which images, against which, by which "
+  return "\n## Evaluation\n\nOf the averaged weights; `metrics.jsonl` has the images, the reference and the "
          "network. swd (pixels) and frechet-random are not FID.\n" +
          text;
 }
@@ -61,7 +60,7 @@ std::string metric_section(const RunRecord& run) {
 }  // namespace
 
 std::string write_report(const RunDirectory& directory, const OptionSet& options, const RunSummary& s) {
-  const auto train = read_train_lines(directory.file("train.jsonl"));
+  const RunRecord run = read_run(directory.path());
   std::string text = fmt::format("# {}\n\n", std::filesystem::path(directory.path()).filename().string());
   text += fmt::format("Poise {}, {}, {}; {} threads of {}.\n\n", version(), build_type(), s.device, thread_count(),
                       cpu_model());
@@ -72,11 +71,10 @@ std::string write_report(const RunDirectory& directory, const OptionSet& options
   text += fmt::format("| speed | {:.3g} it/s |\n", s.it_per_s());
   text += fmt::format("| work | {:.3f} GFLOP per iteration, {:.1f} GFLOP/s, both dense-equivalent |\n",
                       s.flops_per_iteration / 1e9, s.gflops());
-  const RunRecord run = read_run(directory.path());
   text += fmt::format("| arithmetic | {} |\n", arithmetic_text(run));
   text += fmt::format("| peak memory | {:.0f} MiB (last process) |\n", peak_memory_mib());
   text += fmt::format("| last checkpoint | [{0}]({0}) |\n\n", s.last_checkpoint);
-  text += settings_section(options) + losses_section(train) + metric_section(run);
+  text += settings_section(options) + losses_section(run) + metric_section(run);
   text += "\n## Pictures\n\n";
   text += fmt::format("Generated at the end (averaged weights, fixed latents): `{0}`\n\n![generated]({0})\n\n",
                       s.last_picture);

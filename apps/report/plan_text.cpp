@@ -24,7 +24,7 @@ LayerWork& layer_of(std::vector<LayerWork>& layers, const std::string& name) {
   return layers.back();
 }
 
-// Layers with parameters in the order of the module tree; whatever else works (pooling, losses, optimiser) in one row.
+// Layers with parameters in the order of the module tree; everything else (pooling, losses, optimiser) in one row.
 std::vector<LayerWork> layers_of(Module& network, const Profile& profile) {
   const std::string root = network.path();
   std::vector<LayerWork> layers;

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "apps/console/progress.h"
@@ -11,7 +10,7 @@
 namespace poise {
 namespace {
 
-constexpr int kRows = 8;
+constexpr size_t kRows = 8;
 
 struct Column {
   const char *key, *heading;
@@ -20,14 +19,6 @@ constexpr Column kColumns[] = {{"loss_d", "loss D"},        {"loss_g", "loss G"}
                                {"mean_fake", "D(fake)"},    {"density_g", "density G"}, {"density_d", "density D"},
                                {"balance_ratio_mean", "BR"}};
 
-// What holds at `iteration`: the last value up to there. NaN: none yet.
-double value_at(const Points& points, double iteration) {
-  double value = NAN;
-  for (const auto& [x, y] : points)
-    if (x <= iteration) value = y;
-  return value;
-}
-
 }  // namespace
 
 std::string run_summary(const RunRecord& run) {
@@ -35,18 +26,15 @@ std::string run_summary(const RunRecord& run) {
       fmt::format("{}: {} of {} iterations\n", run.name, format_count(run.last_iteration()), run.option("iterations"));
   text += fmt::format("model {}, widths {} and {}; {}\n", run.option("model"), run.option("width_g"),
                       run.option("width_d"), run.last_line.empty() ? "nothing logged yet" : run.last_line);
-  const Points& logged = run.of("loss_d");
-  if (!logged.empty()) {
+  if (const std::vector<double> logged = run.logged_iterations(kRows); !logged.empty()) {
     std::string heading = fmt::format("{:>12}", "iteration");
     for (const auto& [key, name] : kColumns)
       if (!run.of(key).empty()) heading += fmt::format("{:>11}", name);
     text += "\n" + heading + "\n";
-    const size_t rows = std::min<size_t>(kRows, logged.size());
-    for (size_t i = 0; i < rows; ++i) {
-      const double iteration = logged[rows == 1 ? 0 : i * (logged.size() - 1) / (rows - 1)].first;
+    for (const double iteration : logged) {
       text += fmt::format("{:>12}", format_count(std::llround(iteration)));
       for (const auto& [key, name] : kColumns)
-        if (!run.of(key).empty()) text += fmt::format("{:>11.4g}", value_at(run.of(key), iteration));
+        if (!run.of(key).empty()) text += fmt::format("{:>11.4g}", run.at(key, iteration));
       text += "\n";
     }
     text += "\n";
@@ -60,8 +48,7 @@ std::string run_summary(const RunRecord& run) {
     text += fmt::format("arithmetic  {}\n", arithmetic);
   }
   for (const RunRecord::Metric& metric : run.metrics()) {
-    text += fmt::format("{:<11} best {:.5f} at iteration {}, last {:.5f}\n", metric.name, metric.best().second,
-                        format_count(std::llround(metric.best().first)), metric.points->back().second);
+    text += fmt::format("{:<11} {}\n", metric.name, metric.text());
   }
   for (const char* network : {"G", "D"}) {
     int64_t updates = 0, dropped = 0, grown = 0;

@@ -11,9 +11,10 @@
 namespace poise {
 namespace {
 
-std::string mask_table(const char* title, Module& network, const SparseOptions& o, double density) {
-  ParameterSlab slab(network, DType::f32, Device::cpu, false, /*planning=*/true);
-  const NetworkMasks masks(network, slab, o.cell, o.head(), Device::cpu, /*planning=*/true);
+std::string mask_table(const std::string& title, Module& network, const SparseOptions& o, double density) {
+  const Memory nowhere(Device::cpu, /*is_planned=*/true);
+  ParameterSlab slab(network, DType::f32, nowhere, false);
+  const NetworkMasks masks(network, slab, o.cell, o.head(), nowhere);
   const std::vector<MaskableLayer> maskable = maskable_layers(network, o.head());
   const std::vector<LayerDensity> densities = layer_densities(maskable, o.density_rule, density, o.cell);
   std::string text =
@@ -35,11 +36,6 @@ std::string mask_table(const char* title, Module& network, const SparseOptions& 
                         layer.reason);
   }
   return text + "\n";
-}
-
-std::string drop_text(const SparseOptions& o) {
-  return fmt::format("{} from {} to {} of the alive weights", name_of(o.drop_schedule), o.drop_fraction,
-                     o.drop_fraction_end);
 }
 
 // Layer by layer: which passes skip dead blocks, and how much faster that is.
@@ -65,38 +61,21 @@ std::string execution_table(const TrainingPlan& plan, const SparseOptions& o) {
 
 std::string sparse_plan_text(const TrainerOptions& options, const TrainingPlan& plan) {
   const SparseOptions o = options.scheduled_sparse();
-  const SparseMethod& method = sparse_method(o.method);
-  if (!method.masks) return "";
+  const MaskPolicies policies = policies_of(o);
+  if (!policies.masks()) return "";
   const GanModel model = make_model(options.model);
   std::string text = fmt::format("method {}: cell {}, layer densities by {}\n\n", o.method, to_string(o.cell),
                                  name_of(o.density_rule));
-  const bool prunes = method.prunes;
-  text += mask_table(prunes ? "masks of G, at first" : "masks of G", *model.generator, o, prunes ? 1.0 : o.density_g);
-  if (!prunes) text += mask_table("masks of D", *model.discriminator, o, o.density_d);
-  if (prunes) {
-    text += fmt::format(
-        "G           dense until iteration {}; then {:.4g}% of its moving average stay, the weights of "
-        "largest magnitude, network-wide\n",
-        format_count(prune_at(o)), 100 * o.density_g);
-    text += "D           dense throughout\n";
-  } else if (method.growth_g) {
-    text += fmt::format("G           every {} iterations before {}: drop {}, grow as many {}, {}\n", o.update_every_g,
-                        format_count(o.schedule_iterations), drop_text(o),
-                        *method.growth_g == Growth::gradient ? "by gradient" : "at random",
-                        o.selection_scope == SelectionScope::global ? "network-wide" : "layer by layer");
-  } else {
-    text += "G           its masks stay\n";
-  }
-  if (method.control_d) {
-    text += fmt::format(
-        "D           every {} iterations before {}: density +{} if the balance ratio is {} or more, -{} "
-        "if it is {} or less, within {} to {}{}\n",
-        o.update_every_d, format_count(o.schedule_iterations), o.density_step, o.band_high, o.density_step, o.band_low,
-        o.density_floor, method.strict ? o.d_max : 1.0,
-        method.strict ? "; there it drops and grows: " + drop_text(o) : std::string());
-  } else if (!prunes) {
-    text += "D           its masks stay\n";
-  }
+  std::string changes;
+  const auto add_network = [&](const char* name, const MaskPolicy* policy, Module& network) {
+    changes += fmt::format("{:<12}{}\n", name, policy ? policy->describe() : "dense throughout");
+    if (!policy) return;
+    const double first = policy->planned_density(0), last = policy->planned_density(options.train.iterations);
+    text += mask_table(fmt::format("masks of {}{}", name, first == last ? "" : ", at first"), network, o, first);
+  };
+  add_network("G", policies.g.get(), *model.generator);
+  add_network("D", policies.d.get(), *model.discriminator);
+  text += changes;
   if (o.br_every > 0) {
     text += fmt::format(
         "balance     measured every {} iterations ({:.3f} GFLOP each), read as {} over {} measurements\n", o.br_every,

@@ -29,7 +29,7 @@ struct LineChart {
     std::string name;
   };
   std::optional<Band> band;
-  std::optional<std::pair<double, double>> y_range;  // else that of the points; what lies outside is cut off
+  std::optional<std::pair<double, double>> y_range;  // default: that of the points; points outside are clipped
   bool y_from_zero = false;
 };
 std::string svg_line_chart(const LineChart& chart);

@@ -1,5 +1,7 @@
 #include "apps/report/training_cost.h"
 
+#include <algorithm>
+
 #include "apps/options/complete_options.h"
 #include "apps/options/option_sources.h"
 #include "apps/training/sparse_methods.h"
@@ -8,18 +10,16 @@ namespace poise {
 namespace {
 
 TrainingCost cost_of(const Settings& settings, FlopConvention convention) {
-  const SparseOptions& sparse = settings.sparse;
-  const SparseMethod& method = sparse_method(sparse.method);
+  const SparseOptions sparse = settings.scheduled_sparse();
+  const MaskPolicies policies = policies_of(sparse);
   const TrainOptions& train = settings.train;
   TrainingCost cost{.model = model_cost(settings.model), .convention = convention};
   // The reference's counter sees the reference's masks.
-  cost.head = convention == FlopConvention::full ? sparse.head() : MaskableHead::as_reference;
+  cost.head = convention == FlopConvention::full ? sparse.head() : MaskableHead::masked_like_paper_code;
   cost.shape = {train.batch_size_d, train.batch_size_g, train.n_critic};
-  if (method.growth_g == Growth::gradient) cost.extra.dense_gradient_g_every = sparse.update_every_g;
-  if (method.control_d) {
-    cost.extra.dense_gradient_d_every = sparse.update_every_d;
-    cost.extra.balance_every = sparse.br_every;
-  }
+  if (policies.g) cost.extra.dense_gradient_g_every = policies.g->dense_gradient_every();
+  if (policies.d) cost.extra.dense_gradient_d_every = policies.d->dense_gradient_every();
+  if (policies.follow_balance()) cost.extra.balance_every = sparse.br_every;
   return cost;
 }
 
@@ -64,22 +64,30 @@ double TrainingCost::total() const { return cumulative().back().second; }
 
 TrainingCost planned_cost(const Settings& settings, FlopConvention convention) {
   const SparseOptions sparse = settings.scheduled_sparse();
+  const MaskPolicies policies = policies_of(sparse);
   TrainingCost cost = cost_of(settings, convention);
-  cost.iterations = cost.dense_iterations = static_cast<double>(settings.train.iterations);
-  const DensityPeriod dense{.g = all_dense(cost.model.g), .d = all_dense(cost.model.d)};
-  if (!sparse_method(sparse.method).masks) {
-    cost.periods = {dense};
-    return cost;
+  const int64_t iterations = settings.train.iterations;
+  cost.iterations = static_cast<double>(iterations);
+  int64_t dense_iterations = iterations;
+  for (const MaskPolicy* policy : {policies.g.get(), policies.d.get()}) {
+    if (policy) dense_iterations = std::min(dense_iterations, policy->dense_iterations(iterations));
   }
-  const DensityPeriod masked{
-      .first_iteration = static_cast<double>(prune_at(sparse)),
-      .g = densities_of(cost.model.g, sparse.density_rule, sparse.density_g, sparse.cell, cost.head),
-      .d = densities_of(cost.model.d, sparse.density_rule, sparse.density_d, sparse.cell, cost.head)};
-  if (masked.first_iteration > 0) {
-    cost.periods = {dense};
-    cost.dense_iterations = masked.first_iteration;
+  cost.dense_iterations = static_cast<double>(dense_iterations);
+
+  const auto densities = [&](const MaskPolicy* policy, const NetworkCost& network, int64_t t) {
+    const double density = policy ? policy->planned_density(t) : 1;
+    return density == 1 ? all_dense(network)
+                        : densities_of(network, sparse.density_rule, density, sparse.cell, cost.head);
+  };
+  const auto changes = [&](const MaskPolicy* policy, int64_t t) {
+    return policy && policy->planned_density(t) != policy->planned_density(t - 1);
+  };
+  for (int64_t t = 0; t < iterations; ++t) {
+    if (t > 0 && !changes(policies.g.get(), t) && !changes(policies.d.get(), t)) continue;
+    cost.periods.push_back({.first_iteration = static_cast<double>(t),
+                            .g = densities(policies.g.get(), cost.model.g, t),
+                            .d = densities(policies.d.get(), cost.model.d, t)});
   }
-  cost.periods.push_back(masked);
   return cost;
 }
 

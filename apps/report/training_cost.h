@@ -38,8 +38,8 @@ struct TrainingCost {
   Points cumulative() const;
 };
 
-// Of options that are complete. Densities stay what they are at the start, except that posthoc is dense until it
-// prunes; it compares with its dense part. The balance ratio is charged where the method follows it.
+// Of options that are complete, with the densities that policies plan (apps/training/mask_policy.h), in every layer as
+// density_rule has it. The balance ratio is charged where the method follows it.
 TrainingCost planned_cost(const Settings& settings, FlopConvention convention);
 
 // Up to the last iteration recorded, with the layer densities that the run's mask updates wrote down.

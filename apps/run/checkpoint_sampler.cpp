@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "apps/run/compact_generator.h"
 #include "apps/run/run_state.h"
 #include "engine/io/system_file.h"
 
@@ -9,10 +10,14 @@ namespace poise {
 
 SafetensorsFile load_checkpoint(const std::string& source, const std::string& program) {
   if (!path_exists(source)) fail(ErrorKind::checkpoint, source + ": no such run directory or checkpoint file");
-  if (!is_folder(source)) return CheckpointStore::load(source);
+  if (!is_folder(source)) {
+    SafetensorsFile file = SafetensorsFile::read(source);
+    if (!is_sparse_export(file)) CheckpointStore::verify(file);
+    return file;
+  }
   const std::string folder = source + "/checkpoints";
   if (!is_folder(folder)) {
-    fail(ErrorKind::checkpoint, source + ": no run directory: it has no checkpoints; give one that train_gan made");
+    fail(ErrorKind::checkpoint, source + ": not a run directory: it has no checkpoints; give one that train_gan made");
   }
   CheckpointStore::Loaded loaded = CheckpointStore(folder, 1).newest_valid();
   for (const std::string& warning : loaded.warnings) {
@@ -30,7 +35,7 @@ std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, std::optional<D
   images.pixels.resize(static_cast<size_t>(images.count * side * side * 3));
   images.labels.resize(static_cast<size_t>(images.count));
   auto trainer = std::make_unique<Trainer>(options, std::move(images));
-  restore_state(file, *trainer);
+  is_sparse_export(file) ? restore_compact_generator(file, *trainer) : restore_state(file, *trainer);
   return trainer;
 }
 

@@ -9,10 +9,12 @@
 namespace poise {
 
 // `source`: a run directory (its newest valid checkpoint; damaged newer ones are warned of on standard error in the
-// name of `program`) or a checkpoint file. Error(checkpoint) if it is neither.
+// name of `program`), a checkpoint file, or a compact export (apps/run/compact_generator.h). Error(checkpoint) if it is
+// none of them, or nothing in it is whole.
 SafetensorsFile load_checkpoint(const std::string& source, const std::string& program);
 
-// The smallest batches and data set there can be. `device`: nothing chooses one, as the option does.
+// The smallest batches and data set there can be. `device`: nothing chooses one, as the option does. Error(checkpoint) if
+// the file is of no training, or of another version's; Error(environment) if the device is not there.
 std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, std::optional<Device> device);
 
 }  // namespace poise

@@ -162,7 +162,8 @@ int lock_folder(const std::string& path) {
   if (descriptor < 0) {
     const int error = errno;
     if (error != ENOENT && error != ENOTDIR) fail_to_read(path, "read the run directory", error);
-    fail(ErrorKind::checkpoint, path + ": no run directory: " + errno_text(error) + "; give one that train_gan made");
+    fail(ErrorKind::checkpoint,
+         path + ": not a run directory: " + errno_text(error) + "; give one that train_gan made");
   }
   // Only "somebody holds it" counts: file systems without locks must not stop a run.
   if (!lock_if_free(descriptor)) {
@@ -192,7 +193,7 @@ RunDirectory RunDirectory::open(const std::string& path) {
   RunDirectory result(readable_path(path), lock_folder(path));
   for (const char* name : {"config.toml", "checkpoints"}) {
     if (!path_exists(result.file(name))) {
-      fail(ErrorKind::checkpoint, path + ": no run directory: it has no " + name + "; give one that train_gan made");
+      fail(ErrorKind::checkpoint, path + ": not a run directory: it has no " + name + "; give one that train_gan made");
     }
   }
   return result;

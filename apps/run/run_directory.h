@@ -16,7 +16,8 @@ namespace poise {
 class RunDirectory {
  public:
   // Makes runs/NNNNN-label, NNNNN one above the largest there is, even if other runs start at the same moment. `fill`
-  // writes what a new directory holds into the path it gets. Throws Error(runtime) and leaves nothing behind.
+  // writes what a new directory holds into the path it gets. Error(runtime) if the directory cannot be made, or what
+  // `fill` throws; then nothing is left behind.
   static RunDirectory create(const std::string& runs, const std::string& label,
                              const std::function<void(const std::string& path)>& fill);
   // An existing one (also through `latest`). Error(checkpoint) if it is none, Error(runtime) if it is in use.

@@ -10,10 +10,10 @@
 namespace poise {
 
 std::string environment_json(const Settings& settings, const DeviceChoice& device, const ImageSet& images) {
-  constexpr int64_t kSchema = 1;
+  constexpr int64_t kEnvironmentSchema = 1;
   char host[256] = "unknown";
   ::gethostname(host, sizeof host - 1);
-  return json_line({{"schema", kSchema},
+  return json_line({{"schema", kEnvironmentSchema},
                     {"poise", version()},
                     {"build", build_type()},
                     {"compiler", compiler()},

@@ -8,7 +8,7 @@
 
 namespace poise {
 
-// The text of env.json: one object, one line.
+// The text of env.json: one object, one line. Throws nothing of its own.
 std::string environment_json(const Settings& settings, const DeviceChoice& device, const ImageSet& images);
 
 }  // namespace poise

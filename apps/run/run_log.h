@@ -1,4 +1,4 @@
-// What a run writes down while it goes, and reads back to continue or to report.
+// What a run writes down while it goes. run_record.h reads it back.
 #pragma once
 #include <string>
 #include <vector>
@@ -11,7 +11,7 @@ namespace poise {
 // log.txt: plain lines, each with the time.
 class TextLog {
  public:
-  explicit TextLog(const std::string& path);  // appends
+  explicit TextLog(const std::string& path);  // appends; this and line(): Error(runtime) if that is impossible
   ~TextLog();
   TextLog(const TextLog&) = delete;
   TextLog& operator=(const TextLog&) = delete;
@@ -22,19 +22,8 @@ class TextLog {
   int descriptor_ = -1;
 };
 
-// A line of train.jsonl that tells of masks, marked by "event": "mask_update".
+// A line of train.jsonl that tells of masks or of what layers compute with, marked by "event": "mask_update".
 std::vector<JsonField> execution_event_fields(const ExecutionEvent& event);
 std::vector<JsonField> mask_event_fields(const MaskEvent& event);
-
-// A line of train.jsonl at a log iteration.
-struct TrainLine {
-  int64_t iteration = 0;
-  IterationReport report;
-  double seconds = 0;   // of training since the run began: without pictures, checkpoints, measurements, interruptions
-  double it_per_s = 0;  // since the line before
-};
-
-// Lines that are damaged or incomplete are left out; a file that is not there has none.
-std::vector<TrainLine> read_train_lines(const std::string& path);
 
 }  // namespace poise

@@ -1,5 +1,7 @@
 #include "apps/run/run_record.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -7,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "apps/console/progress.h"
 #include "engine/io/message.h"
 #include "engine/io/read_file.h"
 #include "engine/io/system_file.h"
@@ -164,6 +167,23 @@ std::string RunRecord::option(const std::string& key) const {
 
 double RunRecord::last(const std::string& key) const { return of(key).empty() ? NAN : of(key).back().second; }
 
+double RunRecord::at(const std::string& key, double iteration) const {
+  double value = NAN;
+  for (const auto& [x, y] : of(key))
+    if (x <= iteration) value = y;
+  return value;
+}
+
+std::vector<double> RunRecord::logged_iterations(size_t most) const {
+  const Points& logged = of("loss_d");
+  const size_t count = std::min(most, logged.size());
+  std::vector<double> iterations;
+  for (size_t i = 0; i < count; ++i) {
+    iterations.push_back(logged[count == 1 ? 0 : i * (logged.size() - 1) / (count - 1)].first);
+  }
+  return iterations;
+}
+
 int64_t RunRecord::last_iteration() const {
   double last = 0;
   for (const auto& [key, points] : series)
@@ -191,9 +211,15 @@ const std::pair<double, double>& RunRecord::Metric::best() const {
   });
 }
 
+std::string RunRecord::Metric::text() const {
+  const auto& [iteration, value] = best();
+  return fmt::format("best {:.5f} at iteration {}, last {:.5f}", value, format_count(std::llround(iteration)),
+                     points->back().second);
+}
+
 RunRecord read_run(const std::string& path) {
   if (!is_regular_file(path + "/config.toml")) {
-    fail(ErrorKind::checkpoint, path + ": no run directory: it has no config.toml; give one that train_gan made");
+    fail(ErrorKind::checkpoint, path + ": not a run directory: it has no config.toml; give one that train_gan made");
   }
   RunRecord run;
   run.path = path;

@@ -46,7 +46,11 @@ struct RunRecord {
   const Points& of(const std::string& key) const;    // empty if there is none
   std::string option(const std::string& key) const;  // its value as text without quotes, "" if there is none
   double last(const std::string& key) const;         // NaN if there is none
-  int64_t last_iteration() const;                    // of anything recorded; 0 if nothing is
+  // What held at an iteration: the last value up to there. NaN: none yet.
+  double at(const std::string& key, double iteration) const;
+  // At most so many of the iterations at which losses were logged, evenly spread, with the first and the last.
+  std::vector<double> logged_iterations(size_t most) const;
+  int64_t last_iteration() const;  // of anything recorded; 0 if nothing is
 
   // What was evaluated during training, from metrics.jsonl: swd, frechet-random, FID.., IS.., KID.., precision-recall..
   struct Metric {
@@ -54,6 +58,7 @@ struct RunRecord {
     bool larger_is_better = false;
     const Points* points = nullptr;                 // not empty
     const std::pair<double, double>& best() const;  // (iteration, value); those that are no number lose
+    std::string text() const;                       // "best 5.46019 at iteration 90,000, last 5.70112"
   };
   std::vector<Metric> metrics() const;
 };

@@ -43,9 +43,15 @@ StringMap step_state_metadata(const StepState& state) {
 const std::string& metadata_text(const SafetensorsFile& file, const std::string& key) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end()) {
-    refuse(file, fmt::format("expected metadata {}, found none; the file is no training checkpoint", key));
+    refuse(file, fmt::format("expected metadata {}, found none; the file is not a training checkpoint", key));
   }
   return found->second;
+}
+
+// "" for an option that is younger than the checkpoint, or had its default.
+std::string stored_text(const SafetensorsFile& file, const Option& option) {
+  const std::string key = "option." + option.key;
+  return option.younger && !file.metadata().contains(key) ? "" : metadata_text(file, key);
 }
 
 uint64_t metadata_integer(const SafetensorsFile& file, const std::string& key) {
@@ -112,7 +118,7 @@ bool is_finite(const Tensor& tensor, const char* bytes) {
 std::string crc_text(uint32_t crc) { return fmt::format("{:08x}", crc); }
 
 std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings& settings, const ImageSet& images) {
-  std::vector<std::vector<char>> copies;  // of what does not lie on the host
+  std::vector<std::vector<char>> copies;  // of what is not in host memory
   std::vector<TensorBytes> tensors;
   for (const auto& [name, tensor] : trainer.state()) {
     const void* bytes = tensor.bytes;
@@ -140,14 +146,16 @@ std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings&
 
 void check_same_run(const SafetensorsFile& file, const Settings& settings, uint32_t data_crc) {
   const Settings then = settings_of_checkpoint(file);
-  FixedSettings stored = fixed_settings(settings);
-  for (auto& [option, value] : stored) {
-    const std::string now = value;
-    value = metadata_text(file, "option." + option->key);
-    if (value_of(then, *option) == value_of(settings, *option)) continue;  // in whatever spelling
+  FixedSettings stored;
+  for (const Option& option : option_table()) {
+    if (option.on_resume != OnResume::fixed) continue;
+    const std::string now = to_toml(value_of(settings, option));
+    const std::string text = stored_text(file, option);
+    if (!text.empty()) stored.emplace_back(&option, text);
+    if (value_of(then, option) == value_of(settings, option)) continue;  // however it is spelled
     refuse(file, fmt::format("it was made with {} = {} but the run's config.toml says {}; correct config.toml or "
                              "start a new run",
-                             option->key, in_quotes(value), now));
+                             option.key, in_quotes(text.empty() ? to_toml(value_of(then, option)) : text), now));
   }
   if (metadata_text(file, "config_hash") != config_hash(stored)) {
     refuse(file, fmt::format("it has config_hash {} but its options give {}; start a new run",
@@ -197,7 +205,8 @@ Settings settings_of_checkpoint(const SafetensorsFile& file) {
   OptionSet options;
   for (const Option& option : option_table()) {
     if (option.on_resume != OnResume::fixed) continue;
-    std::string text = metadata_text(file, "option." + option.key);
+    std::string text = stored_text(file, option);
+    if (text.empty()) continue;
     // Stored as in a config file; the words of the fixed options need no escapes.
     if (text.size() >= 2 && text.front() == '"' && text.back() == '"') text = text.substr(1, text.size() - 2);
     options.set_text(option.key, text, file.source());

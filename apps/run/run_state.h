@@ -8,7 +8,8 @@
 //   iteration                     generator steps taken
 //   step_state.seed, .step, .d_batches
 //   step_state.G.t, .G.learning_rate, .G.beta1_power, .G.beta2_power, and the same for D
-//   option.<key>                  every setting that makes the run what it is (OnResume::fixed), as in a config file
+//   option.<key>                  every setting that makes the run what it is (OnResume::fixed), as in a config file; a
+//                                 younger one only if it is not the default
 //   config_hash                   of those
 //   data_crc                      of the images and labels, eight hexadecimal digits
 //   class_names                   of a conditional model: a JSON list, in the order of the labels
@@ -24,13 +25,14 @@ namespace poise {
 
 std::string crc_text(uint32_t crc);
 
-// Saves the trainer at its present iteration. Throws Error(runtime) naming a tensor instead if one is not finite: a
-// broken state never replaces a good one.
+// Saves the trainer at its present iteration and returns the file's path. Error(runtime) naming a tensor instead if one
+// is not finite, for a broken state never replaces a good one; or if the file cannot be written.
 std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings& settings, const ImageSet& images);
 
 // Error(checkpoint) that names the difference unless the checkpoint was made with these settings and this data.
 void check_same_run(const SafetensorsFile& file, const Settings& settings, uint32_t data_crc);
-// Makes the trainer what it was. Everything is checked before anything is written.
+// Makes the trainer what it was. Error(checkpoint) that names the first tensor or number that is missing, of another
+// type or shape, or too many. All is checked before anything is written.
 void restore_state(const SafetensorsFile& file, Trainer& trainer);
 
 // The names of the classes that a conditional model was trained on; empty if it is none, or of an earlier version.

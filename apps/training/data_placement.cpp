@@ -24,7 +24,7 @@ void check_memory(Device device, size_t needed_bytes) {
   const AvailableMemory there = memory_of(device);
   if (needed_bytes <= there.bytes) return;
   fail(ErrorKind::environment, fmt::format("the run needs {} of memory but {} {}; use smaller widths or batches "
-                                           "(--dry-run shows what needs how much)",
+                                           "(--dry-run shows the memory of each part)",
                                            mebibytes(needed_bytes), there.owner, mebibytes(there.bytes)));
 }
 

@@ -1,4 +1,4 @@
-// Where training images lie while a run goes on: the whole set in the device's memory, or in the host's, from where
+// Where training images are stored during a run: the whole set in the device's memory, or in the host's, from where
 // minibatches are streamed (apps/training/minibatch_stream.h). The numbers of a run do not depend on it. Never in silence:
 // `text` says what was chosen and why.
 #pragma once

@@ -1,5 +1,6 @@
 // One discriminator step and one generator step, free of data and random numbers: what the Trainer runs and what the
-// golden test compares with PyTorch.
+// golden test compares with PyTorch. A step throws what its ops and kernels do: Error(runtime) with the layer's path for
+// shapes that do not fit, an arena that is full or a device that fails. Batches are multiples of `accumulate`.
 #pragma once
 #include "apps/training/train_options.h"
 #include "engine/optim/parameter_slab.h"

@@ -1,5 +1,5 @@
 // The numbers that the steps of an iteration leave on the device, and those of the last iterations, kept there until
-// somebody asks (kernels/train/loss_ring.h).
+// they are read (kernels/train/loss_ring.h). Error(runtime) if the device has no memory left or failed.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -30,7 +30,7 @@ class MinibatchReader {
  public:
   using BeforeBatch = std::function<void(uint64_t batch)>;
 
-  // `before_batch` is called by the thread before each minibatch.
+  // `before_batch` is called by the thread before each minibatch; what it throws, wait_for() throws.
   MinibatchReader(std::shared_ptr<const ImageSet> images, const MinibatchOrder& order, const MinibatchSlots& slots,
                   BeforeBatch before_batch = {});
   ~MinibatchReader() { stop(); }
@@ -43,7 +43,7 @@ class MinibatchReader {
   bool ready(uint64_t batch) const;
   // Until it is. Throws what the thread threw. It must have a slot: `batch` is below given-back + count.
   void wait_for(uint64_t batch);
-  // Nobody needs minibatches before `end` any more.
+  // Minibatches before `end` are no longer needed.
   void give_back(uint64_t end);
 
  private:

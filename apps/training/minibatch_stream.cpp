@@ -77,7 +77,7 @@ MinibatchStream::~MinibatchStream() {
   try {
     link_->runtime.synchronize();  // copies under way read the staging slots
   } catch (...) {
-    // A device that failed copies no more; whoever waited for it before knows why.
+    // A device that failed copies nothing more; the error was thrown where it was waited for.
   }
 }
 

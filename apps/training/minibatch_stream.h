@@ -10,7 +10,7 @@
 //   * for the device, if it is more than a whole ring behind: the copies that it still has to make then hold slots that
 //     the reader needs to stay ahead.
 // gather_images finds its slot by StepState::d_batches (GatherOptions::ring), so captured steps stay valid, and the
-// bits are those of a set that lies on the device. On the CPU there is one ring, which the reader fills.
+// bits are those of a set in device memory. On the CPU there is one ring, which the reader fills.
 #pragma once
 #include <memory>
 #include <vector>
@@ -35,7 +35,8 @@ class MinibatchStream {
 
   static size_t device_bytes(const MinibatchOrder& order, const Shape& image, bool labelled);
 
-  // `steps`: where the steps run; null on the CPU. restart() comes before the first step.
+  // `steps`: where the steps run; null on the CPU. restart() comes before the first step. Error(runtime) if memory does
+  // not suffice; before_step() throws what the reader's thread threw.
   MinibatchStream(std::shared_ptr<const ImageSet> images, const MinibatchOrder& order, bool labelled, Device device,
                   gpu::Stream* steps, MinibatchReader::BeforeBatch before_batch);
   ~MinibatchStream();  // waits for the device and ends the reader's thread

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
+#include <utility>
 
 #include "engine/tape/planning.h"
 
@@ -51,31 +53,53 @@ void read_floats(float* to, const Tensor& from) {
   std::transform(stored.begin(), stored.end(), to, [](bf16 x) { return to_float(x); });
 }
 
-// One forward pass of G in an arena of its own (that of training is sized for training): images [N,H,W,C] of z.
-void generate(Generator& generator, const Context& outer, const Tensor& z, const Tensor& labels, Mode mode,
-              double momentum, float* images) {
-  auto forward = [&](Context& ctx) {
-    Tape tape(ctx);
-    tape.mode = mode;
-    tape.batch_norm_momentum = momentum;
-    const Tape::NoGrad no_grad(tape);
-    const Var y = generator(tape.constant(z), labels);
-    if (images && !ctx.planning) read_floats(images, y.value());
-  };
-  Context ctx = outer;
-  ctx.profile = nullptr;
-  Arena arena(arena_bytes_of(ctx, forward), outer.device);
-  ctx.arena = &arena;
-  forward(ctx);
+// Some rows of latents and their classes, if G wants any.
+struct Rows {
+  int64_t count = 0;
+  const float* latents = nullptr;
+  const int32_t* labels = nullptr;
+};
+
+// One forward pass of G: images [N,H,W,C] of the rows, if anybody wants them. In a plan no row is read.
+void generate(Generator& generator, Context& ctx, const Rows& rows, Mode mode, double momentum, float* images) {
+  ctx.arena->reset();
+  Tape tape(ctx);
+  tape.mode = mode;
+  tape.batch_norm_momentum = momentum;
+  const Tape::NoGrad no_grad(tape);
+  const Tensor z = ctx.arena->alloc({rows.count, generator.latent_size}, activation_dtype(ctx.precision));
+  const Tensor labels = generator.classes > 0 ? ctx.arena->alloc({rows.count}, DType::i32) : Tensor{};
+  if (!ctx.planning) {
+    write_floats(z, rows.latents);
+    if (labels) copy_from_host(labels, rows.labels);
+  }
+  const Var y = generator(tape.constant(z), labels);
+  if (images && !ctx.planning) read_floats(images, y.value());
 }
 
-// Entries first .. first+n-1 on the device; nothing of nothing.
-OwnedTensor labels_on(Device device, const std::vector<int32_t>& labels, int64_t first, int64_t n) {
-  if (labels.empty()) return {};
-  OwnedTensor some({n}, DType::i32, device);
-  copy_from_host(some.tensor(), labels.data() + first);
-  return some;
+// What generate() needs of an arena, for the largest of these numbers of rows.
+size_t arena_bytes(Generator& generator, const Context& ctx, std::initializer_list<std::pair<int64_t, Mode>> passes) {
+  size_t most = 0;
+  for (const auto& [count, mode] : passes) {
+    if (count == 0) continue;
+    most = std::max(most, arena_bytes_of(ctx, [&, n = count, m = mode](Context& planning) {
+                      generate(generator, planning, {.count = n}, m, -1, nullptr);
+                    }));
+  }
+  return most;
 }
+
+// A context for passes between the steps of `outer`: in its arena if that has `needed` bytes, else in one of its own.
+struct ContextBetweenSteps {
+  ContextBetweenSteps(const Context& outer, size_t needed)
+      : ctx(outer), own(needed <= outer.arena->capacity() ? 0 : needed, outer.device) {
+    ctx.profile = nullptr;
+    if (needed > outer.arena->capacity()) ctx.arena = &own;
+  }
+
+  Context ctx;
+  Arena own;
+};
 
 void check_labels(const std::vector<int32_t>& labels, int64_t count, int64_t classes) {
   const int64_t expected = classes > 0 ? count : 0;
@@ -93,41 +117,64 @@ void check_labels(const std::vector<int32_t>& labels, int64_t count, int64_t cla
 
 // Running statistics of training belong to live weights of the past. For the weights at hand: the plain average over
 // batches of fixed latents (and of each class in turn), which train-mode passes with momentum 1/(k+1) accumulate.
-void recalibrate(Generator& generator, const Context& ctx) {
-  OwnedTensor z({kRecalibrationBatch, generator.latent_size}, activation_dtype(ctx.precision), ctx.device);
-  std::vector<double> normal(static_cast<size_t>(z.tensor().elements()));
+void recalibrate(Generator& generator, Context& ctx) {
+  std::vector<double> normal(static_cast<size_t>(kRecalibrationBatch * generator.latent_size));
   const std::vector<int32_t> labels = cycling_labels(kRecalibrationBatches * kRecalibrationBatch, generator.classes);
   for (int k = 0; k < kRecalibrationBatches; ++k) {
-    normal_on_host(0, RandomStream::recalibration, static_cast<uint64_t>(k), z.tensor().elements(), normal.data());
+    normal_on_host(0, RandomStream::recalibration, static_cast<uint64_t>(k), static_cast<int64_t>(normal.size()),
+                   normal.data());
     const std::vector<float> latents(normal.begin(), normal.end());
-    write_floats(z.tensor(), latents.data());
-    const OwnedTensor classes = labels_on(ctx.device, labels, k * kRecalibrationBatch, kRecalibrationBatch);
-    generate(generator, ctx, z.tensor(), classes.tensor(), Mode::train, 1.0 / (k + 1), nullptr);
+    const Rows rows{kRecalibrationBatch, latents.data(),
+                    labels.data() + (labels.empty() ? 0 : k * kRecalibrationBatch)};
+    generate(generator, ctx, rows, Mode::train, 1.0 / (k + 1), nullptr);
   }
 }
 
 }  // namespace
 
-std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
+std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, const Context& outer,
                                    const SampleRequest& request) {
   const int64_t count = static_cast<int64_t>(request.latents.size()) / generator.latent_size;
   check_labels(request.labels, count, generator.classes);
+  const bool running = request.mode == Mode::evaluate_running;
+  const size_t needed = arena_bytes(generator, outer,
+                                    {{running ? kRecalibrationBatch : 0, Mode::train},
+                                     {std::min(request.batch, count), request.mode},
+                                     {count % request.batch, request.mode}});
+  ContextBetweenSteps between(outer, needed);
+  Context& ctx = between.ctx;
   const BorrowedGenerator borrowed(slab, ctx, request.weights);
-  if (request.mode == Mode::evaluate_running) recalibrate(generator, ctx);
+  if (running) recalibrate(generator, ctx);
 
   std::vector<uint8_t> bytes;
   bytes.reserve(static_cast<size_t>(count * generator.image_shape.elements()));
   std::vector<float> images;
   for (int64_t first = 0; first < count; first += request.batch) {
     const int64_t n = std::min(request.batch, count - first);
-    OwnedTensor z({n, generator.latent_size}, activation_dtype(ctx.precision), ctx.device);
-    write_floats(z.tensor(), request.latents.data() + first * generator.latent_size);
     images.resize(static_cast<size_t>(n * generator.image_shape.elements()));
-    const OwnedTensor classes = labels_on(ctx.device, request.labels, first, n);
-    generate(generator, ctx, z.tensor(), classes.tensor(), request.mode, -1, images.data());
+    const Rows rows{n, request.latents.data() + first * generator.latent_size,
+                    request.labels.data() + (request.labels.empty() ? 0 : first)};
+    generate(generator, ctx, rows, request.mode, -1, images.data());
     for (float x : images) bytes.push_back(to_byte(x, request.quantisation));
   }
   return bytes;
+}
+
+std::vector<NamedWeights> weights_for_sampling(Generator& generator, ParameterSlab& slab, const Context& outer,
+                                               Weights weights) {
+  ContextBetweenSteps between(outer, arena_bytes(generator, outer, {{kRecalibrationBatch, Mode::train}}));
+  const BorrowedGenerator borrowed(slab, between.ctx, weights);
+  recalibrate(generator, between.ctx);
+  std::vector<NamedWeights> all;
+  const auto add = [&](const std::string& path, const Tensor& tensor) {
+    NamedWeights w{.name = path, .shape = {}, .values = std::vector<float>(static_cast<size_t>(tensor.elements()))};
+    for (int i = 0; i < tensor.shape.rank(); ++i) w.shape.push_back(tensor.shape[i]);
+    read_floats(w.values.data(), tensor);
+    all.push_back(std::move(w));
+  };
+  for (const auto& entry : slab.entries()) add(entry.path, entry.value);
+  for (const auto& buffer : slab.buffers()) add(buffer.path, buffer.value);
+  return all;
 }
 
 std::vector<int32_t> cycling_labels(int64_t count, int64_t classes) {

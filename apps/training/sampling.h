@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/optim/parameter_slab.h"
+#include "engine/sparse/compact_weights.h"
 #include "models/registry.h"
 
 namespace poise {
@@ -15,6 +16,9 @@ enum class Weights : uint8_t { ema, live };
 // writes; or, for metrics, without the fraction, as the paper's code does.
 enum class Quantisation : uint8_t { round, truncate };
 
+// Of pictures for people: so many images normalise each other in Mode::evaluate_batch.
+constexpr int64_t kPictureBatch = 64;
+
 struct SampleRequest {
   const std::vector<float>& latents;   // [N, latent], row-major
   const std::vector<int32_t>& labels;  // [N] classes for a conditional G; else empty
@@ -24,10 +28,17 @@ struct SampleRequest {
   Quantisation quantisation = Quantisation::round;
 };
 
-// The images as uint8 [N,H,W,C]. Leaves all state of training as it was. Error(usage) for a class that G does not know,
-// or for labels that are missing or too many.
-std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, Context& ctx,
+// The images as uint8 [N,H,W,C], computed between the steps of `ctx`: in its arena if that is large enough, which for a
+// run in training it mostly is, else in one that lives as long as the call. Leaves all state of training as it was.
+// Error(usage) for a class that G does not know, or for labels that are missing or too many; Error(runtime) if memory
+// does not suffice.
+std::vector<uint8_t> sample_images(Generator& generator, ParameterSlab& slab, const Context& ctx,
                                    const SampleRequest& request);
+
+// Every parameter and buffer of G, by path, as sample_images computes with them in Mode::evaluate_running: running
+// statistics measured for these weights, spectral norm iterated on the way. Leaves all state of training as it was.
+std::vector<NamedWeights> weights_for_sampling(Generator& generator, ParameterSlab& slab, const Context& outer,
+                                               Weights weights);
 
 // 0, 1, .. classes-1, 0, 1, .. for `count` images; none if classes is 0.
 std::vector<int32_t> cycling_labels(int64_t count, int64_t classes);

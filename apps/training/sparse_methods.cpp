@@ -2,38 +2,59 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
+#include "apps/training/policies/balance_controlled.h"
+#include "apps/training/policies/drop_and_grow.h"
+#include "apps/training/policies/fixed.h"
+#include "apps/training/policies/gradual.h"
+#include "apps/training/policies/prune_once.h"
 
 namespace poise {
 namespace {
 
+using Made = std::unique_ptr<MaskPolicy>;
+using Options = SparseOptions;
+using Limit = BalanceControlled::Limit;
+
+Made fixed(const Options& o, Network n) { return std::make_unique<FixedMasks>(o, n); }
+Made grow_at_random(const Options& o, Network n) { return std::make_unique<DropAndGrow>(o, n, Growth::random); }
+Made grow_by_gradient(const Options& o, Network n) { return std::make_unique<DropAndGrow>(o, n, Growth::gradient); }
+Made follow_balance(const Options& o, Network n) { return std::make_unique<BalanceControlled>(o, n, Limit::one); }
+Made follow_to_d_max(const Options& o, Network n) { return std::make_unique<BalanceControlled>(o, n, Limit::d_max); }
+Made prune_once(const Options& o, Network n) { return std::make_unique<PruneOnce>(o, n); }
+Made prune_gradually(const Options& o, Network n) { return std::make_unique<GradualPruning>(o, n); }
+Made prune_gradually_if_asked(const Options& o, Network n) {
+  return density_of(o, n) < 1 ? prune_gradually(o, n) : nullptr;
+}
+
+// Those of "Balanced Training for Sparse GANs" (NeurIPS 2023), and below them those of others. Name, policy of G and
+// of D (nullptr: dense), defaults of the method's own.
 const std::vector<SparseMethod>& methods() {
   static const std::vector<SparseMethod> table = {
-      {.name = "dense"},
-      {.name = "static", .masks = true, .masks_d = true},
-      {.name = "sdst-set", .masks = true, .masks_d = true, .growth_g = Growth::random},
-      {.name = "sdst-rigl", .masks = true, .masks_d = true, .growth_g = Growth::gradient},
-      {.name = "dda",
-       .masks = true,
-       .masks_d = true,
-       .control_d = true,
-       .band_low = 0.5,
-       .band_high = 0.65,
-       .update_every_d = 2000},
-      {.name = "ddst-relaxed", .masks = true, .masks_d = true, .growth_g = Growth::gradient, .control_d = true},
-      {.name = "ddst-strict",
-       .masks = true,
-       .masks_d = true,
-       .growth_g = Growth::gradient,
-       .control_d = true,
-       .strict = true,
-       .update_every_d = 2000},
-      {.name = "posthoc", .masks = true, .prunes = true},
+      {"dense"},
+      {"static", fixed, fixed},
+      {"sdst-set", grow_at_random, fixed},
+      {"sdst-rigl", grow_by_gradient, fixed},
+      {"dda", fixed, follow_balance, {{"band_low", 0.5}, {"band_high", 0.65}, {"update_every_d", 2000}}},
+      {"ddst-relaxed", grow_by_gradient, follow_balance},
+      {"ddst-strict", grow_by_gradient, follow_to_d_max, {{"update_every_d", 2000}}},
+      {"posthoc", prune_once, nullptr},
+      // Zhu and Gupta, "To prune, or not to prune" (2017)
+      {"gradual", prune_gradually, prune_gradually_if_asked, {{"density_d", 1}}},
   };
   return table;
 }
 
 }  // namespace
+
+double SparseMethod::default_of(const std::string& key, const SparseOptions& options) const {
+  for (const auto& [own, value] : defaults)
+    if (own == key) return value;
+  if (key == "density_d") return d ? options.density_g : 1;
+  if (key == "update_every_d") return 1000;
+  if (key == "band_low") return 0.45;
+  if (key == "band_high") return 0.55;
+  fail(ErrorKind::runtime, "option " + key + " has no default of the method's");
+}
 
 const SparseMethod& sparse_method(const std::string& name) {
   for (const SparseMethod& method : methods())
@@ -47,9 +68,12 @@ std::vector<std::string> method_names() {
   return names;
 }
 
-int64_t prune_at(const SparseOptions& options) {
-  if (!sparse_method(options.method).prunes) return 0;
-  return std::llround(static_cast<double>(options.schedule_iterations) / (1 + options.posthoc_fine_tune));
+MaskPolicies policies_of(const SparseOptions& options) {
+  const SparseMethod& method = sparse_method(options.method);
+  MaskPolicies policies;
+  if (method.g) policies.g = method.g(options, Network::generator);
+  if (method.d) policies.d = method.d(options, Network::discriminator);
+  return policies;
 }
 
 std::string masked_execution_note(ExecutionChoice execution, const Cell& cell) {

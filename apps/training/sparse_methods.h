@@ -1,40 +1,42 @@
-// The methods of sparse training by name: those of "Balanced Training for Sparse GANs" (NeurIPS 2023), each a line of a
-// table over the same parts. SparseOptions have their numbers.
-//
-//   method        G                                   D
-//   dense         dense                               dense
-//   static        fixed mask                          fixed mask
-//   sdst-set      drop and grow at random             fixed mask
-//   sdst-rigl     drop and grow by gradient           fixed mask
-//   dda           fixed mask                          density follows the balance ratio
-//   ddst-relaxed  drop and grow by gradient           density follows the balance ratio, up to 1
-//   ddst-strict   drop and grow by gradient           the same up to d_max; there it drops and grows
-//   posthoc       dense, then pruned and fine-tuned   dense
+// The methods of sparse training by name: each a policy for the masks of G and one for those of D (mask_policy.h), with
+// the numbers of SparseOptions. The table is in sparse_methods.cpp: to add a method is to add a row there; one of a new
+// mechanism needs besides a policy in policies/, and its options (sparse_options.h, apps/options/option_table.cpp).
 #pragma once
-#include <optional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "apps/training/sparse_options.h"
+#include "apps/training/mask_policy.h"
 
 namespace poise {
 
 struct SparseMethod {
+  using MakePolicy = std::unique_ptr<MaskPolicy>(const SparseOptions&, Network);
+
   const char* name;
-  bool masks = false, masks_d = false;
-  std::optional<Growth> growth_g;
-  bool control_d = false, strict = false, prunes = false;
-  // What options that are 0 stand for.
-  double band_low = 0.45, band_high = 0.55;
-  int64_t update_every_d = 1000;
+  MakePolicy *g = nullptr, *d = nullptr;  // null: dense, without a mask
+  // What options that are 0 stand for, where it is not what default_of() says.
+  std::vector<std::pair<std::string, double>> defaults = {};
+
+  // What the option `key` stands for if it is 0: a number of the table, of the paper, or another option. Error(runtime)
+  // for an option that leaves nothing to the method.
+  double default_of(const std::string& key, const SparseOptions& options) const;
 };
 
 std::vector<std::string> method_names();
 // Error(usage) for a name that no method has.
 const SparseMethod& sparse_method(const std::string& name);
 
-// The iteration after which method posthoc prunes; 0 for all others.
-int64_t prune_at(const SparseOptions& options);
+// Of complete options; Error(usage) for an unknown method. A network without a policy is dense and has no masks.
+struct MaskPolicies {
+  std::unique_ptr<const MaskPolicy> g, d;
+
+  const MaskPolicy* of(Network network) const { return network == Network::generator ? g.get() : d.get(); }
+  bool masks() const { return g || d; }
+  bool follow_balance() const { return (g && g->follows_balance()) || (d && d->follows_balance()); }
+};
+MaskPolicies policies_of(const SparseOptions& options);
 
 // Where no layer under masks can skip anything: what happens instead, "masked (no speed-up): ..."; else "".
 std::string masked_execution_note(ExecutionChoice execution, const Cell& cell);

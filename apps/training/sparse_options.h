@@ -1,6 +1,6 @@
-// What the sparse part of a training is told: a method by its name (sparse_methods.h) and its numbers. Where a comment
-// says so, 0 leaves a number to the method or to another option; apps/options/complete_options.h fills it in, but for the
-// end of schedules (TrainerOptions::scheduled_sparse).
+// Options of sparse training: a method by its name (sparse_methods.h) and its numbers. Where a comment says so, 0 leaves a
+// number to the method or to another option; apps/options/complete_options.h fills it in. Plain data:
+// MaskPolicy::problems() says what does not fit together.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -16,7 +16,7 @@ namespace poise {
 struct SparseOptions {
   std::string method = "dense";
   // At the start, but for methods that begin dense: at the end.
-  double density_g = 1, density_d = 0;  // d 0: as g, or 1 where the method keeps D dense
+  double density_g = 1, density_d = 0;  // d 0: the method's, mostly as g
   DensityRule density_rule = DensityRule::erk;
   Cell cell;
   ExecutionChoice execution = ExecutionChoice::automatic;
@@ -32,8 +32,9 @@ struct SparseOptions {
   int64_t br_every = 10, br_window = 1000;  // iterations; every 0: never measured
   BalanceMode br_mode = BalanceMode::mean_of_ratios;
   double posthoc_fine_tune = 0.5;
+  int64_t prune_start = 0, prune_end = 0;  // iterations; end 0: three quarters of schedule_iterations
 
-  MaskableHead head() const { return mask_head ? MaskableHead::as_reference : MaskableHead::dense; }
+  MaskableHead head() const { return mask_head ? MaskableHead::masked_like_paper_code : MaskableHead::dense; }
 };
 
 }  // namespace poise

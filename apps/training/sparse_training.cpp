@@ -11,251 +11,191 @@ namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
-MaskEvent event_of(const std::string& network, const NetworkMasks& masks, const char* kind, int64_t t) {
-  MaskEvent event{.iteration = t, .network = network, .kind = kind, .alive = masks.alive_weights()};
-  event.density = masks.density();
-  for (const MaskedLayer& layer : masks.layers()) event.layers.emplace_back(layer.path, layer.density());
-  return event;
-}
-
 // Those of the device; a plan may be for one that is not here.
-CrossoverTable measured_crossovers(const SparseMethod& method, const Context& ctx) {
-  if (!method.masks || !gpu::why_unavailable(ctx.device).empty()) return {};
+CrossoverTable measured_crossovers(const Context& ctx) {
+  if (!gpu::why_unavailable(ctx.device).empty()) return {};
   return CrossoverTable::load(CrossoverTable::default_path(device_identity(ctx.device, ctx.precision)));
 }
 
 }  // namespace
 
-// The masks of one network and what its controller remembers.
-struct SparseTraining::Masked {
-  std::string name;
-  RandomStream stream;
-  Module& network;
-  NetworkMasks masks;
+// One network under masks.
+struct SparseTraining::Side {
+  const Network which;
+  const std::string name;  // "G", "D"
+  const MaskPolicy& policy;
+  Module& module;
+  MaskedNetwork masked;
   NetworkExecution execution;
-  double density;      // asked for
-  int64_t target = 0;  // alive weights that go with it
+  bool dense_gradients = false;  // as prepared last
 
-  Masked(const char* n, RandomStream s, Module& module, ParameterSlab& slab, const SparseOptions& o,
-         const CrossoverTable& crossovers, double initial, Device memory, Device computes, bool planning)
-      : name(n),
-        stream(s),
-        network(module),
-        masks(module, slab, o.cell, o.head(), memory, planning),
-        execution(module, masks, o.execution, crossovers, computes, planning),
-        density(initial) {}
+  Side(Network network, const MaskPolicy& p, Module& m, ParameterSlab& slab, const SparseOptions& o,
+       const CrossoverTable& crossovers, Memory memory)
+      : which(network),
+        name(m.path()),
+        policy(p),
+        module(m),
+        masked{.slab = slab,
+               .masks = NetworkMasks(m, slab, o.cell, o.head(), memory),
+               .stream = network == Network::generator ? RandomStream::mask_g : RandomStream::mask_d,
+               .density = p.planned_density(0)},
+        execution(m, masked.masks, o.execution, crossovers, memory) {}
 };
 
-SparseTraining::SparseTraining(const SparseOptions& options, GanStep& step, const Shape& real, DType activations,
-                               bool labelled, Device device, bool planning)
+SparseTraining::SparseTraining(const SparseOptions& options, GanModel& model, ParameterSlab& slab_g,
+                               ParameterSlab& slab_d, Context& ctx, const Shape& real, DType activations, Memory memory)
     : options_(options),
-      method_(sparse_method(options.method)),
-      prune_at_(poise::prune_at(options)),
-      step_(step),
-      crossovers_(measured_crossovers(method_, step.tape->ctx)),
-      queue_(measures_balance() ? options.br_window / options.br_every : 0, device),
-      means_({3}, DType::f32, device),
+      policies_(policies_of(options)),
+      ctx_(ctx),
+      crossovers_(policies_.masks() ? measured_crossovers(ctx) : CrossoverTable()),
+      queue_(measures_balance() ? options.br_window / options.br_every : 0, memory.of_scalars()),
+      means_({3}, DType::f32, memory.of_scalars()),
       counters_({3}, DType::f64, Device::cpu) {
-  if (method_.masks) {
-    const double initial_g = prune_at_ > 0 ? 1.0 : options.density_g;
-    g_ = std::make_unique<Masked>("G", RandomStream::mask_g, *step.model->generator, *step.slab_g, options, crossovers_,
-                                  initial_g, device, step.tape->ctx.device, planning);
-    step.mask_g = g_->masks.bytes();
-  }
-  if (method_.masks_d) {
-    d_ = std::make_unique<Masked>("D", RandomStream::mask_d, *step.model->discriminator, *step.slab_d, options,
-                                  crossovers_, options.density_d, device, step.tape->ctx.device, planning);
-    step.mask_d = d_->masks.bytes();
-  }
+  const auto add_side = [&](Network network, Module& module, ParameterSlab& slab) {
+    const MaskPolicy* policy = policies_.of(network);
+    if (!policy) return;
+    sides_.push_back(std::make_unique<Side>(network, *policy, module, slab, options, crossovers_, memory));
+  };
+  add_side(Network::generator, *model.generator, slab_g);
+  add_side(Network::discriminator, *model.discriminator, slab_d);
   if (measures_balance()) {
-    real_ = OwnedTensor(real, activations, device);
-    if (labelled) real_labels_ = OwnedTensor({real[0]}, DType::i32, device);
-    step.mean_g = means_.tensor().slice(0, 1);
+    real_ = OwnedTensor(real, activations, memory.of_scalars());
+    if (model.generator->classes > 0) real_labels_ = OwnedTensor({real[0]}, DType::i32, memory.of_scalars());
   }
 }
 
 SparseTraining::~SparseTraining() = default;
 
-DropSchedule SparseTraining::drop_schedule() const {
-  return {.shape = options_.drop_schedule,
-          .start = options_.drop_fraction,
-          .end = options_.drop_fraction_end,
-          .length = options_.schedule_iterations};
+Tensor SparseTraining::mask(Network network) const {
+  for (const auto& side : sides_)
+    if (side->which == network) return side->masked.masks.bytes();
+  return {};
 }
 
-DensityControl SparseTraining::density_control() const {
-  return {.low = options_.band_low,
-          .high = options_.band_high,
-          .step = options_.density_step,
-          .floor = options_.density_floor,
-          .limit = method_.strict ? options_.d_max : 1.0,
-          .rewire_at_limit = method_.strict};
-}
+Tensor SparseTraining::mean_g() const { return measures_balance() ? means_.tensor().slice(0, 1) : Tensor{}; }
 
 void SparseTraining::draw_masks() {
-  for (Masked* m : {g_.get(), d_.get()}) {
-    if (!m) continue;
-    m->masks.draw(ctx(), m->stream,
-                  layer_densities(maskable_layers(m->network, options_.head()), options_.density_rule, m->density,
-                                  options_.cell));
-    m->target = m->masks.alive_weights();
-    note(*m, "initial", 0, {}, 0);
-    decide_execution(*m, 0);
+  for (const auto& side : sides_) {
+    MaskedNetwork& masked = side->masked;
+    masked.masks.draw(ctx_, masked.stream,
+                      layer_densities(maskable_layers(side->module, options_.head()), options_.density_rule,
+                                      masked.density, options_.cell));
+    masked.target = masked.masks.alive_weights();
+    note(*side, {.kind = "initial"}, 0, kNone);
+    decide_execution(*side, 0);
   }
 }
 
-void SparseTraining::measure_balance(const Labelled& z) {
+void SparseTraining::measure_balance(GanStep& step, const Labelled& z) {
   Tensor a_post = means_.tensor().slice(1, 1), r = means_.tensor().slice(2, 1);
-  balance_probe(step_, real(), z, a_post, r);
-  queue_.push(ctx(), a_post, means_.tensor().slice(0, 1), r);
+  balance_probe(step, real(), z, a_post, r);
+  queue_.push(ctx_, a_post, mean_g(), r);
 }
 
-bool SparseTraining::update_due(Network network, int64_t t) const {
-  // Once: a run that is resumed for more iterations has another prune_at.
-  if (network == Network::generator && t == prune_at_) return t > 0 && g_->target == weights_at(g_->masks, 1.0);
-  const bool changes = network == Network::generator ? method_.growth_g.has_value() : method_.control_d;
-  const int64_t every = network == Network::generator ? options_.update_every_g : options_.update_every_d;
-  return changes && t % every == 0 && t < options_.schedule_iterations;
+bool SparseTraining::prepare(int64_t t) {
+  bool changed = false;
+  for (const auto& side : sides_) {
+    const bool wanted = side->policy.wants_dense_gradient(t);
+    changed |= std::exchange(side->dense_gradients, wanted) != wanted;
+    side->execution.set_dense_weight_gradients(wanted);
+  }
+  return changed;
 }
 
-void SparseTraining::prepare(int64_t t) {
-  if (g_) g_->execution.set_dense_weight_gradients(update_due(Network::generator, t));
-  if (d_) d_->execution.set_dense_weight_gradients(update_due(Network::discriminator, t));
-}
-
-std::vector<ExecutionDecision> SparseTraining::predict_execution(Network which) const {
-  const Masked* m = which == Network::generator ? g_.get() : d_.get();
-  if (!m) return {};
-  const std::vector<MaskableLayer> maskable = maskable_layers(m->network, options_.head());
-  const std::vector<LayerDensity> densities =
-      layer_densities(maskable, options_.density_rule, m->density, options_.cell);
-  std::vector<double> of_masked;
-  for (const MaskedLayer& layer : m->masks.layers()) {
-    for (size_t i = 0; i < maskable.size(); ++i) {
-      if (maskable[i].path != layer.path) continue;
-      of_masked.push_back(static_cast<double>(densities[i].alive_cells) / static_cast<double>(densities[i].cells));
+std::vector<ExecutionDecision> SparseTraining::predict_execution() const {
+  std::vector<ExecutionDecision> all;
+  for (const auto& side : sides_) {
+    const MaskedNetwork& masked = side->masked;
+    const std::vector<MaskableLayer> maskable = maskable_layers(side->module, options_.head());
+    const std::vector<LayerDensity> densities =
+        layer_densities(maskable, options_.density_rule, masked.density, options_.cell);
+    std::vector<double> of_masked;
+    for (const MaskedLayer& layer : masked.masks.layers()) {
+      for (size_t i = 0; i < maskable.size(); ++i) {
+        if (maskable[i].path != layer.path) continue;
+        of_masked.push_back(static_cast<double>(densities[i].alive_cells) / static_cast<double>(densities[i].cells));
+      }
     }
+    for (const ExecutionDecision& decision : side->execution.predict(ctx_, of_masked)) all.push_back(decision);
   }
-  return m->execution.predict(step_.tape->ctx, of_masked);
+  return all;
 }
 
-void SparseTraining::set_all_executions(Execution execution) {
-  for (Masked* m : {g_.get(), d_.get()}) {
-    if (m) m->execution.set_all(execution);
-  }
+bool SparseTraining::set_all_executions(Execution execution) {
+  bool taken = execution == Execution::dense;
+  for (const auto& side : sides_) taken |= side->execution.set_all(execution);
+  return taken;
 }
 
-void SparseTraining::decide_execution(Masked& network, int64_t t) {
-  for (const ExecutionDecision& decision : network.execution.update(ctx())) {
+void SparseTraining::decide_execution(Side& side, int64_t t) {
+  for (const ExecutionDecision& decision : side.execution.update(ctx_)) {
     if (decision.changed || t == 0) execution_events_.push_back({t, decision});
   }
 }
 
 bool SparseTraining::update_masks(int64_t t) {
-  const bool g_due = update_due(Network::generator, t), d_due = update_due(Network::discriminator, t);
-  if (g_due) {
-    if (prune_at_ > 0)
-      prune_g(t);
-    else
-      rewire(*g_,
-             {.growth = *method_.growth_g,
-              .scope = options_.selection_scope,
-              .moments = options_.moment_policy,
-              .stream = g_->stream},
-             t);
-    decide_execution(*g_, t);
+  bool updated = false;
+  for (const auto& side : sides_) {
+    if (!side->policy.due(t)) continue;
+    const double ratio = side->policy.follows_balance() ? balance_ratio() : kNone;
+    ctx_.arena->reset();
+    note(*side, side->policy.apply(ctx_, side->masked, t, ratio), t, ratio);
+    decide_execution(*side, t);
+    updated = true;
   }
-  if (d_due) {
-    control_d(t);
-    decide_execution(*d_, t);
-  }
-  return g_due || d_due;
+  return updated;
 }
 
 void SparseTraining::plan_updates() {
-  for (Masked* m : {g_.get(), d_.get()}) {
-    if (!m) continue;
-    ctx().arena->reset();
-    drop_and_grow(ctx(), m->masks, {}, 0, m->target);
+  for (const auto& side : sides_) {
+    ctx_.arena->reset();
+    drop_and_grow(ctx_, side->masked.masks, {}, 0, side->masked.target);
   }
 }
 
-// G becomes its moving average, loses its smallest weights, and the average starts anew from there.
-void SparseTraining::prune_g(int64_t t) {
-  ParameterSlab& slab = *step_.slab_g;
-  ctx().arena->reset();
-  ctx().kernels->copy(ctx(), slab.ema, slab.value);
-  g_->density = options_.density_g;
-  g_->target = weights_at(g_->masks, g_->density);
-  const MaskChange change = lower_to(ctx(), g_->masks, g_->target);
-  slab.copy_value_to_ema(ctx());
-  note(*g_, "prune", t, change, 0);
-}
-
-void SparseTraining::rewire(Masked& network, const PruneGrow& how, int64_t t) {
-  const double fraction = drop_schedule().at(t);
-  ctx().arena->reset();
-  note(network, "drop_grow", t, drop_and_grow(ctx(), network.masks, how, fraction, network.target), fraction);
-}
-
-void SparseTraining::control_d(int64_t t) {
-  using Kind = DensityDecision::Kind;
+double SparseTraining::balance_ratio() const {
   const BalanceReadings readings = report().balance;
-  const bool full = readings.entries == queue_.capacity();
-  const double ratio = full ? readings.of(options_.br_mode) : kNone;
-  const DensityDecision decision = decide(density_control(), d_->density, ratio);
-  if (decision.kind != Kind::rewire) {
-    d_->density = decision.density;
-    if (decision.kind != Kind::none) d_->target = weights_at(d_->masks, d_->density);
-  }
-  ctx().arena->reset();
-  switch (decision.kind) {
-    case Kind::none:
-      note(*d_, "none", t, {}, 0);
-      break;
-    case Kind::raise:
-      note(*d_, "raise", t, raise_to(ctx(), d_->masks, options_.moment_policy, d_->target), options_.density_step);
-      break;
-    case Kind::lower:
-      note(*d_, "lower", t, lower_to(ctx(), d_->masks, d_->target), options_.density_step);
-      break;
-    case Kind::rewire:
-      rewire(*d_, {.scope = options_.selection_scope, .moments = options_.moment_policy, .stream = d_->stream}, t);
-      break;
-  }
-  events_.back().balance_ratio = ratio;
+  return readings.entries == queue_.capacity() ? readings.of(options_.br_mode) : kNone;
 }
 
-void SparseTraining::note(Masked& network, const char* kind, int64_t t, const MaskChange& change,
-                          double drop_fraction) {
-  MaskEvent event = event_of(network.name, network.masks, kind, t);
-  event.dropped = change.dropped;
-  event.grown = change.grown;
-  event.drop_fraction = drop_fraction;
-  event.balance_ratio = kNone;
+void SparseTraining::note(const Side& side, const MaskAction& action, int64_t t, double balance_ratio) {
+  const NetworkMasks& masks = side.masked.masks;
+  MaskEvent event{.iteration = t,
+                  .network = side.name,
+                  .kind = action.kind,
+                  .dropped = action.change.dropped,
+                  .grown = action.change.grown,
+                  .alive = masks.alive_weights(),
+                  .density = masks.density(),
+                  .drop_fraction = action.drop_fraction,
+                  .balance_ratio = balance_ratio};
+  for (const MaskedLayer& layer : masks.layers()) event.layers.emplace_back(layer.path, layer.density());
   events_.push_back(event);
-  const double counters[] = {g_ ? static_cast<double>(g_->target) : 0, d_ ? static_cast<double>(d_->target) : 0,
-                             d_ ? d_->density : 1};
+  double counters[] = {0, 0, 1};
+  for (const auto& s : sides_) {
+    counters[s->which == Network::generator ? 0 : 1] = static_cast<double>(s->masked.target);
+    if (s->which == Network::discriminator) counters[2] = s->masked.density;
+  }
   copy_from_host(counters_.tensor(), counters);
 }
 
 SparseReport SparseTraining::report() const {
   SparseReport report{.balance = {.latest = kNone, .mean_of_ratios = kNone, .ratio_of_sums = kNone}};
-  if (measures_balance() && !ctx().planning) report.balance = queue_.read(ctx());
-  if (g_) report.density_g = g_->masks.density();
-  if (d_) report.density_d = d_->masks.density();
+  if (measures_balance() && !ctx_.planning) report.balance = queue_.read(ctx_);
+  for (const auto& side : sides_) {
+    (side->which == Network::generator ? report.density_g : report.density_d) = side->masked.masks.density();
+  }
   return report;
 }
 
 void SparseTraining::append_state(std::vector<NamedTensor>& all) {
-  for (Masked* m : {g_.get(), d_.get()}) {
-    if (!m) continue;
-    for (const MaskedLayer& layer : m->masks.layers()) {
-      all.push_back({m->name + ".mask." + layer.weight.path, layer.mask.alive});
+  for (const auto& side : sides_) {
+    for (const MaskedLayer& layer : side->masked.masks.layers()) {
+      all.push_back({side->name + ".mask." + layer.weight.path, layer.mask.alive});
     }
-    if (m->execution.choices()) all.push_back({m->name + ".execution", m->execution.choices().tensor()});
+    if (side->execution.choices()) all.push_back({side->name + ".execution", side->execution.choices().tensor()});
   }
-  if (method_.masks) all.push_back({"sparse.counters", counters_.tensor()});
+  if (policies_.masks()) all.push_back({"sparse.counters", counters_.tensor()});
   if (!measures_balance()) return;
   all.push_back({"balance.triples", queue_.triples()});
   all.push_back({"balance.pushed", queue_.pushed()});
@@ -264,13 +204,12 @@ void SparseTraining::append_state(std::vector<NamedTensor>& all) {
 void SparseTraining::restored() {
   double counters[3];
   copy_to_host(counters, counters_.tensor());
-  if (g_) g_->target = static_cast<int64_t>(counters[0]);
-  if (d_) d_->target = static_cast<int64_t>(counters[1]), d_->density = counters[2];
   // Dead weights are zero already, so nothing but the bytes for Adam and the counts follows the masks here.
-  for (Masked* m : {g_.get(), d_.get()}) {
-    if (!m) continue;
-    m->masks.commit(ctx(), MomentPolicy::keep);
-    m->execution.restore(ctx());
+  for (const auto& side : sides_) {
+    side->masked.target = static_cast<int64_t>(counters[side->which == Network::generator ? 0 : 1]);
+    if (side->which == Network::discriminator) side->masked.density = counters[2];
+    side->masked.masks.commit(ctx_, MomentPolicy::keep);
+    side->execution.restore(ctx_);
   }
   events_.clear();
   execution_events_.clear();
@@ -279,7 +218,7 @@ void SparseTraining::restored() {
 size_t SparseTraining::bytes() const {
   size_t bytes = queue_.triples().size_bytes() + (real_ ? real_.tensor().size_bytes() : 0) +
                  (real_labels_ ? real_labels_.tensor().size_bytes() : 0);
-  for (const Masked* m : {g_.get(), d_.get()}) bytes += m ? m->masks.memory_bytes() + m->execution.memory_bytes() : 0;
+  for (const auto& side : sides_) bytes += side->masked.masks.memory_bytes() + side->execution.memory_bytes();
   return bytes;
 }
 

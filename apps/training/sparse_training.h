@@ -1,9 +1,10 @@
-// The sparse part of a training run: the masks of both networks, the balance ratio, and who changes what when.
+// The sparse part of a training run: the masks of both networks, the balance ratio, and when a policy (mask_policy.h)
+// gets its turn.
 //
 // One iteration t, after its D steps and its G step (Adam has applied the masks, the moving average has followed):
-//   1. t a multiple of balance_every: the balance ratio is measured and queued
-//   2. G's mask: drop and grow, or post-hoc pruning
-//   3. D's mask: the controller decides by the queue
+//   1. t a multiple of br_every: the balance ratio is measured and queued
+//   2. G's policy, if it is due
+//   3. D's policy, if it is due
 // The moving average is multiplied by a new mask here although it was updated before; weights that stay alive are not
 // touched and all others are zero on both sides, so this equals averaging after the change.
 #pragma once
@@ -14,7 +15,6 @@
 
 #include "apps/training/gan_step.h"
 #include "apps/training/sparse_methods.h"
-#include "engine/sparse/density_control.h"
 
 namespace poise {
 
@@ -28,7 +28,7 @@ struct NamedTensor {
 struct MaskEvent {
   int64_t iteration = 0;
   std::string network;                                 // "G", "D"
-  std::string kind;                                    // "initial", "drop_grow", "raise", "lower", "prune", "none"
+  std::string kind;                                    // "initial", or that of a MaskAction
   int64_t dropped = 0, grown = 0, alive = 0;           // weights
   double density = 1;                                  // alive / maskable
   double drop_fraction = 0;                            // of drop_grow; the step of raise and lower
@@ -49,24 +49,27 @@ struct SparseReport {
 
 class SparseTraining {
  public:
-  // `real`: the shape of a minibatch of D, `activations` its type, `labelled` if its classes matter. `step`: the slabs
-  // and results of the run; receives the masks. Everything stays where it is.
-  SparseTraining(const SparseOptions& options, GanStep& step, const Shape& real, DType activations, bool labelled,
-                 Device device, bool planning);
+  // Masks for the networks of `model`, whose weights lie in the slabs, computed with `ctx`; all of them stay where they
+  // are. `real`: the shape of a minibatch of D, `activations` its type; labels if the model is conditional. Error(usage)
+  // for an unknown method, or for an execution that the masks, the layers or the device do not allow.
+  SparseTraining(const SparseOptions& options, GanModel& model, ParameterSlab& slab_g, ParameterSlab& slab_d,
+                 Context& ctx, const Shape& real, DType activations, Memory memory);
   ~SparseTraining();
 
-  void draw_masks();  // once, when the weights have their initial values and a plan has run
+  Tensor mask(Network network) const;  // what Adam multiplies by: u8 [parameters / run]; empty without a policy
+  void draw_masks();                   // once, when the weights have their initial values and a plan has run
 
-  bool measures_balance() const { return method_.masks && options_.br_every > 0; }
+  bool has_masks() const { return policies_.masks(); }
+  bool measures_balance() const { return policies_.masks() && options_.br_every > 0; }
   bool balance_due(int64_t t) const { return measures_balance() && t % options_.br_every == 0; }
   Labelled real() { return {real_.tensor(), real_labels_.tensor()}; }  // D's minibatch, if the ratio is measured
-  void measure_balance(const Labelled& z);                             // z of the G step just taken
+  Tensor mean_g() const;  // [1]: where the G step leaves its images' mean logit; empty: not wanted
+  void measure_balance(GanStep& step, const Labelled& z);  // z of the G step just taken
 
-  // Does iteration t end with an update of this network's mask, that is: does it need dense weight gradients?
-  bool update_due(Network network, int64_t t) const;
-  // Before iteration t: are gradients of dead weights wanted in it?
-  void prepare(int64_t t);
-  // Steps 2 and 3 above. Takes the whole arena. True if masks changed.
+  // Before iteration t: turns the gradients of dead weights on or off, as t wants them. True if that is a change: what
+  // the steps of the iteration before were is then no plan for those of t.
+  bool prepare(int64_t t);
+  // Steps 2 and 3 above. Takes the whole arena. True if a policy had its turn.
   bool update_masks(int64_t t);
   void plan_updates();  // in a plan: the most that update_masks takes of the arena
 
@@ -74,35 +77,31 @@ class SparseTraining {
   std::vector<MaskEvent> take_events() { return std::exchange(events_, {}); }
   std::vector<ExecutionEvent> take_execution_events() { return std::exchange(execution_events_, {}); }
 
-  std::vector<ExecutionDecision> predict_execution(Network network) const;  // in a plan, at the initial densities
-  void set_all_executions(Execution execution);                             // in a plan
+  std::vector<ExecutionDecision> predict_execution() const;  // in a plan, at the first densities
+  bool set_all_executions(Execution execution);              // in a plan; false if no layer may take it
 
   void append_state(std::vector<NamedTensor>& all);
-  void restored();  // what state tensors do not hold, after somebody wrote them
+  void restored();  // what state tensors do not hold, after they were written
 
   size_t bytes() const;
 
  private:
-  struct Masked;
-  Context& ctx() const { return step_.tape->ctx; }
-  DropSchedule drop_schedule() const;
-  DensityControl density_control() const;
-  void prune_g(int64_t t);
-  void rewire(Masked& network, const PruneGrow& how, int64_t t);
-  void control_d(int64_t t);
-  void decide_execution(Masked& network, int64_t t);
-  void note(Masked& network, const char* kind, int64_t t, const MaskChange& change, double drop_fraction);
+  struct Side;
+  void decide_execution(Side& side, int64_t t);
+  void note(const Side& side, const MaskAction& action, int64_t t, double balance_ratio);
+  double balance_ratio() const;  // that decisions read; NaN until the queue is full
 
   const SparseOptions options_;
-  const SparseMethod& method_;
-  const int64_t prune_at_;
-  GanStep& step_;
+  const MaskPolicies policies_;
+  Context& ctx_;
   const CrossoverTable crossovers_;
-  std::unique_ptr<Masked> g_, d_;  // null without a mask
+  std::vector<std::unique_ptr<Side>> sides_;  // the networks under masks, G first
   BalanceQueue queue_;
   OwnedTensor real_, real_labels_;  // [B_D,H,W,C], [B_D] or empty
   OwnedTensor means_;               // a_pre, a_post, r
-  OwnedTensor counters_;            // on the host: what the controllers remember
+  // On the host, what networks remember besides their masks: G's target, D's target, D's density asked for. (No method's
+  // policy for G goes by the density before.)
+  OwnedTensor counters_;
   std::vector<MaskEvent> events_;
   std::vector<ExecutionEvent> execution_events_;
 };

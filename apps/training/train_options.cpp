@@ -2,21 +2,20 @@
 
 #include <utility>
 
+#include "apps/console/flag_reader.h"
+
 namespace poise {
 
 std::optional<DiffAugmentOptions> diff_augment_of(const std::string& text) {
   DiffAugmentOptions policies;
   if (text == "none") return policies;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    const std::string word = text.substr(begin, end - begin);
+  for (const std::string& word : split_at_commas(text)) {
     bool* policy = word == "color"         ? &policies.color
                    : word == "translation" ? &policies.translation
                    : word == "cutout"      ? &policies.cutout
                                            : nullptr;
     if (!policy || *policy) return std::nullopt;
     *policy = true;
-    begin = end + 1;
   }
   return policies;
 }

@@ -1,5 +1,6 @@
-// What a Trainer is told, in groups as a user knows them: [model], [data], [train] and [sparse]. Every field has the
-// name of its option, from the command line to where it is read; apps/options/option_table.cpp describes them.
+// Options of a Trainer, in groups as a user knows them: [model], [data], [train] and [sparse]. Every field has the name of
+// its option, from the command line to where it is read; apps/options/option_table.cpp describes them. Plain data: nothing
+// here throws; Trainer::plan() refuses what cannot be.
 // Defaults: SNGAN-32 on CIFAR-10 as the paper trains it.
 #pragma once
 #include <cstdint>

@@ -1,9 +1,8 @@
 #include "apps/training/trainer.h"
 
-#include <algorithm>
-#include <cmath>
+#include <cstdlib>
 
-#include "apps/training/training_machine.h"
+#include "kernels/table.h"
 
 namespace poise {
 namespace {
@@ -39,207 +38,258 @@ void check_labels(const TrainerOptions& o, const ImageSet& set) {
   }
 }
 
-}  // namespace
-
-bool IterationReport::finite() const {
-  return std::isfinite(loss_d) && std::isfinite(loss_g) && std::isfinite(mean_real) && std::isfinite(mean_fake);
+bool launches_are_synchronous() {
+  const char* text = std::getenv("POISE_SYNC");
+  return text && std::string(text) == "1";
 }
 
-struct Trainer::Parts {
-  TrainingPlan plan;
-  TrainingMachine machine;
-  OwnedTensor images, labels;
+}  // namespace
 
-  Parts(const TrainerOptions& o, const std::shared_ptr<const ImageSet>& shared)
-      : plan(Trainer::plan(o, shared->count)),
-        machine(o, plan.device, Arena(plan.arena_bytes, plan.device.device), false) {
-    const ImageSet& set = *shared;
-    const Shape& image = machine.model.generator->image_shape;
-    if (Shape{set.height, set.width, set.channels} != image) {
-      fail(ErrorKind::data, "model " + o.model.name + " expects images " + image.to_string() + " but " + set.name +
-                                " has " + Shape{set.height, set.width, set.channels}.to_string() +
-                                "; choose another model or data set");
-    }
-    if (machine.conditional()) check_labels(o, set);
-    machine.image_count = set.count;
-    if (plan.data.streamed) {
-      machine.feed = std::make_unique<MinibatchStream>(shared, machine.minibatch_order(), machine.conditional(),
-                                                       machine.chosen.device, machine.queue.get(), o.before_batch);
-      machine.images = machine.feed->images();
-      machine.labels = machine.feed->labels();
-    } else {
-      copy_to_device(set);
-    }
-    StepState start;
-    start.seed = static_cast<uint64_t>(o.train.seed);
-    initialise(*machine.model.generator, o.model.init, start.seed);
-    initialise(*machine.model.discriminator, o.model.init, start.seed);
-    start.clocks[static_cast<int>(Network::generator)].learning_rate = o.train.learning_rate_g;
-    start.clocks[static_cast<int>(Network::discriminator)].learning_rate = o.train.learning_rate_d;
-    copy_from_host(machine.step_state.tensor(), &start);
-    if (machine.feed) machine.feed->restart(start);
-    machine.count_work();  // layers learn what they will be asked for
-    machine.sparse->draw_masks();
-    machine.count_work();
-    machine.slab_g.copy_value_to_ema(machine.ctx);
+Trainer::Trainer(const TrainerOptions& options, const TrainingPlan& plan, int64_t image_count, Memory memory)
+    : options_(options),
+      plan_(plan),
+      memory_(memory),
+      image_count_(image_count),
+      kernels_(options.kernels ? *options.kernels : kernels_of(plan.device.device)),
+      queue_(memory.of_scalars() == Device::cpu ? nullptr : gpu::runtime(memory.device).make_stream()),
+      step_state_({static_cast<int64_t>(sizeof(StepState))}, DType::u8, memory.of_scalars()),
+      arena_(plan.arena_bytes, memory.of_scalars()),
+      ctx_(context()),
+      model_(make_model(options.model)),
+      slab_g_(*model_.generator, DType::f32, memory, true),
+      slab_d_(*model_.discriminator, DType::f32, memory, false),
+      losses_(memory.of_scalars()),
+      sparse_(options.scheduled_sparse(), model_, slab_g_, slab_d_, ctx_, real_shape(),
+              activation_dtype(plan.device.precision), memory),
+      step_(gan_step()),
+      work_done_({2}, DType::f64, Device::cpu),
+      d_graph_(
+          tape_, [this] { run_d_step(); }, options.train.graph),
+      g_graph_(
+          tape_, [this] { run_g_step(); }, options.train.graph),
+      balance_graph_(
+          tape_, [this] { sparse_.measure_balance(step_, latents_g()); }, options.train.graph) {}
+
+Trainer::Trainer(const TrainerOptions& options, const TrainingPlan& plan, std::shared_ptr<const ImageSet> images)
+    : Trainer(options, plan, images->count, plan.device.device) {
+  take_images(images);
+  initialise_state();
+}
+
+Context Trainer::context() {
+  return {.device = plan_.device.device,
+          .precision = plan_.device.precision,
+          .kernels = &kernels_,
+          .arena = &arena_,
+          .step = reinterpret_cast<StepState*>(step_state_.tensor().bytes),
+          .stream = queue_.get(),
+          .synchronous = launches_are_synchronous()};
+}
+
+GanStep Trainer::gan_step() {
+  return {.model = &model_,
+          .slab_g = &slab_g_,
+          .slab_d = &slab_d_,
+          .tape = &tape_,
+          .train = options_.train,
+          .mask_g = sparse_.mask(Network::generator),
+          .mask_d = sparse_.mask(Network::discriminator),
+          .loss_d = losses_.loss_d(),
+          .loss_g = losses_.loss_g(),
+          .means_d = losses_.means_d(),
+          .mean_g = sparse_.mean_g()};
+}
+
+Shape Trainer::real_shape() const {
+  const Shape& image = image_shape();
+  return {options_.train.batch_size_d, image[0], image[1], image[2]};
+}
+
+MinibatchOrder Trainer::minibatch_order() const {
+  // One loader batch of the method holds n_critic minibatches; the incomplete one at the end of an epoch is dropped.
+  const int64_t loader_batches = image_count_ / (options_.train.n_critic * options_.train.batch_size_d);
+  return {.batch_size = options_.train.batch_size_d, .batches_per_epoch = loader_batches * options_.train.n_critic};
+}
+
+TrainingPlan Trainer::plan(const TrainerOptions& options, int64_t image_count) {
+  check_options(options, image_count);
+  const DeviceChoice device = choose_device(options.train.device, options.train.precision);
+  return Trainer(options, {.device = device}, image_count, {device.device, /*is_planned=*/true}).planned();
+}
+
+TrainingPlan Trainer::planned() {
+  TrainingPlan plan{.device = plan_.device};
+  const Shape& image = image_shape();
+  images_ = {.bytes = step_state_.tensor().bytes,  // never read by a plan
+             .shape = {image_count_, image[0], image[1], image[2]},
+             .dtype = DType::u8,
+             .device = memory_.device};
+  if (classes() > 0) {
+    labels_ = {.bytes = images_.bytes, .shape = {image_count_}, .dtype = DType::i32, .device = memory_.device};
   }
-
-  void copy_to_device(const ImageSet& set) {
-    const Device device = machine.chosen.device;
-    images = OwnedTensor({set.count, set.height, set.width, set.channels}, DType::u8, device);
-    copy_from_host(images.tensor(), set.pixels.data());
-    machine.images = images.tensor();
-    if (!machine.conditional()) return;
-    labels = OwnedTensor({set.count}, DType::i32, device);
-    copy_from_host(labels.tensor(), set.labels.data());
-    machine.labels = labels.tensor();
-  }
-};
-
-Trainer::Trainer(const TrainerOptions& options, std::shared_ptr<const ImageSet> images)
-    : parts_(std::make_unique<Parts>(options, images)) {}
-Trainer::~Trainer() = default;
-
-TrainingPlan Trainer::plan(const TrainerOptions& o, int64_t image_count) {
-  check_options(o, image_count);
-  const DeviceChoice chosen = choose_device(o.train.device, o.train.precision);
-  TrainingMachine machine(o, chosen, Arena::for_planning(chosen.device), true);
-  const Shape& image = machine.model.generator->image_shape;
-  machine.image_count = image_count;
-  machine.images = {.bytes = machine.step_state.tensor().bytes,  // never read by a plan
-                    .shape = {image_count, image[0], image[1], image[2]},
-                    .dtype = DType::u8,
-                    .device = chosen.device};
-  if (machine.conditional()) {
-    machine.labels = {
-        .bytes = machine.images.bytes, .shape = {image_count}, .dtype = DType::i32, .device = chosen.device};
-  }
-  TrainingPlan plan{.device = chosen};
-  machine.ctx.profile = &plan.layers;
+  PlanningScope planning(ctx_);
   // The workspaces of every path, at full density; what is counted is dense.
-  for (Execution execution : {Execution::block, Execution::cusparse, Execution::dense}) {
-    plan.layers.clear();
-    machine.sparse->set_all_executions(execution);
-    machine.take_steps();
+  for (const Execution execution : {Execution::block, Execution::cusparse, Execution::dense}) {
+    planning.profile().clear();
+    if (sparse_.set_all_executions(execution)) take_steps();
   }
-  const Profile::Row total = plan.layers.total();
-  for (Network network : {Network::generator, Network::discriminator}) {
-    for (const ExecutionDecision& d : machine.sparse->predict_execution(network)) plan.execution.push_back(d);
-  }
-  Profile balance;
-  machine.ctx.profile = &balance;
-  if (machine.sparse->measures_balance()) machine.balance_graph.launch();
-  machine.sparse->plan_updates();
-  plan.parameters_g = machine.slab_g.parameters;
-  plan.parameters_d = machine.slab_d.parameters;
-  plan.slab_bytes = machine.slab_g.bytes + machine.slab_d.bytes + machine.sparse->bytes();
+  plan.layers = planning.profile();
+  plan.execution = sparse_.predict_execution();
+  planning.profile().clear();
+  if (sparse_.measures_balance()) balance_graph_.launch();
+  const Work balance = planning.profile().total().work;
+  sparse_.plan_updates();
+  plan.parameters_g = slab_g_.parameters;
+  plan.parameters_d = slab_d_.parameters;
+  plan.slab_bytes = slab_g_.bytes + slab_d_.bytes + sparse_.bytes();
   std::vector<NamedTensor> mask_state;
-  machine.sparse->append_state(mask_state);
+  sparse_.append_state(mask_state);
   for (const NamedTensor& t : mask_state) plan.mask_state_bytes += t.tensor.size_bytes();
-  plan.arena_bytes = machine.arena.peak();
-  const size_t whole_set = machine.images.size_bytes() + (machine.labels ? machine.labels.size_bytes() : 0);
-  plan.data =
-      place_data(o.data.data_placement, chosen.device,
-                 {.others = plan.slab_bytes + plan.arena_bytes,
-                  .whole_set = whole_set,
-                  .ring = MinibatchStream::device_bytes(machine.minibatch_order(), image, machine.conditional())},
-                 memory_of(chosen.device));
-  plan.flops = total.work.flops;
-  plan.executed_flops = total.work.executed_flops;
-  plan.balance_flops = balance.total().work.flops;
-  plan.balance_executed_flops = balance.total().work.executed_flops;
+  plan.arena_bytes = planning.arena_bytes();
+  plan.data = place_data(options_.data.data_placement, memory_.device,
+                         {.others = plan.slab_bytes + plan.arena_bytes,
+                          .whole_set = images_.size_bytes() + (labels_ ? labels_.size_bytes() : 0),
+                          .ring = MinibatchStream::device_bytes(minibatch_order(), image, classes() > 0)},
+                         memory_of(memory_.device));
+  const Work total = plan.layers.total().work;
+  plan.flops = total.flops;
+  plan.executed_flops = total.executed_flops;
+  plan.balance_flops = balance.flops;
+  plan.balance_executed_flops = balance.executed_flops;
   return plan;
 }
 
-void Trainer::iterate() { parts_->machine.iterate(); }
-
-int64_t Trainer::iteration() const { return parts_->machine.iterations; }
-
-void Trainer::synchronize() const {
-  if (parts_->machine.queue) gpu::runtime(parts_->machine.memory).synchronize(*parts_->machine.queue);
-}
-
-std::vector<IterationReport> Trainer::reports(int64_t most) const {
-  const TrainingMachine& m = parts_->machine;
-  const int64_t count = std::min({most, kReportsKept, m.iterations - m.first_iteration});
-  int64_t iteration = m.iterations - count;
-  std::vector<IterationReport> all;
-  for (const LossRow& row : m.losses.rows(iteration + 1, m.iterations)) {
-    all.push_back({++iteration, row.loss_d, row.loss_g, row.mean_real, row.mean_fake});
+void Trainer::take_images(const std::shared_ptr<const ImageSet>& shared) {
+  const ImageSet& set = *shared;
+  const Shape shape{set.height, set.width, set.channels};
+  if (shape != image_shape()) {
+    fail(ErrorKind::data, "model " + options_.model.name + " expects images " + image_shape().to_string() + " but " +
+                              set.name + " has " + shape.to_string() + "; choose another model or data set");
   }
-  return all;
+  if (classes() > 0) check_labels(options_, set);
+  const Device device = memory_.device;
+  if (plan_.data.streamed) {
+    feed_ = std::make_unique<MinibatchStream>(shared, minibatch_order(), classes() > 0, device, queue_.get(),
+                                              options_.before_batch);
+    images_ = feed_->images();
+    labels_ = feed_->labels();
+    return;
+  }
+  own_images_ = OwnedTensor({set.count, set.height, set.width, set.channels}, DType::u8, device);
+  copy_from_host(own_images_.tensor(), set.pixels.data());
+  images_ = own_images_.tensor();
+  if (classes() == 0) return;
+  own_labels_ = OwnedTensor({set.count}, DType::i32, device);
+  copy_from_host(own_labels_.tensor(), set.labels.data());
+  labels_ = own_labels_.tensor();
 }
 
-std::vector<NamedTensor> Trainer::state() {
-  std::vector<NamedTensor> all;
-  auto append = [&](const std::string& network, const ParameterSlab& slab) {
-    for (const auto& e : slab.entries()) {
-      all.push_back({network + "." + e.path, e.value});
-      all.push_back({network + ".adam_m." + e.path, e.adam_m});
-      all.push_back({network + ".adam_v." + e.path, e.adam_v});
-      if (e.ema) all.push_back({network + ".ema." + e.path, e.ema});
-    }
-    for (const auto& b : slab.buffers()) all.push_back({network + "." + b.path, b.value});
+void Trainer::initialise_state() {
+  StepState start;
+  start.seed = static_cast<uint64_t>(options_.train.seed);
+  initialise(*model_.generator, options_.model.init, start.seed);
+  initialise(*model_.discriminator, options_.model.init, start.seed);
+  start.clocks[static_cast<int>(Network::generator)].learning_rate = options_.train.learning_rate_g;
+  start.clocks[static_cast<int>(Network::discriminator)].learning_rate = options_.train.learning_rate_d;
+  copy_from_host(step_state_.tensor(), &start);
+  if (feed_) feed_->restart(start);
+  count_work();  // layers learn what they will be asked for
+  sparse_.draw_masks();
+  if (sparse_.has_masks()) count_work();
+  slab_g_.copy_value_to_ema(ctx_);
+}
+
+Labelled Trainer::latents(RandomStream stream, RandomStream label_stream, int64_t count) {
+  Tensor z = ctx_.arena->alloc({count, latent_size()}, activation_dtype(ctx_.precision));
+  tape_.launch({.op = "random_normal", .bytes = static_cast<double>(z.size_bytes())}, ctx_.kernels->random_normal,
+               stream, z);
+  if (classes() == 0) return {z};
+  Tensor labels = ctx_.arena->alloc({count}, DType::i32);
+  tape_.launch({.op = "random_labels", .bytes = static_cast<double>(labels.size_bytes())}, ctx_.kernels->random_labels,
+               label_stream, classes(), labels);
+  return {z, labels};
+}
+
+Labelled Trainer::latents_g() {
+  return latents(RandomStream::latent_g, RandomStream::label_g, options_.train.batch_size_g);
+}
+
+Labelled Trainer::new_minibatch() {
+  return {ctx_.arena->alloc(real_shape(), activation_dtype(ctx_.precision)),
+          classes() > 0 ? ctx_.arena->alloc({options_.train.batch_size_d}, DType::i32) : Tensor{}};
+}
+
+void Trainer::run_d_step() {
+  Labelled real = sparse_.measures_balance() ? sparse_.real() : new_minibatch();
+  const GatherOptions gather{.batches_per_epoch = minibatch_order().batches_per_epoch,
+                             .flip = options_.data.flip,
+                             .ring = feed_ ? MinibatchStream::kSlots : 0};
+  tape_.launch({.op = "gather_images", .bytes = 1.25 * static_cast<double>(real.values.size_bytes())},
+               ctx_.kernels->gather_images, gather, images_, labels_, real.values, real.labels);
+  d_step(step_, real, latents(RandomStream::latent_d, RandomStream::label_d, options_.train.batch_size_d));
+  losses_.add_d_step(ctx_);
+}
+
+void Trainer::run_g_step() {
+  g_step(step_, latents_g());
+  losses_.end_iteration(ctx_, options_.train.n_critic);
+}
+
+void Trainer::take_steps() {
+  const bool fed = feed_ && !ctx_.planning;
+  for (int64_t i = 0; i < options_.train.n_critic; ++i) {
+    if (fed) feed_->before_step();
+    d_graph_.launch();
+    if (fed) feed_->after_step();
+  }
+  g_graph_.launch();
+}
+
+void Trainer::iterate() {
+  const int64_t t = ++iterations_;
+  if (sparse_.prepare(t)) invalidate();
+  take_steps();
+  add_work(per_iteration_);
+  if (sparse_.balance_due(t)) {
+    balance_graph_.launch();
+    add_work(per_balance_);
+  }
+  if (sparse_.update_masks(t)) {
+    sparse_.prepare(t + 1);
+    invalidate();
+  }
+}
+
+void Trainer::invalidate() {
+  for (StepGraph* graph : {&d_graph_, &g_graph_, &balance_graph_}) graph->invalidate();
+  count_work();
+}
+
+void Trainer::add_work(const WorkDone& work) {
+  double* done = work_done_.tensor().data<double>();
+  done[0] += work.flops;
+  done[1] += work.executed_flops;
+}
+
+template <class F>
+Profile Trainer::profile_of(const F& f) {
+  PlanningScope planning(ctx_);
+  f();
+  tape_.reset();
+  return planning.profile();
+}
+
+void Trainer::count_work() {
+  const auto total = [](const Profile& profile) {
+    const Work work = profile.total().work;
+    return WorkDone{work.flops, work.executed_flops};
   };
-  append("G", parts_->machine.slab_g);
-  append("D", parts_->machine.slab_d);
-  parts_->machine.sparse->append_state(all);
-  all.push_back({"work", parts_->machine.work_done.tensor()});
-  return all;
-}
-
-StepState Trainer::step_state() const {
-  StepState state;
-  copy_to_host(&state, parts_->machine.step_state.tensor());
-  return state;
-}
-void Trainer::set_step_state(const StepState& state) {
-  TrainingMachine& m = parts_->machine;
-  copy_from_host(m.step_state.tensor(), &state);
-  if (m.feed) m.feed->restart(state);
-  m.iterations = m.first_iteration = static_cast<int64_t>(state.step) / (options().train.n_critic + 1);
-  m.sparse->restored();
-  m.invalidate();  // what captured steps know of masks is that of another state
-}
-
-SparseReport Trainer::sparse_report() const { return parts_->machine.sparse->report(); }
-std::vector<MaskEvent> Trainer::take_mask_events() { return parts_->machine.sparse->take_events(); }
-
-std::vector<ExecutionEvent> Trainer::take_execution_events() { return parts_->machine.sparse->take_execution_events(); }
-
-MinibatchStream::Waits Trainer::data_waits() const {
-  const auto& feed = parts_->machine.feed;
-  return feed ? feed->waits() : MinibatchStream::Waits{};
-}
-
-WorkDone Trainer::work_done() const {
-  const double* done = parts_->machine.work_done.tensor().data<double>();
-  return {.flops = done[0], .executed_flops = done[1]};
+  per_iteration_ = total(profile_of([&] { take_steps(); }));
+  if (sparse_.measures_balance()) per_balance_ = total(profile_of([&] { balance_graph_.launch(); }));
 }
 
 Profile Trainer::work_by_layer() {
-  return parts_->machine.plan_of([&] { parts_->machine.take_steps(); });
+  return profile_of([&] { take_steps(); });
 }
-
-std::vector<uint8_t> Trainer::sample(const std::vector<float>& latents, const std::vector<int32_t>& labels,
-                                     Weights weights, Mode mode, int64_t batch, Quantisation quantisation) {
-  TrainingMachine& m = parts_->machine;
-  return sample_images(*m.model.generator, m.slab_g, m.ctx,
-                       {.latents = latents,
-                        .labels = labels,
-                        .weights = weights,
-                        .mode = mode,
-                        .batch = batch,
-                        .quantisation = quantisation});
-}
-
-Profile* Trainer::profile() const { return parts_->machine.ctx.profile; }
-void Trainer::set_profile(Profile* profile) { parts_->machine.ctx.profile = profile; }
-const TrainingPlan& Trainer::training_plan() const { return parts_->plan; }
-const TrainerOptions& Trainer::options() const { return parts_->machine.options; }
-const DeviceChoice& Trainer::device() const { return parts_->machine.chosen; }
-int64_t Trainer::latent_size() const { return parts_->machine.model.generator->latent_size; }
-int64_t Trainer::classes() const { return parts_->machine.model.generator->classes; }
-Shape Trainer::image_shape() const { return parts_->machine.model.generator->image_shape; }
 
 }  // namespace poise

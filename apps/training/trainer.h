@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "apps/training/device_choice.h"
+#include "apps/training/gan_step.h"
 #include "apps/training/losses.h"
 #include "apps/training/minibatch_stream.h"
 #include "apps/training/sampling.h"
@@ -46,29 +47,36 @@ struct WorkDone {
 
 class Trainer {
  public:
-  // Builds and initialises both networks, plans the step, allocates everything. `images` are copied to the device and
-  // not needed any more, or streamed to it (training_plan().data) and kept alive.
-  Trainer(const TrainerOptions& options, std::shared_ptr<const ImageSet> images);
-  Trainer(const TrainerOptions& options, ImageSet images)
-      : Trainer(options, std::make_shared<const ImageSet>(std::move(images))) {}
-  ~Trainer();
-
-  // Error(environment) if data_placement asks for more than the device has.
+  // What training with these options on so many images will take. Touches no device. Error(usage) for batches that do
+  // not fit the data or the micro-batches; Error(environment) for a device that is not there, or if data_placement asks
+  // for more than it has.
   static TrainingPlan plan(const TrainerOptions& options, int64_t image_count);
 
-  // Returns once the iteration is under way; on a GPU it may not have begun. Allocates nothing, copies nothing to the
-  // host and waits for nothing.
+  // Builds and initialises both networks and allocates what `plan`, made for these options and images, says. The images
+  // are copied to the device and not needed any more, or streamed to it (plan.data) and kept alive. Error(data) if they
+  // do not fit the model in size or classes; Error(runtime) if memory does not suffice.
+  Trainer(const TrainerOptions& options, const TrainingPlan& plan, std::shared_ptr<const ImageSet> images);
+  Trainer(const TrainerOptions& options, std::shared_ptr<const ImageSet> images)
+      : Trainer(options, plan(options, images->count), images) {}
+  Trainer(const TrainerOptions& options, ImageSet images)
+      : Trainer(options, std::make_shared<const ImageSet>(std::move(images))) {}
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+
+  // n_critic D steps and one G step; then the balance ratio and the masks, where they are due. Returns once the
+  // iteration is under way; on a GPU it may not have begun. Unless masks change, allocates nothing, copies nothing to
+  // the host and waits for nothing. What a kernel or the device reports is thrown, here or in a later call: Error(runtime).
   void iterate();
-  void synchronize() const;   // waits until everything asked for is done
-  int64_t iteration() const;  // asked for so far
+  void synchronize() const;                          // waits until everything asked for is done
+  int64_t iteration() const { return iterations_; }  // asked for so far
   // The last iterations since the start or the last set_step_state(), oldest first: at most `most`, and never more than
   // kReportsKept. Waits for them.
   static constexpr int64_t kReportsKept = Losses::kRows;
   std::vector<IterationReport> reports(int64_t most) const;
   IterationReport report() const { return reports(1).at(0); }
-  SparseReport sparse_report() const;
-  std::vector<MaskEvent> take_mask_events();            // since the last call
-  std::vector<ExecutionEvent> take_execution_events();  // since the last call
+  SparseReport sparse_report() const { return sparse_.report(); }
+  std::vector<MaskEvent> take_mask_events() { return sparse_.take_events(); }                      // since the
+  std::vector<ExecutionEvent> take_execution_events() { return sparse_.take_execution_events(); }  // last call
   WorkDone work_done() const;
   MinibatchStream::Waits data_waits() const;  // none unless data are streamed
   Profile work_by_layer();                    // of one iteration, as masks and choices are now; no times
@@ -81,22 +89,69 @@ class Trainer {
 
   // Images of latents [N, latent] (host, row-major) and their classes [N] (none unless classes() > 0) as uint8
   // [N,H,W,C], in batches of at most `batch`. Leaves all state of training as it was. Mode::evaluate_batch or
-  // evaluate_running.
+  // evaluate_running. Error(usage) for labels that do not fit.
   std::vector<uint8_t> sample(const std::vector<float>& latents, const std::vector<int32_t>& labels, Weights weights,
                               Mode mode, int64_t batch, Quantisation quantisation = Quantisation::round);
 
-  Profile* profile() const;            // null unless set
-  void set_profile(Profile* profile);  // times every launch from now on
-  const TrainingPlan& training_plan() const;
-  const TrainerOptions& options() const;
-  const DeviceChoice& device() const;
-  int64_t latent_size() const;
-  int64_t classes() const;    // 0: the model is not conditional
-  Shape image_shape() const;  // [H,W,C]
+  std::vector<NamedWeights> weights_for_sampling(Weights weights);  // of G (apps/training/sampling.h)
+
+  Profile* profile() const { return ctx_.profile; }               // null unless set
+  void set_profile(Profile* profile) { ctx_.profile = profile; }  // times every launch from now on
+  const TrainingPlan& training_plan() const { return plan_; }
+  const TrainerOptions& options() const { return options_; }
+  const DeviceChoice& device() const { return plan_.device; }
+  int64_t latent_size() const { return model_.generator->latent_size; }
+  int64_t classes() const { return model_.generator->classes; }               // 0: the model is not conditional
+  const Shape& image_shape() const { return model_.generator->image_shape; }  // [H,W,C]
 
  private:
-  struct Parts;
-  std::unique_ptr<Parts> parts_;
+  // All but the images, and nothing is initialised.
+  Trainer(const TrainerOptions& options, const TrainingPlan& plan, int64_t image_count, Memory memory);
+
+  Context context();
+  GanStep gan_step();
+  Shape real_shape() const;
+  MinibatchOrder minibatch_order() const;
+  TrainingPlan planned();  // where memory_ is planned
+  void take_images(const std::shared_ptr<const ImageSet>& images);
+  void initialise_state();
+
+  void take_steps();
+  void run_d_step();
+  void run_g_step();
+  Labelled latents(RandomStream stream, RandomStream label_stream, int64_t count);
+  Labelled latents_g();  // of the G step begun last: drawn again, they are the same
+  Labelled new_minibatch();
+  void invalidate();  // masks, or what a step computes, are not what they were
+  void count_work();  // of an iteration, as masks and choices are now
+  template <class F>
+  Profile profile_of(const F& f);  // what f costs, without doing it
+  void add_work(const WorkDone& work);
+
+  const TrainerOptions options_;
+  const TrainingPlan plan_;
+  const Memory memory_;
+  const int64_t image_count_;
+  const KernelTable kernels_;
+  const std::unique_ptr<gpu::Stream> queue_;
+  OwnedTensor step_state_;
+  int64_t iterations_ = 0;       // what the step state will say once everything asked for is done
+  int64_t first_iteration_ = 0;  // reports begin after it
+  Arena arena_;
+  Context ctx_;
+  Tape tape_{ctx_};
+  GanModel model_;
+  ParameterSlab slab_g_, slab_d_;
+  Losses losses_;
+  SparseTraining sparse_;
+  GanStep step_;
+  std::unique_ptr<MinibatchStream> feed_;  // of streamed data
+  OwnedTensor own_images_, own_labels_;    // of data on the device
+  Tensor images_;                          // u8 [N,H,W,C]: the whole set, or the ring of the feed
+  Tensor labels_;                          // i32 [N] of a conditional model
+  OwnedTensor work_done_;                  // WorkDone, on the host
+  WorkDone per_iteration_, per_balance_;   // as masks and choices are now
+  StepGraph d_graph_, g_graph_, balance_graph_;
 };
 
 }  // namespace poise

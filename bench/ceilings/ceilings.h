@@ -1,6 +1,7 @@
 // What a device can do at most, measured by our own kernels: the yardstick for everything else.
 #pragma once
 #include "kernels/core/context.h"
+#include "kernels/gpu/device_limits.h"
 
 namespace poise {
 
@@ -16,8 +17,8 @@ struct CeilingKernels {
   void (*multiply_tf32)(Context&, int rounds, Tensor& sums);
 };
 
-constexpr int kReadBlocks = 132 * 8, kReadThreads = 256;
-constexpr int kProductsPerRound = 8, kWarpsPerBlock = 8, kProductBlocks = 132 * 4;
+constexpr int kReadBlocks = kMultiprocessors * 8, kReadThreads = 256;
+constexpr int kProductsPerRound = 8, kWarpsPerBlock = 8, kProductBlocks = kMultiprocessors * 4;
 constexpr double kFlopsOfBf16Product = 2.0 * 16 * 8 * 16, kFlopsOfTf32Product = 2.0 * 16 * 8 * 8;
 
 namespace emulated {

@@ -6,12 +6,12 @@
 // Rates by mma.sync: on Hopper the tensor cores reach more through wgmma only.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
 
 #include "apps/console/program.h"
+#include "bench/bench_program.h"
 #include "bench/ceilings/ceilings.h"
 #include "engine/io/atomic_file.h"
 #include "kernels/gpu/runtime.h"
@@ -98,19 +98,12 @@ CeilingKernels kernels_for([[maybe_unused]] Device device) {
 }
 
 int run(int argc, char** argv) {
-  std::string device_name = "cuda", json;
+  std::string name = "cuda", json;
   CLI::App app("Measures a GPU's copy and L2 bandwidth and its matrix rates.");
-  app.add_option("--device", device_name, "cuda or emulated")
-      ->check(CLI::IsMember({"cuda", "emulated"}))
-      ->capture_default_str();
+  app.add_option("--device", name, "cuda or emulated")->check(device_name(/*with_auto=*/false))->capture_default_str();
   app.add_option("--json", json, "write the numbers to this file as well");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help
-    fail(ErrorKind::usage, error.what());
-  }
-  const Device device = device_name == "cuda" ? Device::cuda : Device::emulated;
+  if (!parse_flags(app, argc, argv)) return 0;
+  const Device device = name == "cuda" ? Device::cuda : Device::emulated;
   const gpu::DeviceFacts facts = gpu::runtime(device).facts();
   const CeilingKernels kernels = kernels_for(device);
   Bench bench(device, kernels);

@@ -114,7 +114,7 @@ void AtomicFile::open_temporary() {
   if (descriptor_ < 0) fail_with("cannot create the file", errno);
   pending_ = true;
   struct stat status {};
-  // Somebody who clears up may have come upon it before it had its lock.
+  // Another process that cleans up may have found it before it was locked.
   if (!lock_if_free(descriptor_) || (::fstat(descriptor_, &status) == 0 && status.st_nlink == 0)) {
     discard();
     open_temporary();

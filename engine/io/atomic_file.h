@@ -45,12 +45,12 @@ void write_file_atomically(const std::string& path, std::string_view text);
 // Is this a name for standard output: "-", /dev/stdout, or a link to it?
 bool is_standard_output(const std::string& path);
 
-// Removes temporaries in `folder` that killed processes left behind. Whoever writes one holds a lock on it, which
+// Removes temporaries in `folder` that killed processes left behind. The writer of one holds a lock on it, which
 // vanishes with the process, so those of others at work stay. Returns how many. A courtesy: where the folder cannot be
 // read, or has no locks, they stay.
 int remove_stale_temporaries(const std::string& folder);
 
-// Takes the lock that says "somebody is at work here". False if another process has it; true also where the file
+// Takes the lock that marks a file or folder as in use. False if another process has it; true also where the file
 // system has no locks.
 bool lock_if_free(int descriptor);
 // 16 digits that no other process will come upon.

@@ -29,7 +29,7 @@ constexpr std::string_view kHeaderCrcKey = "\"header_crc32\":\"", kNoCrc = "0000
 std::string crc_text(uLong crc) { return fmt::format("{:08x}", static_cast<uint32_t>(crc)); }
 
 uLong crc_of(uLong crc, const void* bytes, size_t size) {
-  // For a null pointer, which an empty tensor may have, zlib starts anew.
+  // For a null pointer, which an empty tensor may have, zlib restarts the checksum.
   return size == 0 ? crc : crc32_z(crc, static_cast<const Bytef*>(bytes), size);
 }
 
@@ -211,7 +211,7 @@ int64_t CheckpointStore::verify(const SafetensorsFile& file) {
     refuse(fmt::format("expected header_crc32 {}, found {}; the file is damaged, use an older checkpoint", of_header,
                        in_quotes(value("header_crc32"))));
   }
-  if (value("format") != kFormat) {  // whole, so it is not damaged, and nobody may remove it as such
+  if (value("format") != kFormat) {  // whole, so it is not damaged and must not be removed as such
     fail(ErrorKind::environment,
          fmt::format("{}: expected a checkpoint of format {}, found {}: another version of Poise wrote it; use that "
                      "version",

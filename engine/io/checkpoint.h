@@ -39,7 +39,7 @@ class CheckpointStore {
   void pin_best(int64_t step, double score, const std::string& metric);
   std::optional<Best> best() const;
 
-  // Removes the checkpoints after `step`, damaged ones too, and the pin if it lies there: for a run that goes on from
+  // Removes the checkpoints after `step`, damaged ones too, and the pin if it is one of them: for a run that goes on from
   // `step`, so that the next resume does not jump to what this run has left behind.
   void discard_after(int64_t step);
 

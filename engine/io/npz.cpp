@@ -40,23 +40,30 @@ uint32_t crc_of(const void* bytes, size_t size) {
   return static_cast<uint32_t>(crc32_z(0, static_cast<const Bytef*>(bytes), size));
 }
 
-std::string npy_bytes(const NpyArray& array) {
+// Everything of an .npy file before its data.
+std::string npy_header(const std::string& descr, const std::vector<int64_t>& sizes) {
   std::string shape;
-  size_t count = 1;
-  for (const int64_t size : array.shape) {
-    shape += std::to_string(size) + ", ";
-    count *= static_cast<size_t>(size);
-  }
-  if (array.shape.size() > 1) shape.resize(shape.size() - 2);
-  const bool is_text = array.values.empty() && array.shape.empty();
-  require(is_text || array.values.size() == count, "as many values as their shape says");
-  const std::string descr = is_text ? "|S" + std::to_string(std::max<size_t>(1, array.text.size())) : "<f8";
+  for (const int64_t size : sizes) shape += std::to_string(size) + ", ";
+  if (sizes.size() > 1) shape.resize(shape.size() - 2);
   std::string header = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': (" + shape + "), }";
   header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10 - 1, ' ');  // the data starts at a multiple of 64
   header += '\n';
   std::string bytes = std::string("\x93NUMPY\x01\x00", 8);
   append(bytes, header.size(), 2);
-  bytes += header;
+  return bytes + header;
+}
+
+size_t count_of(const std::vector<int64_t>& shape) {
+  size_t count = 1;
+  for (const int64_t size : shape) count *= static_cast<size_t>(size);
+  return count;
+}
+
+std::string npy_bytes(const NpyArray& array) {
+  const bool is_text = array.values.empty() && array.shape.empty();
+  require(is_text || array.values.size() == count_of(array.shape), "as many values as their shape says");
+  const std::string descr = is_text ? "|S" + std::to_string(std::max<size_t>(1, array.text.size())) : "<f8";
+  std::string bytes = npy_header(descr, array.shape);
   if (is_text) return bytes + (array.text.empty() ? std::string(1, '\0') : array.text);
   for (const double value : array.values) append(bytes, std::bit_cast<uint64_t>(value), 8);
   return bytes;
@@ -208,6 +215,13 @@ NpyArray NpzFile::array(const std::string& name) const {
   for (const std::string& other : names()) there += (there.empty() ? "" : ", ") + other;
   refuse("expected an array named " + name + ", found " + in_quotes(there) + "; save it with numpy.savez(FILE, " +
          name + "=..)");
+}
+
+void write_npy(const std::string& path, const std::vector<int64_t>& shape, std::span<const float> values) {
+  require(values.size() == count_of(shape), "as many values as their shape says");
+  std::string bytes = npy_header("<f4", shape);
+  for (const float value : values) append(bytes, std::bit_cast<uint32_t>(value), 4);
+  write_file_atomically(path, bytes);
 }
 
 void write_npz(const std::string& path, std::span<const NpyArray> arrays) {

@@ -50,6 +50,9 @@ class NpzFile {
 // One .npy file. `where` names it in errors, which are Error(data).
 NpyArray parse_npy(std::span<const std::byte> bytes, const std::string& where);
 
+// Atomic: one array of 32-bit floats, row-major.
+void write_npy(const std::string& path, const std::vector<int64_t>& shape, std::span<const float> values);
+
 // Atomic. Values become '<f8', stored; the bytes of the file depend on the arguments alone.
 void write_npz(const std::string& path, std::span<const NpyArray> arrays);
 

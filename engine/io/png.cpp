@@ -8,6 +8,7 @@
 
 #include "engine/io/atomic_file.h"
 #include "kernels/core/error.h"
+#include "kernels/core/integer.h"
 
 // The one place that compiles stb_image_write. Static, so that it cannot clash with another copy in the process; and
 // without stdio, because files go through AtomicFile.
@@ -62,7 +63,7 @@ void write_image_grid(const std::string& path, std::span<const uint8_t> pixels, 
                       int64_t c, int64_t columns, int64_t scale, int64_t padding) {
   check_grid(path, pixels.size(), n, h, w, c, columns, scale, padding);
   columns = std::min(columns, n);
-  const int64_t rows = (n + columns - 1) / columns;
+  const int64_t rows = ceil_div(n, columns);
   const int64_t cell_h = h * scale + padding, cell_w = w * scale + padding;
   const int64_t grid_h = rows * cell_h + padding, grid_w = columns * cell_w + padding;
   if (grid_h > kMostSide || grid_w > kMostSide || grid_h * grid_w * c > kMostBytes) {

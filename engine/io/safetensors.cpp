@@ -12,6 +12,7 @@
 #include "engine/io/read_file.h"
 #include "engine/io/safetensors_header.h"
 #include "kernels/core/error.h"
+#include "kernels/core/integer.h"
 
 namespace poise {
 namespace {
@@ -85,7 +86,7 @@ std::string safetensors_header(std::span<const TensorBytes> tensors, const Strin
     offset = end;
   }
   std::string json = safetensors_json(entries, metadata);
-  json.resize((json.size() + kHeaderAlignment - 1) / kHeaderAlignment * kHeaderAlignment, ' ');
+  json.resize(ceil_div(json.size(), kHeaderAlignment) * kHeaderAlignment, ' ');
   require(json.size() <= kMostHeaderBytes, "a safetensors header has at most 100 MB");
   const uint64_t length = json.size();
   std::string header(kLengthBytes, '\0');

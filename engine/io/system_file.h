@@ -1,6 +1,6 @@
-// Files and folders as the operating system gives them, and the one rule for whoever reads them: a file is damaged only
+// Files and folders as the operating system gives them, and the one rule for reading them: a file is damaged only
 // if its bytes were read and are wrong. Whatever else fails (no right to read, a device that reports an error, too many
-// open files) is an Error(environment) that names the path. Nobody may take it for damage, or for a file that is not
+// open files) is an Error(environment) that names the path. It is never taken for damage, or for a file that is not
 // there: what would follow from that, a checkpoint removed or a picture passed over, cannot be undone.
 #pragma once
 #include <string>

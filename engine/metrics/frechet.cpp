@@ -16,11 +16,11 @@ void check(const Moments& m, const char* which) {
   const auto finite = [](double x) { return std::isfinite(x); };
   if (!std::all_of(m.mean.begin(), m.mean.end(), finite)) {
     fail(ErrorKind::data, std::string("Fréchet distance: the mean of the ") + which +
-                              " set has numbers that are not finite; make its statistics anew");
+                              " set has numbers that are not finite; compute its statistics again");
   }
   if (!std::all_of(m.covariance.begin(), m.covariance.end(), finite)) {
     fail(ErrorKind::data, std::string("Fréchet distance: the covariance of the ") + which +
-                              " set has numbers that are not finite; make its statistics anew");
+                              " set has numbers that are not finite; compute its statistics again");
   }
 }
 

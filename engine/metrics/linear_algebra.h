@@ -1,5 +1,5 @@
 // The dense float64 linear algebra that metrics need, from whatever BLAS and LAPACK the system has. Matrices are
-// symmetric or stored by columns, as LAPACK wants them.
+// symmetric or stored by columns, as LAPACK expects them.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -18,7 +18,7 @@ struct Moments {
 // into the rest (Chan, Golub, LeVeque 1979):
 //   n = n_a + n_b,  delta = mean_b - mean_a,  mean = mean_a + delta n_b / n,
 //   M = M_a + M_b + delta delta^T n_a n_b / n,          covariance = M / (n - 1)
-// so nothing cancels, however far the mean lies from zero. Chunks have the same size however the rows are divided into
+// so nothing cancels, however far the mean is from zero. Chunks have the same size however the rows are divided into
 // calls: same rows, same bits. Another order of the rows changes rounding alone.
 class MomentAccumulator {
  public:

@@ -1,4 +1,4 @@
-// Improved precision and recall (Kynkaanniemi et al. 2019). Around each image of a set lies a ball whose radius is the
+// Improved precision and recall (Kynkaanniemi et al. 2019). Each image of a set is the centre of a ball whose radius is the
 // distance to its k-th nearest neighbour in that set, itself not counted; the balls together stand for the set.
 //
 //   precision = share of the generated images that lie in a ball of a reference image: are they good?

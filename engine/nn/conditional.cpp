@@ -35,7 +35,7 @@ Var ConditionalBatchNorm2d::operator()(Var x, const Condition& condition) {
     bias = (*bias_map)(condition.vector);
   }
   Var normalised = batch_norm(x, Var{}, Var{}, running_mean.value, running_var.value, without_relu);
-  return sample_affine(normalised, gain, bias, options_.relu);
+  return channel_modulation(normalised, gain, bias, options_.relu);
 }
 
 }  // namespace poise

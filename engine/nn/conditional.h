@@ -1,4 +1,4 @@
-// Layers that know what they are asked to draw: batch norm whose scale and shift depend on a class, or on a vector.
+// Class-conditional layers: batch norm whose scale and shift depend on a class, or on a vector.
 #pragma once
 #include "engine/nn/layers.h"
 
@@ -17,7 +17,7 @@ struct ConditionalNormOptions {
   double spectral_norm_eps = 1e-12;
 };
 
-// y = (1 + gain[n,c]) xhat + bias[n,c], xhat the normalised x; a ReLU behind it if batch_norm.relu. x, y [N,H,W,C].
+// y = (1 + gain[n,c]) xhat + bias[n,c], xhat the normalised x; followed by a ReLU if batch_norm.relu. x, y [N,H,W,C].
 // The maps are never masked.
 class ConditionalBatchNorm2d : public Module {
  public:

@@ -4,19 +4,14 @@
 #include <cmath>
 
 #include "kernels/core/dot.h"
+#include "kernels/core/hash.h"
 #include "kernels/core/simd.h"
 #include "kernels/train/random.h"
 
 namespace poise {
 namespace {
 
-// FNV-1a. A parameter's random numbers are counted from its path, so they do not depend on what was built before it.
-uint64_t hash_of(const std::string& text) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3u;
-  return hash;
-}
-
+// `step` is a hash of a parameter's path, so its random numbers do not depend on what was built before it.
 struct Draw {
   uint64_t seed, step;
   std::vector<double> normal(int64_t count) const {
@@ -149,11 +144,9 @@ void initialise(Module& root, InitScheme scheme, uint64_t seed) {
   const std::string prefix = root.path() + ".";
   root.for_each_parameter([&](Parameter& p) {
     require(p.value.dtype == DType::f32 || p.value.dtype == DType::f64, "parameters are f32 or f64");
-    write(p.value, initial_value(p, scheme, Draw{seed, hash_of(prefix + p.path)}));
+    write(p.value, initial_value(p, scheme, Draw{seed, fnv1a(prefix + p.path)}));
   });
-  root.for_each_buffer([&](StateBuffer& b) {
-    write(b.value, initial_buffer(b, Draw{seed, hash_of(prefix + b.path)}));
-  });
+  root.for_each_buffer([&](StateBuffer& b) { write(b.value, initial_buffer(b, Draw{seed, fnv1a(prefix + b.path)})); });
 }
 
 }  // namespace poise

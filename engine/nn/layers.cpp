@@ -3,18 +3,6 @@
 namespace poise {
 namespace {
 
-// A weight and, under spectral norm, its two vectors.
-void add_weight(Weight& weight, const LayerOptions& options, const Shape& shape,
-                const std::function<void(Parameter&)>& add_parameter,
-                const std::function<void(StateBuffer&, const char*, const Shape&)>& add_buffer) {
-  weight.normalised = options.spectral_norm;
-  weight.eps = options.spectral_norm_eps;
-  add_parameter(weight.parameter);
-  if (!options.spectral_norm) return;
-  add_buffer(weight.u, "u", Shape{shape[0]});
-  add_buffer(weight.v, "v", Shape{shape.elements() / shape[0]});
-}
-
 ParameterRole role_of(const LayerOptions& options) {
   return options.maskable ? ParameterRole::weight : ParameterRole::unmasked_weight;
 }
@@ -42,13 +30,20 @@ NormalisedWeights::~NormalisedWeights() {
   for (Weight* w : weights_) w->current_ = {};
 }
 
+void WeightedLayer::add_weight(Weight& weight, const LayerOptions& options, const Shape& shape, ParameterRole role,
+                               int64_t fan_in, int64_t fan_out) {
+  weight.normalised = options.spectral_norm;
+  weight.eps = options.spectral_norm_eps;
+  add_parameter(weight.parameter, "weight", shape, role, fan_in, fan_out);
+  if (!options.spectral_norm) return;
+  add_buffer(weight.u, "u", Shape{shape[0]}, BufferRole::unit_random);
+  add_buffer(weight.v, "v", Shape{shape.elements() / shape[0]}, BufferRole::unit_random);
+  add_normalised_weight(weight);
+}
+
 Linear::Linear(Module& parent, const std::string& name, int64_t in, int64_t out, const LayerOptions& options)
-    : Module(parent, name), options_(options) {
-  const Shape shape{out, in};
-  add_weight(
-      weight, options, shape, [&](Parameter& p) { add_parameter(p, "weight", shape, role_of(options), in, out); },
-      [&](StateBuffer& b, const char* n, const Shape& s) { add_buffer(b, n, s, BufferRole::unit_random); });
-  if (options.spectral_norm) add_normalised_weight(weight);
+    : WeightedLayer(parent, name), options_(options) {
+  add_weight(weight, options, {out, in}, role_of(options), in, out);
   if (options.bias) add_parameter(bias, "bias", {out}, ParameterRole::bias, in, out);
 }
 
@@ -61,14 +56,9 @@ Var Linear::operator()(Var x) {
 
 Conv2d::Conv2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_out, const Conv2dOptions& conv,
                const LayerOptions& options)
-    : Module(parent, name), conv_(conv), options_(options) {
-  const Shape shape{c_out, conv.kh, conv.kw, c_in};
+    : WeightedLayer(parent, name), conv_(conv), options_(options) {
   const int64_t fan_in = c_in * conv.kh * conv.kw, fan_out = c_out * conv.kh * conv.kw;
-  add_weight(
-      weight, options, shape,
-      [&](Parameter& p) { add_parameter(p, "weight", shape, role_of(options), fan_in, fan_out); },
-      [&](StateBuffer& b, const char* n, const Shape& s) { add_buffer(b, n, s, BufferRole::unit_random); });
-  if (options.spectral_norm) add_normalised_weight(weight);
+  add_weight(weight, options, {c_out, conv.kh, conv.kw, c_in}, role_of(options), fan_in, fan_out);
   if (options.bias) add_parameter(bias, "bias", {c_out}, ParameterRole::bias, fan_in, fan_out);
 }
 
@@ -95,13 +85,8 @@ Var ConvTranspose2d::operator()(Var x) {
 
 Embedding::Embedding(Module& parent, const std::string& name, int64_t classes, int64_t size,
                      const LayerOptions& options)
-    : Module(parent, name) {
-  const Shape shape{classes, size};
-  add_weight(
-      weight, options, shape,
-      [&](Parameter& p) { add_parameter(p, "weight", shape, ParameterRole::embedding, classes, size); },
-      [&](StateBuffer& b, const char* n, const Shape& s) { add_buffer(b, n, s, BufferRole::unit_random); });
-  if (options.spectral_norm) add_normalised_weight(weight);
+    : WeightedLayer(parent, name) {
+  add_weight(weight, options, {classes, size}, ParameterRole::embedding, classes, size);
 }
 
 Var Embedding::operator()(Tape& tape, const Tensor& labels, DType dtype) {

@@ -41,8 +41,17 @@ class NormalisedWeights {
   std::vector<Weight*> weights_;
 };
 
+// What the layers below with a Weight have in common.
+class WeightedLayer : public Module {
+ protected:
+  using Module::Module;
+  // Registers the raw weight and, under spectral norm, its vectors u and v.
+  void add_weight(Weight& weight, const LayerOptions& options, const Shape& shape, ParameterRole role, int64_t fan_in,
+                  int64_t fan_out);
+};
+
 // y = x w^T + b.   x [N,in], y [N,out].
-class Linear : public Module {
+class Linear : public WeightedLayer {
  public:
   Linear(Module& parent, const std::string& name, int64_t in, int64_t out, const LayerOptions& options = {});
   Var operator()(Var x);
@@ -53,8 +62,8 @@ class Linear : public Module {
   LayerOptions options_;
 };
 
-// Square or rectangular kernel, zero padding; see kernels/dense/conv2d.h.   x [N,H,W,C_in], y [N,H',W',C_out].
-class Conv2d : public Module {
+// Square or rectangular kernel, zero padding; see kernels/dense/conv2d/conv2d.h.   x [N,H,W,C_in], y [N,H',W',C_out].
+class Conv2d : public WeightedLayer {
  public:
   Conv2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_out, const Conv2dOptions& conv,
          const LayerOptions& options = {});
@@ -80,7 +89,7 @@ class ConvTranspose2d : public Module {
 };
 
 // A vector for each class; never masked.   labels i32 [N], y [N,size] of type `dtype`.
-class Embedding : public Module {
+class Embedding : public WeightedLayer {
  public:
   Embedding(Module& parent, const std::string& name, int64_t classes, int64_t size, const LayerOptions& options = {});
   Var operator()(Tape& tape, const Tensor& labels, DType dtype);

@@ -1,4 +1,4 @@
-// Batch normalisation with the tape's mode, and an optional ReLU behind it.
+// Batch normalisation with the tape's mode, and an optional ReLU.
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 

@@ -22,19 +22,7 @@ Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
     return "conv2d expects a weight with a " + std::to_string(o.kh) + "x" + std::to_string(o.kw) + " kernel but got " +
            ws.to_string();
   });
-  const Conv2dGeometry geometry{.n = xs[0],
-                                .h = xs[1],
-                                .w = xs[2],
-                                .c_in = xs[3],
-                                .c_out = ws[0],
-                                .kh = o.kh,
-                                .kw = o.kw,
-                                .stride_h = o.stride_h,
-                                .stride_w = o.stride_w,
-                                .pad_h = o.pad_h,
-                                .pad_w = o.pad_w,
-                                .upsample = o.upsample,
-                                .relu = o.relu};
+  const Conv2dGeometry geometry = o.geometry(xs, ws[0]);
   check(*x.tape, geometry.enlargement_allowed(), [&] {
     return std::string(
         "conv2d expects upsample 1, or upsample 2 with stride 1 and a 1x1 or 3x3 kernel that keeps the "

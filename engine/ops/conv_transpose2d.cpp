@@ -14,17 +14,11 @@ Conv2dGeometry other_way(Var x, Var weight, const Conv2dOptions& o) {
            std::to_string(o.kw) + ",C_out] but got " + xs.to_string() + " and " + ws.to_string();
   });
   check(*x.tape, o.upsample == 1, [&] { return "conv_transpose2d expects upsample 1; enlarge with a stride"; });
-  return {.n = xs[0],
-          .h = (xs[1] - 1) * o.stride_h - 2 * o.pad_h + o.kh,
-          .w = (xs[2] - 1) * o.stride_w - 2 * o.pad_w + o.kw,
-          .c_in = ws[3],
-          .c_out = ws[0],
-          .kh = o.kh,
-          .kw = o.kw,
-          .stride_h = o.stride_h,
-          .stride_w = o.stride_w,
-          .pad_h = o.pad_h,
-          .pad_w = o.pad_w};
+  Conv2dOptions forward = o;
+  forward.relu = false;
+  return forward.geometry(
+      {xs[0], (xs[1] - 1) * o.stride_h - 2 * o.pad_h + o.kh, (xs[2] - 1) * o.stride_w - 2 * o.pad_w + o.kw, ws[3]},
+      ws[0]);
 }
 
 // What `pass` of this op needs and costs: it is the `other` pass of that convolution.

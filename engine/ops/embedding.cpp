@@ -49,23 +49,23 @@ Var row_dot(Var a, Var b) {
                    }});
 }
 
-Var sample_affine(Var x, Var gain, Var bias, bool relu) {
+Var channel_modulation(Var x, Var gain, Var bias, bool relu) {
   Tape& t = *x.tape;
-  check_operands("sample_affine", x, gain);
-  check_operands("sample_affine", x, bias);
+  check_operands("channel_modulation", x, gain);
+  check_operands("channel_modulation", x, bias);
   const Shape s = x.shape(), each{s[0], s.back()};
   check(t, s.rank() == 4 && gain.shape() == each && bias.shape() == each, [&] {
-    return "sample_affine expects input [N,H,W,C], gain and bias [N,C] but got " + s.to_string() + ", " +
+    return "channel_modulation expects input [N,H,W,C], gain and bias [N,C] but got " + s.to_string() + ", " +
            gain.shape().to_string() + " and " + bias.shape().to_string();
   });
   const Tensor xv = x.value(), gv = gain.value(), bv = bias.value();
   Tensor y = t.alloc(s, x.dtype());
-  t.launch({"sample_affine", Pass::forward}, t.ctx.kernels->sample_affine_forward, relu, xv, gv, bv, y);
-  return t.record({.name = "sample_affine", .inputs = {x, gain, bias}, .output = y, .backward = [=](Grads& g) {
+  t.launch({"channel_modulation", Pass::forward}, t.ctx.kernels->channel_modulation_forward, relu, xv, gv, bv, y);
+  return t.record({.name = "channel_modulation", .inputs = {x, gain, bias}, .output = y, .backward = [=](Grads& g) {
                      Tensor dx = g.wants(x) ? g.alloc(x) : Tensor{};
                      Tensor dgain = g.alloc(gain), dbias = g.alloc(bias);
-                     g.tape().launch({"sample_affine", Pass::backward}, g.kernels().sample_affine_backward, relu, xv,
-                                     gv, bv, g.dy(), dx, dgain, dbias);
+                     g.tape().launch({"channel_modulation", Pass::backward}, g.kernels().channel_modulation_backward,
+                                     relu, xv, gv, bv, g.dy(), dx, dgain, dbias);
                      if (dx) g.add(x, dx);
                      g.add_or_recycle(gain, dgain);
                      g.add_or_recycle(bias, dbias);

@@ -5,7 +5,7 @@
 
 namespace poise {
 
-// The weight as the kernels want it. A copy lies in the arena until recycle(), which the last pass that reads it calls.
+// The weight in the type that the kernels read. A copy is in the arena until recycle(), which the last pass that reads it calls.
 struct LayerWeight {
   Tensor value;
   bool is_copy;

@@ -33,6 +33,23 @@ struct Conv2dOptions {
   int64_t kh = 1, kw = 1, stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
   int64_t upsample = 1;  // 2: convolve the twice enlarged x (nearest neighbour) without forming it
   bool relu = false;     // the result is rectified
+
+  // Applied to x [N,H,W,C_in].
+  Conv2dGeometry geometry(const Shape& x, int64_t c_out) const {
+    return {.n = x[0],
+            .h = x[1],
+            .w = x[2],
+            .c_in = x[3],
+            .c_out = c_out,
+            .kh = kh,
+            .kw = kw,
+            .stride_h = stride_h,
+            .stride_w = stride_w,
+            .pad_h = pad_h,
+            .pad_w = pad_w,
+            .upsample = upsample,
+            .relu = relu};
+  }
 };
 // x [N,H,W,C_in], weight [C_out,kh,kw,C_in], bias [C_out] or absent -> [N,H',W',C_out]
 Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution = nullptr);
@@ -62,7 +79,7 @@ void spectral_norm(Tape& tape, std::span<SpectralNormOperand> operands);
 // table [classes,C] (f32 where activations are bf16), labels i32 [N] -> [N,C] of type `dtype`
 Var embedding(Var table, const Tensor& labels, DType dtype);
 // y = (1 + gain[n,c]) x + bias[n,c], and a ReLU if asked for.   x [N,H,W,C], gain and bias [N,C] of x's dtype
-Var sample_affine(Var x, Var gain, Var bias, bool relu);
+Var channel_modulation(Var x, Var gain, Var bias, bool relu);
 Var row_dot(Var a, Var b);  // [N,C], [N,C] -> inner products [N,1]; f32
 
 // --- attention (kernels/dense/attention/attention.h) ---------------------------------------------------------------------------

@@ -9,7 +9,7 @@ int64_t padded(int64_t elements, DType dtype) {
 }
 }  // namespace
 
-ParameterSlab::ParameterSlab(Module& root, DType dtype, Device device, bool with_ema, bool planning) {
+ParameterSlab::ParameterSlab(Module& root, DType dtype, Memory memory, bool with_ema) {
   int64_t parameter_elements = 0, buffer_elements = 0;
   root.for_each_parameter([&](Parameter& p) {
     parameters += p.shape.elements();
@@ -21,16 +21,9 @@ ParameterSlab::ParameterSlab(Module& root, DType dtype, Device device, bool with
   const size_t section = static_cast<size_t>(parameter_elements) * size_of(dtype);
   const size_t sections = with_ema ? 5 : 4;
   bytes = sections * section + static_cast<size_t>(buffer_elements) * size_of(dtype);
-  char* base;
-  if (planning) {
-    planning_memory_ = std::make_unique<Arena>(Arena::for_planning(device));
-    base = static_cast<char*>(planning_memory_->alloc({static_cast<int64_t>(bytes)}, DType::u8).bytes);
-  } else {
-    memory_ = Buffer(bytes, device);
-    base = static_cast<char*>(memory_.bytes());
-  }
+  memory_ = MemoryBlock(bytes, memory);
   auto place = [&](size_t offset, const Shape& shape) {
-    return Tensor{.bytes = base + offset, .shape = shape, .dtype = dtype, .device = device};
+    return Tensor{.bytes = memory_.bytes() + offset, .shape = shape, .dtype = dtype, .device = memory.device};
   };
   const Shape flat{parameter_elements};
   value = place(0, flat);

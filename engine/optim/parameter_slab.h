@@ -6,14 +6,15 @@
 #include <vector>
 
 #include "engine/nn/module.h"
+#include "engine/tape/planning.h"
 
 namespace poise {
 
 class ParameterSlab {
  public:
-  // Lays out every parameter and buffer of `root` (each starts on a 64-byte line) and points them here. `planning`
-  // reserves addresses only. with_ema: keep a moving average.
-  ParameterSlab(Module& root, DType dtype, Device device, bool with_ema, bool planning = false);
+  // Lays out every parameter and buffer of `root` (each starts on a 64-byte line) and points them here. with_ema: keep a
+  // moving average. Error(runtime) if the memory cannot be had.
+  ParameterSlab(Module& root, DType dtype, Memory memory, bool with_ema);
 
   // One flat tensor each, [padded parameters]; the padding is zero and stays zero.
   Tensor value, grad, adam_m, adam_v, ema;
@@ -21,9 +22,9 @@ class ParameterSlab {
   size_t bytes = 0;        // everything together
 
   void zero_grad(Context& ctx);
-  void copy_value_to_ema(Context& ctx);
+  void copy_value_to_ema(Context& ctx);  // this and swap: Error(runtime) without a moving average
   // Exchanges value and ema by way of grad, which is lost, so that the network computes with the averaged weights. For
-  // between steps, when nobody needs gradients; call twice.
+  // use between steps, when gradients are not needed; call twice.
   void swap_value_and_ema(Context& ctx);
 
   // Views, in module order.
@@ -39,8 +40,7 @@ class ParameterSlab {
   const std::vector<BufferEntry>& buffers() const { return buffers_; }
 
  private:
-  Buffer memory_;
-  std::unique_ptr<Arena> planning_memory_;
+  MemoryBlock memory_;
   std::vector<Entry> entries_;
   std::vector<BufferEntry> buffers_;
 };

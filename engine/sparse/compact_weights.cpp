@@ -1,5 +1,7 @@
 #include "engine/sparse/compact_weights.h"
 
+#include <zlib.h>
+
 #include <charconv>
 #include <cstring>
 #include <functional>
@@ -79,6 +81,11 @@ std::vector<int64_t> shape_from(const SafetensorsFile& file, const std::string& 
   refuse(file, name + ".shape: expected two or four extents like 64,3,3,32, found \"" + text + "\"");
 }
 
+// Nothing of nothing: for a null pointer zlib starts anew.
+uLong add_to_crc(uLong crc, const void* bytes, size_t size) {
+  return size == 0 ? crc : crc32_z(crc, static_cast<const Bytef*>(bytes), size);
+}
+
 template <class T>
 std::vector<T> values_of(const TensorView& view) {
   std::vector<T> values(view.bytes.size() / sizeof(T));
@@ -119,8 +126,8 @@ NamedWeights expand(const SafetensorsFile& file, const std::string& name) {
 
 }  // namespace
 
-void export_sparse(const std::string& path, const std::vector<NamedWeights>& tensors, const Cell& cell,
-                   const StringMap& metadata) {
+size_t export_sparse(const std::string& path, const std::vector<NamedWeights>& tensors, const Cell& cell,
+                     const StringMap& metadata) {
   StringMap all = metadata;
   all["format"] = kFormat;
   std::vector<Compact> kept(tensors.size());
@@ -141,11 +148,37 @@ void export_sparse(const std::string& path, const std::vector<NamedWeights>& ten
     all[tensor.name + ".shape"] = shape_text(tensor.shape);
     all[tensor.name + ".cell"] = to_string(cell);
   }
-  write_safetensors(path, stored, all);
+  uLong crc = 0;
+  for (const TensorBytes& tensor : stored) crc = add_to_crc(crc, tensor.bytes, tensor.size_bytes());
+  all["crc32"] = std::to_string(crc);
+  if (!path.empty()) write_safetensors(path, stored, all);
+  size_t bytes = safetensors_header(stored, all).size();
+  for (const TensorBytes& tensor : stored) bytes += tensor.size_bytes();
+  return bytes;
+}
+
+bool is_sparse_export(const SafetensorsFile& file) {
+  const auto found = file.metadata().find("format");
+  return found != file.metadata().end() && found->second == kFormat;
+}
+
+std::vector<uint8_t> alive_cells(const NamedWeights& tensor, const Cell& cell) {
+  const Shape shape = shape_of(tensor.shape);
+  std::vector<uint8_t> alive(static_cast<size_t>(cell.cells_in(shape)));
+  for (size_t index = 0; index < alive.size(); ++index) {
+    for_each_weight(shape, cell, static_cast<int64_t>(index),
+                    [&](size_t at, size_t) { alive[index] |= static_cast<uint8_t>(tensor.values[at] != 0); });
+  }
+  return alive;
 }
 
 std::vector<NamedWeights> read_sparse(const SafetensorsFile& file) {
   if (metadata_of(file, "format") != kFormat) refuse(file, std::string("expected format ") + kFormat);
+  if (const auto crc = file.metadata().find("crc32");
+      crc != file.metadata().end() &&
+      crc->second != std::to_string(add_to_crc(0, file.data().data(), file.data().size()))) {
+    refuse(file, "its data do not match its checksum; the file is damaged, export it again");
+  }
   std::vector<NamedWeights> tensors;
   for (const std::string& name : file.names()) {
     if (name.ends_with(".values")) continue;

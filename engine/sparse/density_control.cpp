@@ -12,13 +12,14 @@ double snapped(double density, double bound) { return std::abs(density - bound) 
 
 DensityDecision decide(const DensityControl& c, double density, double balance_ratio) {
   using Kind = DensityDecision::Kind;
-  if (balance_ratio >= c.high) {
-    if (density < c.limit) {
-      return {Kind::raise, snapped(std::max(std::min(density + c.step, c.limit), c.floor), c.limit)};
+  if (balance_ratio >= c.band_high) {
+    if (density < c.density_limit) {
+      return {Kind::raise,
+              snapped(std::max(std::min(density + c.density_step, c.density_limit), c.density_floor), c.density_limit)};
     }
-    if (density == c.limit && c.rewire_at_limit) return {Kind::rewire, density};
-  } else if (balance_ratio <= c.low && density > c.floor) {
-    return {Kind::lower, snapped(std::max(density - c.step, c.floor), c.floor)};
+    if (density == c.density_limit && c.rewire_at_limit) return {Kind::rewire, density};
+  } else if (balance_ratio <= c.band_low && density > c.density_floor) {
+    return {Kind::lower, snapped(std::max(density - c.density_step, c.density_floor), c.density_floor)};
   }
   return {Kind::none, density};
 }

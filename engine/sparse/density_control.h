@@ -1,8 +1,8 @@
 // The controllers of D's density, DDA and DDST of "Balanced Training for Sparse GANs": one rule, different settings.
 //
-//   BR >= high:  D is too weak.   density < limit:                    raise by `step`, at most to `limit`
-//                                 density = limit and rewire_at_limit: drop and grow at the same density
-//   BR <= low:   D is too strong. density > floor:                    lower by `step`, at least to `floor`
+//   BR >= band_high:  D is too weak.   density < limit:                     raise by density_step, at most to the limit
+//                                      density = limit and rewire_at_limit: drop and grow at the same density
+//   BR <= band_low:   D is too strong. density > floor:                     lower by density_step, at least to the floor
 //   between, or BR is NaN (nothing measured yet, or nothing usable):  nothing
 #pragma once
 #include <cstdint>
@@ -10,8 +10,8 @@
 namespace poise {
 
 struct DensityControl {
-  double low = 0.45, high = 0.55;  // the band; both ends belong to the outside
-  double step = 0.05, floor = 0.05, limit = 1.0;
+  double band_low = 0.45, band_high = 0.55;  // both ends belong to the outside
+  double density_step = 0.05, density_floor = 0.05, density_limit = 1.0;
   bool rewire_at_limit = false;  // DDST strict
 };
 

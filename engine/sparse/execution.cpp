@@ -6,12 +6,12 @@
 #include <cstdio>
 #include <limits>
 
+#include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/table.h"
 
 namespace poise {
 namespace {
 
-constexpr int64_t kBlock = 16;        // that the kernels skip; larger cells are several
 constexpr double kEverything = 1000;  // saved, where nothing is alive
 constexpr std::array<Pass, 3> kPasses = {Pass::forward, Pass::backward_input, Pass::backward_weight};
 
@@ -20,12 +20,13 @@ Execution fastest_sparse_path(const std::array<double, 3>& speedups) {
 }
 
 // Alive taps of a pair of blocks, as the kernels multiply them, per pixel of the stored image, if each cell is alive
-// with probability `density`. Where a 3x3 convolution enlarges, each of 16 positions is a sum of one, two or four taps.
+// with probability `density`. Where a 3x3 convolution enlarges, each position is a sum of one, two or four taps.
 double expected_positions(const Conv2dGeometry& g, const Cell& cell, double density) {
   if (g.upsample == 1 || g.kh == 1) return density * static_cast<double>(g.kh * g.kw);
-  if (cell.all_taps) return density * 16;
+  if (cell.all_taps) return density * kFoldedPositions;
   const double none = 1 - density;
-  return 4 * (1 - none) + 8 * (1 - none * none) + 4 * (1 - none * none * none * none);
+  return positions_with(1) * (1 - none) + positions_with(2) * (1 - none * none) +
+         positions_with(4) * (1 - none * none * none * none);
 }
 
 // The memory of a BlockIndex.
@@ -53,7 +54,7 @@ struct OwnedLists {
 BlockIndex full_index(const CellGrid& grid, int64_t block) {
   BlockIndex index{.block = block, .out_blocks = grid.out / block, .in_blocks = grid.in / block, .taps = grid.taps};
   index.alive = index.capacity();
-  index.alive_in_parities = grid.taps == 9 ? 16 * index.out_blocks * index.in_blocks : 0;
+  index.alive_in_parities = grid.taps == 9 ? kFoldedPositions * index.out_blocks * index.in_blocks : 0;
   return index;
 }
 
@@ -71,7 +72,9 @@ Execution choose_path(const std::array<double, 3>& speedups, Execution before) {
   return speedups[static_cast<size_t>(fastest)] >= kEnter * now ? fastest : before;
 }
 
-int64_t block_of(const Cell& cell) { return cell.out % kBlock == 0 && cell.in % kBlock == 0 ? kBlock : 0; }
+int64_t block_of(const Cell& cell) {
+  return cell.out % kSparseBlock == 0 && cell.in % kSparseBlock == 0 ? kSparseBlock : 0;
+}
 
 int64_t cusparse_block_of(const Cell& cell) {
   int64_t block = 128;
@@ -101,16 +104,16 @@ struct NetworkExecution::Layer {
 };
 
 NetworkExecution::NetworkExecution(Module& network, NetworkMasks& masks, ExecutionChoice choice,
-                                   const CrossoverTable& crossovers, Device device, bool planning)
+                                   const CrossoverTable& crossovers, Memory memory)
     : choice_(choice), crossovers_(crossovers) {
   if (choice == ExecutionChoice::dense) return;
-  if (choice == ExecutionChoice::cusparse && !has_cusparse(device)) {
+  if (choice == ExecutionChoice::cusparse && !has_cusparse(memory.device)) {
     fail(ErrorKind::usage,
          "execution = cusparse needs --device cuda or emulated but this is the CPU; use execution = auto or block");
   }
   if (choice != ExecutionChoice::cusparse) paths_.push_back(Execution::block);
-  if (choice == ExecutionChoice::cusparse ||
-      (choice == ExecutionChoice::automatic && has_cusparse(device) && crossovers.measured(Execution::cusparse))) {
+  if (choice == ExecutionChoice::cusparse || (choice == ExecutionChoice::automatic && has_cusparse(memory.device) &&
+                                              crossovers.measured(Execution::cusparse))) {
     paths_.push_back(Execution::cusparse);
   }
   for (const MaskedLayer& masked : masks.layers()) {
@@ -125,10 +128,10 @@ NetworkExecution::NetworkExecution(Module& network, NetworkMasks& masks, Executi
     layer.masked = &masked;
     LayerExecution& e = layer.execution;
     e.index = full_index(masked.grid, block_of(cell));
-    if (!planning) layer.lists.attach(e.index, false, device);
+    if (!memory.planned) layer.lists.attach(e.index, false, memory.device);
     if (!may_take(Execution::cusparse)) continue;
     e.cusparse_index = full_index(masked.grid, cusparse_block_of(cell));
-    if (!planning) layer.cusparse_lists.attach(e.cusparse_index, true, device);
+    if (!memory.planned) layer.cusparse_lists.attach(e.cusparse_index, true, memory.device);
   }
   if (!layers_.empty()) choices_ = OwnedTensor({static_cast<int64_t>(layers_.size()), 3}, DType::u8, Device::cpu);
   network.for_each_parameter([&](Parameter& p) {
@@ -205,11 +208,12 @@ void NetworkExecution::restore(Context& ctx) {
   }
 }
 
-void NetworkExecution::set_all(Execution execution) {
-  if (!may_take(execution)) return;
+bool NetworkExecution::set_all(Execution execution) {
+  if (!may_take(execution)) return false;
   for (Layer& layer : layers_) {
     for (Pass pass : kPasses) layer.execution.set(pass, execution);
   }
+  return !layers_.empty();
 }
 
 ExecutionDecision NetworkExecution::decide(const Layer& layer, Pass pass, double density, double saved,

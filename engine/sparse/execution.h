@@ -46,7 +46,7 @@ class NetworkExecution {
   // forced on masks whose cells no kernel skips, or cuSPARSE on the CPU. The automatic choice looks at cuSPARSE where
   // it was measured.
   NetworkExecution(Module& network, NetworkMasks& masks, ExecutionChoice choice, const CrossoverTable& crossovers,
-                   Device device, bool planning = false);
+                   Memory memory);
   ~NetworkExecution();
   NetworkExecution(const NetworkExecution&) = delete;
   NetworkExecution& operator=(const NetworkExecution&) = delete;
@@ -59,8 +59,8 @@ class NetworkExecution {
   // What every layer does: u8 [layers, 3 passes] of the host. A resumed run goes on with the choices it was saved with.
   OwnedTensor& choices() { return choices_; }
   void restore(Context& ctx);  // from choices(), which somebody wrote
-  // In a plan: everything on one path, if that may be taken at all.
-  void set_all(Execution execution);
+  // In a plan: everything on one path. False if no layer may take it: then nothing changes.
+  bool set_all(Execution execution);
   // From now on the gradients of dead weights are computed too, or not.
   void set_dense_weight_gradients(bool wanted);
 

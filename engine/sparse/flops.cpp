@@ -45,22 +45,16 @@ double NetworkCost::forward_macs(const std::vector<double>& densities, FlopConve
 double NetworkCost::dense_macs(FlopConvention convention) const { return forward_macs(all_dense(*this), convention); }
 
 NetworkCost network_cost(Module& network, const std::function<void(Tape&)>& forward) {
-  ParameterSlab slab(network, DType::f32, Device::cpu, false, true);
-  const KernelTable kernels = planning_kernels(cpu_kernels());
-  Arena arena = Arena::for_planning(Device::cpu);
-  Profile profile;
-  Context ctx;
-  ctx.kernels = &kernels;
-  ctx.arena = &arena;
-  ctx.profile = &profile;
-  ctx.planning = true;
+  ParameterSlab slab(network, DType::f32, {Device::cpu, /*is_planned=*/true}, false);
+  Context ctx{.kernels = &cpu_kernels()};
+  PlanningScope planning(ctx);
   Tape tape(ctx);
   tape.mode = Mode::evaluate_running;  // a single image has no batch statistics where it has a single position
   const Tape::NoGrad no_grad(tape);
   forward(tape);
 
   NetworkCost cost;
-  for (const Profile::Row& row : profile.rows()) {
+  for (const Profile::Row& row : planning.profile().rows()) {
     if (!multiplies_weights(row.work)) continue;
     LayerCost layer{.layer = {.path = row.layer}, .macs = row.work.flops / 2};
     bool has_bias = false;
@@ -72,7 +66,7 @@ NetworkCost network_cost(Module& network, const std::function<void(Tape&)>& forw
         return;
       }
       layer.layer = {parameter.path.substr(0, dot), parameter.shape};
-      layer.maskable = is_maskable(parameter, MaskableHead::as_reference);
+      layer.maskable = is_maskable(parameter, MaskableHead::masked_like_paper_code);
       layer.is_head = layer.maskable && !is_maskable(parameter, MaskableHead::dense);
     });
     const Shape& shape = layer.layer.shape;

@@ -10,9 +10,9 @@
 //   published        f (n_c B_D + 3 B_G)      f (3 n_c B_D + B_G) n_c        the same as it was run for the paper
 //
 // The reference's counter adds to f one for each output of a layer with bias and two for each value of a batch norm,
-// and masks the head of D too. Only `full` charges what methods do besides: dense weight gradients at mask updates
+// and masks the head of D too. Only `full` charges what methods do in addition: dense weight gradients at mask updates
 // (f_dense - f_sparse for each image of that minibatch), and the balance ratio's extra forward passes.
-// Nobody counts activations, pooling, spectral norm, the optimiser or top-k.
+// Neither counts activations, pooling, spectral norm, the optimiser or top-k.
 #pragma once
 #include <functional>
 
@@ -35,7 +35,9 @@ struct LayerCost {
   double macs = 0;                         // of one image, forward, dense
   double bias_outputs = 0;                 // values that a bias is added to, of one image
 
-  bool masked(MaskableHead head) const { return maskable && (!is_head || head == MaskableHead::as_reference); }
+  bool masked(MaskableHead head) const {
+    return maskable && (!is_head || head == MaskableHead::masked_like_paper_code);
+  }
 };
 
 struct NetworkCost {
@@ -48,7 +50,7 @@ struct NetworkCost {
 };
 
 // Runs `forward`, which must pass one image through `network`, against kernels that do nothing. Gives the network's
-// parameters addresses of its own for that time, so use a network that nobody else holds.
+// parameters addresses of its own for that time, so use a network that is used nowhere else.
 NetworkCost network_cost(Module& network, const std::function<void(Tape&)>& forward);
 
 // alive / all of each layer; 1 for layers without a mask.
@@ -63,7 +65,7 @@ struct IterationShape {
   int64_t batch_size_d = 64, batch_size_g = 128, n_critic = 5;
 };
 
-// What a method does besides its steps: every so many iterations, 0 for never.
+// What a method does in addition to its steps: every so many iterations, 0 for never.
 struct ExtraWork {
   int64_t dense_gradient_g_every = 0, dense_gradient_d_every = 0, balance_every = 0;
 };

@@ -28,13 +28,12 @@ CellGrid grid_of(const Shape& weight, const Cell& cell) {
           .all_taps = cell.all_taps};
 }
 
-NetworkMasks::NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cell, MaskableHead head, Device device,
-                           bool planning) {
+NetworkMasks::NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cell, MaskableHead head, Memory memory) {
   int64_t cells = 0;
   size_t index = 0;
   network.for_each_parameter([&](Parameter& p) {
     const ParameterSlab::Entry& entry = slab.entries()[index++];
-    if (!is_maskable(p, MaskableHead::as_reference)) return;
+    if (!is_maskable(p, MaskableHead::masked_like_paper_code)) return;
     const std::string path = layer_path(p.path);
     if (!is_maskable(p, head)) return dense_layers_.push_back({path, p.shape, "the head of D"});
     if (!cell.divides(p.shape)) {
@@ -52,16 +51,9 @@ NetworkMasks::NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cel
   const int64_t run = mask_run(cell.in, slab.value.dtype), runs = slab.value.elements() / run;
   const size_t bytes_size = align_up(static_cast<size_t>(runs)), alive_size = align_up(static_cast<size_t>(cells));
   const size_t size = memory_bytes_ = bytes_size + alive_size + segments_.size() * sizeof(uint64_t);
-  char* base;
-  if (planning) {
-    planning_memory_ = std::make_unique<Arena>(Arena::for_planning(device));
-    base = static_cast<char*>(planning_memory_->alloc({static_cast<int64_t>(size)}, DType::u8).bytes);
-  } else {
-    memory_ = Buffer(size, device);
-    base = static_cast<char*>(memory_.bytes());
-  }
+  memory_ = MemoryBlock(size, memory);
   const auto place = [&](size_t offset, const Shape& shape, DType dtype) {
-    return Tensor{.bytes = base + offset, .shape = shape, .dtype = dtype, .device = device};
+    return Tensor{.bytes = memory_.bytes() + offset, .shape = shape, .dtype = dtype, .device = memory.device};
   };
   bytes_ = place(0, {runs}, DType::u8);
   alive_ = place(bytes_size, {cells}, DType::u8);
@@ -75,7 +67,7 @@ NetworkMasks::NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cel
                              cells_shape(layer.weight.value.shape, cell), DType::u8);
     layer.mask.alive_count = layer.grid.weights();
   }
-  if (planning) return;
+  if (memory.planned) return;
   const std::vector<uint8_t> ones(static_cast<size_t>(std::max(runs, cells)), 1);
   copy_from_host(bytes_, ones.data());
   copy_from_host(alive_, ones.data());

@@ -12,7 +12,7 @@ namespace poise {
 
 struct Mask {
   Cell cell;
-  Tensor alive;             // u8, 1 or 0: [out/cell, kh, kw, in/cell]; all taps: [out/cell, in/cell]; linear likewise
+  Tensor alive;             // u8, 1 or 0: [out/cell, kh, kw, in/cell]; all taps, and linear layers: [out/cell, in/cell]
   int64_t alive_count = 0;  // weights
   uint64_t version = 0;     // rises with every change
 };
@@ -38,11 +38,11 @@ struct DenseLayer {
 class NetworkMasks {
  public:
   // Masks for every maskable layer of `network` that the cell divides; all weights alive. `slab` and `network` stay.
-  NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cell, MaskableHead head, Device device,
-               bool planning = false);
+  // Error(runtime) if the memory cannot be had.
+  NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cell, MaskableHead head, Memory memory);
 
   // Initial masks: in each layer as many cells as `densities` (one entry per maskable layer) says, drawn at random.
-  // Dead weights become zero.
+  // Dead weights become zero. Like commit() and count(): Error(runtime) if the device fails.
   void draw(Context& ctx, RandomStream stream, const std::vector<LayerDensity>& densities);
 
   // Between changes of alive() and the next step: carries them into bytes(), weights and moments (see ChangeMask) and
@@ -65,8 +65,7 @@ class NetworkMasks {
   size_t memory_bytes() const { return memory_bytes_; }
 
  private:
-  std::unique_ptr<Arena> planning_memory_;
-  Buffer memory_;
+  MemoryBlock memory_;
   Tensor bytes_, alive_, counts_;
   std::vector<MaskedLayer> layers_;
   std::vector<DenseLayer> dense_layers_;

@@ -5,7 +5,7 @@ namespace poise {
 bool is_maskable(const Parameter& parameter, MaskableHead head) {
   if (parameter.role != ParameterRole::weight) return false;
   const bool is_head = parameter.shape.rank() == 2 && parameter.shape[0] == 1;
-  return !is_head || head == MaskableHead::as_reference;
+  return !is_head || head == MaskableHead::masked_like_paper_code;
 }
 
 std::vector<MaskableLayer> maskable_layers(Module& network, MaskableHead head) {

@@ -10,7 +10,7 @@
 
 namespace poise {
 
-enum class MaskableHead : uint8_t { dense, as_reference };
+enum class MaskableHead : uint8_t { dense, masked_like_paper_code };
 
 bool is_maskable(const Parameter& parameter, MaskableHead head = MaskableHead::dense);
 

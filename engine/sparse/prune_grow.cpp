@@ -70,7 +70,7 @@ MaskChange drop_and_grow(Context& ctx, NetworkMasks& masks, const PruneGrow& how
   return {.dropped = before - kept, .grown = masks.alive_weights() - masks.undivided() - kept};
 }
 
-MaskChange raise_to(Context& ctx, NetworkMasks& masks, MomentPolicy moments, int64_t target) {
+MaskChange grow_to(Context& ctx, NetworkMasks& masks, MomentPolicy moments, int64_t target) {
   const int64_t before = masks.alive_weights();
   Tensor scores = ctx.arena->alloc(masks.alive().shape, DType::f32);
   score(ctx, masks, Of::gradient, scores);
@@ -79,7 +79,7 @@ MaskChange raise_to(Context& ctx, NetworkMasks& masks, MomentPolicy moments, int
   return {.grown = masks.alive_weights() - before};
 }
 
-MaskChange lower_to(Context& ctx, NetworkMasks& masks, int64_t target) {
+MaskChange prune_to(Context& ctx, NetworkMasks& masks, int64_t target) {
   const int64_t before = masks.alive_weights();
   Tensor scores = ctx.arena->alloc(masks.alive().shape, DType::f32);
   score(ctx, masks, Of::value, scores);

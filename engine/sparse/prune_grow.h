@@ -43,11 +43,11 @@ struct MaskChange {
 // The weights that `density` asks for, of a network's total.
 int64_t weights_at(const NetworkMasks& masks, double density);
 
-// All three take scratch from ctx.arena and wait for the device. Gradients are those of the last step and dense.
+// All three take scratch from ctx.arena, Error(runtime) if it is full, and wait for the device. Gradients are those of the last step and dense.
 // `target`: alive weights of the whole network afterwards. With SelectionScope::layer each layer keeps its own count.
 MaskChange drop_and_grow(Context& ctx, NetworkMasks& masks, const PruneGrow& how, double drop_fraction, int64_t target);
 // Grows to `target` by largest |gradient|, or drops to `target` by smallest magnitude, over the whole network.
-MaskChange raise_to(Context& ctx, NetworkMasks& masks, MomentPolicy moments, int64_t target);
-MaskChange lower_to(Context& ctx, NetworkMasks& masks, int64_t target);
+MaskChange grow_to(Context& ctx, NetworkMasks& masks, MomentPolicy moments, int64_t target);
+MaskChange prune_to(Context& ctx, NetworkMasks& masks, int64_t target);
 
 }  // namespace poise

@@ -1,5 +1,5 @@
 // What a network owns: parameters, which are trained, and buffers, which only follow (running statistics, the vectors
-// of spectral normalisation). Their memory lies in the network's ParameterSlab.
+// of spectral normalisation). Their memory is in the network's ParameterSlab.
 #pragma once
 #include <string>
 
@@ -22,7 +22,7 @@ struct Parameter {
   int64_t fan_out = 1;
   Tensor value, grad;  // set by ParameterSlab
   bool requires_grad = true;
-  LayerExecution* execution = nullptr;  // of a layer under a mask, once somebody decides about it; null: dense
+  LayerExecution* execution = nullptr;  // of a layer under a mask, once it has been chosen; null: dense
 };
 
 // How a buffer starts.

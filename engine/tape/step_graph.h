@@ -1,5 +1,5 @@
 // One step as a unit that is built once and launched many times. On the CPU a launch is a plain call. On a GPU the
-// first two launches are plain too (they set up what kernels and libraries want at first use), the third captures what
+// first two launches are plain too (kernels and libraries set themselves up at first use), the third captures what
 // the step launches into a graph, and from then on a launch replays the graph: one call instead of hundreds. That is
 // why a step never allocates outside its arena, never synchronises, and reads whatever changes from the StepState.
 #pragma once
@@ -20,7 +20,7 @@ class StepGraph {
 
   void launch();
   // Something changed that the kept launches know by value: a mask, a choice of kernels, an option of the step. The
-  // next launch is plain, the one after captures anew.
+  // next launch is plain, the one after is recaptured.
   void invalidate();
 
   bool captured() const { return graph_ != nullptr; }

@@ -77,9 +77,9 @@ class Tape {
   template <class Kernel, class... Args>
   void launch(Work work, Kernel* kernel, Args&&... args);
 
-  // d(loss)/d(everything that wants it). `loss` has one element; its gradient starts as `seed`.
+  // d(loss)/d(everything that requires a gradient). `loss` has one element; its gradient starts as `seed`.
   void backward(Var loss, double seed = 1.0);
-  // Likewise from a given gradient of an output of any shape; the gradient, memory of the arena, is spent.
+  // The same from a given gradient of an output of any shape; the gradient, memory of the arena, is spent.
   void backward_from(Var output, const Tensor& gradient);
   // The gradient of a variable() or parameter() after backward(); an empty tensor if none arrived.
   const Tensor& gradient(Var leaf) const { return slots_[leaf.id].gradient; }

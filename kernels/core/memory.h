@@ -2,14 +2,15 @@
 #pragma once
 #include <memory>
 
+#include "kernels/core/integer.h"
 #include "kernels/core/tensor.h"
 
 namespace poise {
 
 constexpr size_t kAlignment = 64;  // one cache line, one AVX-512 register; every tensor starts at a multiple
-constexpr size_t align_up(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+constexpr size_t align_up(size_t bytes) { return ceil_div(bytes, kAlignment) * kAlignment; }
 
-// Zero-filled memory on one device.
+// Zero-filled memory on one device. Error(runtime), naming the size, if there is not that much.
 class Buffer {
  public:
   Buffer() = default;

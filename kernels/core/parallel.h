@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/core/integer.h"
+
 namespace poise {
 
 // f(task) for task = 0..tasks-1, in any order and on any thread. Exceptions must not leave f.
@@ -18,7 +20,7 @@ void parallel_for(int64_t tasks, const F& f) {
 constexpr int64_t kElementGrain = 16384;
 template <class F>
 void parallel_chunks(int64_t n, int64_t grain, const F& f) {
-  parallel_for((n + grain - 1) / grain, [&](int64_t chunk) { f(chunk * grain, std::min(n, (chunk + 1) * grain)); });
+  parallel_for(ceil_div(n, grain), [&](int64_t chunk) { f(chunk * grain, std::min(n, (chunk + 1) * grain)); });
 }
 
 }  // namespace poise

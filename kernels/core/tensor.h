@@ -40,7 +40,7 @@ struct Tensor {
 
   // Entries first .. first+count-1 of the slowest dimension.
   Tensor slice(int64_t first, int64_t count) const {
-    require(shape.rank() > 0 && first >= 0 && first + count <= shape[0], "slice lies inside the slowest dimension");
+    require(shape.rank() > 0 && first >= 0 && first + count <= shape[0], "slice is inside the slowest dimension");
     Tensor t = *this;
     t.shape[0] = count;
     const int64_t stride = shape[0] == 0 ? 0 : elements() / shape[0];

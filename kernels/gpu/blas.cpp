@@ -8,7 +8,7 @@
 namespace poise::blas {
 
 size_t workspace_bytes(const Context& ctx) {
-  return ctx.device == Device::cuda ? size_t{32} << 20 : 0;  // what cuBLAS's manual recommends for Hopper
+  return ctx.device == Device::cuda ? kCublasWorkspace + kCublasAlignment : 0;
 }
 
 void gemm(Context& ctx, const Gemm& shape, const Tensor& a, const Tensor& b, [[maybe_unused]] Tensor& workspace,

@@ -10,10 +10,14 @@ struct Gemm {
   bool transpose_a, transpose_b;
 };
 
-// Bytes of workspace for any product; gemm() is given as much. Nothing else is allocated, so it can be captured.
+// What cuBLAS's manual recommends for Hopper, and the alignment that it asks for.
+constexpr size_t kCublasWorkspace = size_t{32} << 20, kCublasAlignment = 256;
+
+// Bytes of workspace for any product; gemm() is given as much, at any address. Nothing else is allocated, so it can be
+// captured.
 size_t workspace_bytes(const Context& ctx);
 
-// a and b of one dtype, f32 or bf16; c likewise, or f32. Sums in f32; f32 operands are rounded to tf32 if the context's
+// a and b of one dtype, f32 or bf16; c of the same, or f32. Sums in f32; f32 operands are rounded to tf32 if the context's
 // precision is tf32.
 void gemm(Context& ctx, const Gemm& shape, const Tensor& a, const Tensor& b, Tensor& workspace, Tensor& c);
 

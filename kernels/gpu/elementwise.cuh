@@ -3,6 +3,7 @@
 #pragma once
 #include <initializer_list>
 
+#include "kernels/gpu/device_limits.h"
 #include "kernels/gpu/gpu.h"
 
 namespace poise::POISE_GPU {
@@ -56,7 +57,7 @@ __device__ inline void map_elements(int64_t n, const F& f, T* y, const In*... x)
 }
 
 constexpr int kElementwiseThreads = 256;
-constexpr int64_t kElementwiseBlocks = 132 * 8;  // fills every multiprocessor of the largest device
+constexpr int64_t kElementwiseBlocks = kMultiprocessors * 8;  // fills every multiprocessor
 
 // The launch for `work` threads' worth of elements or vectors.
 inline LaunchShape elementwise(int64_t work) {

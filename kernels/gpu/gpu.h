@@ -1,4 +1,4 @@
-// The one face of the GPU for our kernels. A .cu file includes this and the core headers, nothing of CUDA, and compiles
+// The device API of our kernels. A .cu file includes this and the core headers, nothing of CUDA, and compiles
 // three times: with nvcc (namespace poise::cuda), as C++ against the emulator (poise::emulated), and as C++ under the
 // checker, which finds races, missing barriers and reads of nothing (poise::checked). Everything in a .cu or .cuh file
 // therefore lives in `namespace poise::POISE_GPU`.
@@ -23,16 +23,17 @@
 #include "kernels/core/bf16.h"
 #include "kernels/core/context.h"
 #include "kernels/core/error.h"
+#include "kernels/core/integer.h"
 
 #if defined(__CUDACC__)
 #define POISE_GPU cuda
-#include "kernels/gpu/cuda/face.h"
+#include "kernels/gpu/cuda/device_api.h"
 #elif defined(POISE_CHECKED)
 #define POISE_GPU checked
-#include "kernels/gpu/emulated/face.h"
+#include "kernels/gpu/emulated/device_api.h"
 #else
 #define POISE_GPU emulated
-#include "kernels/gpu/emulated/face.h"
+#include "kernels/gpu/emulated/device_api.h"
 #endif
 
 namespace poise::POISE_GPU {
@@ -42,11 +43,6 @@ constexpr uint32_t kAllLanes = 0xffffffffu;
 
 __device__ inline int lane_id() { return static_cast<int>(threadIdx.x) % kWarp; }  // blocks are one-dimensional
 __device__ inline int warp_id() { return static_cast<int>(threadIdx.x) / kWarp; }
-
-template <class Integer>
-POISE_HOST_DEVICE constexpr Integer ceil_div(Integer a, Integer b) {
-  return (a + b - 1) / b;
-}
 
 // N neighbouring elements, aligned and moved as one.
 template <class T, int N>
@@ -67,7 +63,7 @@ __device__ inline void store_vector(T* to, const Vector<T, N>& v) {
   *reinterpret_cast<Vector<T, N>*>(aligned<sizeof(T) * N>(to)) = v;
 }
 
-// What a body (cuda/face.h, emulated/face.h) provides. Lanes hold fragments as PTX lays them out.
+// What a backend (cuda/device_api.h, emulated/device_api.h) provides. Lanes hold fragments as PTX lays them out.
 //
 //   template <class... P, class... A> void launch(Context&, const LaunchShape&, void (*kernel)(P...), A&&...)
 //   template <int Bytes, class T> T* aligned(T* p)        p, which is a multiple of Bytes: the emulator checks that

@@ -1,4 +1,4 @@
-// Device-wide building blocks that are nobody's layer: scan, sort, reduce, select. On CUDA they are CUB's, on the
+// Device-wide primitives: scan, sort, reduce, select. On CUDA they are CUB's, on the
 // emulated device plain loops in the stream; both give the same results for the same inputs (f32 sums up to rounding)
 // and, on one device, always the same bits. The workspace, u8, has at least the bytes asked for with the same n.
 #pragma once

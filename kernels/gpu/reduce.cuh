@@ -1,4 +1,4 @@
-// Sums in one order, whoever computes them: the same bits on every run.
+// Sums in a fixed order: the same bits on every run.
 #pragma once
 #include "kernels/gpu/gpu.h"
 

@@ -8,7 +8,7 @@
 namespace poise::gpu {
 namespace {
 
-// Before the body of a device is chosen: is it one, and does it exist?
+// Before the backend of a device is chosen: is it one, and does it exist?
 void check_device(Device device) {
   require(device != Device::cpu, "the CPU is no GPU");
   static const std::string why = why_unavailable(Device::cuda);
@@ -37,7 +37,7 @@ const SparseProducts& sparse_products(Device device) {
 bool built_with_cuda() { return false; }
 std::string why_unavailable(Device device) {
   if (device != Device::cuda) return "";
-  return "this build has no CUDA: install the CUDA toolkit, configure and build again (README.md, \"Build by hand\"), "
+  return "this build has no CUDA: install the CUDA toolkit, configure and build again (kernels/README.md, \"Build\"), "
          "or use --device cpu or emulated";
 }
 

@@ -1,8 +1,10 @@
-// What the engine needs of a GPU besides kernels: memory, queues, graphs. One interface, two bodies: the CUDA runtime
+// What the engine needs of a GPU in addition to kernels: memory, queues, graphs. One interface, two backends: the CUDA runtime
 // (cuda/runtime.cpp) and a stand-in on the host (emulated/runtime.cpp), chosen by Device at run time.
 #pragma once
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "kernels/core/context.h"
 
@@ -49,6 +51,8 @@ class Runtime {
 
   // Zero-filled. Like everything that stalls, refused while a stream is captured.
   virtual void* allocate(size_t bytes) = 0;
+  // Waits for the work that may use it. While a stream is captured nothing can be freed: end_capture() does it, and then
+  // throws, since a release cannot.
   virtual void release(void* bytes) noexcept = 0;
   // Host memory that an asynchronous copy reads or writes in place: the caller waits before touching it again.
   virtual void* allocate_staging(size_t bytes) = 0;
@@ -89,10 +93,26 @@ class Runtime {
     }
     ++(counts_.*what);
   }
+  // For release() and release_staging(): true while a stream is captured, and then they are called again at the end.
+  bool defers(void (Runtime::*again)(void*) noexcept, void* bytes) noexcept {
+    if (capturing_) deferred_.emplace_back(again, bytes);
+    return capturing_;
+  }
+  // Once a capture is over, whichever way. True if anything had been released during it.
+  bool release_deferred() noexcept {
+    capturing_ = false;
+    const auto released = std::exchange(deferred_, {});
+    for (const auto& [again, bytes] : released) (this->*again)(bytes);
+    return !released.empty();
+  }
+  static constexpr const char* kReleasedInCapture =
+      "device memory was released while a step was captured: a step neither allocates nor frees; keep the tensor until "
+      "the step is captured, or run with --no-graph";
   bool capturing_ = false;
 
  private:
   Counts counts_;
+  std::vector<std::pair<void (Runtime::*)(void*) noexcept, void*>> deferred_;
 };
 
 // The one runtime of a device (not the CPU), for as long as the program runs. Error(environment) if there is none.

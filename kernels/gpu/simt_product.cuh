@@ -1,4 +1,4 @@
-// One warp's part of a product of tiles in f32 on the ordinary units: --precision fp32. The lanes form a grid of 4 by
+// One warp's part of a product of tiles in f32 on CUDA cores: --precision fp32. The lanes form a grid of 4 by
 // 8, each with Shape::warp_m / 4 rows and Shape::warp_n / 8 columns of the warp's part, and read 16 bytes of an operand
 // at a time: four summands of one row where k is fastest, four rows of one summand otherwise.
 #pragma once

@@ -76,7 +76,7 @@ class TensorCoreProduct {
     uint32_t a[kM][4], b[kN][2];
   };
 
-  // Where element `index` of the 8 rows (columns) of the slot-th 8x8 matrix lies in the block.
+  // Where element `index` of the 8 rows (columns) of the slot-th 8x8 matrix is in the block.
   __device__ int row(int slot, int index) const {
     return first_row_ + (kGatherA ? slot / 4 * 32 + 4 * index + slot % 4 : 8 * slot + index);
   }

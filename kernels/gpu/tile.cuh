@@ -1,7 +1,7 @@
 // Tiles of matrices in shared memory, for D[m,n] = sum_k A[m,k] B[n,k].
 //
 // A tile is 128 bytes of k deep (64 bf16, 32 f32) and made of 16-byte chunks, the unit of copies and of ldmatrix. An
-// operand lies in memory with k fastest (Major::k) or with m or n fastest (Major::mn), and its tile keeps that order:
+// operand is stored with k fastest (Major::k) or with m or n fastest (Major::mn), and its tile keeps that order:
 // nothing is transposed on the way in. Within a row of a tile the chunks are permuted by an exclusive or with a key of
 // the row, so that the accesses of a warp, which walk down a column of chunks, meet all 32 banks.
 #pragma once

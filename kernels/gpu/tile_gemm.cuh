@@ -45,8 +45,8 @@ struct GemmShared {
   };
 };
 
-// Sums `tiles` tiles. load_a.next(slot) starts the copies of the next tile of A; likewise for B. Afterwards nobody uses
-// the ring any more.
+// Sums `tiles` tiles. load_a.next(slot) starts the copies of the next tile of A; the same for B. Afterwards the ring
+// is free.
 template <class T, class Shape, class Product, class LoadA, class LoadB>
 __device__ inline void sum_tiles(GemmShared<T, Shape>& shared, int tiles, LoadA& load_a, LoadB& load_b,
                                  Product& product) {
@@ -65,7 +65,7 @@ __device__ inline void sum_tiles(GemmShared<T, Shape>& shared, int tiles, LoadA&
 #pragma unroll 1
   for (int tile = 0; tile < tiles; ++tile) {
     cp_async_wait<Shape::stages - 2>();
-    __syncthreads();  // the tile is complete, and everybody has left the slot that fetch() fills
+    __syncthreads();  // the tile is complete, and no warp still reads the slot that fetch() fills
     fetch();
     product.add(shared.ring.a[using_now], shared.ring.b[using_now]);
     using_now = using_now + 1 == Shape::stages ? 0 : using_now + 1;

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
-// The pixel that an output pixel reads; -1 if none: forward it lies outside or the output is cut, backward no pixel
+// The pixel that an output pixel reads; -1 if none: forward it is outside or the output is cut, backward no pixel
 // shows this one or the one that does was cut.
 template <bool Backward>
 __device__ inline int source_of(const Augmentation& a, int pixel, int h, int w) {

@@ -7,7 +7,7 @@
 //   translation  by whole pixels, up to round(H/8) and round(W/8) either way, zeros from outside
 //   cutout       zeros in a rectangle of round(H/2) x round(W/2), which may reach over an edge
 //
-// Together, with p' = p + shift the pixel that p shows (0 if p' lies outside or p is cut out):
+// Together, with p' = p + shift the pixel that p shows (0 if p' is outside or p is cut out):
 //   y[p] = b + (1 - c) M + c (1 - s) m[p'] + c s x[p']
 // Its transpose, with g[p'] = dy[p] (0 where no p shows p'), m and M now means of g:
 //   dx[p'] = (1 - c) M + c (1 - s) m[p'] + c s g[p']

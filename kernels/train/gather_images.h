@@ -7,7 +7,7 @@
 // (Feature networks scale differently, as their weights were trained: dense/space/resize_bilinear.h, random_network.cpp.)
 //
 // images u8 [N,H,W,C]; y [B,H,W,C]. With labels i32 [N], y_labels i32 [B] receives those of the images; else both are
-// empty. With a ring of R minibatches, images are [R*B,H,W,C] and labels [R*B]: somebody else has looked up minibatch b
+// empty. With a ring of R minibatches, images are [R*B,H,W,C] and labels [R*B]: the host has already looked up minibatch b
 // (gathered_image() says how) and laid it down in place b % R, and
 //
 //   image j = images[ (b % R) * B + j ]
@@ -29,7 +29,7 @@ POISE_HOST_DEVICE constexpr uint64_t gathered_image(uint64_t seed, uint64_t coun
   return permute(batch % per_epoch * batch_size + j, count, seed, batch / per_epoch);
 }
 
-// Where it lies among the kernel's `images`, which are `count`.
+// Where it is among the kernel's `images`, which are `count`.
 POISE_HOST_DEVICE constexpr uint64_t gathered_place(const GatherOptions& options, uint64_t seed, uint64_t count,
                                                     uint64_t batch_size, uint64_t batch, uint64_t j) {
   if (options.ring > 0) return batch % static_cast<uint64_t>(options.ring) * batch_size + j;

@@ -1,5 +1,5 @@
-// The losses of each iteration, kept on the device until somebody asks: the host looks every so many iterations, and no
-// step waits for it.
+// The losses of each iteration, kept on the device and read back lazily by the host, every so many iterations: no step waits
+// for it.
 //
 //   ring[(t - 1) % rows] <- (sums / n_critic, loss_g);   sums <- 0            t = updates of G so far (StepState)
 //

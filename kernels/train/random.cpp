@@ -1,5 +1,5 @@
 // Normal and uniform numbers on the CPU. Box-Muller in double, rounded at the end:
-//   z_0 = sqrt(-2 ln u_0) cos(2 pi u_1),   z_1 = sqrt(-2 ln u_0) sin(2 pi u_1),   z_2 and z_3 likewise from u_2 and u_3
+//   z_0 = sqrt(-2 ln u_0) cos(2 pi u_1),   z_1 = sqrt(-2 ln u_0) sin(2 pi u_1),   z_2 and z_3 the same from u_2 and u_3
 #include "kernels/train/random.h"
 
 #include <cmath>

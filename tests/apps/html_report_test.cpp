@@ -173,7 +173,7 @@ TEST(Report, HasEveryFigureOfASparseRunAndNeedsNothingElse) {
   EXPECT_EQ(count(page, ">iteration (generator steps)</text>"), 8u);
   EXPECT_TRUE(contains(page, ">cumulative GFLOP</text>")) << "3e9 at the end";
   EXPECT_TRUE(contains(page, ">band 0.45 to 0.55</text>"));
-  EXPECT_TRUE(contains(page, "1 of 899 values lie outside the axis")) << "the one of 1000; nan is no value";
+  EXPECT_TRUE(contains(page, "1 of 899 values are outside the axis")) << "the one of 1000; nan is no value";
   EXPECT_TRUE(contains(page, "discriminator, 3 mask updates"));
   EXPECT_TRUE(contains(page, "generator, 6 mask updates"));
   EXPECT_LT(page.find(">zeta</text>"), page.find(">block1.conv1</text>")) << "layers in the order of the network";
@@ -222,7 +222,7 @@ TEST(Report, ShowsTheLatestExecutionOfEachPass) {
                                        execution(500, "forward", "block", "4.14"));
   const std::string page = html_report(read_run(run.path()));
   EXPECT_EQ(malformation(page), "");
-  EXPECT_TRUE(contains(page, "computed at last: 1 block, 1 cusparse."));
+  EXPECT_TRUE(contains(page, "computed at the end: 1 block, 1 cusparse."));
   EXPECT_EQ(count(page, "<td>G.block2.conv1</td>"), 2u);
   EXPECT_TRUE(contains(page,
                        "<td>forward</td><td>block</td><td>0.118</td><td>4.1x</td><td>cell 16x16, so "

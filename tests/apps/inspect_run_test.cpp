@@ -106,7 +106,7 @@ TEST(InspectRun, SaysWhatIsWrong) {
     EXPECT_TRUE(contains(result.err, message)) << result.err;
     EXPECT_EQ(result.out, "");
   };
-  refused({}, 2, "expected a command, flops, report, summary or verify-data");
+  refused({}, 2, "expected a command, flops, report, summary, export or verify-data");
   refused({"flop"}, 2, "did you mean flops?");
   refused({"flops", "--density-g", "1.5"}, 2, "density_g: expected a real number above 0 to 1 but got 1.5");
   refused({"flops", "--density-d", "0.1x", "--convention", "publisehd"}, 2, "did you mean published?");
@@ -115,11 +115,11 @@ TEST(InspectRun, SaysWhatIsWrong) {
   refused({"flops", "--cell", "16"}, 2, "cell: expected a form like 1x1");
   refused({"flops", "--set", "width_g"}, 2, "expected KEY=VALUE");
   refused({"flops", "--preset", "tiny", "--density-g", "0.001", "--cell", "16x16"}, 2, "use a smaller cell");
-  refused({"flops", "runs/x", "--preset", "tiny"}, 2, "--preset has no meaning with a run");
-  refused({"flops", "/nowhere"}, 5, "/nowhere: no run directory");
+  refused({"flops", "runs/x", "--preset", "tiny"}, 2, "--preset cannot be combined with a run");
+  refused({"flops", "/nowhere"}, 5, "/nowhere: not a run directory");
   refused({"report"}, 2, "expected a run directory");
-  refused({"report", "/nowhere"}, 5, "/nowhere: no run directory");
-  refused({"summary", "/nowhere"}, 5, "/nowhere: no run directory");
+  refused({"report", "/nowhere"}, 5, "/nowhere: not a run directory");
+  refused({"summary", "/nowhere"}, 5, "/nowhere: not a run directory");
   refused({"report", "a", "b"}, 2, "unexpected argument \"b\"");
   for (const char* command : {"flops", "report", "summary"}) {
     const ProgramResult help = inspect({command, "--help"});

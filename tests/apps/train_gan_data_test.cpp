@@ -124,7 +124,7 @@ TEST(VerifyData, SaysWhatIsThereAndExits4IfThatIsNotEnough) {
   make_pictures(folder);
   const auto good = run(folder, kInspectRun, {"verify-data", "pictures", "--dataset", "folder"});
   EXPECT_EQ(good.exit_code, 0) << good.err;
-  EXPECT_EQ(good.out, "folder in pictures\n2 classes, 8 of 8 pictures are of use\n");
+  EXPECT_EQ(good.out, "folder in pictures\n2 classes, 8 of 8 images readable\n");
   const auto missing = run(folder, kInspectRun, {"verify-data", "pictures", "--dataset", "stl10"});
   EXPECT_EQ(missing.exit_code, 4);
   EXPECT_TRUE(contains(missing.out, "missing  unlabeled_X.bin")) << missing.out;

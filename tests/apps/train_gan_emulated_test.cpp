@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 
+#include "apps/run/run_log.h"
 #include "apps/run/run_state.h"
 #include "data/cifar10.h"
 #include "engine/io/checkpoint.h"
@@ -35,6 +37,7 @@ TrainerOptions tiny(Device device, const KernelTable* kernels = nullptr) {
   // rounding alone decides the direction of a whole step. This epsilon stands above rounding and below real gradients.
   o.train.adam_eps = 1e-2;
   o.train.device = device;
+  o.train.precision = Precision::fp32;  // a CUDA device would choose tf32
   o.kernels = kernels;
   return o;
 }
@@ -225,10 +228,14 @@ TEST(TrainEmulated, NothingDependsOnTheOrderOfThreads) {
 const std::string kTrainGan = POISE_TRAIN_GAN;
 
 ProgramResult train(const TemporaryFolder& folder, const std::vector<std::string>& arguments) {
-  return test::run_program_in({.folder = folder.path()}, kTrainGan, arguments);
+  test::ProgramSetting setting{.folder = folder.path()};
+  for (const char* name : {"LD_LIBRARY_PATH", "POISE_STAND_IN_ORDER"}) {  // whose CUDA the program finds
+    if (const char* value = std::getenv(name)) setting.environment.push_back(std::string(name) + "=" + value);
+  }
+  return test::run_program_in(setting, kTrainGan, arguments);
 }
-std::vector<std::string> emulated_run(const std::vector<std::string>& more) {
-  std::vector<std::string> all = {"--device", "emulated", "--n-critic", "1"};
+std::vector<std::string> run_on(const std::string& device, const std::vector<std::string>& more) {
+  std::vector<std::string> all = {"--device", device, "--n-critic", "1"};
   all.insert(all.end(), more.begin(), more.end());
   return test::small_run(all);
 }
@@ -236,24 +243,47 @@ std::string checkpoint(const TemporaryFolder& folder, const std::string& runs, i
   return CheckpointStore(folder / runs + "/latest/checkpoints", 1).path_of(step);
 }
 
-TEST(TrainEmulated, AResumedRunEqualsAnUninterruptedOneBitForBit) {
+// With a mask update on either side of the break.
+TEST_P(TrainOnDevice, AResumedRunEqualsAnUninterruptedOneBitForBit) {
   const TemporaryFolder folder;
-  const auto whole = train(folder, emulated_run({"--runs", "whole", "--iterations", "4"}));
+  const std::string device = GetParam().name;
+  const auto sparse_run = [&](const std::string& runs, const std::string& iterations) {
+    return train(folder, run_on(device, {"--runs", runs, "--iterations", iterations, "--method", "sdst-rigl",
+                                         "--schedule-iterations", "8", "--density-g", "0.5", "--update-every-g", "1"}));
+  };
+  const auto whole = sparse_run("whole", "4");
   ASSERT_EQ(whole.exit_code, 0) << whole.err;
-  EXPECT_NE(whole.err.find("device emulated (host emulation of a GPU; asked for), precision fp32 (auto)"),
-            std::string::npos)
-      << whole.err;
-  ASSERT_EQ(train(folder, emulated_run({"--runs", "parts", "--iterations", "2"})).exit_code, 0);
-  const auto second = train(folder, {"--resume", "parts/latest", "--device", "emulated", "--iterations", "4"});
+  const std::string said = "device " + device + " (" + gpu::runtime(GetParam().device).facts().name + "; asked for)";
+  EXPECT_NE(whole.err.find(said), std::string::npos) << said << " in: " << whole.err;
+  ASSERT_EQ(sparse_run("parts", "2").exit_code, 0);
+  const auto second = train(folder, {"--resume", "parts/latest", "--device", device, "--iterations", "4"});
   ASSERT_EQ(second.exit_code, 0) << second.err;
-  EXPECT_NE(second.err.find("device emulated"), std::string::npos) << second.err;
+  EXPECT_NE(second.err.find("device " + device), std::string::npos) << second.err;
   EXPECT_FALSE(read_bytes(checkpoint(folder, "whole", 4)).empty());
   EXPECT_TRUE(read_bytes(checkpoint(folder, "whole", 4)) == read_bytes(checkpoint(folder, "parts", 4)));
 }
 
+TEST_P(TrainOnDevice, TheProgramLosesWhatItLosesOnTheCpu) {
+  const TemporaryFolder folder;
+  std::vector<std::vector<TrainLine>> lines;
+  for (const std::string& device : {std::string("cpu"), std::string(GetParam().name)}) {
+    const auto run = train(folder, run_on(device, {"--preset", "tiny", "--precision", "fp32", "--eval-every", "0",
+                                                   "--runs", device, "--iterations", "3"}));
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    lines.push_back(read_train_lines(folder / device + "/latest/train.jsonl"));
+    ASSERT_EQ(lines.back().size(), 3u);
+  }
+  for (size_t i = 0; i < 3; ++i) {
+    for (const auto loss : {&IterationReport::loss_d, &IterationReport::loss_g}) {
+      const double expected = lines[0][i].report.*loss;
+      EXPECT_NEAR(lines[1][i].report.*loss, expected, limit_of(Precision::fp32) * std::max(1.0, std::abs(expected)));
+    }
+  }
+}
+
 TEST(TrainEmulated, ACheckpointOfOneDeviceLoadsOnTheOther) {
   const TemporaryFolder folder;
-  ASSERT_EQ(train(folder, emulated_run({"--iterations", "1"})).exit_code, 0);
+  ASSERT_EQ(train(folder, run_on("emulated", {"--iterations", "1"})).exit_code, 0);
   for (const std::string device : {"cpu", "emulated"}) {
     const std::string to = device == "cpu" ? "2" : "3";
     const auto resumed = train(folder, {"--resume", "runs/latest", "--device", device, "--iterations", to});

@@ -330,14 +330,14 @@ TEST(VerifyData, DecodesEveryPicture) {
   make_tiny_imagenet(folder);
   DataVerdict verdict = verify_data("tiny-imagenet", folder.path(), {});
   EXPECT_FALSE(verdict.good);  // not the 200 classes
-  EXPECT_EQ(verdict.summary, "train: 3 of 3 pictures are of use; val: 2 of 2 pictures are of use");
+  EXPECT_EQ(verdict.summary, "train: 3 of 3 images readable; val: 2 of 2 images readable");
   EXPECT_TRUE(verify_data("folder", folder / "train", {}).good);
   write_bytes(folder / "train/n00000001/images/x.jpg", read_bytes(kPictures + "/rgb.jpg").substr(0, 700));
   verdict = verify_data("folder", folder / "train", {});
   EXPECT_FALSE(verdict.good);
   ASSERT_EQ(verdict.files.size(), 1u);
   EXPECT_NE(verdict.files[0].text.find("x.jpg: truncated JPEG"), std::string::npos) << verdict.files[0].text;
-  EXPECT_EQ(verdict.summary, "2 classes, 3 of 4 pictures are of use");
+  EXPECT_EQ(verdict.summary, "2 classes, 3 of 4 images readable");
 }
 
 // Real files, of which the repository has none but CIFAR-10's.

@@ -203,7 +203,7 @@ TEST(DecodePicture, RefusesExtentsBeforeItDecodes) {
   }
   expect_refusal(png_of(0, 16), "found 0x16");
   expect_refusal(png_of(24, 0x7fffffff), "found 24x2147483647");
-  expect_refusal(png_of(32768, 32768), "at most 67108864 in all");
+  expect_refusal(png_of(32768, 32768), "at most 67108864 in total");
   expect_refusal(bmp_of(-24, 16), "found -24x16");
   expect_refusal(bmp_of(24, INT32_MIN), "found 24x2147483648");
   expect_refusal(bmp_of(24, 17), "truncated BMP");

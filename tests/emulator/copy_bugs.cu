@@ -1,4 +1,4 @@
-// Asynchronous copies that nobody waits for, and fragments in the wrong order.
+// Asynchronous copies without a wait, and fragments in the wrong order.
 #include "kernels/gpu/gpu.h"
 #include "tests/emulator/seeded_bugs.h"
 
@@ -92,26 +92,26 @@ __global__ void product_kernel(const float* x, float* y) {
 
 std::vector<SeededBug> copy_bugs() {
   return {
-      {"cp_async: no wait", Caught::by_checker, "nobody has waited for",
+      {"cp_async: no wait", Caught::by_checker, "has not been waited for",
        [](Context& ctx, bool bug, const BugData& d) {
          launch(ctx, {4, kThreads}, bug ? copy_kernel<false, true> : copy_kernel<true, true>, d.x, d.y);
        }},
       {"cp_async: no barrier after the wait", Caught::by_checker,
-       "data race|nobody has waited for|no thread has written",
+       "data race|has not been waited for|no thread has written",
        [](Context& ctx, bool bug, const BugData& d) {
          launch(ctx, {4, kThreads}, bug ? copy_kernel<true, false> : copy_kernel<true, true>, d.x, d.y);
        }},
-      {"cp_async: waits for one group less", Caught::by_checker, "nobody has waited for",
+      {"cp_async: waits for one group less", Caught::by_checker, "has not been waited for",
        [](Context& ctx, bool bug, const BugData& d) {
          launch(ctx, {4, kThreads},
                 bug ? pipeline_kernel<PipelineBug::one_wait_short> : pipeline_kernel<PipelineBug::none>, d.x, d.y);
        }},
-      {"cp_async: overwrites the buffer in use", Caught::by_checker, "data race|nobody has waited for",
+      {"cp_async: overwrites the buffer in use", Caught::by_checker, "data race|has not been waited for",
        [](Context& ctx, bool bug, const BugData& d) {
          launch(ctx, {4, kThreads},
                 bug ? pipeline_kernel<PipelineBug::no_last_barrier> : pipeline_kernel<PipelineBug::none>, d.x, d.y);
        }},
-      {"cp_async: no commit", Caught::by_checker, "nobody has waited for",
+      {"cp_async: no commit", Caught::by_checker, "has not been waited for",
        [](Context& ctx, bool bug, const BugData& d) {
          launch(ctx, {4, kThreads}, bug ? pipeline_kernel<PipelineBug::no_commit> : pipeline_kernel<PipelineBug::none>,
                 d.x, d.y);

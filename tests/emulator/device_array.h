@@ -1,4 +1,4 @@
-// Memory of the emulated device for tests, with a pattern around it that shows whether anybody wrote out of bounds.
+// Memory of the emulated device for tests, with a pattern around it that shows writes out of bounds.
 #pragma once
 #include <algorithm>
 #include <cstring>
@@ -29,7 +29,7 @@ class DeviceArray {
   size_t size() const { return n_; }
   std::vector<T> values() { return {data(), data() + n_}; }
 
-  // Nobody wrote into the room around it.
+  // Nothing was written around it.
   bool intact() const {
     const auto* bytes = reinterpret_cast<const unsigned char*>(elements_.data());
     const size_t begin = kRoom * sizeof(T), end = begin + n_ * sizeof(T);

@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(int m, int n, int k, con
   const int m0 = static_cast<int>(blockIdx.y) * kTileM, n0 = static_cast<int>(blockIdx.x) * kTileN;
   const int lane = lane_id(), warp_m = warp_id() / 2 * 32, warp_n = warp_id() % 2 * 32;
 
-  // Eight elements per copy; what lies outside of the matrices is zero.
+  // Eight elements per copy; what is outside of the matrices is zero.
   const auto fetch = [&](int tile, int stage) {
     for (int i = static_cast<int>(threadIdx.x); i < kTileM * kTileK / 8; i += kThreads) {
       const int row = i / (kTileK / 8), col = i % (kTileK / 8) * 8;

@@ -1,4 +1,4 @@
-// Accesses to memory that is not there, not written yet, not aligned, or somebody else's.
+// Accesses to memory that is not there, not written yet, not aligned, or not the kernel's.
 #include "kernels/gpu/gpu.h"
 #include "tests/emulator/seeded_bugs.h"
 

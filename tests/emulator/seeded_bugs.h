@@ -7,7 +7,7 @@
 
 namespace poise {
 
-// What every case works on; device memory, made anew for each run.
+// What every case works on; device memory, allocated for each run.
 struct BugData {
   static constexpr int kElements = 4096;
   const float* x;  // [4096], x[i] = i % 251 + 1

@@ -318,7 +318,7 @@ TEST(Checkpoint, NewestValidSkipsDamagedFilesAndSaysSo) {
                [&] { store.newest_valid(); });
 }
 
-// What is whole, and what nobody could read, is not damaged: going back to an older one would have them removed.
+// What is whole, and what could not be read, is not damaged: going back to an older one would have them removed.
 TEST(Checkpoint, OnlyBytesThatAreWrongAreDamage) {
   TemporaryFolder folder;
   CheckpointStore store(folder.path(), 9);

@@ -38,9 +38,9 @@ void expect_densities(const Trajectory& t, const std::vector<double>& expected) 
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(t.densities[i], expected[i], 1e-12) << "decision " << i;
 }
 
-const DensityControl kDda{.low = 0.5, .high = 0.65};
-const DensityControl kRelaxed{.low = 0.45, .high = 0.55};
-const DensityControl kStrict{.low = 0.45, .high = 0.55, .limit = 0.5, .rewire_at_limit = true};
+const DensityControl kDda{.band_low = 0.5, .band_high = 0.65};
+const DensityControl kRelaxed{.band_low = 0.45, .band_high = 0.55};
+const DensityControl kStrict{.band_low = 0.45, .band_high = 0.55, .density_limit = 0.5, .rewire_at_limit = true};
 
 TEST(DensityControl, MovesByTheStepOutsideTheBandAndRestsInside) {
   const Trajectory t = run(kDda, 0.3, {0.9, 0.66, 0.6, 0.51, 0.4, -3.0, 0.64});
@@ -69,9 +69,9 @@ TEST(DensityControl, FallsToExactlyTheFloorAndThenRests) {
   EXPECT_EQ(t.densities[2], 0.05);
   EXPECT_EQ(t.densities[4], 0.05);
   EXPECT_NEAR(t.densities[5], 0.1, 1e-12);
-  EXPECT_EQ(run(kRelaxed, 0.02, {0.1}).kinds, "-");                 // below the floor: never "lowered" upwards
-  EXPECT_EQ(run(kRelaxed, 0.005, {0.9}).densities[0], 0.055);       // plain steps above it
-  EXPECT_EQ(run({.step = 0.01}, 0.005, {0.9}).densities[0], 0.05);  // a raise ends at the floor at least
+  EXPECT_EQ(run(kRelaxed, 0.02, {0.1}).kinds, "-");                         // below the floor: never "lowered" upwards
+  EXPECT_EQ(run(kRelaxed, 0.005, {0.9}).densities[0], 0.055);               // plain steps above it
+  EXPECT_EQ(run({.density_step = 0.01}, 0.005, {0.9}).densities[0], 0.05);  // a raise ends at the floor at least
 }
 
 TEST(DensityControl, StrictRewiresAtItsLimitAndOnlyThere) {

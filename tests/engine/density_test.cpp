@@ -72,7 +72,7 @@ TEST(Density, OurOwnModelHasTheShapesOfTheTable) {
     for (size_t i = 0; i < a.size(); ++i) EXPECT_EQ(key(a[i]), key(b[i])) << a[i].path;
   };
   expect_same_shapes(maskable_layers(*model.generator), layers_of(tables[0]));
-  expect_same_shapes(maskable_layers(*model.discriminator, MaskableHead::as_reference), layers_of(tables[1]));
+  expect_same_shapes(maskable_layers(*model.discriminator, MaskableHead::masked_like_paper_code), layers_of(tables[1]));
   const auto d = maskable_layers(*model.discriminator);
   EXPECT_EQ(d.size(), 10u) << "the head of D is left alone";
   for (const MaskableLayer& layer : d) EXPECT_NE(layer.path, "linear");

@@ -10,6 +10,7 @@
 
 #include "engine/nn/layers.h"
 #include "tests/support/file_test_tools.h"
+#include "tests/support/op_fixture.h"
 #include "tests/support/test_context.h"
 
 namespace poise {
@@ -45,7 +46,7 @@ struct NetRun {
   NetRun(DType dtype, const Cell& cell, double density)
       : slab(net, dtype, Device::cpu, false),
         test(cpu_reference_kernels(), size_t{1} << 26),
-        masks(net, slab, cell, MaskableHead::as_reference, Device::cpu),
+        masks(net, slab, cell, MaskableHead::masked_like_paper_code, Device::cpu),
         x({2, 4, 4, kB}, dtype, Device::cpu) {
     std::mt19937 rng(5);
     std::uniform_real_distribution<float> draw(-0.5f, 0.5f);
@@ -62,7 +63,8 @@ struct NetRun {
     for (const ParameterSlab::BufferEntry& b : slab.buffers()) fill(b.value);
     fill(x.tensor());
     masks.draw(test.ctx, RandomStream::mask_g,
-               layer_densities(maskable_layers(net, MaskableHead::as_reference), DensityRule::uniform, density, cell));
+               layer_densities(maskable_layers(net, MaskableHead::masked_like_paper_code), DensityRule::uniform,
+                               density, cell));
   }
   void choose(ExecutionChoice choice) {
     execution.reset();
@@ -80,20 +82,13 @@ struct NetRun {
   // Output, gradient of x, gradients of all parameters.
   std::vector<double> run() {
     Var y = forward();
-    std::vector<double> all = doubles(y.value());
+    std::vector<double> all = to_host(y.value());
     Tensor dy = test.arena.alloc(y.shape(), y.dtype());
     test.ctx.kernels->fill(test.ctx, 0.25, dy);
     test.tape.backward_from(y, dy);
-    for (const double v : doubles(test.tape.gradient(Var{&test.tape, 0}))) all.push_back(v);
-    for (const double v : doubles(slab.grad)) all.push_back(v);
+    for (const double v : to_host(test.tape.gradient(Var{&test.tape, 0}))) all.push_back(v);
+    for (const double v : to_host(slab.grad)) all.push_back(v);
     return all;
-  }
-  static std::vector<double> doubles(const Tensor& t) {
-    std::vector<double> values;
-    for (int64_t i = 0; i < t.elements(); ++i) {
-      values.push_back(t.dtype == DType::f64 ? t.data<double>()[i] : static_cast<double>(t.data<float>()[i]));
-    }
-    return values;
   }
 };
 
@@ -171,7 +166,7 @@ TEST(BlockExecutionTest, GradientsMatchFiniteDifferencesThroughAMaskedNetwork) {
   std::mt19937 rng(2);
   const auto loss = [&] {
     double sum = 0;
-    for (double y : NetRun::doubles(net.forward().value())) sum += 0.25 * y;
+    for (double y : to_host(net.forward().value())) sum += 0.25 * y;
     return sum;
   };
   double largest = 0;
@@ -245,7 +240,7 @@ TEST(ExecutionSwitchTest, TakesTheFasterOfTwoSparsePathsWhereBothAreMeasured) {
     if (cusparse > 0) net.table.add(key, 0.5, cusparse);
     net.execution.reset();
     net.execution = std::make_unique<NetworkExecution>(net.net, net.masks, ExecutionChoice::automatic, net.table,
-                                                       device, /*planning=*/true);
+                                                       Memory(device, /*is_planned=*/true));
     net.forward();
     for (const ExecutionDecision& d : net.execution->predict(net.test.ctx, {0.5, 0.5, 0.5, 0.5})) {
       if (d.layer == "N.conv1" && d.pass == Pass::backward_input) return d.to_string();

@@ -30,7 +30,7 @@ const Networks& sngan32() {
 }
 
 MaskableHead head_of(FlopConvention convention) {
-  return convention == FlopConvention::full ? MaskableHead::dense : MaskableHead::as_reference;
+  return convention == FlopConvention::full ? MaskableHead::dense : MaskableHead::masked_like_paper_code;
 }
 
 std::vector<double> erk(const NetworkCost& network, double density, FlopConvention convention) {
@@ -84,7 +84,7 @@ TEST(Flops, LayersAreThoseOfThePapersTables) {
   EXPECT_EQ(sngan32().d.batch_norm_values, 0);
   EXPECT_EQ(sngan32().d.layers.back().bias_outputs, 0) << "the head of D has no bias";
   EXPECT_FALSE(sngan32().d.layers.back().masked(MaskableHead::dense));
-  EXPECT_TRUE(sngan32().d.layers.back().masked(MaskableHead::as_reference));
+  EXPECT_TRUE(sngan32().d.layers.back().masked(MaskableHead::masked_like_paper_code));
   EXPECT_TRUE(sngan32().g.layers[0].masked(MaskableHead::dense));
 }
 
@@ -214,7 +214,7 @@ TEST(Flops, AnIterationOfTheTrainerIsWhatFullCounts) {
   for (const Profile::Row& row : plan.layers.rows()) {
     if (std::string(row.work.op) == "conv2d" || std::string(row.work.op) == "linear") macs += row.work.flops / 2;
   }
-  // But for the gradients that nobody asks for: of the latents, and of the real and fake images in D steps (also of its
+  // Except for the gradients that are not needed: of the latents, and of the real and fake images in D steps (also of its
   // pooled copy, the input of the shortcut).
   const Networks& n = sngan32();
   double unasked = 16 * n.g.layers[0].macs;
@@ -246,7 +246,7 @@ TEST(Flops, PlansFollowTheMethod) {
   s.sparse.method = "sdst-set";
   const TrainingCost set = planned_cost(s, full);
   EXPECT_EQ(set.extra.dense_gradient_g_every + set.extra.dense_gradient_d_every + set.extra.balance_every, 0)
-      << "random growth needs no gradients, and nobody follows the ratio";
+      << "random growth needs no gradients, and the ratio is not followed";
   s.sparse.method = "sdst-rigl";
   EXPECT_EQ(planned_cost(s, full).extra.dense_gradient_g_every, 500);
   EXPECT_LT(set.total(), planned_cost(s, full).total());
@@ -263,11 +263,33 @@ TEST(Flops, PlansFollowTheMethod) {
   EXPECT_EQ(posthoc.cumulative().size(), 3u);
 }
 
+// Dense to iteration 1,000, then a quarter of the run in ten steps, then three quarters at the final density.
+TEST(Flops, APlanOfGradualPruningAddsUpItsSteps) {
+  Settings s;
+  s.sparse.method = "gradual";
+  s.sparse.density_g = 0.1;
+  s.sparse.density_d = 1;
+  s.sparse.update_every_g = 1000;
+  s.sparse.prune_start = 1000;
+  s.sparse.prune_end = 11000;
+  s.train.iterations = s.sparse.schedule_iterations = 40000;
+  const FlopConvention full = FlopConvention::full;
+  const TrainingCost gradual = planned_cost(s, full);
+  double expected = 2000 * percent(sngan32(), 1, 1, full);  // the first step is at 2,000
+  for (int i = 1; i <= 10; ++i) {
+    const double density = 1 - 0.9 * (1 - std::pow(1 - i / 10.0, 3));
+    expected += (i < 10 ? 1000 : 29000) * percent(sngan32(), density, 1, full);
+  }
+  EXPECT_NEAR(100 * gradual.ratio(), expected / 40000, 1e-9);
+  EXPECT_EQ(gradual.periods.size(), 11u);
+  EXPECT_EQ(gradual.extra.dense_gradient_g_every, 0);
+}
+
 TEST(Flops, ARecordedRunIsCountedWithTheDensitiesItHad) {
   const Networks& n = sngan32();
   const auto update = [](const char* network, int64_t iteration, const NetworkCost& cost, double density) {
     MaskUpdate u{.iteration = iteration, .network = network, .kind = "raise"};
-    const auto densities = densities_of(cost, DensityRule::erk, density, {}, MaskableHead::as_reference);
+    const auto densities = densities_of(cost, DensityRule::erk, density, {}, MaskableHead::masked_like_paper_code);
     for (size_t i = 0; i < densities.size(); ++i) u.layers.emplace_back(cost.layers[i].layer.path, densities[i]);
     return u;
   };

@@ -28,7 +28,7 @@ TEST(Latents, TruncationDrawsAnewWhatLiesOutsideAndNothingElse) {
       }
       square += t * t / static_cast<double>(plain.size());
     }
-    // The variance of a normal number given that it lies within +-c: 1 - 2 c phi(c) / (2 Phi(c) - 1).
+    // The variance of a normal number given that it is within +-c: 1 - 2 c phi(c) / (2 Phi(c) - 1).
     const double density = std::exp(-truncation * truncation / 2) / std::sqrt(2 * 3.14159265358979323846);
     const double expected = 1 - 2 * truncation * density / std::erf(truncation / std::sqrt(2.0));
     EXPECT_NEAR(square, expected, 0.08 * expected) << truncation;

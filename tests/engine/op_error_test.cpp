@@ -13,7 +13,7 @@ namespace {
 struct Refusal {
   const char* name;
   std::function<void(Tape&)> call;
-  std::vector<const char*> parts;  // of the message, besides the layer
+  std::vector<const char*> parts;  // of the message, in addition to the layer
 };
 
 void PrintTo(const Refusal& refusal, std::ostream* out) { *out << refusal.name; }

@@ -160,7 +160,7 @@ TEST_P(OpTest, SameBytesEveryRunAndForAnyNumberOfThreads) {
   omp_set_num_threads(threads);
 }
 
-// Results do not depend on where memory lies or on what it held before, and nothing is written that is not the op's.
+// Results do not depend on where memory is or on what it held before, and nothing is written that is not the op's.
 TEST_P(OpTest, StaysInsideItsMemory) {
   for (const KernelTable* table : {&cpu_kernels(), &cpu_reference_kernels()}) {
     if (op_case().model_sized && table != &cpu_kernels()) continue;

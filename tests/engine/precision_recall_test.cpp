@@ -71,7 +71,7 @@ TEST(PrecisionRecall, EqualsPlainLoops) {
     int64_t n, m, dims, k;
   };
   uint64_t seed = 1;
-  // one tile and many, whole and cut ones, slices of the dimensions likewise
+  // one tile and many, whole and cut ones, slices of the dimensions as well
   for (const Case& c : {Case{4, 4, 1, 3}, Case{2, 5, 3, 1}, Case{128, 64, 32, 3}, Case{129, 65, 33, 3},
                         Case{127, 63, 31, 2}, Case{300, 257, 7, 3}, Case{70, 190, 100, 5}, Case{6, 260, 192, 5}}) {
     const Floats a = normal_rows(c.n * c.dims, ++seed), b = normal_rows(c.m * c.dims, ++seed, 0.3);

@@ -280,13 +280,13 @@ TEST(PruneGrow, RaisesAndLowersToExactCounts) {
       std::vector<float> scores;
       for (const SlowCell& slow : expected) scores.push_back(slow.gradient);
       grow_slowly(expected, scores, target - f.masks->alive_weights(), -1);
-      const MaskChange change = raise_to(f.c.ctx, *f.masks, MomentPolicy::seed, target);
+      const MaskChange change = grow_to(f.c.ctx, *f.masks, MomentPolicy::seed, target);
       EXPECT_EQ(change.dropped, 0);
       expect_state(f, before, expected, MomentPolicy::seed);
     } else {
       const int64_t target = random.pick(f.masks->undivided(), f.masks->alive_weights());
       keep_slowly(expected, target - f.masks->undivided(), -1);
-      const MaskChange change = lower_to(f.c.ctx, *f.masks, target);
+      const MaskChange change = prune_to(f.c.ctx, *f.masks, target);
       EXPECT_EQ(change.grown, 0);
       expect_state(f, before, expected, MomentPolicy::keep);
       if (cell.unstructured()) {
@@ -302,7 +302,7 @@ TEST(PruneGrow, NoLayerDiesWhateverTheTarget) {
   const Cell halves{2, 4, true};
   Fixture f({{4, 3, 3, 4}, {4, 3, 3, 4}, {4, 3, 3, 4}}, halves, 1, 10);
   f.draw(1);
-  lower_to(f.c.ctx, *f.masks, 72);
+  prune_to(f.c.ctx, *f.masks, 72);
   for (const MaskedLayer& layer : f.masks->layers()) EXPECT_EQ(layer.mask.alive_count, 72) << layer.path;
   drop_and_grow(f.c.ctx, *f.masks, {}, 1.0, 72);
   for (const MaskedLayer& layer : f.masks->layers()) EXPECT_EQ(layer.mask.alive_count, 72) << layer.path;

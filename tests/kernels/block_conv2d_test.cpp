@@ -13,6 +13,7 @@
 #include "kernels/sparse/block/block_tiles.h"
 #include "kernels/table.h"
 #include "tests/support/block_geometry.h"
+#include "tests/support/host_layer.h"
 
 namespace poise {
 namespace {
@@ -21,43 +22,18 @@ using namespace cpu;
 
 constexpr double kLimit = 1e-5;  // f32, relative to the largest element
 
-OwnedTensor uniform(const Shape& shape, std::mt19937& rng) {
-  OwnedTensor t(shape, DType::f32, Device::cpu);
-  std::uniform_real_distribution<float> draw(-1, 1);
-  std::generate_n(t.tensor().data<float>(), shape.elements(), [&] { return draw(rng); });
-  return t;
-}
-
-std::vector<float> values(const OwnedTensor& t) {
-  const float* v = t.tensor().data<float>();
-  return {v, v + t.tensor().elements()};
-}
-
-double relative_error(const std::vector<float>& a, const std::vector<float>& b) {
-  double worst = 0, largest = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const double error = std::abs(static_cast<double>(a[i]) - b[i]);
-    if (!(error <= 1e30)) return std::nan("");
-    worst = std::max(worst, error);
-    largest = std::max(largest, std::abs(static_cast<double>(b[i])));
-  }
-  return worst == 0 ? 0 : worst / largest;
-}
-
 // A layer with a random mask: `alive` cells out of all, each one block, or one block over all taps.
-struct Layer {
-  Conv2dGeometry g;
+struct Layer : HostLayer {
   BlockIndex index;
-  OwnedTensor row_offsets, col_of_block, mask, x, weight, bias, dy;
+  OwnedTensor row_offsets, col_of_block;
 
-  Layer(const Conv2dGeometry& geometry, double density, bool all_taps, uint32_t seed) : g(geometry) {
+  Layer(const Conv2dGeometry& geometry, double density, bool all_taps, uint32_t seed) : HostLayer(geometry) {
     std::mt19937 rng(seed);
     index = {.block = kB, .out_blocks = g.c_out / kB, .in_blocks = g.c_in / kB, .taps = g.kh * g.kw};
     row_offsets = OwnedTensor({index.out_blocks + 1}, DType::i32, Device::cpu);
     col_of_block = OwnedTensor({index.capacity()}, DType::i32, Device::cpu);
     index.row_offsets = row_offsets.tensor();
     index.col_of_block = col_of_block.tensor();
-    mask = OwnedTensor(g.weight_shape(), DType::u8, Device::cpu);
     const int64_t taps_of_cell = all_taps ? index.taps : 1;
     std::vector<int64_t> cells(static_cast<size_t>(index.capacity() / taps_of_cell));
     std::iota(cells.begin(), cells.end(), 0);
@@ -71,11 +47,7 @@ struct Layer {
       for (int64_t tap = first; tap < first + taps_of_cell; ++tap)
         fill_block(pair / index.in_blocks, tap, pair % index.in_blocks);
     }
-    x = uniform(g.x_shape(), rng);
-    weight = uniform(g.weight_shape(), rng);
-    bias = uniform({g.c_out}, rng);
-    dy = uniform(g.y_shape(), rng);
-    apply_mask(weight);
+    draw(rng);
     Context ctx;
     cpu::build_block_index(ctx, mask.tensor(), index);
   }
@@ -86,63 +58,17 @@ struct Layer {
       for (int64_t i = 0; i < kB; ++i) m[((ob * kB + o) * index.taps + tap) * g.c_in + ib * kB + i] = 1;
     }
   }
-  void apply_mask(OwnedTensor& t) const {
-    const uint8_t* m = mask.tensor().data<uint8_t>();
-    float* v = t.tensor().data<float>();
-    for (int64_t i = 0; i < t.tensor().elements(); ++i) v[i] *= m[i];
+
+  HostResults run() {
+    Context ctx;
+    return HostLayer::run([&](Pass pass) { return block_conv2d_plan(ctx, g, index, DType::f32, pass); },
+                          [&](auto&... args) { block_conv2d_forward(ctx, g, index, args...); },
+                          [&](auto&... args) { block_conv2d_backward_input(ctx, g, index, args...); },
+                          [&](auto&... args) { block_conv2d_backward_weight(ctx, g, index, args...); });
   }
 };
 
-struct Result {
-  std::vector<float> y, dx, dw, db;
-};
-
-// NaN everywhere that the kernels have to write.
-OwnedTensor undefined(const Shape& shape, DType dtype = DType::f32) {
-  OwnedTensor t(shape, dtype, Device::cpu);
-  std::memset(t.tensor().bytes, 0xff, t.tensor().size_bytes());
-  return t;
-}
-OwnedTensor workspace(const Conv2dPlan& plan) {
-  return undefined({static_cast<int64_t>(plan.workspace_bytes)}, DType::u8);
-}
-
-Result run_block(Layer& l) {
-  Context ctx;
-  OwnedTensor y = undefined(l.g.y_shape()), dx = undefined(l.g.x_shape()), dw = undefined(l.g.weight_shape()),
-              db = undefined({l.g.c_out});
-  auto scratch = [&](Pass pass) { return workspace(cpu::block_conv2d_plan(ctx, l.g, l.index, DType::f32, pass)); };
-  OwnedTensor w1 = scratch(Pass::forward), w2 = scratch(Pass::backward_input), w3 = scratch(Pass::backward_weight);
-  cpu::block_conv2d_forward(ctx, l.g, l.index, l.x.tensor(), l.weight.tensor(), l.bias.tensor(), w1.tensor(),
-                            y.tensor());
-  cpu::block_conv2d_backward_input(ctx, l.g, l.index, l.dy.tensor(), l.weight.tensor(), w2.tensor(), dx.tensor());
-  cpu::block_conv2d_backward_weight(ctx, l.g, l.index, l.x.tensor(), l.dy.tensor(), w3.tensor(), dw.tensor(),
-                                    db.tensor());
-  return {values(y), values(dx), values(dw), values(db)};
-}
-
-Result run_dense(Layer& l) {
-  Context ctx;
-  const KernelTable& k = cpu_kernels();
-  OwnedTensor y = undefined(l.g.y_shape()), dx = undefined(l.g.x_shape()), dw = undefined(l.g.weight_shape()),
-              db = undefined({l.g.c_out});
-  auto scratch = [&](Pass pass) { return workspace(k.conv2d_plan(ctx, l.g, DType::f32, pass)); };
-  OwnedTensor w1 = scratch(Pass::forward), w2 = scratch(Pass::backward_input), w3 = scratch(Pass::backward_weight);
-  k.conv2d_forward(ctx, l.g, l.x.tensor(), l.weight.tensor(), l.bias.tensor(), w1.tensor(), y.tensor());
-  k.conv2d_backward_input(ctx, l.g, l.dy.tensor(), l.weight.tensor(), w2.tensor(), dx.tensor());
-  k.conv2d_backward_weight(ctx, l.g, l.x.tensor(), l.dy.tensor(), w3.tensor(), dw.tensor(), db.tensor());
-  l.apply_mask(dw);
-  return {values(y), values(dx), values(dw), values(db)};
-}
-
-void expect_equal(const Result& a, const Result& b) {
-  EXPECT_FALSE(!(relative_error(a.y, b.y) <= kLimit)) << "y " << relative_error(a.y, b.y);
-  EXPECT_FALSE(!(relative_error(a.dx, b.dx) <= kLimit)) << "dx " << relative_error(a.dx, b.dx);
-  EXPECT_FALSE(!(relative_error(a.dw, b.dw) <= kLimit)) << "dw " << relative_error(a.dw, b.dw);
-  EXPECT_FALSE(!(relative_error(a.db, b.db) <= kLimit)) << "db " << relative_error(a.db, b.db);
-}
-
-class BlockConv2dTest : public testing::TestWithParam<std::tuple<int64_t, int64_t>> {};  // kernel, upsample
+class BlockConv2dTest : public testing::TestWithParam<KernelAndUpsample> {};
 
 TEST_P(BlockConv2dTest, EqualsDenseOnMaskedWeights) {
   const auto [kernel, upsample] = GetParam();
@@ -166,7 +92,7 @@ TEST_P(BlockConv2dTest, EqualsDenseOnMaskedWeights) {
         Layer layer(geometry_of({s.n, s.h, s.w, 2, 3}, kernel, upsample), density, all_taps, ++seed);
         SCOPED_TRACE(testing::Message() << s.n << "x" << s.h << "x" << s.w << ", density " << density << ", all taps "
                                         << all_taps);
-        expect_equal(run_block(layer), run_dense(layer));
+        expect_close(layer.run(), layer.run_dense(cpu_kernels()), kLimit);
         if (HasFailure()) return;
       }
     }
@@ -177,14 +103,11 @@ TEST_P(BlockConv2dTest, GivesTheSameBitsAgainAndOnAnyNumberOfThreads) {
   const auto [kernel, upsample] = GetParam();
   Layer layer(geometry_of({5, 12, 12, 4, 2}, kernel, upsample), 0.3, false, 7);
   const int threads = omp_get_max_threads();
-  const Result first = run_block(layer);
+  const HostResults first = layer.run();
   for (int count : {1, 2, 3}) {
+    SCOPED_TRACE(count);
     omp_set_num_threads(count);
-    const Result again = run_block(layer);
-    EXPECT_EQ(first.y, again.y);
-    EXPECT_EQ(first.dx, again.dx);
-    EXPECT_EQ(first.dw, again.dw);
-    EXPECT_EQ(first.db, again.db);
+    expect_same_bits(first, layer.run());
   }
   omp_set_num_threads(threads);
 }
@@ -195,17 +118,12 @@ TEST_P(BlockConv2dTest, CountsTheArithmeticThatItPerforms) {
   const Conv2dGeometry g = geometry_of({2, 8, 8, 4, 4}, kernel, upsample);
   Layer layer(g, 0.25, /*all_taps=*/true, 3);
   const double small_pixels = 2 * 8 * 8, blocks = 4 * 4 * 0.25;
-  // Four 2x2 convolutions of the small image where a 3x3 one enlarges; else every tap of every alive cell.
-  const double positions = upsample == 2 && kernel == 3 ? 16 : static_cast<double>(kernel * kernel);
+  const double positions = positions_of(kernel, upsample);  // of every alive cell
   EXPECT_EQ(cpu::block_conv2d_plan(ctx, g, layer.index, DType::f32, Pass::forward).executed_macs,
             small_pixels * blocks * positions * kB * kB);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, BlockConv2dTest, testing::Combine(testing::Values(1, 3), testing::Values(1, 2)),
-                         [](const auto& p) {
-                           return "kernel_" + std::to_string(std::get<0>(p.param)) + "_upsample_" +
-                                  std::to_string(std::get<1>(p.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(Kernels, BlockConv2dTest, kKernelsAndUpsamples, kernel_and_upsample);
 
 TEST(BlockIndexTest, ListsTheBlocksOfEachRowByColumn) {
   Layer layer(geometry_of({1, 4, 4, 2, 3}, 3, 1), 0.0, false, 1);

@@ -69,18 +69,38 @@ class Fragments : public testing::TestWithParam<int> {
   std::mt19937 random{static_cast<unsigned>(GetParam())};
 };
 
+// D, which both products hold alike: 32 lanes of four registers.
+template <int K>
+std::vector<float> accumulators(const Product<K>& p) {
+  std::vector<float> d(128);
+  for (int lane = 0; lane < 32; ++lane) {
+    for (int r = 0; r < 4; ++r) {
+      const Element out = by_rows(kD[r], lane, 2);
+      d[static_cast<size_t>(lane * 4 + r)] = p.d[out.row][out.col];
+    }
+  }
+  return d;
+}
+template <int K>
+void expect_product(const Product<K>& p, DeviceArray<float>& d) {
+  for (int lane = 0; lane < 32; ++lane) {
+    for (int r = 0; r < 4; ++r) {
+      const Element out = by_rows(kD[r], lane, 2);
+      EXPECT_EQ(d[static_cast<size_t>(lane * 4 + r)], p.expected(out.row, out.col)) << lane << " " << r;
+    }
+  }
+}
+
 TEST_P(Fragments, MultiplyBf16) {
   for (const auto multiply : {emulated::multiply_fragments_bf16, checked::multiply_fragments_bf16}) {
     const Product<16> p(random);
     DeviceArray<uint32_t> a(128), b(64);
-    DeviceArray<float> d(128);
+    DeviceArray<float> d(accumulators(p));
     for (int lane = 0; lane < 32; ++lane) {
       for (int r = 0; r < 4; ++r) {
         const Element low = by_rows(kA16[r][0], lane, 2), high = by_rows(kA16[r][1], lane, 2);
         a[static_cast<size_t>(lane * 4 + r)] =
             to_bf16(p.a[low.row][low.col]).bits | static_cast<uint32_t>(to_bf16(p.a[high.row][high.col]).bits) << 16;
-        const Element out = by_rows(kD[r], lane, 2);
-        d[static_cast<size_t>(lane * 4 + r)] = p.d[out.row][out.col];
       }
       for (int r = 0; r < 2; ++r) {
         const Element low = by_columns(kB16[r][0], lane, 2), high = by_columns(kB16[r][1], lane, 2);
@@ -89,12 +109,7 @@ TEST_P(Fragments, MultiplyBf16) {
       }
     }
     multiply(ctx, a.data(), b.data(), d.data());
-    for (int lane = 0; lane < 32; ++lane) {
-      for (int r = 0; r < 4; ++r) {
-        const Element out = by_rows(kD[r], lane, 2);
-        EXPECT_EQ(d[static_cast<size_t>(lane * 4 + r)], p.expected(out.row, out.col)) << lane << " " << r;
-      }
-    }
+    expect_product(p, d);
   }
 }
 
@@ -102,13 +117,12 @@ TEST_P(Fragments, MultiplyTf32) {
   for (const auto multiply : {emulated::multiply_fragments_tf32, checked::multiply_fragments_tf32}) {
     const Product<8> p(random);
     DeviceArray<uint32_t> a(128), b(64);
-    DeviceArray<float> d(128);
+    DeviceArray<float> d(accumulators(p));
     for (int lane = 0; lane < 32; ++lane) {
       for (int r = 0; r < 4; ++r) {
-        const Element in = by_rows(kA8[r], lane, 1), out = by_rows(kD[r], lane, 2);
+        const Element in = by_rows(kA8[r], lane, 1);
         // Low bits that a tensor core does not look at.
         a[static_cast<size_t>(lane * 4 + r)] = std::bit_cast<uint32_t>(p.a[in.row][in.col]) | (random() & 0x1fff);
-        d[static_cast<size_t>(lane * 4 + r)] = p.d[out.row][out.col];
       }
       for (int r = 0; r < 2; ++r) {
         const Element in = by_columns(kB8[r], lane, 1);
@@ -116,12 +130,7 @@ TEST_P(Fragments, MultiplyTf32) {
       }
     }
     multiply(ctx, a.data(), b.data(), d.data());
-    for (int lane = 0; lane < 32; ++lane) {
-      for (int r = 0; r < 4; ++r) {
-        const Element out = by_rows(kD[r], lane, 2);
-        EXPECT_EQ(d[static_cast<size_t>(lane * 4 + r)], p.expected(out.row, out.col)) << lane << " " << r;
-      }
-    }
+    expect_product(p, d);
   }
 }
 

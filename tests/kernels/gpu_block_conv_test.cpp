@@ -1,25 +1,30 @@
-// Block-sparse convolution of the GPU, on the emulated device under the checker, against the dense loops of the CPU in
-// f64 on the same masked weights: all passes and precisions, the same bits whatever the order of threads, copies and
-// blocks, no race and no write outside of the results.
-#include "kernels/gpu/emulated/options.h"
+// Block-sparse convolution of the GPU, on the emulated device under the checker and on CUDA, against the dense loops of the
+// CPU in f64 on the same masked weights: all passes and precisions, the same bits whatever the order of threads, copies
+// and blocks, no race and no write outside of the results.
 #include "tests/support/block_convolution.h"
+#include "tests/support/gpu_targets.h"
+#include "tests/support/random_order.h"
 
 namespace poise {
 namespace {
 
-class GpuBlockConvTest : public testing::TestWithParam<std::tuple<int64_t, int64_t>> {  // kernel, upsample
+class GpuBlockConvTest : public testing::TestWithParam<std::tuple<Device, KernelAndUpsample>> {
  protected:
-  void TearDown() override { emulator::set_options({}); }
-  int64_t kernel() const { return std::get<0>(GetParam()); }
-  int64_t upsample() const { return std::get<1>(GetParam()); }
+  void SetUp() override {
+    if (!available(device())) GTEST_SKIP() << gpu::why_unavailable(device());
+  }
+  Device device() const { return std::get<0>(GetParam()); }
+  int64_t kernel() const { return std::get<0>(std::get<1>(GetParam())); }
+  int64_t upsample() const { return std::get<1>(std::get<1>(GetParam())); }
   void expect_right(const Images& images, double density, bool all_taps, const KernelTable& kernels,
                     const GemmChoice& choice = {}) {
     for (const Precision precision : kAllPrecisions) {
       SCOPED_TRACE(testing::Message() << name_of(precision) << ", " << images.n << "x" << images.h << "x" << images.w
                                       << ", " << images.in_blocks << " to " << images.out_blocks << " blocks, density "
                                       << density << (all_taps ? ", all taps" : ", per tap"));
-      const Convolution convolution(geometry_of(images, kernel(), upsample()), density, all_taps, precision, ++seed_);
-      convolution.expect_right(convolution.run(kernels, choice));
+      const Convolution convolution(geometry_of(images, kernel(), upsample()), density, all_taps, precision, device(),
+                                    ++seed_);
+      convolution.expect_right(convolution.run(kernels_on(device(), kernels), choice));
     }
   }
 
@@ -62,48 +67,53 @@ TEST_P(GpuBlockConvTest, AddsUpManyTiles) {
 }
 
 // More pieces of the weight gradient than thread blocks.
-TEST(GpuBlockConvWorkersTest, GoesThroughMorePiecesThanWorkers) {
+class GpuBlockConvWorkersTest : public testing::TestWithParam<Device> {};
+TEST_P(GpuBlockConvWorkersTest, GoesThroughMorePiecesThanWorkers) {
+  const Device device = GetParam();
+  if (!available(device)) GTEST_SKIP() << gpu::why_unavailable(device);
   const Convolution convolution(geometry_of({.n = 1, .h = 2, .w = 2, .in_blocks = 44, .out_blocks = 44}, 3, 1), 1.0,
-                                true, Precision::fp32, 1);
-  convolution.expect_right(convolution.run(emulated::kernels()));
+                                true, Precision::fp32, device, 1);
+  convolution.expect_right(convolution.run(kernels_on(device, emulated::kernels())));
 }
+INSTANTIATE_TEST_SUITE_P(Devices, GpuBlockConvWorkersTest, testing::ValuesIn(gpu_devices()),
+                         [](const auto& p) { return std::string(name_of(p.param)); });
 
 TEST_P(GpuBlockConvTest, GivesTheSameBitsInAnyOrder) {
   for (const Precision precision : kAllPrecisions) {
     SCOPED_TRACE(name_of(precision));
     const Convolution convolution(
         geometry_of({.n = 5, .h = 6, .w = 6, .in_blocks = 4, .out_blocks = 2}, kernel(), upsample()), 0.4, false,
-        precision, 7);
-    const LayerResults first = convolution.run(checked::kernels());
+        precision, device(), 7);
+    const KernelTable& kernels = kernels_on(device(), checked::kernels());
+    const LayerResults first = convolution.run(kernels);
     for (uint64_t seed = 1; seed <= 3; ++seed) {
-      emulator::set_options(emulator::randomised(seed));
-      EXPECT_TRUE(convolution.run(checked::kernels()) == first) << "seed " << seed;
+      const RandomOrder order(seed);
+      EXPECT_TRUE(convolution.run(kernels) == first) << "seed " << seed;
     }
-    emulator::set_options({});
   }
 }
 
 TEST_P(GpuBlockConvTest, NeedsTheSameMemoryForAnyMask) {
   const Conv2dGeometry g = geometry_of({.n = 4, .h = 8, .w = 8, .in_blocks = 4, .out_blocks = 4}, kernel(), upsample());
   std::mt19937 rng(3);
-  const RandomMask sparse(g, 0.1, true, rng), dense(g, 1.0, true, rng);
-  Context ctx{.device = Device::emulated};
+  const RandomMask sparse(g, 0.1, true, device(), rng), dense(g, 1.0, true, device(), rng);
+  Context ctx{.device = device()};
   for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
     const auto plan = [&](const RandomMask& mask) {
-      return emulated::kernels().block_conv2d_plan(ctx, g, mask.index, DType::bf16, pass);
+      return kernels_on(device(), emulated::kernels()).block_conv2d_plan(ctx, g, mask.index, DType::bf16, pass);
     };
     EXPECT_EQ(plan(sparse).workspace_bytes, plan(dense).workspace_bytes);
-    const double positions = upsample() == 2 && kernel() == 3 ? 16 : static_cast<double>(kernel() * kernel());
+    const double positions = positions_of(kernel(), upsample());
     EXPECT_EQ(plan(dense).executed_macs, 4 * 8 * 8 * 16 * positions * kB * kB);
     EXPECT_EQ(plan(sparse).executed_macs, 4 * 8 * 8 * 2 * positions * kB * kB);  // 10% of 16 cells
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, GpuBlockConvTest, testing::Combine(testing::Values(1, 3), testing::Values(1, 2)),
-                         [](const auto& p) {
-                           return "kernel_" + std::to_string(std::get<0>(p.param)) + "_upsample_" +
-                                  std::to_string(std::get<1>(p.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Kernels, GpuBlockConvTest, testing::Combine(testing::ValuesIn(gpu_devices()), kKernelsAndUpsamples),
+    [](const auto& p) {
+      return std::string(name_of(std::get<0>(p.param))) + "_" + kernel_and_upsample({std::get<1>(p.param), p.index});
+    });
 
 }  // namespace
 }  // namespace poise

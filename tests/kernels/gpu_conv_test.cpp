@@ -1,5 +1,6 @@
-// Convolution and linear layers of the GPU, on the emulated device: all passes and precisions against the CPU's f64
-// loops, the same bits whatever the order of threads, copies and blocks, no race and no write outside of the results.
+// Convolution and linear layers of the GPU, on the emulated device and on CUDA: all passes and precisions against the CPU's
+// f64 loops, the same bits whatever the order of threads, copies and blocks, no race and no write outside of the
+// results.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,44 +8,48 @@
 #include <set>
 
 #include "kernels/dense/conv2d/conv2d_gemm.h"
-#include "kernels/gpu/emulated/options.h"
 #include "kernels/gpu/tile.cuh"
 #include "kernels/table.h"
-#include "tests/support/emulated_operands.h"
+#include "tests/support/device_operands.h"
+#include "tests/support/gpu_targets.h"
+#include "tests/support/random_order.h"
 
 namespace poise {
 namespace {
 
 // Values in [-1, 1].
-Operand uniform(const Shape& shape, DType dtype, uint64_t stream) {
+Operand uniform(const Shape& shape, DType dtype, uint64_t stream, Device where) {
   std::vector<double> drawn(static_cast<size_t>(shape.elements()));
   uniform_on_host(7, RandomStream::test, stream, shape.elements(), drawn.data());
-  std::vector<float> values;
-  for (const double x : drawn) values.push_back(static_cast<float>(2 * x - 1));
-  return {shape, dtype, values};
+  for (double& x : drawn) x = static_cast<float>(2 * x - 1);
+  return {shape, dtype, drawn, where};
 }
 
-LayerOperands uniform_operands(const Shape& x, const Shape& weight, const Shape& bias, const Shape& y, DType dtype) {
-  return {uniform(x, dtype, 1), uniform(weight, dtype, 2), uniform(bias, DType::f32, 3), uniform(y, dtype, 4)};
+LayerOperands uniform_operands(const Shape& x, const Shape& weight, const Shape& bias, const Shape& y, DType dtype,
+                               Device where) {
+  return {uniform(x, dtype, 1, where), uniform(weight, dtype, 2, where), uniform(bias, DType::f32, 3, where),
+          uniform(y, dtype, 4, where)};
 }
 
 class Convolution {
  public:
-  Convolution(const Conv2dGeometry& geometry, Precision precision)
+  Convolution(const Conv2dGeometry& geometry, Precision precision, Device where)
       : g_(geometry),
         precision_(precision),
         dtype_(activation_dtype(precision)),
-        operands_(uniform_operands(g_.x_shape(), g_.weight_shape(), {g_.c_out}, g_.y_shape(), dtype_)) {}
+        where_(where),
+        operands_(uniform_operands(g_.x_shape(), g_.weight_shape(), {g_.c_out}, g_.y_shape(), dtype_, where)) {}
 
   LayerResults run(const KernelTable& kernels, const GemmChoice& choice = {}) const {
-    Context ctx{.device = Device::emulated, .precision = precision_, .kernels = &kernels, .gemm = choice};
-    const Tensor &x = operands_.x.device.tensor, &w = operands_.weight.device.tensor, &dy = operands_.dy.device.tensor;
+    Context ctx{.device = where_, .precision = precision_, .kernels = &kernels, .gemm = choice};
+    const Tensor &x = operands_.x.device.tensor(), &w = operands_.weight.device.tensor();
+    const Tensor &dy = operands_.dy.device.tensor(), &bias = operands_.bias.device.tensor();
     return operands_.run([&](Pass pass) { return kernels.conv2d_plan(ctx, g_, dtype_, pass).workspace_bytes; },
                          [&](Tensor& forward, Tensor& for_input, Tensor& for_weight, LayerResults& r) {
-                           const Tensor& bias = operands_.bias.device.tensor;
-                           kernels.conv2d_forward(ctx, g_, x, w, bias, forward, r.y.tensor);
-                           kernels.conv2d_backward_input(ctx, g_, dy, w, for_input, r.dx.tensor);
-                           kernels.conv2d_backward_weight(ctx, g_, x, dy, for_weight, r.dweight.tensor, r.dbias.tensor);
+                           kernels.conv2d_forward(ctx, g_, x, w, bias, forward, r.y.tensor());
+                           kernels.conv2d_backward_input(ctx, g_, dy, w, for_input, r.dx.tensor());
+                           kernels.conv2d_backward_weight(ctx, g_, x, dy, for_weight, r.dweight.tensor(),
+                                                          r.dbias.tensor());
                          });
   }
 
@@ -54,6 +59,7 @@ class Convolution {
   const Conv2dGeometry g_;
   const Precision precision_;
   const DType dtype_;
+  const Device where_;
   const LayerOperands operands_;
 };
 
@@ -97,19 +103,24 @@ const Case kCases[] = {
     {"one_pixel", {.n = 1, .h = 1, .w = 1, .c_in = 8, .c_out = 8, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
 };
 
-class GpuConvTest : public testing::TestWithParam<Case> {
+class GpuConvTest : public testing::TestWithParam<std::tuple<Device, Case>> {
  protected:
-  void TearDown() override { emulator::set_options({}); }
+  void SetUp() override {
+    if (!available(device())) GTEST_SKIP() << gpu::why_unavailable(device());
+  }
+  Device device() const { return std::get<0>(GetParam()); }
+  const KernelTable& kernels() const { return kernels_on(device(), emulated::kernels()); }
+  Convolution convolution(Precision precision) const { return {std::get<1>(GetParam()).g, precision, device()}; }
 };
 
 TEST_P(GpuConvTest, AgreesWithTheCpu) {
   for (const Precision precision : kAllPrecisions) {
-    const Convolution convolution(GetParam().g, precision);
+    const Convolution c = convolution(precision);
     for (const GemmChoice choice : {GemmChoice{}, GemmChoice{.block = 64, .splits = 1},
                                     GemmChoice{.block = 128, .splits = 1}, GemmChoice{.block = 128, .splits = 3}}) {
       SCOPED_TRACE(std::string(name_of(precision)) + ", block " + std::to_string(choice.block) + ", splits " +
                    std::to_string(choice.splits));
-      convolution.expect_right(convolution.run(emulated::kernels(), choice));
+      c.expect_right(c.run(kernels(), choice));
     }
   }
 }
@@ -117,33 +128,36 @@ TEST_P(GpuConvTest, AgreesWithTheCpu) {
 TEST_P(GpuConvTest, GivesTheSameBitsInAnyOrder) {
   for (const Precision precision : kAllPrecisions) {
     SCOPED_TRACE(name_of(precision));
-    const Convolution convolution(GetParam().g, precision);
-    const LayerResults first = convolution.run(emulated::kernels());
+    const Convolution c = convolution(precision);
+    const LayerResults first = c.run(kernels());
     for (uint64_t seed = 1; seed <= 3; ++seed) {
-      emulator::set_options(emulator::randomised(seed));
-      EXPECT_TRUE(convolution.run(emulated::kernels()) == first) << "seed " << seed;
+      const RandomOrder order(seed);
+      EXPECT_TRUE(c.run(kernels()) == first) << "seed " << seed;
     }
-    emulator::set_options({});
   }
 }
 
-// Under the checker: no race, no read of what nobody wrote, no access outside of an allocation. It throws.
-TEST_P(GpuConvTest, PassesTheChecker) {
+// Under the checker: no race, no read of uninitialised memory, no access outside of an allocation. It throws.
+class CheckedConvTest : public testing::TestWithParam<Case> {};
+TEST_P(CheckedConvTest, FindsNothing) {
   for (const Precision precision : kAllPrecisions) {
-    const Convolution convolution(GetParam().g, precision);
+    const Convolution convolution(GetParam().g, precision, Device::emulated);
     for (const GemmChoice choice : {GemmChoice{.block = 64, .splits = 1}, GemmChoice{.block = 128, .splits = 2}}) {
       SCOPED_TRACE(std::string(name_of(precision)) + ", block " + std::to_string(choice.block));
       const LayerResults results = convolution.run(checked::kernels(), choice);
       convolution.expect_right(results);
-      emulator::set_options(emulator::randomised(static_cast<uint64_t>(choice.block)));
+      const RandomOrder order(static_cast<uint64_t>(choice.block));
       EXPECT_TRUE(convolution.run(checked::kernels(), choice) == results);
-      emulator::set_options({});
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, GpuConvTest, testing::ValuesIn(kCases),
-                         [](const auto& case_info) { return case_info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Cases, GpuConvTest,
+                         testing::Combine(testing::ValuesIn(gpu_devices()), testing::ValuesIn(kCases)),
+                         [](const auto& p) {
+                           return std::string(name_of(std::get<0>(p.param))) + "_" + std::get<1>(p.param).name;
+                         });
+INSTANTIATE_TEST_SUITE_P(Cases, CheckedConvTest, testing::ValuesIn(kCases), [](const auto& p) { return p.param.name; });
 
 // Eight lanes move 128 bytes of shared memory at a time, if their 16-byte chunks lie in different groups of four banks.
 template <class Chunk>
@@ -236,27 +250,37 @@ LayerReference linear_reference(const LinearGeometry& g, const LayerOperands& op
   return r;
 }
 
-// y, dx, dweight and dbias of a linear layer by our tiles and by the library's stand-in, against the CPU.
-TEST(GpuLinear, AgreesWithTheCpuByEitherMethod) {
+class OnDevice : public testing::TestWithParam<Device> {
+ protected:
+  void SetUp() override {
+    if (!available(GetParam())) GTEST_SKIP() << gpu::why_unavailable(GetParam());
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Devices, OnDevice, testing::ValuesIn(gpu_devices()),
+                         [](const auto& p) { return std::string(name_of(p.param)); });
+
+// y, dx, dweight and dbias of a linear layer by our tiles and by the library (cuBLAS, or its twin), against the CPU.
+TEST_P(OnDevice, LinearLayersAgreeWithTheCpuByEitherMethod) {
+  const KernelTable& kernels = kernels_on(GetParam(), emulated::kernels());
   for (const LinearGeometry g :
        {LinearGeometry{5, 100, 7}, LinearGeometry{64, 128, 200}, LinearGeometry{130, 24, 1}, LinearGeometry{1, 1, 1}}) {
     for (const Precision precision : kAllPrecisions) {
       const DType dtype = activation_dtype(precision);
-      const LayerOperands operands = uniform_operands({g.n, g.in}, {g.out, g.in}, {g.out}, {g.n, g.out}, dtype);
+      const LayerOperands operands =
+          uniform_operands({g.n, g.in}, {g.out, g.in}, {g.out}, {g.n, g.out}, dtype, GetParam());
       const LayerReference reference = linear_reference(g, operands);
-      const Tensor &x = operands.x.device.tensor, &w = operands.weight.device.tensor, &dy = operands.dy.device.tensor;
+      const Tensor &x = operands.x.device.tensor(), &w = operands.weight.device.tensor();
+      const Tensor &dy = operands.dy.device.tensor(), &bias = operands.bias.device.tensor();
       for (const LinearMethod method : {LinearMethod::tiles, LinearMethod::blas}) {
         SCOPED_TRACE(std::string(name_of(precision)) + (method == LinearMethod::tiles ? ", tiles, " : ", blas, ") +
                      std::to_string(g.n) + "x" + std::to_string(g.in) + "x" + std::to_string(g.out));
-        const KernelTable& kernels = emulated::kernels();
-        Context ctx{
-            .device = Device::emulated, .precision = precision, .kernels = &kernels, .gemm = {.linear = method}};
+        Context ctx{.device = GetParam(), .precision = precision, .kernels = &kernels, .gemm = {.linear = method}};
         const LayerResults results =
             operands.run([&](Pass pass) { return kernels.linear_plan(ctx, g, dtype, pass); },
                          [&](Tensor& forward, Tensor& for_input, Tensor& for_weight, LayerResults& r) {
-                           kernels.linear_forward(ctx, x, w, operands.bias.device.tensor, forward, r.y.tensor);
-                           kernels.linear_backward_input(ctx, dy, w, for_input, r.dx.tensor);
-                           kernels.linear_backward_weight(ctx, x, dy, for_weight, r.dweight.tensor, r.dbias.tensor);
+                           kernels.linear_forward(ctx, x, w, bias, forward, r.y.tensor());
+                           kernels.linear_backward_input(ctx, dy, w, for_input, r.dx.tensor());
+                           kernels.linear_backward_weight(ctx, x, dy, for_weight, r.dweight.tensor(), r.dbias.tensor());
                          });
         expect_near(results, reference, precision);
       }
@@ -264,24 +288,33 @@ TEST(GpuLinear, AgreesWithTheCpuByEitherMethod) {
   }
 }
 
-// The same bits as the CPU's conversion: ties, overflow to infinity, NaN, tails.
-TEST(GpuConvert, RoundsAsTheCpuDoes) {
-  const std::vector<float> awkward = {0.0f,      -0.0f,    1.00390625f, 1.01171875f, -1.00390625f,
-                                      3.4e38f,   INFINITY, NAN,         -INFINITY,   1e-40f,
-                                      0.333333f, 65537.0f, -1e-30f,     2.5f,        1.0039062501f};
+// The same bits as the CPU's conversion: ties, overflow to infinity, tails. NaN stays NaN, with whatever payload.
+TEST_P(OnDevice, ConversionRoundsAsTheCpuDoes) {
+  const std::vector<double> awkward = {0.0f,      -0.0f,    1.00390625f, 1.01171875f, -1.00390625f,
+                                       3.4e38f,   INFINITY, NAN,         -INFINITY,   1e-40f,
+                                       0.333333f, 65537.0f, -1e-30f,     2.5f,        1.0039062501f};
+  const KernelTable& kernels = kernels_on(GetParam(), checked::kernels());
   for (const int64_t n : {int64_t{1}, int64_t{7}, int64_t{15}, int64_t{1029}}) {
-    std::vector<float> values;
+    std::vector<double> values;
     for (int64_t i = 0; i < n; ++i) values.push_back(awkward[static_cast<size_t>(i) % awkward.size()]);
-    Context ctx{.device = Device::emulated};
-    Guarded from({n}, DType::f32), rounded({n}, DType::bf16), expected({n}, DType::bf16), back({n}, DType::f32);
-    std::memcpy(from.tensor.bytes, values.data(), from.tensor.size_bytes());
-    checked::kernels().convert(ctx, from.tensor, rounded.tensor);
-    checked::kernels().convert(ctx, rounded.tensor, back.tensor);
-    cpu::convert(ctx, from.tensor, expected.tensor);
-    EXPECT_EQ(std::memcmp(rounded.tensor.bytes, expected.tensor.bytes, rounded.tensor.size_bytes()), 0) << n;
-    cpu::convert(ctx, expected.tensor, from.tensor);
-    EXPECT_EQ(std::memcmp(back.tensor.bytes, from.tensor.bytes, back.tensor.size_bytes()), 0) << n;
-    EXPECT_TRUE(rounded.intact() && back.intact());
+    Context ctx{.device = GetParam()}, on_cpu;
+    GuardedTensor from({n}, DType::f32, GetParam()), rounded({n}, DType::bf16, GetParam());
+    GuardedTensor back({n}, DType::f32, GetParam());
+    OwnedTensor host({n}, DType::f32, Device::cpu), expected({n}, DType::bf16, Device::cpu);
+    from_host(from.tensor(), values);
+    from_host(host.tensor(), values);
+    kernels.convert(ctx, from.tensor(), rounded.tensor());
+    kernels.convert(ctx, rounded.tensor(), back.tensor());
+    cpu::convert(on_cpu, host.tensor(), expected.tensor());
+    const std::vector<double> wanted = to_host(expected.tensor());
+    for (const GuardedTensor* result : {&rounded, &back}) {
+      const std::vector<double> got = to_host(result->tensor());
+      for (size_t i = 0; i < wanted.size(); ++i) {
+        const bool same = std::isnan(wanted[i]) ? std::isnan(got[i]) : same_bytes({got[i]}, {wanted[i]});
+        EXPECT_TRUE(same) << values[i] << " became " << got[i] << " instead of " << wanted[i];
+      }
+      EXPECT_TRUE(result->intact());
+    }
   }
 }
 

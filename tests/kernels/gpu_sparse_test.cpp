@@ -5,12 +5,13 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <random>
 
 #include "engine/sparse/mask.h"
-#include "kernels/gpu/emulated/options.h"
 #include "tests/support/gpu_targets.h"
 #include "tests/support/op_fixture.h"
+#include "tests/support/random_order.h"
 
 namespace poise {
 namespace {
@@ -84,7 +85,6 @@ class GpuSparseTest : public testing::TestWithParam<Target> {
   void SetUp() override {
     if (!available(GetParam().device)) GTEST_SKIP() << gpu::why_unavailable(GetParam().device);
   }
-  void TearDown() override { emulator::set_options({}); }
   Device device() const { return GetParam().device; }
 
   // f(context) on the CPU and on the device: `f` returns what came out.
@@ -99,9 +99,13 @@ class GpuSparseTest : public testing::TestWithParam<Target> {
     return std::pair(f(cpu), f(gpu));
   }
   // From now on another order of threads and blocks, if the device can.
-  static void shuffle(uint64_t seed) {
-    emulator::set_options(seed % 2 == 0 ? emulator::Options{} : emulator::randomised(seed));
+  void shuffle(uint64_t seed) {
+    order_.reset();
+    if (seed % 2 != 0) order_.emplace(seed);
   }
+
+ private:
+  std::optional<RandomOrder> order_;
 };
 
 TEST_P(GpuSparseTest, ScoresOfCellsHaveTheBitsOfTheCpu) {

@@ -159,6 +159,14 @@ struct BlockMatrix {
       offsets.push_back(static_cast<int32_t>(columns.size()));
     }
   }
+  gpu::BlockSparse on_device(OwnedTensor& row_offsets, OwnedTensor& col_of_block, OwnedTensor& of_values) const {
+    return {.rows = rows,
+            .cols = cols,
+            .block = block,
+            .row_offsets = row_offsets.tensor(),
+            .columns = col_of_block.tensor(),
+            .values = of_values.tensor()};
+  }
 };
 
 std::vector<float> grid(int64_t count) {
@@ -175,12 +183,7 @@ TEST_P(Prims, BlockSparseProductsEqualDenseOnes) {
     const int64_t n = 24, blocks = static_cast<int64_t>(m.columns.size());
     OwnedTensor offsets = d->upload(m.offsets), columns = d->upload(m.columns),
                 values = d->upload({blocks, block, block}, m.values);
-    gpu::BlockSparse a{.rows = m.rows,
-                       .cols = m.cols,
-                       .block = block,
-                       .row_offsets = offsets.tensor(),
-                       .columns = columns.tensor(),
-                       .values = values.tensor()};
+    gpu::BlockSparse a = m.on_device(offsets, columns, values);
 
     const std::vector<float> b = grid(m.cols * n);
     OwnedTensor right = d->upload({n, m.cols}, b), c({n, m.rows}, DType::f32, d->device);
@@ -223,12 +226,7 @@ TEST_P(Prims, BlockSparseProductInBf16) {
   };
   OwnedTensor offsets = d->upload(m.offsets), columns = d->upload(m.columns),
               values = d->upload({blocks, 16, 16}, stored(m.values));
-  gpu::BlockSparse a{.rows = m.rows,
-                     .cols = m.cols,
-                     .block = 16,
-                     .row_offsets = offsets.tensor(),
-                     .columns = columns.tensor(),
-                     .values = values.tensor()};
+  const gpu::BlockSparse a = m.on_device(offsets, columns, values);
   const std::vector<float> b = grid(m.cols * n);
   OwnedTensor right = d->upload({n, m.cols}, stored(b)), c({n, m.rows}, DType::bf16, d->device);
   OwnedTensor workspace = d->workspace(sparse.spmm_workspace(d->ctx, a, right.tensor(), c.tensor()));

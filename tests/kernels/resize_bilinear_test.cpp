@@ -65,7 +65,7 @@ struct Sizes {
 const Sizes kSizes[] = {
     {{2, 3, 5, 3}, 7, 11}, {{1, 1, 1, 3}, 4, 3}, {{1, 9, 8, 3}, 4, 5}, {{1, 8, 8, 3}, 75, 75}, {{3, 4, 4, 1}, 4, 4}};
 
-// From 2 to 4 pixels: positions 0, 0.5, 1 and 1.5, and nothing lies beyond the last pixel.
+// From 2 to 4 pixels: positions 0, 0.5, 1 and 1.5, and there is nothing beyond the last pixel.
 TEST(ResizeBilinear, CornersCoincideAndTheLastPixelRepeats) {
   const std::vector<double> row = enlarged(cpu_kernels(), Device::cpu, DType::f32, {1, 1, 2, 1}, 1, 4, {0, 128});
   EXPECT_EQ(row, (std::vector<double>{-1, -0.5, 0, 0}));

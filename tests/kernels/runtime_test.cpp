@@ -239,6 +239,28 @@ TEST(Runtime, ACaptureRefusesWhatStalls) {
   EXPECT_EQ(number.value(), 0);
 }
 
+// A free waits for the device and cannot throw: it happens at the end of the capture, which says so.
+TEST(Runtime, MemoryReleasedInACaptureIsReportedAtItsEnd) {
+  const auto stream = host().make_stream();
+  for (const bool staging : {false, true}) {
+    for (const bool cancel : {false, true}) {
+      void* memory = staging ? host().allocate_staging(4) : host().allocate(4);
+      host().begin_capture(*stream);
+      if (!staging) host().fill(*stream, memory, 1, 4);
+      staging ? host().release_staging(memory) : host().release(memory);
+      if (cancel) {
+        host().cancel_capture(*stream);
+        continue;
+      }
+      const std::string message = message_of([&] { host().end_capture(*stream); });
+      EXPECT_NE(message.find("released while a step was captured"), std::string::npos) << message;
+      EXPECT_FALSE(host().capturing());
+    }
+  }
+  host().begin_capture(*stream);  // and nothing of it is left
+  EXPECT_NE(host().end_capture(*stream), nullptr);
+}
+
 TEST(Runtime, ErrorsOfWorkAppearWhenSomebodyWaits) {
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     host().seed(seed);

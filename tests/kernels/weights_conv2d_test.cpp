@@ -6,12 +6,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 #include <random>
 
 #include "kernels/sparse/weights/weight_tiles.h"
 #include "kernels/table.h"
+#include "tests/support/block_geometry.h"
+#include "tests/support/host_layer.h"
 
 namespace poise {
 namespace {
@@ -23,64 +24,14 @@ constexpr double kOneCell = -1;
 
 Conv2dGeometry same_size(int64_t n, int64_t h, int64_t w, int64_t c_in, int64_t c_out, int64_t k,
                          int64_t upsample = 1) {
-  return {.n = n,
-          .h = h,
-          .w = w,
-          .c_in = c_in,
-          .c_out = c_out,
-          .kh = k,
-          .kw = k,
-          .pad_h = k / 2,
-          .pad_w = k / 2,
-          .upsample = upsample};
-}
-
-OwnedTensor uniform(const Shape& shape, std::mt19937& rng) {
-  OwnedTensor t(shape, DType::f32, Device::cpu);
-  std::uniform_real_distribution<float> draw(-1, 1);
-  std::generate_n(t.tensor().data<float>(), shape.elements(), [&] { return draw(rng); });
-  return t;
-}
-
-// NaN everywhere that the kernels have to write.
-OwnedTensor undefined(const Shape& shape, DType dtype = DType::f32) {
-  OwnedTensor t(shape, dtype, Device::cpu);
-  std::memset(t.tensor().bytes, 0xff, t.tensor().size_bytes());
-  return t;
-}
-
-struct Result {
-  OwnedTensor y, dx, dw, db;
-  explicit Result(const Conv2dGeometry& g)
-      : y(undefined(g.y_shape())),
-        dx(undefined(g.x_shape())),
-        dw(undefined(g.weight_shape())),
-        db(undefined({g.c_out})) {}
-};
-
-double relative_error(const OwnedTensor& a, const OwnedTensor& b) {
-  const float *as = a.tensor().data<float>(), *bs = b.tensor().data<float>();
-  double worst = 0, largest = 0;
-  for (int64_t i = 0; i < a.tensor().elements(); ++i) {
-    const double error = std::abs(static_cast<double>(as[i]) - bs[i]);
-    if (!(error <= 1e30)) return std::nan("");
-    worst = std::max(worst, error);
-    largest = std::max(largest, std::abs(static_cast<double>(bs[i])));
-  }
-  return worst == 0 ? 0 : worst / largest;
-}
-
-bool same_bytes(const OwnedTensor& a, const OwnedTensor& b) {
-  return std::memcmp(a.tensor().bytes, b.tensor().bytes, a.tensor().size_bytes()) == 0;
+  return geometry_of({n, h, w, c_in, c_out}, k, upsample, /*block=*/1);
 }
 
 // A layer under a random mask of cells of `cell_out` outputs by one input, per tap.
-struct Layer {
-  Conv2dGeometry g;
-  OwnedTensor mask, x, weight, bias, dy;
+struct Layer : HostLayer {
   WeightIndex index;
 
-  Layer(const Conv2dGeometry& geometry, int64_t cell_out, double density, uint32_t seed) : g(geometry) {
+  Layer(const Conv2dGeometry& geometry, int64_t cell_out, double density, uint32_t seed) : HostLayer(geometry) {
     std::mt19937 rng(seed);
     const int64_t taps = g.kh * g.kw, inputs = taps * g.c_in;
     std::vector<int64_t> cells(static_cast<size_t>(g.c_out / cell_out * inputs));
@@ -88,60 +39,26 @@ struct Layer {
     std::shuffle(cells.begin(), cells.end(), rng);
     cells.resize(density == kOneCell ? 1
                                      : static_cast<size_t>(std::llround(density * static_cast<double>(cells.size()))));
-    mask = OwnedTensor(g.weight_shape(), DType::u8, Device::cpu);
     for (const int64_t cell : cells) {
       for (int64_t o = 0; o < cell_out; ++o) {
         mask.tensor().data<uint8_t>()[(cell / inputs * cell_out + o) * inputs + cell % inputs] = 1;
       }
     }
-    x = uniform(g.x_shape(), rng);
-    weight = uniform(g.weight_shape(), rng);
-    bias = uniform({g.c_out}, rng);
-    dy = uniform(g.y_shape(), rng);
-    apply_mask(weight);
+    draw(rng);
     index = WeightIndex::full(g, cell_out);
     Context ctx;
     build_weight_index(ctx, mask.tensor(), index);
   }
 
-  void apply_mask(OwnedTensor& t) const {
-    const uint8_t* m = mask.tensor().data<uint8_t>();
-    float* v = t.tensor().data<float>();
-    for (int64_t i = 0; i < t.tensor().elements(); ++i) v[i] = m[i] ? v[i] : 0;
-  }
-
-  Result run() {
+  HostResults run() {
     Context ctx;
-    Result r(g);
-    const auto scratch = [&](Pass pass) {
-      return undefined({static_cast<int64_t>(weights_conv2d_plan(ctx, g, index, DType::f32, pass).workspace_bytes)},
-                       DType::u8);
-    };
-    OwnedTensor w1 = scratch(Pass::forward), w2 = scratch(Pass::backward_input), w3 = scratch(Pass::backward_weight);
-    weights_conv2d_forward(ctx, g, index, x.tensor(), weight.tensor(), bias.tensor(), w1.tensor(), r.y.tensor());
-    weights_conv2d_backward_input(ctx, g, index, dy.tensor(), weight.tensor(), w2.tensor(), r.dx.tensor());
-    weights_conv2d_backward_weight(ctx, g, index, x.tensor(), dy.tensor(), w3.tensor(), r.dw.tensor(), r.db.tensor());
-    return r;
+    return HostLayer::run([&](Pass pass) { return weights_conv2d_plan(ctx, g, index, DType::f32, pass); },
+                          [&](auto&... args) { weights_conv2d_forward(ctx, g, index, args...); },
+                          [&](auto&... args) { weights_conv2d_backward_input(ctx, g, index, args...); },
+                          [&](auto&... args) { weights_conv2d_backward_weight(ctx, g, index, args...); });
   }
 
-  Result run_plain() {
-    Context ctx;
-    Result r(g);
-    Tensor none;
-    conv2d_forward(ctx, g, x.tensor(), weight.tensor(), bias.tensor(), none, r.y.tensor());
-    conv2d_backward_input(ctx, g, dy.tensor(), weight.tensor(), none, r.dx.tensor());
-    conv2d_backward_weight(ctx, g, x.tensor(), dy.tensor(), none, r.dw.tensor(), r.db.tensor());
-    apply_mask(r.dw);
-    return r;
-  }
-
-  void expect_right() {
-    const Result got = run(), right = run_plain();
-    EXPECT_FALSE(!(relative_error(got.y, right.y) <= kLimit)) << "y " << relative_error(got.y, right.y);
-    EXPECT_FALSE(!(relative_error(got.dx, right.dx) <= kLimit)) << "dx " << relative_error(got.dx, right.dx);
-    EXPECT_FALSE(!(relative_error(got.dw, right.dw) <= kLimit)) << "dw " << relative_error(got.dw, right.dw);
-    EXPECT_FALSE(!(relative_error(got.db, right.db) <= kLimit)) << "db " << relative_error(got.db, right.db);
-  }
+  void expect_right() { expect_close(run(), run_dense(cpu_reference_kernels()), kLimit); }
 };
 
 std::string text(const Conv2dGeometry& g, int64_t cell_out, double density) {
@@ -152,7 +69,7 @@ std::string text(const Conv2dGeometry& g, int64_t cell_out, double density) {
   return "n h w c_in c_out kh kw stride pad upsample cell: " + s + "density " + std::to_string(density);
 }
 
-class WeightsConv2dTest : public testing::TestWithParam<std::tuple<int64_t, int64_t>> {  // kernel, upsample
+class WeightsConv2dTest : public testing::TestWithParam<KernelAndUpsample> {
  protected:
   void expect_right(int64_t n, int64_t h, int64_t w, int64_t c_in, int64_t c_out, int64_t cell_out, double density) {
     const auto [kernel, upsample] = GetParam();
@@ -212,14 +129,11 @@ TEST_P(WeightsConv2dTest, GivesTheSameBitsAgainAndOnAnyNumberOfThreads) {
   const auto [kernel, upsample] = GetParam();
   Layer layer(same_size(17, 12, 12, 80, 40, kernel, upsample), 1, 0.3, 7);
   const int threads = omp_get_max_threads();
-  const Result first = layer.run();
+  const HostResults first = layer.run();
   for (const int count : {1, 2, 3, 7}) {
+    SCOPED_TRACE(count);
     omp_set_num_threads(count);
-    const Result again = layer.run();
-    EXPECT_TRUE(same_bytes(first.y, again.y)) << count;
-    EXPECT_TRUE(same_bytes(first.dx, again.dx)) << count;
-    EXPECT_TRUE(same_bytes(first.dw, again.dw)) << count;
-    EXPECT_TRUE(same_bytes(first.db, again.db)) << count;
+    expect_same_bits(first, layer.run());
   }
   omp_set_num_threads(threads);
 }
@@ -229,8 +143,7 @@ TEST_P(WeightsConv2dTest, CountsTheArithmeticThatItPerforms) {
   Context ctx;
   const Conv2dGeometry g = same_size(2, 8, 8, 32, 64, kernel, upsample);
   const double pixels = 2 * 8 * 8, pairs = 32 * 64;
-  // Four 2x2 convolutions of the small image where a 3x3 one enlarges.
-  const double positions = upsample == 2 && kernel == 3 ? 16 : static_cast<double>(kernel * kernel);
+  const double positions = positions_of(kernel, upsample);
   for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
     const double full = weights_conv2d_plan(ctx, g, WeightIndex::full(g, 4), DType::f32, pass).executed_macs;
     EXPECT_EQ(full, pixels * pairs * positions);
@@ -255,11 +168,7 @@ TEST_P(WeightsConv2dTest, NeedsNoMoreMemoryThanAtFullDensity) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, WeightsConv2dTest, testing::Combine(testing::Values(1, 3), testing::Values(1, 2)),
-                         [](const auto& p) {
-                           return "kernel_" + std::to_string(std::get<0>(p.param)) + "_upsample_" +
-                                  std::to_string(std::get<1>(p.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(Kernels, WeightsConv2dTest, kKernelsAndUpsamples, kernel_and_upsample);
 
 TEST(WeightsConv2dGeometryTest, OtherKernelsStridesAndPaddingsEqualPlainLoops) {
   struct Kernel {

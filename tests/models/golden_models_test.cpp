@@ -4,8 +4,10 @@
 
 #include "apps/training/gan_step.h"
 #include "engine/tape/step_graph.h"
+#include "kernels/core/hash.h"
 #include "kernels/train/random.h"
 #include "tests/support/golden_file.h"
+#include "tests/support/op_fixture.h"
 
 namespace poise {
 namespace {
@@ -40,10 +42,8 @@ constexpr ModelRun kRuns[] = {{"sngan32-resnet", 8, 8, 8, 0, 1},
                               {"biggan64", 8, 8, 20, kClasses, 3}};
 
 std::vector<double> uniform(const std::string& name, int64_t count) {
-  uint64_t key = 0xcbf29ce484222325u;
-  for (const char c : name) key = (key ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
   std::vector<double> values(static_cast<size_t>(count));
-  uniform_on_host(key, RandomStream::test, 0, count, values.data());
+  uniform_on_host(fnv1a(name), RandomStream::test, 0, count, values.data());
   for (double& x : values) x = 2 * x - 1;
   return values;
 }
@@ -66,18 +66,10 @@ std::vector<double> initial(const std::string& name, const Shape& shape) {
   return exact(values);
 }
 
-std::vector<double> read(const Tensor& t) {
-  std::vector<double> values;
-  for (int64_t i = 0; i < t.elements(); ++i) {
-    values.push_back(t.dtype == DType::f64 ? t.data<double>()[i] : static_cast<double>(t.data<float>()[i]));
-  }
-  return values;
-}
-
 using Summary = std::array<double, 4>;
 
 Summary summary(const std::string& name, const Tensor& t) {
-  const std::vector<double> values = read(t);
+  const std::vector<double> values = to_host(t);
   Summary s{};
   for (const double x : values) s[0] += x * x;
   s[0] = std::sqrt(s[0]);

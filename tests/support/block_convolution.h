@@ -1,4 +1,4 @@
-// Block-sparse convolution kernels of a GPU, on the emulated device, against the dense loops of the CPU in f64 on the
+// Block-sparse convolution kernels of a GPU against the dense loops of the CPU in f64 on the
 // same masked weights. Tests choose whose kernels: ours or cuSPARSE's.
 #pragma once
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 
 #include "kernels/table.h"
 #include "tests/support/block_geometry.h"
-#include "tests/support/emulated_operands.h"
+#include "tests/support/device_operands.h"
 
 namespace poise {
 
@@ -31,32 +31,31 @@ inline BlockPath cusparse_path(const KernelTable& k) {
 }
 
 // Values in [-1, 1], zero where `mask` is; those are not drawn.
-inline Operand uniform(const Shape& shape, DType dtype, std::mt19937& rng, const uint8_t* mask = nullptr) {
+inline Operand uniform(const Shape& shape, DType dtype, Device where, std::mt19937& rng,
+                       const uint8_t* mask = nullptr) {
   std::uniform_real_distribution<float> draw(-1, 1);
-  std::vector<float> values;
+  std::vector<double> values;
   for (int64_t i = 0; i < shape.elements(); ++i) values.push_back(mask && !mask[i] ? 0.0f : draw(rng));
-  return {shape, dtype, values};
+  return {shape, dtype, values, where};
 }
 
 constexpr double kOneCell = -1;
 
-// `density` of the cells of a weight, drawn at random; a cell is one block, or one block over all taps.
+// `density` of the cells of a weight, drawn at random; a cell is one block, or one block over all taps. The index is in
+// memory of `where`.
 struct RandomMask {
   OwnedTensor bytes;
   BlockIndex index;
   OwnedTensor row_offsets, col_of_block, in_offsets, out_of_block;
 
-  RandomMask(const Conv2dGeometry& g, double density, bool all_taps, std::mt19937& rng, int64_t block = kB)
+  RandomMask(const Conv2dGeometry& g, double density, bool all_taps, Device where, std::mt19937& rng,
+             int64_t block = kB)
       : bytes(g.weight_shape(), DType::u8, Device::cpu),
         index{.block = block, .out_blocks = g.c_out / block, .in_blocks = g.c_in / block, .taps = g.kh * g.kw},
-        row_offsets({index.out_blocks + 1}, DType::i32, Device::emulated),
-        col_of_block({index.capacity()}, DType::i32, Device::emulated),
-        in_offsets({index.in_blocks + 1}, DType::i32, Device::emulated),
-        out_of_block({index.capacity()}, DType::i32, Device::emulated) {
-    index.row_offsets = row_offsets.tensor();
-    index.col_of_block = col_of_block.tensor();
-    index.in_offsets = in_offsets.tensor();
-    index.out_of_block = out_of_block.tensor();
+        row_offsets({index.out_blocks + 1}, DType::i32, where),
+        col_of_block({index.capacity()}, DType::i32, where),
+        in_offsets({index.in_blocks + 1}, DType::i32, where),
+        out_of_block({index.capacity()}, DType::i32, where) {
     const int64_t cells = index.capacity() / (all_taps ? index.taps : 1);
     std::vector<int64_t> chosen(static_cast<size_t>(cells));
     std::iota(chosen.begin(), chosen.end(), 0);
@@ -73,46 +72,68 @@ struct RandomMask {
         }
       }
     }
+    build_index();
+  }
+
+ private:
+  void build_index() {
+    using Place = std::pair<OwnedTensor RandomMask::*, Tensor BlockIndex::*>;
+    constexpr Place kPlaces[] = {{&RandomMask::row_offsets, &BlockIndex::row_offsets},
+                                 {&RandomMask::col_of_block, &BlockIndex::col_of_block},
+                                 {&RandomMask::in_offsets, &BlockIndex::in_offsets},
+                                 {&RandomMask::out_of_block, &BlockIndex::out_of_block}};
+    std::vector<OwnedTensor> on_host;
+    for (const auto& [owned, tensor] : kPlaces) {
+      on_host.emplace_back((this->*owned).tensor().shape, DType::i32, Device::cpu);
+      index.*tensor = on_host.back().tensor();
+    }
     Context ctx;
     cpu::build_block_index(ctx, bytes.tensor(), index);
+    for (const auto& [owned, tensor] : kPlaces) {
+      copy_from_host((this->*owned).tensor(), (index.*tensor).bytes);
+      index.*tensor = (this->*owned).tensor();
+    }
   }
 };
 
 class Convolution {
  public:
-  Convolution(const Conv2dGeometry& geometry, double density, bool all_taps, Precision precision, uint32_t seed,
-              int64_t block = kB)
+  Convolution(const Conv2dGeometry& geometry, double density, bool all_taps, Precision precision, Device where,
+              uint32_t seed, int64_t block = kB)
       : g_(geometry),
         precision_(precision),
         dtype_(activation_dtype(precision)),
+        where_(where),
         rng_(seed),
-        mask_(g_, density, all_taps, rng_, block),
-        operands_{uniform(g_.x_shape(), dtype_, rng_),
-                  uniform(g_.weight_shape(), dtype_, rng_, mask_.bytes.tensor().data<uint8_t>()),
-                  uniform({g_.c_out}, DType::f32, rng_), uniform(g_.y_shape(), dtype_, rng_)} {}
+        mask_(g_, density, all_taps, where, rng_, block),
+        operands_{uniform(g_.x_shape(), dtype_, where, rng_),
+                  uniform(g_.weight_shape(), dtype_, where, rng_, mask_.bytes.tensor().data<uint8_t>()),
+                  uniform({g_.c_out}, DType::f32, where, rng_), uniform(g_.y_shape(), dtype_, where, rng_)} {}
 
   LayerResults run(const KernelTable& kernels, const GemmChoice& choice = {},
                    const BlockPath* other_path = nullptr) const {
     const BlockPath path = other_path ? *other_path : our_path(kernels);
     const BlockIndex& index = mask_.index;
-    Context ctx{.device = Device::emulated, .precision = precision_, .kernels = &kernels, .gemm = choice};
-    const Tensor &x = operands_.x.device.tensor, &w = operands_.weight.device.tensor, &dy = operands_.dy.device.tensor;
+    Context ctx{.device = where_, .precision = precision_, .kernels = &kernels, .gemm = choice};
+    const Tensor &x = operands_.x.device.tensor(), &w = operands_.weight.device.tensor();
+    const Tensor &dy = operands_.dy.device.tensor(), &bias = operands_.bias.device.tensor();
     return operands_.run([&](Pass pass) { return path.plan(ctx, g_, index, dtype_, pass).workspace_bytes; },
                          [&](Tensor& forward, Tensor& for_input, Tensor& for_weight, LayerResults& r) {
-                           const Tensor& bias = operands_.bias.device.tensor;
-                           path.forward(ctx, g_, index, x, w, bias, forward, r.y.tensor);
-                           path.backward_input(ctx, g_, index, dy, w, for_input, r.dx.tensor);
-                           path.backward_weight(ctx, g_, index, x, dy, for_weight, r.dweight.tensor, r.dbias.tensor);
+                           path.forward(ctx, g_, index, x, w, bias, forward, r.y.tensor());
+                           path.backward_input(ctx, g_, index, dy, w, for_input, r.dx.tensor());
+                           path.backward_weight(ctx, g_, index, x, dy, for_weight, r.dweight.tensor(),
+                                                r.dbias.tensor());
                          });
   }
 
   void expect_right(const LayerResults& r) const {
     LayerReference reference = conv2d_reference(g_, operands_);
     const uint8_t* alive = mask_.bytes.tensor().data<uint8_t>();
-    for (int64_t i = 0; i < g_.weight_shape().elements(); ++i) {
+    const std::vector<double> dweight = to_host(r.dweight.tensor());
+    for (size_t i = 0; i < dweight.size(); ++i) {
       if (!alive[i]) reference.dweight.tensor().data<double>()[i] = 0;
-      if (!alive[i] && r.dweight.tensor.data<float>()[i] != 0) {
-        ADD_FAILURE() << "dweight " << i << " is dead but " << r.dweight.tensor.data<float>()[i];
+      if (!alive[i] && dweight[i] != 0) {
+        ADD_FAILURE() << "dweight " << i << " is dead but " << dweight[i];
         break;
       }
     }
@@ -123,6 +144,7 @@ class Convolution {
   const Conv2dGeometry g_;
   const Precision precision_;
   const DType dtype_;
+  const Device where_;
   std::mt19937 rng_;
   const RandomMask mask_;
   const LayerOperands operands_;

@@ -1,10 +1,16 @@
 // Convolutions that keep the size of their images, with channels counted in blocks.
 #pragma once
+#include <gtest/gtest.h>
+
+#include <string>
+#include <tuple>
+
 #include "kernels/dense/conv2d/conv2d.h"
+#include "kernels/sparse/block/block_size.h"
 
 namespace poise {
 
-constexpr int64_t kB = 16;  // block, where a test does not say otherwise
+constexpr int64_t kB = kSparseBlock;  // where a test does not say otherwise
 
 struct Images {
   int64_t n, h, w, in_blocks, out_blocks;
@@ -22,6 +28,18 @@ inline Conv2dGeometry geometry_of(const Images& s, int64_t k, int64_t upsample, 
           .pad_h = k / 2,
           .pad_w = k / 2,
           .upsample = upsample};
+}
+
+// --- Suites over kernel and upsample ---
+
+using KernelAndUpsample = std::tuple<int64_t, int64_t>;
+inline const auto kKernelsAndUpsamples = testing::Combine(testing::Values(1, 3), testing::Values(1, 2));
+inline std::string kernel_and_upsample(const testing::TestParamInfo<KernelAndUpsample>& p) {
+  return "kernel_" + std::to_string(std::get<0>(p.param)) + "_upsample_" + std::to_string(std::get<1>(p.param));
+}
+// Multiply-adds per pixel of the stored image and pair of channels: four 2x2 convolutions where a 3x3 one enlarges.
+inline double positions_of(int64_t kernel, int64_t upsample) {
+  return upsample == 2 && kernel == 3 ? 16 : static_cast<double>(kernel * kernel);
 }
 
 }  // namespace poise

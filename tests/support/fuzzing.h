@@ -120,7 +120,7 @@ inline std::string mutate(std::string bytes, const std::vector<std::string>& see
   return bytes;
 }
 
-// Every chunk of a PNG gets the checksum that belongs to it, so that edits reach what lies behind that check.
+// Every chunk of a PNG gets the checksum that belongs to it, so that edits get past that check.
 inline void repair_png(std::string& png) {
   for (size_t at = 8; at + 12 <= png.size();) {
     const auto byte = [&](size_t i) { return static_cast<size_t>(static_cast<uint8_t>(png[i])); };

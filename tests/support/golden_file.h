@@ -20,7 +20,7 @@ class GoldenFile {
   explicit GoldenFile(const std::string& name)
       : file_(SafetensorsFile::read(std::string(POISE_GOLDEN_DIR) + "/" + name + ".safetensors")) {}
 
-  // Says how close the comparisons came, for whoever moves a limit.
+  // Says how close the comparisons came, to help choose limits.
   ~GoldenFile() {
     if (!worst_name_.empty()) std::cout << "worst: " << worst_name_ << " differs by " << worst_ << " of its maximum\n";
   }

@@ -1,6 +1,7 @@
-// Where the GPU kernels run: `emulated` is the kernels on the host, `checked` the same under the race checker, `cuda` a
-// real GPU, where the build has CUDA.
+// Where the GPU kernels run: `checked` is the kernels on the host under the race checker, `emulated` the same without it,
+// `cuda` a real GPU, where the build has CUDA. In this order: of a wrong kernel the checker's sentence is read first.
 #pragma once
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -14,14 +15,27 @@ struct Target {
   Device device;
   const KernelTable* kernels;
 };
+inline void PrintTo(const Target& target, std::ostream* out) { *out << target.name; }  // for GoogleTest
 
 inline std::vector<Target> gpu_targets() {
-  std::vector<Target> targets = {{"emulated", Device::emulated, &emulated::kernels()},
-                                 {"checked", Device::emulated, &checked::kernels()}};
+  std::vector<Target> targets = {{"checked", Device::emulated, &checked::kernels()},
+                                 {"emulated", Device::emulated, &emulated::kernels()}};
 #ifdef POISE_HAVE_CUDA
   targets.push_back({"cuda", Device::cuda, &cuda::kernels()});
 #endif
   return targets;
+}
+
+// For tests that choose between the two bodies on the host themselves.
+inline std::vector<Device> gpu_devices() {
+#ifdef POISE_HAVE_CUDA
+  return {Device::emulated, Device::cuda};
+#else
+  return {Device::emulated};
+#endif
+}
+inline const KernelTable& kernels_on(Device device, const KernelTable& on_host) {
+  return device == Device::cuda ? kernels_of(Device::cuda) : on_host;
 }
 
 inline bool available(Device device) { return gpu::why_unavailable(device).empty(); }

@@ -40,7 +40,7 @@ struct OpCase {
   std::string name;  // letters, digits and underscores: "conv2d_3x3_same"
   std::string op;    // the name that the op has on the tape
   std::vector<OpTensor> inputs;
-  std::vector<OpTensor> states;  // memory of the caller that the op reads or writes besides: running statistics, u, v
+  std::vector<OpTensor> states;  // memory of the caller that the op also reads or writes: running statistics, u, v
   OpBuild build;
   OpDefinition definition;
   Mode mode = Mode::train;

@@ -45,13 +45,13 @@ OpCase embedding_as_activation_case(const std::vector<int32_t>& labels, int64_t 
 }
 
 // With x away from zero, small gains and small shifts, no value comes near the kink of the ReLU.
-OpCase sample_affine_case(const std::string& name, const Shape& x, bool relu, bool model_sized = false) {
+OpCase channel_modulation_case(const std::string& name, const Shape& x, bool relu, bool model_sized = false) {
   const Shape each{x[0], x[3]};
-  return {.name = "sample_affine" + name,
-          .op = "sample_affine",
+  return {.name = "channel_modulation" + name,
+          .op = "channel_modulation",
           .inputs = {{x, Draw::away_from_zero}, {each, Draw::small}, {each, Draw::small}},
-          .build = [=](Tape&, const Vars& v, const Tensors&) { return sample_affine(v[0], v[1], v[2], relu); },
-          .definition = define_sample_affine(x, relu),
+          .build = [=](Tape&, const Vars& v, const Tensors&) { return channel_modulation(v[0], v[1], v[2], relu); },
+          .definition = define_channel_modulation(x, relu),
           .model_sized = model_sized};
 }
 
@@ -133,11 +133,11 @@ void add_conditional_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   cases.push_back(embedding_as_activation_case({3, 0, 1, 3, 0}, 8));
   for (const bool relu : {false, true}) {
     const std::string suffix = relu ? "_relu" : "";
-    cases.push_back(sample_affine_case(suffix, {2, 3, 5, 7}, relu));
-    cases.push_back(sample_affine_case("_wide" + suffix, {3, 4, 5, 136}, relu));
+    cases.push_back(channel_modulation_case(suffix, {2, 3, 5, 7}, relu));
+    cases.push_back(channel_modulation_case("_wide" + suffix, {3, 4, 5, 136}, relu));
   }
-  cases.push_back(sample_affine_case("_pixel", {3, 1, 1, 5}, true));
-  cases.push_back(sample_affine_case("_model", {model_batch, 32, 32, 160}, true, true));
+  cases.push_back(channel_modulation_case("_pixel", {3, 1, 1, 5}, true));
+  cases.push_back(channel_modulation_case("_model", {model_batch, 32, 32, 160}, true, true));
   cases.push_back(row_dot_case("", 5, 7));
   cases.push_back(row_dot_case("_one_row", 1, 100));
   cases.push_back(row_dot_case("_model", 2 * model_batch, 1280, true));

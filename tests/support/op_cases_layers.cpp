@@ -48,7 +48,7 @@ OpCase conv_case(const std::string& name, const Image& x, int64_t c_out, const C
   return c;
 }
 
-// A ReLU behind: its kink lies where no sum comes near it. All summands of an output have one sign, that of its image
+// With a ReLU: its kink is where no sum comes near it. All summands of an output have one sign, that of its image
 // times that of its channel; so both sides of the kink occur.
 OpCase relu_case(const std::string& name, const Image& x, int64_t c_out, Conv2dOptions o,
                  const std::array<int64_t, 2>& expected_out, bool bias = true, bool model_sized = false) {

@@ -91,7 +91,7 @@ OpCase spectral_norm_case(const std::string& name, const Shape& weight, Mode mod
   return c;
 }
 
-// A mask has killed the one row that u points to: v starts anew. The gradient is that of held vectors, see below.
+// A mask has killed the one row that u points to: v restarts. The gradient is that of held vectors, see below.
 OpCase spectral_norm_restart_case(const std::string& name, const Shape& weight) {
   OpCase c = spectral_norm_case(name, weight, Mode::train, 0);
   c.gradient_check = false;

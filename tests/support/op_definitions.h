@@ -10,7 +10,7 @@ OpDefinition define_each_pair(std::function<double(double, double)> f);         
 OpDefinition define_concat_batch();                                                       // a, then b
 OpDefinition define_concat_channels(const std::vector<int64_t>& channels);                // of each input
 OpDefinition define_linear(int64_t n, int64_t in, int64_t out);                           // inputs x, w and perhaps b
-OpDefinition define_conv2d(const Shape& x, int64_t c_out, const Conv2dOptions& options);  // likewise
+OpDefinition define_conv2d(const Shape& x, int64_t c_out, const Conv2dOptions& options);  // the same
 OpDefinition define_batch_norm(const Shape& x, Mode mode, const BatchNormOptions& options);
 OpDefinition define_spectral_norm(const Shape& weight, Mode mode);
 OpDefinition define_upsample_nearest_2x(const Shape& x);
@@ -22,7 +22,7 @@ OpDefinition define_diff_augment(const Shape& x, const DiffAugmentOptions& optio
 OpDefinition define_conv_transpose2d(const Shape& x, int64_t c_out, const Conv2dOptions& options);  // inputs x, w
 OpDefinition define_slice_channels(int64_t channels, int64_t first, int64_t count);
 OpDefinition define_embedding(const std::vector<int32_t>& labels, int64_t columns);
-OpDefinition define_sample_affine(const Shape& x, bool relu);  // inputs x, gain, bias
+OpDefinition define_channel_modulation(const Shape& x, bool relu);  // inputs x, gain, bias
 OpDefinition define_row_dot(int64_t columns);
 OpDefinition define_batched_matmul(int64_t n, int64_t rows, int64_t depth, int64_t columns, bool transpose_b);
 OpDefinition define_softmax(int64_t columns);

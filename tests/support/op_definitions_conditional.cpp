@@ -56,7 +56,7 @@ OpDefinition define_embedding(const std::vector<int32_t>& labels, int64_t column
   };
 }
 
-OpDefinition define_sample_affine(const Shape& s, bool relu) {
+OpDefinition define_channel_modulation(const Shape& s, bool relu) {
   return [=](const HostValues& inputs, HostValues&) {
     const HostImage x{inputs[0], s}, gain{inputs[1], {s[0], 1, 1, s[3]}}, bias{inputs[2], {s[0], 1, 1, s[3]}};
     return tabulate(s, [&](int64_t n, int64_t h, int64_t w, int64_t c) {

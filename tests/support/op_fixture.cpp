@@ -3,14 +3,16 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/core/hash.h"
+
 namespace poise {
 namespace {
 
 constexpr unsigned char kCanary = 0xA5, kPoison = 0xFF;  // 0xFFFF...: NaN in f32 and f64
-constexpr size_t kGuardBytes = 4 * kAlignment;
+constexpr size_t kGuardBytes = 5 * kAlignment;  // odd: nothing behind it is aligned better than the arena promises
 constexpr int kHolesPerSize = 3;
 
-// `count` bytes of the memory that `inside` lies in, from `offset` bytes after its start.
+// `count` bytes of the memory that `inside` is in, from `offset` bytes after its start.
 Tensor bytes_at(const Tensor& inside, int64_t offset, size_t count) {
   return {.bytes = static_cast<char*>(inside.bytes) + offset,
           .shape = {static_cast<int64_t>(count)},
@@ -112,10 +114,8 @@ void from_host(const Tensor& tensor, const std::vector<double>& values) {
 std::vector<double> drawn_values(const OpTensor& spec, const std::string& case_name, uint64_t index) {
   const int64_t count = spec.shape.elements();
   if (spec.draw == Draw::undefined) return std::vector<double>(static_cast<size_t>(count), std::nan(""));
-  uint64_t seed = 0xcbf29ce484222325u;  // FNV-1a
-  for (const char c : case_name) seed = (seed ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
   std::vector<double> values(static_cast<size_t>(count));
-  uniform_on_host(seed, RandomStream::test, index, count, values.data());
+  uniform_on_host(fnv1a(case_name), RandomStream::test, index, count, values.data());
   double square = 0;
   for (double& value : values) {
     const double t = 2 * value - 1, sign = t < 0 ? -1 : 1, size = std::abs(t);
@@ -293,7 +293,7 @@ void OpFixture::lay_out_holes() {
     fill_bytes(tensor, kCanary);
     canaries_.push_back(tensor);
   };
-  top_guard_ = std::make_unique<Arena::Scratch>(*arena_, kGuardBytes);  // the kernels' scratch lies right below
+  top_guard_ = std::make_unique<Arena::Scratch>(*arena_, kGuardBytes);  // the kernels' scratch is right below
   canary(top_guard_->tensor());
   std::vector<Tensor> holes;
   for (int i = 0; i < kHolesPerSize; ++i) {
@@ -306,7 +306,7 @@ void OpFixture::lay_out_holes() {
   for (const Tensor& hole : holes) arena_->recycle(hole);
 }
 
-// A block is rounded up to a cache line: the bytes between a tensor's end and the line's are nobody's either. (Only the
+// A block is rounded up to a cache line: the bytes between a tensor's end and the line's belong to no tensor either. (Only the
 // forward pass: afterwards a block may have had another, larger tenant.)
 void OpFixture::check_slack() {
   for (const Node& node : tape_->nodes()) {

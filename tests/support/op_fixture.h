@@ -9,7 +9,7 @@
 
 namespace poise {
 
-// The memory of a caller, with a zone on either side that nobody may write.
+// Memory of a caller, with guard zones on both sides.
 class GuardedTensor {
  public:
   GuardedTensor(const Shape& shape, DType dtype, Device device);
@@ -49,7 +49,7 @@ struct OpResult {
   std::vector<double> output;
   HostValues gradients;  // per input; empty where none arrived
   HostValues states;     // as the op left them
-  std::string damage;    // which memory was written that was nobody's to write; empty if none
+  std::string damage;    // which memory was written out of bounds; empty if none
 };
 
 // What a run will need and do, learnt without touching any memory.

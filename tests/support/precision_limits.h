@@ -1,4 +1,4 @@
-// How far results may lie from those of f64, relative to the largest element: by precision, never by op.
+// How far results may be from those of f64, relative to the largest element: by precision, never by op.
 #pragma once
 #include "kernels/core/dtype.h"
 

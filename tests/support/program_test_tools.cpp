@@ -9,7 +9,7 @@
 #include <chrono>
 #include <thread>
 
-#include "apps/run/run_log.h"
+#include "apps/run/run_record.h"
 
 namespace poise::test {
 
@@ -83,8 +83,9 @@ std::vector<std::string> small_run(const std::vector<std::string>& more) {
 }
 
 int64_t last_logged_iteration(const std::string& run) {
-  const auto lines = read_train_lines(run + "/train.jsonl");
-  return lines.empty() ? -1 : lines.back().iteration;
+  if (!std::filesystem::exists(run + "/config.toml")) return -1;  // not there yet
+  const Points logged = read_run(run).of("loss_d");
+  return logged.empty() ? -1 : static_cast<int64_t>(logged.back().first);
 }
 
 std::vector<std::string> names_in(const std::string& folder) {

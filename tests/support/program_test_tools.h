@@ -18,7 +18,7 @@ struct ProgramSetting {
   std::string folder = ".";              // working directory
   int64_t file_size_limit = -1;          // bytes (RLIMIT_FSIZE)
   std::string standard_output;           // "" to capture it, "closed", or a path
-  std::vector<std::string> environment;  // NAME=value, besides what the test has
+  std::vector<std::string> environment;  // NAME=value, added to the environment of the test
 };
 
 // A program that runs beside the test; killed and waited for at the latest by the destructor.

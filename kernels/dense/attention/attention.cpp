@@ -6,6 +6,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/core/dot.h"
+#include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
 
 namespace poise::cpu {
@@ -75,7 +76,7 @@ void gated_add_forward(Context&, const Tensor& x, const Tensor& o, const Tensor&
 void gated_add_backward(Context&, const Tensor& o, const Tensor& gate, const Tensor& dy, Tensor& workspace,
                         Tensor& grad_o, Tensor& dgate) {
   dispatch_float(o.dtype, [&]<class T>() {
-    const int64_t n = o.elements(), grain = (n + kGatedAddPartialSums - 1) / kGatedAddPartialSums;
+    const int64_t n = o.elements(), grain = ceil_div(n, kGatedAddPartialSums);
     const T *other = o.data<T>(), *grad_out = dy.data<T>();
     T* grad_other = grad_o.data<T>();
     auto* partial = static_cast<double*>(workspace.bytes);

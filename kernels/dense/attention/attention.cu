@@ -1,6 +1,6 @@
 // Self-attention on the GPU, plainly: it is about 1% of the arithmetic of the networks that have it.
 //
-// batched_matmul: a block of 16x16 threads computes a 64x64 tile of one image's product in f32 on the ordinary units,
+// batched_matmul: a block of 16x16 threads computes a 64x64 tile of one image's product in f32 on CUDA cores,
 // 16 summands at a time from shared memory; thread (r, q) owns rows r, r+16, .. and columns q, q+16, .. of the tile.
 // 2 m n k FLOPs per image, for 64 images of 1024 x 256 x 20 0.7 GFLOP, 20 us at 35 TFLOP/s. softmax: a warp per row,
 // three reads and a write. gated_add: element-wise; its gradient sums in two passes of fixed order. Predicted; not yet

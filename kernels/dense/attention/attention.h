@@ -1,4 +1,4 @@
-// What self-attention (Zhang et al. 2019, "SAGAN") needs besides 1x1 convolutions and pooling:
+// What self-attention (Zhang et al. 2019, "SAGAN") needs in addition to 1x1 convolutions and pooling:
 //
 //   batched_matmul  c_n = op(a_n) op(b_n)                op(m) = m, or its transpose
 //   softmax         y[r,j] = exp(x[r,j]) / sum_j exp(x[r,j]);     dx = y (dy - sum_j dy y)

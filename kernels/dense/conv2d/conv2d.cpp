@@ -7,6 +7,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/core/dot.h"
+#include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
 
 namespace poise::cpu {
@@ -113,8 +114,8 @@ void conv2d_backward_weight(Context&, const Conv2dGeometry& geometry, const Tens
     const T* grad_out = dy.data<T>();
     T* grad_weight = dweight.data<T>();
     const int64_t out_h = g.out_h(), out_w = g.out_w();
-    const int64_t input_blocks = (g.c_in + kInputChannels - 1) / kInputChannels;
-    const int64_t output_blocks = (g.c_out + kOutputChannels - 1) / kOutputChannels;
+    const int64_t input_blocks = ceil_div(g.c_in, kInputChannels);
+    const int64_t output_blocks = ceil_div(g.c_out, kOutputChannels);
     simd_for(g.kh * g.kw * output_blocks * input_blocks, [=](int64_t task) {  // a block of one tap
       const int64_t first_i = task % input_blocks * kInputChannels;
       const int64_t channels = std::min(kInputChannels, g.c_in - first_i);

@@ -1,8 +1,8 @@
-// Convolution on the GPU: which matrix products a pass becomes, where their operands lie, and how the work is cut.
+// Convolution on the GPU: which matrix products a pass becomes, where their operands are, and how the work is divided.
 //
 //   pass             gathers from   on positions of   weights
 //   forward          x              y                 outputs (C_out) slowest
-//   backward_input   dy             x                 outputs (C_in) fastest: W is read as it lies, not transposed
+//   backward_input   dy             x                 outputs (C_in) fastest: W is read as stored, not transposed
 //   backward_weight  x or dy        the other's; a second kernel adds up the parts
 //   few outputs      x or dy        its own         all taps at once; a second kernel adds up what belongs together
 //
@@ -12,14 +12,14 @@
 // enlarged layer costs 16 multiply-adds where its definition has 36.
 #include "kernels/dense/conv2d/conv2d.h"
 
-#include "kernels/core/pieces.h"
+#include "kernels/core/workspace_layout.h"
 #include "kernels/dense/conv2d/conv2d_passes.h"
+#include "kernels/gpu/column_sums.h"
+#include "kernels/gpu/device_limits.h"
 #include "kernels/gpu/tile_gemm.cuh"
 
 namespace poise::POISE_GPU {
 namespace {
-
-constexpr int64_t kMultiprocessors = 132;
 
 // Multiply-adds per clock that a multiprocessor is expected to reach, for cutting the work. Planning figures from the
 // bytes that a block brings from L2 (28 per clock) and the rate of the instructions; not yet measured on a GPU.
@@ -35,22 +35,22 @@ constexpr Rates kRates<Tf32>{450, 225};
 template <>
 constexpr Rates kRates<Fp32>{110, 90};
 
-// How a product of m x n outputs, `classes` times, is cut: size of the blocks, parts of the sum. The cheapest by a
+// How a product of m x n outputs, once per stride phase, is divided: size of the blocks, split-K slices. The cheapest by a
 // model of one multiprocessor's clocks. Depends on shapes alone, so the order of summation does.
-struct Cut {
+struct TilingChoice {
   BlockSize size = BlockSize::large;
   int splits = 1;
 
   // `always_partial`: the parts go through memory even if there is only one.
   template <class Math>
-  static Cut of(const GemmChoice& choice, int64_t m, int64_t n, int64_t classes, int64_t summands,
-                bool always_partial) {
+  static TilingChoice of(const GemmChoice& choice, int64_t m, int64_t n, int64_t phases, int64_t summands,
+                         bool always_partial) {
     constexpr int64_t kDeep = kTileK<typename Math::Element>;
     constexpr double kBlockOverhead = 1500, kSecondPass = 4000, kL2BytesPerClock = 5000;
     constexpr int kMaxSplits = 64;
     const int64_t tiles = ceil_div(summands, kDeep);
     const int wanted_splits = static_cast<int>(std::min<int64_t>(choice.splits, tiles));
-    Cut best;
+    TilingChoice best;
     double best_clocks = -1;
     for (const BlockSize size : {BlockSize::large, BlockSize::small}) {
       const int64_t edge = edge_of(size);
@@ -60,11 +60,11 @@ struct Cut {
       for (int splits = 1; splits <= kMaxSplits && splits <= tiles; ++splits) {
         const int64_t each = ceil_div<int64_t>(tiles, splits);
         if (wanted_splits != 0 ? splits != wanted_splits : ceil_div(tiles, each) != splits) continue;  // no empty parts
-        const int64_t blocks = ceil_div(m, edge) * ceil_div(n, edge) * classes * splits;
+        const int64_t blocks = ceil_div(m, edge) * ceil_div(n, edge) * phases * splits;
         const double turns = static_cast<double>(ceil_div(blocks, kMultiprocessors));
         double clocks = turns * (static_cast<double>(each) * tile_clocks + kBlockOverhead);
         if (splits > 1 || always_partial) {
-          clocks += kSecondPass + static_cast<double>(m * n * classes * splits * 8) / kL2BytesPerClock;
+          clocks += kSecondPass + static_cast<double>(m * n * phases * splits * 8) / kL2BytesPerClock;
         }
         if (best_clocks < 0 || clocks < best_clocks) best_clocks = clocks, best = {size, splits};
       }
@@ -111,8 +111,8 @@ struct Layer {
   bool packs_weight() const { return enlarged || in != g.c_in; }
   int64_t packed_elements() const { return g.c_out * weight.taps_h() * weight.taps_w() * in; }
   // Positions, and multiply-adds, of a pass that walks so.
-  int64_t positions_h(Walk walk) const { return walk == Walk::small ? h.small : ceil_div(h.large, h.stride); }
-  int64_t positions_w(Walk walk) const { return walk == Walk::small ? w.small : ceil_div(w.large, w.stride); }
+  int64_t positions_h(Walk walk) const { return walk == Walk::outputs ? h.small : ceil_div(h.large, h.stride); }
+  int64_t positions_w(Walk walk) const { return walk == Walk::outputs ? w.small : ceil_div(w.large, w.stride); }
   double macs(Walk walk) const {
     return static_cast<double>(g.n * g.c_in * g.c_out) * meetings(h, walk) * meetings(w, walk);
   }
@@ -133,10 +133,10 @@ struct Layer {
   }
   // Pairs of position and tap along one axis.
   static double meetings(const Axis& a, Walk walk) {
-    if (walk == Walk::small) return static_cast<double>(a.small) * a.taps;
+    if (walk == Walk::outputs) return static_cast<double>(a.small) * a.taps;
     double sum = 0;
     for (int tap = 0; tap < a.taps; ++tap) {
-      const int first = ((tap - a.pad) % a.stride + a.stride) % a.stride;  // of the class that has this tap
+      const int first = ((tap - a.pad) % a.stride + a.stride) % a.stride;  // of the phase that has this tap
       if (first < a.large) sum += ceil_div(a.large - first, a.stride);
     }
     return sum;
@@ -147,21 +147,21 @@ struct Layer {
 // source once per tap to fill it. Then the taps become outputs of a 1x1 convolution, which reads the source once, and a
 // second kernel adds up what the taps of one position gave: 6 times fewer bytes and multiply-adds for 256 channels
 // to 3.
-struct ConvolvePass {
+struct ImplicitGemmPass {
   Layer layer;
   bool forward, taps_as_outputs;
   Walk walk;
   int64_t source_channels, padded_channels, channels;  // of the source; of the result
   Shape source_shape, y_shape;
-  int64_t columns, rows;  // of the product: rows = positions of all classes
-  Cut cut;
+  int64_t columns, rows;  // of the product: rows = positions of all phases
+  TilingChoice tiling;
   void *source = nullptr, *weight = nullptr;  // padded or folded copies
   float* partial = nullptr;
   size_t workspace_bytes;
 
-  ConvolvePass(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass, void* workspace)
+  ImplicitGemmPass(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass, void* workspace)
       : layer(g, dtype), forward(pass == Pass::forward) {
-    walk = forward == layer.enlarged ? Walk::large : Walk::small;
+    walk = forward == layer.enlarged ? Walk::inputs : Walk::outputs;
     source_channels = forward ? g.c_in : g.c_out;
     padded_channels = forward ? layer.in : layer.out;
     channels = forward ? g.c_out : g.c_in;
@@ -171,8 +171,8 @@ struct ConvolvePass {
     constexpr int64_t kFewOutputs = 8;
     const bool stride_1 = layer.h.stride == 1 && layer.w.stride == 1;
     taps_as_outputs = stride_1 && g.kh * g.kw > 1 && channels <= kFewOutputs;
-    const int64_t stride_h = walk == Walk::small ? 1 : layer.h.stride,
-                  stride_w = walk == Walk::small ? 1 : layer.w.stride;
+    const int64_t stride_h = walk == Walk::outputs ? 1 : layer.h.stride,
+                  stride_w = walk == Walk::outputs ? 1 : layer.w.stride;
     int64_t positions = g.n * layer.positions_h(walk) * layer.positions_w(walk);
     int64_t taps = ceil_div<int64_t>(layer.h.taps, stride_h) * ceil_div<int64_t>(layer.w.taps, stride_w);
     rows = y_shape.rows();
@@ -183,19 +183,20 @@ struct ConvolvePass {
       taps = 1;
     }
     dispatch_math(ctx, dtype, [&]<class Math>() {
-      cut = Cut::of<Math>(ctx.gemm, positions, columns, stride_h * stride_w, taps * padded_channels, taps_as_outputs);
+      tiling = TilingChoice::of<Math>(ctx.gemm, positions, columns, stride_h * stride_w, taps * padded_channels,
+                                      taps_as_outputs);
     });
 
-    Pieces pieces(workspace);
+    WorkspaceLayout layout(workspace);
     const size_t element = size_of(dtype);
     if (source_channels != padded_channels) {
-      source = pieces.take<char>(static_cast<size_t>(source_shape.rows() * padded_channels) * element);
+      source = layout.carve<char>(static_cast<size_t>(source_shape.rows() * padded_channels) * element);
     }
-    if (layer.packs_weight()) weight = pieces.take<char>(static_cast<size_t>(layer.packed_elements()) * element);
-    if (cut.splits > 1 || taps_as_outputs) {
-      partial = pieces.take<float>(static_cast<size_t>(to_int(cut.splits * rows * columns)));
+    if (layer.packs_weight()) weight = layout.carve<char>(static_cast<size_t>(layer.packed_elements()) * element);
+    if (tiling.splits > 1 || taps_as_outputs) {
+      partial = layout.carve<float>(static_cast<size_t>(to_int(tiling.splits * rows * columns)));
     }
-    workspace_bytes = pieces.used();
+    workspace_bytes = layout.bytes();
   }
 
   double macs() const {
@@ -209,7 +210,7 @@ struct ConvolvePass {
     if (weight) pack_weight(ctx, dtype, layer.weight, layer.in, weights.bytes, weight);
     const float* const added = bias ? bias.data<float>() : nullptr;
     const bool relu = forward && layer.g.relu;
-    const Convolve convolve{.gather = taps_as_outputs ? each_pixel() : layer.gather(walk, padded_channels),
+    const ImplicitGemm gemm{.gather = taps_as_outputs ? each_pixel() : layer.gather(walk, padded_channels),
                             .order = forward ? WeightOrder::outputs_slowest : WeightOrder::outputs_fastest,
                             .source = source ? source : from.bytes,
                             .weight = weight ? weight : weights.bytes,
@@ -219,14 +220,14 @@ struct ConvolvePass {
                             .outputs = to_int(columns),
                             .weight_inner = to_int(taps_as_outputs && !forward ? columns : layer.in),
                             .weight_outer = to_int(layer.g.c_out),
-                            .splits = cut.splits,
+                            .splits = tiling.splits,
                             .y_elements = rows * columns,
                             .relu = relu};
-    dispatch_math(ctx, dtype, [&]<class Math>() { launch_convolve<Math>(ctx, convolve, cut.size); });
+    dispatch_math(ctx, dtype, [&]<class Math>() { launch_implicit_gemm<Math>(ctx, gemm, tiling.size); });
     if (taps_as_outputs) {
       sum_taps(ctx, dtype, tap_sums(), added, relu, y.bytes);
     } else if (partial) {
-      sum_splits(ctx, dtype, rows * columns, channels, cut.splits, partial, added, relu, y.bytes);
+      sum_splits(ctx, dtype, rows * columns, channels, tiling.splits, partial, added, relu, y.bytes);
     }
   }
 
@@ -243,7 +244,7 @@ struct ConvolvePass {
   TapSums tap_sums() const {
     const Axis &h = layer.h, &w = layer.w;
     return {.partial = partial,
-            .splits = cut.splits,
+            .splits = tiling.splits,
             .images = to_int(layer.g.n),
             .source_h = to_int(source_shape[1]),
             .source_w = to_int(source_shape[2]),
@@ -261,34 +262,35 @@ struct ConvolvePass {
   }
 };
 
-struct CorrelatePass {
+struct WeightGradientPass {
   Layer layer;
   Walk walk;
   bool gathers_y;
-  Cut cut;
+  TilingChoice tiling;
   void *x = nullptr, *dy = nullptr;  // padded copies
   float *partial = nullptr, *bias_partial = nullptr;
   size_t workspace_bytes;
 
-  CorrelatePass(const Context& ctx, const Conv2dGeometry& g, DType dtype, void* workspace) : layer(g, dtype) {
+  WeightGradientPass(const Context& ctx, const Conv2dGeometry& g, DType dtype, void* workspace) : layer(g, dtype) {
     // Every tap of the gathered side has a column of the product: better the side with few channels, where a block's
     // other dimension is not mostly padding.
     const bool either = !layer.enlarged && g.stride_h == 1 && g.stride_w == 1;
-    walk = either && g.c_out < g.c_in ? Walk::large : Walk::small;
-    gathers_y = (walk == Walk::small) == layer.enlarged;
+    walk = either && g.c_out < g.c_in ? Walk::inputs : Walk::outputs;
+    gathers_y = (walk == Walk::outputs) == layer.enlarged;
     const int64_t taps = int64_t{layer.h.taps} * layer.w.taps;
     const int64_t rows = gathers_y ? layer.in : layer.out, columns = taps * (gathers_y ? layer.out : layer.in);
     const int64_t positions = g.n * layer.positions_h(walk) * layer.positions_w(walk);
-    dispatch_math(ctx, dtype, [&]<class Math>() { cut = Cut::of<Math>(ctx.gemm, rows, columns, 1, positions, true); });
+    dispatch_math(ctx, dtype,
+                  [&]<class Math>() { tiling = TilingChoice::of<Math>(ctx.gemm, rows, columns, 1, positions, true); });
 
-    Pieces pieces(workspace);
+    WorkspaceLayout layout(workspace);
     const size_t element = size_of(dtype);
     const int64_t x_rows = g.x_shape().rows(), y_rows = g.y_shape().rows();
-    if (layer.in != g.c_in) x = pieces.take<char>(static_cast<size_t>(x_rows * layer.in) * element);
-    if (layer.out != g.c_out) dy = pieces.take<char>(static_cast<size_t>(y_rows * layer.out) * element);
-    partial = pieces.take<float>(static_cast<size_t>(cut.splits * rows * columns));
-    bias_partial = pieces.take<float>(static_cast<size_t>(column_sum_blocks(y_rows) * g.c_out));
-    workspace_bytes = pieces.used();
+    if (layer.in != g.c_in) x = layout.carve<char>(static_cast<size_t>(x_rows * layer.in) * element);
+    if (layer.out != g.c_out) dy = layout.carve<char>(static_cast<size_t>(y_rows * layer.out) * element);
+    partial = layout.carve<float>(static_cast<size_t>(tiling.splits * rows * columns));
+    bias_partial = layout.carve<float>(static_cast<size_t>(column_sum_blocks(y_rows) * g.c_out));
+    workspace_bytes = layout.bytes();
   }
 
   void run(Context& ctx, DType dtype, const Tensor& x_given, const Tensor& dy_given, Tensor& dweight,
@@ -298,18 +300,18 @@ struct CorrelatePass {
     if (dy) pad_channels(ctx, dtype, g.y_shape().rows(), g.c_out, layer.out, dy_given.bytes, dy);
     const void* const x_used = x ? x : x_given.bytes;
     const void* const dy_used = dy ? dy : dy_given.bytes;
-    const Correlate correlate{.gather = layer.gather(walk, gathers_y ? layer.out : layer.in),
-                              .source = gathers_y ? dy_used : x_used,
-                              .plain = gathers_y ? x_used : dy_used,
-                              .plain_channels = to_int(gathers_y ? layer.in : layer.out),
-                              .partial = partial,
-                              .splits = cut.splits};
-    dispatch_math(ctx, dtype, [&]<class Math>() { launch_correlate<Math>(ctx, correlate, cut.size); });
+    const WeightGradientGemm gemm{.gather = layer.gather(walk, gathers_y ? layer.out : layer.in),
+                                  .source = gathers_y ? dy_used : x_used,
+                                  .dense = gathers_y ? x_used : dy_used,
+                                  .dense_channels = to_int(gathers_y ? layer.in : layer.out),
+                                  .partial = partial,
+                                  .splits = tiling.splits};
+    dispatch_math(ctx, dtype, [&]<class Math>() { launch_weight_gradient_gemm<Math>(ctx, gemm, tiling.size); });
     finish_weight_gradient(ctx, layer.weight,
                            {.partial = partial,
-                            .splits = cut.splits,
-                            .rows = correlate.plain_channels,
-                            .columns = correlate.gather.channels,
+                            .splits = tiling.splits,
+                            .rows = gemm.dense_channels,
+                            .columns = gemm.gather.channels,
                             .gathers_y = gathers_y},
                            dweight.data<float>());
     if (dbias) column_sums(ctx, dy_given, bias_partial, dbias.data<float>());
@@ -320,26 +322,26 @@ struct CorrelatePass {
 
 Conv2dPlan conv2d_plan(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass) {
   if (pass == Pass::backward_weight) {
-    const CorrelatePass p(ctx, g, dtype, nullptr);
+    const WeightGradientPass p(ctx, g, dtype, nullptr);
     return {.workspace_bytes = p.workspace_bytes, .executed_macs = p.layer.macs(p.walk)};
   }
-  const ConvolvePass p(ctx, g, dtype, pass, nullptr);
+  const ImplicitGemmPass p(ctx, g, dtype, pass, nullptr);
   return {.workspace_bytes = p.workspace_bytes, .executed_macs = p.macs()};
 }
 
 void conv2d_forward(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
                     Tensor& workspace, Tensor& y) {
-  ConvolvePass(ctx, g, x.dtype, Pass::forward, workspace.bytes).run(ctx, x.dtype, x, weight, bias, y);
+  ImplicitGemmPass(ctx, g, x.dtype, Pass::forward, workspace.bytes).run(ctx, x.dtype, x, weight, bias, y);
 }
 
 void conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
                            Tensor& workspace, Tensor& dx) {
-  ConvolvePass(ctx, g, dy.dtype, Pass::backward_input, workspace.bytes).run(ctx, dy.dtype, dy, weight, {}, dx);
+  ImplicitGemmPass(ctx, g, dy.dtype, Pass::backward_input, workspace.bytes).run(ctx, dy.dtype, dy, weight, {}, dx);
 }
 
 void conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& dy, Tensor& workspace,
                             Tensor& dweight, Tensor& dbias) {
-  CorrelatePass(ctx, g, x.dtype, workspace.bytes).run(ctx, x.dtype, x, dy, dweight, dbias);
+  WeightGradientPass(ctx, g, x.dtype, workspace.bytes).run(ctx, x.dtype, x, dy, dweight, dbias);
 }
 
 }  // namespace poise::POISE_GPU

@@ -1,4 +1,4 @@
-// The kernels of conv2d_gemm.h. A block computes Shape::m positions (channels of `plain`) by Shape::n outputs ((tap,
+// The kernels of conv2d_gemm.h. A block computes Shape::m positions (channels of `dense`) by Shape::n outputs ((tap,
 // channel) pairs), its warps a part each.
 //
 // Bytes from memory: the source once per column of blocks that is not in L2 any more, the weights about once; from L2
@@ -10,32 +10,32 @@
 
 namespace poise::POISE_GPU {
 
-// Tiles first .. first+count-1 of a sum that is cut into `splits` parts.
+// Tiles first .. first+count-1 of a sum in `splits` slices (split-K).
 struct SplitRange {
   int first, count;
   __device__ SplitRange(int tiles, int splits, int split) {
-    const int each = (tiles + splits - 1) / splits;
+    const int each = ceil_div(tiles, splits);
     first = min(tiles, split * each);
     count = min(tiles, first + each) - first;
   }
 };
 
 // Grid: x = (block of positions, block of outputs), outputs fastest, so that blocks that read the same patches run
-// together; y = part of the sum; z = class of positions.
+// together; y = split-K slice; z = stride phase.
 template <class Math, WeightOrder order, class Shape>
 __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocessor)
-    convolve_kernel(const __grid_constant__ Convolve c) {
+    implicit_gemm_kernel(const __grid_constant__ ImplicitGemm c) {
   using T = typename Math::Element;
   constexpr Major kMajorB = order == WeightOrder::outputs_slowest ? Major::k : Major::mn;
   using Shared = GemmShared<T, Shape>;
   GPU_DYNAMIC_SHARED(shared, Shared);
   const Gather& g = c.gather;
   const PlaneWalk walk(g, static_cast<int>(blockIdx.z));
-  const int blocks_n = (c.outputs + Shape::n - 1) / Shape::n;
+  const int blocks_n = ceil_div(c.outputs, Shape::n);
   const int block_m = static_cast<int>(blockIdx.x) / blocks_n;
   const int first_position = block_m * Shape::m;
   const int first_output = (static_cast<int>(blockIdx.x) - block_m * blocks_n) * Shape::n;
-  const int tiles = (walk.taps() * g.channels + kTileK<T> - 1) / kTileK<T>;
+  const int tiles = ceil_div(walk.taps() * g.channels, kTileK<T>);
   const SplitRange range(tiles, c.splits, static_cast<int>(blockIdx.y));
 
   typename Math::template Product<Major::k, kMajorB, Shape> product;
@@ -67,58 +67,86 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
   }
 }
 
-// Grid: x = (block of plain channels, block of (tap, channel) pairs), y = part of the positions.
+// Grid: x = (block of dense channels, block of (tap, channel) pairs), y = slice of the positions.
 template <class Math, class Shape>
 __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocessor)
-    correlate_kernel(const __grid_constant__ Correlate c) {
+    weight_gradient_gemm_kernel(const __grid_constant__ WeightGradientGemm c) {
   using T = typename Math::Element;
   using Shared = GemmShared<T, Shape>;
   GPU_DYNAMIC_SHARED(shared, Shared);
   const Gather& g = c.gather;
   const PlaneWalk walk(g, 0);
-  const int columns = walk.taps() * g.channels, blocks_n = (columns + Shape::n - 1) / Shape::n;
+  const int columns = walk.taps() * g.channels, blocks_n = ceil_div(columns, Shape::n);
   const int block_m = static_cast<int>(blockIdx.x) / blocks_n;
   const int first_channel = block_m * Shape::m;
   const int first_column = (static_cast<int>(blockIdx.x) - block_m * blocks_n) * Shape::n;
-  const SplitRange range((g.positions + kTileK<T> - 1) / kTileK<T>, c.splits, static_cast<int>(blockIdx.y));
+  const SplitRange range(ceil_div(g.positions, kTileK<T>), c.splits, static_cast<int>(blockIdx.y));
 
   typename Math::template Product<Major::mn, Major::mn, Shape> product;
-  PlainColumns<T, Shape::m, Shape::threads> load_a(c, first_channel, range.first * kTileK<T>);
+  DenseColumns<T, Shape::m, Shape::threads> load_a(c, first_channel, range.first * kTileK<T>);
   PatchColumns<T, Shape::n, Shape::threads> load_b(g, walk, c.source, first_column, range.first * kTileK<T>);
   sum_tiles<T, Shape>(shared, range.count, load_a, load_b, product);
 
-  float* const part = c.partial + static_cast<int64_t>(blockIdx.y) * c.plain_channels * columns;
+  float* const part = c.partial + static_cast<int64_t>(blockIdx.y) * c.dense_channels * columns;
   store_sums<float>(shared, product, nullptr, false, part, columns - first_column, true, [&](int row) -> int64_t {
     const int channel = first_channel + row;
-    return channel < c.plain_channels ? int64_t{channel} * columns + first_column : -1;
+    return channel < c.dense_channels ? int64_t{channel} * columns + first_column : -1;
   });
 }
 
+// The blocks of a kernel. On tensor cores 128 x 128 is four warps of 64 x 64, the shape that reads least shared memory
+// per multiply-add within 255 registers; two blocks per multiprocessor hide each other's barriers. Of 64 x 64 there are
+// three, with more copies in flight, for layers that are too small to fill the device otherwise.
+template <class Math>
+struct BlockShapes {
+  using Large = BlockShape<128, 128, 64, 64, 3, 2>;
+  using Small = BlockShape<64, 64, 32, 32, 4, 3>;
+};
+template <>
+struct BlockShapes<Fp32> {
+  using Large = BlockShape<128, 128, 32, 64, 3, 1>;
+  using Small = BlockShape<64, 64, 32, 32, 3, 3>;
+};
+
 template <class Math, class Shape>
-void launch_convolve_with(Context& ctx, const Convolve& c) {
+void launch_implicit_gemm_with(Context& ctx, const ImplicitGemm& c) {
   const Gather& g = c.gather;
-  const uint32_t classes = g.walk == Walk::small ? 1 : static_cast<uint32_t>(g.h.stride * g.w.stride);
+  const uint32_t phases = g.walk == Walk::outputs ? 1 : static_cast<uint32_t>(g.h.stride * g.w.stride);
   const LaunchShape launch_shape{
       .grid = {static_cast<uint32_t>(ceil_div(g.positions, Shape::m) * ceil_div(c.outputs, Shape::n)),
-               static_cast<uint32_t>(c.splits), classes},
+               static_cast<uint32_t>(c.splits), phases},
       .block = static_cast<uint32_t>(Shape::threads),
       .shared_bytes = sizeof(GemmShared<typename Math::Element, Shape>)};
   if (c.order == WeightOrder::outputs_slowest) {
-    launch(ctx, launch_shape, convolve_kernel<Math, WeightOrder::outputs_slowest, Shape>, c);
+    launch(ctx, launch_shape, implicit_gemm_kernel<Math, WeightOrder::outputs_slowest, Shape>, c);
   } else {
-    launch(ctx, launch_shape, convolve_kernel<Math, WeightOrder::outputs_fastest, Shape>, c);
+    launch(ctx, launch_shape, implicit_gemm_kernel<Math, WeightOrder::outputs_fastest, Shape>, c);
   }
 }
 
 template <class Math, class Shape>
-void launch_correlate_with(Context& ctx, const Correlate& c) {
+void launch_weight_gradient_gemm_with(Context& ctx, const WeightGradientGemm& c) {
   const int columns = c.gather.h.taps * c.gather.w.taps * c.gather.channels;
   const LaunchShape launch_shape{
-      .grid = {static_cast<uint32_t>(ceil_div(c.plain_channels, Shape::m) * ceil_div(columns, Shape::n)),
+      .grid = {static_cast<uint32_t>(ceil_div(c.dense_channels, Shape::m) * ceil_div(columns, Shape::n)),
                static_cast<uint32_t>(c.splits), 1},
       .block = static_cast<uint32_t>(Shape::threads),
       .shared_bytes = sizeof(GemmShared<typename Math::Element, Shape>)};
-  launch(ctx, launch_shape, correlate_kernel<Math, Shape>, c);
+  launch(ctx, launch_shape, weight_gradient_gemm_kernel<Math, Shape>, c);
+}
+
+template <class Math>
+void launch_implicit_gemm(Context& ctx, const ImplicitGemm& c, BlockSize size) {
+  using Shapes = BlockShapes<Math>;
+  size == BlockSize::large ? launch_implicit_gemm_with<Math, typename Shapes::Large>(ctx, c)
+                           : launch_implicit_gemm_with<Math, typename Shapes::Small>(ctx, c);
+}
+
+template <class Math>
+void launch_weight_gradient_gemm(Context& ctx, const WeightGradientGemm& c, BlockSize size) {
+  using Shapes = BlockShapes<Math>;
+  size == BlockSize::large ? launch_weight_gradient_gemm_with<Math, typename Shapes::Large>(ctx, c)
+                           : launch_weight_gradient_gemm_with<Math, typename Shapes::Small>(ctx, c);
 }
 
 }  // namespace poise::POISE_GPU

@@ -1,48 +1,35 @@
 // The two matrix products that every pass of a convolution or of a linear layer becomes on the GPU, without forming the
 // matrix of patches (implicit GEMM).
 //
-// A Correlation maps large images to small ones: small position p meets large position p * stride + tap - pad. Each
-// pass walks over the positions of one side and gathers from the other:
+// A correlation maps large images to small ones: output p of the small side reads position p * stride + tap - pad of the
+// large side. Each pass walks over the positions of one side and gathers from the other:
 //
-//   Walk::small   large position = p * stride + tap - pad: all taps, one class of positions
-//   Walk::large   small position = (a + pad - tap) / stride, for the taps where that is whole: they depend on a modulo
-//                 stride only, so the positions fall into stride_h * stride_w classes, each with its own taps
+//   Walk::outputs   large position = p * stride + tap - pad: all taps, one stride phase
+//   Walk::inputs    small position = (a + pad - tap) / stride, for the taps where that is whole: they depend on a
+//                   modulo stride only, so the positions fall into stride_h * stride_w phases, each with its own taps
 //
-//   convolve      y[position, n] = bias[n] + sum_{tap,c} source[gathered(position, tap), c] * w(n, tap, c)
-//   correlate     partial[m, (tap, c)] = sum_positions plain[position, m] * source[gathered(position, tap), c]
+//   ImplicitGemm        y[position, n] = bias[n] + sum_{tap,c} source[gathered(position, tap), c] * w(n, tap, c)
+//   WeightGradientGemm  partial[m, (tap, c)] = sum_positions dense[position, m] * source[gathered(position, tap), c]
 //
-// (conv2d.cu says which pass is which.) Channels of `source` and `plain` are multiples of 16 bytes, so that everything
-// is read in aligned 16-byte pieces.
+// (conv2d.cu says which pass is which.) Channels of `source` and `dense` are multiples of 16 bytes, so that everything
+// is read in aligned vectors of 16 bytes.
 #pragma once
+#include "kernels/gpu/divisor.h"
 #include "kernels/gpu/gpu.h"
 
 namespace poise::POISE_GPU {
-
-// n / d for 0 <= n < 2^31 by a multiplication.
-struct Divisor {
-  uint32_t d = 1, multiplier = 0, shift = 0;
-  Divisor() = default;
-  explicit Divisor(uint32_t divisor) : d(divisor) {
-    while ((uint64_t{1} << shift) < d) ++shift;
-    multiplier = static_cast<uint32_t>((((uint64_t{1} << shift) - d) << 32) / d + 1);
-  }
-  POISE_HOST_DEVICE int divide(int n) const {
-    const uint32_t x = static_cast<uint32_t>(n);
-    return static_cast<int>((static_cast<uint32_t>((uint64_t{x} * multiplier) >> 32) + x) >> shift);
-  }
-};
 
 // One spatial axis of a correlation.
 struct Axis {
   int large = 1, small = 1, taps = 1, stride = 1, pad = 0;
 };
 
-enum class Walk : uint8_t { small, large };
+enum class Walk : uint8_t { outputs, inputs };
 
 // The side of a correlation that is gathered, and the positions that are walked: images of positions_h x positions_w.
-// Walk::large has as many for each class; some may lie outside of the image.
+// Walk::inputs has as many for each phase; some may lie outside of the image.
 struct Gather {
-  Walk walk = Walk::small;
+  Walk walk = Walk::outputs;
   Axis h, w;
   int channels = 0;  // of the source
   int positions = 0;
@@ -53,7 +40,7 @@ struct Gather {
 // dimension), or fastest.
 enum class WeightOrder : uint8_t { outputs_slowest, outputs_fastest };
 
-struct Convolve {
+struct ImplicitGemm {
   Gather gather;
   WeightOrder order = WeightOrder::outputs_slowest;
   const void* source = nullptr;
@@ -68,37 +55,25 @@ struct Convolve {
   bool relu = false;
 };
 
-struct Correlate {
+struct WeightGradientGemm {
   Gather gather;
   const void* source = nullptr;
-  const void* plain = nullptr;  // [positions, plain_channels]
-  int plain_channels = 0;
-  float* partial = nullptr;  // [splits][plain_channels][taps of h][taps of w][channels of the source]
+  const void* dense = nullptr;  // [positions, dense_channels]
+  int dense_channels = 0;
+  float* partial = nullptr;  // [splits][dense_channels][taps of h][taps of w][channels of the source]
   int splits = 1;            // of the positions
 };
 
 enum class BlockSize : uint8_t { large, small };
 constexpr int edge_of(BlockSize size) { return size == BlockSize::large ? 128 : 64; }
 
-// What multiplies (tile_gemm.cuh). One .cu file each: conv2d_bf16.cu, conv2d_tf32.cu, conv2d_fp32.cu.
+// What multiplies (tile_gemm.cuh). Compiled in one .cu file each: conv2d_bf16.cu, conv2d_tf32.cu, conv2d_fp32.cu.
 struct Bf16;
 struct Tf32;
 struct Fp32;
 template <class Math>
-void launch_convolve(Context& ctx, const Convolve& c, BlockSize size);
+void launch_implicit_gemm(Context& ctx, const ImplicitGemm& c, BlockSize size);
 template <class Math>
-void launch_correlate(Context& ctx, const Correlate& c, BlockSize size);
-template <>
-void launch_convolve<Bf16>(Context& ctx, const Convolve& c, BlockSize size);
-template <>
-void launch_convolve<Tf32>(Context& ctx, const Convolve& c, BlockSize size);
-template <>
-void launch_convolve<Fp32>(Context& ctx, const Convolve& c, BlockSize size);
-template <>
-void launch_correlate<Bf16>(Context& ctx, const Correlate& c, BlockSize size);
-template <>
-void launch_correlate<Tf32>(Context& ctx, const Correlate& c, BlockSize size);
-template <>
-void launch_correlate<Fp32>(Context& ctx, const Correlate& c, BlockSize size);
+void launch_weight_gradient_gemm(Context& ctx, const WeightGradientGemm& c, BlockSize size);
 
 }  // namespace poise::POISE_GPU

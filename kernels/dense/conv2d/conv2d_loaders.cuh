@@ -1,5 +1,5 @@
 // How tiles of the operands of conv2d_gemm.h get into shared memory. Each thread copies the same chunks of every tile,
-// several rows apart; what lies outside of an image or a matrix becomes zero. next(tile) starts the copies of one tile
+// several rows apart; what is outside of an image or a matrix becomes zero. next(tile) starts the copies of one tile
 // and moves on to the next along k.
 #pragma once
 #include "kernels/dense/conv2d/conv2d_gemm.h"
@@ -7,32 +7,37 @@
 
 namespace poise::POISE_GPU {
 
-// One axis for one class of positions: source = position * scale + tap * step + offset, and so on.
+// One axis for one stride phase: source = position * scale + tap * step + offset, and so on.
 struct AxisWalk {
   int source, taps, scale, step, offset;
   int weight_first, weight_step;               // which row of the weight a tap is
   int destination, place_scale, place_offset;  // where the result of a position goes
 
-  __device__ AxisWalk(const Axis& a, Walk walk, int position_class) {
-    if (walk == Walk::small) {
+  __device__ AxisWalk(const Axis& a, Walk walk, int phase) {
+    if (walk == Walk::outputs) {
       source = a.large, taps = a.taps, scale = a.stride, step = 1, offset = -a.pad;
       weight_first = 0, weight_step = 1;
       destination = a.small, place_scale = 1, place_offset = 0;
     } else {
-      const int first = (position_class + a.pad) % a.stride;
-      source = a.small, taps = first < a.taps ? (a.taps - first + a.stride - 1) / a.stride : 0;
-      scale = 1, step = -1, offset = (position_class + a.pad - first) / a.stride;
+      const int first = (phase + a.pad) % a.stride;
+      source = a.small, taps = first < a.taps ? ceil_div(a.taps - first, a.stride) : 0;
+      scale = 1, step = -1, offset = (phase + a.pad - first) / a.stride;
       weight_first = first, weight_step = a.stride;
-      destination = a.large, place_scale = a.stride, place_offset = position_class;
+      destination = a.large, place_scale = a.stride, place_offset = phase;
     }
   }
 };
 
 struct PlaneWalk {
   AxisWalk h, w;
-  __device__ PlaneWalk(const Gather& g, int position_class)
-      : h(g.h, g.walk, position_class / g.w.stride), w(g.w, g.walk, position_class % g.w.stride) {}
+  __device__ PlaneWalk(const Gather& g, int phase)
+      : h(g.h, g.walk, phase / g.w.stride), w(g.w, g.walk, phase % g.w.stride) {}
   __device__ int taps() const { return h.taps * w.taps; }
+  // Is this a pixel of the source?
+  __device__ bool in_source(int row, int column) const {
+    return static_cast<unsigned>(row) < static_cast<unsigned>(h.source) &&
+           static_cast<unsigned>(column) < static_cast<unsigned>(w.source);
+  }
 };
 
 struct Position {
@@ -79,10 +84,13 @@ struct ThreadChunks {
   const int chunk = static_cast<int>(threadIdx.x) % Layout::kChunks;
   const int first_row = static_cast<int>(threadIdx.x) / Layout::kChunks;
   __device__ int row(int j) const { return first_row + j * kStep; }
-  __device__ int at(int j) const { return Layout::at(row(j), chunk); }
+  // Starts the copy of chunk j: from[offset], or zeros.
+  __device__ void copy(T* tile, int j, const T* from, int offset, bool valid) const {
+    cp_async<16>(tile + Layout::at(row(j), chunk), from + (valid ? offset : 0), valid);
+  }
 };
 
-// Patches as rows: A of convolve. Rows of the tile are positions, k runs over (tap, channel).
+// Patches as rows: A of the implicit GEMM. Rows of the tile are positions, k runs over (tap, channel).
 template <class T, int extent, int threads>
 class PatchRows {
   using Chunks = ThreadChunks<T, Major::k, extent, threads>;
@@ -109,11 +117,8 @@ class PatchRows {
     const bool inside = cursor_.inside();
 #pragma unroll
     for (int j = 0; j < Chunks::kCount; ++j) {
-      const unsigned h = static_cast<unsigned>((corner_[j] >> 16) + dh);
-      const unsigned w = static_cast<unsigned>((corner_[j] & 0xffff) + dw);
-      const bool valid =
-          inside && h < static_cast<unsigned>(walk_.h.source) && w < static_cast<unsigned>(walk_.w.source);
-      cp_async<16>(tile + chunks_.at(j), source_ + (valid ? base_[j] + delta : 0), valid);
+      const bool valid = inside && walk_.in_source((corner_[j] >> 16) + dh, (corner_[j] & 0xffff) + dw);
+      chunks_.copy(tile, j, source_, base_[j] + delta, valid);
     }
     cursor_.advance(kTileK<T>);
   }
@@ -127,13 +132,13 @@ class PatchRows {
   int base_[Chunks::kCount];    // offset of the corner in the source
 };
 
-// Weights [outputs][tap][channel] as B of convolve: rows of the tile are outputs.
+// Weights [outputs][tap][channel] as B of the implicit GEMM: rows of the tile are outputs.
 template <class T, int extent, int threads>
 class WeightRows {
   using Chunks = ThreadChunks<T, Major::k, extent, threads>;
 
  public:
-  __device__ WeightRows(const Convolve& c, const PlaneWalk& walk, int first_output, int first_k)
+  __device__ WeightRows(const ImplicitGemm& c, const PlaneWalk& walk, int first_output, int first_k)
       : c_(c),
         walk_(walk),
         first_output_(first_output),
@@ -148,26 +153,26 @@ class WeightRows {
     for (int j = 0; j < Chunks::kCount; ++j) {
       const int output = first_output_ + chunks_.row(j);
       const bool valid = inside && output < c_.outputs;
-      cp_async<16>(tile + chunks_.at(j), weight + (valid ? output * row_elements + column : 0), valid);
+      chunks_.copy(tile, j, weight, output * row_elements + column, valid);
     }
     cursor_.advance(kTileK<T>);
   }
 
  private:
-  const Convolve& c_;
+  const ImplicitGemm& c_;
   const PlaneWalk& walk_;
   const int first_output_;
   const Chunks chunks_;
   TapCursor cursor_;
 };
 
-// Weights [channel][tap][outputs] as B of convolve: rows of the tile are places in the sum.
+// Weights [channel][tap][outputs] as B of the implicit GEMM: rows of the tile are places in the sum.
 template <class T, int extent, int threads>
 class WeightColumns {
   using Chunks = ThreadChunks<T, Major::mn, extent, threads>;
 
  public:
-  __device__ WeightColumns(const Convolve& c, const PlaneWalk& walk, int first_output, int first_k)
+  __device__ WeightColumns(const ImplicitGemm& c, const PlaneWalk& walk, int first_output, int first_k)
       : c_(c),
         walk_(walk),
         output_(first_output + chunks_.chunk * kChunk<T>),
@@ -180,20 +185,20 @@ class WeightColumns {
     for (int j = 0; j < Chunks::kCount; ++j) {
       const bool valid = cursor_.inside() && cursor_.channel < c_.weight_outer && output_ < c_.weight_inner;
       const int row = cursor_.channel * taps + cursor_.weight_tap(walk_, taps_w);
-      cp_async<16>(tile + chunks_.at(j), weight + (valid ? row * c_.weight_inner + output_ : 0), valid);
+      chunks_.copy(tile, j, weight, row * c_.weight_inner + output_, valid);
       cursor_.advance(Chunks::kStep);  // in the end by the depth of a tile
     }
   }
 
  private:
-  const Convolve& c_;
+  const ImplicitGemm& c_;
   const PlaneWalk& walk_;
   const Chunks chunks_;
   const int output_;
   TapCursor cursor_;
 };
 
-// Patches as columns: B of correlate. Rows of the tile are positions, columns (tap, channel).
+// Patches as columns: B of the weight gradient. Rows of the tile are positions, columns (tap, channel).
 template <class T, int extent, int threads>
 class PatchColumns {
   using Chunks = ThreadChunks<T, Major::mn, extent, threads>;
@@ -215,11 +220,9 @@ class PatchColumns {
       const int index = position_ + j * Chunks::kStep;
       const Position p(gather_, index);
       const int h = p.h * walk_.h.scale + dh_, w = p.w * walk_.w.scale + dw_;
-      const bool valid = inside_ && index < gather_.positions &&
-                         static_cast<unsigned>(h) < static_cast<unsigned>(walk_.h.source) &&
-                         static_cast<unsigned>(w) < static_cast<unsigned>(walk_.w.source);
+      const bool valid = inside_ && index < gather_.positions && walk_.in_source(h, w);
       const int offset = ((p.image * walk_.h.source + h) * walk_.w.source + w) * gather_.channels + channel_;
-      cp_async<16>(tile + chunks_.at(j), source_ + (valid ? offset : 0), valid);
+      chunks_.copy(tile, j, source_, offset, valid);
     }
     position_ += kTileK<T>;
   }
@@ -233,28 +236,28 @@ class PatchColumns {
   bool inside_;
 };
 
-// A plain matrix [positions][channels] as A of correlate.
+// A dense matrix [positions][channels] as A of the weight gradient.
 template <class T, int extent, int threads>
-class PlainColumns {
+class DenseColumns {
   using Chunks = ThreadChunks<T, Major::mn, extent, threads>;
 
  public:
-  __device__ PlainColumns(const Correlate& c, int first_channel, int first_position)
+  __device__ DenseColumns(const WeightGradientGemm& c, int first_channel, int first_position)
       : c_(c), channel_(first_channel + chunks_.chunk * kChunk<T>), position_(first_position + chunks_.first_row) {}
 
   __device__ void next(T* tile) {
-    const T* const plain = static_cast<const T*>(c_.plain);
+    const T* const dense = static_cast<const T*>(c_.dense);
 #pragma unroll
     for (int j = 0; j < Chunks::kCount; ++j) {
       const int index = position_ + j * Chunks::kStep;
-      const bool valid = channel_ < c_.plain_channels && index < c_.gather.positions;
-      cp_async<16>(tile + chunks_.at(j), plain + (valid ? index * c_.plain_channels + channel_ : 0), valid);
+      const bool valid = channel_ < c_.dense_channels && index < c_.gather.positions;
+      chunks_.copy(tile, j, dense, index * c_.dense_channels + channel_, valid);
     }
     position_ += kTileK<T>;
   }
 
  private:
-  const Correlate& c_;
+  const WeightGradientGemm& c_;
   const Chunks chunks_;
   const int channel_;
   int position_;

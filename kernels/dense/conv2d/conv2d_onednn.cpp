@@ -4,17 +4,16 @@
 // primitive on one thread. Forward and input gradient write disjoint images; the weight gradient writes one partial sum
 // per task, added up in task order.
 //
-// A 3x3 convolution (padding 1) of a twice enlarged image is four convolutions of the small one. Output pixels of
-// parity (a, b) see only a 2x2 window of the small image, and taps that meet the same small pixel add up:
-//   parity 0:  rows p-1, p   with taps  w0, w1+w2       (padding before)
-//   parity 1:  rows p, p+1   with taps  w0+w1, w2       (padding behind)
-// 16 multiply-adds where the plain sum has 36. A 1x1 convolution commutes with the enlargement: 1 instead of 4.
+// A 3x3 convolution of a twice enlarged image is four 2x2 convolutions of the small one, one per output parity
+// (upsample_fold.h): parity 0 has its padding before, parity 1 behind. A 1x1 convolution commutes with the enlargement:
+// one multiply-add instead of four.
 #include <cstring>
 
 #include "kernels/core/parallel.h"
-#include "kernels/core/pieces.h"
 #include "kernels/core/simd.h"
+#include "kernels/core/workspace_layout.h"
 #include "kernels/dense/conv2d/onednn_convolution.h"
+#include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/table.h"
 
 namespace poise::cpu {
@@ -32,7 +31,7 @@ struct Cut {
 
   Cut(const Conv2dGeometry& g, Pass pass) : geometry(g), method(method_of(g)) {
     require(g.enlargement_allowed(), "the op refuses other enlarged convolutions");
-    parities = method == Method::four_parities ? 4 : 1;
+    parities = method == Method::four_parities ? kParities : 1;
     key = {.pass = pass,
            .h = g.h,
            .w = g.w,
@@ -81,9 +80,10 @@ struct Cut {
 };
 
 struct Workspace {
-  float* packed[4] = {};  // weights in oneDNN's layout, per parity; for the weight gradient: [task] partial sums
+  float* packed[kParities] =
+      {};  // weights in oneDNN's layout, per parity; for the weight gradient: [task] partial sums
   size_t packed_elements = 0;
-  float* bias[4] = {};             // weight gradient: [task][C_out] partial sums, per parity
+  float* bias[kParities] = {};     // weight gradient: [task][C_out] partial sums, per parity
   float* no_bias = nullptr;        // forward: [C_out] zeros, should the layer have no bias
   float* parity_weight = nullptr;  // four_parities: [4][C_out,2,2,C_in]
   float* small_y = nullptr;        // enlarged input: the small output or its gradient, [N,H,W,C_out]
@@ -93,7 +93,7 @@ struct Workspace {
   size_t bytes = 0;
 
   Workspace(const Cut& cut, void* base) {
-    Pieces pieces(base);
+    WorkspaceLayout layout(base);
     const bool backward_weight = cut.key.pass == Pass::backward_weight;
     const size_t tasks = static_cast<size_t>(cut.tasks), n = static_cast<size_t>(cut.geometry.n);
     for (int parity = 0; parity < cut.parities; ++parity) {
@@ -103,19 +103,19 @@ struct Workspace {
     }
     packed_elements = align_up(packed_elements * sizeof(float)) / sizeof(float);
     for (int parity = 0; parity < cut.parities; ++parity) {
-      packed[parity] = pieces.take<float>((backward_weight ? tasks : 1) * packed_elements);
-      if (backward_weight) bias[parity] = pieces.take<float>(tasks * static_cast<size_t>(cut.geometry.c_out));
+      packed[parity] = layout.carve<float>((backward_weight ? tasks : 1) * packed_elements);
+      if (backward_weight) bias[parity] = layout.carve<float>(tasks * static_cast<size_t>(cut.geometry.c_out));
     }
-    if (cut.key.pass == Pass::forward) no_bias = pieces.take<float>(static_cast<size_t>(cut.geometry.c_out));
+    if (cut.key.pass == Pass::forward) no_bias = layout.carve<float>(static_cast<size_t>(cut.geometry.c_out));
     if (cut.method == Method::four_parities) {
-      parity_weight = pieces.take<float>(static_cast<size_t>(cut.parities * cut.kernel_elements()));
+      parity_weight = layout.carve<float>(static_cast<size_t>(cut.parities * cut.kernel_elements()));
     }
-    if (cut.method != Method::plain) small_y = pieces.take<float>(n * static_cast<size_t>(cut.small_y_stride()));
+    if (cut.method != Method::plain) small_y = layout.carve<float>(n * static_cast<size_t>(cut.small_y_stride()));
     if (cut.method == Method::four_parities && cut.key.pass == Pass::backward_input) {
-      small_x = pieces.take<float>(n * static_cast<size_t>(cut.x_stride()));
+      small_x = layout.carve<float>(n * static_cast<size_t>(cut.x_stride()));
     }
-    scratch = pieces.take<char>(tasks * scratch_bytes);
-    bytes = pieces.used();
+    scratch = layout.carve<char>(tasks * scratch_bytes);
+    bytes = layout.bytes();
   }
 };
 
@@ -128,20 +128,22 @@ void run_tasks(int64_t tasks, const F& task) {
   }
 }
 
-// Which row of the 2x2 kernel of a parity the row r of the 3x3 kernel adds to.
-constexpr int kTap[2][3] = {{0, 1, 1}, {0, 0, 1}};
+// Which tap of a parity's 2x2 kernel the tap (r, s) of the 3x3 kernel adds to.
+constexpr int folded_tap(int parity, int r, int s) {
+  return window_position(parity / 2, r) * 2 + window_position(parity % 2, s);
+}
 
 // [C_out,3,3,C_in] -> [4][C_out,2,2,C_in]
 void fold_weight(const Cut& cut, const float* weight, float* folded) {
   const int64_t c_in = cut.geometry.c_in, elements = cut.kernel_elements();
   parallel_for(cut.geometry.c_out, [&](int64_t o) {
-    for (int parity = 0; parity < 4; ++parity) {
+    for (int parity = 0; parity < kParities; ++parity) {
       float* to = folded + parity * elements + o * 4 * c_in;
       std::memset(to, 0, static_cast<size_t>(4 * c_in) * sizeof(float));
       for (int r = 0; r < 3; ++r) {
         for (int s = 0; s < 3; ++s) {
           const float* tap = weight + ((o * 3 + r) * 3 + s) * c_in;
-          float* sum = to + (kTap[parity / 2][r] * 2 + kTap[parity % 2][s]) * c_in;
+          float* sum = to + folded_tap(parity, r, s) * c_in;
           for (int64_t i = 0; i < c_in; ++i) sum[i] += tap[i];
         }
       }
@@ -156,9 +158,8 @@ void unfold_weight(const Cut& cut, const float* folded, float* weight) {
     for (int r = 0; r < 3; ++r) {
       for (int s = 0; s < 3; ++s) {
         float* tap = weight + ((o * 3 + r) * 3 + s) * c_in;
-        for (int parity = 0; parity < 4; ++parity) {
-          const float* from =
-              folded + parity * elements + o * 4 * c_in + (kTap[parity / 2][r] * 2 + kTap[parity % 2][s]) * c_in;
+        for (int parity = 0; parity < kParities; ++parity) {
+          const float* from = folded + parity * elements + (o * 4 + folded_tap(parity, r, s)) * c_in;
           for (int64_t i = 0; i < c_in; ++i) tap[i] = parity == 0 ? from[i] : tap[i] + from[i];
         }
       }
@@ -186,10 +187,10 @@ void gather_parity(const Conv2dGeometry& g, int64_t images, int parity, float* s
 
 // Small output -> large one (all parities equal), and the transpose: the sum of the four.
 void enlarge(const Conv2dGeometry& g, int64_t images, float* small, float* large) {
-  for (int parity = 0; parity < 4; ++parity) scatter_parity(g, images, parity, small, large);
+  for (int parity = 0; parity < kParities; ++parity) scatter_parity(g, images, parity, small, large);
 }
 void collect(const Conv2dGeometry& g, int64_t images, float* small, float* large) {
-  for (int parity = 0; parity < 4; ++parity) {
+  for (int parity = 0; parity < kParities; ++parity) {
     for_parity_pixels(g, images, parity, small, large, [&](float* to, const float* from) {
       for (int64_t i = 0; i < g.c_out; ++i) to[i] = parity == 0 ? from[i] : to[i] + from[i];
     });
@@ -218,7 +219,8 @@ const simd rectify([](float* y, int64_t n) {
 Conv2dPlan conv2d_plan_onednn(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass) {
   if (dtype != DType::f32) return conv2d_plan(ctx, g, dtype, pass);
   const Cut cut(g, pass);
-  const double share = cut.method == Method::plain ? 1.0 : cut.method == Method::four_parities ? 16.0 / 36 : 1.0 / 4;
+  constexpr double kFolded = static_cast<double>(kFoldedPositions) / (kParities * 9), kRepeated = 1.0 / kParities;
+  const double share = cut.method == Method::plain ? 1.0 : cut.method == Method::four_parities ? kFolded : kRepeated;
   return {.workspace_bytes = Workspace(cut, nullptr).bytes, .executed_macs = g.macs() * share};
 }
 

@@ -2,7 +2,8 @@
 // once.
 #include "kernels/dense/conv2d/conv2d_passes.h"
 
-#include "kernels/gpu/column_tile.cuh"
+#include "kernels/dense/conv2d/upsample_fold.h"
+#include "kernels/gpu/elementwise.cuh"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -16,19 +17,16 @@ __global__ void pad_channels_kernel(int64_t rows, int channels, int padded, cons
   });
 }
 
-// The taps of a k-tap axis that fold into tap u: first .. last.
-struct FoldedTaps {
-  int first, last;
-  __device__ FoldedTaps(bool fold, int k, int u)
-      : first(fold ? max(k - 1 - u, 0) : u), last(fold ? min(k - u, k - 1) : u) {}
-};
+// The taps of a k-tap axis that tap u of the packed weight is the sum of.
+__device__ inline TapRange packed_taps(bool fold, int k, int u) { return fold ? folded_taps(k, u) : TapRange{u, u}; }
 
 template <class T>
 __global__ void pack_weight_kernel(WeightShape shape, int padded, const T* weight, T* to) {
   const int taps_h = shape.taps_h(), taps_w = shape.taps_w();
   for_each_element(int64_t{shape.c_out} * taps_h * taps_w * padded, [&](int64_t e) {
     const int i = static_cast<int>(e % padded), rest = static_cast<int>(e / padded);
-    const FoldedTaps columns(shape.fold, shape.kw, rest % taps_w), rows(shape.fold, shape.kh, rest / taps_w % taps_h);
+    const TapRange columns = packed_taps(shape.fold, shape.kw, rest % taps_w);
+    const TapRange rows = packed_taps(shape.fold, shape.kh, rest / taps_w % taps_h);
     const int o = rest / taps_w / taps_h;
     float sum = 0;
     for (int r = rows.first; r <= rows.last; ++r) {
@@ -49,11 +47,6 @@ __global__ void sum_splits_kernel(int64_t elements, int channels, int splits, co
     if (bias) sum += bias[e % channels];
     y[e] = from_float<T>(relu && sum < 0 ? 0.0f : sum);
   });
-}
-
-template <class T>
-__global__ void add_bias_kernel(int64_t elements, int channels, const float* bias, T* y) {
-  for_each_element(elements, [&](int64_t e) { y[e] = from_float<T>(to_float(y[e]) + bias[e % channels]); });
 }
 
 template <class T>
@@ -88,7 +81,7 @@ __global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials 
   for_each_element(int64_t{slow} * shape.kh * shape.kw * fast, [&](int64_t e) {
     const int f = static_cast<int>(e % fast), rest = static_cast<int>(e / fast);
     const int s = rest % shape.kw, r = rest / shape.kw % shape.kh, l = rest / shape.kw / shape.kh;
-    const int u = shape.fold ? shape.kh - 1 - r : r, v = shape.fold ? shape.kw - 1 - s : s;
+    const int u = shape.fold ? first_fold(shape.kh, r) : r, v = shape.fold ? first_fold(shape.kw, s) : s;
     float sum = 0;
     for (int a = u; a < u + copies; ++a) {
       for (int b = v; b < v + copies; ++b) {
@@ -98,36 +91,6 @@ __global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials 
     }
     const int o = p.gathers_y ? f : l, i = p.gathers_y ? l : f;
     dweight[((int64_t{o} * shape.kh + r) * shape.kw + s) * shape.c_in + i] = sum;
-  });
-}
-
-// A block sums a tile of columns (column_tile.cuh) over a range of rows. Grid: x = range of rows, y = tile of columns.
-template <class T, int N>
-__global__ __launch_bounds__(kTileThreads) void column_sums_kernel(int64_t rows, int channels, int64_t rows_per_block,
-                                                                   const T* from, float* partial) {
-  GPU_SHARED(shared, TileShared<N>);
-  const TilePosition<N> at;
-  const int first_column = static_cast<int>(blockIdx.y) * kTileColumns<N>;
-  const int64_t begin = blockIdx.x * rows_per_block;
-  const int64_t end = begin + rows_per_block < rows ? begin + rows_per_block : rows;
-  Vector<float, N> sum{};
-  if (first_column + at.column < channels) {
-    for (int64_t row = begin + at.row; row < end; row += kTileRows) {
-      const Vector<float, N> v = load_floats<N>(from + row * channels + first_column + at.column);
-#pragma unroll
-      for (int k = 0; k < N; ++k) sum[k] += v[k];
-    }
-  }
-  sum_tile<N>(shared, at, sum, [&](int column, float total) {
-    if (first_column + column < channels) partial[int64_t{blockIdx.x} * channels + first_column + column] = total;
-  });
-}
-
-__global__ void sum_partials_kernel(int blocks, int channels, const float* partial, float* sums) {
-  for_each_element(channels, [&](int64_t c) {
-    float sum = 0;
-    for (int block = 0; block < blocks; ++block) sum += partial[int64_t{block} * channels + c];
-    sums[c] = sum;
   });
 }
 
@@ -166,36 +129,6 @@ void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const float* bias,
 void finish_weight_gradient(Context& ctx, const WeightShape& shape, const WeightPartials& partials, float* dweight) {
   launch(ctx, elementwise(int64_t{shape.c_out} * shape.kh * shape.kw * shape.c_in), finish_weight_gradient_kernel,
          shape, partials, dweight);
-}
-
-void add_bias(Context& ctx, const Tensor& bias, Tensor& y) {
-  dispatch_stored(y.dtype, [&]<class T>() {
-    launch(ctx, elementwise(y.elements()), add_bias_kernel<T>, y.elements(), static_cast<int>(bias.elements()),
-           bias.data<float>(), y.data<T>());
-  });
-}
-
-int64_t column_sum_blocks(int64_t rows) {
-  constexpr int64_t kRows = 64, kBlocks = 132;
-  const int64_t blocks = ceil_div(rows, kRows);
-  return blocks < kBlocks ? blocks : kBlocks;
-}
-
-void column_sums(Context& ctx, const Tensor& from, float* partial, float* sums) {
-  const int64_t rows = from.shape.rows(), channels = from.shape.back();
-  const int64_t blocks = column_sum_blocks(rows);
-  dispatch_stored(from.dtype, [&]<class T>() {
-    dispatch_width<T>(channels, {&from}, [&]<int N>() {
-      launch(ctx,
-             {.grid = {static_cast<uint32_t>(blocks),
-                       static_cast<uint32_t>(ceil_div<int64_t>(channels, kTileColumns<N>)), 1},
-              .block = kTileThreads},
-             column_sums_kernel<T, N>, rows, static_cast<int>(channels), ceil_div(rows, blocks), from.data<T>(),
-             partial);
-    });
-  });
-  launch(ctx, elementwise(channels), sum_partials_kernel, static_cast<int>(blocks), static_cast<int>(channels), partial,
-         sums);
 }
 
 }  // namespace poise::POISE_GPU

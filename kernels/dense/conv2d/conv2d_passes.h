@@ -9,12 +9,9 @@ namespace poise::POISE_GPU {
 void pad_channels(Context& ctx, DType dtype, int64_t rows, int64_t channels, int64_t padded, const void* from,
                   void* to);
 
-// A convolution of a twice enlarged image is the transpose of a convolution with stride 2 and one tap more per axis:
-// position P of the large image meets position p of the small one under all taps r with
-// floor((P + r - pad) / 2) = p, which are r = k-1-u and r = k-u, as far as they exist, for u = P - 2p + pad.
-// So its weights are
-//   folded[o, u, v, i] = sum of weight[o, r, s, i] over r in {k-1-u, k-u}, s in {k-1-v, k-v},   u, v = 0..k
-// and dweight is the transpose: every r collects from u = k-1-r and u = k-r.
+// A convolution of a twice enlarged image is the transpose of a convolution with stride 2, one tap more per axis and
+// folded weights (upsample_fold.h):
+//   folded[o, u, v, i] = sum of weight[o, r, s, i] over the r that fold into u and the s that fold into v
 struct WeightShape {
   int c_out, kh, kw, c_in;
   bool fold;
@@ -41,7 +38,7 @@ struct TapSums {
 };
 void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const float* bias, bool relu, void* y);
 
-// partial: [splits][rows][taps_h][taps_w][columns], as Correlate leaves it: rows are input channels and columns output
+// partial: [splits][rows][taps_h][taps_w][columns], as WeightGradientGemm leaves it: rows are input channels and columns output
 // channels if y's side was gathered, otherwise the other way round; both padded.
 struct WeightPartials {
   const float* partial;
@@ -49,12 +46,5 @@ struct WeightPartials {
   bool gathers_y;
 };
 void finish_weight_gradient(Context& ctx, const WeightShape& shape, const WeightPartials& partials, float* dweight);
-
-// y[row, c] += bias[c]
-void add_bias(Context& ctx, const Tensor& bias, Tensor& y);
-
-// sums[c] = sum_row from[row, c]; f32. `partial` has column_sum_blocks(rows) * channels elements.
-int64_t column_sum_blocks(int64_t rows);
-void column_sums(Context& ctx, const Tensor& from, float* partial, float* sums);
 
 }  // namespace poise::POISE_GPU

@@ -4,6 +4,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/core/dot.h"
+#include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
 
 namespace poise::cpu {
@@ -23,7 +24,7 @@ void row_of_product(int64_t k, int64_t columns, const T* a, int64_t a_stride, co
   for (int64_t i = 0; i < columns; ++i) y[i] = static_cast<T>(sum[i]);
 }
 
-int64_t column_blocks(int64_t columns) { return (columns + kColumns - 1) / kColumns; }
+int64_t column_blocks(int64_t columns) { return ceil_div(columns, kColumns); }
 
 }  // namespace
 

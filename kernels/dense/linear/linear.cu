@@ -2,9 +2,9 @@
 // vendor's matrix product (kernels/gpu/blas.h).
 #include "kernels/dense/linear/linear.h"
 
-#include "kernels/core/pieces.h"
-#include "kernels/dense/conv2d/conv2d_passes.h"
+#include "kernels/core/workspace_layout.h"
 #include "kernels/gpu/blas.h"
+#include "kernels/gpu/column_sums.h"
 #include "kernels/gpu/table.h"
 
 namespace poise::POISE_GPU {
@@ -39,10 +39,10 @@ struct BlasWorkspace {
   float* bias_partial;
   size_t bytes;
   BlasWorkspace(const Context& ctx, const LinearGeometry& g, void* base) {
-    Pieces pieces(base);
-    gemm = pieces.take<char>(blas::workspace_bytes(ctx));
-    bias_partial = pieces.take<float>(static_cast<size_t>(column_sum_blocks(g.n) * g.out));
-    bytes = pieces.used();
+    WorkspaceLayout layout(base);
+    gemm = layout.carve<char>(blas::workspace_bytes(ctx));
+    bias_partial = layout.carve<float>(static_cast<size_t>(column_sum_blocks(g.n) * g.out));
+    bytes = layout.bytes();
   }
 };
 
@@ -75,9 +75,9 @@ void linear_backward_weight(Context& context, const Tensor& x, const Tensor& dy,
   const LinearGeometry g{.n = x.shape[0], .in = x.shape[1], .out = dy.shape[1]};
   Context ctx = context_of(context, g);
   if (!uses_blas(ctx, g)) return conv2d_backward_weight(ctx, as_convolution(g), x, dy, workspace, dweight, dbias);
-  const BlasWorkspace pieces(ctx, g, workspace.bytes);
+  const BlasWorkspace own(ctx, g, workspace.bytes);
   blas::gemm(ctx, {.m = g.out, .n = g.in, .k = g.n, .transpose_a = true}, dy, x, workspace, dweight);
-  if (dbias) column_sums(ctx, dy, pieces.bias_partial, dbias.data<float>());
+  if (dbias) column_sums(ctx, dy, own.bias_partial, dbias.data<float>());
 }
 
 }  // namespace poise::POISE_GPU

@@ -5,6 +5,7 @@
 // summed dimension is never cut.
 #include <oneapi/dnnl/dnnl.h>
 
+#include "kernels/core/integer.h"
 #include "kernels/core/parallel.h"
 #include "kernels/dense/linear/linear.h"
 #include "kernels/table.h"
@@ -18,7 +19,7 @@ constexpr int64_t kTileRows = 128, kTileColumns = 256;
 template <class Prepare>
 void gemm(char transpose_a, char transpose_b, int64_t m, int64_t n, int64_t k, const float* a, int64_t lda,
           const float* b, int64_t ldb, float beta, float* c, const Prepare& prepare) {
-  const int64_t row_tiles = (m + kTileRows - 1) / kTileRows, column_tiles = (n + kTileColumns - 1) / kTileColumns;
+  const int64_t row_tiles = ceil_div(m, kTileRows), column_tiles = ceil_div(n, kTileColumns);
   const int64_t tiles = row_tiles * column_tiles;
   bool failed = false;
   // At least two tasks: with one the region would not be parallel, and sgemm would start threads.

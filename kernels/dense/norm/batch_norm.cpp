@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "kernels/core/dispatch.h"
+#include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
 
 namespace poise::cpu {
@@ -23,7 +24,7 @@ constexpr int64_t kRowsAhead = 4;   // how far the summing loops prefetch
 struct Rows {
   int64_t rows, channels;
   Rows(const Tensor& x, const Tensor& gamma) : rows(x.elements() / gamma.elements()), channels(gamma.elements()) {}
-  int64_t chunks() const { return (rows + kBatchNormChunkRows - 1) / kBatchNormChunkRows; }
+  int64_t chunks() const { return ceil_div(rows, kBatchNormChunkRows); }
   int64_t rows_of(int64_t chunk) const { return std::min(kBatchNormChunkRows, rows - chunk * kBatchNormChunkRows); }
   int64_t offset(int64_t chunk) const { return chunk * kBatchNormChunkRows * channels; }
 };

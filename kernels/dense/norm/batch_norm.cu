@@ -33,18 +33,18 @@ struct Moments {
 };
 
 template <class T, int N>
-__global__ __launch_bounds__(kTileThreads) void chunk_moments_kernel(Cut cut, const T* x, float* partial) {
+__global__ __launch_bounds__(kTileThreads) void chunk_moments_kernel(RowChunks matrix, const T* x, float* partial) {
   GPU_SHARED(means, TileShared<N>);
   GPU_SHARED(m2s, TileShared<N>);
   const TilePosition<N> at;
   const int first_channel = static_cast<int>(blockIdx.x) * kTileColumns<N>;
   Vector<float, N> mean{}, m2{};
-  if (first_channel + at.column < cut.channels) {
+  if (first_channel + at.column < matrix.channels) {
     const T* column = x + first_channel + at.column;
     float n = 0;
-    for_each_rows<kRowsInFlight>(cut, at.row, [&](int64_t row, int valid) {
+    for_each_rows<kRowsInFlight>(matrix, at.row, [&](int64_t row, int valid) {
       Vector<T, N> held[kRowsInFlight];
-      load_rows<N>(held, column + row * cut.channels, int64_t{kTileRows} * cut.channels, valid);
+      load_rows<N>(held, column + row * matrix.channels, int64_t{kTileRows} * matrix.channels, valid);
       const auto count = static_cast<float>(valid);
       const float total = n + count, share = count / total, weight = n * share, per_row = 1 / count;
 #pragma unroll
@@ -69,16 +69,16 @@ __global__ __launch_bounds__(kTileThreads) void chunk_moments_kernel(Cut cut, co
   put_in_tile<N>(m2s, at, m2);
   __syncthreads();
   const int column = static_cast<int>(threadIdx.x), channel = first_channel + column;
-  if (column >= kTileColumns<N> || channel >= cut.channels) return;
+  if (column >= kTileColumns<N> || channel >= matrix.channels) return;
   const int chunk = static_cast<int>(blockIdx.y);
-  const int64_t rows = cut.end(chunk) - cut.first(chunk);
+  const int64_t rows = matrix.end(chunk) - matrix.first(chunk);
   Moments all;
   for (int row = 0; row < kTileRows && row < rows; ++row) {
-    const int64_t count = (rows - row + kTileRows - 1) / kTileRows;
+    const int64_t count = ceil_div(rows - row, kTileRows);
     all.merge({static_cast<float>(count), means[row][column], m2s[row][column]});
   }
-  partial[(2 * chunk) * cut.channels + channel] = all.mean;
-  partial[(2 * chunk + 1) * cut.channels + channel] = all.m2;
+  partial[(2 * chunk) * matrix.channels + channel] = all.mean;
+  partial[(2 * chunk + 1) * matrix.channels + channel] = all.m2;
 }
 
 struct RunningStatistics {
@@ -86,34 +86,34 @@ struct RunningStatistics {
   float momentum;
 };
 
-__global__ __launch_bounds__(kCombineThreads) void combine_moments_kernel(Cut cut, const float* partial, float eps,
-                                                                          RunningStatistics running, float* mean,
-                                                                          float* inv_std) {
+__global__ __launch_bounds__(kCombineThreads) void combine_moments_kernel(RowChunks matrix, const float* partial,
+                                                                          float eps, RunningStatistics running,
+                                                                          float* mean, float* inv_std) {
   GPU_SHARED(warps, float[kCombineWarps][3][kWarp]);
   const int channel = static_cast<int>(blockIdx.x) * kWarp + lane_id();
   Moments mine;
-  if (channel < cut.channels) {
-    for_each_chunk_of_warp(cut, [&](int chunk) {
-      const float* at = partial + 2 * chunk * cut.channels + channel;
-      mine.merge({static_cast<float>(cut.end(chunk) - cut.first(chunk)), at[0], at[cut.channels]});
+  if (channel < matrix.channels) {
+    for_each_chunk_of_warp(matrix, [&](int chunk) {
+      const float* at = partial + 2 * chunk * matrix.channels + channel;
+      mine.merge({static_cast<float>(matrix.end(chunk) - matrix.first(chunk)), at[0], at[matrix.channels]});
     });
   }
   warps[warp_id()][0][lane_id()] = mine.n;
   warps[warp_id()][1][lane_id()] = mine.mean;
   warps[warp_id()][2][lane_id()] = mine.m2;
   __syncthreads();
-  if (warp_id() != 0 || channel >= cut.channels) return;
+  if (warp_id() != 0 || channel >= matrix.channels) return;
   Moments all;
   for (int w = 0; w < kCombineWarps; ++w) {
     all.merge({warps[w][0][lane_id()], warps[w][1][lane_id()], warps[w][2][lane_id()]});
   }
-  const auto rows = static_cast<float>(cut.rows);
+  const auto rows = static_cast<float>(matrix.rows);
   mean[channel] = all.mean;
   inv_std[channel] = 1 / sqrtf(all.m2 / rows + eps);
   const float keep = 1 - running.momentum;
   if (running.mean) running.mean[channel] = keep * running.mean[channel] + running.momentum * all.mean;
   if (running.var) {
-    const float unbiased = all.m2 / (cut.rows > 1 ? rows - 1 : rows);
+    const float unbiased = all.m2 / (matrix.rows > 1 ? rows - 1 : rows);
     running.var[channel] = keep * running.var[channel] + running.momentum * unbiased;
   }
 }
@@ -127,16 +127,16 @@ __global__ void past_statistics_kernel(int channels, float eps, const float* run
 }
 
 template <class T, int N>
-__global__ __launch_bounds__(kTileThreads) void normalise_kernel(Cut cut, float floor, const T* x, const float* gamma,
-                                                                 const float* beta, const float* mean,
-                                                                 const float* inv_std, T* y) {
+__global__ __launch_bounds__(kTileThreads) void normalise_kernel(RowChunks matrix, float floor, const T* x,
+                                                                 const float* gamma, const float* beta,
+                                                                 const float* mean, const float* inv_std, T* y) {
   const TilePosition<N> at;
   const int first = static_cast<int>(blockIdx.x) * kTileColumns<N> + at.column;
-  if (first >= cut.channels) return;
+  if (first >= matrix.channels) return;
   const Channels<N> c(first, gamma, beta, mean, inv_std);
-  for_each_rows<kRowsInFlight>(cut, at.row, [&](int64_t row, int valid) {
+  for_each_rows<kRowsInFlight>(matrix, at.row, [&](int64_t row, int valid) {
     Vector<T, N> held[kRowsInFlight];
-    const int64_t start = row * cut.channels + first, step = int64_t{kTileRows} * cut.channels;
+    const int64_t start = row * matrix.channels + first, step = int64_t{kTileRows} * matrix.channels;
     load_rows<N>(held, x + start, step, valid);
 #pragma unroll
     for (int i = 0; i < kRowsInFlight; ++i) {
@@ -155,7 +155,7 @@ __global__ __launch_bounds__(kTileThreads) void normalise_kernel(Cut cut, float 
 
 // Per chunk and channel: sum g and sum g (x - mean).
 template <class T, int N>
-__global__ __launch_bounds__(kTileThreads) void chunk_gradients_kernel(Cut cut, float floor, const T* x,
+__global__ __launch_bounds__(kTileThreads) void chunk_gradients_kernel(RowChunks matrix, float floor, const T* x,
                                                                        const float* gamma, const float* beta,
                                                                        const float* mean, const float* inv_std,
                                                                        const T* dy, float* partial) {
@@ -164,53 +164,43 @@ __global__ __launch_bounds__(kTileThreads) void chunk_gradients_kernel(Cut cut, 
   const TilePosition<N> at;
   const int first_channel = static_cast<int>(blockIdx.x) * kTileColumns<N>, first = first_channel + at.column;
   Vector<float, N> sum{}, product{};
-  if (first < cut.channels) {
+  if (first < matrix.channels) {
     const Channels<N> c(first, gamma, beta, mean, inv_std);
-    for_each_rows<kRowsTwoTensors>(cut, at.row, [&](int64_t row, int valid) {
-      Vector<T, N> values[kRowsTwoTensors], upstream[kRowsTwoTensors];
-      const int64_t start = row * cut.channels + first, step = int64_t{kTileRows} * cut.channels;
-      load_rows<N>(values, x + start, step, valid);
-      load_rows<N>(upstream, dy + start, step, valid);
-#pragma unroll
-      for (int i = 0; i < kRowsTwoTensors; ++i) {
-        if (i >= valid) break;
-#pragma unroll
-        for (int k = 0; k < N; ++k) {
-          const float deviation = to_float(values[i][k]) - c.mean[k];
-          const float g = normalised(deviation, c.scale[k], c.beta[k]) <= floor ? 0 : to_float(upstream[i][k]);
+    for_each_gradient<N>(
+        matrix, at.row, first, c, floor, x, dy,
+        [&](int k, float deviation, float g) {
           sum[k] += g;
           product[k] = fmaf(g, deviation, product[k]);
-        }
-      }
-    });
+        },
+        [](int64_t) {});
   }
-  float* to = partial + int64_t{2} * blockIdx.y * cut.channels + first_channel;
-  const int columns = cut.channels - first_channel;
+  float* to = partial + int64_t{2} * blockIdx.y * matrix.channels + first_channel;
+  const int columns = matrix.channels - first_channel;
   sum_tile<N>(sums, at, sum, [&](int column, float total) {
     if (column < columns) to[column] = total;
   });
   sum_tile<N>(products, at, product, [&](int column, float total) {
-    if (column < columns) to[cut.channels + column] = total;
+    if (column < columns) to[matrix.channels + column] = total;
   });
 }
 
-__global__ __launch_bounds__(kCombineThreads) void combine_gradients_kernel(Cut cut, const float* partial,
+__global__ __launch_bounds__(kCombineThreads) void combine_gradients_kernel(RowChunks matrix, const float* partial,
                                                                             const float* inv_std, float* dgamma,
                                                                             float* dbeta) {
   GPU_SHARED(warps, float[kCombineWarps][2][kWarp]);
   const int channel = static_cast<int>(blockIdx.x) * kWarp + lane_id();
   float sum = 0, product = 0;
-  if (channel < cut.channels) {
-    for_each_chunk_of_warp(cut, [&](int chunk) {
-      const float* at = partial + 2 * chunk * cut.channels + channel;
+  if (channel < matrix.channels) {
+    for_each_chunk_of_warp(matrix, [&](int chunk) {
+      const float* at = partial + 2 * chunk * matrix.channels + channel;
       sum += at[0];
-      product += at[cut.channels];
+      product += at[matrix.channels];
     });
   }
   warps[warp_id()][0][lane_id()] = sum;
   warps[warp_id()][1][lane_id()] = product;
   __syncthreads();
-  if (warp_id() != 0 || channel >= cut.channels) return;
+  if (warp_id() != 0 || channel >= matrix.channels) return;
   sum = product = 0;
   for (int w = 0; w < kCombineWarps; ++w) {
     sum += warps[w][0][lane_id()];
@@ -223,14 +213,14 @@ __global__ __launch_bounds__(kCombineThreads) void combine_gradients_kernel(Cut 
 // dx = scale (g - mean_g - (x - mean) slope);  mean_g = dbeta per_row, slope = dgamma per_row inv_std; per_row is 1 /
 // M, or 0 where the statistics are those of the past.
 template <class T, int N>
-__global__ __launch_bounds__(kTileThreads) void input_gradient_kernel(Cut cut, float floor, float per_row, const T* x,
-                                                                      const float* gamma, const float* beta,
+__global__ __launch_bounds__(kTileThreads) void input_gradient_kernel(RowChunks matrix, float floor, float per_row,
+                                                                      const T* x, const float* gamma, const float* beta,
                                                                       const float* mean, const float* inv_std,
                                                                       const float* dgamma, const float* dbeta,
                                                                       const T* dy, T* dx) {
   const TilePosition<N> at;
   const int first = static_cast<int>(blockIdx.x) * kTileColumns<N> + at.column;
-  if (first >= cut.channels) return;
+  if (first >= matrix.channels) return;
   const Channels<N> c(first, gamma, beta, mean, inv_std);
   auto mean_g = of_channels<N>(dbeta, first), slope = of_channels<N>(dgamma, first);
   const auto inverse = of_channels<N>(inv_std, first);
@@ -239,31 +229,21 @@ __global__ __launch_bounds__(kTileThreads) void input_gradient_kernel(Cut cut, f
     mean_g[k] *= per_row;
     slope[k] *= per_row * inverse[k];
   }
-  for_each_rows<kRowsTwoTensors>(cut, at.row, [&](int64_t row, int valid) {
-    Vector<T, N> values[kRowsTwoTensors], upstream[kRowsTwoTensors];
-    const int64_t start = row * cut.channels + first, step = int64_t{kTileRows} * cut.channels;
-    load_rows<N>(values, x + start, step, valid);
-    load_rows<N>(upstream, dy + start, step, valid);
-#pragma unroll
-    for (int i = 0; i < kRowsTwoTensors; ++i) {
-      if (i >= valid) break;
-#pragma unroll
-      for (int k = 0; k < N; ++k) {
-        const float deviation = to_float(values[i][k]) - c.mean[k];
-        const float g = normalised(deviation, c.scale[k], c.beta[k]) <= floor ? 0 : to_float(upstream[i][k]);
-        values[i][k] = from_float<T>(c.scale[k] * (g - mean_g[k] - deviation * slope[k]));
-      }
-      store_vector(dx + start + i * step, values[i]);
-    }
-  });
+  Vector<T, N> gradient;
+  for_each_gradient<N>(
+      matrix, at.row, first, c, floor, x, dy,
+      [&](int k, float deviation, float g) {
+        gradient[k] = from_float<T>(c.scale[k] * (g - mean_g[k] - deviation * slope[k]));
+      },
+      [&](int64_t place) { store_vector(dx + place, gradient); });
 }
 
 // --- the table's entries ---------------------------------------------------------------------------------------------
 
 template <class T, int N>
 void normalise(Context& ctx, const BatchNormOptions& options, const BatchNormForwardOperands& bn) {
-  const Cut cut = cut_for_blocks<N>(bn.x, bn.gamma);
-  launch(ctx, tiles<N>(cut), normalise_kernel<T, N>, cut, activation_floor(options), bn.x.data<T>(),
+  const RowChunks matrix = chunks_for_blocks<N>(bn.x, bn.gamma);
+  launch(ctx, tiles<N>(matrix), normalise_kernel<T, N>, matrix, activation_floor(options), bn.x.data<T>(),
          bn.gamma.data<float>(), bn.beta.data<float>(), bn.mean.data<float>(), bn.inv_std.data<float>(),
          bn.y.data<T>());
 }
@@ -272,14 +252,14 @@ void normalise(Context& ctx, const BatchNormOptions& options, const BatchNormFor
 
 void batch_norm_forward_train(Context& ctx, const BatchNormOptions& options, const BatchNormForwardOperands& bn,
                               Tensor& workspace) {
-  const Cut cut(bn.x, bn.gamma, kMostChunks);
+  const RowChunks matrix(bn.x, bn.gamma, kMostChunks);
   const RunningStatistics running{.mean = bn.running_mean ? bn.running_mean.data<float>() : nullptr,
                                   .var = bn.running_var ? bn.running_var.data<float>() : nullptr,
                                   .momentum = static_cast<float>(options.momentum)};
   dispatch_stored(bn.x.dtype, [&]<class T>() {
-    dispatch_width<T>(cut.channels, {&bn.x, &bn.y, &bn.gamma, &bn.beta, &bn.mean, &bn.inv_std}, [&]<int N>() {
-      launch(ctx, tiles<N>(cut), chunk_moments_kernel<T, N>, cut, bn.x.data<T>(), sums_in(workspace));
-      launch(ctx, combine(cut), combine_moments_kernel, cut, sums_in(workspace), static_cast<float>(options.eps),
+    dispatch_width<T>(matrix.channels, {&bn.x, &bn.y, &bn.gamma, &bn.beta, &bn.mean, &bn.inv_std}, [&]<int N>() {
+      launch(ctx, tiles<N>(matrix), chunk_moments_kernel<T, N>, matrix, bn.x.data<T>(), sums_in(workspace));
+      launch(ctx, combine(matrix), combine_moments_kernel, matrix, sums_in(workspace), static_cast<float>(options.eps),
              running, bn.mean.data<float>(), bn.inv_std.data<float>());
       normalise<T, N>(ctx, options, bn);
     });
@@ -298,20 +278,20 @@ void batch_norm_forward_eval(Context& ctx, const BatchNormOptions& options, cons
 
 void batch_norm_backward(Context& ctx, const BatchNormOptions& options, bool train, const BatchNormBackwardOperands& bn,
                          Tensor& workspace) {
-  const Cut cut(bn.x, bn.gamma, kMostChunks);
-  const float floor = activation_floor(options), per_row = train ? 1 / static_cast<float>(cut.rows) : 0;
+  const RowChunks matrix(bn.x, bn.gamma, kMostChunks);
+  const float floor = activation_floor(options), per_row = train ? 1 / static_cast<float>(matrix.rows) : 0;
   const auto *gamma = bn.gamma.data<float>(), *beta = bn.beta.data<float>();
   const auto *mean = bn.mean.data<float>(), *inv_std = bn.inv_std.data<float>();
   auto *dgamma = bn.dgamma.data<float>(), *dbeta = bn.dbeta.data<float>();
   const auto all = {&bn.x, &bn.dy, &bn.dx, &bn.gamma, &bn.beta, &bn.mean, &bn.inv_std, &bn.dgamma, &bn.dbeta};
   dispatch_stored(bn.x.dtype, [&]<class T>() {
     const auto *x = bn.x.data<T>(), *dy = bn.dy.data<T>();
-    dispatch_width<T>(cut.channels, all, [&]<int N>() {
-      launch(ctx, tiles<N>(cut), chunk_gradients_kernel<T, N>, cut, floor, x, gamma, beta, mean, inv_std, dy,
+    dispatch_width<T>(matrix.channels, all, [&]<int N>() {
+      launch(ctx, tiles<N>(matrix), chunk_gradients_kernel<T, N>, matrix, floor, x, gamma, beta, mean, inv_std, dy,
              sums_in(workspace));
-      launch(ctx, combine(cut), combine_gradients_kernel, cut, sums_in(workspace), inv_std, dgamma, dbeta);
+      launch(ctx, combine(matrix), combine_gradients_kernel, matrix, sums_in(workspace), inv_std, dgamma, dbeta);
       if (!bn.dx) return;
-      const Cut blocks = cut_for_blocks<N>(bn.x, bn.gamma);
+      const RowChunks blocks = chunks_for_blocks<N>(bn.x, bn.gamma);
       launch(ctx, tiles<N>(blocks), input_gradient_kernel<T, N>, blocks, floor, per_row, x, gamma, beta, mean, inv_std,
              dgamma, dbeta, dy, bn.dx.data<T>());
     });

@@ -1,10 +1,11 @@
-// How batch normalisation cuts its matrix [M,C] into chunks of rows, and what its passes forward and backward share:
+// How batch normalisation divides its matrix [M,C] into chunks of rows, and what its passes forward and backward share:
 // the rows of a chunk, the channels of a thread, the value before the activation, and the combination of the chunks.
 #pragma once
 #include <limits>
 
 #include "kernels/dense/norm/batch_norm.h"
 #include "kernels/gpu/column_tile.cuh"
+#include "kernels/gpu/device_limits.h"
 
 namespace poise::POISE_GPU {
 
@@ -12,14 +13,14 @@ constexpr int kRowsInFlight = 4;                                  // of one tens
 constexpr int kRowsTwoTensors = 2;                                // of each of two tensors
 constexpr int64_t kRowStep = int64_t{kTileRows} * kRowsInFlight;  // rows that a block reads between two loops
 constexpr int64_t kMostChunks = 256;                              // enough blocks, and little to combine
-constexpr int64_t kElementwisePassBlocks = 132 * 8;               // enough blocks, and coefficients pay
+constexpr int64_t kElementwisePassBlocks = kMultiprocessors * 8;  // enough blocks, and coefficients pay
 static_assert(2 * kRowStep <= kBatchNormChunkRows, "two floats per chunk and channel fit where two doubles do");
 
-// The matrix and how it is cut. Partial results: [chunks][2][C] floats of the workspace.
-struct Cut {
+// The matrix and its chunks of rows. Partial results: [chunks][2][C] floats of the workspace.
+struct RowChunks {
   int64_t rows, rows_per_chunk;
   int channels, chunks;
-  Cut(const Tensor& x, const Tensor& gamma, int64_t most_chunks) {
+  RowChunks(const Tensor& x, const Tensor& gamma, int64_t most_chunks) {
     channels = static_cast<int>(gamma.elements());
     rows = x.elements() / channels;
     rows_per_chunk = kRowStep * ceil_div(ceil_div(rows, kRowStep), most_chunks);
@@ -31,14 +32,15 @@ struct Cut {
 
 // For the elementwise passes.
 template <int N>
-Cut cut_for_blocks(const Tensor& x, const Tensor& gamma) {
+RowChunks chunks_for_blocks(const Tensor& x, const Tensor& gamma) {
   return {x, gamma, ceil_div(kElementwisePassBlocks, ceil_div(gamma.elements(), int64_t{kTileColumns<N>}))};
 }
 
 template <int N>
-LaunchShape tiles(const Cut& cut) {
-  return {.grid = {static_cast<uint32_t>(ceil_div(cut.channels, kTileColumns<N>)), static_cast<uint32_t>(cut.chunks)},
-          .block = kTileThreads};
+LaunchShape tiles(const RowChunks& matrix) {
+  return {
+      .grid = {static_cast<uint32_t>(ceil_div(matrix.channels, kTileColumns<N>)), static_cast<uint32_t>(matrix.chunks)},
+      .block = kTileThreads};
 }
 
 inline float* sums_in(const Tensor& workspace) { return reinterpret_cast<float*>(workspace.data<uint8_t>()); }
@@ -80,11 +82,11 @@ inline float activation_floor(const BatchNormOptions& options) {
 
 // This thread's rows of a chunk, Count at a time: f(row, valid) stands for the rows row + 16 i, i < valid <= Count.
 template <int Count, class F>
-__device__ inline void for_each_rows(const Cut& cut, int row_in_tile, const F& f) {
+__device__ inline void for_each_rows(const RowChunks& matrix, int row_in_tile, const F& f) {
   const int chunk = static_cast<int>(blockIdx.y);
-  const int64_t end = cut.end(chunk);
-  for (int64_t row = cut.first(chunk) + row_in_tile; row < end; row += kTileRows * Count) {
-    const int64_t left = (end - row + kTileRows - 1) / kTileRows;
+  const int64_t end = matrix.end(chunk);
+  for (int64_t row = matrix.first(chunk) + row_in_tile; row < end; row += kTileRows * Count) {
+    const int64_t left = ceil_div(end - row, kTileRows);
     f(row, left < Count ? static_cast<int>(left) : Count);
   }
 }
@@ -96,19 +98,42 @@ __device__ inline void load_rows(Vector<T, N> (&held)[Count], const T* from, int
   for (int i = 0; i < Count; ++i) held[i] = i < valid ? load_vector<N>(from + i * step) : Vector<T, N>{};
 }
 
+// Of two tensors: f(k, x - mean, g) for the channels k of each of this thread's rows, where g is the gradient before the
+// activation, dy or 0 where that cuts off; and after each row row_done(its offset in the tensors).
+template <int N, class T, class F, class RowDone>
+__device__ inline void for_each_gradient(const RowChunks& matrix, int row_in_tile, int first, const Channels<N>& c,
+                                         float floor, const T* x, const T* dy, const F& f, const RowDone& row_done) {
+  for_each_rows<kRowsTwoTensors>(matrix, row_in_tile, [&](int64_t row, int valid) {
+    Vector<T, N> values[kRowsTwoTensors], upstream[kRowsTwoTensors];
+    const int64_t start = row * matrix.channels + first, step = int64_t{kTileRows} * matrix.channels;
+    load_rows<N>(values, x + start, step, valid);
+    load_rows<N>(upstream, dy + start, step, valid);
+#pragma unroll
+    for (int i = 0; i < kRowsTwoTensors; ++i) {
+      if (i >= valid) break;
+#pragma unroll
+      for (int k = 0; k < N; ++k) {
+        const float deviation = to_float(values[i][k]) - c.mean[k];
+        f(k, deviation, normalised(deviation, c.scale[k], c.beta[k]) <= floor ? 0 : to_float(upstream[i][k]));
+      }
+      row_done(start + i * step);
+    }
+  });
+}
+
 // A block combines the chunks of 32 channels: lane = channel, and each warp takes a run of chunks.
 constexpr int kCombineWarps = 16;
 constexpr int kCombineThreads = kCombineWarps * kWarp;
 
-inline LaunchShape combine(const Cut& cut) {
-  return {.grid = static_cast<uint32_t>(ceil_div(cut.channels, kWarp)), .block = kCombineThreads};
+inline LaunchShape combine(const RowChunks& matrix) {
+  return {.grid = static_cast<uint32_t>(ceil_div(matrix.channels, kWarp)), .block = kCombineThreads};
 }
 
 // f(chunk) for the chunks of this warp.
 template <class F>
-__device__ inline void for_each_chunk_of_warp(const Cut& cut, const F& f) {
-  const int per_warp = ceil_div(cut.chunks, kCombineWarps), first = warp_id() * per_warp;
-  for (int chunk = first; chunk < first + per_warp && chunk < cut.chunks; ++chunk) f(chunk);
+__device__ inline void for_each_chunk_of_warp(const RowChunks& matrix, const F& f) {
+  const int per_warp = ceil_div(matrix.chunks, kCombineWarps), first = warp_id() * per_warp;
+  for (int chunk = first; chunk < first + per_warp && chunk < matrix.chunks; ++chunk) f(chunk);
 }
 
 }  // namespace poise::POISE_GPU

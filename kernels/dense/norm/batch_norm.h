@@ -1,4 +1,4 @@
-// Batch normalisation over all but the last dimension, with an optional ReLU behind it:
+// Batch normalisation over all but the last dimension, with an optional ReLU after it:
 //
 //   y = act( gamma * (x - mean) * inv_std + beta ),   inv_std = 1 / sqrt(var + eps),   act = ReLU or identity
 //
@@ -9,6 +9,7 @@
 #include <array>
 
 #include "kernels/core/context.h"
+#include "kernels/core/integer.h"
 
 namespace poise {
 
@@ -22,7 +23,7 @@ struct BatchNormOptions {
 constexpr int64_t kBatchNormChunkRows = 128;
 // Bytes of `workspace` in the kernels below: two sums in double per chunk and channel.
 inline size_t batch_norm_workspace(int64_t rows, int64_t channels) {
-  const int64_t chunks = (rows + kBatchNormChunkRows - 1) / kBatchNormChunkRows;
+  const int64_t chunks = ceil_div(rows, kBatchNormChunkRows);
   return static_cast<size_t>(chunks * channels * 2) * sizeof(double);
 }
 

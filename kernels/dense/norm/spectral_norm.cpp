@@ -7,6 +7,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/core/dot.h"
+#include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
 
 namespace poise::cpu {
@@ -15,7 +16,7 @@ namespace {
 constexpr int64_t kColumns = 128;   // columns of one task of W^T u
 constexpr int64_t kRowGroups = 64;  // tasks of the passes that go by rows, at most
 
-int64_t rows_per_group(int64_t rows) { return (rows + kRowGroups - 1) / kRowGroups; }
+int64_t rows_per_group(int64_t rows) { return ceil_div(rows, kRowGroups); }
 
 template <class T>
 void scale_to_unit(T* vector, int64_t n, double eps) {

@@ -7,7 +7,7 @@
 //                          vanishes every row takes t = 1 instead
 //   3. y = W / sigma       a block per 4096 elements, after summing |p|^2 = sigma^2 of its layer for itself
 //
-// v = t / |t| is written by the first block of 2, u = p / |p| and sigma by the first of 3; nobody reads them there.
+// v = t / |t| is written by the first block of 2, u = p / |p| and sigma by the first of 3; they are not read there.
 // Bytes: the weights three times read and once written, 6 FLOPs per weight; D of SNGAN-32 (1.05 M weights) 17 MB, of
 // which two reads come from L2. Backward, per layer: <dy, y> in partial sums, then dW; 5 tensors moved. Forward 2 us,
 // backward 3 us of memory traffic at 4.3 TB/s, less than the launches. Predicted; not yet measured on a GPU.
@@ -115,13 +115,13 @@ __global__ __launch_bounds__(kThreads) void products_kernel(Batch batch, bool it
   const int row = min(share.block * kWarps + warp_id(), l.out - 1);  // a warp too many repeats the last row
   const float *x = iterate ? l.t : l.v, *from = l.weight + int64_t{row} * l.rest;
   Products products = l.wide ? row_products<4>(from, x, l.rest) : row_products<1>(from, x, l.rest);
-  const bool anew = iterate && products.square <= l.eps * l.eps;
-  if (anew) products = {row_sum(from, l.rest), static_cast<float>(l.rest)};
+  const bool restart = iterate && products.square <= l.eps * l.eps;
+  if (restart) products = {row_sum(from, l.rest), static_cast<float>(l.rest)};
   const float scale = iterate ? 1 / sqrtf(products.square) : 1;
   if (lane_id() == 0 && share.block * kWarps + warp_id() < l.out) l.p[row] = scale * products.dot;
   if (share.block != 0) return;
   for (int i = static_cast<int>(threadIdx.x); i < l.rest; i += kThreads) {
-    const float value = anew ? scale : scale * x[i];
+    const float value = restart ? scale : scale * x[i];
     if (iterate) l.v[i] = value;
     l.v_used[i] = value;
   }

@@ -5,7 +5,7 @@
 //   sigma = u^T W v;   y = W / sigma
 //   dW = ( dy - <dy, y> u v^T ) / sigma                                 (u and v are constants of the step)
 //
-// Where |W^T u| is not above eps, v starts anew as the vector of equal elements and length 1: a mask that kills every
+// Where |W^T u| is not above eps, v restarts as the vector of equal elements and length 1: a mask that kills every
 // row that u has learned about would otherwise leave sigma at 0 for ever.
 //
 // weight, y [out,...]; u [out], v [rest], sigma [1]. u_used and v_used receive the vectors of this pass: a later

@@ -1,4 +1,4 @@
-// Tensors side by side along their channels: one lies in channels first, first + 1, ... of another.
+// Concatenates and slices along the channel dimension.
 #pragma once
 #include "kernels/core/context.h"
 

@@ -2,6 +2,7 @@
 #include "kernels/dense/space/pooling.h"
 
 #include "kernels/core/dispatch.h"
+#include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
 #include "kernels/dense/space/blocks_2x2.h"
 
@@ -17,7 +18,7 @@ constexpr int64_t kChannels = 64;  // channels of one task
 void sum_space_forward(Context&, double scale, const Tensor& x, Tensor& y) {
   dispatch_float(x.dtype, [&]<class T>() {
     const int64_t n = x.shape[0], pixels = x.shape[1] * x.shape[2], c = x.shape[3];
-    const int64_t blocks = (c + kChannels - 1) / kChannels;
+    const int64_t blocks = ceil_div(c, kChannels);
     const T* in = x.data<T>();
     T* out = y.data<T>();
     simd_for(n * blocks, [=](int64_t task) {

@@ -2,7 +2,7 @@
 // do not count: the maximum never sees them, and the mean divides by the number of cells inside (TensorFlow's SAME
 // average pooling; PyTorch's count_include_pad=False).
 //
-//   window(p, q) = {(h, w) : 0 <= h - (p*stride - pad) < size, likewise w and q, inside of the image}
+//   window(p, q) = {(h, w) : 0 <= h - (p*stride - pad) < size, the same for w and q, inside the image}
 //   max: y[n,p,q,c] = max of x[n,h,w,c] over the window, NaN if one is
 //        dx: dy to the first cell, in row order, that holds the maximum
 //   avg: y[n,p,q,c] = mean of the same

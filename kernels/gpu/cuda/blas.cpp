@@ -3,6 +3,8 @@
 
 #include <cublas_v2.h>
 
+#include <memory>
+
 #include "kernels/gpu/cuda/handles.h"
 
 namespace poise::cuda {
@@ -23,7 +25,10 @@ cublasHandle_t handle_for(const Context& ctx, const Tensor& workspace) {
     return h;
   }();
   check(cublasSetStream(handle, stream_of(ctx)), "cublasSetStream");
-  check(cublasSetWorkspace(handle, workspace.bytes, blas::workspace_bytes(ctx)), "cublasSetWorkspace");
+  void* aligned = workspace.bytes;
+  size_t bytes = workspace.size_bytes();
+  require(std::align(blas::kCublasAlignment, blas::kCublasWorkspace, aligned, bytes), "a workspace of cuBLAS's size");
+  check(cublasSetWorkspace(handle, aligned, blas::kCublasWorkspace), "cublasSetWorkspace");
   return handle;
 }
 

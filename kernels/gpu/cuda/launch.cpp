@@ -4,12 +4,12 @@
 #include <unordered_map>
 
 #include "kernels/gpu/cuda/handles.h"
+#include "kernels/gpu/device_limits.h"
 
 namespace poise::cuda {
 namespace {
 
 // More dynamic shared memory than this needs the kernel's consent, once.
-constexpr size_t kSharedWithoutAsking = 48 * 1024;
 
 void allow_shared_bytes(const void* kernel, size_t bytes) {
   static std::unordered_map<const void*, size_t> allowed;
@@ -31,7 +31,7 @@ std::string text_of(const LaunchShape& s) {
 }  // namespace
 
 void launch_raw(Context& ctx, const LaunchShape& shape, const void* kernel, void** arguments) {
-  if (shape.shared_bytes > kSharedWithoutAsking) allow_shared_bytes(kernel, shape.shared_bytes);
+  if (shape.shared_bytes > kMaxStaticSharedBytes) allow_shared_bytes(kernel, shape.shared_bytes);
   const cudaError_t error =
       cudaLaunchKernel(kernel, shape.grid, shape.block, arguments, shape.shared_bytes, stream_of(ctx));
   if (error != cudaSuccess) check(error, ("cudaLaunchKernel with " + text_of(shape)).c_str());

@@ -16,7 +16,7 @@ int count_of(const Tensor& x) {
   return static_cast<int>(x.elements());
 }
 
-// `call(workspace, bytes)` is one of CUB's. The size it wants for no work at all is a workspace all the same.
+// `call(workspace, bytes)` is one of CUB's. It may ask for a workspace even when there is no work.
 template <class Call>
 size_t workspace_of(const Call& call) {
   size_t bytes = 0;

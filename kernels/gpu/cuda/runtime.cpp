@@ -47,7 +47,9 @@ class CudaRuntime final : public gpu::Runtime {
     check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");  // our streams do not wait for the one of cudaMemset
     return p;
   }
-  void release(void* bytes) noexcept override { cudaFree(bytes); }
+  void release(void* bytes) noexcept override {
+    if (!defers(&Runtime::release, bytes)) cudaFree(bytes);
+  }
   void* allocate_staging(size_t bytes) override {
     note_stall(&Counts::allocations, "allocation of staging memory");
     void* p = nullptr;
@@ -55,7 +57,9 @@ class CudaRuntime final : public gpu::Runtime {
     std::memset(p, 0, bytes);
     return p;
   }
-  void release_staging(void* bytes) noexcept override { cudaFreeHost(bytes); }
+  void release_staging(void* bytes) noexcept override {
+    if (!defers(&Runtime::release_staging, bytes)) cudaFreeHost(bytes);
+  }
 
   std::unique_ptr<gpu::Stream> make_stream() override {
     cudaStream_t stream = nullptr;
@@ -118,20 +122,22 @@ class CudaRuntime final : public gpu::Runtime {
     capturing_ = true;
   }
   std::unique_ptr<gpu::Graph> end_capture(gpu::Stream& stream) override {
-    capturing_ = false;
     cudaGraph_t recorded = nullptr;
-    check(cudaStreamEndCapture(raw(stream), &recorded), "cudaStreamEndCapture");
+    const cudaError_t ended = cudaStreamEndCapture(raw(stream), &recorded);
+    const bool released = release_deferred();
+    check(ended, "cudaStreamEndCapture");
     auto graph = std::make_unique<CudaGraph>();
     const cudaError_t error = cudaGraphInstantiate(&graph->handle, recorded, 0);
     cudaGraphDestroy(recorded);
     check(error, "cudaGraphInstantiate");
+    if (released) fail(ErrorKind::runtime, kReleasedInCapture);
     return graph;
   }
   void cancel_capture(gpu::Stream& stream) noexcept override {
-    capturing_ = false;
     cudaGraph_t recorded = nullptr;
     if (cudaStreamEndCapture(raw(stream), &recorded) == cudaSuccess && recorded) cudaGraphDestroy(recorded);
     cudaGetLastError();  // an invalidated capture has done its complaining
+    release_deferred();
   }
   void replay(gpu::Graph& graph, gpu::Stream& stream) override {
     check(cudaGraphLaunch(static_cast<CudaGraph&>(graph).handle, raw(stream)), "cudaGraphLaunch");

@@ -1,4 +1,4 @@
-// The CUDA body of gpu::Runtime. Only in builds with CUDA.
+// The CUDA backend of gpu::Runtime. Only in builds with CUDA.
 #pragma once
 #include <string>
 

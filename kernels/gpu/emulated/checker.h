@@ -1,4 +1,4 @@
-// Finds what a GPU hides: data races, missing barriers and fences, reads of memory that nobody has written, accesses
+// Finds what a GPU hides: data races, missing barriers and fences, reads of uninitialised memory, accesses
 // out of bounds. Kernels of namespace `checked` are compiled with -fsanitize=thread, which calls a function before
 // every access to memory; thread_sanitizer_hooks.cpp provides those functions in place of the sanitizer's own library.
 //
@@ -39,7 +39,7 @@ class Checker {
 
   // By the running thread.
   void access(const void* address, size_t bytes, Access kind, AccessSite site);
-  void mark_shared(const void* begin, size_t bytes);  // a new piece of the arena: nobody has written it
+  void mark_shared(const void* begin, size_t bytes);  // a new piece of the arena, uninitialised
   void barrier();
   void warp_barrier(int warp, uint32_t lanes);
   void fence(bool device_wide);

@@ -64,7 +64,7 @@ void Checker::report_undefined(uintptr_t address, size_t bytes, AccessSite site,
   scheduler.stop([=] {
     return this_thread() + " reads " + std::to_string(bytes) + " bytes at " + site.text() + " from " +
            place_of(address, shared) +
-           (in_flight ? ", which a cp_async writes that nobody has waited for (cp_async_wait)"
+           (in_flight ? ", which a cp_async writes that has not been waited for (cp_async_wait)"
                       : ", which no thread has written by then");
   });
 }

@@ -58,7 +58,7 @@ void switch_context(void** save, void* to) { poise_switch_context(save, to); }
 
 namespace poise::emulator {
 
-// A stopped context lies on its own stack.
+// A stopped context is kept on its own stack.
 void* prepare_context(char* stack, size_t bytes, void (*entry)()) {
   auto* context = new (stack) ucontext_t;
   constexpr size_t kUsed = (sizeof(ucontext_t) + 63) / 64 * 64;

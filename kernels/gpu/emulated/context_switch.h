@@ -7,7 +7,7 @@ namespace poise::emulator {
 // A context that starts `entry`, which never returns, on this empty stack.
 void* prepare_context(char* stack, size_t bytes, void (*entry)());
 
-// Stores the running context in *save and continues `to`. Returns when somebody continues *save.
+// Stores the running context in *save and continues `to`. Returns when *save is continued.
 void switch_context(void** save, void* to);
 
 }  // namespace poise::emulator

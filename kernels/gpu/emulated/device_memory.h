@@ -1,5 +1,5 @@
-// Which memory kernels may touch, for the checker. Whoever allocates memory of the emulated device says so here;
-// checked kernels then find accesses outside of it, of freed memory, and reads of bytes that nobody has written.
+// Which memory kernels may touch, for the checker. Every allocation of the emulated device is registered here;
+// checked kernels then find accesses outside of it, of freed memory, and reads of uninitialised bytes.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -16,7 +16,7 @@ struct Fiber {
   void* fake_stack = nullptr;  // AddressSanitizer's
 };
 
-// Stops `from`, which runs, and continues `to`. Returns when somebody switches back.
+// Stops `from`, which runs, and continues `to`. Returns when control is switched back.
 void switch_fiber(Fiber& from, Fiber& to);
 
 // The first thing that a fiber's entry does.
@@ -26,13 +26,13 @@ void fiber_starts();
 Fiber operating_system_fiber();
 
 // Fibers that run `entry`, which never returns. Their stacks lie in one range of addresses, each with a page below that
-// nobody may touch, and are kept for the next launch.
+// must not be touched, and are kept for the next launch.
 class FiberPool {
  public:
   explicit FiberPool(void (*entry)()) : entry_(entry) {}
   Fiber& acquire();
   void release(Fiber& fiber) { free_.push_back(&fiber); }
-  void restart();  // all fibers are free and begin anew, whatever they were doing
+  void restart();  // all fibers are free and start over, whatever they were doing
 
   bool owns(const void* address) const { return address >= begin_ && address < end_; }
   bool is_guard(const void* owned_address) const;

@@ -27,7 +27,7 @@ std::mutex& one_launch_at_a_time();
 // launch is not one that the hardware would accept, or the kernel breaks a rule.
 void run(Launch launch, const void* call, size_t call_bytes);
 
-// Runs now, or when the context's stream wants it.
+// Runs now, or when the context's stream reaches it.
 template <class Call>
 void launch(Context& ctx, const Launch& what, const Call& call) {
   if (ctx.stream == nullptr) return run(what, &call, sizeof(Call));

@@ -14,7 +14,7 @@ class MemoryMap {
   void remove(const void* begin);
   // The registered memory that contains the address, or null.
   Shadow* find(uintptr_t address);
-  // Where an address outside of all registered memory lies, in words.
+  // Where an address outside of all registered memory is, in words.
   std::string neighbourhood(uintptr_t address) const;
   // Part of the program itself: code, constants, globals.
   bool in_program(uintptr_t address);

@@ -53,7 +53,7 @@ class LazyStream final : public Stream {
   std::deque<Item> queue;
   std::vector<Work> captured;
   bool capturing = false;
-  std::exception_ptr error;  // of work that ran, until somebody waits for it
+  std::exception_ptr error;  // of work that ran, until the host waits for it
 
  private:
   HostRuntime& runtime_;
@@ -84,6 +84,7 @@ class HostRuntime final : public Runtime {
     return p;
   }
   void release(void* bytes) noexcept override {
+    if (defers(&Runtime::release, bytes)) return;
     const auto found = allocations_.find(bytes);
     if (found == allocations_.end()) return;
     drain_all();  // as cudaFree does: work that still waits may use it
@@ -100,6 +101,7 @@ class HostRuntime final : public Runtime {
     return p;
   }
   void release_staging(void* bytes) noexcept override {
+    if (defers(&Runtime::release_staging, bytes)) return;
     drain_all();
     staging_.erase(static_cast<char*>(bytes));
   }
@@ -174,12 +176,14 @@ class HostRuntime final : public Runtime {
     require(lazy(stream).capturing, "end_capture() comes after begin_capture() on the same stream");
     auto graph = std::make_unique<HostGraph>();
     graph->work = std::make_shared<const std::vector<Work>>(std::move(lazy(stream).captured));
-    cancel_capture(stream);
+    lazy(stream).capturing = false;
+    if (release_deferred()) fail(ErrorKind::runtime, kReleasedInCapture);
     return graph;
   }
   void cancel_capture(gpu::Stream& stream) noexcept override {
     lazy(stream).captured.clear();
-    capturing_ = lazy(stream).capturing = false;
+    lazy(stream).capturing = false;
+    release_deferred();
   }
   void replay(gpu::Graph& graph, gpu::Stream& stream) override {
     refuse_in_capture(stream, "a graph was replayed");

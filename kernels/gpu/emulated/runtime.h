@@ -10,7 +10,7 @@ class Runtime : public gpu::Runtime {
  public:
   // How work of several streams interleaves, and how soon it runs, from now on.
   virtual void seed(uint64_t value) = 0;
-  // While on, nothing runs before somebody waits for it: a device that is as late as it can be.
+  // While on, nothing runs before the host waits for it: a device that is as late as it can be.
   virtual void run_late(bool on) = 0;
   // While on, device memory can be read and written by work in streams and by copies alone: an engine that looks into
   // it from the host dies of SIGSEGV, as it does on a GPU. Slow: two system calls per allocation and piece of work.

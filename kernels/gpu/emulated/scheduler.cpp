@@ -4,6 +4,7 @@
 #include <numeric>
 #include <random>
 
+#include "kernels/core/integer.h"
 #include "kernels/gpu/emulated/async_copy.h"
 #include "kernels/gpu/emulated/checker.h"
 #include "kernels/gpu/emulated/report.h"
@@ -70,7 +71,7 @@ bool Scheduler::next_block() {
   const device::dim3& grid = launch_->grid;
   device::indices.block = {static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
                            static_cast<unsigned>(i / grid.x / grid.y)};
-  const int warp_count = (block_threads + kLanes - 1) / kLanes;
+  const int warp_count = ceil_div(block_threads, kLanes);
   for (int w = 0; w < warp_count; ++w) {
     const int lanes = std::min(kLanes, block_threads - w * kLanes);
     Warp& warp = warps[w];

@@ -12,13 +12,13 @@
 #include <string>
 #include <vector>
 
+#include "kernels/gpu/device_limits.h"
 #include "kernels/gpu/emulated/fiber.h"
 #include "kernels/gpu/emulated/launch.h"
 #include "kernels/gpu/emulated/options.h"
 
 namespace poise::emulator {
 
-constexpr int kMaxThreads = 1024;
 constexpr int kLanes = 32;
 
 // What the last of the lanes to arrive does for all: argument[lane] is what that lane passed. `lanes` is the mask of
@@ -103,7 +103,7 @@ class Scheduler {
   FiberPool fibers;
 
  private:
-  static void run_threads();  // the body of every fiber
+  static void run_threads();  // what every fiber runs
   bool next_block();
   void preempt();
   void thread_leaves();

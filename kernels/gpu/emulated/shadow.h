@@ -36,7 +36,7 @@ struct Cell {
 // State of two bytes: one bit each. Zero, which costs no memory, is the usual: may be touched, has been written.
 namespace state {
 constexpr uint8_t kUndefined = 3, kInaccessible = 3 << 2;
-constexpr uint8_t kInFlight = 3 << 4;  // a cp_async that nobody has waited for will write them
+constexpr uint8_t kInFlight = 3 << 4;  // a cp_async that has not been waited for will write them
 constexpr uint8_t of(Contents contents) {
   return contents == Contents::inaccessible ? kInaccessible : contents == Contents::undefined ? kUndefined : 0;
 }

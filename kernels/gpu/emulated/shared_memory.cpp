@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/core/integer.h"
 #include "kernels/gpu/emulated/checker.h"
 #include "kernels/gpu/emulated/report.h"
 #include "kernels/gpu/emulated/scheduler.h"
@@ -28,7 +29,7 @@ void SharedArena::start_launch(size_t dynamic_bytes) {
 }
 
 char* SharedArena::place(const char* name, size_t bytes, size_t alignment) {
-  size_t begin = (end_ + alignment - 1) / alignment * alignment;
+  size_t begin = ceil_div(end_, alignment) * alignment;
   if (begin / alignment % 2 == 0) begin += alignment;  // no multiple of twice the alignment
   end_ = begin + bytes + kGap;
   char* address = memory_ + begin;

@@ -3,20 +3,19 @@
 //   | dynamic, as many bytes as the launch asked for | gap | static variable | gap | static variable | gap ...
 //
 // Addresses are multiples of what is promised (16 for a variable, 128 for the dynamic part, more if its type asks for
-// more) and never of twice that, so that nobody relies on luck.
+// more) and never of twice that, so that no kernel relies on luck.
 //
-// Everything is 0xff, NaN in every format, when a block starts. Nobody may touch the gaps: AddressSanitizer and the
+// Everything is 0xff, NaN in every format, when a block starts. The gaps must not be touched: AddressSanitizer and the
 // checker know them. (`__shared__` as a plain static would leave room for neither, and would let an index that runs
-// over the end destroy whatever lies behind.)
+// over the end overwrite whatever follows.)
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-namespace poise::emulator {
+#include "kernels/gpu/device_limits.h"
 
-constexpr size_t kMaxSharedBytes = 227 << 10;  // of a block, on compute capability 9.0
-constexpr size_t kMaxStaticSharedBytes = 48 << 10;
+namespace poise::emulator {
 
 // One GPU_SHARED declaration. Takes its place in the arena when the first thread of a launch comes by.
 class SharedVariable {

@@ -15,7 +15,7 @@ namespace {
 struct sigaction previous_segv, previous_bus;
 
 void on_fault(int signal, siginfo_t* info, [[maybe_unused]] void* context) {
-  if (!scheduler.in_kernel()) {  // not ours: let it happen again under whoever was here before
+  if (!scheduler.in_kernel()) {  // not ours: let it happen again under the previous handler
     sigaction(signal, signal == SIGSEGV ? &previous_segv : &previous_bus, nullptr);
     return;
   }

@@ -1,16 +1,10 @@
-// Block-sparse convolution on tensor cores, bf16.
-#include "kernels/sparse/block/block_multiply.cuh"
-#include "kernels/sparse/block/block_outer.cuh"
+// Block-sparse convolution on tensor cores, bf16: both kernels, compiled for this arithmetic.
+#include "kernels/sparse/block/block_dsd_gemm.cuh"
+#include "kernels/sparse/block/block_sdd_gemm.cuh"
 
 namespace poise::POISE_GPU {
 
-template <>
-void launch_multiply<Bf16>(Context& ctx, const Multiply& m) {
-  launch_multiply_with<Bf16>(ctx, m);
-}
-template <>
-void launch_outer<Bf16>(Context& ctx, const Outer& o) {
-  launch_outer_with<Bf16>(ctx, o);
-}
+template void launch_dsd_gemm<Bf16>(Context&, const DsdGemm&);
+template void launch_sdd_gemm<Bf16>(Context&, const SddGemm&);
 
 }  // namespace poise::POISE_GPU

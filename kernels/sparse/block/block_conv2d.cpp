@@ -14,14 +14,16 @@
 #include <cstring>
 
 #include "kernels/core/parallel.h"
-#include "kernels/core/pieces.h"
+#include "kernels/core/workspace_layout.h"
+#include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/sparse/block/packed_image.h"
 #include "kernels/table.h"
 
 namespace poise {
 
 bool block_conv2d_serves(const Conv2dGeometry& g, int64_t block) {
-  return (g.keeps_size(1) || g.keeps_size(3)) && g.c_in % block == 0 && g.c_out % block == 0 && block % 16 == 0;
+  return (g.keeps_size(1) || g.keeps_size(3)) && g.c_in % block == 0 && g.c_out % block == 0 &&
+         block % kSparseBlock == 0;
 }
 
 namespace cpu {
@@ -59,7 +61,7 @@ struct Job {
     in_blocks = g.c_in / kBlock;
     lanes = std::min(kLanes, regions.count());
     scale = g.upsample;
-    planes = method == Method::four_parities ? 4 : 1;
+    planes = method == Method::four_parities ? kParities : 1;
   }
 
   bool neighbours() const { return g.kh == 3; }
@@ -75,7 +77,7 @@ struct Job {
   void pack_dy(const Region& region, const PackedLayout& layout, const float* dy, float* packed) const {
     const int64_t plane = out_blocks * layout.block;
     const bool repeats = method == Method::enlarge_output;
-    for (int parity = 0; parity < (repeats ? 4 : planes); ++parity) {
+    for (int parity = 0; parity < (repeats ? kParities : planes); ++parity) {
       pack_region(region, y_placement(parity), layout, layout.frame == 1 && neighbours(), repeats && parity > 0, dy,
                   packed + (repeats ? 0 : parity * plane));
     }
@@ -93,19 +95,19 @@ struct Workspace {
   size_t bytes;
 
   Workspace(const Job& job, Pass pass, void* memory) {
-    Pieces pieces(memory);
+    WorkspaceLayout layout(memory);
     const bool gradient = pass == Pass::backward_weight;
     const int64_t keys = std::max(job.planes * job.out_blocks, job.in_blocks);
-    blocks = pieces.take<Block>(job.blocks);
-    offsets = pieces.take<int32_t>(keys + 1);
-    terms = pieces.take<BlockTerm>(job.blocks);
-    weights = pieces.take<float>((gradient ? job.lanes : 1) * job.blocks * kBlockWeights);
-    bias = pieces.take<float>(gradient ? job.lanes * job.g.c_out : 0);
+    blocks = layout.carve<Block>(job.blocks);
+    offsets = layout.carve<int32_t>(keys + 1);
+    terms = layout.carve<BlockTerm>(job.blocks);
+    weights = layout.carve<float>((gradient ? job.lanes : 1) * job.blocks * kBlockWeights);
+    bias = layout.carve<float>(gradient ? job.lanes * job.g.c_out : 0);
     image = pass == Pass::forward          ? job.packed_x()
             : pass == Pass::backward_input ? job.packed_dy()
                                            : job.packed_x() + job.dense_dy();
-    images = pieces.take<float>(job.lanes * image);
-    bytes = pieces.used();
+    images = layout.carve<float>(job.lanes * image);
+    bytes = layout.bytes();
   }
 };
 
@@ -143,16 +145,10 @@ void for_each_block(const Job& job, const BlockIndex& index, const F& f) {
         ++cursor[tap];
       }
       if (!alive) continue;
-      for (int position = 0; position < 16; ++position) {
-        const int a = position >> 3, b = position >> 2 & 1, u = position >> 1 & 1, v = position & 1;
-        const unsigned taps = parity_taps(a, b, u, v) & alive;
-        if (!taps) continue;
-        f(Block{.out = row,
-                .in = in,
-                .parity = static_cast<int8_t>(2 * a + b),
-                .dr = static_cast<int8_t>(parity_window(a, u).offset),
-                .dc = static_cast<int8_t>(parity_window(b, v).offset),
-                .taps = static_cast<uint16_t>(taps)});
+      for (int i = 0; i < kFoldedPositions; ++i) {
+        const FoldedPosition at = folded_position(i);
+        const auto taps = static_cast<uint16_t>(at.taps & alive);
+        if (taps) f(Block{.out = row, .in = in, .parity = at.parity, .dr = at.dr, .dc = at.dc, .taps = taps});
       }
     }
   }
@@ -208,6 +204,56 @@ void for_each_tile(const Region& region, const Placement& placement, float* y, c
   }
 }
 
+// f(region, lane) for all regions of the job: lanes in parallel, the regions of each in order.
+template <class F>
+void for_each_region(const Job& job, const F& f) {
+  parallel_for(job.lanes, [&](int64_t lane) {
+    for (int64_t r = job.lane_begin(lane); r < job.lane_begin(lane + 1); ++r) f(Region(job.regions, r), lane);
+  });
+}
+
+// db[c] += dy's sum over the pixels of a packed region.
+void add_bias_gradient(const Job& job, const PackedLayout& layout, const float* dy_image, float* db) {
+  for (int64_t block = 0; block < job.planes * job.out_blocks; ++block) {
+    const float* from = dy_image + block * layout.block;
+    float* to = db + block % job.out_blocks * kBlock;
+    for (int64_t pixel = 0; pixel < job.regions.rows * job.regions.columns(); ++pixel) {
+      for (int o = 0; o < kBlock; ++o) to[o] += from[pixel * kBlock + o];
+    }
+  }
+}
+
+// dweight = the lanes' sums of each block, added in the order of lanes, at every tap of the block; zero where dead.
+// Needs blocks grouped by output block.
+void reduce_weight_gradient(const Job& job, Workspace& ws, float* dweight) {
+  const int64_t c_in = job.g.c_in, row_stride = job.g.kh * job.g.kw * c_in, partial = job.blocks * kBlockWeights;
+  parallel_for(job.out_blocks, [&](int64_t ob) {
+    std::fill_n(dweight + ob * kBlock * row_stride, kBlock * row_stride, 0.0f);
+    for (int64_t k = ws.offsets[ob]; k < ws.offsets[ob + 1]; ++k) {
+      const Block& b = ws.blocks[k];
+      float* sum = ws.weights + k * kBlockWeights;
+      for (int64_t lane = 1; lane < job.lanes; ++lane) {
+        for (int e = 0; e < kBlockWeights; ++e) sum[e] += sum[lane * partial + e];
+      }
+      for (int tap = 0; tap < 9; ++tap) {
+        if (!(b.taps >> tap & 1)) continue;
+        float* to = dweight + b.out * kBlock * row_stride + tap * c_in + b.in * kBlock;
+        for (int o = 0; o < kBlock; ++o) {
+          for (int i = 0; i < kBlock; ++i) to[o * row_stride + i] += sum[o * kBlock + i];
+        }
+      }
+    }
+  });
+}
+
+void reduce_bias_gradient(const Job& job, const Workspace& ws, float* dbias) {
+  for (int64_t c = 0; c < job.g.c_out; ++c) {
+    float sum = 0;
+    for (int64_t lane = 0; lane < job.lanes; ++lane) sum += ws.bias[lane * job.g.c_out + c];
+    dbias[c] = sum;
+  }
+}
+
 void zero_dead_gradients(const BlockIndex& index, double* dw) {
   const int64_t b = index.block, row_stride = index.columns() * b;
   const int32_t* row_offsets = index.row_offsets.data<int32_t>();
@@ -250,32 +296,28 @@ void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockInde
   }
   const float *xs = x.data<float>(), *b = bias ? bias.data<float>() : nullptr;
   float* ys = y.data<float>();
-  parallel_for(job.lanes, [&](int64_t lane) {
+  for_each_region(job, [&](const Region& region, int64_t lane) {
     float* image = ws.images + lane * ws.image;
-    for (int64_t r = job.lane_begin(lane); r < job.lane_begin(lane + 1); ++r) {
-      const Region region(job.regions, r);
-      pack_region(region, job.x_placement(), layout, job.neighbours(), false, xs, image);
-      for (int parity = 0; parity < job.planes; ++parity) {
-        for_each_tile(region, job.y_placement(parity), ys, [&](int64_t row, float* const* out) {
-          for (int64_t ob = 0; ob < job.out_blocks; ++ob) {
-            const int64_t key = parity * job.out_blocks + ob;
-            tile_kernels().multiply(job.regions.shape, ws.terms + ws.offsets[key],
-                                    ws.offsets[key + 1] - ws.offsets[key], image + row * layout.row, ws.weights,
-                                    b ? b + ob * kBlock : nullptr, out, ob * kBlock);
-          }
-        });
-      }
-      if (job.method != Method::enlarge_output) continue;
-      // Every pixel was computed at the first of its four places.
-      for_each_tile(region, job.y_placement(0), ys, [&](int64_t, float* const* out) {
-        const int64_t c = g.c_out, line = g.out_w() * c;
-        for (int k = 0; k < kTilePixels; ++k) {
-          if (!out[k]) continue;
-          for (int64_t to : {c, line, line + c})
-            std::memcpy(out[k] + to, out[k], static_cast<size_t>(c) * sizeof(float));
+    pack_region(region, job.x_placement(), layout, job.neighbours(), false, xs, image);
+    for (int parity = 0; parity < job.planes; ++parity) {
+      for_each_tile(region, job.y_placement(parity), ys, [&](int64_t row, float* const* out) {
+        for (int64_t ob = 0; ob < job.out_blocks; ++ob) {
+          const int64_t key = parity * job.out_blocks + ob;
+          tile_kernels().multiply(job.regions.shape, ws.terms + ws.offsets[key], ws.offsets[key + 1] - ws.offsets[key],
+                                  image + row * layout.row, ws.weights, b ? b + ob * kBlock : nullptr, out,
+                                  ob * kBlock);
         }
       });
     }
+    if (job.method != Method::enlarge_output) return;
+    // Every pixel was computed at the first of its four places.
+    for_each_tile(region, job.y_placement(0), ys, [&](int64_t, float* const* out) {
+      const int64_t c = g.c_out, line = g.out_w() * c;
+      for (int k = 0; k < kTilePixels; ++k) {
+        if (!out[k]) continue;
+        for (int64_t to : {c, line, line + c}) std::memcpy(out[k] + to, out[k], static_cast<size_t>(c) * sizeof(float));
+      }
+    });
   });
 }
 
@@ -296,18 +338,15 @@ void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const Bl
   }
   const float* dys = dy.data<float>();
   float* dxs = dx.data<float>();
-  parallel_for(job.lanes, [&](int64_t lane) {
+  for_each_region(job, [&](const Region& region, int64_t lane) {
     float* image = ws.images + lane * ws.image;
-    for (int64_t r = job.lane_begin(lane); r < job.lane_begin(lane + 1); ++r) {
-      const Region region(job.regions, r);
-      job.pack_dy(region, layout, dys, image);
-      for_each_tile(region, job.x_placement(), dxs, [&](int64_t row, float* const* out) {
-        for (int64_t ib = 0; ib < job.in_blocks; ++ib) {
-          tile_kernels().multiply(job.regions.shape, ws.terms + ws.offsets[ib], ws.offsets[ib + 1] - ws.offsets[ib],
-                                  image + row * layout.row, ws.weights, nullptr, out, ib * kBlock);
-        }
-      });
-    }
+    job.pack_dy(region, layout, dys, image);
+    for_each_tile(region, job.x_placement(), dxs, [&](int64_t row, float* const* out) {
+      for (int64_t ib = 0; ib < job.in_blocks; ++ib) {
+        tile_kernels().multiply(job.regions.shape, ws.terms + ws.offsets[ib], ws.offsets[ib + 1] - ws.offsets[ib],
+                                image + row * layout.row, ws.weights, nullptr, out, ib * kBlock);
+      }
+    });
   });
 }
 
@@ -324,60 +363,26 @@ void block_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const B
   const PackedLayout layout = PackedLayout::framed(job.regions), dy_layout = PackedLayout::plain(job.regions);
   const float *xs = x.data<float>(), *dys = dy.data<float>();
   const int64_t partial = job.blocks * kBlockWeights;
-  parallel_for(job.lanes, [&](int64_t lane) {
+  parallel_for(job.lanes, [&](int64_t lane) {  // each thread touches its own sums first
+    std::fill_n(ws.weights + lane * partial, partial, 0.0f);
+    std::fill_n(ws.bias + lane * g.c_out, g.c_out, 0.0f);
+  });
+  for_each_region(job, [&](const Region& region, int64_t lane) {
     float* x_image = ws.images + lane * ws.image;
     float* dy_image = x_image + job.packed_x();
-    float* dw = ws.weights + lane * partial;
-    float* db = ws.bias + lane * g.c_out;
-    std::fill_n(dw, partial, 0.0f);
-    std::fill_n(db, g.c_out, 0.0f);
-    for (int64_t r = job.lane_begin(lane); r < job.lane_begin(lane + 1); ++r) {
-      const Region region(job.regions, r);
-      pack_region(region, job.x_placement(), layout, job.neighbours(), false, xs, x_image);
-      job.pack_dy(region, dy_layout, dys, dy_image);
-      for (int64_t k = 0; k < job.blocks; ++k) {
-        const Block& b = ws.blocks[k];
-        tile_kernels().accumulate(job.regions.shape, static_cast<int>(job.regions.rows),
-                                  x_image + b.in * layout.block + (b.dr + 1) * layout.row + (b.dc + 1) * kBlock,
-                                  dy_image + (b.parity * job.out_blocks + b.out) * dy_layout.block,
-                                  dw + k * kBlockWeights);
-      }
-      if (!dbias) continue;
-      for (int64_t block = 0; block < job.planes * job.out_blocks; ++block) {
-        const float* from = dy_image + block * dy_layout.block;
-        float* to = db + block % job.out_blocks * kBlock;
-        for (int64_t pixel = 0; pixel < job.regions.rows * job.regions.columns(); ++pixel) {
-          for (int o = 0; o < kBlock; ++o) to[o] += from[pixel * kBlock + o];
-        }
-      }
-    }
-  });
-  float* dws = dweight.data<float>();
-  const int64_t row_stride = g.kh * g.kw * g.c_in;
-  parallel_for(job.out_blocks, [&](int64_t ob) {
-    std::fill_n(dws + ob * kBlock * row_stride, kBlock * row_stride, 0.0f);
-    for (int64_t k = ws.offsets[ob]; k < ws.offsets[ob + 1]; ++k) {
+    pack_region(region, job.x_placement(), layout, job.neighbours(), false, xs, x_image);
+    job.pack_dy(region, dy_layout, dys, dy_image);
+    for (int64_t k = 0; k < job.blocks; ++k) {
       const Block& b = ws.blocks[k];
-      float* sum = ws.weights + k * kBlockWeights;
-      for (int64_t lane = 1; lane < job.lanes; ++lane) {
-        for (int e = 0; e < kBlockWeights; ++e) sum[e] += sum[lane * partial + e];
-      }
-      for (int tap = 0; tap < 9; ++tap) {
-        if (!(b.taps >> tap & 1)) continue;
-        float* to = dws + b.out * kBlock * row_stride + tap * g.c_in + b.in * kBlock;
-        for (int o = 0; o < kBlock; ++o) {
-          for (int i = 0; i < kBlock; ++i) to[o * row_stride + i] += sum[o * kBlock + i];
-        }
-      }
+      tile_kernels().accumulate(job.regions.shape, static_cast<int>(job.regions.rows),
+                                x_image + b.in * layout.block + (b.dr + 1) * layout.row + (b.dc + 1) * kBlock,
+                                dy_image + (b.parity * job.out_blocks + b.out) * dy_layout.block,
+                                ws.weights + lane * partial + k * kBlockWeights);
     }
+    if (dbias) add_bias_gradient(job, dy_layout, dy_image, ws.bias + lane * g.c_out);
   });
-  if (!dbias) return;
-  float* dbs = dbias.data<float>();
-  for (int64_t c = 0; c < g.c_out; ++c) {
-    float sum = 0;
-    for (int64_t lane = 0; lane < job.lanes; ++lane) sum += ws.bias[lane * g.c_out + c];
-    dbs[c] = sum;
-  }
+  reduce_weight_gradient(job, ws, dweight.data<float>());
+  if (dbias) reduce_bias_gradient(job, ws, dbias.data<float>());
 }
 
 }  // namespace cpu

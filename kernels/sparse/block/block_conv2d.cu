@@ -2,18 +2,20 @@
 // work is cut.
 //
 //   pass             kernel     from       keys                         other side of a term
-//   forward          multiply   x          blocks of y, per parity      blocks of x
-//   backward_input   multiply   dy         blocks of x                  blocks of dy, per parity
-//   backward_weight  outer      x and dy   -                            -
+//   forward          DsdGemm    x          blocks of y, per parity      blocks of x
+//   backward_input   DsdGemm    dy         blocks of x                  blocks of dy, per parity
+//   backward_weight  SddGemm    x and dy   -                            -
 //
-// A 3x3 convolution of an enlarged image is four 2x2 convolutions of the small one, on summed taps (block_index.h);
+// A 3x3 convolution of an enlarged image is four 2x2 convolutions of the small one, on summed taps (upsample_fold.h);
 // y and dy then have four parities. A 1x1 convolution of an enlarged image is one of the small image whose output is
 // repeated; the gradients that meet there add up first. Where no tap leaves its pixel, all pixels are one long row.
 #include "kernels/sparse/block/block_conv2d.h"
 
-#include "kernels/core/pieces.h"
-#include "kernels/dense/conv2d/conv2d_passes.h"
+#include "kernels/core/workspace_layout.h"
+#include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/gpu/blocks_2x2.cuh"
+#include "kernels/gpu/column_sums.h"
+#include "kernels/gpu/device_limits.h"
 #include "kernels/gpu/tile_gemm.cuh"
 #include "kernels/sparse/block/block_products.h"
 
@@ -23,14 +25,11 @@ namespace {
 Positions positions_of(const Conv2dGeometry& g) {
   Positions positions;
   if (g.upsample == 2 && g.kh == 3) {
-    positions.count = 16;
-    positions.parities = 4;
-    for (int i = 0; i < 16; ++i) {
-      const int a = i >> 3, b = i >> 2 & 1, u = i >> 1 & 1, v = i & 1;
-      positions.at[i] = {.parity = static_cast<int8_t>(2 * a + b),
-                         .dr = static_cast<int8_t>(parity_window(a, u).offset),
-                         .dc = static_cast<int8_t>(parity_window(b, v).offset),
-                         .taps = static_cast<uint16_t>(parity_taps(a, b, u, v))};
+    positions.count = kFoldedPositions;
+    positions.parities = kParities;
+    for (int i = 0; i < kFoldedPositions; ++i) {
+      const FoldedPosition at = folded_position(i);
+      positions.at[i] = {.parity = at.parity, .dr = at.dr, .dc = at.dc, .taps = at.taps};
     }
     return positions;
   }
@@ -92,7 +91,7 @@ struct Layer {
   }
 
   double macs(const BlockIndex& index) const {
-    const int64_t blocks = positions.parities == 4 ? index.alive_in_parities : index.alive;
+    const int64_t blocks = positions.parities == kParities ? index.alive_in_parities : index.alive;
     return static_cast<double>(blocks * kBlockWeights) * static_cast<double>(g.n * g.h * g.w);
   }
   // x and dx; y and dy, where `summed` is dy added up over repeats.
@@ -109,7 +108,7 @@ struct Layer {
     sum_blocks_2x2(ctx, 1.0, dy, small);
     return small;
   }
-  // One long row, if nothing needs to know where a pixel lies in its image.
+  // One long row, if nothing needs to know where a pixel is in its image.
   PixelTiles tiles(bool places_matter, int log_pixels, int max_slots) const {
     const int n = static_cast<int>(g.n), h = static_cast<int>(g.h), w = static_cast<int>(g.w);
     if (halo == 0 && !places_matter) return cut_pixels(1, 1, n * h * w, 0, log_pixels, max_slots);
@@ -128,26 +127,25 @@ struct Layer {
 };
 
 // forward and backward_input.
-struct MultiplyPass {
+struct DsdPass {
   Layer layer;
   bool forward;
   BuildTerms build{};
-  Multiply multiply{};
+  DsdGemm dsd{};
   void* summed = nullptr;
   size_t workspace_bytes;
 
-  MultiplyPass(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype, Pass pass,
-               void* workspace)
+  DsdPass(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype, Pass pass, void* workspace)
       : layer(g, index), forward(pass == Pass::forward) {
     constexpr int kMaxSlots = 320, kMaxChunk = 32;
     const int parities = layer.positions.parities;
     const int planes = static_cast<int>(size_of(dtype)) * kBlock / 16;
-    Multiply& m = multiply;
-    m.tiles = layer.tiles(forward && layer.repeats, kLogMultiplyPixels, kMaxSlots);
+    DsdGemm& m = dsd;
+    m.tiles = layer.tiles(forward && layer.repeats, kLogDsdPixels, kMaxSlots);
     m.frame = Frame(m.tiles, layer.halo);
     m.source_blocks = forward ? layer.in_blocks : layer.out_blocks * parities;
-    const int rings = kMultiplyWarps * kWeightStages * kBlockWeights * static_cast<int>(size_of(dtype));
-    const int fitting = std::min(kMaxChunk, (kMultiplySharedBytes - rings) / (planes * m.frame.plane * 16));
+    const int rings = kDsdWarps * kWeightStages * kBlockWeights * static_cast<int>(size_of(dtype));
+    const int fitting = std::min(kMaxChunk, (kDsdSharedBytes - rings) / (planes * m.frame.plane * 16));
     TermLists& lists = m.lists;
     lists.chunks = ceil_div(m.source_blocks, fitting);
     m.chunk_blocks = ceil_div(m.source_blocks, lists.chunks);
@@ -156,18 +154,18 @@ struct MultiplyPass {
     lists.capacity = m.source_blocks * layer.positions.per_parity();
     m.repeat = forward && layer.repeats;
     const int full = 2 * kMultiprocessors / m.tiles.count;
-    m.key_groups = std::max(1, std::min(full, ceil_div(lists.keys, kMultiplyWarps)));
+    m.key_groups = std::max(1, std::min(full, ceil_div(lists.keys, kDsdWarps)));
 
-    Pieces pieces(workspace);
+    WorkspaceLayout layout(workspace);
     const size_t terms = static_cast<size_t>(lists.keys) * static_cast<size_t>(lists.capacity);
-    lists.terms = pieces.take<Term>(terms);
-    lists.starts = pieces.take<int32_t>(static_cast<size_t>(lists.keys * (lists.chunks + 1)));
-    lists.order = pieces.take<int32_t>(static_cast<size_t>(lists.keys));
-    lists.weights = pieces.take<char>(terms * kBlockWeights * size_of(dtype));
+    lists.terms = layout.carve<Term>(terms);
+    lists.starts = layout.carve<int32_t>(static_cast<size_t>(lists.keys * (lists.chunks + 1)));
+    lists.order = layout.carve<int32_t>(static_cast<size_t>(lists.keys));
+    lists.weights = layout.carve<char>(terms * kBlockWeights * size_of(dtype));
     if (!forward) {
-      summed = pieces.take<char>(static_cast<size_t>(layer.summed_elements()) * size_of(dtype));
+      summed = layout.carve<char>(static_cast<size_t>(layer.summed_elements()) * size_of(dtype));
     }
-    workspace_bytes = pieces.used();
+    workspace_bytes = layout.bytes();
 
     build = {.alive = layer.alive,
              .positions = layer.positions,
@@ -182,57 +180,57 @@ struct MultiplyPass {
   void run(Context& ctx, const Tensor& from, const Tensor& weight, const Tensor& bias, Tensor& to) {
     build.weight = weight.bytes;
     dispatch_stored(from.dtype, [&]<class T>() { build_terms<T>(ctx, build); });
-    multiply.bias = bias ? bias.data<float>() : nullptr;
+    dsd.bias = bias ? bias.data<float>() : nullptr;
     if (forward) {
-      multiply.from = layer.x_view(from.bytes);
-      multiply.to = layer.y_view(to.bytes, false);
+      dsd.from = layer.x_view(from.bytes);
+      dsd.to = layer.y_view(to.bytes, false);
     } else {
-      multiply.from = layer.y_view(layer.sum_repeats(ctx, from, summed).bytes, layer.repeats);
-      multiply.to = layer.x_view(to.bytes);
+      dsd.from = layer.y_view(layer.sum_repeats(ctx, from, summed).bytes, layer.repeats);
+      dsd.to = layer.x_view(to.bytes);
     }
-    dispatch_math(ctx, from.dtype, [&]<class Math>() { launch_multiply<Math>(ctx, multiply); });
+    dispatch_math(ctx, from.dtype, [&]<class Math>() { launch_dsd_gemm<Math>(ctx, dsd); });
   }
 };
 
-struct OuterPass {
+struct SddPass {
   Layer layer;
-  BuildPieces build{};
-  Outer outer{};
+  BuildItems build{};
+  SddGemm sdd{};
   void* summed;
   float* bias_partial;
   size_t workspace_bytes;
 
-  OuterPass(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype, void* workspace)
+  SddPass(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype, void* workspace)
       : layer(g, index) {
     constexpr int kMaxSlots = 147;
     const int parities = layer.positions.parities, outs = kPanel / parities;
-    Outer& o = outer;
-    o.tiles = layer.tiles(false, kLogOuterPixels, kMaxSlots);
+    SddGemm& o = sdd;
+    o.tiles = layer.tiles(false, kLogSddPixels, kMaxSlots);
     o.x_frame = Frame(o.tiles, layer.halo);
     o.dy_frame = Frame(o.tiles, 0);
-    PieceLists& lists = o.lists;
+    WorkItems& lists = o.lists;
     lists.panels_out = ceil_div(layer.out_blocks, outs);
     lists.panels_in = ceil_div(layer.in_blocks, kPanel);
     lists.capacity = outs * kPanel * layer.positions.count;
     const int workers = kMultiprocessors * (dtype == DType::bf16 ? 2 : 1);
-    const int most = lists.pieces_capacity();
+    const int most = lists.items_capacity();
     o.splits = {.workers = std::min(workers, most * o.tiles.count),
                 .most = ctx.gemm.splits == 0 ? o.tiles.count : std::min(ctx.gemm.splits, o.tiles.count)};
 
-    Pieces pieces(workspace);
+    WorkspaceLayout layout(workspace);
     const size_t pairs = static_cast<size_t>(layer.out_blocks * layer.in_blocks);
     const auto panels = static_cast<size_t>(lists.panels());
-    lists.terms = pieces.take<OuterTerm>(panels * static_cast<size_t>(lists.capacity));
-    lists.counts = pieces.take<int32_t>(panels);
-    lists.first_piece = pieces.take<int32_t>(panels + 1);
-    lists.panel_of_piece = pieces.take<int32_t>(static_cast<size_t>(most));
-    lists.place = pieces.take<int32_t>(pairs * static_cast<size_t>(layer.positions.count));
-    lists.alive = pieces.take<uint16_t>(pairs);
-    // No more parts than workers, unless there are more pieces.
-    o.partial = pieces.take<float>(static_cast<size_t>(std::max(most, o.splits.workers)) * kPieceTerms * kBlockWeights);
-    summed = pieces.take<char>(static_cast<size_t>(layer.summed_elements()) * size_of(dtype));
-    bias_partial = pieces.take<float>(static_cast<size_t>(column_sum_blocks(g.y_shape().rows()) * g.c_out));
-    workspace_bytes = pieces.used();
+    lists.terms = layout.carve<SddTerm>(panels * static_cast<size_t>(lists.capacity));
+    lists.counts = layout.carve<int32_t>(panels);
+    lists.first_item = layout.carve<int32_t>(panels + 1);
+    lists.panel_of_item = layout.carve<int32_t>(static_cast<size_t>(most));
+    lists.place = layout.carve<int32_t>(pairs * static_cast<size_t>(layer.positions.count));
+    lists.alive = layout.carve<uint16_t>(pairs);
+    // No more parts than workers, unless there are more work items.
+    o.partial = layout.carve<float>(static_cast<size_t>(std::max(most, o.splits.workers)) * kItemTerms * kBlockWeights);
+    summed = layout.carve<char>(static_cast<size_t>(layer.summed_elements()) * size_of(dtype));
+    bias_partial = layout.carve<float>(static_cast<size_t>(column_sum_blocks(g.y_shape().rows()) * g.c_out));
+    workspace_bytes = layout.bytes();
 
     build = {.alive = layer.alive,
              .positions = layer.positions,
@@ -241,18 +239,18 @@ struct OuterPass {
   }
 
   void run(Context& ctx, const Tensor& x, const Tensor& dy, Tensor& dweight, Tensor& dbias) {
-    build_pieces(ctx, build);
-    outer.x = layer.x_view(x.bytes);
-    outer.dy = layer.y_view(layer.sum_repeats(ctx, dy, summed).bytes, layer.repeats);
-    dispatch_math(ctx, x.dtype, [&]<class Math>() { launch_outer<Math>(ctx, outer); });
-    finish_pieces(ctx, {.positions = layer.positions,
-                        .lists = outer.lists,
-                        .splits = outer.splits,
-                        .out_blocks = layer.out_blocks,
-                        .in_blocks = layer.in_blocks,
-                        .taps = layer.alive.taps,
-                        .partial = outer.partial,
-                        .dweight = dweight.data<float>()});
+    build_items(ctx, build);
+    sdd.x = layer.x_view(x.bytes);
+    sdd.dy = layer.y_view(layer.sum_repeats(ctx, dy, summed).bytes, layer.repeats);
+    dispatch_math(ctx, x.dtype, [&]<class Math>() { launch_sdd_gemm<Math>(ctx, sdd); });
+    finish_items(ctx, {.positions = layer.positions,
+                       .lists = sdd.lists,
+                       .splits = sdd.splits,
+                       .out_blocks = layer.out_blocks,
+                       .in_blocks = layer.in_blocks,
+                       .taps = layer.alive.taps,
+                       .partial = sdd.partial,
+                       .dweight = dweight.data<float>()});
     if (dbias) column_sums(ctx, dy, bias_partial, dbias.data<float>());
   }
 };
@@ -263,24 +261,24 @@ Conv2dPlan block_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const 
                              Pass pass) {
   const double macs = Layer(g, index).macs(index);
   if (pass == Pass::backward_weight) {
-    return {.workspace_bytes = OuterPass(ctx, g, index, dtype, nullptr).workspace_bytes, .executed_macs = macs};
+    return {.workspace_bytes = SddPass(ctx, g, index, dtype, nullptr).workspace_bytes, .executed_macs = macs};
   }
-  return {.workspace_bytes = MultiplyPass(ctx, g, index, dtype, pass, nullptr).workspace_bytes, .executed_macs = macs};
+  return {.workspace_bytes = DsdPass(ctx, g, index, dtype, pass, nullptr).workspace_bytes, .executed_macs = macs};
 }
 
 void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
                           const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
-  MultiplyPass(ctx, g, index, x.dtype, Pass::forward, workspace.bytes).run(ctx, x, weight, bias, y);
+  DsdPass(ctx, g, index, x.dtype, Pass::forward, workspace.bytes).run(ctx, x, weight, bias, y);
 }
 
 void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy,
                                  const Tensor& weight, Tensor& workspace, Tensor& dx) {
-  MultiplyPass(ctx, g, index, dy.dtype, Pass::backward_input, workspace.bytes).run(ctx, dy, weight, {}, dx);
+  DsdPass(ctx, g, index, dy.dtype, Pass::backward_input, workspace.bytes).run(ctx, dy, weight, {}, dx);
 }
 
 void block_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
                                   const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias) {
-  OuterPass(ctx, g, index, x.dtype, workspace.bytes).run(ctx, x, dy, dweight, dbias);
+  SddPass(ctx, g, index, x.dtype, workspace.bytes).run(ctx, x, dy, dweight, dbias);
 }
 
 }  // namespace poise::POISE_GPU

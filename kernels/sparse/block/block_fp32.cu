@@ -1,16 +1,10 @@
-// Block-sparse convolution on the ordinary units, f32.
-#include "kernels/sparse/block/block_multiply.cuh"
-#include "kernels/sparse/block/block_outer.cuh"
+// Block-sparse convolution on CUDA cores, f32: both kernels, compiled for this arithmetic.
+#include "kernels/sparse/block/block_dsd_gemm.cuh"
+#include "kernels/sparse/block/block_sdd_gemm.cuh"
 
 namespace poise::POISE_GPU {
 
-template <>
-void launch_multiply<Fp32>(Context& ctx, const Multiply& m) {
-  launch_multiply_with<Fp32>(ctx, m);
-}
-template <>
-void launch_outer<Fp32>(Context& ctx, const Outer& o) {
-  launch_outer_with<Fp32>(ctx, o);
-}
+template void launch_dsd_gemm<Fp32>(Context&, const DsdGemm&);
+template void launch_sdd_gemm<Fp32>(Context&, const SddGemm&);
 
 }  // namespace poise::POISE_GPU

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/core/memory.h"
+#include "kernels/dense/conv2d/upsample_fold.h"
 
 namespace poise {
 
@@ -17,8 +18,8 @@ int64_t blocks_in_parities(const BlockIndex& index, const int32_t* row_offsets, 
       const int32_t col = col_of_block[k];
       taps[static_cast<size_t>(col % index.in_blocks)] |= 1u << (col / index.in_blocks);
     }
-    for (int position = 0; position < 16; ++position) {
-      const unsigned wanted = parity_taps(position >> 3, position >> 2 & 1, position >> 1 & 1, position & 1);
+    for (int position = 0; position < kFoldedPositions; ++position) {
+      const unsigned wanted = folded_position(position).taps;
       for (unsigned alive : taps) count += (alive & wanted) != 0;
     }
   }

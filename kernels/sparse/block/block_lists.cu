@@ -119,10 +119,10 @@ __global__ void __launch_bounds__(kThreads) pack_terms_kernel(const __grid_const
 }
 
 // One block per panel, one thread per pair of blocks in it.
-__global__ void __launch_bounds__(kThreads) list_pieces_kernel(const __grid_constant__ BuildPieces b) {
+__global__ void __launch_bounds__(kThreads) list_items_kernel(const __grid_constant__ BuildItems b) {
   static_assert(kThreads == kPanel * kPanel);
   GPU_SHARED(shared, int[kWarps]);
-  const PieceLists& lists = b.lists;
+  const WorkItems& lists = b.lists;
   const Positions& positions = b.positions;
   const int panel = static_cast<int>(blockIdx.x), outs = kPanel / positions.parities;
   const int x_block = static_cast<int>(threadIdx.x) / outs, out_in_panel = static_cast<int>(threadIdx.x) % outs;
@@ -149,24 +149,24 @@ __global__ void __launch_bounds__(kThreads) list_pieces_kernel(const __grid_cons
   }
 }
 
-// Numbers the pieces, panel by panel; a thread per panel.
-__global__ void number_pieces_kernel(PieceLists lists) {
+// Numbers the items, panel by panel; a thread per panel.
+__global__ void number_items_kernel(WorkItems lists) {
   for_each_element(lists.panels() + 1, [&](int64_t panel) {
     int first = 0;
-    for (int p = 0; p < panel; ++p) first += ceil_div(lists.counts[p], kPieceTerms);
-    lists.first_piece[panel] = first;
+    for (int p = 0; p < panel; ++p) first += ceil_div(lists.counts[p], kItemTerms);
+    lists.first_item[panel] = first;
     if (panel == lists.panels()) return;
-    const int count = ceil_div(lists.counts[panel], kPieceTerms);
-    for (int piece = first; piece < first + count; ++piece) lists.panel_of_piece[piece] = static_cast<int32_t>(panel);
+    const int count = ceil_div(lists.counts[panel], kItemTerms);
+    for (int item = first; item < first + count; ++item) lists.panel_of_item[item] = static_cast<int32_t>(panel);
   });
 }
 
 // A thread owns four neighbouring input channels of one tap. Bytes: the partial sums of alive blocks and all of
 // dweight.
-__global__ void finish_pieces_kernel(const __grid_constant__ FinishPieces f) {
+__global__ void finish_items_kernel(const __grid_constant__ FinishItems f) {
   constexpr int kWidth = 4;
-  const PieceLists& lists = f.lists;
-  const int c_in = f.in_blocks * kBlock, parts = f.splits.count(lists.first_piece[lists.panels()]);
+  const WorkItems& lists = f.lists;
+  const int c_in = f.in_blocks * kBlock, parts = f.splits.count(lists.first_item[lists.panels()]);
   const int64_t vectors = int64_t{f.out_blocks} * kBlock * f.taps * c_in / kWidth;
   for_each_element(vectors, [&](int64_t v) {
     const int in_channel = static_cast<int>(v * kWidth % c_in), rest = static_cast<int>(v * kWidth / c_in);
@@ -179,9 +179,9 @@ __global__ void finish_pieces_kernel(const __grid_constant__ FinishPieces f) {
       for (int i = 0; i < f.positions.count; ++i) {
         if (!(f.positions.at[i].taps >> tap & 1)) continue;
         const int place = lists.place[int64_t{pair} * f.positions.count + i];
-        const int64_t piece = lists.first_piece[panel] + place / kPieceTerms;
+        const int64_t item = lists.first_item[panel] + place / kItemTerms;
         for (int part = 0; part < parts; ++part) {
-          const int64_t term = (piece * parts + part) * kPieceTerms + place % kPieceTerms;
+          const int64_t term = (item * parts + part) * kItemTerms + place % kItemTerms;
           const auto partial = load_vector<kWidth>(f.partial + term * kBlockWeights + element);
 #pragma unroll
           for (int k = 0; k < kWidth; ++k) sum[k] += partial[k];
@@ -192,32 +192,26 @@ __global__ void finish_pieces_kernel(const __grid_constant__ FinishPieces f) {
   });
 }
 
+}  // namespace
+
 template <class T>
-void launch_build_terms(Context& ctx, const BuildTerms& b) {
+void build_terms(Context& ctx, const BuildTerms& b) {
   const auto keys = static_cast<uint32_t>(b.lists.keys);
   launch(ctx, {.grid = keys, .block = kThreads}, list_terms_kernel, b);
   launch(ctx, {.grid = {static_cast<uint32_t>(ceil_div(b.lists.capacity, kWarps)), keys, 1}, .block = kThreads},
          pack_terms_kernel<T>, b);
 }
 
-}  // namespace
+template void build_terms<bf16>(Context&, const BuildTerms&);
+template void build_terms<float>(Context&, const BuildTerms&);
 
-template <>
-void build_terms<bf16>(Context& ctx, const BuildTerms& b) {
-  launch_build_terms<bf16>(ctx, b);
-}
-template <>
-void build_terms<float>(Context& ctx, const BuildTerms& b) {
-  launch_build_terms<float>(ctx, b);
+void build_items(Context& ctx, const BuildItems& b) {
+  launch(ctx, {.grid = static_cast<uint32_t>(b.lists.panels()), .block = kThreads}, list_items_kernel, b);
+  launch(ctx, elementwise(b.lists.panels() + 1), number_items_kernel, b.lists);
 }
 
-void build_pieces(Context& ctx, const BuildPieces& b) {
-  launch(ctx, {.grid = static_cast<uint32_t>(b.lists.panels()), .block = kThreads}, list_pieces_kernel, b);
-  launch(ctx, elementwise(b.lists.panels() + 1), number_pieces_kernel, b.lists);
-}
-
-void finish_pieces(Context& ctx, const FinishPieces& f) {
-  launch(ctx, elementwise(int64_t{f.out_blocks} * f.in_blocks * f.taps * kBlockWeights / 4), finish_pieces_kernel, f);
+void finish_items(Context& ctx, const FinishItems& f) {
+  launch(ctx, elementwise(int64_t{f.out_blocks} * f.in_blocks * f.taps * kBlockWeights / 4), finish_items_kernel, f);
 }
 
 }  // namespace poise::POISE_GPU

@@ -2,7 +2,7 @@
 // capacity: nothing that a launch is given depends on which blocks are alive, so captured graphs outlive a mask update.
 //
 // A position of a pair (output block, input block) is one of the weights that lie between them: a tap, or for a 3x3
-// convolution of an enlarged image one of the four of each of the four 2x2 convolutions (block_index.h), which is a sum
+// convolution of an enlarged image one of the four of each of the four 2x2 convolutions (upsample_fold.h), which is a sum
 // of taps and alive if one of them is. It moves x by (dr, dc) against y.
 #pragma once
 #include "kernels/sparse/block/block_pixels.cuh"
@@ -71,60 +71,56 @@ struct BuildTerms {
 };
 template <class T>
 void build_terms(Context& ctx, const BuildTerms& b);
-template <>
-void build_terms<bf16>(Context& ctx, const BuildTerms& b);
-template <>
-void build_terms<float>(Context& ctx, const BuildTerms& b);
 
 // --- Weight gradient: dw[term] = sum over pixels of dy[block] x[block, moved] ---
 
-// Terms are cut into pieces, each for one thread block with its accumulators in registers. All of a piece lie in one
+// Terms are cut into work items, each for one thread block with its accumulators in registers. All of an item lie in one
 // panel of the weight, so that few blocks of dy and x serve many terms.
 constexpr int kPanel = 16;  // blocks of dy (output block and parity), and of x
-constexpr int kPieceTerms = 64;
+constexpr int kItemTerms = 64;
 
-struct OuterTerm {
+struct SddTerm {
   uint8_t dy_block, x_block;  // in the panel
   int16_t shift;              // slots of x
 };
 
-struct PieceLists {
+struct WorkItems {
   int panels_out, panels_in, capacity;  // capacity: terms of a panel
-  OuterTerm* terms;                     // [panels][capacity], by block of x, then of dy
+  SddTerm* terms;                       // [panels][capacity], by block of x, then of dy
   int32_t* counts;                      // [panels]
-  int32_t* first_piece;                 // [panels + 1]
-  int32_t* panel_of_piece;              // [pieces_capacity]
+  int32_t* first_item;                  // [panels + 1]
+  int32_t* panel_of_item;               // [items_capacity]
   int32_t* place;                       // [out_blocks][in_blocks][positions]: in its panel's list, or -1
   uint16_t* alive;                      // [out_blocks][in_blocks]: taps
 
   POISE_HOST_DEVICE int panels() const { return panels_out * panels_in; }
-  POISE_HOST_DEVICE int pieces_capacity() const { return panels() * ceil_div(capacity, kPieceTerms); }
+  POISE_HOST_DEVICE int items_capacity() const { return panels() * ceil_div(capacity, kItemTerms); }
 };
 
-struct BuildPieces {
+struct BuildItems {
   AliveBlocks alive;
   Positions positions;
   int pitch;  // slots of a row of x
-  PieceLists lists;
+  WorkItems lists;
 };
-void build_pieces(Context& ctx, const BuildPieces& b);
+void build_items(Context& ctx, const BuildItems& b);
 
-// A piece is done in as many parts, of the tiles of pixels, as there are workers for it.
+// An item is done in as many parts, of the tiles of pixels, as there are workers for it.
 struct PixelSplits {
   int workers, most;  // most: no more than tiles
-  __device__ int count(int pieces) const { return pieces == 0 ? 0 : max(1, min(most, workers / pieces)); }
+  __device__ int count(int items) const { return items == 0 ? 0 : max(1, min(most, workers / items)); }
 };
 
-// dweight = the parts of each piece added up in their order, through every position that a tap takes part in; zero
+// dweight = the parts of each item added up in their order, through every position that a tap takes part in; zero
 // where dead.
-struct FinishPieces {
+struct FinishItems {
   Positions positions;
-  PieceLists lists;
+  WorkItems lists;
   PixelSplits splits;
   int out_blocks, in_blocks, taps;
-  const float* partial;  // [pieces][splits][kPieceTerms][16][16]
+  const float* partial;  // [items][splits][kItemTerms][16][16]
   float* dweight;
 };
-void finish_pieces(Context& ctx, const FinishPieces& f);
+void finish_items(Context& ctx, const FinishItems& f);
 
 }  // namespace poise::POISE_GPU

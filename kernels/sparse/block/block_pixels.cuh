@@ -10,12 +10,13 @@
 // reads; planes are 3 or 5 slots longer than a multiple of 8, so that copies, which write planes side by side, and f32
 // fragments, which read two of them, spread over the banks as well.
 #pragma once
-#include "kernels/dense/conv2d/conv2d_gemm.h"
+#include "kernels/gpu/divisor.h"
 #include "kernels/gpu/tile.cuh"
+#include "kernels/sparse/block/block_size.h"
 
 namespace poise::POISE_GPU {
 
-constexpr int kBlock = 16;  // channels of a block of weights, on either side
+constexpr int kBlock = kSparseBlock;  // channels of a block of weights, on either side
 constexpr int kBlockWeights = kBlock * kBlock;
 template <class T>
 constexpr int kPlanes = kBlock / kChunk<T>;  // planes of a block
@@ -41,7 +42,7 @@ struct PixelTiles {
   int tiles_h = 0, tiles_w = 0, count = 0;
 };
 
-// How a tile lies in shared memory.
+// The layout of a tile in shared memory.
 struct Frame {
   int halo = 0;  // pixels on each side
   int log_w = 0, log_h = 0;

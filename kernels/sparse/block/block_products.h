@@ -1,13 +1,14 @@
-// The two kernels of block-sparse convolution.
+// The two kernels of block-sparse convolution, named by what is dense and what is sparse (result, then operands).
 //
-//   multiply   to[pixel, key] = bias[key] + sum over the key's terms of from[pixel moved, block] * weights    dsd
-//   outer      partial[piece, part, term] = sum over pixels of dy[pixel, block] x[pixel moved, block]^T       sdd
+//   DsdGemm   to[pixel, key] = bias[key] + sum over the key's terms of from[pixel moved, block] * weights
+//   SddGemm   partial[item, part, term] = sum over pixels of dy[pixel, block] x[pixel moved, block]^T
 #pragma once
+#include "kernels/gpu/device_limits.h"
 #include "kernels/sparse/block/block_lists.h"
 
 namespace poise::POISE_GPU {
 
-struct Multiply {
+struct DsdGemm {
   ImageView from, to;
   PixelTiles tiles;
   Frame frame;  // of `from`
@@ -18,38 +19,28 @@ struct Multiply {
   int key_groups;     // thread blocks that share the keys of a tile
 };
 
-struct Outer {
+struct SddGemm {
   ImageView x, dy;
   PixelTiles tiles;
   Frame x_frame, dy_frame;
-  PieceLists lists;
+  WorkItems lists;
   PixelSplits splits;
   float* partial;
 };
 
 // Pixels of a tile.
-constexpr int kLogMultiplyPixels = 7, kLogOuterPixels = 6;
+constexpr int kLogDsdPixels = 7, kLogSddPixels = 6;
 
-// What multiplies (kernels/gpu/tile_gemm.cuh). One .cu file each: block_bf16.cu, block_tf32.cu, block_fp32.cu.
+// What multiplies (kernels/gpu/tile_gemm.cuh). Compiled in one .cu file each: block_bf16.cu, block_tf32.cu, block_fp32.cu.
 template <class Math>
-void launch_multiply(Context& ctx, const Multiply& m);
+void launch_dsd_gemm(Context& ctx, const DsdGemm& m);
 template <class Math>
-void launch_outer(Context& ctx, const Outer& o);
-#define POISE_BLOCK_PRODUCTS(Math)                            \
-  template <>                                                 \
-  void launch_multiply<Math>(Context & ctx, const Multiply&); \
-  template <>                                                 \
-  void launch_outer<Math>(Context & ctx, const Outer&)
-POISE_BLOCK_PRODUCTS(Bf16);
-POISE_BLOCK_PRODUCTS(Tf32);
-POISE_BLOCK_PRODUCTS(Fp32);
-#undef POISE_BLOCK_PRODUCTS
+void launch_sdd_gemm(Context& ctx, const SddGemm& o);
 
-// Warps of a block of `multiply`, the blocks of weights in flight or in use in each, and the bytes of shared memory
+// Warps of a block of `DsdGemm`, the blocks of weights in flight or in use in each, and the bytes of shared memory
 // that these and a tile of the source take together: two blocks fit on a multiprocessor.
-constexpr int kMultiplyWarps = 8, kWeightStages = 4;
-constexpr int kMultiplySharedBytes = 112 << 10;
-
-constexpr int kMultiprocessors = 132;
+constexpr int kDsdWarps = 8, kWeightStages = 4;
+constexpr int kDsdSharedBytes = 112 << 10;
+static_assert(2 * kDsdSharedBytes <= kMaxSharedBytes);
 
 }  // namespace poise::POISE_GPU

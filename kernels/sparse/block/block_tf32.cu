@@ -1,16 +1,10 @@
-// Block-sparse convolution on tensor cores, tf32.
-#include "kernels/sparse/block/block_multiply.cuh"
-#include "kernels/sparse/block/block_outer.cuh"
+// Block-sparse convolution on tensor cores, tf32: both kernels, compiled for this arithmetic.
+#include "kernels/sparse/block/block_dsd_gemm.cuh"
+#include "kernels/sparse/block/block_sdd_gemm.cuh"
 
 namespace poise::POISE_GPU {
 
-template <>
-void launch_multiply<Tf32>(Context& ctx, const Multiply& m) {
-  launch_multiply_with<Tf32>(ctx, m);
-}
-template <>
-void launch_outer<Tf32>(Context& ctx, const Outer& o) {
-  launch_outer_with<Tf32>(ctx, o);
-}
+template void launch_dsd_gemm<Tf32>(Context&, const DsdGemm&);
+template void launch_sdd_gemm<Tf32>(Context&, const SddGemm&);
 
 }  // namespace poise::POISE_GPU

@@ -6,10 +6,12 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/sparse/block/block_size.h"
+
 namespace poise::cpu {
 
-constexpr int kBlock = 16;          // channels on either side of a block
-constexpr int kBlockWeights = 256;  // elements of a block
+constexpr int kBlock = kSparseBlock;            // channels on either side of a block
+constexpr int kBlockWeights = kBlock * kBlock;  // elements of a block
 constexpr int kTilePixels = 16;
 
 enum class TileShape : uint8_t { row_16, rows_2x8, rows_4x4 };

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/core/integer.h"
+
 namespace poise::cpu {
 namespace {
 
 constexpr int64_t kRegionRows = 8;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // The tile that computes the fewest pixels outside the image.
 TileShape best_shape(int64_t h, int64_t w) {

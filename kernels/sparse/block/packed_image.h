@@ -29,7 +29,7 @@ struct Region {
   bool inside(int64_t p, int64_t q) const { return p >= 0 && q >= 0 && q < all.w && p * all.w + q < all.pixels; }
 };
 
-// Where a pixel of the small image lies in a tensor [N,scale*h,scale*w,C]: at (scale*p + a, scale*q + b).
+// Where a pixel of the small image is in a tensor [N,scale*h,scale*w,C]: at (scale*p + a, scale*q + b).
 struct Placement {
   int64_t scale, a, b, channels;
   int64_t offset(const Region& region, int64_t p, int64_t q) const {
@@ -40,7 +40,7 @@ struct Placement {
   }
 };
 
-// How a region lies in memory: [C/16][rows][columns][16], with a frame of one pixel around it or without.
+// The layout of a region in memory: [C/16][rows][columns][16], with a frame of one pixel around it or without.
 struct PackedLayout {
   int64_t row, block;  // floats from one row, one channel block to the next
   int64_t frame;       // 1 or 0

@@ -8,9 +8,9 @@
 
 #include <algorithm>
 
-#include "kernels/core/pieces.h"
-#include "kernels/dense/conv2d/conv2d_passes.h"
+#include "kernels/core/workspace_layout.h"
 #include "kernels/gpu/blocks_2x2.cuh"
+#include "kernels/gpu/column_sums.h"
 #include "kernels/gpu/sparse.h"
 #include "kernels/table.h"
 
@@ -131,11 +131,11 @@ struct Job {
     small = tensor({images, repeats ? g.h : g.out_h(), repeats ? g.w : g.out_w(), small_channels}, dtype);
 
     // Cut by the capacity alone: what is alive does not show in it.
-    Pieces pieces(workspace);
-    for (Tensor* t : {&blocks.values, &library, &gathered, &small}) t->bytes = pieces.take<char>(t->size_bytes());
+    WorkspaceLayout layout(workspace);
+    for (Tensor* t : {&blocks.values, &library, &gathered, &small}) t->bytes = layout.carve<char>(t->size_bytes());
     bias_partial =
-        pieces.take<float>(gradient ? static_cast<size_t>(column_sum_blocks(g.y_shape().rows()) * g.c_out) : 0);
-    workspace_bytes = pieces.used();
+        layout.carve<float>(gradient ? static_cast<size_t>(column_sum_blocks(g.y_shape().rows()) * g.c_out) : 0);
+    workspace_bytes = layout.bytes();
     blocks.values.shape[0] = index.alive;
     blocks.columns.shape = {index.alive};
   }

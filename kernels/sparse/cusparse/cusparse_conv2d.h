@@ -7,7 +7,7 @@
 //                                                w' [C_in, taps*C_out]:    w, transposed tap by tap
 //   sdd:  backward_weight    dw = dy^T  u(x)     at alive blocks; zero elsewhere
 //
-// The library wants the values of blocks packed, so they are gathered from the dense weight in every call: weights
+// The library expects the values of blocks packed, so they are gathered from the dense weight in every call: weights
 // change at every step. A 1x1 convolution needs no u and no v. Those of 3x3 convolutions are made for a few images at a
 // time, in the workspace. An enlarged 3x3 convolution is one of the enlarged image: the library has no summed taps.
 //

@@ -26,7 +26,7 @@ static_assert(sizeof(Word) == sizeof(uint64_t));
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarp;
 constexpr int kCellsPerThread = static_cast<int>(kSelectChunk) / kThreads;  // neighbours, where their order counts
-constexpr int kBuckets = 2048;
+constexpr int kBuckets = kSelectBuckets;
 constexpr int kSegmentsPerLaunch = 64;
 
 // Segment s owns the blocks first_chunk[s] .. first_chunk[s + 1] - 1 of the grid.

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "kernels/core/context.h"
+#include "kernels/core/integer.h"
 #include "kernels/sparse/masks/cells.h"
 
 namespace poise {
@@ -20,10 +21,10 @@ enum class Selection : uint8_t {
 };
 
 // Bytes of `workspace`: histograms of three passes and what they found, a word per segment and per chunk of cells.
-constexpr int64_t kSelectChunk = 2048, kSelectProgressWords = 3;
+constexpr int64_t kSelectBuckets = 2048, kSelectChunk = 2048, kSelectProgressWords = 3;
 inline size_t select_workspace(std::span<const CellSegment> segments) {
-  int64_t words = 3 * 2048 + kSelectProgressWords + static_cast<int64_t>(segments.size());
-  for (const CellSegment& s : segments) words += (s.cells + kSelectChunk - 1) / kSelectChunk;
+  int64_t words = 3 * kSelectBuckets + kSelectProgressWords + static_cast<int64_t>(segments.size());
+  for (const CellSegment& s : segments) words += ceil_div(s.cells, kSelectChunk);
   return static_cast<size_t>(words) * sizeof(uint64_t);
 }
 

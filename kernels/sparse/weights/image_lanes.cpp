@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/core/integer.h"
+
 namespace poise::cpu {
 namespace {
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t up_to_multiple(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // The tile that takes the least time: computed pixels, inside the image or not, and a fixed share per tile for walking

@@ -7,13 +7,13 @@
 namespace poise::cpu {
 
 WeightGather::WeightGather(const WeightTerms& terms, const Conv2dGeometry& g, const WeightList& list, bool by_output,
-                           bool values, Pieces& pieces)
+                           bool values, WorkspaceLayout& layout)
     : terms_(terms), g_(g), list_(list), by_output_(by_output) {
   for (const WeightTerm& term : terms_) sums_ = sums_ || term.sums();
-  offset_of_code_ = pieces.take<int32_t>(static_cast<size_t>(codes()));
-  weight_of_code_ = pieces.take<int32_t>(static_cast<size_t>(codes()));
-  offsets_ = pieces.take<int32_t>(static_cast<size_t>(list_.entries));
-  values_ = pieces.take<float>(values ? static_cast<size_t>(list_.entries * list_.outputs) : 0);
+  offset_of_code_ = layout.carve<int32_t>(static_cast<size_t>(codes()));
+  weight_of_code_ = layout.carve<int32_t>(static_cast<size_t>(codes()));
+  offsets_ = layout.carve<int32_t>(static_cast<size_t>(list_.entries));
+  values_ = layout.carve<float>(values ? static_cast<size_t>(list_.entries * list_.outputs) : 0);
 }
 
 void WeightGather::fill_tables(const LaneLayout& layout) {

@@ -1,7 +1,7 @@
 // From the codes of a list (weight_index.h) to what the inner loops read: where each entry finds its pixels in a packed
 // region, and its values; and from gradients of entries back to the weight.
 #pragma once
-#include "kernels/core/pieces.h"
+#include "kernels/core/workspace_layout.h"
 #include "kernels/sparse/weights/image_lanes.h"
 #include "kernels/sparse/weights/weight_index.h"
 
@@ -14,7 +14,7 @@ class WeightGather {
  public:
   // `memory` null: only learns bytes().
   WeightGather(const WeightTerms& terms, const Conv2dGeometry& g, const WeightList& list, bool by_output, bool values,
-               Pieces& pieces);
+               WorkspaceLayout& layout);
 
   // `weight` null: only offsets. Offsets count from the first plane of an entry's chunk.
   void gather(const LaneLayout& layout, const float* weight);

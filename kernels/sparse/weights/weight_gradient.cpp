@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
 #include "kernels/sparse/weights/weight_gather.h"
 
@@ -13,8 +14,6 @@ namespace {
 
 constexpr int64_t kRegionFloats = 96 * 1024;  // of dy: stays in the second-level cache while chunks go by
 constexpr int64_t kSlabFloats = 1024 * 1024;
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 struct Gradient {
   const Conv2dGeometry& g;
@@ -53,13 +52,13 @@ struct Workspace {
   float* bias;   // [regions][planes of y]
   size_t bytes;
 
-  Workspace(const Gradient& job, Pieces pieces)
-      : weights(job.terms, job.g, job.list, /*by_output=*/true, /*values=*/false, pieces) {
-    quads = pieces.take<float>(static_cast<size_t>(job.list.quads * kQuad));
-    dy = pieces.take<float>(static_cast<size_t>(job.slab * job.dy_floats()));
-    x = pieces.take<float>(static_cast<size_t>(job.tasks() * job.x_floats()));
-    bias = pieces.take<float>(static_cast<size_t>(job.regions.count() * job.terms.y.planes()));
-    bytes = pieces.used();
+  Workspace(const Gradient& job, WorkspaceLayout layout)
+      : weights(job.terms, job.g, job.list, /*by_output=*/true, /*values=*/false, layout) {
+    quads = layout.carve<float>(static_cast<size_t>(job.list.quads * kQuad));
+    dy = layout.carve<float>(static_cast<size_t>(job.slab * job.dy_floats()));
+    x = layout.carve<float>(static_cast<size_t>(job.tasks() * job.x_floats()));
+    bias = layout.carve<float>(static_cast<size_t>(job.regions.count() * job.terms.y.planes()));
+    bytes = layout.bytes();
   }
 };
 
@@ -123,13 +122,13 @@ void sum_bias(const Gradient& job, const Workspace& ws, float* dbias) {
 
 Conv2dPlan weight_gradient_plan(const Conv2dGeometry& g, const WeightIndex& index) {
   const Gradient job(g, index);
-  return {.workspace_bytes = Workspace(job, Pieces(nullptr)).bytes, .executed_macs = job.macs()};
+  return {.workspace_bytes = Workspace(job, WorkspaceLayout(nullptr)).bytes, .executed_macs = job.macs()};
 }
 
 void weight_gradient(const Conv2dGeometry& g, const WeightIndex& index, const Tensor& x, const Tensor& dy,
                      Tensor& workspace, Tensor& dweight, Tensor& dbias) {
   const Gradient job(g, index);
-  Workspace ws(job, Pieces(workspace.bytes));
+  Workspace ws(job, WorkspaceLayout(workspace.bytes));
   ws.weights.gather(job.x_layout, nullptr);
   parallel_chunks(job.list.quads * kQuad, kElementGrain,
                   [&](int64_t begin, int64_t end) { std::fill(ws.quads + begin, ws.quads + end, 0.0f); });

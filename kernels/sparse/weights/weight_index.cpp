@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/core/integer.h"
 #include "kernels/core/parallel.h"
 #include "kernels/sparse/masks/mask.h"
 
@@ -62,7 +63,7 @@ WeightList empty_list(const ListView& view, int64_t outputs) {
   WeightList list{.outputs = outputs};
   list.rows = view.written().planes() / outputs;
   list.chunk = std::min(chunk_of(view.terms, view.kind), view.read().planes());
-  list.chunks = (view.read().planes() + list.chunk - 1) / list.chunk;
+  list.chunks = ceil_div(view.read().planes(), list.chunk);
   return list;
 }
 

@@ -9,6 +9,7 @@
 // A term has more than one tap where an image is enlarged and taps meet the same pixel of the small one. A 1x1
 // convolution of an enlarged image is one of the small image whose output is repeated.
 #pragma once
+#include "kernels/core/integer.h"
 #include "kernels/dense/conv2d/conv2d.h"
 
 namespace poise {
@@ -26,8 +27,8 @@ struct WeightSide {
   int64_t h = 1, w = 1, channels = 1, scale_h = 1, scale_w = 1;
   int phases = 1;
   bool repeats = false;  // a single phase, and the others are its copies
-  int64_t grid_h() const { return (h + scale_h - 1) / scale_h; }
-  int64_t grid_w() const { return (w + scale_w - 1) / scale_w; }
+  int64_t grid_h() const { return ceil_div(h, scale_h); }
+  int64_t grid_w() const { return ceil_div(w, scale_w); }
   int64_t planes() const { return phases * channels; }
 };
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "kernels/core/integer.h"
 #include "kernels/core/parallel.h"
 #include "kernels/sparse/weights/weight_gather.h"
 #include "kernels/sparse/weights/weight_gradient.h"
@@ -18,8 +19,6 @@ namespace {
 constexpr int64_t kRegionFloats = 160 * 1024;  // with the sums of a tile well inside the second-level cache
 constexpr int64_t kSliceChannels = 256;        // whose sums of a tile are worked on at once
 constexpr int64_t kBlock = 16;                 // channels to a transposition
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // One pass of one layer.
 struct Product {
@@ -67,11 +66,11 @@ struct Workspace {
   float* sums;    // [slab][parts][sums_floats]
   size_t bytes;
 
-  Workspace(const Product& job, Pieces pieces)
-      : weights(job.terms, job.g, job.list, job.forward, /*values=*/true, pieces) {
-    planes = pieces.take<float>(static_cast<size_t>(job.slab * job.planes_floats()));
-    sums = pieces.take<float>(static_cast<size_t>(job.slab * job.parts * job.sums_floats()));
-    bytes = pieces.used();
+  Workspace(const Product& job, WorkspaceLayout layout)
+      : weights(job.terms, job.g, job.list, job.forward, /*values=*/true, layout) {
+    planes = layout.carve<float>(static_cast<size_t>(job.slab * job.planes_floats()));
+    sums = layout.carve<float>(static_cast<size_t>(job.slab * job.parts * job.sums_floats()));
+    bytes = layout.bytes();
   }
 };
 
@@ -144,14 +143,14 @@ Conv2dPlan weights_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, cons
   if (dtype != DType::f32) return conv2d_plan(ctx, g, dtype, pass);
   if (pass == Pass::backward_weight) return weight_gradient_plan(g, index);
   const Product job(g, index, pass);
-  return {.workspace_bytes = Workspace(job, Pieces(nullptr)).bytes, .executed_macs = job.macs()};
+  return {.workspace_bytes = Workspace(job, WorkspaceLayout(nullptr)).bytes, .executed_macs = job.macs()};
 }
 
 void weights_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const Tensor& x,
                             const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
   if (x.dtype != DType::f32) return conv2d_forward(ctx, g, x, weight, bias, workspace, y);
   const Product job(g, index, Pass::forward);
-  Workspace ws(job, Pieces(workspace.bytes));
+  Workspace ws(job, WorkspaceLayout(workspace.bytes));
   multiply(job, ws, x.data<float>(), weight, bias ? bias.data<float>() : nullptr, y.data<float>());
 }
 
@@ -159,7 +158,7 @@ void weights_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const 
                                    const Tensor& weight, Tensor& workspace, Tensor& dx) {
   if (dy.dtype != DType::f32) return conv2d_backward_input(ctx, g, dy, weight, workspace, dx);
   const Product job(g, index, Pass::backward_input);
-  Workspace ws(job, Pieces(workspace.bytes));
+  Workspace ws(job, WorkspaceLayout(workspace.bytes));
   multiply(job, ws, dy.data<float>(), weight, nullptr, dx.data<float>());
 }
 

@@ -1,0 +1,72 @@
+#include "apps/console/flag_reader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "apps/console/suggestion.h"
+
+namespace poise {
+namespace {
+
+// All of `text` as a number.
+template <class T>
+bool read_number(const std::string& text, T& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+}  // namespace
+
+std::vector<std::string> split_at_commas(const std::string& text) {
+  std::vector<std::string> words;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    words.push_back(text.substr(at, comma - at));
+    at = comma + 1;
+  }
+  return words;
+}
+
+std::string FlagReader::choice(const std::string& name, const std::vector<std::string>& words) {
+  const std::string word = args_.get(name, words[0]);
+  if (std::find(words.begin(), words.end(), word) == words.end()) {
+    add_problem(fmt::format("--{}: expected {} but got \"{}\"{}", name, join_alternatives(words), word,
+                            did_you_mean(word, words)));
+  }
+  return word;
+}
+
+int64_t FlagReader::integer(const std::string& name, int64_t otherwise, int64_t least, int64_t most) {
+  if (!args_.has(name)) return otherwise;
+  const std::string text = args_.get(name, "");
+  int64_t value = 0;
+  if (!read_number(text, value) || value < least || value > most) {
+    add_problem(fmt::format("--{}: expected an integer from {} to {} but got \"{}\"", name, least, most, text));
+  }
+  return value;
+}
+
+double FlagReader::real(const std::string& name, double otherwise, double least) {
+  if (!args_.has(name)) return otherwise;
+  const std::string text = args_.get(name, "");
+  double value = otherwise;
+  if (!read_number(text, value) || !(value >= least)) {
+    add_problem(fmt::format("--{}: expected a real number from {} but got \"{}\"", name, least, text));
+  }
+  return value;
+}
+
+std::string FlagReader::positional(const std::string& problem) {
+  if (args_.positional.empty()) add_problem(problem);
+  return args_.positional;
+}
+
+void FlagReader::throw_if_problems() const {
+  std::vector<std::string> all = args_.problems;
+  all.insert(all.end(), problems_.begin(), problems_.end());
+  poise::throw_if_problems(all);
+}
+
+}  // namespace poise

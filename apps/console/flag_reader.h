@@ -1,0 +1,35 @@
+// The values of a program's flags, read and checked; what is wrong with them is collected, so that a user sees all of it
+// at once.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "apps/console/command_line.h"
+
+namespace poise {
+
+// "a,b" -> {"a", "b"}; "" -> {""}.
+std::vector<std::string> split_at_commas(const std::string& text);
+
+class FlagReader {
+ public:
+  // `args` stay.
+  explicit FlagReader(const CommandLine& args) : args_(args) {}
+
+  // One of `words`, by default the first.
+  std::string choice(const std::string& name, const std::vector<std::string>& words);
+  int64_t integer(const std::string& name, int64_t otherwise, int64_t least, int64_t most);
+  double real(const std::string& name, double otherwise, double least);
+  // The argument that is no flag; `problem` if it is missing.
+  std::string positional(const std::string& problem);
+
+  void add_problem(const std::string& problem) { problems_.push_back(problem); }
+  const std::vector<std::string>& problems() const { return problems_; }  // without those of the command line itself
+  void throw_if_problems() const;                                         // with them: Error(usage)
+
+ private:
+  const CommandLine& args_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace poise

@@ -1,0 +1,71 @@
+// Who changes the masks of one network, when and how. A method of sparse training names a policy for G and one for D
+// (sparse_methods.h); a network without one is dense. Training applies policies; plans, costs and reports ask the same
+// objects. Policies remember nothing: what they go by stands in MaskedNetwork, and so in checkpoints.
+//
+// Only apply() throws: Error(runtime) if its scratch does not fit or the device fails.
+//
+// An iteration t that is due() ends with apply(). A new mechanism is a policy of its own in policies/, a line in the
+// table of methods, and its options.
+#pragma once
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/training/sparse_options.h"
+
+namespace poise {
+
+// The masks of one network, and what a checkpoint keeps of them besides.
+struct MaskedNetwork {
+  ParameterSlab& slab;
+  NetworkMasks masks;
+  RandomStream stream;  // of random numbers for its masks
+  double density = 1;   // asked for
+  int64_t target = 0;   // alive weights that go with it
+};
+
+// What an update did.
+struct MaskAction {
+  const char* kind = "none";  // "drop_grow", "raise", "lower", "prune"
+  MaskChange change;
+  double drop_fraction = 0;  // of drop_grow; the step of raise and lower
+};
+
+class MaskPolicy {
+ public:
+  virtual ~MaskPolicy() = default;
+
+  // The density after iteration t, as far as it is known before training; t = 0: that of the first masks.
+  virtual double planned_density(int64_t t) const = 0;
+  // Does iteration t end with an update?
+  virtual bool due(int64_t t) const = 0;
+  // Does iteration t compute the gradients of dead weights as well, for the update to rank them or to seed moments?
+  virtual bool wants_dense_gradient(int64_t t) const { return due(t); }
+  // Does apply() read the balance ratio?
+  virtual bool follows_balance() const { return false; }
+  // The update that ends iteration t. `balance_ratio` is NaN if there is no reading. Takes scratch from ctx.arena and
+  // waits for the device.
+  virtual MaskAction apply(Context& ctx, MaskedNetwork& network, int64_t t, double balance_ratio) const = 0;
+
+  // What FLOP counts charge for dense gradients: those of one minibatch every so many iterations; 0: none.
+  virtual int64_t dense_gradient_every() const { return 0; }
+  // The length of the dense training that a run of `iterations` compares its cost with.
+  virtual int64_t dense_iterations(int64_t iterations) const { return iterations; }
+  // For a plan: "every 500 iterations before 1,000: drop .."
+  virtual std::string describe() const = 0;
+  // Options that do not fit together: "d_max: expected ..".
+  virtual std::vector<std::string> problems() const { return {}; }
+};
+
+// The options of one network, of those that come in twos.
+inline double density_of(const SparseOptions& o, Network network) {
+  return network == Network::generator ? o.density_g : o.density_d;
+}
+inline int64_t update_every(const SparseOptions& o, Network network) {
+  return network == Network::generator ? o.update_every_g : o.update_every_d;
+}
+inline const char* letter_of(Network network) { return network == Network::generator ? "g" : "d"; }
+
+}  // namespace poise

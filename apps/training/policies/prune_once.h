@@ -1,0 +1,43 @@
+// Dense training, then one pruning and fine-tuning (posthoc): the network becomes its moving average, loses all but its
+// weights of largest magnitude, and the average starts anew from there.
+#pragma once
+#include <fmt/format.h>
+
+#include "apps/console/progress.h"
+#include "apps/training/mask_policy.h"
+
+namespace poise {
+
+class PruneOnce : public MaskPolicy {
+ public:
+  PruneOnce(const SparseOptions& options, Network network)
+      : density_(density_of(options, network)),
+        at_(std::llround(static_cast<double>(options.schedule_iterations) / (1 + options.posthoc_fine_tune))) {}
+
+  double planned_density(int64_t t) const override { return t < at_ ? 1 : density_; }
+  bool due(int64_t t) const override { return t == at_ && t > 0; }
+  MaskAction apply(Context& ctx, MaskedNetwork& network, int64_t, double) const override {
+    // A run that has pruned and is resumed for more iterations comes here again.
+    if (network.target == weights_at(network.masks, density_)) return {};
+    ParameterSlab& slab = network.slab;
+    if (slab.ema) ctx.kernels->copy(ctx, slab.ema, slab.value);
+    network.density = density_;
+    network.target = weights_at(network.masks, density_);
+    const MaskChange change = prune_to(ctx, network.masks, network.target);
+    if (slab.ema) slab.copy_value_to_ema(ctx);
+    return {"prune", change};
+  }
+  int64_t dense_iterations(int64_t) const override { return at_; }
+  std::string describe() const override {
+    return fmt::format(
+        "dense until iteration {}; then {:.4g}% of its moving average stay, the weights of largest magnitude, "
+        "network-wide",
+        format_count(at_), 100 * density_);
+  }
+
+ private:
+  const double density_;
+  const int64_t at_;
+};
+
+}  // namespace poise

@@ -1,0 +1,59 @@
+// What the command lines of the benchmarks share.
+#pragma once
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <functional>
+#include <iostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "apps/console/program.h"
+#include "apps/console/suggestion.h"
+#include "kernels/core/error.h"
+
+namespace poise {
+
+// Reads argv into what `app` refers to. False after --help, which it prints. Error(usage) for flags that are wrong.
+inline bool parse_flags(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+    return true;
+  } catch (const CLI::CallForHelp&) {
+    print_result(app.help());
+    return false;
+  } catch (const CLI::ParseError& error) {
+    fail(ErrorKind::usage, error.what());
+  }
+}
+
+inline CLI::Validator device_name(bool with_auto = true) {
+  return with_auto ? CLI::Validator(CLI::IsMember({"auto", "cpu", "cuda", "emulated"}))
+                   : CLI::Validator(CLI::IsMember({"cuda", "emulated"}));
+}
+inline CLI::Validator precision_name() { return CLI::IsMember({"auto", "fp32", "tf32", "bf16"}); }
+
+// Obeys commands on standard input, one per line, until it ends: each prints a line. To those given it adds memory, the
+// peak of the process in MiB, and quit, the same before the end. Error(usage) for any other.
+inline int serve(const std::vector<std::pair<std::string, std::function<std::string()>>>& commands) {
+  std::vector<std::string> names;
+  for (const auto& command : commands) names.push_back(command.first);
+  names.insert(names.end(), {"memory", "quit"});
+  for (std::string line; std::getline(std::cin, line);) {
+    if (line == "memory" || line == "quit") {
+      print_result(fmt::format("{:.1f}\n", peak_memory_mib()));
+      if (line == "quit") break;
+      continue;
+    }
+    const auto command = std::find_if(commands.begin(), commands.end(), [&](const auto& c) { return c.first == line; });
+    if (command == commands.end()) {
+      fail(ErrorKind::usage, "--serve: expected " + join_alternatives(names) + " but got \"" + line + "\"");
+    }
+    print_result(command->second() + "\n");
+  }
+  return 0;
+}
+
+}  // namespace poise

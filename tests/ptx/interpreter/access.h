@@ -1,0 +1,33 @@
+// Where the lanes of an access go, checked: bounds, alignment, and what the access costs.
+#pragma once
+#include "tests/ptx/interpreter/lanes.h"
+
+namespace poise::ptx {
+
+struct Places {
+  unsigned char* at[kLanes];  // on the host; of lanes that take part
+};
+
+enum class Access : uint8_t { load, store };
+
+// The addresses of an access; a is the place of the base.
+void addresses_of(Warp& w, const Instruction& i, uint32_t base, uint64_t (&to)[kLanes]);
+
+// Of an access in i.space. Counts what it costs, if the launch has a profile.
+void resolve(Warp& w, const Instruction& i, uint32_t lanes, Access access, Places& places);
+
+// Pieces of both, for copies that go from one space to another.
+void resolve_global(Warp& w, const uint64_t (&addresses)[kLanes], uint32_t lanes, uint32_t bytes, uint32_t used,
+                    const char* what, Places& places);
+void check_shared(Warp& w, const uint64_t (&addresses)[kLanes], uint32_t lanes, uint32_t bytes, const char* what);
+
+// For the profile: sectors of 32 bytes that a request touches; passes through the 32 banks that an access takes, and
+// how many it would take without conflicts.
+uint32_t sectors_of(const uint64_t (&addresses)[kLanes], uint32_t lanes, uint32_t bytes);
+struct Wavefronts {
+  uint32_t taken = 0, least = 0;
+};
+Wavefronts wavefronts_of(const uint64_t (&addresses)[kLanes], uint32_t lanes, uint32_t bytes);
+InstructionCounts* counts_of(Warp& w, const Instruction& i);  // null without a profile
+
+}  // namespace poise::ptx
