@@ -47,7 +47,7 @@ void check_effect_of_masks(OptionSet& options) {
     options.add_warning(
         fmt::format("{} = {} has no effect in {} iterations: {}", key, every, s.schedule_iterations, what));
   };
-  if (policies.g && policies.g->dense_gradient_every() > 0) {
+  if (s.method.starts_with("sdst") || s.method.starts_with("ddst")) {
     never("update_every_g", s.update_every_g, "G's masks never change");
   }
   if (!controls) return;

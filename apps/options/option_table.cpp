@@ -137,9 +137,9 @@ Rows sparse_rows() {
       {"sparse", FIELD(sparse, density_rule), fixed, any, "how the density is distributed over layers", masks},
       {"sparse", FIELD(sparse, cell), fixed, any, "granularity of masks: 1x1, 16x16, 16x16-all-taps, ..", masks},
       {"sparse", FIELD(sparse, execution), fixed, any,
-       "sparse kernels: where they are faster (auto), never (dense), on every masked layer (weights on the CPU; "
-       "blocks: "
-       "block, cusparse on a GPU)",
+       "sparse kernels: where they are faster (auto), never (dense), on every masked layer (weights on the CPU; on "
+       "blocks "
+       "block, or cusparse on a GPU)",
        masks},
       {"sparse", FIELD(sparse, mask_head), fixed, any, "mask D's last linear layer too, as the paper's code", masks_d},
       {"sparse", FIELD(sparse, update_every_g), fixed, at_least(1), "iterations between updates of G's masks", growth},
