@@ -176,7 +176,7 @@ TEST(GradualPruning, OfBothNetworksResumesBitForBit) {
   CheckpointStore store(folder.path() + "/checkpoints", 9);
   while (whole.iteration() < 50) {
     whole.iterate();
-    if (whole.iteration() == 22 || whole.iteration() == 29) save_state(store, whole, settings, 7);
+    if (whole.iteration() == 22 || whole.iteration() == 29) save_state(store, whole, settings, images);
   }
   for (const int64_t stop : {22, 29}) {
     Trainer resumed(settings, images);
@@ -191,20 +191,21 @@ TEST(GradualPruning, ACheckpointHoldsItsOptionsOnlyIfTheyAreSet) {
   const test::TemporaryFolder folder;
   CheckpointStore store(folder.path() + "/checkpoints", 9);
   const Settings plain = small(), late = small({{"prune_start", "7"}});
-  Trainer trainer(plain, noise_images());
-  save_state(store, trainer, plain, 7);
+  const ImageSet images = noise_images();
+  Trainer trainer(plain, images);
+  save_state(store, trainer, plain, images);
   const SafetensorsFile file = CheckpointStore::load(store.path_of(0));
   EXPECT_FALSE(file.metadata().contains("option.prune_start"));
   EXPECT_EQ(settings_of_checkpoint(file).sparse.prune_start, 0);
-  check_same_run(file, plain, 7);
-  EXPECT_THROW(check_same_run(file, late, 7), Error);
+  check_same_run(file, plain, images.crc);
+  EXPECT_THROW(check_same_run(file, late, images.crc), Error);
 
   trainer.iterate();
-  save_state(store, trainer, late, 7);
+  save_state(store, trainer, late, images);
   const SafetensorsFile other = CheckpointStore::load(store.path_of(1));
   EXPECT_EQ(other.metadata().at("option.prune_start"), "7");
-  check_same_run(other, late, 7);
-  EXPECT_THROW(check_same_run(other, plain, 7), Error);
+  check_same_run(other, late, images.crc);
+  EXPECT_THROW(check_same_run(other, plain, images.crc), Error);
 }
 
 TEST(GradualPruning, RefusesASpanWithoutRoomForAnUpdate) {
