@@ -48,7 +48,7 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
       return "conv2d expects bias " + Shape{geometry.c_out}.to_string() + " but got " + bias.shape().to_string();
     });
   }
-  if (execution) execution->note(geometry);
+  if (execution && t.records_gradients()) execution->note(geometry);
   const Tensor xv = x.value(), b = bias.tape ? bias.value() : Tensor{};
   Tensor y = t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
   const LayerWeight w(weight, x.dtype());

@@ -32,7 +32,7 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
     });
   };
   const LayerPass forward = pass_of(t.ctx, Pass::forward);
-  if (execution) execution->note(forward.geometry);
+  if (execution && t.records_gradients()) execution->note(forward.geometry);
   {
     Arena::Scratch workspace(*t.ctx.arena, forward.workspace_bytes);
     forward.launch(t, t.ctx.kernels->block_conv2d_forward, t.ctx.kernels->cusparse_conv2d_forward,

@@ -27,7 +27,8 @@ struct LayerExecution {
   Execution forward = Execution::dense, backward_input = Execution::dense, backward_weight = Execution::dense;
   // In this step the gradients of dead weights are wanted as well: a mask update is going to rank them.
   bool dense_weight_gradient = false;
-  // The largest convolution that the layer was asked for so far. An op notes it in a plan; decisions read it.
+  // The largest convolution that training asked of the layer: ops note it where gradients are recorded, so that drawing
+  // samples between steps changes no decision. Decisions read it.
   Conv2dGeometry geometry;
 
   // What was decided, and what holds in this step.

@@ -89,6 +89,7 @@ class Tape {
   const std::vector<Node>& nodes() const { return nodes_; }
   int size() const { return static_cast<int>(slots_.size()); }
 
+  bool records_gradients() const { return !no_grad_; }
   // Within its lifetime nothing is differentiated, so values are given back as soon as the module that made them
   // returns: sampling, and G in the D step.
   class NoGrad {

@@ -102,7 +102,7 @@ INSTANTIATE_TEST_SUITE_P(Cells, ShrinkingMasks, testing::Values("1x1", "2x2"),
 
 TEST_P(ShrinkingMasks, FallAsPlannedAndNeverGrow) {
   const Settings settings = small({{"density_d", "0.5"}, {"cell", GetParam()}});
-  const MaskPolicies policies = policies_of(settings.sparse);
+  const MaskPolicies policies = policies_of(settings.scheduled_sparse());
   Trainer trainer(settings, noise_images());
   State before = state_of(trainer);
   int events = 0;

@@ -47,7 +47,7 @@ TEST(TrainGanData, OnesOwnPicturesResumedFromTheCacheBitForBit) {
   const auto whole = run(folder, kTrainGan, small_folder_run({"--runs", "whole", "--iterations", "6"}));
   ASSERT_EQ(whole.exit_code, 0) << whole.err;
   EXPECT_TRUE(contains(whole.err, "kept the resized images in " + (folder / "cache"))) << whole.err;
-  EXPECT_TRUE(contains(whole.err, "8 images from pictures")) << whole.err;
+  EXPECT_TRUE(contains(whole.err, "8 images from " + (folder / "pictures"))) << whole.err;
   EXPECT_EQ(names_in(folder / "cache").size(), 1u);
   ASSERT_EQ(run(folder, kTrainGan, small_folder_run({"--runs", "parts", "--iterations", "3"})).exit_code, 0);
   const auto second = run(folder, kTrainGan, {"--resume", "parts/latest", "--iterations", "6"});

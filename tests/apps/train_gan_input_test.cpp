@@ -139,7 +139,7 @@ TEST(TrainGanInput, StandardOutputThatIsClosedOrFull) {
 
 TEST(TrainGanInput, ResumeOfWhatIsNoRun) {
   const TemporaryFolder folder;
-  expect_refusal(run(folder, kTrainGan, {"--resume", "nowhere"}), 5, {"nowhere: not a run directory"});
+  expect_refusal(run(folder, kTrainGan, {"--resume", "nowhere"}), 5, {"nowhere: no run directory"});
   std::filesystem::create_directory(folder / "empty");
   expect_refusal(run(folder, kTrainGan, {"--resume", "empty"}), 5, {"it has no config.toml"});
   expect_refusal(run(folder, kTrainGan, {"--resume", "nowhere", "--preset", "tiny"}), 5, {"nowhere"});
