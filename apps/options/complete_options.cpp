@@ -47,7 +47,7 @@ void check_effect_of_masks(OptionSet& options) {
     options.add_warning(
         fmt::format("{} = {} has no effect in {} iterations: {}", key, every, s.schedule_iterations, what));
   };
-  if (s.method.starts_with("sdst") || s.method.starts_with("ddst")) {
+  if (policies.g && policies.g->reads("drop_fraction")) {
     never("update_every_g", s.update_every_g, "G's masks never change");
   }
   if (!controls) return;
@@ -160,8 +160,7 @@ void warn_of_schedules(OptionSet& options, const Settings& before) {
                     "it at {}",
                     before.train.decay_ends(), t.decay_ends()));
   }
-  const SparseMethod& method = sparse_method(s.method);
-  if (!more || (!method.g && !method.d) || s.method == "static") return;
+  if (!more || !method_reads(s, "schedule_iterations")) return;
   if (s.schedule_iterations < t.iterations) {
     options.add_warning(fmt::format("schedule_iterations = {}: masks stay as they are from there to iteration {}",
                                     s.schedule_iterations, t.iterations));

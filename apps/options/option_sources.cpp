@@ -169,8 +169,8 @@ void read_options_file(const std::string& path, const std::string& origin, Optio
 
 void read_options_environment(const char* const* environment, OptionSet& options, std::optional<OnResume> skip) {
   const std::vector<std::string> no_options = {
-      "POISE_PRESETS",         "POISE_CACHE",   "POISE_SYNC",  "POISE_EMULATOR_SEED", "POISE_STAND_IN_ORDER",
-      "POISE_STAND_IN_CHANGE", "POISE_CIFAR10", "POISE_STL10", "POISE_TINY_IMAGENET", "POISE_INCEPTION_WEIGHTS"};
+      "POISE_PRESETS", "POISE_CACHE", "POISE_SYNC",          "POISE_EMULATOR_SEED",
+      "POISE_CIFAR10", "POISE_STL10", "POISE_TINY_IMAGENET", "POISE_INCEPTION_WEIGHTS"};
   std::vector<std::string> known = no_options;
   for (const Option& option : option_table()) known.push_back(option.environment());
   for (; environment && *environment; ++environment) {

@@ -30,25 +30,25 @@ Limits path_or(const char* word) { return {.path = Limits::Path::absolute, .word
 
 const Limits any;  // that its type can have
 
-bool is_one_of(const Settings& s, std::initializer_list<const char*> methods) {
-  return std::any_of(methods.begin(), methods.end(), [&](const char* name) { return s.sparse.method == name; });
-}
 bool has_masks(const Settings& s) { return sparse_method(s.sparse.method).g || sparse_method(s.sparse.method).d; }
-bool grows(const Settings& s) { return is_one_of(s, {"sdst-set", "sdst-rigl", "ddst-relaxed", "ddst-strict"}); }
-bool controls(const Settings& s) { return is_one_of(s, {"dda", "ddst-relaxed", "ddst-strict"}); }
 const FeatureMetric* metric_of(const Settings& s) { return find_feature_metric(s.evaluation.eval_metric); }
 
 const Effect masks{"a sparse method", has_masks};
 const Effect masks_d{"a method that masks D",
                      [](const Settings& s) { return sparse_method(s.sparse.method).d != nullptr; }};
-const Effect growth{"a method that drops and grows weights (sdst-set, sdst-rigl, ddst-relaxed, ddst-strict)", grows};
-const Effect changes{"a method whose masks change",
-                     [](const Settings& s) { return has_masks(s) && s.sparse.method != "static"; }};
-const Effect rewiring{"a method that drops and grows weights", grows};
-const Effect control{"a method that controls D's density (dda, ddst-relaxed, ddst-strict)", controls};
-const Effect strict{"method ddst-strict", [](const Settings& s) { return is_one_of(s, {"ddst-strict"}); }};
-const Effect pruning{"method posthoc", [](const Settings& s) { return is_one_of(s, {"posthoc"}); }};
-const Effect gradual{"method gradual", [](const Settings& s) { return is_one_of(s, {"gradual"}); }};
+// Of an option that policies of masks read: which methods have such a policy is theirs to say. `what` they do, if there
+// are several.
+Effect read_by_policies(const std::string& key, const std::string& what = "method") {
+  std::string names;
+  for (const std::string& name : method_names()) {
+    if (method_reads({.method = name}, key)) names += (names.empty() ? "" : ", ") + name;
+  }
+  return {what == "method" ? "method " + names : what + " (" + names + ")",
+          [key](const Settings& s) { return method_reads(s.scheduled_sparse(), key); }};
+}
+constexpr const char *kRewires = "a method that drops and grows weights",
+                     *kControls = "a method that controls D's density", *kUpdates = "a method that updates these masks";
+
 const Effect evaluation{"eval_every above 0", [](const Settings& s) { return s.evaluation.eval_every > 0; }};
 const Effect generated{"eval_every above 0 and an eval_metric other than swd",
                        [](const Settings& s) { return s.evaluation.eval_every > 0 && metric_of(s); }};
@@ -137,44 +137,50 @@ Rows sparse_rows() {
       {"sparse", FIELD(sparse, density_rule), fixed, any, "how the density is distributed over layers", masks},
       {"sparse", FIELD(sparse, cell), fixed, any, "granularity of masks: 1x1, 16x16, 16x16-all-taps, ..", masks},
       {"sparse", FIELD(sparse, execution), fixed, any,
-       "sparse kernels: where they are faster (auto), never (dense), on every masked layer (weights on the CPU; on "
-       "blocks "
-       "block, or cusparse on a GPU)",
+       "sparse kernels: where they are faster (auto), never (dense), on every masked layer (weights "
+       "on the CPU; on blocks block, or cusparse on a GPU)",
        masks},
       {"sparse", FIELD(sparse, mask_head), fixed, any, "mask D's last linear layer too, as the paper's code", masks_d},
-      {"sparse", FIELD(sparse, update_every_g), fixed, at_least(1), "iterations between updates of G's masks", growth},
+      {"sparse", FIELD(sparse, update_every_g), fixed, at_least(1), "iterations between updates of G's masks",
+       read_by_policies("update_every_g", kUpdates)},
       {"sparse", FIELD(sparse, update_every_d), fixed, at_least(0),
-       "iterations between decisions about D; 0: the method's", control},
+       "iterations between updates of D's masks; 0: the method's", read_by_policies("update_every_d", kUpdates)},
       {"sparse", FIELD(sparse, schedule_iterations), fixed, at_least(0),
-       "length of the schedules, after which masks stay; 0: as iterations", changes},
+       "length of the schedules, after which masks stay; 0: as iterations",
+       read_by_policies("schedule_iterations", "a method whose masks change")},
       {"sparse", FIELD(sparse, drop_fraction), fixed, from_to(0, 1),
-       "share of alive weights dropped at the first update", rewiring},
+       "share of alive weights dropped at the first update", read_by_policies("drop_fraction", kRewires)},
       {"sparse", FIELD(sparse, drop_fraction_end), fixed, from_to(0, 1), "drop fraction at the end of the schedule",
-       rewiring},
+       read_by_policies("drop_fraction_end", kRewires)},
       {"sparse", FIELD(sparse, drop_schedule), fixed, any,
-       "how the drop fraction goes from the first to the last value", rewiring},
+       "how the drop fraction goes from the first to the last value", read_by_policies("drop_schedule", kRewires)},
       {"sparse", FIELD(sparse, selection_scope), fixed, any, "rank the whole network's weights, or each layer's",
-       rewiring},
+       read_by_policies("selection_scope", kRewires)},
       {"sparse", FIELD(sparse, moment_policy), fixed, any,
        "Adam's moments of grown weights: v = g^2, kept as under dense gradients, or 0", masks},
       {"sparse", FIELD(sparse, band_low), fixed, from_to(0, 1000),
-       "balance ratio from which D shrinks; 0: the method's", control},
+       "balance ratio from which D shrinks; 0: the method's", read_by_policies("band_low", kControls)},
       {"sparse", FIELD(sparse, band_high), fixed, from_to(0, 1000),
-       "balance ratio above which D grows; 0: the method's", control},
-      {"sparse", FIELD(sparse, density_step), fixed, above_to(0, 1), "change of D's density per decision", control},
-      {"sparse", FIELD(sparse, density_floor), fixed, above_to(0, 1), "lower limit of D's density", control},
-      {"sparse", FIELD(sparse, d_max), fixed, above_to(0, 1), "upper limit of D's density (ddst-strict)", strict},
+       "balance ratio above which D grows; 0: the method's", read_by_policies("band_high", kControls)},
+      {"sparse", FIELD(sparse, density_step), fixed, above_to(0, 1), "change of D's density per decision",
+       read_by_policies("density_step", kControls)},
+      {"sparse", FIELD(sparse, density_floor), fixed, above_to(0, 1), "lower limit of D's density",
+       read_by_policies("density_floor", kControls)},
+      {"sparse", FIELD(sparse, d_max), fixed, above_to(0, 1), "upper limit of D's density (ddst-strict)",
+       read_by_policies("d_max")},
       {"sparse", FIELD(sparse, br_every), fixed, at_least(0),
        "iterations between measurements of the balance ratio; 0: none", masks},
       {"sparse", FIELD(sparse, br_window), fixed, at_least(1), "iterations over which the balance ratio is averaged",
        masks},
-      {"sparse", FIELD(sparse, br_mode), fixed, any, "how the balance ratio is averaged", control},
+      {"sparse", FIELD(sparse, br_mode), fixed, any, "how the balance ratio is averaged",
+       read_by_policies("br_mode", kControls)},
       {"sparse", FIELD(sparse, posthoc_fine_tune), fixed, above_to(0, 10),
-       "iterations after pruning, as a share of those before (posthoc)", pruning},
+       "iterations after pruning, as a share of those before (posthoc)", read_by_policies("posthoc_fine_tune")},
       {"sparse", FIELD(sparse, prune_start), fixed, at_least(0), "iteration after which pruning begins (gradual)",
-       gradual, younger},
+       read_by_policies("prune_start"), younger},
       {"sparse", FIELD(sparse, prune_end), fixed, at_least(0),
-       "and by which it ends, at density_g; 0: three quarters of schedule_iterations", gradual, younger},
+       "and by which it ends, at density_g; 0: three quarters of schedule_iterations", read_by_policies("prune_end"),
+       younger},
   };
 }
 

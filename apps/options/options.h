@@ -5,6 +5,7 @@
 // Precedence: defaults < preset < file < environment < command line. Every value remembers where it came from. Problems
 // are collected, so that a user sees all of them at once.
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -34,7 +35,7 @@ struct Limits {
 // What must hold for an option to change anything.
 struct Effect {
   std::string needs;
-  bool (*holds)(const Settings&) = nullptr;  // nullptr: it always does
+  std::function<bool(const Settings&)> holds;  // nothing: it always does
 };
 
 struct Option {

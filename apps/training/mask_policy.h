@@ -7,7 +7,9 @@
 // An iteration t that is due() ends with apply(). A new mechanism is a policy of its own in policies/, a line in the
 // table of methods, and its options.
 #pragma once
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <limits>
 #include <memory>
 #include <string>
@@ -55,6 +57,9 @@ class MaskPolicy {
   virtual int64_t dense_iterations(int64_t iterations) const { return iterations; }
   // For a plan: "every 500 iterations before 1,000: drop .."
   virtual std::string describe() const = 0;
+  // Does this policy do something else if the option `key` has another value? Of what all policies have in common, their
+  // density, cells and moments, nobody asks.
+  virtual bool reads(const std::string&) const { return false; }
   // Options that do not fit together: "d_max: expected ..".
   virtual std::vector<std::string> problems() const { return {}; }
 };
@@ -67,5 +72,10 @@ inline int64_t update_every(const SparseOptions& o, Network network) {
   return network == Network::generator ? o.update_every_g : o.update_every_d;
 }
 inline const char* letter_of(Network network) { return network == Network::generator ? "g" : "d"; }
+inline std::string update_every_key(Network network) { return std::string("update_every_") + letter_of(network); }
+
+inline bool is_one_of(const std::string& key, std::initializer_list<std::string> keys) {
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
+}
 
 }  // namespace poise

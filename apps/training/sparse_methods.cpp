@@ -76,6 +76,12 @@ MaskPolicies policies_of(const SparseOptions& options) {
   return policies;
 }
 
+bool method_reads(SparseOptions options, const std::string& key) {
+  if (options.update_every_d == 0) options.update_every_d = 1;  // the method's, which completing fills in
+  const MaskPolicies policies = policies_of(options);
+  return (policies.g && policies.g->reads(key)) || (policies.d && policies.d->reads(key));
+}
+
 std::string masked_execution_note(ExecutionChoice execution, const Cell& cell) {
   if (execution == ExecutionChoice::dense) return "dense: dead weights are multiplied as zeros";
   return fmt::format("masked (no speed-up): on a GPU no kernel skips cells of {}; use 16x16 or a multiple, or the CPU",

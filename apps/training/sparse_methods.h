@@ -37,6 +37,8 @@ struct MaskPolicies {
   bool follow_balance() const { return (g && g->follows_balance()) || (d && d->follows_balance()); }
 };
 MaskPolicies policies_of(const SparseOptions& options);
+// Does a policy of the method read the option `key` (MaskPolicy::reads)? Options may be incomplete.
+bool method_reads(SparseOptions options, const std::string& key);
 
 // Where no layer under masks can skip anything (TrainingPlan::execution is empty): what happens instead.
 std::string masked_execution_note(ExecutionChoice execution, const Cell& cell);

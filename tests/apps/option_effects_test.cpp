@@ -51,6 +51,21 @@ TEST(OptionEffects, NumbersMustBeThereAsFloatsToo) {
       given({{"adam_eps", "1.2e-38"}, {"learning_rate_g", "1e-30"}, {"ema_decay", "0.99999"}}).problems().empty());
 }
 
+TEST(OptionEffects, WhatAPolicyReadsIsTaken) {
+  const std::vector<std::pair<std::string, std::string>> cases[] = {
+      {{"method", "gradual"}, {"density_g", "0.3"}, {"update_every_g", "50"}, {"prune_start", "100"}},
+      {{"method", "gradual"}, {"density_g", "0.3"}, {"density_d", "0.5"}, {"update_every_d", "50"}},
+      {{"method", "sdst-set"}, {"density_g", "0.3"}, {"drop_schedule", "linear"}, {"selection_scope", "layer"}},
+      {{"method", "ddst-strict"}, {"density_g", "0.3"}, {"d_max", "0.6"}, {"update_every_d", "1500"}},
+      {{"method", "posthoc"}, {"density_g", "0.3"}, {"posthoc_fine_tune", "1"}, {"schedule_iterations", "900"}},
+  };
+  for (const auto& values : cases) EXPECT_EQ(joined(given(values).problems()), "");
+  // D is dense unless a density is asked for.
+  EXPECT_TRUE(
+      contains(joined(given({{"method", "gradual"}, {"density_g", "0.3"}, {"update_every_d", "50"}}).problems()),
+               "update_every_d: has no effect"));
+}
+
 TEST(OptionEffects, WhatNothingReadsIsRefused) {
   const std::pair<std::vector<std::pair<std::string, std::string>>, const char*> cases[] = {
       {{{"method", "sdst-rigl"}}, "method sdst-rigl needs a density"},

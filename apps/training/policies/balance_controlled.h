@@ -38,6 +38,11 @@ class BalanceControlled : public MaskPolicy {
       return {"lower", prune_to(ctx, network.masks, network.target), control_.density_step};
     return {"raise", grow_to(ctx, network.masks, options_.moment_policy, network.target), control_.density_step};
   }
+  bool reads(const std::string& key) const override {
+    if (strict_ && (key == "d_max" || at_limit_.reads(key))) return true;
+    return is_one_of(key, {update_every_key(network_), "schedule_iterations", "band_low", "band_high", "density_step",
+                           "density_floor", "br_mode"});
+  }
   int64_t dense_gradient_every() const override { return every_; }
   std::string describe() const override {
     return fmt::format(

@@ -12,6 +12,7 @@ class DropAndGrow : public MaskPolicy {
  public:
   DropAndGrow(const SparseOptions& options, Network network, Growth growth)
       : options_(options),
+        network_(network),
         density_(density_of(options, network)),
         every_(update_every(options, network)),
         growth_(growth),
@@ -30,6 +31,10 @@ class DropAndGrow : public MaskPolicy {
     const double fraction = drop_.at(t);
     return {"drop_grow", drop_and_grow(ctx, network.masks, how, fraction, network.target), fraction};
   }
+  bool reads(const std::string& key) const override {
+    return is_one_of(key, {update_every_key(network_), "schedule_iterations", "drop_fraction", "drop_fraction_end",
+                           "drop_schedule", "selection_scope"});
+  }
   int64_t dense_gradient_every() const override { return growth_ == Growth::gradient ? every_ : 0; }
   std::string describe() const override {
     return fmt::format("every {} iterations before {}: drop {}, grow as many {}, {}", every_,
@@ -43,6 +48,7 @@ class DropAndGrow : public MaskPolicy {
 
  private:
   const SparseOptions options_;
+  const Network network_;
   const double density_;
   const int64_t every_;
   const Growth growth_;

@@ -50,6 +50,9 @@ class GradualPruning : public MaskPolicy {
         "cube from 1 to {}, by magnitude, network-wide",
         format_count(start_), updates_, every_, format_count(start_ + updates_ * every_), density_);
   }
+  bool reads(const std::string& key) const override {
+    return is_one_of(key, {update_every_key(network_), "schedule_iterations", "prune_start", "prune_end"});
+  }
   std::vector<std::string> problems() const override {
     if (updates_ > 0) return {};
     return {fmt::format("prune_end: expected at least prune_start + update_every_{} = {} but got {}",

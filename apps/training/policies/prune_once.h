@@ -28,6 +28,9 @@ class PruneOnce : public MaskPolicy {
     return {"prune", change};
   }
   int64_t dense_iterations(int64_t) const override { return at_; }
+  bool reads(const std::string& key) const override {
+    return is_one_of(key, {"schedule_iterations", "posthoc_fine_tune"});
+  }
   std::string describe() const override {
     return fmt::format(
         "dense until iteration {}; then {:.4g}% of its moving average stay, the weights of largest magnitude, "
