@@ -223,14 +223,13 @@ TEST(TrainEmulated, NothingDependsOnTheOrderOfThreads) {
   }
 }
 
-// --- the program
-// -------------------------------------------------------------------------------------------------------
+// --- the program ---
 
 const std::string kTrainGan = program_folder() + "/train_gan";
 
 ProgramResult train(const TemporaryFolder& folder, const std::vector<std::string>& arguments) {
   test::ProgramSetting setting{.folder = folder.path()};
-  for (const char* name : {"LD_LIBRARY_PATH", "POISE_STAND_IN_ORDER"}) {  // whose CUDA the program finds
+  for (const char* name : {"LD_LIBRARY_PATH", "STAND_IN_ORDER"}) {  // whose CUDA the program finds
     if (const char* value = std::getenv(name)) setting.environment.push_back(std::string(name) + "=" + value);
   }
   return test::run_program_in(setting, kTrainGan, arguments);

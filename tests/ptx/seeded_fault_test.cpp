@@ -96,8 +96,8 @@ const Fault kFaults[] = {
 test::ProgramResult run(const Fault& fault, const std::vector<std::string>& environment) {
   test::ProgramSetting setting;
   setting.environment = environment;
-  setting.environment.insert(setting.environment.end(), {"LD_LIBRARY_PATH=" POISE_STAND_IN, "OMP_WAIT_POLICY=passive",
-                                                         "POISE_STAND_IN_ORDER=random"});
+  setting.environment.insert(setting.environment.end(),
+                             {"LD_LIBRARY_PATH=" POISE_STAND_IN, "OMP_WAIT_POLICY=passive", "STAND_IN_ORDER=random"});
   return test::run_program_in(setting, std::string(POISE_TEST_PROGRAMS "/") + fault.program,
                               {std::string("--gtest_filter=") + fault.cases});
 }
@@ -109,7 +109,7 @@ TEST_P(SeededFault, IsCaught) {
   const test::TemporaryFolder folder;
   const std::string change = folder / "change";
   std::ofstream(change) << "kernel " << fault.kernel << "\nfrom " << fault.from << "\nto " << fault.to << "\n";
-  const test::ProgramResult result = run(fault, {"POISE_STAND_IN_CHANGE=" + change});
+  const test::ProgramResult result = run(fault, {"STAND_IN_CHANGE=" + change});
   const std::string said = result.out + result.err;
   EXPECT_NE(result.exit_code, 0) << "nobody noticed";
   EXPECT_NE(said.find(fault.complaint), std::string::npos) << said.substr(0, 3000);

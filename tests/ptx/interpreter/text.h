@@ -89,7 +89,6 @@ class Module {
   Module& operator=(const Module&) = delete;
 
   std::vector<std::string> kernel_names() const;
-  bool has_kernel(const std::string& name) const { return bodies_.count(name) > 0; }
   const KernelText& kernel(const std::string& name) const;
 
   const std::vector<Variable>& globals() const { return globals_; }

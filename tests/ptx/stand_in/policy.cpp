@@ -10,7 +10,7 @@ namespace {
 
 Policy from_environment() {
   Policy policy;
-  const char* order = std::getenv("POISE_STAND_IN_ORDER");
+  const char* order = std::getenv("STAND_IN_ORDER");
   const std::string text = order ? order : "";
   if (text == "descending") policy.order = ptx::Order::descending;
   if (text.compare(0, 6, "random") == 0) {
@@ -64,7 +64,7 @@ void set_order(uint64_t seed) {
 }
 
 std::string changed_by_policy(std::string ptx) {
-  static const char* path = std::getenv("POISE_STAND_IN_CHANGE");
+  static const char* path = std::getenv("STAND_IN_CHANGE");
   if (!path) return ptx;
   static const Change change = change_of(path);
   std::string result;
