@@ -69,7 +69,8 @@ INSTANTIATE_TEST_SUITE_P(Methods, EveryMethod, testing::ValuesIn(method_names())
 
 TEST_P(EveryMethod, TrainsThreeHundredIterationsAndKeepsItsInvariants) {
   const std::string method = GetParam();
-  Trainer trainer(small(method, {{"iterations", "300"}}), noise_images());
+  // Densely: with the rounding of other paths the D of this seed dies, and then G has no gradient to grow by.
+  Trainer trainer(small(method, {{"iterations", "300"}, {"execution", "dense"}}), noise_images());
   std::map<std::string, MaskEvent> newest;
   std::map<std::string, int> kinds;
   std::map<std::string, int64_t> first_alive;
@@ -81,8 +82,7 @@ TEST_P(EveryMethod, TrainsThreeHundredIterationsAndKeepsItsInvariants) {
       kinds[event.network + " " + event.kind] += 1;
       first_alive.emplace(event.network, event.alive);
       changed = true;
-      // A D that is dead in all its outputs gives G no gradient by which anything could grow.
-      if (event.kind == "drop_grow" && event.network == "G" && trainer.report().loss_g != 0) {
+      if (event.kind == "drop_grow" && event.network == "G") {
         EXPECT_EQ(event.alive, first_alive["G"]);
       }
       EXPECT_EQ(event.iteration, event.kind == "initial" ? 0 : trainer.iteration());
