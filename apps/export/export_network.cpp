@@ -1,7 +1,5 @@
 #include "apps/export/export_network.h"
 
-#include <cstring>
-
 #include "apps/console/program.h"
 #include "apps/export/onnx_generator.h"
 #include "apps/export/reference_tensors.h"
@@ -29,10 +27,8 @@ size_t safetensors_bytes(const std::vector<TensorBytes>& tensors, const StringMa
 std::vector<NamedWeights> discriminator_of(const SafetensorsFile& file, Discriminator& network) {
   std::vector<NamedWeights> all;
   const auto add = [&](const std::string& path) {
-    const TensorView& view = file.at("D." + path);
-    NamedWeights tensor{.name = path, .shape = view.shape, .values = std::vector<float>(view.bytes.size() / 4)};
-    std::memcpy(tensor.values.data(), view.bytes.data(), view.bytes.size());
-    all.push_back(std::move(tensor));
+    all.push_back(stored_weights(file, "D." + path));
+    all.back().name = path;
   };
   network.for_each_parameter([&](const Parameter& p) { add(p.path); });
   network.for_each_buffer([&](const StateBuffer& b) { add(b.path); });

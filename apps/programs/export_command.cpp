@@ -7,6 +7,7 @@
 #include "apps/export/export_network.h"
 #include "apps/export/onnx_graph.h"
 #include "apps/training/train_options.h"
+#include "engine/io/user_path.h"
 
 namespace poise {
 namespace {
@@ -47,8 +48,8 @@ CommandLineSpec export_command_line() {
 int run_export(const CommandLine& args) {
   FlagReader reader(args);
   ExportRequest request{
-      .source = reader.positional("expected a run directory or a checkpoint; give one, as runs/latest"),
-      .output = args.get("output", "")};
+      .source = expand_home(reader.positional("expected a run directory or a checkpoint; give one, as runs/latest")),
+      .output = expand_home(args.get("output", ""))};
   if (request.output.empty()) reader.add_problem("--output: expected a file name; give one with -o");
   const bool onnx = request.output.ends_with(".onnx");
   const std::string format = reader.choice("format", onnx ? std::vector<std::string>{"onnx", "safetensors", "compact"}

@@ -59,16 +59,23 @@ int64_t iteration_of(const SafetensorsFile& file) {
 
 }  // namespace
 
+NamedWeights stored_weights(const SafetensorsFile& checkpoint, const std::string& name) {
+  const TensorView& view = checkpoint.at(name);
+  if (view.dtype != DType::f32) refuse(checkpoint, name + ": expected f32");
+  NamedWeights tensor{
+      .name = name, .shape = view.shape, .values = std::vector<float>(view.bytes.size() / sizeof(float))};
+  std::memcpy(tensor.values.data(), view.bytes.data(), view.bytes.size());
+  return tensor;
+}
+
 std::vector<NamedWeights> stored_generator(const SafetensorsFile& checkpoint, Weights weights) {
   std::vector<NamedWeights> all;
   for (const std::string& name : checkpoint.names()) {
     if (!is_of_generator(name)) continue;
-    const TensorView* view = checkpoint.find(std::string(kAverages) + name.substr(2));
-    if (!view || weights == Weights::live) view = &checkpoint.at(name);
-    if (view->dtype != DType::f32) refuse(checkpoint, name + ": expected f32");
-    NamedWeights tensor{.name = name, .shape = view->shape, .values = std::vector<float>(view->bytes.size() / 4)};
-    std::memcpy(tensor.values.data(), view->bytes.data(), view->bytes.size());
-    all.push_back(std::move(tensor));
+    const std::string average = std::string(kAverages) + name.substr(2);
+    const bool averaged = weights == Weights::ema && checkpoint.find(average);
+    all.push_back(stored_weights(checkpoint, averaged ? average : name));
+    all.back().name = name;
   }
   return all;
 }

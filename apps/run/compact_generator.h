@@ -12,6 +12,8 @@
 
 namespace poise {
 
+// A tensor of a checkpoint, under its name there. Error(checkpoint) if it is missing or not f32.
+NamedWeights stored_weights(const SafetensorsFile& checkpoint, const std::string& name);
 // What a checkpoint has of G: parameters (averaged or live) and buffers, as "G.<path>".
 std::vector<NamedWeights> stored_generator(const SafetensorsFile& checkpoint, Weights weights);
 
