@@ -1,8 +1,7 @@
 """SNGAN-32 (the "lottery" variant) in PyTorch: the oracle of the golden files and the peer of the benchmarks.
 
 Same networks, same iteration as sngan32 of models/sngan: D sees real and fake as one concatenated batch, hinge loss,
-Adam(beta1 = 0, beta2 = 0.9), EMA of G. Module names equal ours; load_checkpoint.py renames the parameters of batch norm
-and spectral norm and changes the layout (PyTorch OIHW, Poise OHWI).
+Adam(beta1 = 0, beta2 = 0.9), EMA of G. Module names equal ours; layouts are PyTorch's (OIHW, ours OHWI).
 
 ReLU and the residual sums work in place wherever PyTorch's autograd allows it: a peer should not lose to its own
 temporaries.

@@ -17,7 +17,7 @@ namespace {
 // Any change of the kernels makes old measurements worthless.
 constexpr int kKernelVersion = 1;
 // kEfficiencyOfWeights where there is one tap: the dense product is faster, and a change of layout weighs more (2 cores
-// AMD EPYC Zen 5, 10 to 40% density, 2026-11-29).
+// AMD EPYC, Zen 4, 10 to 40% density, 2026-11-29).
 constexpr double kEfficiencyOfWeights1x1 = 0.3;
 constexpr const char* kCusparseSuffix = " cusparse";
 constexpr const char* kWeightsSuffix = " weights";
