@@ -9,6 +9,7 @@
 #include "apps/console/progress.h"
 #include "apps/report/arithmetic_text.h"
 #include "apps/report/html_execution.h"
+#include "apps/report/html_page.h"
 #include "apps/report/html_picture.h"
 #include "apps/report/svg_chart.h"
 #include "apps/report/training_cost.h"
@@ -19,17 +20,6 @@ namespace poise {
 namespace {
 
 constexpr const char* kIterations = "iteration (generator steps)";
-
-const char* kPageStyle = R"(:root{color-scheme:light dark}
-body{font:15px/1.5 system-ui,"DejaVu Sans",sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-@media(prefers-color-scheme:dark){body{background:#161616;color:#e4e4e4}}
-h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2.2rem;border-bottom:1px solid var(--grid)}
-table{border-collapse:collapse;font-size:.9rem}td,th{text-align:left;padding:.15rem .8rem .15rem 0;vertical-align:top}
-th{font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums}
-figure{margin:1.6rem 0;break-inside:avoid}figcaption{font-size:.9rem;margin-top:.4rem}
-.grids{display:flex;flex-wrap:wrap;gap:1rem}.grids figure{flex:1 1 14rem;margin:0}
-img{width:100%;height:auto;image-rendering:pixelated}code{font-size:.92em}summary{cursor:pointer}
-)";
 
 // A mean over about a fiftieth of the run on either side, where there is enough to average.
 ChartSeries moving_mean(const Points& points, const std::string& name, int colour) {
@@ -97,11 +87,7 @@ class Page {
     samples();
     options();
     environment();
-    return fmt::format(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" "
-        "content=\"width=device-width, initial-scale=1\"/>\n<title>{}</title>\n<style>\n{}{}</style>\n</head>\n<body>\n"
-        "{}</body>\n</html>\n",
-        xml_escaped(run_.name), chart_style(), kPageStyle, body_);
+    return html_page(run_.name, body_);
   }
 
  private:
@@ -114,8 +100,7 @@ class Page {
             .x_end = static_cast<double>(run_.last_iteration())};
   }
   void figure(const std::string& picture, const std::string& caption) {
-    body_ += fmt::format("<figure>\n{}<figcaption><b>Figure {}.</b> {}</figcaption>\n</figure>\n", picture, ++figures_,
-                         xml_escaped(caption));
+    body_ += html_figure(picture, ++figures_, caption);
   }
   static std::string row(const std::string& name, const std::string& value) {
     return value.empty() ? "" : fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", xml_escaped(name), xml_escaped(value));
@@ -351,7 +336,7 @@ class Page {
 
   const RunRecord& run_;
   std::string body_;
-  int figures_ = 0;
+  size_t figures_ = 0;
 };
 
 }  // namespace

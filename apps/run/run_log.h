@@ -22,6 +22,9 @@ class TextLog {
   int descriptor_ = -1;
 };
 
+// The last line of log.txt of a run that has reached its last iteration.
+std::string finished_line(int64_t iteration);
+
 // A line of train.jsonl that tells of masks or of what layers compute with, marked by "event": "mask_update".
 std::vector<JsonField> execution_event_fields(const ExecutionEvent& event);
 std::vector<JsonField> mask_event_fields(const MaskEvent& event);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <sstream>
 #include <thread>
 
 #include "apps/run/run_record.h"
@@ -68,6 +69,13 @@ ProgramResult RunningProgram::wait() {
   return {.exit_code = WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_),
           .out = read_bytes(out_path_),
           .err = read_bytes(err_path_)};
+}
+
+std::vector<pid_t> RunningProgram::children() const {
+  std::istringstream text(read_bytes("/proc/" + std::to_string(pid_) + "/task/" + std::to_string(pid_) + "/children"));
+  std::vector<pid_t> all;
+  for (pid_t child = 0; text >> child;) all.push_back(child);
+  return all;
 }
 
 void RunningProgram::pause_ms(int milliseconds) {

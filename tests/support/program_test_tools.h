@@ -32,6 +32,7 @@ class RunningProgram {
   bool running();
   void send(int signal);
   ProgramResult wait();
+  std::vector<pid_t> children() const;  // the programs that it has started and that still run
   // Until `condition` holds (true) or the program has ended or a minute has passed (false).
   template <class Condition>
   bool wait_until(const Condition& condition) {
