@@ -55,8 +55,9 @@ std::pair<std::string, std::string> last_lines(const std::string& path) {
 std::string failure_in(const std::string& output) {
   const auto [last, before] = last_lines(output);
   if (!last.starts_with(kFailed)) return "";
-  const size_t error = before.find("error: ");
-  return error == std::string::npos ? last.substr(std::string(kFailed).size()) : before.substr(error + 7);
+  const std::string reason = before.empty() ? last.substr(std::string(kFailed).size()) : before;
+  const size_t error = reason.find("error: ");
+  return error == std::string::npos ? reason : reason.substr(error + 7);
 }
 
 std::string evaluations_path(const std::string& folder, const SweepRun& run) {
@@ -74,8 +75,8 @@ void read_results(const Json& all, const std::string& evaluation, int64_t iterat
     return state.unevaluated.push_back(evaluation);
   }
   state.evaluation_seconds += found->value("seconds", 0.0);
-  for (const Json& record : (*found)["results"]) {
-    const Json& value = record["value"];
+  for (const Json& record : found->value("results", Json::array())) {
+    const Json value = record.value("value", Json());
     state.results.push_back({.evaluation = evaluation,
                              .metric = record.value("metric", ""),
                              .value = value.is_number() ? value.get<double>() : NAN,

@@ -32,7 +32,8 @@ const char* giver_of(const std::string& key) {
 }
 
 // The value as its option keeps it: 1 is 1.0 where a real number is wanted, and paths are absolute.
-std::optional<Value> checked(const std::string& key, const Value& given, const std::string& where, Problems& problems) {
+std::optional<Value> kept_value(const std::string& key, const Value& given, const std::string& where,
+                                Problems& problems) {
   if (const char* giver = giver_of(key)) {
     problems.push_back(fmt::format("{}: is given by {}; leave it out [{}]", key, giver, where));
     return std::nullopt;
@@ -129,7 +130,7 @@ class Reader {
   std::optional<Value> option_value(const std::string& key, const toml::node& node) {
     const std::optional<Value> value = scalar_of(node);
     if (!value) problem(node, key + ": expected a value that an option can have");
-    return value ? checked(key, *value, where(node), problems_) : std::nullopt;
+    return value ? kept_value(key, *value, where(node), problems_) : std::nullopt;
   }
   void read_options(const toml::table& table) {
     for (const auto& [key, node] : in_order(table)) {
@@ -204,7 +205,7 @@ void read_vary(const std::string& text, SweepGrid& grid, Problems& problems) {
   SweepAxis axis{.key = text.substr(0, equals), .values = {}};
   const Option* option = find_option(axis.key);
   for (const std::string& word : split_at_commas(text.substr(equals + 1))) {
-    const auto value = checked(axis.key, option ? option->parse(word) : Value(word), "--vary", problems);
+    const auto value = kept_value(axis.key, option ? option->parse(word) : Value(word), "--vary", problems);
     if (value) axis.values.push_back(*value);
   }
   const auto same = [&](const SweepAxis& other) { return other.key == axis.key; };
@@ -290,12 +291,14 @@ void read_sweep_flags(const CommandLine& args, SweepPlan& plan, Problems& proble
   };
   plan.preset = args.get("preset", plan.preset);
   OptionSet options;
-  read_option_flags(args, options);
+  CommandLine of_options = args;
+  of_options.values.erase("threads");  // a flag of sweep_gan's own
+  read_option_flags(of_options, options);
   problems.insert(problems.end(), options.problems().begin(), options.problems().end());
   for (const Option& option : option_table()) {
     if (!options.origin(option.key).starts_with("command line")) continue;
     const Value value = value_of(options.settings(), option);
-    if (const auto kept = checked(option.key, value, options.origin(option.key), problems)) {
+    if (const auto kept = kept_value(option.key, value, options.origin(option.key), problems)) {
       assign(plan.options, option.key, *kept);
     }
   }

@@ -21,13 +21,16 @@ double late_median(const Points& points) {
   return *middle;
 }
 
+// Differences from the first value are summed, so that equal values have exactly their mean and no deviation.
 Statistic statistic_of(const std::vector<double>& values) {
+  if (values.empty()) return {.count = 0, .mean = NAN, .deviation = NAN};
   const auto n = static_cast<double>(values.size());
   double sum = 0, squares = 0;
-  for (const double value : values) sum += value;
-  for (const double value : values) squares += (value - sum / n) * (value - sum / n);
+  for (const double value : values) sum += value - values[0];
+  const double mean = values[0] + sum / n;
+  for (const double value : values) squares += (value - mean) * (value - mean);
   return {.count = static_cast<int64_t>(values.size()),
-          .mean = values.empty() ? NAN : sum / n,
+          .mean = mean,
           .deviation = values.size() < 2 ? NAN : std::sqrt(squares / (n - 1))};
 }
 
