@@ -89,7 +89,10 @@ ImageSet read_sample(const std::string& folder, CifarSplit split) {
 const DataSetFacts& cifar10_facts() {
   static const DataSetFacts facts = {
       "cifar10",
-      "get cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it there"};
+      "get cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it there",
+      kOfficialFolder,
+      {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin",
+       "test_batch.bin", kSampleFile}};
   return facts;
 }
 

@@ -45,7 +45,9 @@ ImageSet read_official(const std::string& folder, CifarSplit split) {
 const DataSetFacts& cifar100_facts() {
   static const DataSetFacts facts = {
       "cifar100",
-      "get cifar-100-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz and unpack it there"};
+      "get cifar-100-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz and unpack it there",
+      kOfficialFolder,
+      {"train.bin", "test.bin"}};
   return facts;
 }
 

@@ -15,6 +15,8 @@ namespace poise {
 struct DataSetFacts {
   std::string name;          // "cifar10"
   std::string where_to_get;  // "get cifar-10-binary.tar.gz from .. and unpack it there"
+  std::string folder = {};   // of its archive, which a user may have left around its files: "cifar-10-batches-bin"
+  std::vector<std::string> marks = {};  // names of files, any of which says that a folder holds this set
 };
 [[noreturn]] void fail_data(const DataSetFacts& set, const std::string& message);
 

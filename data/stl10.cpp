@@ -99,7 +99,10 @@ class Stl10 : public ImageSource {
 
 const DataSetFacts& stl10_facts() {
   static const DataSetFacts facts = {
-      "stl10", "get stl10_binary.tar.gz from https://cs.stanford.edu/~acoates/stl10/ and unpack it there"};
+      "stl10",
+      "get stl10_binary.tar.gz from https://cs.stanford.edu/~acoates/stl10/ and unpack it there",
+      kOfficialFolder,
+      {"unlabeled_X.bin", kSampleFile, "train_X.bin", "test_X.bin"}};
   return facts;
 }
 

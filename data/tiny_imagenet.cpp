@@ -154,7 +154,9 @@ class TinyImagenet : public ImageSource {
 const DataSetFacts& tiny_imagenet_facts() {
   static const DataSetFacts set = {
       "tiny-imagenet",
-      "get tiny-imagenet-200.zip, linked from http://cs231n.stanford.edu, and unpack it there (unzip)"};
+      "get tiny-imagenet-200.zip, linked from http://cs231n.stanford.edu, and unpack it there (unzip)",
+      kOfficialFolder,
+      {"wnids.txt"}};
   return set;
 }
 

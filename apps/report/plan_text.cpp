@@ -74,7 +74,7 @@ int64_t times(int64_t iterations, int64_t every) { return every > 0 ? iterations
 
 }  // namespace
 
-std::string plan_text(const Settings& s, const TrainingPlan& plan, const ImageSet& images, const std::string& would) {
+std::string plan_text(const Settings& s, const TrainingPlan& plan, const ImageSet& images) {
   const ModelOptions& m = s.model;
   const TrainOptions& t = s.train;
   const OutputOptions& o = s.output;
@@ -107,7 +107,7 @@ std::string plan_text(const Settings& s, const TrainingPlan& plan, const ImageSe
   text += fmt::format("files       {} checkpoints of {:.1f} MiB{}, {} picture grids, {} lines of train.jsonl\n",
                       checkpoints, checkpoint, s.evaluation.eval_every > 0 ? " and the best one" : "",
                       times(t.iterations, o.sample_every) + 2, format_count(times(t.iterations, o.log_every)));
-  return text + would + "\ndry run: nothing written\n";
+  return text;
 }
 
 }  // namespace poise
