@@ -200,7 +200,7 @@ void complete_classes(OptionSet& options, const ImageSet& images) {
   if (own) {
     const std::string classes =
         known == 0 ? "no classes"
-                   : fmt::format("{} classes ({}){}", known, some_of(images.class_names),
+                   : fmt::format("{} class{} ({}){}", known, known == 1 ? "" : "es", some_of(images.class_names),
                                  conditional ? "" : fmt::format(", which {} does not use", model.name));
     options.add_note(fmt::format("{}: {} pictures, {}; {} draws {}x{}, to which they are cropped and resized",
                                  images.source, images.count, classes, model.name, images.height, images.width));

@@ -434,9 +434,11 @@ int TrainingRun::run() {
     last_checkpoint_ = store_->path_of(0);
     open_logs();
     log_mask_events();
-    note(
-        fmt::format("run {}: {} images from {}{}", directory_->path(), format_count(images_->count), images_->source,
-                    settings_.data.data == "sample" ? " (the bundled sample; --data FOLDER for all of CIFAR-10)" : ""));
+    note(fmt::format(
+        "run {}: {} images{} from {}{}", directory_->path(), format_count(images_->count),
+        settings_.data.only_classes == "all" ? "" : fmt::format(" of {}", fmt::join(images_->class_names, ", ")),
+        images_->source,
+        settings_.data.data == "sample" ? " (the bundled sample; --data FOLDER for all of CIFAR-10)" : ""));
   } else {
     continue_from_checkpoint();
   }

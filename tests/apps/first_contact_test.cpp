@@ -75,8 +75,9 @@ TEST(FirstContact, TheFirstIterationsAreLogged) {
   const TemporaryFolder folder;
   const auto result = train(folder, small_run({"--iterations", "12", "--log-every", "100"}));
   EXPECT_EQ(result.exit_code, 0) << result.err;
+  const RunRecord record = read_run(folder / "runs/latest");
   std::vector<double> logged;
-  for (const auto& [iteration, loss] : read_run(folder / "runs/latest").of("loss_d")) logged.push_back(iteration);
+  for (const auto& [iteration, loss] : record.of("loss_d")) logged.push_back(iteration);
   EXPECT_EQ(logged, (std::vector<double>{1, 2, 5, 10, 12}));
   EXPECT_TRUE(contains(result.err, "iteration 1/12")) << result.err;
 }
@@ -97,7 +98,7 @@ TEST(FirstContact, ASparseRunTellsOfItsSpeed) {
   const std::string report = read_bytes(folder / "runs/latest/report.html"),
                     log = read_bytes(folder / "runs/latest/log.txt");
   EXPECT_TRUE(contains(report, "aria-label=\"dense and sparse iterations\""));
-  EXPECT_TRUE(contains(log, "iteration 0: 54 of 54 passes of masked layers are sparse (54 weights)")) << log;
+  EXPECT_TRUE(contains(log, "iteration 0: 63 of 63 passes of masked layers are sparse (63 weights)")) << log;
   EXPECT_FALSE(contains(log, "forward")) << "layer by layer is for report.html";
   const auto again = train(folder, {"--resume", "runs/latest"});
   EXPECT_FALSE(contains(again.out, "in turns")) << "nothing was trained";
@@ -130,6 +131,23 @@ TEST(FirstContact, WhatAFolderHoldsIsRecognised) {
   const auto none = train(folder, flat);
   EXPECT_EQ(none.exit_code, 2) << none.err;
   EXPECT_TRUE(contains(none.err, "draws images of classes") && contains(none.err, "--model sngan32")) << none.err;
+}
+
+TEST(FirstContact, SomeClassesMayDo) {
+  const TemporaryFolder folder;
+  make_pictures(folder);
+  const auto two = train(folder, small_run({"--only-classes", "horse,0", "--iterations", "1"}));
+  EXPECT_EQ(two.exit_code, 0) << two.err;
+  EXPECT_TRUE(contains(two.err, "400 images of horse, airplane from ")) << two.err;
+  const auto one = train(folder, small_run({"--data", "pictures", "--only-classes", "b", "--iterations", "1"}));
+  EXPECT_TRUE(contains(one.err, "4 pictures, 1 class (b)")) << one.err;
+  for (const char* wrong : {"hors", "10", "1-"}) {
+    const auto refused = train(folder, small_run({"--only-classes", wrong}));
+    EXPECT_EQ(refused.exit_code, 2) << refused.err;
+    EXPECT_TRUE(contains(refused.err, "--only-classes: expected ")) << refused.err;
+  }
+  const auto none = train(folder, small_run({"--data", "pictures/a", "--only-classes", "0"}));
+  EXPECT_TRUE(contains(none.err, "expected images with classes to choose from, found none")) << none.err;
 }
 
 TEST(FirstContact, SetsAreKnownByTheirFiles) {

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "apps/options/option_sources.h"
-#include "apps/programs/sample_gan.h"
+#include "apps/console/number_list.h"
 #include "engine/io/checkpoint.h"
 #include "tests/support/program_test_tools.h"
 
