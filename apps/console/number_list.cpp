@@ -9,12 +9,6 @@
 #include "kernels/core/error.h"
 
 namespace poise {
-namespace {
-
-constexpr size_t kMostNumbers = 100000;
-
-}  // namespace
-
 std::vector<uint64_t> parse_numbers(const std::string& flag, const std::string& text) {
   const auto refuse = [&](const char* got) {
     fail(ErrorKind::usage, fmt::format("--{}: expected numbers and ranges such as 0-63 or 1,5,9-12, at most {} in "

@@ -144,7 +144,7 @@ Request request_of(const CommandLine& args) {
   request.device = named<Device>(reader.choice("device", {"auto", "cpu", "cuda", "emulated"}));
   request.columns = reader.integer("columns", 0, 1, 100000);
   request.scale = reader.integer("scale", 2, 1, 16);
-  request.steps = reader.integer("steps", 8, 2, kMostSeeds);
+  request.steps = reader.integer("steps", 8, 2, kMostNumbers);
   request.latents = expand_home(args.get("latents", ""));
   request.save_latents = expand_home(args.get("save-latents", ""));
   for (const char* other : {"seeds", "interpolate", "truncation"}) {
@@ -194,9 +194,9 @@ std::vector<int32_t> classes_of(const Request& request, int64_t known, const std
 std::vector<float> latents_of_file(const std::string& path, int64_t latent_size) {
   const NpyArray array = parse_npy(read_file(path, ErrorKind::data, "correct the path"), path);
   const auto rows = static_cast<uint64_t>(array.shape.empty() ? 0 : array.shape[0]);
-  if (array.shape.size() != 2 || array.shape[1] != latent_size || rows < 1 || rows > kMostSeeds) {
+  if (array.shape.size() != 2 || array.shape[1] != latent_size || rows < 1 || rows > kMostNumbers) {
     fail(ErrorKind::data, fmt::format("{}: expected latents [N,{}], N from 1 to {}, found an array [{}]", path,
-                                      latent_size, kMostSeeds, fmt::join(array.shape, ",")));
+                                      latent_size, kMostNumbers, fmt::join(array.shape, ",")));
   }
   return {array.values.begin(), array.values.end()};
 }

@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstdio>
 #include <iterator>
-#include <map>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -22,6 +21,7 @@
 #include "apps/report/html_report.h"
 #include "apps/report/markdown_report.h"
 #include "apps/report/speed_report.h"
+#include "apps/run/execution_tally.h"
 #include "apps/run/run_directory.h"
 #include "apps/run/run_environment.h"
 #include "apps/run/run_log.h"
@@ -41,13 +41,11 @@ namespace {
 constexpr int kStopped = 75;  // EX_TEMPFAIL: run me again
 constexpr int64_t kTrainLineSchema = 1;
 
-constexpr int64_t kSignsOfLife[] = {1, 2, 5, 10};  // iterations that are logged however rarely others are
-
 bool due(int64_t every, int64_t iteration) { return every > 0 && iteration % every == 0; }
 
 bool logged(int64_t every, int64_t iteration) {
   return due(every, iteration) ||
-         std::find(std::begin(kSignsOfLife), std::end(kSignsOfLife), iteration) != std::end(kSignsOfLife);
+         std::find(std::begin(kAlwaysLogged), std::end(kAlwaysLogged), iteration) != std::end(kAlwaysLogged);
 }
 
 std::vector<uint64_t> first_seeds(int64_t count) {
@@ -99,25 +97,10 @@ class TrainingRun {
   int64_t saved_at_ = 0, logged_at_ = 0;
   double logged_seconds_ = 0;
   std::string last_checkpoint_;
-  std::map<std::string, Execution> executions_;  // of each pass of a masked layer, by name
+  ExecutionTally executions_;
   std::optional<SpeedComparison> speed_;
   bool nothing_left_ = false;  // of a finished run that is resumed
 };
-
-// "42 of 54 passes of masked layers are sparse (42 weights); report.html has them by layer"
-std::string executions_text(const std::map<std::string, Execution>& executions) {
-  std::map<std::string, int> sparse;
-  int count = 0;
-  for (const auto& [pass, execution] : executions) {
-    if (execution == Execution::dense) continue;
-    ++sparse[name_of(execution)];
-    ++count;
-  }
-  std::string kinds;
-  for (const auto& [name, times] : sparse) kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", times, name);
-  return fmt::format("{} of {} passes of masked layers are sparse{}; report.html has them by layer", count,
-                     executions.size(), kinds.empty() ? "" : " (" + kinds + ")");
-}
 
 TrainingRun::TrainingRun(const RunRequest& request, const TrainingPlan& plan, std::shared_ptr<ImageSet> images)
     : request_(request),
@@ -188,9 +171,9 @@ void TrainingRun::continue_from_checkpoint() {
   store_->discard_after(loaded.step);
   truncate_jsonl_after(directory_->file("train.jsonl"), "iteration", loaded.step);
   truncate_jsonl_after(directory_->file("metrics.jsonl"), "iteration", loaded.step);
-  if (const double seconds = read_run(directory_->path()).last("seconds"); std::isfinite(seconds)) {
-    earlier_seconds_ = seconds;
-  }
+  const RunRecord record = read_run(directory_->path());
+  if (const double seconds = record.last("seconds"); std::isfinite(seconds)) earlier_seconds_ = seconds;
+  for (const RecordedExecution& e : record.executions) executions_.add(e.layer, e.pass, e.execution);
   write_file_atomically(directory_->file("config.toml"),
                         "# The options of this run, each with its origin.\n\n" + options_.to_toml(true));
   open_logs();
@@ -276,20 +259,18 @@ void TrainingRun::log_iteration() {
 }
 
 void TrainingRun::log_mask_events() {
-  bool executions_changed = false;
   for (const MaskEvent& event : trainer_.take_mask_events()) {
     train_lines_->write(mask_event_fields(event));
     if (event.kind != "initial" || !trainer_.training_plan().execution.empty()) continue;
     const SparseOptions& sparse = trainer_.options().sparse;
     log_->line(event.network + ": execution " + masked_execution_note(sparse.execution, sparse.cell));
   }
-  for (const ExecutionEvent& event : trainer_.take_execution_events()) {
+  const std::vector<ExecutionEvent> events = trainer_.take_execution_events();
+  for (const ExecutionEvent& event : events) {
     train_lines_->write(execution_event_fields(event));
-    executions_[event.decision.layer + " " + name_of(event.decision.pass)] = event.decision.execution;
-    executions_changed = true;
+    executions_.add(event.decision.layer, name_of(event.decision.pass), name_of(event.decision.execution));
   }
-  if (executions_changed)
-    log_->line(fmt::format("iteration {}: {}", trainer_.iteration(), executions_text(executions_)));
+  if (!events.empty()) log_->line(fmt::format("iteration {}: {}", trainer_.iteration(), executions_.text()));
 }
 
 void TrainingRun::save() {
@@ -470,7 +451,7 @@ int run_training(RunRequest request) {
   if (!request.quiet)
     for (const std::string& text : request.options.notes()) std::fprintf(stderr, "%s\n", text.c_str());
   if (request.dry_run) {
-    print_dry_run(settings, plan, images);
+    print_dry_run(settings, plan, images, request.quiet);
     const std::string would =
         request.resume.empty()
             ? fmt::format("would create {}/NNNNN-{}-seed{}", settings.output.runs, request.label, settings.train.seed)
