@@ -166,9 +166,9 @@ void complete_data_set(OptionSet& options) {
   const std::string found = data_set_in(data.data);
   if (found.empty() || found == data.dataset) return;
   const std::string was = rank_of(options.origin("dataset")) == rank_of("preset")
-                              ? fmt::format(" instead of {} [{}]", data.dataset, options.origin("dataset"))
+                              ? fmt::format(", not {} [{}]", data.dataset, options.origin("dataset"))
                               : "";
-  options.add_note(fmt::format("dataset {}: that is what {} holds{}", found, data.data, was));
+  options.add_note(fmt::format("{} holds dataset {}{}", data.data, found, was));
   options.set("dataset", found, "the data");
   if (rank_of(options.origin("split")) <= rank_of("preset")) options.set("split", std::string("auto"), "the data");
 }
