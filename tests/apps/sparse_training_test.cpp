@@ -3,13 +3,13 @@
 #include "apps/training/sparse_training.h"
 
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <cmath>
 #include <cstring>
 #include <map>
 
 #include "apps/run/run_state.h"
+#include "kernels/core/parallel.h"
 #include "tests/support/file_test_tools.h"
 #include "tests/support/test_context.h"
 #include "tests/support/trainer_test_tools.h"
@@ -156,15 +156,15 @@ TEST_P(EveryMethod, ResumesBitForBitAcrossMaskUpdates) {
 }
 
 TEST(SparseTraining, IsTheSameForAnyNumberOfThreads) {
-  const int threads = omp_get_max_threads();
+  const int threads = thread_count();
   std::vector<State> states;
   for (const int count : {1, 3}) {
-    omp_set_num_threads(count);
+    set_thread_count(count);
     Trainer trainer(small("ddst-strict", {{"cell", "2x2"}, {"density_d", "0.5"}}), noise_images());
     for (int i = 0; i < 41; ++i) trainer.iterate();
     states.push_back(state_of(trainer));
   }
-  omp_set_num_threads(threads);
+  set_thread_count(threads);
   EXPECT_EQ(differences(states[0], states[1]), std::vector<std::string>());
 }
 

@@ -2,13 +2,13 @@
 #include "kernels/sparse/weights/weights_conv2d.h"
 
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <random>
 
+#include "kernels/core/parallel.h"
 #include "kernels/sparse/weights/lane_share.h"
 #include "kernels/sparse/weights/weight_tiles.h"
 #include "kernels/table.h"
@@ -129,14 +129,14 @@ TEST_P(WeightsConv2dTest, EqualsPlainLoopsInPieces) {
 TEST_P(WeightsConv2dTest, GivesTheSameBitsAgainAndOnAnyNumberOfThreads) {
   const auto [kernel, upsample] = GetParam();
   Layer layer(same_size(17, 12, 12, 80, 40, kernel, upsample), 1, 0.3, 7);
-  const int threads = omp_get_max_threads();
+  const int threads = thread_count();
   const HostResults first = layer.run();
   for (const int count : {1, 2, 3, 7}) {
     SCOPED_TRACE(count);
-    omp_set_num_threads(count);
+    set_thread_count(count);
     expect_same_bits(first, layer.run());
   }
-  omp_set_num_threads(threads);
+  set_thread_count(threads);
 }
 
 TEST_P(WeightsConv2dTest, CountsTheArithmeticThatItPerforms) {
