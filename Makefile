@@ -29,10 +29,6 @@ configure: packages
 build: configure
 	@cmake --build $(BUILD) -j $(JOBS)
 
-# Threads that wait sleep after 2,000 turns instead of millions: as fast on a machine of one's own, and many times faster
-# beside other programs (bench/NOTES.md).
-demo bench: export GOMP_SPINCOUNT ?= 2000
-
 # Trains a small sparse GAN on the bundled CIFAR-10 images in a minute or two; leaves pictures and a report. Without a
 # GPU it does not wait for nvcc, unless the folder is configured to build CUDA kernels already.
 demo: packages

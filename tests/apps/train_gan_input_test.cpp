@@ -5,8 +5,8 @@
 #include <cstring>
 #include <limits>
 
-#include "apps/options/option_sources.h"
 #include "apps/console/number_list.h"
+#include "apps/options/option_sources.h"
 #include "engine/io/checkpoint.h"
 #include "tests/support/program_test_tools.h"
 
