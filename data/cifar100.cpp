@@ -9,7 +9,6 @@ namespace {
 
 constexpr CifarFormat kFormat{.label_bytes = 2};
 constexpr int64_t kClasses = 100, kMostRecords = 50000;
-constexpr const char* kOfficialFolder = "cifar-100-binary";
 
 std::vector<std::string> numbers() {
   std::vector<std::string> names;
@@ -45,7 +44,11 @@ ImageSet read_official(const std::string& folder, CifarSplit split) {
 const DataSetFacts& cifar100_facts() {
   static const DataSetFacts facts = {
       "cifar100",
-      "get cifar-100-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz and unpack it there"};
+      "get cifar-100-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz and unpack it there",
+      {"train", "test"},
+      "cifar-100-binary",
+      // Only the MD5 of the whole archive was published.
+      {{"train.bin", 153700000, "", {"train"}}, {"test.bin", 30740000, "", {"test"}}}};
   return facts;
 }
 
@@ -65,7 +68,7 @@ ImageSet parse_cifar100(std::span<const uint8_t> records, const std::string& sou
 
 ImageSet read_cifar100(const std::string& folder, CifarSplit split) {
   check_folder(cifar100_facts(), folder);
-  const std::string inside = join_path(folder, kOfficialFolder);
+  const std::string inside = join_path(folder, cifar100_facts().inner_folder);
   return read_official(is_folder(inside) ? inside : folder, split);
 }
 

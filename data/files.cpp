@@ -33,7 +33,7 @@ void check_folder(const DataSetFacts& set, const std::string& folder) {
   }
 }
 
-DataFile::DataFile(const DataSetFacts& set, const std::string& path) : set_(set), path_(path) {
+DataFile::DataFile(const DataSetFacts& set, const std::string& path) : path_(path) {
   // Not blocking: a named pipe in the place of a file must be an error, not a wait.
   do {
     descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -66,10 +66,7 @@ DataFile::DataFile(const DataSetFacts& set, const std::string& path) : set_(set)
 }
 
 DataFile::DataFile(DataFile&& other) noexcept
-    : set_(std::move(other.set_)),
-      path_(std::move(other.path_)),
-      descriptor_(std::exchange(other.descriptor_, -1)),
-      size_(other.size_) {}
+    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_) {}
 
 DataFile::~DataFile() {
   if (descriptor_ >= 0) ::close(descriptor_);

@@ -10,7 +10,6 @@
 namespace poise {
 namespace {
 
-constexpr const char* kOfficialFolder = "tiny-imagenet-200";
 constexpr size_t kMostClasses = 1000;
 constexpr int64_t kPublishedPerClass = 500;
 
@@ -154,13 +153,17 @@ class TinyImagenet : public ImageSource {
 const DataSetFacts& tiny_imagenet_facts() {
   static const DataSetFacts set = {
       "tiny-imagenet",
-      "get tiny-imagenet-200.zip, linked from http://cs231n.stanford.edu, and unpack it there (unzip)"};
+      "get tiny-imagenet-200.zip, linked from http://cs231n.stanford.edu, and unpack it there (unzip)",
+      {"train", "val"},
+      "tiny-imagenet-200",
+      {},
+      {"wnids.txt"}};
   return set;
 }
 
 std::unique_ptr<ImageSource> open_tiny_imagenet(const std::string& folder, TinyImagenetSplit split) {
   check_folder(facts(), folder);
-  const std::string inside = join_path(folder, kOfficialFolder);
+  const std::string inside = join_path(folder, facts().inner_folder);
   return std::make_unique<TinyImagenet>(is_folder(inside) ? inside : folder, split);
 }
 
