@@ -36,6 +36,7 @@ OptionSet options_of_run(const SweepPlan& plan, const SweepCell& cell, int64_t s
   for (const auto& [key, value] : plan.options) options.set(key, value, "file options.toml");
   for (const auto& [key, value] : cell.values) options.set(key, value, "command line, " + cell.label);
   options.set("seed", seed, "seeds");
+  complete_data_set(options);
   complete_options(options);
   return options;
 }
