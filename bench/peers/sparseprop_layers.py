@@ -84,7 +84,7 @@ def ours(args, layer, per_cent):
     """Milliseconds of op_bench --sparse: forward, forward and backward."""
     pattern = f"^weights_{layer}/.*/cell1x1/d{per_cent}/"
     command = [args.ours, "--sparse", f"--benchmark_filter={pattern}", "--benchmark_format=json",
-               f"--benchmark_min_time={args.seconds}s"]
+               f"--benchmark_min_time={args.seconds}"]
     result = subprocess.run(command, capture_output=True, text=True,
                             env=dict(os.environ, OMP_NUM_THREADS=str(args.threads)))
     if result.returncode != 0:

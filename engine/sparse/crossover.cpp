@@ -46,7 +46,9 @@ double CrossoverTable::speedup(const CrossoverKey& key, double density, double s
   if (found == points_.end()) {
     if (key.path == Execution::cusparse) return std::numeric_limits<double>::quiet_NaN();
     if (key.path == Execution::block) return saved * kEfficiency;
-    return full_share(key) * interpolated(typical_weights_speedups(key.geometry, key.pass, key.cell), density);
+    const SpeedupPoints typical = typical_weights_speedups(key.geometry, key.pass, key.cell);
+    if (typical.empty()) return std::numeric_limits<double>::quiet_NaN();
+    return full_share(key) * interpolated(typical, density);
   }
   return full_share(key) * interpolated(found->second, density);
 }

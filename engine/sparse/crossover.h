@@ -21,8 +21,7 @@ struct CrossoverKey {
   Cell cell;
   Execution path = Execution::block;
   // "forward conv 3x3 256->256 16x16 upsample 2 cell 16x16"; "... 16x16 stride 2x2 ..."; "... cusparse". Weight by
-  // weight, runs of outputs longer
-  // than 4 take as long as runs of 4: "... cell 4x1 weights" for cells of 8x1 as well.
+  // weight, runs of outputs longer than 4 take as long as runs of 4: "... cell 4x1 weights" for cells of 8x1 as well.
   std::string to_string() const;
 };
 
@@ -32,9 +31,9 @@ class CrossoverTable {
   // layers with 128 and 256 channels at 30 and 50% density (2 cores AMD EPYC Zen 4, 2026-11-22).
   static constexpr double kEfficiency = 0.8;
 
-  // Dense time over sparse time; NaN for cuSPARSE where it was not measured. Between measured densities by the
-  // logarithms of both; beyond them in proportion to density. `saved`: dense over executed multiply-adds, for the
-  // estimate.
+  // Dense time over sparse time; NaN where nothing is known: for cuSPARSE, and of layers of few channels under single
+  // weights, where they were not measured. Between measured densities by the logarithms of both; beyond them in
+  // proportion to density. `saved`: dense over executed multiply-adds, for the estimate.
   double speedup(const CrossoverKey& key, double density, double saved) const;
   bool measured(const CrossoverKey& key) const { return points_.contains(key.to_string()); }
   bool measured(Execution path) const;  // of any layer

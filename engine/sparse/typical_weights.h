@@ -1,5 +1,5 @@
 // How much faster execution weight by weight is than dense execution where nobody measured this layer on this machine:
-// the least that crossover_bench measured of layers of its kind on one (typical_weights.cpp).
+// the least that layers of its kind gained on one (typical_weights.cpp).
 #pragma once
 #include <utility>
 #include <vector>
@@ -11,7 +11,10 @@ namespace poise {
 
 using SpeedupPoints = std::vector<std::pair<double, double>>;  // (density, speed-up), densities rising
 
-// Of full groups of sixteen images.
+// Layers with fewer on either side, as those that read or write pictures, are no kind of these.
+constexpr int64_t kFewestTypicalChannels = 16;
+
+// Of full groups of sixteen images. Empty: nothing is known of such layers.
 SpeedupPoints typical_weights_speedups(const Conv2dGeometry& geometry, Pass pass, const Cell& cell);
 
 }  // namespace poise
