@@ -261,8 +261,8 @@ TEST(ExecutionSwitchTest, SingleWeightsAreSkippedOnTheCpuWhereThatIsFaster) {
     return prediction(net, Device::cpu, "N.conv1", Pass::forward, density);
   };
   // Of sixteen stripes that are computed at once, two images of four rows have eight.
-  EXPECT_EQ(predicted(0.1), "N.conv1 forward: density 0.100, cell 1x1, 2.2x estimated -> weights");
-  EXPECT_EQ(predicted(0.4), "N.conv1 forward: density 0.400, cell 1x1, 0.6x estimated -> dense");
+  EXPECT_EQ(predicted(0.1), "N.conv1 forward: density 0.100, cell 1x1, 2.3x estimated -> weights");
+  EXPECT_EQ(predicted(0.4), "N.conv1 forward: density 0.400, cell 1x1, 0.7x estimated -> dense");
   CrossoverKey key{
       .geometry = {.n = 16, .h = 4, .w = 4, .c_in = kB, .c_out = 2 * kB, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1},
       .pass = Pass::forward,
