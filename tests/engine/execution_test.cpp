@@ -420,7 +420,9 @@ TEST(CrossoverTableTest, EstimatesSingleWeightsByWhatLayersOfTheirKindGained) {
         EXPECT_LT(last, 1) << "nothing is gained where everything is alive";
         const double full = nothing_measured.speedup(key, 0.1, 1);
         key.geometry.n = 1, key.geometry.h = key.geometry.w = 4;
-        if (kernel == 3) EXPECT_LT(nothing_measured.speedup(key, 0.1, 1), full) << "lanes without an image";
+        if (kernel == 3) {
+          EXPECT_LT(nothing_measured.speedup(key, 0.1, 1), full) << "lanes without an image";
+        }
         key.geometry.c_in = 3;
         EXPECT_TRUE(std::isnan(nothing_measured.speedup(key, 0.1, 1)));
       }
