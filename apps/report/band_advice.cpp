@@ -58,10 +58,11 @@ BandAdvice band_advice(const RunRecord& run, std::optional<BalanceMode> mode) {
   a.q95 = quantile(values, 0.95);
   if (!(a.median > 0)) {
     fail(ErrorKind::usage,
-         fmt::format("{}: expected a balance ratio above 0 but its median is {:.3g}: G's steps close nothing of the gap "
-                     "that D sees, or D sees none, and no band would mean anything; train the pilot longer, or with more "
-                     "weights",
-                     run.name, a.median));
+         fmt::format(
+             "{}: expected a balance ratio above 0 but its median is {:.3g}: G's steps close nothing of the gap "
+             "that D sees, or D sees none, and no band would mean anything; train the pilot longer, or with more "
+             "weights",
+             run.name, a.median));
   }
   if (window > 0 && every > 0) a.unusable = std::max(0.0, run.last("balance_unusable")) / std::ceil(window / every);
   a.hold_low = std::max(0.0, std::min(a.q25, (1 - kLeastHalfWidth) * a.median));
