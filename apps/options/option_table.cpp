@@ -198,6 +198,7 @@ Rows output_rows() {
       {"output", FIELD(output, sample_scale), settled, from_to(1, 16), "enlargement of pictures"},
       {"output", FIELD(output, checkpoint_every), free, at_least(0), "iterations between checkpoints; 0: ends only"},
       {"output", FIELD(output, keep_checkpoints), free, from_to(1, 1000000), "newest checkpoints kept"},
+      {"output", FIELD(output, tensorboard), free, any, "event files for TensorBoard beside train.jsonl"},
       {"output", FIELD(evaluation, eval_every), free, at_least(0),
        "iterations between evaluations, by which the best checkpoint is chosen; 0: off"},
       {"output", FIELD(evaluation, eval_metric), free, one_of(evaluation_names()), "metric to evaluate", evaluation},

@@ -11,6 +11,7 @@ struct OutputOptions {
   std::string runs = "runs", name;
   int64_t log_every = 100, sample_every = 1000, sample_count = 64, sample_scale = 2;
   int64_t checkpoint_every = 1000, keep_checkpoints = 3;
+  bool tensorboard = false;
 };
 
 struct Settings : TrainerOptions {
