@@ -13,6 +13,7 @@
 
 #include <exception>
 #include <mutex>
+#include <utility>
 #endif
 
 namespace poise {

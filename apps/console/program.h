@@ -22,8 +22,8 @@ std::string cpu_model();   // "Intel(R) Xeon(R) ..." or "unknown"
 std::string version_line(const std::string& program);
 // The folder of the program that runs.
 std::string program_folder();
-// A folder of files that come with Poise: share/NAME beside the folder of the program, as in a bundle that has been moved
-// to another machine, or else where the source tree has it.
+// A folder of files that come with Poise: share/poise/NAME beside the folder of the program, as in an installation, which
+// may have been moved, or else where the source tree has it.
 std::string shared_folder(const std::string& name, const std::string& in_source_tree);
 int thread_count();                      // that a parallel loop would use now
 void set_thread_count(int64_t threads);  // 0: leave it to OpenMP

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
-
 #include "engine/io/atomic_file.h"
 #include "engine/io/read_file.h"
 #include "engine/io/system_file.h"
@@ -23,15 +21,14 @@ void cut_earlier_files(const std::string& folder, int64_t iteration) {
   }
 }
 
-// Readers take the files in the order of their names.
-std::string file_name(int64_t iteration) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return fmt::format("{}{:010}.{}", kName, std::chrono::duration_cast<std::chrono::seconds>(now).count(), iteration);
-}
-
+// The next free name. Readers take the files in the order of their names, and follow each as it grows: so none is begun
+// anew.
 EventFile begin_file(const std::string& folder, int64_t iteration) {
   if (iteration > 0) cut_earlier_files(folder, iteration);
-  return EventFile(folder + "/" + file_name(iteration));
+  for (int number = 0;; ++number) {
+    const std::string path = fmt::format("{}/{}{:010}.{}", folder, kName, iteration, number);
+    if (!path_exists(path)) return EventFile(path);
+  }
 }
 
 }  // namespace

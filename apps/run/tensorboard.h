@@ -4,7 +4,7 @@
 //   density_g/LAYER, density_d/..   after each change of the masks, and one histogram over the layers of a network
 //   samples/fakes, samples/reals    the grids of samples/
 //
-// One file for each process that trains, events.out.tfevents.SECONDS.ITERATION.
+// One file for each process that trains, events.out.tfevents.ITERATION.NUMBER.
 #pragma once
 #include <map>
 #include <string>
