@@ -325,7 +325,7 @@ DataFile Archive::file(const std::string& name) const {
     fail_data(set_, fmt::format("{}: expected this file in the archive, found none; {}", path, set_.where_to_get));
   }
   require(found->second != nullptr, "a file of an archive that was not wanted");
-  return DataFile(set_, path, found->second);
+  return DataFile(path, found->second);
 }
 
 }  // namespace poise

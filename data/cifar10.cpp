@@ -12,7 +12,6 @@ namespace {
 
 constexpr CifarFormat kFormat{.label_bytes = 1};
 constexpr int64_t kRecordsPerBatch = 10000, kMostRecords = 50000;
-constexpr const char* kOfficialFolder = "cifar-10-batches-bin";
 constexpr const char* kSampleFile = "cifar10_sample.bin";
 
 std::vector<std::string> class_names() {
@@ -84,7 +83,7 @@ ImageSet read_sample(const DataFolder& folder, CifarSplit split) {
   fail_data(cifar10_facts(),
             fmt::format("{}: expected data_batch_1.bin to data_batch_5.bin and test_batch.bin, or {}/, or {}, found "
                         "{}; {}",
-                        folder.path(), kOfficialFolder, kSampleFile, found, cifar10_facts().where_to_get));
+                        folder.path(), cifar10_facts().inner_folder, kSampleFile, found, cifar10_facts().where_to_get));
 }
 
 }  // namespace
@@ -92,7 +91,16 @@ ImageSet read_sample(const DataFolder& folder, CifarSplit split) {
 const DataSetFacts& cifar10_facts() {
   static const DataSetFacts facts = {
       "cifar10",
-      "get cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it there"};
+      "get cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it there",
+      {"train", "test"},
+      "cifar-10-batches-bin",
+      // MD5s as the set's users check them.
+      {{"data_batch_1.bin", 30730000, "5dd7e06a14cb22eb9f671a540d1b7c25", {"train"}},
+       {"data_batch_2.bin", 30730000, "5ea93a67294ea407fff1d09f752e9692", {"train"}},
+       {"data_batch_3.bin", 30730000, "942cd6a4bcdd0dd3c604fbe906cb4421", {"train"}},
+       {"data_batch_4.bin", 30730000, "ae636b3ba5c66a11e91e8cb52e771fcb", {"train"}},
+       {"data_batch_5.bin", 30730000, "53f37980c15c3d472c316c40844f3f0d", {"train"}},
+       {"test_batch.bin", 30730000, "803d5f7f4d78ea53de84dbe85f74fb6d", {"test"}}}};
   return facts;
 }
 
@@ -106,7 +114,7 @@ ImageSet parse_cifar10(std::span<const uint8_t> records, const std::string& sour
 }
 
 ImageSet read_cifar10(const std::string& path, CifarSplit split) {
-  const DataFolder folder(cifar10_facts(), path, kOfficialFolder, [&](const std::string& name) {
+  const DataFolder folder(cifar10_facts(), path, [&](const std::string& name) {
     const auto names = official_files(split);
     return name == kSampleFile || std::find(names.begin(), names.end(), name) != names.end();
   });

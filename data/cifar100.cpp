@@ -10,7 +10,7 @@ namespace {
 
 constexpr CifarFormat kFormat{.label_bytes = 2};
 constexpr int64_t kClasses = 100, kMostRecords = 50000;
-constexpr const char *kOfficialFolder = "cifar-100-binary", *kNames = "fine_label_names.txt";
+constexpr const char* kNames = "fine_label_names.txt";
 
 std::vector<std::string> numbers() {
   std::vector<std::string> names;
@@ -46,7 +46,11 @@ ImageSet read_official(const DataFolder& folder, CifarSplit split) {
 const DataSetFacts& cifar100_facts() {
   static const DataSetFacts facts = {
       "cifar100",
-      "get cifar-100-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz and unpack it there"};
+      "get cifar-100-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz and unpack it there",
+      {"train", "test"},
+      "cifar-100-binary",
+      // Only the MD5 of the whole archive was published.
+      {{"train.bin", 153700000, "", {"train"}}, {"test.bin", 30740000, "", {"test"}}}};
   return facts;
 }
 
@@ -66,7 +70,7 @@ ImageSet parse_cifar100(std::span<const uint8_t> records, const std::string& sou
 
 ImageSet read_cifar100(const std::string& path, CifarSplit split) {
   const auto wanted = [&](const std::string& name) { return name == official_file(split) || name == kNames; };
-  return read_official(DataFolder(cifar100_facts(), path, kOfficialFolder, wanted), split);
+  return read_official(DataFolder(cifar100_facts(), path, wanted), split);
 }
 
 }  // namespace poise

@@ -2,20 +2,19 @@
 
 namespace poise {
 
-DataFolder::DataFolder(const DataSetFacts& set, const std::string& path, const std::string& official,
-                       const Archive::Wanted& wanted)
+DataFolder::DataFolder(const DataSetFacts& set, const std::string& path, const Archive::Wanted& wanted)
     : set_(set), path_(path) {
   if (kind_of_path(path) == PathKind::file && is_archive(path)) {
-    const std::string prefix = official + "/";
+    const std::string prefix = set.inner_folder + "/";
     archive_ = std::make_shared<const Archive>(set, path, [&](const std::string& name) {
       return wanted(name.starts_with(prefix) ? name.substr(prefix.size()) : name);
     });
   } else {
     check_folder(set, path);
   }
-  if (!has_folder(official)) return;
-  path_ = path_of(official);
-  if (archive_) prefix_ = official + "/";
+  if (set.inner_folder.empty() || !has_folder(set.inner_folder)) return;
+  path_ = path_of(set.inner_folder);
+  if (archive_) prefix_ = set.inner_folder + "/";
 }
 
 bool DataFolder::has_file(const std::string& name) const {

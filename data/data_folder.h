@@ -10,10 +10,9 @@ namespace poise {
 
 class DataFolder {
  public:
-  // A folder or an archive of `set`. If it holds the folder `official` ("cifar-10-batches-bin"), that one. `wanted`: as
-  // for Archive, by the names of files in the folder. Error(data) if there is neither, or if the archive is of no use.
-  DataFolder(const DataSetFacts& set, const std::string& path, const std::string& official,
-             const Archive::Wanted& wanted);
+  // A folder or an archive of `set`; the inner folder of the set in it, if there is one. `wanted`: as for Archive, by the
+  // names of files in the folder. Error(data) if there is neither, or if the archive is of no use.
+  DataFolder(const DataSetFacts& set, const std::string& path, const Archive::Wanted& wanted);
 
   const std::string& path() const { return path_; }  // for messages
   std::string path_of(const std::string& name) const { return join_path(path_, name); }

@@ -34,7 +34,7 @@ void check_folder(const DataSetFacts& set, const std::string& folder) {
   }
 }
 
-DataFile::DataFile(const DataSetFacts& set, const std::string& path) : set_(set), path_(path) {
+DataFile::DataFile(const DataSetFacts& set, const std::string& path) : path_(path) {
   // Not blocking: a named pipe in the place of a file must be an error, not a wait.
   do {
     descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -66,12 +66,11 @@ DataFile::DataFile(const DataSetFacts& set, const std::string& path) : set_(set)
   }
 }
 
-DataFile::DataFile(const DataSetFacts& set, const std::string& path, std::shared_ptr<const ByteSource> bytes)
-    : set_(set), path_(path), bytes_(std::move(bytes)), size_(bytes_->size()) {}
+DataFile::DataFile(const std::string& path, std::shared_ptr<const ByteSource> bytes)
+    : path_(path), bytes_(std::move(bytes)), size_(bytes_->size()) {}
 
 DataFile::DataFile(DataFile&& other) noexcept
-    : set_(std::move(other.set_)),
-      path_(std::move(other.path_)),
+    : path_(std::move(other.path_)),
       bytes_(std::move(other.bytes_)),
       descriptor_(std::exchange(other.descriptor_, -1)),
       size_(other.size_) {}

@@ -12,10 +12,21 @@
 
 namespace poise {
 
-// What error messages say of a data set.
+// A file as the makers of a data set published it.
+struct OfficialFile {
+  std::string name;
+  int64_t bytes;
+  std::string md5;                  // "": none was published
+  std::vector<std::string> splits;  // that need it
+};
+
+// What a data set is, stated once: its reader has it, the registry, checks of its files and messages ask it.
 struct DataSetFacts {
-  std::string name;          // "cifar10"
-  std::string where_to_get;  // "get cifar-10-binary.tar.gz from .. and unpack it there"
+  std::string name;                      // "cifar10"
+  std::string where_to_get;              // "get cifar-10-binary.tar.gz from .. and unpack it there"
+  std::vector<std::string> splits = {};  // in the order of the reader's enumeration; "auto" means the first
+  std::string inner_folder = {};         // that the archive unpacks to; "": none
+  std::vector<OfficialFile> files = {};  // none: it is made of pictures
 };
 [[noreturn]] void fail_data(const DataSetFacts& set, const std::string& message);
 
@@ -35,7 +46,7 @@ class DataFile {
  public:
   DataFile(const DataSetFacts& set, const std::string& path);
   // `path` is for messages.
-  DataFile(const DataSetFacts& set, const std::string& path, std::shared_ptr<const ByteSource> bytes);
+  DataFile(const std::string& path, std::shared_ptr<const ByteSource> bytes);
   DataFile(DataFile&& other) noexcept;
   DataFile& operator=(DataFile&&) = delete;
   ~DataFile();
@@ -46,7 +57,6 @@ class DataFile {
   std::vector<uint8_t> read_all() const;
 
  private:
-  DataSetFacts set_;
   std::string path_;
   std::shared_ptr<const ByteSource> bytes_;  // or null, and a descriptor
   int descriptor_ = -1;

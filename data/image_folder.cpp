@@ -60,7 +60,7 @@ class ImageFolder : public ImageSource {
 }  // namespace
 
 const DataSetFacts& image_folder_facts() {
-  static const DataSetFacts set = {"folder", "give a folder of PNG, JPEG or BMP files"};
+  static const DataSetFacts set = {"folder", "give a folder of PNG, JPEG or BMP files", {"all"}};
   return set;
 }
 

@@ -39,12 +39,10 @@ class ReadySource : public ImageSource {
   const ImageSet& set_;
 };
 
-// Either `read` or `open` is there; `split` is an index into `splits`.
+// Either `read` or `open` is there; `split` is an index into the facts' splits.
 struct Entry {
-  std::string name;
   const DataSetFacts& (*facts)();
-  std::vector<std::string> splits;  // "auto" means the first
-  int64_t side;                     // 0: the caller must say
+  int64_t side;  // 0: the caller must say
   ImageSet (*read)(const std::string& folder, size_t split) = nullptr;
   std::unique_ptr<ImageSource> (*open)(const std::string& folder, size_t split) = nullptr;
 };
@@ -58,48 +56,32 @@ std::unique_ptr<ImageSource> open_split(const std::string& folder, size_t split)
   return open(folder, static_cast<Split>(split));
 }
 
-// Splits in the order of the readers' enumerations.
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> all = {
-      {"cifar10", cifar10_facts, {"train", "test"}, 32, read_split<CifarSplit, read_cifar10>},
-      {"cifar100", cifar100_facts, {"train", "test"}, 32, read_split<CifarSplit, read_cifar100>},
-      {"stl10",
-       stl10_facts,
-       {"unlabeled", "train", "test", "train+unlabeled"},
-       48,
-       nullptr,
-       open_split<Stl10Split, open_stl10>},
-      {"tiny-imagenet",
-       tiny_imagenet_facts,
-       {"train", "val"},
-       64,
-       nullptr,
-       open_split<TinyImagenetSplit, open_tiny_imagenet>},
-      {"folder",
-       image_folder_facts,
-       {"all"},
-       0,
-       nullptr,
-       [](const std::string& folder, size_t) { return open_image_folder(folder); }},
+      {cifar10_facts, 32, read_split<CifarSplit, read_cifar10>},
+      {cifar100_facts, 32, read_split<CifarSplit, read_cifar100>},
+      {stl10_facts, 48, nullptr, open_split<Stl10Split, open_stl10>},
+      {tiny_imagenet_facts, 64, nullptr, open_split<TinyImagenetSplit, open_tiny_imagenet>},
+      {image_folder_facts, 0, nullptr, [](const std::string& folder, size_t) { return open_image_folder(folder); }},
   };
   return all;
 }
 
 const Entry& entry_of(const std::string& name) {
   for (const Entry& entry : entries()) {
-    if (entry.name == name) return entry;
+    if (entry.facts().name == name) return entry;
   }
   fail(ErrorKind::usage, fmt::format("dataset: expected {} but got {}", fmt::join(data_set_names(), ", "), name));
 }
 
-size_t split_of(const Entry& entry, const std::string& split) {
+size_t split_of(const DataSetFacts& set, const std::string& split) {
   if (split == "auto") return 0;
-  const auto found = std::find(entry.splits.begin(), entry.splits.end(), split);
-  if (found == entry.splits.end()) {
+  const auto found = std::find(set.splits.begin(), set.splits.end(), split);
+  if (found == set.splits.end()) {
     fail(ErrorKind::usage,
-         fmt::format("split: dataset {} has auto, {} but got {}", entry.name, fmt::join(entry.splits, ", "), split));
+         fmt::format("split: dataset {} has auto, {} but got {}", set.name, fmt::join(set.splits, ", "), split));
   }
-  return static_cast<size_t>(found - entry.splits.begin());
+  return static_cast<size_t>(found - set.splits.begin());
 }
 
 // A cache that the system cannot read is left alone, one that cannot be written is done without: it saves time only.
@@ -142,14 +124,14 @@ ImageSet prepare_with_cache(const ImageSource& source, int64_t side, const ReadO
 
 std::vector<std::string> data_set_names() {
   std::vector<std::string> names;
-  for (const Entry& entry : entries()) names.push_back(entry.name);
+  for (const Entry& entry : entries()) names.push_back(entry.facts().name);
   return names;
 }
 
 std::vector<std::string> split_names() {
   std::vector<std::string> names = {"auto"};
   for (const Entry& entry : entries()) {
-    for (const std::string& split : entry.splits) {
+    for (const std::string& split : entry.facts().splits) {
       if (std::find(names.begin(), names.end(), split) == names.end()) names.push_back(split);
     }
   }
@@ -157,15 +139,15 @@ std::vector<std::string> split_names() {
 }
 
 std::string resolved_split(const std::string& name, const std::string& split) {
-  const Entry& entry = entry_of(name);
-  return entry.splits[split_of(entry, split)];
+  const DataSetFacts& set = data_set_facts(name);
+  return set.splits[split_of(set, split)];
 }
 
 const DataSetFacts& data_set_facts(const std::string& name) { return entry_of(name).facts(); }
 
 ImageSet read_images(const std::string& name, const std::string& folder, const ReadOptions& options) {
   const Entry& entry = entry_of(name);
-  const size_t split = split_of(entry, options.split);
+  const size_t split = split_of(entry.facts(), options.split);
   const int64_t side = options.image_size > 0 ? options.image_size : entry.side;
   if (side == 0) fail(ErrorKind::usage, "image_size: a folder of pictures has no size of its own; give --image-size");
   try {

@@ -9,7 +9,6 @@ namespace {
 
 constexpr int64_t kSide = 96, kPlane = kSide * kSide, kImageBytes = 3 * kPlane;
 constexpr int64_t kUnlabeled = 100'000, kTrain = 5'000, kTest = 8'000;
-constexpr const char* kOfficialFolder = "stl10_binary";
 constexpr const char* kSampleFile = "unlabeled_sample_X.bin";
 
 class Stl10 : public ImageSource {
@@ -101,7 +100,16 @@ class Stl10 : public ImageSource {
 
 const DataSetFacts& stl10_facts() {
   static const DataSetFacts facts = {
-      "stl10", "get stl10_binary.tar.gz from https://cs.stanford.edu/~acoates/stl10/ and unpack it there"};
+      "stl10",
+      "get stl10_binary.tar.gz from https://cs.stanford.edu/~acoates/stl10/ and unpack it there",
+      {"unlabeled", "train", "test", "train+unlabeled"},
+      "stl10_binary",
+      // MD5s as the set's users check them.
+      {{"unlabeled_X.bin", 2764800000, "5242ba1fed5e4be9e1e742405eb56ca4", {"unlabeled", "train+unlabeled"}},
+       {"train_X.bin", 138240000, "918c2871b30a85fa023e0c44e0bee87f", {"train", "train+unlabeled"}},
+       {"train_y.bin", 5000, "5a34089d4802c674881badbb80307741", {"train"}},
+       {"test_X.bin", 221184000, "7f263ba9f9e0b06b93213547f721ac82", {"test"}},
+       {"test_y.bin", 8000, "36f9794fa4beb8a2c72628de14fa638e", {"test"}}}};
   return facts;
 }
 
@@ -111,7 +119,7 @@ std::unique_ptr<ImageSource> open_stl10(const std::string& path, Stl10Split spli
   const auto wanted = [&](const std::string& name) {
     return (unlabeled && name.starts_with("unlabeled_")) || (!labeled.empty() && name.starts_with(labeled));
   };
-  return std::make_unique<Stl10>(DataFolder(stl10_facts(), path, kOfficialFolder, wanted), split);
+  return std::make_unique<Stl10>(DataFolder(stl10_facts(), path, wanted), split);
 }
 
 }  // namespace poise

@@ -11,7 +11,6 @@
 namespace poise {
 namespace {
 
-constexpr const char* kOfficialFolder = "tiny-imagenet-200";
 constexpr size_t kMostClasses = 1000;
 constexpr int64_t kPublishedPerClass = 500;
 
@@ -158,7 +157,9 @@ class TinyImagenet : public ImageSource {
 const DataSetFacts& tiny_imagenet_facts() {
   static const DataSetFacts set = {
       "tiny-imagenet",
-      "get tiny-imagenet-200.zip, linked from http://cs231n.stanford.edu, and unpack it there (unzip)"};
+      "get tiny-imagenet-200.zip, linked from http://cs231n.stanford.edu, and unpack it there (unzip)",
+      {"train", "val"},
+      "tiny-imagenet-200"};
   return set;
 }
 
@@ -167,7 +168,7 @@ std::unique_ptr<ImageSource> open_tiny_imagenet(const std::string& path, TinyIma
   const auto wanted = [&](const std::string& name) {
     return name == "wnids.txt" || name == "words.txt" || name.starts_with(part);
   };
-  return std::make_unique<TinyImagenet>(DataFolder(facts(), path, kOfficialFolder, wanted), split);
+  return std::make_unique<TinyImagenet>(DataFolder(facts(), path, wanted), split);
 }
 
 }  // namespace poise

@@ -21,47 +21,6 @@ using State = FileVerdict::State;
 constexpr int64_t kPiece = int64_t{1} << 20;
 constexpr size_t kMostNamed = 20;  // pictures of no use
 
-struct OfficialFile {
-  std::string name;
-  int64_t bytes;
-  std::string md5;  // "": none was published
-  std::vector<std::string> splits;
-};
-
-struct OfficialSet {
-  std::string name, inner_folder;
-  std::vector<std::string> splits;  // the default first
-  std::vector<OfficialFile> files;
-};
-
-// The MD5s of CIFAR-10's and STL-10's files as their users' loaders check them; of CIFAR-100 only that of the whole
-// archive was published.
-const std::vector<OfficialSet>& official_sets() {
-  static const std::vector<OfficialSet> sets = {
-      {"cifar10",
-       "cifar-10-batches-bin",
-       {"train", "test"},
-       {{"data_batch_1.bin", 30730000, "5dd7e06a14cb22eb9f671a540d1b7c25", {"train"}},
-        {"data_batch_2.bin", 30730000, "5ea93a67294ea407fff1d09f752e9692", {"train"}},
-        {"data_batch_3.bin", 30730000, "942cd6a4bcdd0dd3c604fbe906cb4421", {"train"}},
-        {"data_batch_4.bin", 30730000, "ae636b3ba5c66a11e91e8cb52e771fcb", {"train"}},
-        {"data_batch_5.bin", 30730000, "53f37980c15c3d472c316c40844f3f0d", {"train"}},
-        {"test_batch.bin", 30730000, "803d5f7f4d78ea53de84dbe85f74fb6d", {"test"}}}},
-      {"cifar100",
-       "cifar-100-binary",
-       {"train", "test"},
-       {{"train.bin", 153700000, "", {"train"}}, {"test.bin", 30740000, "", {"test"}}}},
-      {"stl10",
-       "stl10_binary",
-       {"unlabeled", "train", "test", "train+unlabeled"},
-       {{"unlabeled_X.bin", 2764800000, "5242ba1fed5e4be9e1e742405eb56ca4", {"unlabeled", "train+unlabeled"}},
-        {"train_X.bin", 138240000, "918c2871b30a85fa023e0c44e0bee87f", {"train", "train+unlabeled"}},
-        {"train_y.bin", 5000, "5a34089d4802c674881badbb80307741", {"train"}},
-        {"test_X.bin", 221184000, "7f263ba9f9e0b06b93213547f721ac82", {"test"}},
-        {"test_y.bin", 8000, "36f9794fa4beb8a2c72628de14fa638e", {"test"}}}}};
-  return sets;
-}
-
 class Counted {
  public:
   Counted(const ReadProgress& progress, int64_t total) : progress_(progress), total_(total) {}
@@ -117,8 +76,8 @@ FileVerdict verify_file(const OfficialFile& official, const DataFolder& folder, 
   return verdict;
 }
 
-DataVerdict verify_official(const OfficialSet& set, const std::string& given, const ReadProgress& progress) {
-  const DataFolder folder(data_set_facts(set.name), given, set.inner_folder, [&](const std::string& name) {
+DataVerdict verify_official(const DataSetFacts& set, const std::string& given, const ReadProgress& progress) {
+  const DataFolder folder(set, given, [&](const std::string& name) {
     return std::any_of(set.files.begin(), set.files.end(), [&](const OfficialFile& file) { return file.name == name; });
   });
   DataVerdict verdict{.folder = folder.path()};
@@ -215,10 +174,8 @@ DataVerdict verify_tiny_imagenet(const std::string& folder, const ReadProgress& 
 }  // namespace
 
 DataVerdict verify_data(const std::string& name, const std::string& folder, const ReadProgress& progress) {
-  for (const OfficialSet& set : official_sets()) {
-    if (set.name == name) return verify_official(set, folder, progress);
-  }
-  data_set_facts(name);  // or an error
+  const DataSetFacts& set = data_set_facts(name);
+  if (!set.files.empty()) return verify_official(set, folder, progress);
   if (name == tiny_imagenet_facts().name) return verify_tiny_imagenet(folder, progress);
   DataVerdict verdict{.folder = folder, .good = true};
   const auto source = open_image_folder(folder);

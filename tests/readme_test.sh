@@ -26,7 +26,7 @@ run_small() {
   for argument in "$@"; do
     case $previous in
       --iterations | --steps) argument=2 ;;
-      --eval-every) argument=1 ;;
+      --eval-every | --batch-size-d | --batch-size-g) argument=1 ;;
       --protocol)
         "$build/bin/$program" --help | grep -q "$argument (" || { complain "no protocol $argument"; return 1; }
         argument=cifar10-quick-1k ;;
@@ -43,7 +43,8 @@ run_small() {
     op_bench\ *--device\ cuda*) ;;
     op_bench\ *) more=(--benchmark_list_tests) ;;
     train_step_bench\ --sweep*)
-      more=(--width-g 64 --width-d 64 --batch-size-d 1 --batch-size-g 1 --n-critic 1)
+      more=(--width-g 64 --width-d 64 --n-critic 1)
+      [[ "$*" == *--batch-size* ]] || more+=(--batch-size-d 1 --batch-size-g 1)
       [[ "$*" == *--cells* ]] || more+=(--cells 16x16 --densities 0.5) ;;
     train_step_bench\ *) more=(--width-g 16 --width-d 16 --batch-size-d 2 --batch-size-g 2 --n-critic 1) ;;
     crossover_bench\ *)
