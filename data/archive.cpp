@@ -95,8 +95,8 @@ class Walk {
     if (entry.path == ".") entry.path.clear();
     check_path(entry);
     if (::archive_entry_size_is_set(header)) entry.size = std::max<int64_t>(::archive_entry_size(header), 0);
-    claimed_ = entry.size >= 0;
-    if (claimed_) add(entry.size, entry.path);
+    left_ = entry.size;
+    if (entry.size > 0) add(entry.size, entry.path);
     return true;
   }
 
@@ -108,7 +108,10 @@ class Walk {
       if (got < 0) check(static_cast<int>(got));
       if (got <= 0) break;
       done += static_cast<size_t>(got);
-      if (!claimed_) add(got, "a file of unknown size");
+      if (left_ < 0)
+        add(got, "a file of unknown size");
+      else if ((left_ -= got) < 0)
+        refuse("a file of more bytes than it claims");
     }
     return done;
   }
@@ -196,7 +199,7 @@ class Walk {
   std::vector<uint8_t> block_ = std::vector<uint8_t>(size_t{1} << 18);
   std::exception_ptr error_;
   int64_t at_ = 0, entries_ = 0, total_ = 0;
-  bool claimed_ = false;  // the size of the current file
+  int64_t left_ = -1;  // of the current file, as it claims; -1: it does not
 };
 
 class KeptBytes : public ByteSource {

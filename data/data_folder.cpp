@@ -14,7 +14,11 @@ DataFolder::DataFolder(const DataSetFacts& set, const std::string& path, const A
   }
   if (set.inner_folder.empty() || !has_folder(set.inner_folder)) return;
   path_ = path_of(set.inner_folder);
-  if (archive_) prefix_ = set.inner_folder + "/";
+  if (archive_) top_ = set.inner_folder;
+}
+
+std::string DataFolder::inner(const std::string& name) const {
+  return top_.empty() || name.empty() ? top_ + name : join_path(top_, name);
 }
 
 bool DataFolder::has_file(const std::string& name) const {

@@ -22,12 +22,12 @@ class DataFolder {
   DataFile file(const std::string& name) const;                     // Error(data) if it is not there
 
  private:
-  std::string inner(const std::string& name) const { return prefix_ + name; }
+  std::string inner(const std::string& name) const;
 
   DataSetFacts set_;
   std::string path_;
   std::shared_ptr<const Archive> archive_;  // or null
-  std::string prefix_;                      // in the archive: "cifar-10-batches-bin/"
+  std::string top_;                         // the folder in the archive: "cifar-10-batches-bin"
 };
 
 }  // namespace poise

@@ -2,6 +2,7 @@
 // refused.
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <numeric>
 
 #include "data/archive.h"
@@ -158,6 +159,7 @@ TEST(Archive, HostileOnesAreRefused) {
   const TemporaryFolder folder;
   const std::string path = folder / "bad";
   const auto refused = [&](ArchiveKind kind, const std::vector<ArchiveEntry>& entries, const std::string& why) {
+    SCOPED_TRACE(entries.back().path.substr(0, 20) + ": " + why);
     write_bytes(path, archive_bytes(kind, entries));
     expect_error(ErrorKind::data, {path, why, "get it where it was published"}, [&] { Archive(kFacts, path, all); });
   };
@@ -166,13 +168,13 @@ TEST(Archive, HostileOnesAreRefused) {
     refused(kind, {{"a/../../b", "x"}}, "the path");
     refused(kind, {{"..", "x"}}, "the path");
     refused(kind, {{"a//b", "x"}}, "the path");
-    refused(kind, {{"a\\b", "x"}}, "the path");
     refused(kind, {{"a\nb", "x"}}, "the path \"a?b\"");
     refused(kind, {{std::string(2000, 'a'), "x"}}, "the path");
     refused(kind, {{"a", "x"}, {"a", "y"}}, "the path \"a\" twice");
     refused(kind, {{"a", "x"}, {"a/b", "y"}}, "a file and a folder");
     refused(kind, {{"a", "", AE_IFLNK, "/etc/passwd"}}, "a link or a device");
   }
+  refused(ArchiveKind::tar, {{"a\\b", "x"}}, "the path");  // in a zip file it stands for a slash
   refused(ArchiveKind::tar, {{"a", "x"}, {"b", "", AE_IFREG, "a"}}, "a link or a device");
   refused(ArchiveKind::tar, {{"a", "", AE_IFIFO, ""}}, "a link or a device");
   refused(ArchiveKind::tar, {{"a", "", AE_IFCHR, ""}}, "a link or a device");
