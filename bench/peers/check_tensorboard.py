@@ -84,7 +84,8 @@ def small_run(bin_dir, folder):
     call = [os.path.join(bin_dir, "train_gan"), "--quiet"]
     small = ["--width-g", "16", "--width-d", "16", "--batch-size-d", "4", "--batch-size-g", "4", "--n-critic", "2"]
     subprocess.run(call + small + ["--runs", runs, "--tensorboard", "--method", "ddst-relaxed", "--density-g", "0.3",
-                                   "--update-every-g", "5", "--update-every-d", "5", "--log-every", "1",
+                                   "--update-every-g", "5", "--update-every-d", "10", "--set", "br_every=1",
+                                   "--set", "br_window=5", "--log-every", "1",
                                    "--iterations", "24", "--sample-every", "6", "--checkpoint-every", "10",
                                    "--eval-every", "12", "--set", "eval_metric=swd"], check=True, stdout=subprocess.DEVNULL)
     run = os.path.join(runs, "latest")

@@ -108,7 +108,7 @@ TEST_F(Pictures, RunsAreComparedOnOnePage) {
 TEST_F(Pictures, MasksAreDrawnOverTime) {
   const ProgramResult result = inspect(*folder_, {"masks", kSparse, "-o", "masks.png", "--network", "G"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_TRUE(contains(result.out, "iterations from left to right: 0 2 4 6")) << result.out;
+  EXPECT_TRUE(contains(result.out, "iterations from left to right: 0 2 3 4 6")) << result.out;
   EXPECT_TRUE(contains(result.out, "G.block2.conv1")) << result.out;
   EXPECT_FALSE(contains(result.out, "D.")) << result.out;
   const std::string png = test::read_bytes(*folder_ / "masks.png");
