@@ -246,6 +246,9 @@ TEST(TrainGan, FinishedRunsAreLeftAlone) {
   const std::string run = only_run(folder), before = read_bytes(checkpoint(run, 5));
   const auto again = train(folder, {"--resume", run});
   EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_TRUE(again.out.starts_with("nothing left to do: runs/" + std::filesystem::path(run).filename().string() +
+                                    " has all its 5 iterations; --iterations N asks for more\n"))
+      << again.out;
   EXPECT_EQ(read_bytes(checkpoint(run, 5)), before);
   const auto fewer = train(folder, {"--resume", run, "--iterations", "3"});
   EXPECT_EQ(fewer.exit_code, 2);
