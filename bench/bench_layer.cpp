@@ -82,11 +82,13 @@ BenchLayer::BenchLayer(BenchDevice& on, const Conv2dGeometry& g, const Cell& cel
   dx_ = OwnedTensor(g.x_shape(), stored_, on.device);
   dw_ = OwnedTensor(g.weight_shape(), DType::f32, on.device);
   db_ = OwnedTensor({g.c_out}, DType::f32, on.device);
-  size_t bytes = 0;
-  for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
-    for (const Execution path : on.paths(cell)) bytes = std::max(bytes, plan(pass, path).workspace_bytes);
+  for (const Execution path : on.paths(cell)) {
+    size_t bytes = 0;
+    for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
+      bytes = std::max(bytes, plan(pass, path).workspace_bytes);
+    }
+    workspaces_[static_cast<size_t>(path)] = OwnedTensor({static_cast<int64_t>(bytes)}, DType::u8, on.device);
   }
-  workspace_ = OwnedTensor({static_cast<int64_t>(bytes)}, DType::u8, on.device);
 }
 
 BlockIndex BenchLayer::list_blocks(int64_t block, const Tensor& mask, Lists& lists) {
@@ -120,7 +122,8 @@ double BenchLayer::executed_macs(Pass pass, Execution path) const { return plan(
 void BenchLayer::launch(Pass pass, Execution path) {
   const KernelTable& k = on_.kernels;
   const Tensor &x = x_.tensor(), &weight = weight_.tensor(), &bias = bias_.tensor();
-  Tensor &ws = workspace_.tensor(), &y = y_.tensor(), &dx = dx_.tensor(), &dw = dw_.tensor(), &db = db_.tensor();
+  Tensor &ws = workspaces_[static_cast<size_t>(path)].tensor(), &y = y_.tensor(), &dx = dx_.tensor(),
+         &dw = dw_.tensor(), &db = db_.tensor();
   if (path == Execution::dense) {
     if (pass == Pass::forward) return k.conv2d_forward(ctx_, geometry_, x, weight, bias, ws, y);
     if (pass == Pass::backward_input) return k.conv2d_backward_input(ctx_, geometry_, y, weight, ws, dx);

@@ -50,7 +50,9 @@ TEST(TrainGan, AMovedProgramFindsWhatCameWithIt) {
   };
   EXPECT_EQ(plan().exit_code, 2);
   std::filesystem::create_directories(folder / "share/poise/presets");
-  std::ofstream(folder / "share/poise/presets/own.toml") << "[model]\nmodel = \"sngan32\"\nwidth_g = 12\n";
+  std::ofstream(folder / "share/poise/presets/own.toml")
+      << "[model]\nmodel = \"sngan32\"\nwidth_g = 12\nwidth_d = 4\n[train]\n"
+      << "batch_size_d = 2\nbatch_size_g = 2\nn_critic = 1\n";
   const auto moved = plan();
   EXPECT_EQ(moved.exit_code, 0) << moved.err;
 }
