@@ -34,6 +34,8 @@ bool is_archive(const std::string& path) {
 
 #ifndef POISE_HAVE_LIBARCHIVE
 
+std::vector<std::string> first_paths_in_archive(const DataSetFacts&, const std::string&, size_t) { return {}; }
+
 Archive::Archive(const DataSetFacts&, const std::string& path, const Wanted&, int64_t) {
   fail(ErrorKind::environment, path +
                                    ": this build reads no archives: unpack it (tar xzf or unzip), or install "
@@ -267,6 +269,13 @@ class PassingBytes : public ByteSource {
 };
 
 }  // namespace
+
+std::vector<std::string> first_paths_in_archive(const DataSetFacts& set, const std::string& path, size_t most) {
+  Walk walk(set, path);
+  std::vector<std::string> paths;
+  for (Entry entry; paths.size() < most && walk.next(entry);) paths.push_back(entry.path);
+  return paths;
+}
 
 Archive::Archive(const DataSetFacts& set, const std::string& path, const Wanted& wanted, int64_t large)
     : set_(set), path_(path) {

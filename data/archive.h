@@ -21,6 +21,9 @@ namespace poise {
 // By content.
 bool is_archive(const std::string& path);
 
+// The paths of its first files and folders, at most so many: whose it is. None if this build reads no archives.
+std::vector<std::string> first_paths_in_archive(const DataSetFacts& set, const std::string& path, size_t most);
+
 class Archive {
  public:
   using Wanted = std::function<bool(const std::string& path)>;

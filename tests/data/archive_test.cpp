@@ -45,6 +45,7 @@ void expect_same_images(const std::string& name, const std::string& folder, cons
   const TemporaryFolder place;
   const std::string archive = place / (kind == ArchiveKind::zip ? "set.zip" : "set.tar.gz");
   write_bytes(archive, archive_bytes(kind, test::entries_of_folder(folder, official)));
+  EXPECT_EQ(data_set_in(archive), name);
   const ReadOptions options{.split = split, .image_size = 16};
   const ImageSet unpacked = read_images(name, folder, options), packed = read_images(name, archive, options);
   EXPECT_EQ(packed.crc, unpacked.crc) << name;
@@ -202,6 +203,10 @@ TEST(Archive, DamageIsNamed) {
   EXPECT_TRUE(is_archive(path));
   write_bytes(path, "text");
   EXPECT_FALSE(is_archive(path));
+  EXPECT_EQ(data_set_in(path), "");
+  write_bytes(path, archive_bytes(ArchiveKind::zip, {{"holiday/1.jpg", "x"}}));
+  EXPECT_EQ(data_set_in(path), "");
+  write_bytes(path, "text");
   expect_error(ErrorKind::data, {path, "expected a folder or an archive"}, [&] { read_images("cifar10", path, {}); });
 }
 
