@@ -82,7 +82,7 @@ bool holds_pictures_below(const std::string& folder, int depth, int& files) {
     } else if (is_regular_file(path)) {
       if (++files > kMostFiles) return false;
       try {
-        if (is_picture_file(facts(), path)) return true;
+        if (is_picture_file(facts(), DataFile(facts(), path))) return true;
       } catch (const Error& error) {
         if (error.kind() == ErrorKind::data) return true;
         throw;

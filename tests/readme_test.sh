@@ -94,6 +94,7 @@ cmake() {
       [[ $2 == build/release || $2 == build/debug || $2 == build/asan ]] || complain "cmake: no folder $2" || return
       [ "${3:-}" = --target ] || return 0
       for target in "${@:4}"; do [[ $programs == *" $target "* ]] || complain "cmake: no target $target" || return; done ;;
+    --install) [[ $2 == build/release && $3 == --prefix ]] || complain "cmake $*" ;;
     *) complain "cmake $*" ;;
   esac
 }
@@ -110,6 +111,7 @@ python3() { # its scripts need PyTorch or NumPy: they parse, and know their flag
   done
 }
 ffmpeg() { [ "$(head -c 100 | wc -c)" = 100 ] || complain "ffmpeg: expected images, got nothing"; }
+tensorboard() { [ "$1" = --logdir ] && ls "$2"/*/events.out.tfevents.* >/dev/null || complain "tensorboard: no events in $2"; }
 ncu() { profile "$@"; }
 nsys() { profile "$@"; }
 compute-sanitizer() { profile "$@"; }
@@ -130,7 +132,7 @@ prepare() {
   done
   ln -s "$work/user/DIR" "$work/cifar-10-batches-bin"
   run_small train_gan --preset tiny --name pictures && run_small sample_gan runs/latest --seeds 0-63 --frames my_pictures
-  mv runs "$work/runs" && tar czf cifar-10-binary.tar.gz data_batch_1.bin
+  mv runs "$work/runs" && tar ch --hard-dereference data_batch_?.bin | gzip -1 >cifar-10-binary.tar.gz
   ln -s runs/latest RUN && ln -s runs/latest RUN_DIR && ln -s "$source_folder/bench" bench
   awk '/^```toml/ { shown = 1; next } /^```/ { shown = 0 } shown' "$source_folder/apps/README.md" >cells.toml
 }

@@ -207,6 +207,7 @@ Rows output_rows() {
       {"output", FIELD(output, keep_checkpoints), free, from_to(1, 1000000), "newest checkpoints kept"},
       {"output", FIELD(output, compare_with_dense), free, from_to(0, 1000),
        "iterations that a finished run times, in turns with as many dense ones; 0: none", masks},
+      {"output", FIELD(output, tensorboard), free, any, "event files for TensorBoard beside train.jsonl"},
       {"output", FIELD(evaluation, eval_every), free, at_least(0),
        "iterations between evaluations, by which the best checkpoint is chosen; 0: off"},
       {"output", FIELD(evaluation, eval_metric), free, one_of(evaluation_names()), "metric to evaluate", evaluation},

@@ -15,6 +15,7 @@ struct OutputOptions {
   int64_t log_every = 100, sample_every = 1000, sample_count = 64, sample_scale = 2;
   int64_t checkpoint_every = 1000, keep_checkpoints = 3;
   int64_t compare_with_dense = 0;
+  bool tensorboard = false;
 };
 
 struct Settings : TrainerOptions {

@@ -17,6 +17,7 @@
 #include "apps/run/compact_generator.h"
 #include "apps/run/run_settings.h"
 #include "apps/run/run_state.h"
+#include "data/archive.h"
 #include "data/cifar10.h"
 #include "data/registry.h"
 #include "engine/io/read_file.h"
@@ -56,11 +57,11 @@ Opened open_images(const std::string& path, const EvaluationRequest& r, int64_t 
   if (path == "sample") return opened(read_images("cifar10", data_folder({}), {.split = r.split}), "train", count);
   const PathKind kind = kind_of_path(path);
   if (kind == PathKind::nothing) fail(ErrorKind::data, path + ": no such file or folder; correct the path");
-  if (kind != PathKind::folder) {
+  if (kind != PathKind::folder && !is_archive(path)) {
     if (!path.ends_with(".bin")) {
       fail(ErrorKind::data, path +
-                                ": expected a batch file of CIFAR-10 (.bin), a checkpoint (.safetensors), "
-                                "statistics (.npz) or a folder; pictures go into a folder");
+                                ": expected a batch file of CIFAR-10 (.bin), a checkpoint (.safetensors), statistics "
+                                "(.npz), a folder, or a data set's archive; pictures go into a folder");
     }
     const std::vector<std::byte> bytes = read_file(path, ErrorKind::data, "correct the path");
     return opened(parse_cifar10({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, path), "file", count);

@@ -11,7 +11,9 @@
 #include "apps/options/load_images.h"
 #include "apps/options/option_flags.h"
 #include "apps/options/option_sources.h"
+#include "apps/programs/doctor_command.h"
 #include "apps/programs/export_command.h"
+#include "apps/programs/picture_commands.h"
 #include "apps/report/band_advice.h"
 #include "apps/report/flop_table.h"
 #include "apps/report/html_report.h"
@@ -28,8 +30,11 @@ const char* kOverview = R"(Looks at training runs, what they would cost and what
   inspect_run report RUN_DIR              writes report.html: figures, samples, options, on one page
   inspect_run summary RUN_DIR             the same in a few lines of text
   inspect_run calibrate-band RUN_DIR      a band of the balance ratio for DDST and DDA, from a short pilot run
+  inspect_run compare RUN_DIR RUN_DIR ..  several runs on one page
+  inspect_run masks RUN_DIR -o FILE       pictures of the masks over time
   inspect_run export RUN_DIR -o FILE      a network for PyTorch, as ONNX, or without its zeros
   inspect_run verify-data DIR --dataset NAME   are the files of a data set whole, and what was published?
+  inspect_run doctor                      would training work on this machine, and if not, what to do?
 
 inspect_run COMMAND --help says more; --version prints the version.
 )";
@@ -170,8 +175,11 @@ int inspect_run(int argc, const char* const* argv) {
                   {"report", run_spec("Writes report.html into a run directory and prints its path."), report},
                   {"summary", run_spec("Prints what a run has done so far."), summary},
                   {"calibrate-band", band_spec(), calibrate_band},
+                  {"compare", compare_command_line(), run_compare},
+                  {"masks", masks_command_line(), run_masks},
                   {"export", export_command_line(), run_export},
-                  {"verify-data", verify_spec(), verify}};
+                  {"verify-data", verify_spec(), verify},
+                  {"doctor", doctor_command_line(), run_doctor}};
   const std::string word = argc > 1 ? argv[1] : "";
   if (word == "-h" || word == "--help") return print_result(kOverview), 0;
   if (word == "--version") return print_result(version_line("inspect_run") + "\n"), 0;

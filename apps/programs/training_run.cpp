@@ -27,6 +27,7 @@
 #include "apps/run/run_log.h"
 #include "apps/run/run_record.h"
 #include "apps/run/run_state.h"
+#include "apps/run/tensorboard.h"
 #include "apps/training/iteration_timing.h"
 #include "apps/training/sparse_methods.h"
 #include "engine/io/atomic_file.h"
@@ -92,6 +93,7 @@ class TrainingRun {
   std::optional<CheckpointStore> store_;
   std::optional<TextLog> log_;
   std::optional<JsonlWriter> train_lines_, metric_lines_;
+  std::optional<TensorBoardLog> tensorboard_;
   std::optional<Progress> progress_;
   double earlier_seconds_ = 0;  // of training, in earlier processes
   int64_t saved_at_ = 0, logged_at_ = 0;
@@ -129,7 +131,9 @@ void TrainingRun::write_grid(const std::string& path, const std::vector<uint8_t>
 
 void TrainingRun::write_fakes(const std::string& folder) {
   const int64_t count = settings_.output.sample_count;
-  write_grid(folder + "/" + picture_name(trainer_.iteration()), fakes(count), count);
+  const std::string path = folder + "/" + picture_name(trainer_.iteration());
+  write_grid(path, fakes(count), count);
+  if (tensorboard_) tensorboard_->picture("samples/fakes", trainer_.iteration(), path);
 }
 
 void TrainingRun::write_reals(const std::string& folder) const {
@@ -186,6 +190,7 @@ void TrainingRun::open_logs() {
   log_.emplace(directory_->file("log.txt"));
   train_lines_.emplace(directory_->file("train.jsonl"));
   if (evaluator_) metric_lines_.emplace(directory_->file("metrics.jsonl"));
+  if (settings_.output.tensorboard) tensorboard_.emplace(directory_->path(), trainer_.iteration());
   saved_at_ = logged_at_ = trainer_.iteration();
   ProgressStyle style = style_of(STDERR_FILENO);
   style.quiet = request_.quiet;
@@ -227,23 +232,25 @@ void TrainingRun::log_iteration() {
   const IterationReport& report = reports.back();
   const double now = progress_->training_seconds(), elapsed = now - logged_seconds_;
   const double rate = elapsed > 0 ? static_cast<double>(iteration - logged_at_) / elapsed : 0;
-  train_lines_->write({{"schema", kTrainLineSchema},
-                       {"iteration", iteration},
-                       {"loss_d", report.loss_d},
-                       {"loss_g", report.loss_g},
-                       {"mean_real", report.mean_real},
-                       {"mean_fake", report.mean_fake},
-                       {"balance_ratio", sparse.balance.latest},
-                       {"balance_ratio_mean", sparse.balance.mean_of_ratios},
-                       {"balance_ratio_of_sums", sparse.balance.ratio_of_sums},
-                       {"balance_unusable", sparse.balance.unusable},
-                       {"density_g", sparse.density_g},
-                       {"density_d", sparse.density_d},
-                       {"flops", work.flops},
-                       {"executed_flops", work.executed_flops},
-                       {"unmasked_flops", unmasked(work.flops)},
-                       {"seconds", earlier_seconds_ + now},
-                       {"it_per_s", rate}});
+  const std::vector<JsonField> line = {{"schema", kTrainLineSchema},
+                                       {"iteration", iteration},
+                                       {"loss_d", report.loss_d},
+                                       {"loss_g", report.loss_g},
+                                       {"mean_real", report.mean_real},
+                                       {"mean_fake", report.mean_fake},
+                                       {"balance_ratio", sparse.balance.latest},
+                                       {"balance_ratio_mean", sparse.balance.mean_of_ratios},
+                                       {"balance_ratio_of_sums", sparse.balance.ratio_of_sums},
+                                       {"balance_unusable", sparse.balance.unusable},
+                                       {"density_g", sparse.density_g},
+                                       {"density_d", sparse.density_d},
+                                       {"flops", work.flops},
+                                       {"executed_flops", work.executed_flops},
+                                       {"unmasked_flops", unmasked(work.flops)},
+                                       {"seconds", earlier_seconds_ + now},
+                                       {"it_per_s", rate}};
+  train_lines_->write(line);
+  if (tensorboard_) tensorboard_->line("train", line);
   logged_at_ = iteration;
   logged_seconds_ = now;
   progress_->losses(report.loss_d, report.loss_g);
@@ -261,6 +268,7 @@ void TrainingRun::log_iteration() {
 void TrainingRun::log_mask_events() {
   for (const MaskEvent& event : trainer_.take_mask_events()) {
     train_lines_->write(mask_event_fields(event));
+    if (tensorboard_) tensorboard_->masks(event);
     if (event.kind != "initial" || !trainer_.training_plan().execution.empty()) continue;
     const SparseOptions& sparse = trainer_.options().sparse;
     log_->line(event.network + ": execution " + masked_execution_note(sparse.execution, sparse.cell));
@@ -276,6 +284,7 @@ void TrainingRun::log_mask_events() {
 void TrainingRun::save() {
   if (saved_at_ == trainer_.iteration()) return;
   train_lines_->sync();
+  if (tensorboard_) tensorboard_->sync();
   last_checkpoint_ = save_state(*store_, trainer_, settings_, *images_);
   saved_at_ = trainer_.iteration();
 }
@@ -300,6 +309,9 @@ void TrainingRun::evaluate() {
   result->record.insert(result->record.begin() + 1, {"iteration", trainer_.iteration()});
   result->record.push_back({"evaluation_seconds", took.count()});
   metric_lines_->write(result->record);
+  if (tensorboard_) {
+    tensorboard_->line("metrics", {{"iteration", trainer_.iteration()}, {evaluator_->label(), result->value}});
+  }
   const std::string text = fmt::format("{}  {} {:.5f}", when, evaluator_->label(), result->value);
   const auto best = store_->best();
   if (best && best->metric == evaluator_->label() && !evaluator_->better(result->value, best->score)) return note(text);
@@ -414,6 +426,10 @@ int TrainingRun::run() {
     store_.emplace(directory_->file("checkpoints"), settings_.output.keep_checkpoints);
     last_checkpoint_ = store_->path_of(0);
     open_logs();
+    if (tensorboard_) {
+      tensorboard_->picture("samples/reals", 0, directory_->file("samples/reals.png"));
+      tensorboard_->picture("samples/fakes", 0, directory_->file(picture_name(0)));
+    }
     log_mask_events();
     note(fmt::format(
         "run {}: {} images{} from {}{}", directory_->path(), format_count(images_->count),

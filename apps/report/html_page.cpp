@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "apps/report/svg_chart.h"
+#include <algorithm>
+#include <cmath>
 
 namespace poise {
 namespace {
@@ -18,6 +19,23 @@ figure{margin:1.6rem 0;break-inside:avoid}figcaption{font-size:.9rem;margin-top:
 img{width:100%;height:auto;image-rendering:pixelated}code{font-size:.92em}summary{cursor:pointer}
 )";
 
+// A mean over about a fiftieth of the run on either side, where there is enough to average.
+ChartSeries moving_mean(const Points& points, const std::string& name, int colour) {
+  ChartSeries mean{.name = name, .points = points, .colour = colour};
+  const size_t n = points.size(), reach = std::max<size_t>(1, n / 50);
+  for (size_t i = 0; i < n; ++i) {
+    const size_t first = i < reach ? 0 : i - reach, last = std::min(n - 1, i + reach);
+    double sum = 0, count = 0;
+    for (size_t k = first; k <= last; ++k) {
+      if (!std::isfinite(points[k].second)) continue;
+      sum += points[k].second;
+      ++count;
+    }
+    mean.points[i].second = count > 0 ? sum / count : NAN;
+  }
+  return mean;
+}
+
 }  // namespace
 
 std::string html_page(const std::string& title, const std::string& body) {
@@ -31,6 +49,28 @@ std::string html_page(const std::string& title, const std::string& body) {
 std::string html_figure(const std::string& picture, size_t number, const std::string& caption) {
   return fmt::format("<figure>\n{}<figcaption><b>Figure {}.</b> {}</figcaption>\n</figure>\n", picture, number,
                      xml_escaped(caption));
+}
+
+void add_with_mean(LineChart& chart, const Points& points, const std::string& name, int colour) {
+  if (points.empty()) return;
+  if (points.size() < 40) {
+    chart.series.push_back({.name = name, .points = points, .colour = colour});
+    return;
+  }
+  chart.series.push_back({.points = points, .colour = colour, .faint = true});
+  chart.series.push_back(moving_mean(points, name, colour));
+}
+
+std::string metric_caption(const std::string& name) {
+  if (name == "swd") {
+    return "sliced Wasserstein distance of pixels to the real images, of the averaged weights; comparable only between "
+           "runs of Poise with the same data; not FID";
+  }
+  if (name.starts_with("frechet-random")) {
+    return "Fréchet distance of fixed random features, of the averaged weights; comparable only between runs of Poise "
+           "with the same data and number of images; not FID";
+  }
+  return "of the averaged weights; metrics.jsonl has the network, the reference and the numbers of images";
 }
 
 }  // namespace poise

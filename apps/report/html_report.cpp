@@ -22,50 +22,10 @@ namespace {
 
 constexpr const char* kIterations = "iteration (generator steps)";
 
-// A mean over about a fiftieth of the run on either side, where there is enough to average.
-ChartSeries moving_mean(const Points& points, const std::string& name, int colour) {
-  ChartSeries mean{.name = name, .points = points, .colour = colour};
-  const size_t n = points.size(), reach = std::max<size_t>(1, n / 50);
-  for (size_t i = 0; i < n; ++i) {
-    const size_t first = i < reach ? 0 : i - reach, last = std::min(n - 1, i + reach);
-    double sum = 0, count = 0;
-    for (size_t k = first; k <= last; ++k) {
-      if (!std::isfinite(points[k].second)) continue;
-      sum += points[k].second;
-      ++count;
-    }
-    mean.points[i].second = count > 0 ? sum / count : NAN;
-  }
-  return mean;
-}
-
-// Values and, in front of them, their mean; few values stand for themselves.
-void add_with_mean(LineChart& chart, const Points& points, const std::string& name, int colour) {
-  if (points.empty()) return;
-  if (points.size() < 40) {
-    chart.series.push_back({.name = name, .points = points, .colour = colour});
-    return;
-  }
-  chart.series.push_back({.points = points, .colour = colour, .faint = true});
-  chart.series.push_back(moving_mean(points, name, colour));
-}
-
 double quantile(std::vector<double> values, double q) {
   const auto at = values.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(values.size() - 1));
   std::nth_element(values.begin(), at, values.end());
   return *at;
-}
-
-const char* metric_caption(const std::string& name) {
-  if (name == "swd") {
-    return "sliced Wasserstein distance of pixels to the real images, of the averaged weights; comparable only between "
-           "runs of Poise with the same data; not FID";
-  }
-  if (name.starts_with("frechet-random")) {
-    return "Fréchet distance of fixed random features, of the averaged weights; comparable only between runs of Poise "
-           "with the same data and number of images; not FID";
-  }
-  return "of the averaged weights; metrics.jsonl has the network, the reference and the numbers of images";
 }
 
 class Page {

@@ -12,15 +12,11 @@ namespace poise {
 // log.txt: plain lines, each with the time.
 class TextLog {
  public:
-  explicit TextLog(const std::string& path);  // appends; this and line(): Error(runtime) if that is impossible
-  ~TextLog();
-  TextLog(const TextLog&) = delete;
-  TextLog& operator=(const TextLog&) = delete;
+  explicit TextLog(const std::string& path) : file_(path, "a line") {}
   void line(const std::string& text);
 
  private:
-  std::string path_;
-  int descriptor_ = -1;
+  AppendFile file_;
 };
 
 // The last line of log.txt of a run that has reached its last iteration.

@@ -49,8 +49,8 @@ TEST(TrainGan, AMovedProgramFindsWhatCameWithIt) {
     return test::run_program_in({.folder = folder.path()}, folder / "bin/train_gan", {"--preset", "own", "--dry-run"});
   };
   EXPECT_EQ(plan().exit_code, 2);
-  std::filesystem::create_directories(folder / "share/presets");
-  std::ofstream(folder / "share/presets/own.toml")
+  std::filesystem::create_directories(folder / "share/poise/presets");
+  std::ofstream(folder / "share/poise/presets/own.toml")
       << "[model]\nmodel = \"sngan32\"\nwidth_g = 12\nwidth_d = 4\n[train]\n"
       << "batch_size_d = 2\nbatch_size_g = 2\nn_critic = 1\n";
   const auto moved = plan();
