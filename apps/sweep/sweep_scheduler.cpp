@@ -159,9 +159,7 @@ class Scheduler {
       command.words.insert(command.words.begin(), schedule_.programs + "/train_gan");
       command.environment = folder_.training_environment();
     }
-    // Threads that spin while they wait would slow the other runs down.
     command.environment.emplace_back("OMP_NUM_THREADS", fmt::format("{}", schedule_.threads_per_run));
-    command.environment.emplace_back("OMP_WAIT_POLICY", "passive");
     work.began = now();
     work.child = std::make_unique<ChildProcess>(command);
     const std::string place = state.directory.empty() ? "" : fmt::format(" from iteration {}", state.iteration);
