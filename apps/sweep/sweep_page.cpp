@@ -10,6 +10,7 @@
 #include "apps/report/html_page.h"
 #include "apps/report/svg_chart.h"
 #include "apps/sweep/sweep_summary.h"
+#include "kernels/core/integer.h"
 
 namespace poise {
 namespace {
@@ -86,7 +87,7 @@ void add_curves(const SweepResults& results, const std::string& key, std::vector
     end = std::max(end, line.curve.mean.back().first);
     lines.push_back(std::move(line));
   }
-  const size_t charts = (lines.size() + kLinesOfAChart - 1) / kLinesOfAChart;
+  const size_t charts = ceil_div(lines.size(), kLinesOfAChart);
   for (size_t c = 0; c < charts; ++c) {
     const size_t first = c * kLinesOfAChart, last = std::min(lines.size(), first + kLinesOfAChart);
     LineChart chart{.title = title_of(key) + " over iterations",

@@ -1,8 +1,6 @@
 #include "apps/sweep/sweep_plan.h"
 
-#define TOML_ENABLE_FORMATTERS 0
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <charconv>
@@ -13,6 +11,7 @@
 #include "apps/console/flag_reader.h"
 #include "apps/console/suggestion.h"
 #include "apps/options/option_flags.h"
+#include "apps/options/toml_value.h"
 #include "engine/io/read_file.h"
 #include "engine/io/system_file.h"
 #include "engine/io/user_path.h"
@@ -51,14 +50,6 @@ void assign(Assignments& options, const std::string& key, const Value& value) {
     options.emplace_back(key, value);
   else
     found->second = value;
-}
-
-std::optional<Value> scalar_of(const toml::node& node) {
-  if (const auto* x = node.as_integer()) return Value(x->get());
-  if (const auto* x = node.as_floating_point()) return Value(x->get());
-  if (const auto* x = node.as_boolean()) return Value(x->get());
-  if (const auto* x = node.as_string()) return Value(x->get());
-  return std::nullopt;
 }
 
 class Reader {
@@ -128,7 +119,7 @@ class Reader {
     return seeds;
   }
   std::optional<Value> option_value(const std::string& key, const toml::node& node) {
-    const std::optional<Value> value = scalar_of(node);
+    const std::optional<Value> value = value_of(node);
     if (!value) problem(node, key + ": expected a value that an option can have");
     return value ? kept_value(key, *value, where(node), problems_) : std::nullopt;
   }

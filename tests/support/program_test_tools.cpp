@@ -112,4 +112,14 @@ std::vector<std::string> run_directories(const std::string& runs) {
   return names;
 }
 
+void make_pictures(const TemporaryFolder& folder) {
+  const std::string golden = std::string(POISE_GOLDEN_DIR) + "/pictures/";
+  for (const char* class_name : {"a", "b"}) {
+    std::filesystem::create_directories(folder / "pictures/" + class_name);
+    for (const char* name : {"rgb.png", "rgb.jpg", "rgb.bmp", "grey.png"}) {
+      std::filesystem::copy_file(golden + name, folder / "pictures/" + class_name + "/" + name);
+    }
+  }
+}
+
 }  // namespace poise::test
