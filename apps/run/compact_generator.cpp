@@ -114,8 +114,8 @@ void restore_compact_generator(const SafetensorsFile& file, Trainer& trainer) {
     const auto found = tensors.find(name);
     if (found == tensors.end()) refuse_compact(file, "expected the tensor " + name + ", found none");
     if (static_cast<int64_t>(found->second.values.size()) != tensor.elements())
-      refuse_compact(file,
-             fmt::format("{}: expected {} values, found {}", name, tensor.elements(), found->second.values.size()));
+      refuse_compact(
+          file, fmt::format("{}: expected {} values, found {}", name, tensor.elements(), found->second.values.size()));
     return found->second;
   };
   for (const auto& [name, tensor] : trainer.state()) {
