@@ -21,7 +21,7 @@ struct CrossoverKey {
   Pass pass = Pass::forward;
   Cell cell;
   Execution path = Execution::block;
-  // "forward conv 3x3 256->256 16x16 upsample 2 cell 16x16"; "... cusparse". Weight by weight, runs of outputs longer
+  // "forward conv 3x3 256->256 16x16 upsample 2 cell 16x16"; "... pooled cell ..."; "... cusparse". Weight by weight, runs of outputs longer
   // than 4 take as long as runs of 4: "... cell 4x1 weights" for cells of 8x1 as well.
   std::string to_string() const;
 };
