@@ -22,6 +22,7 @@
 #include "apps/programs/sample_gan.h"
 #include "apps/programs/train_gan.h"
 #include "engine/io/message.h"
+#include "kernels/core/parallel.h"
 #include "tests/faults/faulty_system.h"
 #include "tests/support/program_test_tools.h"
 

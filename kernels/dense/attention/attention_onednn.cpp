@@ -4,9 +4,9 @@
 
 #include <atomic>
 
+#include "kernels/core/onednn_threads.h"
 #include "kernels/core/parallel.h"
 #include "kernels/dense/attention/attention.h"
-#include "kernels/dense/onednn_threads.h"
 #include "kernels/table.h"
 
 namespace poise::cpu {

@@ -5,7 +5,7 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "kernels/dense/onednn_threads.h"
+#include "kernels/core/onednn_threads.h"
 
 namespace poise::cpu {
 namespace {

@@ -7,9 +7,9 @@
 #include <atomic>
 
 #include "kernels/core/integer.h"
+#include "kernels/core/onednn_threads.h"
 #include "kernels/core/parallel.h"
 #include "kernels/dense/linear/linear.h"
-#include "kernels/dense/onednn_threads.h"
 #include "kernels/table.h"
 
 namespace poise::cpu {

@@ -1,4 +1,4 @@
-#include "kernels/dense/onednn_threads.h"
+#include "kernels/core/onednn_threads.h"
 
 #include <omp.h>
 
