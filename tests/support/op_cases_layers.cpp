@@ -42,9 +42,8 @@ OpCase conv_case(const std::string& name, const Image& x, int64_t c_out, const C
            .definition = define_conv2d({x.n, x.h, x.w, x.c}, c_out, o),
            .model_sized = model_sized};
   if (bias) c.inputs.push_back(parameter({c_out}));
-  const int64_t pooled = o.pool * o.pool;  // sums per output
-  c.forward_flops = 2.0 * static_cast<double>(x.n * expected_out[0] * expected_out[1] * pooled) *
-                    static_cast<double>(c_out * o.kh * o.kw * x.c);
+  const int64_t sums = o.pool == 1 ? expected_out[0] * expected_out[1] : x.h * x.w;  // per channel of an image
+  c.forward_flops = 2.0 * static_cast<double>(x.n * sums) * static_cast<double>(c_out * o.kh * o.kw * x.c);
   c.backward_flops = 2 * c.forward_flops;
   return c;
 }
