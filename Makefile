@@ -4,7 +4,7 @@ BUILD := build/$(PRESET)
 JOBS ?= $(shell nproc)
 PACKAGES := g++ make cmake ninja-build libgtest-dev libbenchmark-dev libdnnl-dev libcli11-dev libfmt-dev \
             nlohmann-json3-dev libtomlplusplus-dev libstb-dev zlib1g-dev libpng-dev \
-            libjpeg62-turbo-dev libopenblas-serial-dev
+            libjpeg62-turbo-dev libarchive-dev libopenblas-serial-dev
 
 .PHONY: all demo test bench kernels-report kernels-profile gpu-bundle gpu-suite format format-check tidy packages configure build clean
 

@@ -87,11 +87,13 @@ BenchLayer::BenchLayer(BenchDevice& on, const Conv2dGeometry& g, const Cell& cel
     sums_ = uniform(sparse_.y_shape(), stored_, on.device, random);
   }
   db_ = OwnedTensor({g.c_out}, DType::f32, on.device);
-  size_t bytes = 0;
-  for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
-    for (const Execution path : on.paths(cell)) bytes = std::max(bytes, plan(pass, path).workspace_bytes);
+  for (const Execution path : on.paths(cell)) {
+    size_t bytes = 0;
+    for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
+      bytes = std::max(bytes, plan(pass, path).workspace_bytes);
+    }
+    workspaces_[static_cast<size_t>(path)] = OwnedTensor({static_cast<int64_t>(bytes)}, DType::u8, on.device);
   }
-  workspace_ = OwnedTensor({static_cast<int64_t>(bytes)}, DType::u8, on.device);
 }
 
 BlockIndex BenchLayer::list_blocks(int64_t block, const Tensor& mask, Lists& lists) {
@@ -125,7 +127,7 @@ double BenchLayer::executed_macs(Pass pass, Execution path) const { return plan(
 void BenchLayer::launch(Pass pass, Execution path) {
   const KernelTable& k = on_.kernels;
   const Tensor &x = x_.tensor(), &bias = bias_.tensor();
-  Tensor &ws = workspace_.tensor(), &dx = dx_.tensor(), &db = db_.tensor();
+  Tensor &ws = workspaces_[static_cast<size_t>(path)].tensor(), &dx = dx_.tensor(), &db = db_.tensor();
   if (path == Execution::dense) {
     const Tensor& weight = dense_ != sparse_ ? folded_.tensor() : weight_.tensor();
     Tensor &y = y_.tensor(), &dw = dw_.tensor();

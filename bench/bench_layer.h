@@ -1,5 +1,6 @@
 // One convolution under a random mask, with everything it takes to run any pass of it on any path of any device.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -47,8 +48,10 @@ class BenchLayer {
   BlockIndex index_, cusparse_index_;
   WeightIndex weights_;
   Lists lists_, cusparse_lists_;
-  OwnedTensor mask_, x_, weight_, bias_, y_, dx_, dw_, db_, workspace_;
-  OwnedTensor folded_, sums_;  // if they differ: weights for dense_, y of sparse_
+  OwnedTensor mask_, x_, weight_, bias_, y_, dx_, dw_, db_;
+  OwnedTensor folded_, sums_;  // if dense_ and sparse_ differ: weights for dense_, y of sparse_
+  // One per path: a training takes one path, and its cores find the workspace where they left it.
+  std::array<OwnedTensor, kExecutions> workspaces_;
 };
 
 // The shortest times, in seconds, of as many runs, the paths in turns, as fit into `seconds`; at least three.

@@ -35,16 +35,6 @@ struct Point {
   int64_t sparse_passes, passes;
 };
 
-SparseOptions static_masks(double density, const Cell& cell, ExecutionChoice execution) {
-  SparseOptions o;
-  o.method = "static";
-  o.density_g = o.density_d = density;
-  o.cell = cell;
-  o.execution = execution;
-  o.br_every = 0;
-  return o;
-}
-
 double milliseconds(Trainer& trainer) {
   const auto start = std::chrono::steady_clock::now();
   trainer.iterate();
@@ -249,6 +239,16 @@ ordered_json json_of(const std::vector<Point>& points) {
 }
 
 }  // namespace
+
+SparseOptions static_masks(double density, const Cell& cell, ExecutionChoice execution) {
+  SparseOptions o;
+  o.method = "static";
+  o.density_g = o.density_d = density;
+  o.cell = cell;
+  o.execution = execution;
+  o.br_every = 0;
+  return o;
+}
 
 void run_density_sweep(const SweepOptions& options, const ImageSet& images) {
   Trainer dense(options.trainer, images);

@@ -16,6 +16,9 @@ struct SweepOptions {
   std::string csv, json, svg;
 };
 
+// Masks of G and D that never change.
+SparseOptions static_masks(double density, const Cell& cell, ExecutionChoice execution);
+
 // Prints a line per density and cell, where the time of sparse iterations went, the memory, and the density from
 // which sparse execution is faster.
 void run_density_sweep(const SweepOptions& options, const ImageSet& images);

@@ -22,7 +22,7 @@ case $target in
 esac
 bundle=$work/poise-gpu
 rm -rf "$bundle"
-mkdir -p "$bundle"/{bin,lib,share,peers}
+mkdir -p "$bundle"/{bin,lib,share/poise,peers}
 for program in "${programs[@]}"; do
   [ -x "$build/bin/$program" ] || { echo "gpu_bundle: error: $build has no $program: build gpu_suite_programs with CUDA" >&2 && exit 3; }
   strip -o "$bundle/bin/$program" "$build/bin/$program"
@@ -33,8 +33,8 @@ provided='^(linux-vdso|ld-linux|libc|libm|libdl|librt|libpthread|libgcc_s|libstd
 ldd "$bundle"/bin/* | awk '$2 == "=>" && $3 ~ /^\// { print $1, $3 }' | sort -u | while read -r name path; do
   [[ $name =~ $provided ]] || strip -o "$bundle/lib/$name" "$path"
 done
-cp -r "$root/apps/presets" "$bundle/share/presets"
-cp -r "$root/data/cifar10_sample" "$bundle/share/cifar10_sample"
+cp -r "$root/apps/presets" "$bundle/share/poise/presets"
+cp -r "$root/data/cifar10_sample" "$bundle/share/poise/cifar10_sample"
 cp "$root"/bench/peers/{pytorch_gpu_step,sngan32_pytorch}.py "$bundle/peers/"
 cp "$root/bench/gpu_suite.sh" "$bundle/gpu_suite.sh"
 

@@ -10,7 +10,6 @@ shift
 here=$(dirname "$(realpath "$0")")
 out=$build/kernels_profile
 mkdir -p "$out"
-export OMP_WAIT_POLICY=passive
 size=(--width-g 64 --width-d 64 --batch-size-d 2 --batch-size-g 2 --n-critic 1)
 [ $# = 0 ] || size=()
 profile() { # NAME OPTIONS..

@@ -25,9 +25,13 @@ std::vector<NamedLayer> layers(int64_t batch) {
                           .pad_w = k / 2,
                           .upsample = upsample};
   };
-  return {{"conv2d_3x3_256_16px", conv(16, 256, 3, 1)},
+  return {{"conv2d_3x3_256_8px", conv(8, 256, 3, 1)},
+          {"conv2d_3x3_256_16px", conv(16, 256, 3, 1)},
+          {"conv2d_3x3_256_32px", conv(32, 256, 3, 1)},
           {"conv2d_3x3_256_8px_upsample_2", conv(8, 256, 3, 2)},
+          {"conv2d_3x3_128_8px", conv(8, 128, 3, 1)},
           {"conv2d_3x3_128_16px", conv(16, 128, 3, 1)},
+          {"conv2d_3x3_128_32px", conv(32, 128, 3, 1)},
           {"conv2d_1x1_256_16px", conv(16, 256, 1, 1)},
           {"linear_128_4096", {.n = batch, .h = 1, .w = 1, .c_in = 128, .c_out = 4096}}};
 }
@@ -56,7 +60,7 @@ std::vector<SparseOp> sparse_ops(const BenchDevice& device, int64_t batch) {
   for (const NamedLayer& layer : layers(batch)) {
     for (const Cell& cell : cells) {
       if (cell.all_taps && layer.geometry.kh == 1) continue;  // the same cells
-      for (const double density : {1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01}) {
+      for (const double density : {1.0, 0.5, 0.3, 0.2, 0.1, 0.05, 0.04, 0.02, 0.01}) {
         for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
           for (const Execution path : device.paths(cell)) {
             if (path == Execution::dense) continue;

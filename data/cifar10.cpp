@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "data/cifar_records.h"
+#include "data/data_folder.h"
 
 namespace poise {
 namespace {
@@ -20,10 +23,10 @@ std::vector<std::string> official_files(CifarSplit split) {
   return {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"};
 }
 
-bool holds_any_official_file(const std::string& folder) {
+bool is_official_file(const std::string& name) {
   for (CifarSplit split : {CifarSplit::train, CifarSplit::test}) {
-    for (const std::string& name : official_files(split)) {
-      if (path_exists(join_path(folder, name))) return true;
+    for (const std::string& official : official_files(split)) {
+      if (name == official) return true;
     }
   }
   return false;
@@ -37,16 +40,16 @@ void check_record_bytes(int64_t bytes, const std::string& source) {
                                          source, kMostRecords, record, bytes));
 }
 
-ImageSet read_official(const std::string& folder, CifarSplit split) {
+ImageSet read_official(const DataFolder& folder, CifarSplit split) {
   const std::vector<std::string> names = official_files(split);
   std::vector<DataFile> files;
   files.reserve(names.size());
   for (const std::string& name : names) {
-    files.emplace_back(cifar10_facts(), join_path(folder, name));
+    files.push_back(folder.file(name));
     check_cifar_file(cifar10_facts(), kFormat, files.back(), kRecordsPerBatch);
   }
   ImageSet set =
-      empty_cifar_set("cifar10", folder, class_names(), static_cast<int64_t>(names.size()) * kRecordsPerBatch);
+      empty_cifar_set("cifar10", folder.path(), class_names(), static_cast<int64_t>(names.size()) * kRecordsPerBatch);
   for (const DataFile& file : files) {
     append_cifar_records(cifar10_facts(), kFormat, file.read_all(), file.path(), set);
   }
@@ -54,33 +57,33 @@ ImageSet read_official(const std::string& folder, CifarSplit split) {
   return set;
 }
 
-ImageSet read_sample(const std::string& folder, CifarSplit split) {
-  const std::string path = join_path(folder, kSampleFile);
+ImageSet read_sample(const DataFolder& folder, CifarSplit split) {
+  const std::string path = folder.path_of(kSampleFile);
   if (split == CifarSplit::test) {
     fail_data(cifar10_facts(),
               fmt::format("{}: expected test images, found the bundled sample, which holds training images only; use "
                           "the full set: {}",
                           path, cifar10_facts().where_to_get));
   }
-  const DataFile file(cifar10_facts(), path);
+  const DataFile file = folder.file(kSampleFile);
   check_record_bytes(file.size(), path);
   ImageSet set = parse_cifar10(file.read_all(), path);
-  set.source = folder;
+  set.source = folder.path();
   return set;
 }
 
 // A folder with none of the expected files: say which likely mistake it is.
-[[noreturn]] void fail_nothing_found(const std::string& folder) {
+[[noreturn]] void fail_nothing_found(const DataFolder& folder) {
   std::string found = "none of them";
-  if (path_exists(join_path(folder, "data_batch_1")) || is_folder(join_path(folder, "cifar-10-batches-py"))) {
+  if (folder.has_file("data_batch_1") || folder.has_folder("cifar-10-batches-py")) {
     found = "the Python version";
-  } else if (path_exists(join_path(folder, "cifar-10-binary.tar.gz"))) {
-    found = "cifar-10-binary.tar.gz, not unpacked (tar xzf)";
+  } else if (folder.has_file("cifar-10-binary.tar.gz")) {
+    found = "cifar-10-binary.tar.gz (which --data takes as well)";
   }
   fail_data(cifar10_facts(),
             fmt::format("{}: expected data_batch_1.bin to data_batch_5.bin and test_batch.bin, or {}/, or {}, found "
                         "{}; {}",
-                        folder, cifar10_facts().inner_folder, kSampleFile, found, cifar10_facts().where_to_get));
+                        folder.path(), cifar10_facts().inner_folder, kSampleFile, found, cifar10_facts().where_to_get));
 }
 
 }  // namespace
@@ -97,7 +100,8 @@ const DataSetFacts& cifar10_facts() {
        {"data_batch_3.bin", 30730000, "942cd6a4bcdd0dd3c604fbe906cb4421", {"train"}},
        {"data_batch_4.bin", 30730000, "ae636b3ba5c66a11e91e8cb52e771fcb", {"train"}},
        {"data_batch_5.bin", 30730000, "53f37980c15c3d472c316c40844f3f0d", {"train"}},
-       {"test_batch.bin", 30730000, "803d5f7f4d78ea53de84dbe85f74fb6d", {"test"}}}};
+       {"test_batch.bin", 30730000, "803d5f7f4d78ea53de84dbe85f74fb6d", {"test"}}},
+      {kSampleFile}};
   return facts;
 }
 
@@ -110,12 +114,14 @@ ImageSet parse_cifar10(std::span<const uint8_t> records, const std::string& sour
   return set;
 }
 
-ImageSet read_cifar10(const std::string& folder, CifarSplit split) {
-  check_folder(cifar10_facts(), folder);
-  if (holds_any_official_file(folder)) return read_official(folder, split);
-  const std::string inside = join_path(folder, cifar10_facts().inner_folder);
-  if (is_folder(inside)) return read_official(inside, split);
-  if (path_exists(join_path(folder, kSampleFile))) return read_sample(folder, split);
+ImageSet read_cifar10(const std::string& path, CifarSplit split) {
+  const DataFolder folder(cifar10_facts(), path, [&](const std::string& name) {
+    const auto names = official_files(split);
+    return name == kSampleFile || std::find(names.begin(), names.end(), name) != names.end();
+  });
+  const std::vector<std::string> names = folder.names("");
+  if (std::any_of(names.begin(), names.end(), is_official_file)) return read_official(folder, split);
+  if (folder.has_file(kSampleFile)) return read_sample(folder, split);
   fail_nothing_found(folder);
 }
 

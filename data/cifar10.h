@@ -12,10 +12,11 @@ enum class CifarSplit : uint8_t { train, test };
 
 const DataSetFacts& cifar10_facts();
 
-// `folder` holds the official files, or a folder `cifar-10-batches-bin` that does, or the bundled sample
+// `path` is a folder or an archive (archive.h) that holds the official files, or a folder `cifar-10-batches-bin` that
+// does, or the bundled sample
 // `cifar10_sample.bin` (training images only). Whatever is wrong with them is an Error(data) that names the file; the
 // sizes of all files are checked before the first byte is read.
-ImageSet read_cifar10(const std::string& folder, CifarSplit split);
+ImageSet read_cifar10(const std::string& path, CifarSplit split);
 
 // The records of one file that is already in memory: any positive number of them up to 50,000. `source` names it in
 // errors.

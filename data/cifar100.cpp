@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include "data/cifar_records.h"
+#include "data/data_folder.h"
 
 namespace poise {
 namespace {
 
 constexpr CifarFormat kFormat{.label_bytes = 2};
 constexpr int64_t kClasses = 100, kMostRecords = 50000;
+constexpr const char* kNames = "fine_label_names.txt";
 
 std::vector<std::string> numbers() {
   std::vector<std::string> names;
@@ -17,24 +19,24 @@ std::vector<std::string> numbers() {
 }
 
 // The official folder has them beside the images.
-std::vector<std::string> class_names(const std::string& folder) {
-  const std::string path = join_path(folder, "fine_label_names.txt");
-  if (!path_exists(path)) return numbers();
-  std::vector<std::string> names = read_lines(cifar100_facts(), path);
+std::vector<std::string> class_names(const DataFolder& folder) {
+  if (!folder.has_file(kNames)) return numbers();
+  std::vector<std::string> names = read_lines(cifar100_facts(), folder.file(kNames));
   while (!names.empty() && names.back().empty()) names.pop_back();
   if (static_cast<int64_t>(names.size()) != kClasses) {
-    fail_data(cifar100_facts(), fmt::format("{}: expected {} names, found {}; {}", path, kClasses, names.size(),
-                                            cifar100_facts().where_to_get));
+    fail_data(cifar100_facts(), fmt::format("{}: expected {} names, found {}; {}", folder.path_of(kNames), kClasses,
+                                            names.size(), cifar100_facts().where_to_get));
   }
   return names;
 }
 
-ImageSet read_official(const std::string& folder, CifarSplit split) {
-  const bool train = split == CifarSplit::train;
-  const DataFile file(cifar100_facts(), join_path(folder, train ? "train.bin" : "test.bin"));
-  check_cifar_file(cifar100_facts(), kFormat, file, train ? 50000 : 10000);
+const char* official_file(CifarSplit split) { return split == CifarSplit::train ? "train.bin" : "test.bin"; }
+
+ImageSet read_official(const DataFolder& folder, CifarSplit split) {
+  const DataFile file = folder.file(official_file(split));
+  check_cifar_file(cifar100_facts(), kFormat, file, split == CifarSplit::train ? 50000 : 10000);
   ImageSet set = parse_cifar100(file.read_all(), file.path());
-  set.source = folder;
+  set.source = folder.path();
   set.class_names = class_names(folder);
   return set;
 }
@@ -66,10 +68,9 @@ ImageSet parse_cifar100(std::span<const uint8_t> records, const std::string& sou
   return set;
 }
 
-ImageSet read_cifar100(const std::string& folder, CifarSplit split) {
-  check_folder(cifar100_facts(), folder);
-  const std::string inside = join_path(folder, cifar100_facts().inner_folder);
-  return read_official(is_folder(inside) ? inside : folder, split);
+ImageSet read_cifar100(const std::string& path, CifarSplit split) {
+  const auto wanted = [&](const std::string& name) { return name == official_file(split) || name == kNames; };
+  return read_official(DataFolder(cifar100_facts(), path, wanted), split);
 }
 
 }  // namespace poise

@@ -27,9 +27,10 @@ void check_folder(const DataSetFacts& set, const std::string& folder) {
     fail_data(set, fmt::format("{}: expected a folder, found none; correct the path, or {}", folder, set.where_to_get));
   }
   if (kind != PathKind::folder) {
-    fail_data(set, fmt::format("{}: expected a folder, found a file; give the folder that holds the files of the set "
-                               "(unpack an archive with tar xzf or unzip)",
-                               folder));
+    fail_data(set,
+              fmt::format("{}: expected a folder or an archive, found another file; give the folder that holds the "
+                          "files of the set, or the archive as it was published",
+                          folder));
   }
 }
 
@@ -65,14 +66,21 @@ DataFile::DataFile(const DataSetFacts& set, const std::string& path) : path_(pat
   }
 }
 
+DataFile::DataFile(const std::string& path, std::shared_ptr<const ByteSource> bytes)
+    : path_(path), bytes_(std::move(bytes)), size_(bytes_->size()) {}
+
 DataFile::DataFile(DataFile&& other) noexcept
-    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_) {}
+    : path_(std::move(other.path_)),
+      bytes_(std::move(other.bytes_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      size_(other.size_) {}
 
 DataFile::~DataFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 void DataFile::read(int64_t offset, std::span<uint8_t> to) const {
+  if (bytes_) return bytes_->read(offset, to);
   for (size_t done = 0; done < to.size();) {
     const ssize_t got =
         ::pread(descriptor_, to.data() + done, to.size() - done, static_cast<off_t>(offset) + static_cast<off_t>(done));
@@ -93,10 +101,9 @@ std::vector<uint8_t> DataFile::read_all() const {
   return bytes;
 }
 
-std::vector<std::string> read_lines(const DataSetFacts& set, const std::string& path) {
-  const DataFile file(set, path);
+std::vector<std::string> read_lines(const DataSetFacts& set, const DataFile& file) {
   if (file.size() > kMostTextBytes) {
-    fail_data(set, fmt::format("{}: expected a text of at most {} bytes, found {}; {}", path, kMostTextBytes,
+    fail_data(set, fmt::format("{}: expected a text of at most {} bytes, found {}; {}", file.path(), kMostTextBytes,
                                file.size(), set.where_to_get));
   }
   const std::vector<uint8_t> bytes = file.read_all();

@@ -2,6 +2,7 @@
 // is what a user's files lack or have wrong; what the system fails to do is Error(environment) (engine/io/system_file.h).
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,16 +27,27 @@ struct DataSetFacts {
   std::vector<std::string> splits = {};  // in the order of the reader's enumeration; "auto" means the first
   std::string inner_folder = {};         // that the archive unpacks to; "": none
   std::vector<OfficialFile> files = {};  // none: it is made of pictures
+  std::vector<std::string> marks = {};   // other files by which a folder with the set is known
 };
 [[noreturn]] void fail_data(const DataSetFacts& set, const std::string& message);
 
 // Error(data) unless `folder` is one.
 void check_folder(const DataSetFacts& set, const std::string& folder);
 
+// The bytes of a file that is not one of the system's. Several threads may read at once.
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+  virtual int64_t size() const = 0;
+  virtual void read(int64_t offset, std::span<uint8_t> to) const = 0;  // all of `to`, which lies within the size
+};
+
 // One open file. Several threads may read at once.
 class DataFile {
  public:
   DataFile(const DataSetFacts& set, const std::string& path);
+  // `path` is for messages.
+  DataFile(const std::string& path, std::shared_ptr<const ByteSource> bytes);
   DataFile(DataFile&& other) noexcept;
   DataFile& operator=(DataFile&&) = delete;
   ~DataFile();
@@ -47,12 +59,13 @@ class DataFile {
 
  private:
   std::string path_;
+  std::shared_ptr<const ByteSource> bytes_;  // or null, and a descriptor
   int descriptor_ = -1;
   int64_t size_ = 0;
 };
 
 // Lines of a small text file (at most 16 MiB), without their ends.
-std::vector<std::string> read_lines(const DataSetFacts& set, const std::string& path);
+std::vector<std::string> read_lines(const DataSetFacts& set, const DataFile& file);
 // Text from a file as part of a message: quoted, without control characters, cut after 60 bytes.
 std::string quoted_text(const std::string& text);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <new>
 
+#include "data/archive.h"
 #include "data/cifar10.h"
 #include "data/cifar100.h"
 #include "data/image_cache.h"
@@ -144,6 +145,31 @@ std::string resolved_split(const std::string& name, const std::string& split) {
 }
 
 const DataSetFacts& data_set_facts(const std::string& name) { return entry_of(name).facts(); }
+
+std::string data_set_in(const std::string& path) {
+  constexpr size_t kLookedAt = 20;
+  std::vector<std::string> packed;
+  if (is_archive(path)) {
+    packed = first_paths_in_archive({"data", "get it where it was published"}, path, kLookedAt);
+    if (packed.empty()) return "";
+  }
+  for (const Entry& entry : entries()) {
+    const DataSetFacts& facts = entry.facts();
+    std::vector<std::string> marks = facts.marks;
+    for (const OfficialFile& file : facts.files) marks.push_back(file.name);
+    for (const std::string& inner : {std::string(), facts.inner_folder}) {
+      for (const std::string& mark : marks) {
+        const std::string name = join_path(inner, mark);
+        const bool there = packed.empty() ? is_regular_file(join_path(path, name))
+                                          : std::find(packed.begin(), packed.end(), name) != packed.end();
+        if (there) return facts.name;
+      }
+    }
+    const auto inside = [&](const std::string& name) { return name.starts_with(facts.inner_folder + "/"); };
+    if (!facts.inner_folder.empty() && std::any_of(packed.begin(), packed.end(), inside)) return facts.name;
+  }
+  return packed.empty() && holds_pictures(path) ? image_folder_facts().name : "";
+}
 
 ImageSet read_images(const std::string& name, const std::string& folder, const ReadOptions& options) {
   const Entry& entry = entry_of(name);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "data/data_folder.h"
+
 namespace poise {
 namespace {
 
@@ -11,8 +13,8 @@ constexpr const char* kSampleFile = "unlabeled_sample_X.bin";
 
 class Stl10 : public ImageSource {
  public:
-  Stl10(const std::string& folder, Stl10Split split) {
-    source = folder;
+  Stl10(const DataFolder& folder, Stl10Split split) : folder_(folder) {
+    source = folder.path();
     name = "stl10";
     if (split == Stl10Split::train || split == Stl10Split::train_and_unlabeled) add_official("train_X.bin", kTrain);
     if (split == Stl10Split::test) add_official("test_X.bin", kTest);
@@ -50,27 +52,26 @@ class Stl10 : public ImageSource {
   }
 
   void add_official(const std::string& file_name, int64_t images) {
-    DataFile file(stl10_facts(), join_path(source, file_name));
+    DataFile file = folder_.file(file_name);
     check_size(file, images, kImageBytes);
     add(std::move(file));
   }
 
   void add_unlabeled() {
-    const std::string sample = join_path(source, kSampleFile);
-    if (path_exists(join_path(source, "unlabeled_X.bin")) || !path_exists(sample)) {
+    if (folder_.has_file("unlabeled_X.bin") || !folder_.has_file(kSampleFile)) {
       return add_official("unlabeled_X.bin", kUnlabeled);
     }
-    DataFile file(stl10_facts(), sample);
+    DataFile file = folder_.file(kSampleFile);
     if (file.size() == 0 || file.size() % kImageBytes != 0) {
       fail_data(stl10_facts(), fmt::format("{}: expected whole images of {} bytes, found {} bytes; restore the file",
-                                           sample, kImageBytes, file.size()));
+                                           file.path(), kImageBytes, file.size()));
     }
     name = "stl10_sample";
     add(std::move(file));
   }
 
   void read_labels(const std::string& file_name, int64_t images) {
-    const DataFile file(stl10_facts(), join_path(source, file_name));
+    const DataFile file = folder_.file(file_name);
     check_size(file, images, 1);
     class_names = {"airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"};
     for (const uint8_t label : file.read_all()) {
@@ -91,6 +92,7 @@ class Stl10 : public ImageSource {
                                          file.size() < bytes ? "truncated" : "oversized", stl10_facts().where_to_get));
   }
 
+  const DataFolder folder_;
   std::vector<DataFile> files_;
 };
 
@@ -107,14 +109,18 @@ const DataSetFacts& stl10_facts() {
        {"train_X.bin", 138240000, "918c2871b30a85fa023e0c44e0bee87f", {"train", "train+unlabeled"}},
        {"train_y.bin", 5000, "5a34089d4802c674881badbb80307741", {"train"}},
        {"test_X.bin", 221184000, "7f263ba9f9e0b06b93213547f721ac82", {"test"}},
-       {"test_y.bin", 8000, "36f9794fa4beb8a2c72628de14fa638e", {"test"}}}};
+       {"test_y.bin", 8000, "36f9794fa4beb8a2c72628de14fa638e", {"test"}}},
+      {kSampleFile}};
   return facts;
 }
 
-std::unique_ptr<ImageSource> open_stl10(const std::string& folder, Stl10Split split) {
-  check_folder(stl10_facts(), folder);
-  const std::string inside = join_path(folder, stl10_facts().inner_folder);
-  return std::make_unique<Stl10>(is_folder(inside) ? inside : folder, split);
+std::unique_ptr<ImageSource> open_stl10(const std::string& path, Stl10Split split) {
+  const bool unlabeled = split == Stl10Split::unlabeled || split == Stl10Split::train_and_unlabeled;
+  const std::string labeled = split == Stl10Split::test ? "test_" : split == Stl10Split::unlabeled ? "" : "train_";
+  const auto wanted = [&](const std::string& name) {
+    return (unlabeled && name.starts_with("unlabeled_")) || (!labeled.empty() && name.starts_with(labeled));
+  };
+  return std::make_unique<Stl10>(DataFolder(stl10_facts(), path, wanted), split);
 }
 
 }  // namespace poise

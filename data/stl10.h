@@ -11,9 +11,9 @@ enum class Stl10Split : uint8_t { unlabeled, train, test, train_and_unlabeled };
 
 const DataSetFacts& stl10_facts();
 
-// `folder` holds the official files, or a folder `stl10_binary` that does; instead of unlabeled_X.bin it may hold
+// `path` is a folder or an archive (archive.h) that holds the official files, or a folder `stl10_binary` that does; instead of unlabeled_X.bin it may hold
 // unlabeled_sample_X.bin, of any number of images. Splits with unlabeled images have no labels. Sizes of files and all
 // labels are checked here; Error(data) says what is wrong.
-std::unique_ptr<ImageSource> open_stl10(const std::string& folder, Stl10Split split);
+std::unique_ptr<ImageSource> open_stl10(const std::string& path, Stl10Split split);
 
 }  // namespace poise

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "data/data_folder.h"
 #include "data/walk_pictures.h"
 
 namespace poise {
@@ -20,9 +21,10 @@ bool is_wnid(const std::string& text) {
   return text.size() == 9 && text[0] == 'n' && text.find_first_not_of("0123456789", 1) == std::string::npos;
 }
 
-std::vector<std::string> read_wnids(const std::string& path) {
+std::vector<std::string> read_wnids(const DataFile& file) {
+  const std::string& path = file.path();
   std::vector<std::string> wnids;
-  for (const std::string& line : read_lines(facts(), path)) {
+  for (const std::string& line : read_lines(facts(), file)) {
     if (line.empty()) continue;
     if (!is_wnid(line)) {
       fail_data(facts(), fmt::format("{}: expected ids as n01443537, found {} in line {}; {}", path, quoted_text(line),
@@ -43,10 +45,10 @@ std::vector<std::string> read_wnids(const std::string& path) {
 }
 
 // Words are for people to read: an id without any is called by its id.
-std::vector<std::string> read_words(const std::string& path, const std::vector<std::string>& wnids) {
+std::vector<std::string> read_words(const DataFolder& folder, const std::vector<std::string>& wnids) {
   std::map<std::string, std::string> words;
-  if (path_exists(path)) {
-    for (const std::string& line : read_lines(facts(), path)) {
+  if (folder.has_file("words.txt")) {
+    for (const std::string& line : read_lines(facts(), folder.file("words.txt"))) {
       if (line.size() > 10 && line[9] == '\t') words[line.substr(0, 9)] = line.substr(10);
     }
   }
@@ -60,45 +62,45 @@ std::vector<std::string> read_words(const std::string& path, const std::vector<s
 
 class TinyImagenet : public ImageSource {
  public:
-  TinyImagenet(const std::string& folder, TinyImagenetSplit split) {
+  TinyImagenet(const DataFolder& folder, TinyImagenetSplit split) : folder_(folder) {
     name = "tiny-imagenet";
-    source = folder;
-    wnids_ = read_wnids(join_path(folder, "wnids.txt"));
-    class_names = read_words(join_path(folder, "words.txt"), wnids_);
+    source = folder.path();
+    wnids_ = read_wnids(folder.file("wnids.txt"));
+    class_names = read_words(folder, wnids_);
     split == TinyImagenetSplit::train ? find_train() : find_val();
-    count = static_cast<int64_t>(paths_.size());
+    count = static_cast<int64_t>(files_.size());
   }
 
   std::vector<uint8_t> bytes(int64_t i) const override {
-    return DataFile(facts(), paths_[static_cast<size_t>(i)]).read_all();
+    return folder_.file(files_[static_cast<size_t>(i)]).read_all();
   }
   Picture decode(int64_t i, std::span<const uint8_t> bytes) const override {
-    return decode_named(facts(), paths_[static_cast<size_t>(i)], bytes);
+    return decode_named(facts(), folder_.path_of(files_[static_cast<size_t>(i)]), bytes);
   }
 
  private:
-  void add(const std::string& path, int32_t label) {
-    paths_.push_back(path);
+  void add(const std::string& file, int32_t label) {
+    files_.push_back(file);
     labels.push_back(label);
   }
 
   void find_train() {
     int64_t missing = 0, short_classes = 0;
     for (size_t label = 0; label < wnids_.size(); ++label) {
-      const std::string folder = join_path(source, "train/" + wnids_[label] + "/images");
-      check_folder(facts(), folder);
-      const size_t before = paths_.size();
-      for (const std::string& file : names_in_folder(folder)) {
-        const std::string path = join_path(folder, file);
-        if (file[0] == '.' || is_folder(path) || !is_picture_file(facts(), path))
-          passed_over_.add(file[0] == '.' ? "hidden files" : kNoPictures, path);
+      const std::string images = "train/" + wnids_[label] + "/images";
+      const size_t before = files_.size();
+      for (const std::string& name_in : folder_.names(images)) {
+        const std::string file = join_path(images, name_in);
+        if (name_in[0] == '.' || folder_.has_folder(file) || !is_picture_file(facts(), folder_.file(file)))
+          passed_over_.add(name_in[0] == '.' ? "hidden files" : kNoPictures, folder_.path_of(file));
         else
-          add(path, static_cast<int32_t>(label));
+          add(file, static_cast<int32_t>(label));
       }
-      if (paths_.size() == before) {
-        fail_data(facts(), fmt::format("{}: expected JPEG files, found none; {}", folder, facts().where_to_get));
+      if (files_.size() == before) {
+        fail_data(facts(), fmt::format("{}: expected JPEG files, found none; {}", folder_.path_of(images),
+                                       facts().where_to_get));
       }
-      if (const auto there = static_cast<int64_t>(paths_.size() - before); there < kPublishedPerClass) {
+      if (const auto there = static_cast<int64_t>(files_.size() - before); there < kPublishedPerClass) {
         ++short_classes;
         missing += kPublishedPerClass - there;
       }
@@ -111,10 +113,11 @@ class TinyImagenet : public ImageSource {
   }
 
   void find_val() {
-    const std::string annotations = join_path(source, "val/val_annotations.txt");
+    const DataFile list = folder_.file("val/val_annotations.txt");
+    const std::string& annotations = list.path();
     int64_t number = 0, missing = 0;
     std::string first_missing;
-    for (const std::string& line : read_lines(facts(), annotations)) {
+    for (const std::string& line : read_lines(facts(), list)) {
       ++number;
       if (line.empty()) continue;
       const size_t tab = line.find('\t');
@@ -127,24 +130,25 @@ class TinyImagenet : public ImageSource {
                                        "{}",
                                        annotations, quoted_text(line), number, facts().where_to_get));
       }
-      const std::string path = join_path(source, "val/images/" + file);
-      if (path_exists(path)) {
+      const std::string path = "val/images/" + file;
+      if (folder_.has_file(path)) {
         add(path, static_cast<int32_t>(found - wnids_.begin()));
       } else {
         if (missing++ == 0) first_missing = file;
       }
     }
-    if (paths_.empty()) {
+    if (files_.empty()) {
       fail_data(facts(), fmt::format("{}: expected the images it names in val/images, found none; {}", annotations,
                                      facts().where_to_get));
     }
     if (missing > 0) {
       warnings.push_back(fmt::format("{} names {} images that are not in val/images (the first is {}): {} remain",
-                                     annotations, missing, quoted_text(first_missing), paths_.size()));
+                                     annotations, missing, quoted_text(first_missing), files_.size()));
     }
   }
 
-  std::vector<std::string> wnids_, paths_;
+  const DataFolder folder_;
+  std::vector<std::string> wnids_, files_;
   PassedOver passed_over_;
 };
 
@@ -155,14 +159,18 @@ const DataSetFacts& tiny_imagenet_facts() {
       "tiny-imagenet",
       "get tiny-imagenet-200.zip, linked from http://cs231n.stanford.edu, and unpack it there (unzip)",
       {"train", "val"},
-      "tiny-imagenet-200"};
+      "tiny-imagenet-200",
+      {},
+      {"wnids.txt"}};
   return set;
 }
 
-std::unique_ptr<ImageSource> open_tiny_imagenet(const std::string& folder, TinyImagenetSplit split) {
-  check_folder(facts(), folder);
-  const std::string inside = join_path(folder, facts().inner_folder);
-  return std::make_unique<TinyImagenet>(is_folder(inside) ? inside : folder, split);
+std::unique_ptr<ImageSource> open_tiny_imagenet(const std::string& path, TinyImagenetSplit split) {
+  const std::string part = split == TinyImagenetSplit::train ? "train/" : "val/";
+  const auto wanted = [&](const std::string& name) {
+    return name == "wnids.txt" || name == "words.txt" || name.starts_with(part);
+  };
+  return std::make_unique<TinyImagenet>(DataFolder(facts(), path, wanted), split);
 }
 
 }  // namespace poise

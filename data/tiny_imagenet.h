@@ -15,8 +15,8 @@ enum class TinyImagenetSplit : uint8_t { train, val };  // the labels of test we
 
 const DataSetFacts& tiny_imagenet_facts();
 
-// `folder` is the official one, or holds `tiny-imagenet-200`. There may be fewer images than in the official set, but
+// `path` is a folder or an archive (archive.h): the official folder, or one that holds `tiny-imagenet-200`. There may be fewer images than in the official set, but
 // some of every class in train. Error(data) says what is wrong.
-std::unique_ptr<ImageSource> open_tiny_imagenet(const std::string& folder, TinyImagenetSplit split);
+std::unique_ptr<ImageSource> open_tiny_imagenet(const std::string& path, TinyImagenetSplit split);
 
 }  // namespace poise

@@ -6,6 +6,7 @@
 #include <exception>
 #include <map>
 
+#include "data/data_folder.h"
 #include "data/image_folder.h"
 #include "data/md5.h"
 #include "data/tiny_imagenet.h"
@@ -44,17 +45,15 @@ std::string md5_of_file(const DataFile& file, Counted& progress) {
   return md5.hex();
 }
 
-FileVerdict verify_file(const DataSetFacts& set, const OfficialFile& official, const std::string& folder,
-                        Counted& progress) {
+FileVerdict verify_file(const OfficialFile& official, const DataFolder& folder, Counted& progress) {
   FileVerdict verdict{.file = official.name};
-  const std::string path = join_path(folder, official.name);
-  if (!path_exists(path)) {
+  if (!folder.has_file(official.name)) {
     verdict.state = State::missing;
     verdict.text = fmt::format("expected {} bytes; needed for {}", official.bytes, fmt::join(official.splits, ", "));
     return verdict;
   }
   try {
-    const DataFile file(set, path);
+    const DataFile file = folder.file(official.name);
     if (file.size() != official.bytes) {
       verdict.state = State::damaged;
       verdict.text = fmt::format("expected {} bytes, found {}: {}", official.bytes, file.size(),
@@ -78,18 +77,19 @@ FileVerdict verify_file(const DataSetFacts& set, const OfficialFile& official, c
 }
 
 DataVerdict verify_official(const DataSetFacts& set, const std::string& given, const ReadProgress& progress) {
-  check_folder(set, given);
-  DataVerdict verdict{.folder = given};
-  if (const std::string inside = join_path(given, set.inner_folder); is_folder(inside)) verdict.folder = inside;
+  const DataFolder folder(set, given, [&](const std::string& name) {
+    return std::any_of(set.files.begin(), set.files.end(), [&](const OfficialFile& file) { return file.name == name; });
+  });
+  DataVerdict verdict{.folder = folder.path()};
   int64_t pieces = 0;
   for (const OfficialFile& file : set.files) {
-    if (!file.md5.empty() && path_exists(join_path(verdict.folder, file.name))) pieces += ceil_div(file.bytes, kPiece);
+    if (!file.md5.empty() && folder.has_file(file.name)) pieces += ceil_div(file.bytes, kPiece);
   }
   Counted counted(progress, pieces);
   verdict.splits = set.splits;
   bool damaged = false;
   for (const OfficialFile& file : set.files) {
-    verdict.files.push_back(verify_file(set, file, verdict.folder, counted));
+    verdict.files.push_back(verify_file(file, folder, counted));
     if (verdict.files.back().state == State::good) continue;
     damaged = damaged || verdict.files.back().state == State::damaged;
     std::erase_if(verdict.splits, [&](const std::string& split) {

@@ -121,7 +121,7 @@ class Walk {
         enter(path, id, of_class, depth);
     } else if (!S_ISREG(status.st_mode)) {
       found_.passed_over.add(kSpecial, path);
-    } else if (is_picture_file(set_, path)) {
+    } else if (is_picture_file(set_, DataFile(set_, path))) {
       (of_class == kInRoot ? found_.paths : found_.classes[static_cast<size_t>(of_class)].paths).push_back(path);
     } else {
       found_.passed_over.add(kNoPictures, path);
@@ -184,10 +184,10 @@ std::string PassedOver::text(const std::string& root) const {
 
 FolderOfPictures walk_pictures(const DataSetFacts& set, const std::string& folder) { return Walk(set, folder).take(); }
 
-bool is_picture_file(const DataSetFacts& set, const std::string& path) {
+bool is_picture_file(const DataSetFacts& set, const DataFile& file) {
   constexpr std::array readable = {"png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib"};
   constexpr std::array unreadable = {"gif", "webp", "tif", "tiff", "heic", "heif", "avif", "jp2", "jxl", "tga", "ppm"};
-  const DataFile file(set, path);
+  const std::string& path = file.path();
   std::vector<uint8_t> begin(static_cast<size_t>(std::min<int64_t>(file.size(), kBytesThatTell)));
   file.read(0, begin);
   if (begins_as_picture(begin)) return true;

@@ -41,7 +41,7 @@ struct FolderOfPictures {
 FolderOfPictures walk_pictures(const DataSetFacts& set, const std::string& folder);
 
 // Is this file one to decode? Else it is passed over. Error(data) for a picture in another format.
-bool is_picture_file(const DataSetFacts& set, const std::string& path);
+bool is_picture_file(const DataSetFacts& set, const DataFile& file);
 
 constexpr const char* kNoPictures = "files that are no PNG, JPEG or BMP";
 

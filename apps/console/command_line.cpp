@@ -71,7 +71,10 @@ CommandLine parse_command_line(const CommandLineSpec& spec, int argc, const char
   app.footer(spec.footer);
   app.get_formatter()->column_width(32);
   app.set_help_flag("-h,--help", "print this and exit");
-  if (!spec.positional.empty()) app.add_option(spec.positional, CLI::callback_t{}, spec.positional_help);
+  if (!spec.positional.empty()) {
+    CLI::Option* option = app.add_option(spec.positional, CLI::callback_t{}, spec.positional_help);
+    if (spec.several) option->expected(-1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  }
   std::vector<std::string> known = {"--help"};
   for (const Flag& flag : spec.flags) {
     add(app, flag);
@@ -102,7 +105,8 @@ CommandLine parse_command_line(const CommandLineSpec& spec, int argc, const char
     if (flag.kind == Flag::Kind::boolean && (values.empty() || values.back().empty())) values = {"true"};
   }
   if (!spec.positional.empty() && app.get_option(spec.positional)->count() > 0) {
-    result.positional = app.get_option(spec.positional)->results().back();
+    result.positionals = app.get_option(spec.positional)->results();
+    result.positional = result.positionals.back();
   }
   const bool dashes =
       std::any_of(argv + std::min(argc, 1), argv + argc, [](const char* word) { return word == std::string("--"); });

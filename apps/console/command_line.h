@@ -26,12 +26,14 @@ struct CommandLineSpec {
   std::vector<Flag> flags;                  // in addition to --help
   std::string positional, positional_help;  // one optional argument, or ""
   std::string footer;
+  bool several = false;  // the positional argument may be given any number of times
 };
 
 struct CommandLine {
   std::map<std::string, std::vector<std::string>> values;  // by long name without dashes; Kind::on has one empty value
-  std::string positional;
-  std::string help;  // what --help prints
+  std::string positional;                                  // the last
+  std::vector<std::string> positionals;                    // all of them
+  std::string help;                                        // what --help prints
   bool wants_help = false;
   std::vector<std::string> problems;  // unknown flags (with a suggestion), missing values, stray arguments
 

@@ -80,7 +80,7 @@ std::string version_line(const std::string& program) {
 std::string program_folder() { return std::filesystem::read_symlink("/proc/self/exe").parent_path().string(); }
 
 std::string shared_folder(const std::string& name, const std::string& in_source_tree) {
-  const std::string in_bundle = program_folder() + "/../share/" + name;
+  const std::string in_bundle = program_folder() + "/../share/poise/" + name;
   std::error_code error;
   return std::filesystem::is_directory(in_bundle, error) ? in_bundle : in_source_tree;
 }

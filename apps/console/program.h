@@ -23,8 +23,8 @@ std::string cpu_model();   // "Intel(R) Xeon(R) ..." or "unknown"
 std::string version_line(const std::string& program);
 // The folder of the program that runs.
 std::string program_folder();
-// A folder of files that come with Poise: share/NAME beside the folder of the program, as in a bundle that has been moved
-// to another machine, or else where the source tree has it.
+// A folder of files that come with Poise: share/poise/NAME beside the folder of the program, as in an installation, which
+// may have been moved, or else where the source tree has it.
 std::string shared_folder(const std::string& name, const std::string& in_source_tree);
 // What measured speeds hold for: "cpu AMD EPYC ... 2 threads", "cuda NVIDIA H200 bf16".
 std::string device_identity(Device device, Precision precision);

@@ -17,6 +17,7 @@
 #include "apps/run/compact_generator.h"
 #include "apps/run/run_settings.h"
 #include "apps/run/run_state.h"
+#include "data/archive.h"
 #include "data/cifar10.h"
 #include "data/registry.h"
 #include "engine/io/read_file.h"
@@ -30,13 +31,10 @@ constexpr double kSecondsBetweenLines = 5;
 
 void say(const std::string& text) { std::fprintf(stderr, "evaluate_gan: %s\n", text.c_str()); }
 
-// What a folder holds, where the user does not say: CIFAR-10 if one of its files is there, else pictures.
+// What a folder holds, where the user does not say. Pictures, if nothing is recognised: their reader says what is missing.
 std::string data_set_of(const std::string& folder) {
-  for (const char* name : {"data_batch_1.bin", "test_batch.bin", "cifar10_sample.bin"}) {
-    for (const char* inside : {"/", "/cifar-10-batches-bin/"})
-      if (is_regular_file(folder + inside + name)) return "cifar10";
-  }
-  return "folder";
+  const std::string found = data_set_in(folder);
+  return found.empty() ? "folder" : found;
 }
 
 // A set of images that somebody named, or G's, ready to be read. `input` refers to what stands beside it.
@@ -59,11 +57,11 @@ Opened open_images(const std::string& path, const EvaluationRequest& r, int64_t 
   if (path == "sample") return opened(read_images("cifar10", data_folder({}), {.split = r.split}), "train", count);
   const PathKind kind = kind_of_path(path);
   if (kind == PathKind::nothing) fail(ErrorKind::data, path + ": no such file or folder; correct the path");
-  if (kind != PathKind::folder) {
+  if (kind != PathKind::folder && !is_archive(path)) {
     if (!path.ends_with(".bin")) {
       fail(ErrorKind::data, path +
-                                ": expected a batch file of CIFAR-10 (.bin), a checkpoint (.safetensors), "
-                                "statistics (.npz) or a folder; pictures go into a folder");
+                                ": expected a batch file of CIFAR-10 (.bin), a checkpoint (.safetensors), statistics "
+                                "(.npz), a folder, or a data set's archive; pictures go into a folder");
     }
     const std::vector<std::byte> bytes = read_file(path, ErrorKind::data, "correct the path");
     return opened(parse_cifar10({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, path), "file", count);

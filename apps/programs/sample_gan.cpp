@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "apps/console/flag_reader.h"
+#include "apps/console/number_list.h"
 #include "apps/console/program.h"
 #include "apps/console/suggestion.h"
 #include "apps/run/checkpoint_sampler.h"
@@ -25,7 +26,6 @@
 namespace poise {
 namespace {
 
-constexpr size_t kMostSeeds = 100000;
 constexpr double kLeastTruncation = 0.05;  // below, most numbers would be drawn dozens of times
 // All forward passes have this many latents, the last one filled up: so a kernel never sees another shape, and a seed's
 // image has the same bits no matter what is drawn with it.
@@ -144,7 +144,7 @@ Request request_of(const CommandLine& args) {
   request.device = named<Device>(reader.choice("device", {"auto", "cpu", "cuda", "emulated"}));
   request.columns = reader.integer("columns", 0, 1, 100000);
   request.scale = reader.integer("scale", 2, 1, 16);
-  request.steps = reader.integer("steps", 8, 2, kMostSeeds);
+  request.steps = reader.integer("steps", 8, 2, kMostNumbers);
   request.latents = expand_home(args.get("latents", ""));
   request.save_latents = expand_home(args.get("save-latents", ""));
   for (const char* other : {"seeds", "interpolate", "truncation"}) {
@@ -187,16 +187,16 @@ struct Drawing {
 std::vector<int32_t> classes_of(const Request& request, int64_t known, const std::vector<std::string>& names) {
   if (request.classes.empty()) return cycling_labels(known, known);
   if (known == 0) fail(ErrorKind::usage, "--class: this model is not conditional; leave out --class");
-  return parse_classes(request.classes, known, names);
+  return parse_classes("class", request.classes, known, names);
 }
 
 // Rows of the user's file.
 std::vector<float> latents_of_file(const std::string& path, int64_t latent_size) {
   const NpyArray array = parse_npy(read_file(path, ErrorKind::data, "correct the path"), path);
   const auto rows = static_cast<uint64_t>(array.shape.empty() ? 0 : array.shape[0]);
-  if (array.shape.size() != 2 || array.shape[1] != latent_size || rows < 1 || rows > kMostSeeds) {
+  if (array.shape.size() != 2 || array.shape[1] != latent_size || rows < 1 || rows > kMostNumbers) {
     fail(ErrorKind::data, fmt::format("{}: expected latents [N,{}], N from 1 to {}, found an array [{}]", path,
-                                      latent_size, kMostSeeds, fmt::join(array.shape, ",")));
+                                      latent_size, kMostNumbers, fmt::join(array.shape, ",")));
   }
   return {array.values.begin(), array.values.end()};
 }
@@ -281,66 +281,6 @@ int sample_gan(int argc, const char* const* argv) {
 }
 
 }  // namespace
-
-std::vector<uint64_t> parse_numbers(const std::string& flag, const std::string& text) {
-  const auto refuse = [&](const char* got) {
-    fail(ErrorKind::usage, fmt::format("--{}: expected numbers and ranges such as 0-63 or 1,5,9-12, at most {} in "
-                                       "all, but got {} in \"{}\"",
-                                       flag, kMostSeeds, got, text));
-  };
-  std::vector<uint64_t> seeds;
-  const char *at = text.data(), *end = at + text.size();
-  const auto number = [&] {
-    uint64_t value = 0;
-    const auto [next, error] = std::from_chars(at, end, value);
-    if (error != std::errc()) refuse("no number");
-    at = next;
-    return value;
-  };
-  while (true) {
-    const uint64_t first = number();
-    uint64_t last = first;
-    if (at != end && *at == '-') ++at, last = number();
-    if (last < first) refuse("a range that ends before it begins");
-    if (last - first >= kMostSeeds - seeds.size()) refuse("more");
-    for (uint64_t seed = first; seed <= last && seed >= first; ++seed) seeds.push_back(seed);
-    if (at == end) return seeds;
-    if (*at++ != ',') refuse("another character");
-  }
-}
-
-std::vector<int32_t> parse_classes(const std::string& text, int64_t known, const std::vector<std::string>& names) {
-  const auto named = [&](const std::string& word) {
-    for (size_t i = 0; i < names.size(); ++i) {
-      if (word == names[i] || word == names[i].substr(0, names[i].find(','))) return static_cast<int32_t>(i);
-    }
-    return int32_t{-1};
-  };
-  if (std::find(names.begin(), names.end(), text) != names.end()) return {named(text)};  // it may have a comma
-  std::vector<int32_t> classes;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t comma = std::min(text.find(',', at), text.size());
-    const std::string word = text.substr(at, comma - at);
-    at = comma + 1;
-    if (word.find_first_not_of("0123456789-") != std::string::npos) {
-      if (named(word) < 0) {
-        fail(ErrorKind::usage,
-             fmt::format("--class: expected classes by number or name but got \"{}\"{}; {}", word,
-                         did_you_mean(word, names),
-                         names.empty() ? "this checkpoint has no names" : "its names are " + join_alternatives(names)));
-      }
-      classes.push_back(named(word));
-      continue;
-    }
-    for (const uint64_t label : parse_numbers("class", word)) {
-      if (label >= static_cast<uint64_t>(known)) {
-        fail(ErrorKind::usage, fmt::format("--class: expected classes from 0 to {} but got {}", known - 1, label));
-      }
-      classes.push_back(static_cast<int32_t>(label));
-    }
-  }
-  return classes;
-}
 
 int run_sample_gan(int argc, const char* const* argv) {
   return run_program("sample_gan", [&] { return sample_gan(argc, argv); });

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -15,14 +17,18 @@
 #include "apps/evaluation/evaluator.h"
 #include "apps/options/complete_options.h"
 #include "apps/options/load_images.h"
+#include "apps/programs/dry_run.h"
 #include "apps/report/html_report.h"
 #include "apps/report/markdown_report.h"
-#include "apps/report/plan_text.h"
+#include "apps/report/speed_report.h"
+#include "apps/run/execution_tally.h"
 #include "apps/run/run_directory.h"
 #include "apps/run/run_environment.h"
 #include "apps/run/run_log.h"
 #include "apps/run/run_record.h"
 #include "apps/run/run_state.h"
+#include "apps/run/tensorboard.h"
+#include "apps/training/iteration_timing.h"
 #include "apps/training/sparse_methods.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/jsonl.h"
@@ -37,6 +43,11 @@ constexpr int kStopped = 75;  // EX_TEMPFAIL: run me again
 constexpr int64_t kTrainLineSchema = 1;
 
 bool due(int64_t every, int64_t iteration) { return every > 0 && iteration % every == 0; }
+
+bool logged(int64_t every, int64_t iteration) {
+  return due(every, iteration) ||
+         std::find(std::begin(kAlwaysLogged), std::end(kAlwaysLogged), iteration) != std::end(kAlwaysLogged);
+}
 
 std::vector<uint64_t> first_seeds(int64_t count) {
   std::vector<uint64_t> seeds(static_cast<size_t>(count));
@@ -67,6 +78,7 @@ class TrainingRun {
   void evaluate();
   void save();
   void train();
+  void compare_speed();
   int stop();
   int finish();
 
@@ -81,11 +93,15 @@ class TrainingRun {
   std::optional<CheckpointStore> store_;
   std::optional<TextLog> log_;
   std::optional<JsonlWriter> train_lines_, metric_lines_;
+  std::optional<TensorBoardLog> tensorboard_;
   std::optional<Progress> progress_;
   double earlier_seconds_ = 0;  // of training, in earlier processes
   int64_t saved_at_ = 0, logged_at_ = 0;
   double logged_seconds_ = 0;
   std::string last_checkpoint_;
+  ExecutionTally executions_;
+  std::optional<SpeedComparison> speed_;
+  bool nothing_left_ = false;  // of a finished run that is resumed
 };
 
 TrainingRun::TrainingRun(const RunRequest& request, const TrainingPlan& plan, std::shared_ptr<ImageSet> images)
@@ -115,7 +131,9 @@ void TrainingRun::write_grid(const std::string& path, const std::vector<uint8_t>
 
 void TrainingRun::write_fakes(const std::string& folder) {
   const int64_t count = settings_.output.sample_count;
-  write_grid(folder + "/" + picture_name(trainer_.iteration()), fakes(count), count);
+  const std::string path = folder + "/" + picture_name(trainer_.iteration());
+  write_grid(path, fakes(count), count);
+  if (tensorboard_) tensorboard_->picture("samples/fakes", trainer_.iteration(), path);
 }
 
 void TrainingRun::write_reals(const std::string& folder) const {
@@ -151,14 +169,15 @@ void TrainingRun::continue_from_checkpoint() {
                                        loaded.step, settings_.train.iterations));
   }
   restore_state(loaded.file, trainer_);
+  nothing_left_ = loaded.step == settings_.train.iterations;
   // From here on the directory changes: what lies beyond the checkpoint is dropped, it will be written again.
   for (const char* folder : {"", "samples"}) remove_stale_temporaries(directory_->file(folder));
   store_->discard_after(loaded.step);
   truncate_jsonl_after(directory_->file("train.jsonl"), "iteration", loaded.step);
   truncate_jsonl_after(directory_->file("metrics.jsonl"), "iteration", loaded.step);
-  if (const double seconds = read_run(directory_->path()).last("seconds"); std::isfinite(seconds)) {
-    earlier_seconds_ = seconds;
-  }
+  const RunRecord record = read_run(directory_->path());
+  if (const double seconds = record.last("seconds"); std::isfinite(seconds)) earlier_seconds_ = seconds;
+  for (const RecordedExecution& e : record.executions) executions_.add(e.layer, e.pass, e.execution);
   write_file_atomically(directory_->file("config.toml"),
                         "# The options of this run, each with its origin.\n\n" + options_.to_toml(true));
   open_logs();
@@ -171,6 +190,7 @@ void TrainingRun::open_logs() {
   log_.emplace(directory_->file("log.txt"));
   train_lines_.emplace(directory_->file("train.jsonl"));
   if (evaluator_) metric_lines_.emplace(directory_->file("metrics.jsonl"));
+  if (settings_.output.tensorboard) tensorboard_.emplace(directory_->path(), trainer_.iteration());
   saved_at_ = logged_at_ = trainer_.iteration();
   ProgressStyle style = style_of(STDERR_FILENO);
   style.quiet = request_.quiet;
@@ -181,12 +201,14 @@ void TrainingRun::open_logs() {
   note(trainer_.device().text);
   note(trainer_.training_plan().data.text);
   for (const std::string& warning : options_.warnings()) log_->line("warning: " + warning);
+  for (const std::string& text : options_.notes()) log_->line(text);
   for (const std::string& warning : images_->warnings) log_->line("warning: " + warning);
 }
 
 // When pixels are no longer needed: a trainer that does not stream them has a copy on its device.
 void TrainingRun::forget_images() {
-  const bool wanted = trainer_.training_plan().data.streamed || (evaluator_ && evaluator_->needs_images());
+  const bool wanted = trainer_.training_plan().data.streamed || (evaluator_ && evaluator_->needs_images()) ||
+                      settings_.output.compare_with_dense > 0;
   if (!wanted) images_->pixels = {};
 }
 
@@ -210,23 +232,25 @@ void TrainingRun::log_iteration() {
   const IterationReport& report = reports.back();
   const double now = progress_->training_seconds(), elapsed = now - logged_seconds_;
   const double rate = elapsed > 0 ? static_cast<double>(iteration - logged_at_) / elapsed : 0;
-  train_lines_->write({{"schema", kTrainLineSchema},
-                       {"iteration", iteration},
-                       {"loss_d", report.loss_d},
-                       {"loss_g", report.loss_g},
-                       {"mean_real", report.mean_real},
-                       {"mean_fake", report.mean_fake},
-                       {"balance_ratio", sparse.balance.latest},
-                       {"balance_ratio_mean", sparse.balance.mean_of_ratios},
-                       {"balance_ratio_of_sums", sparse.balance.ratio_of_sums},
-                       {"balance_unusable", sparse.balance.unusable},
-                       {"density_g", sparse.density_g},
-                       {"density_d", sparse.density_d},
-                       {"flops", work.flops},
-                       {"executed_flops", work.executed_flops},
-                       {"unmasked_flops", unmasked(work.flops)},
-                       {"seconds", earlier_seconds_ + now},
-                       {"it_per_s", rate}});
+  const std::vector<JsonField> line = {{"schema", kTrainLineSchema},
+                                       {"iteration", iteration},
+                                       {"loss_d", report.loss_d},
+                                       {"loss_g", report.loss_g},
+                                       {"mean_real", report.mean_real},
+                                       {"mean_fake", report.mean_fake},
+                                       {"balance_ratio", sparse.balance.latest},
+                                       {"balance_ratio_mean", sparse.balance.mean_of_ratios},
+                                       {"balance_ratio_of_sums", sparse.balance.ratio_of_sums},
+                                       {"balance_unusable", sparse.balance.unusable},
+                                       {"density_g", sparse.density_g},
+                                       {"density_d", sparse.density_d},
+                                       {"flops", work.flops},
+                                       {"executed_flops", work.executed_flops},
+                                       {"unmasked_flops", unmasked(work.flops)},
+                                       {"seconds", earlier_seconds_ + now},
+                                       {"it_per_s", rate}};
+  train_lines_->write(line);
+  if (tensorboard_) tensorboard_->line("train", line);
   logged_at_ = iteration;
   logged_seconds_ = now;
   progress_->losses(report.loss_d, report.loss_g);
@@ -244,19 +268,23 @@ void TrainingRun::log_iteration() {
 void TrainingRun::log_mask_events() {
   for (const MaskEvent& event : trainer_.take_mask_events()) {
     train_lines_->write(mask_event_fields(event));
+    if (tensorboard_) tensorboard_->masks(event);
     if (event.kind != "initial" || !trainer_.training_plan().execution.empty()) continue;
     const SparseOptions& sparse = trainer_.options().sparse;
     log_->line(event.network + ": execution " + masked_execution_note(sparse.execution, sparse.cell));
   }
-  for (const ExecutionEvent& event : trainer_.take_execution_events()) {
+  const std::vector<ExecutionEvent> events = trainer_.take_execution_events();
+  for (const ExecutionEvent& event : events) {
     train_lines_->write(execution_event_fields(event));
-    log_->line(fmt::format("iteration {}: {}", event.iteration, event.decision.to_string()));
+    executions_.add(event.decision.layer, name_of(event.decision.pass), name_of(event.decision.execution));
   }
+  if (!events.empty()) log_->line(fmt::format("iteration {}: {}", trainer_.iteration(), executions_.text()));
 }
 
 void TrainingRun::save() {
   if (saved_at_ == trainer_.iteration()) return;
   train_lines_->sync();
+  if (tensorboard_) tensorboard_->sync();
   last_checkpoint_ = save_state(*store_, trainer_, settings_, *images_);
   saved_at_ = trainer_.iteration();
 }
@@ -281,6 +309,9 @@ void TrainingRun::evaluate() {
   result->record.insert(result->record.begin() + 1, {"iteration", trainer_.iteration()});
   result->record.push_back({"evaluation_seconds", took.count()});
   metric_lines_->write(result->record);
+  if (tensorboard_) {
+    tensorboard_->line("metrics", {{"iteration", trainer_.iteration()}, {evaluator_->label(), result->value}});
+  }
   const std::string text = fmt::format("{}  {} {:.5f}", when, evaluator_->label(), result->value);
   const auto best = store_->best();
   if (best && best->metric == evaluator_->label() && !evaluator_->better(result->value, best->score)) return note(text);
@@ -298,7 +329,7 @@ void TrainingRun::train() {
     const bool last = iteration == iterations;
     progress_->iterated(iteration);
     log_mask_events();
-    if (due(s.log_every, iteration) || last) log_iteration();
+    if (logged(s.log_every, iteration) || last) log_iteration();
     progress_->pause();
     if (evaluator_ && (due(eval_every, iteration) || last)) evaluate();
     if (due(s.sample_every, iteration)) write_fakes(directory_->path());
@@ -306,6 +337,24 @@ void TrainingRun::train() {
     if (due(s.checkpoint_every, iteration) || last || save_now) save();
     if (save_now) note("saved " + last_checkpoint_ + " (SIGUSR2)");
     progress_->resume();
+  }
+}
+
+// Beside a dense twin. The run is over and saved: what these iterations change is nobody's.
+void TrainingRun::compare_speed() {
+  const int64_t turns = settings_.output.compare_with_dense;
+  if (turns == 0 || !trainer_.has_masks()) return;
+  try {
+    const TrainingPlan twin = Trainer::plan(dense_options(settings_), images_->count);
+    check_memory(twin.device.device, twin.bytes() + trainer_.training_plan().bytes());
+    note(fmt::format("timing {} iterations, in turns with dense ones", turns));
+    const auto speed = compare_with_dense(trainer_, images_, turns, [this] { return signals_.stop_requested(); });
+    if (!speed) return note("timing interrupted");
+    train_lines_->write(speed_fields(*speed, settings_.train.iterations));
+    log_->line(speed_text(*speed));
+    speed_ = speed;
+  } catch (const Error& error) {
+    note(fmt::format("warning: not timed beside dense iterations: {}", error.what()));
   }
 }
 
@@ -344,13 +393,18 @@ int TrainingRun::finish() {
                            .last_picture = picture_name(iteration),
                            .last_checkpoint = last_checkpoint_.substr(directory_->path().size() + 1)};
   const std::string report = write_report(*directory_, options_, summary);
-  log_->line(fmt::format("finished at iteration {}", iteration));
+  if (!nothing_left_) compare_speed();
+  log_->line(finished_line(iteration));
   const std::string figures = write_html_report(directory_->path());
   progress_->finish();
-  std::string text =
-      fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s dense-equivalent, peak memory {:.0f} MiB\n",
-                  format_count(iteration), format_duration(summary.seconds), summary.it_per_s(), summary.gflops(),
-                  peak_memory_mib());
+  std::string text;
+  if (nothing_left_) {
+    text = fmt::format("nothing left to do: {} has all its {} iterations; --iterations N asks for more\n",
+                       directory_->path(), format_count(iteration));
+  }
+  text += fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s dense-equivalent, peak memory {:.0f} MiB\n",
+                      format_count(iteration), format_duration(summary.seconds), summary.it_per_s(), summary.gflops(),
+                      peak_memory_mib());
   if (const auto best = store_->best()) {
     text += fmt::format("{:<11} best {:.5f} at iteration {}: {}\n", best->metric, best->score, best->step,
                         store_->path_of(best->step));
@@ -359,6 +413,7 @@ int TrainingRun::finish() {
   text += fmt::format("checkpoint  {}\n", last_checkpoint_);
   text += fmt::format("report      {}\n", report);
   text += fmt::format("figures     {}\n", figures);
+  if (speed_) text += fmt::format("speed       {}\n", speed_text(*speed_));
   print_result(text);
   return 0;
 }
@@ -371,10 +426,16 @@ int TrainingRun::run() {
     store_.emplace(directory_->file("checkpoints"), settings_.output.keep_checkpoints);
     last_checkpoint_ = store_->path_of(0);
     open_logs();
+    if (tensorboard_) {
+      tensorboard_->picture("samples/reals", 0, directory_->file("samples/reals.png"));
+      tensorboard_->picture("samples/fakes", 0, directory_->file(picture_name(0)));
+    }
     log_mask_events();
-    note(
-        fmt::format("run {}: {} images from {}{}", directory_->path(), format_count(images_->count), images_->source,
-                    settings_.data.data == "sample" ? " (the bundled sample; --data FOLDER for all of CIFAR-10)" : ""));
+    note(fmt::format(
+        "run {}: {} images{} from {}{}", directory_->path(), format_count(images_->count),
+        settings_.data.only_classes == "all" ? "" : fmt::format(" of {}", fmt::join(images_->class_names, ", ")),
+        images_->source,
+        settings_.data.data == "sample" ? " (the bundled sample; --data FOLDER for all of CIFAR-10)" : ""));
   } else {
     continue_from_checkpoint();
   }
@@ -403,12 +464,15 @@ int run_training(RunRequest request) {
   if (request.resume.empty()) complete_classes(request.options, *images);
   request.options.throw_if_problems();
   const TrainingPlan plan = Trainer::plan(settings, images->count);
+  if (!request.quiet)
+    for (const std::string& text : request.options.notes()) std::fprintf(stderr, "%s\n", text.c_str());
   if (request.dry_run) {
+    print_dry_run(settings, plan, images, request.quiet);
     const std::string would =
         request.resume.empty()
             ? fmt::format("would create {}/NNNNN-{}-seed{}", settings.output.runs, request.label, settings.train.seed)
             : fmt::format("would continue {}", readable_path(request.resume));
-    print_result(plan_text(settings, plan, *images, would));
+    print_result(would + "\ndry run: nothing written\n");
     return 0;
   }
   check_memory(plan.device.device, plan.bytes());

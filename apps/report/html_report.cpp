@@ -9,7 +9,9 @@
 #include "apps/console/progress.h"
 #include "apps/report/arithmetic_text.h"
 #include "apps/report/html_execution.h"
+#include "apps/report/html_page.h"
 #include "apps/report/html_picture.h"
+#include "apps/report/speed_report.h"
 #include "apps/report/svg_chart.h"
 #include "apps/report/training_cost.h"
 #include "engine/io/atomic_file.h"
@@ -20,61 +22,10 @@ namespace {
 
 constexpr const char* kIterations = "iteration (generator steps)";
 
-const char* kPageStyle = R"(:root{color-scheme:light dark}
-body{font:15px/1.5 system-ui,"DejaVu Sans",sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-@media(prefers-color-scheme:dark){body{background:#161616;color:#e4e4e4}}
-h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2.2rem;border-bottom:1px solid var(--grid)}
-table{border-collapse:collapse;font-size:.9rem}td,th{text-align:left;padding:.15rem .8rem .15rem 0;vertical-align:top}
-th{font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums}
-figure{margin:1.6rem 0;break-inside:avoid}figcaption{font-size:.9rem;margin-top:.4rem}
-.grids{display:flex;flex-wrap:wrap;gap:1rem}.grids figure{flex:1 1 14rem;margin:0}
-img{width:100%;height:auto;image-rendering:pixelated}code{font-size:.92em}summary{cursor:pointer}
-)";
-
-// A mean over about a fiftieth of the run on either side, where there is enough to average.
-ChartSeries moving_mean(const Points& points, const std::string& name, int colour) {
-  ChartSeries mean{.name = name, .points = points, .colour = colour};
-  const size_t n = points.size(), reach = std::max<size_t>(1, n / 50);
-  for (size_t i = 0; i < n; ++i) {
-    const size_t first = i < reach ? 0 : i - reach, last = std::min(n - 1, i + reach);
-    double sum = 0, count = 0;
-    for (size_t k = first; k <= last; ++k) {
-      if (!std::isfinite(points[k].second)) continue;
-      sum += points[k].second;
-      ++count;
-    }
-    mean.points[i].second = count > 0 ? sum / count : NAN;
-  }
-  return mean;
-}
-
-// Values and, in front of them, their mean; few values stand for themselves.
-void add_with_mean(LineChart& chart, const Points& points, const std::string& name, int colour) {
-  if (points.empty()) return;
-  if (points.size() < 40) {
-    chart.series.push_back({.name = name, .points = points, .colour = colour});
-    return;
-  }
-  chart.series.push_back({.points = points, .colour = colour, .faint = true});
-  chart.series.push_back(moving_mean(points, name, colour));
-}
-
 double quantile(std::vector<double> values, double q) {
   const auto at = values.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(values.size() - 1));
   std::nth_element(values.begin(), at, values.end());
   return *at;
-}
-
-const char* metric_caption(const std::string& name) {
-  if (name == "swd") {
-    return "sliced Wasserstein distance of pixels to the real images, of the averaged weights; comparable only between "
-           "runs of Poise with the same data; not FID";
-  }
-  if (name.starts_with("frechet-random")) {
-    return "Fréchet distance of fixed random features, of the averaged weights; comparable only between runs of Poise "
-           "with the same data and number of images; not FID";
-  }
-  return "of the averaged weights; metrics.jsonl has the network, the reference and the numbers of images";
 }
 
 class Page {
@@ -84,6 +35,7 @@ class Page {
   std::string text() {
     header();
     heading("Figures");
+    speed();
     losses();
     logits();
     balance();
@@ -97,11 +49,7 @@ class Page {
     samples();
     options();
     environment();
-    return fmt::format(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" "
-        "content=\"width=device-width, initial-scale=1\"/>\n<title>{}</title>\n<style>\n{}{}</style>\n</head>\n<body>\n"
-        "{}</body>\n</html>\n",
-        xml_escaped(run_.name), chart_style(), kPageStyle, body_);
+    return html_page(run_.name, body_);
   }
 
  private:
@@ -114,8 +62,7 @@ class Page {
             .x_end = static_cast<double>(run_.last_iteration())};
   }
   void figure(const std::string& picture, const std::string& caption) {
-    body_ += fmt::format("<figure>\n{}<figcaption><b>Figure {}.</b> {}</figcaption>\n</figure>\n", picture, ++figures_,
-                         xml_escaped(caption));
+    body_ += html_figure(picture, ++figures_, caption);
   }
   static std::string row(const std::string& name, const std::string& value) {
     return value.empty() ? "" : fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", xml_escaped(name), xml_escaped(value));
@@ -158,6 +105,12 @@ class Page {
     }
     add("state", run_.last_line);
     body_ += fmt::format("<h1>{}</h1>\n<table>\n{}</table>\n", xml_escaped(run_.name), rows);
+  }
+
+  void speed() {
+    if (!run_.speed) return;
+    figure(svg_speed_chart(*run_.speed),
+           fmt::format("At the end of training, {}. Dense: the same networks without masks.", speed_text(*run_.speed)));
   }
 
   void losses() {
@@ -351,7 +304,7 @@ class Page {
 
   const RunRecord& run_;
   std::string body_;
-  int figures_ = 0;
+  size_t figures_ = 0;
 };
 
 }  // namespace

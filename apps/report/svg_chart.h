@@ -17,6 +17,7 @@ struct ChartSeries {
   int colour = 0;                                 // 0 to 4
   bool faint = false;                             // thin and pale: raw values behind their mean
   bool steps = false;                             // a value holds until the next point
+  std::vector<std::pair<double, double>> spread;  // none, or (low, high) around each point: a pale area
 };
 
 struct LineChart {
@@ -34,6 +35,23 @@ struct LineChart {
 };
 std::string svg_line_chart(const LineChart& chart);
 
+// Points with labels, in groups of one colour and shape each, and a line through those of `front`.
+struct ScatterChart {
+  std::string title, x_label, y_label;
+  struct Point {
+    double x = 0, y = 0;
+    std::string label;
+  };
+  struct Group {
+    std::string name;
+    std::vector<Point> points;
+  };
+  std::vector<Group> groups;
+  std::string front_name;
+  std::vector<std::pair<double, double>> front;  // ascending in x
+};
+std::string svg_scatter_chart(const ScatterChart& chart);
+
 // values[row][i] holds from starts[i] to starts[i + 1] or, the last one, to `end`. Colours follow the logarithm of the
 // value (densities: 0.04 and 0.08 must differ), from the smallest to 1.
 struct HeatMap {
@@ -45,8 +63,22 @@ struct HeatMap {
 };
 std::string svg_heat_map(const HeatMap& map);
 
+// Bars from left to right under headings, each as long as its share of the largest of its group.
+struct BarChart {
+  struct Bar {
+    std::string name, text;  // before and behind the bar
+    double value = 0;
+    int colour = 0;  // 0 to 4
+  };
+  std::string title;
+  std::vector<std::pair<std::string, std::vector<Bar>>> groups;
+};
+std::string svg_bar_chart(const BarChart& chart);
+
 // CSS for the charts, light and dark.
 std::string chart_style();
+// A chart as a file of its own.
+std::string standalone_svg(const std::string& chart);
 
 // About `count` round numbers that span [low, high]: {0, 20, 40}.
 std::vector<double> nice_ticks(double low, double high, int count);

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/training/speed_comparison.h"
 #include "apps/training/trainer.h"
 #include "engine/io/jsonl.h"
 
@@ -11,19 +12,20 @@ namespace poise {
 // log.txt: plain lines, each with the time.
 class TextLog {
  public:
-  explicit TextLog(const std::string& path);  // appends; this and line(): Error(runtime) if that is impossible
-  ~TextLog();
-  TextLog(const TextLog&) = delete;
-  TextLog& operator=(const TextLog&) = delete;
+  explicit TextLog(const std::string& path) : file_(path, "a line") {}
   void line(const std::string& text);
 
  private:
-  std::string path_;
-  int descriptor_ = -1;
+  AppendFile file_;
 };
 
-// A line of train.jsonl that tells of masks or of what layers compute with, marked by "event": "mask_update".
+// The last line of log.txt of a run that has reached its last iteration.
+std::string finished_line(int64_t iteration);
+
+// A line of train.jsonl that tells of something else than losses, marked by "event": "execution", "mask_update".
 std::vector<JsonField> execution_event_fields(const ExecutionEvent& event);
 std::vector<JsonField> mask_event_fields(const MaskEvent& event);
+// "event": "speed".
+std::vector<JsonField> speed_fields(const SpeedComparison& speed, int64_t iteration);
 
 }  // namespace poise

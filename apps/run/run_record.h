@@ -3,9 +3,12 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "apps/training/speed_comparison.h"
 
 namespace poise {
 
@@ -38,6 +41,7 @@ struct RunRecord {
   std::map<std::string, Points> series;  // every number in the run's *.jsonl files that has an iteration, by its key
   std::vector<MaskUpdate> updates;
   std::vector<RecordedExecution> executions;
+  std::optional<SpeedComparison> speed;                   // the last
   std::vector<std::pair<int64_t, std::string>> pictures;  // iteration and path inside the run directory, ascending
   std::string started, last_written;                      // the times of the first and the last line of log.txt
   std::string last_line;                                  // of log.txt, without its time
@@ -62,6 +66,9 @@ struct RunRecord {
   };
   std::vector<Metric> metrics() const;
 };
+
+// By the name of a metric, as evaluations write it: of scores, as IS, and of precision and recall; not of distances.
+bool larger_is_better(const std::string& metric);
 
 // Error(checkpoint) if `path` is no run directory.
 RunRecord read_run(const std::string& path);

@@ -3,11 +3,15 @@
 
     /usr/bin/python3 bench/peers/pytorch_train_step.py                 5 rounds at full width (0.444 TFLOP)
     /usr/bin/python3 bench/peers/pytorch_train_step.py --json          also bench/results/DATE-cpu-sngan32-pytorch.json
+    /usr/bin/python3 bench/peers/pytorch_train_step.py --density 0.1   the same under masks of single weights
 
 Three processes wait on a pipe, and one at a time computes: ours (train_step_bench --serve), PyTorch in its contiguous
 format, PyTorch in channels_last. PyTorch's number is the better of its two. Each process reports its own peak memory,
 before any profiling. Both sides have the networks, the batches, the optimiser and the moving average of
 sngan32_pytorch.py; tests/golden shows that they compute the same numbers.
+
+Under masks, PyTorch multiplies weights by masks after each step of Adam, as the published methods do it, and ours trains
+under static masks, layer densities by ERK, with --execution auto.
 """
 import argparse
 import datetime
@@ -42,6 +46,7 @@ def parse_arguments():
     parser.add_argument("--rounds", type=at_least_one, default=5)
     parser.add_argument("--warm-ups", type=int, default=2)
     parser.add_argument("--json", nargs="?", const="", help="write the numbers (default name: bench/results/DATE-...)")
+    parser.add_argument("--density", type=float, default=1.0, help="share of weights alive in G and D (default: all)")
     parser.add_argument("--serve", choices=FORMATS, help="be the PyTorch side: obey commands on standard input")
     for name, value in (("width-g", 256), ("width-d", 128), ("latent-size", 128), ("batch-size-d", 8),
                         ("batch-size-g", 16), ("n-critic", 5)):
@@ -82,7 +87,22 @@ class TorchSide:
         self.format = torch.channels_last if args.serve == "channels_last" else torch.contiguous_format
         g = Generator(args.width_g, args.latent_size, self.format).to(memory_format=self.format)
         self.trainer = Trainer(g, Discriminator(args.width_d).to(memory_format=self.format))
+        if args.density < 1:
+            self.mask(self.trainer.g, self.trainer.opt_g)
+            self.mask(self.trainer.d, self.trainer.opt_d)
         self.pictures = torch.randint(0, 256, (args.n_critic, args.batch_size_d, 3, 32, 32), dtype=torch.uint8)
+
+    def mask(self, network, optimizer):
+        """Weights of dead connections are zero now and after every step."""
+        torch = self.torch
+        masked = [(p, (torch.rand_like(p) < self.args.density).to(p.dtype)) for p in network.parameters() if p.dim() > 1]
+
+        def apply(*_):
+            with torch.no_grad():
+                torch._foreach_mul_([p for p, _ in masked], [mask for _, mask in masked])
+
+        apply()
+        optimizer.register_step_post_hook(apply)
 
     def iterate(self):
         torch, args = self.torch, self.args
@@ -153,6 +173,8 @@ class Server:
 def start_servers(args):
     flags = [f"--{name}={getattr(args, name.replace('-', '_'))}"
              for name in ("width-g", "width-d", "latent-size", "batch-size-d", "batch-size-g", "n-critic", "threads")]
+    if args.density < 1:
+        flags.append(f"--density={args.density}")
     servers = [Server("ours", [args.ours, "--serve", "--device", "cpu"] + flags, args.threads)]
     for memory_format in FORMATS:
         command = [sys.executable, os.path.abspath(__file__), "--serve", memory_format] + flags
@@ -215,7 +237,8 @@ def main():
 
     if args.json is not None:
         date = datetime.date.today().isoformat()
-        path = args.json or os.path.join(ROOT, "bench", "results", f"{date}-cpu-sngan32-pytorch.json")
+        masked = f"-masked{100 * args.density:g}" if args.density < 1 else ""
+        path = args.json or os.path.join(ROOT, "bench", "results", f"{date}-cpu-sngan32-pytorch{masked}.json")
         setting = {name: value for name, value in vars(args).items() if name not in ("ours", "json", "serve")}
         with open(path, "w") as file:
             json.dump({"date": date, "commit": git_commit(), "cpu": cpu_model(), "load_average": os.getloadavg(),

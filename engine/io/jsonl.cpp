@@ -1,16 +1,11 @@
 #include "engine/io/jsonl.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "engine/io/atomic_file.h"
-#include "engine/io/message.h"
 #include "engine/io/read_file.h"
 #include "kernels/core/error.h"
 
@@ -71,52 +66,9 @@ std::string json_line(const std::vector<JsonField>& fields) {
   return line + "}";
 }
 
-JsonlWriter::JsonlWriter(const std::string& path) : path_(path) {
-  do {
-    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  } while (descriptor_ < 0 && errno == EINTR);
-  if (descriptor_ < 0) {
-    const int error = errno;
-    fail(ErrorKind::runtime,
-         fmt::format("{}: cannot open the file: {}; {}", path, errno_text(error), write_remedy(error)));
-  }
+JsonlWriter::JsonlWriter(const std::string& path) : file_(path, "a line") {
   // If the last line is torn, the first new one must not be glued to it.
-  struct stat status {};
-  char last = '\n';
-  if (::fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0 &&
-      ::pread(descriptor_, &last, 1, status.st_size - 1) == 1 && last != '\n') {
-    (void)!::write(descriptor_, "\n", 1);
-  }
-}
-
-JsonlWriter::~JsonlWriter() { ::close(descriptor_); }
-
-void JsonlWriter::write(const std::vector<JsonField>& fields) {
-  const std::string line = json_line(fields) + "\n";
-  for (size_t done = 0; done < line.size();) {
-    const ssize_t written = ::write(descriptor_, line.data() + done, line.size() - done);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      const int error = written < 0 ? errno : EIO;
-      struct stat status {};
-      if (done > 0 && ::fstat(descriptor_, &status) == 0) {
-        (void)!::ftruncate(descriptor_, status.st_size - static_cast<off_t>(done));
-      }
-      fail(ErrorKind::runtime,
-           fmt::format("{}: cannot append a line: {}; {}", path_, errno_text(error), write_remedy(error)));
-    }
-    done += static_cast<size_t>(written);
-  }
-}
-
-void JsonlWriter::sync() {
-  while (::fsync(descriptor_) != 0) {
-    const int error = errno;
-    if (error == EINTR) continue;
-    if (error == EINVAL) return;  // a pipe or a device: nothing to make durable
-    fail(ErrorKind::runtime,
-         fmt::format("{}: cannot write the file: {}; {}", path_, errno_text(error), write_remedy(error)));
-  }
+  if (const char last = file_.last_byte(); last != 0 && last != '\n') file_.append("\n");
 }
 
 std::string keep_jsonl_up_to(std::string_view text, const std::string& key, int64_t value) {

@@ -1,5 +1,5 @@
-// JSON lines: one object per line, appended with a single write() each, so that a killed run leaves at most its last
-// line torn. JSON has no NaN and no infinities: where no finite number is to be had, there is null.
+// JSON lines: one object per line, appended one by one, so that a killed run leaves at most its last line torn. JSON has
+// no NaN and no infinities: where no finite number is to be had, there is null.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -7,6 +7,8 @@
 #include <utility>
 #include <variant>
 #include <vector>
+
+#include "engine/io/append_file.h"
 
 namespace poise {
 
@@ -22,18 +24,12 @@ std::string json_line(const std::vector<JsonField>& fields);  // without the new
 
 class JsonlWriter {
  public:
-  explicit JsonlWriter(const std::string& path);  // appends; creates the file if need be
-  ~JsonlWriter();
-  JsonlWriter(const JsonlWriter&) = delete;
-  JsonlWriter& operator=(const JsonlWriter&) = delete;
-
-  // The line is with the operating system when this returns. If it does not fit on the disk, none of it stays.
-  void write(const std::vector<JsonField>& fields);
-  void sync();  // also survives a power failure; costs milliseconds, so only before a checkpoint
+  explicit JsonlWriter(const std::string& path);
+  void write(const std::vector<JsonField>& fields) { file_.append(json_line(fields) + "\n"); }
+  void sync() { file_.sync(); }
 
  private:
-  std::string path_;
-  int descriptor_ = -1;
+  AppendFile file_;
 };
 
 // The lines of `text` that are whole, valid JSON objects with an integer `key` of at most `value`.

@@ -12,8 +12,8 @@ inline Work conv_work(const char* op, const Conv2dGeometry& geometry, const Conv
 }
 
 struct LayerPass {
-  Conv2dGeometry
-      geometry;  // of the kernel. On a sparse path, a linear layer is a 1x1 convolution of images of one pixel
+  // Of the kernel. On a sparse path, a linear layer is a 1x1 convolution of images of one pixel.
+  Conv2dGeometry geometry;
   Execution path;
   const LayerExecution* layer;  // null: dense
   size_t workspace_bytes;

@@ -15,10 +15,7 @@ namespace poise {
 namespace {
 
 // Any change of the kernels makes old measurements worthless.
-constexpr int kKernelVersion = 1;
-// kEfficiencyOfWeights where there is one tap: the dense product is faster, and a change of layout weighs more (2 cores
-// AMD EPYC, Zen 4, 10 to 40% density, 2026-11-29).
-constexpr double kEfficiencyOfWeights1x1 = 0.3;
+constexpr int kKernelVersion = 2;
 constexpr const char* kCusparseSuffix = " cusparse";
 constexpr const char* kWeightsSuffix = " weights";
 
@@ -39,6 +36,7 @@ std::string CrossoverKey::to_string() const {
   const Conv2dGeometry& g = geometry;
   return std::string(name_of(pass)) + " conv " + by(g.kh, g.kw) + " " + std::to_string(g.c_in) + "->" +
          std::to_string(g.c_out) + " " + by(g.h, g.w) +
+         (g.stride_h > 1 || g.stride_w > 1 ? " stride " + by(g.stride_h, g.stride_w) : "") +
          (g.upsample > 1 ? " upsample " + std::to_string(g.upsample) : "") + (g.pool > 1 ? " pooled" : "") + " cell " +
          poise::to_string(path == Execution::weights ? Cell{.out = outputs_of_entry(cell.out)} : cell) +
          suffix_of(path);
@@ -49,13 +47,14 @@ double CrossoverTable::speedup(const CrossoverKey& key, double density, double s
   if (found == points_.end()) {
     if (key.path == Execution::cusparse) return std::numeric_limits<double>::quiet_NaN();
     if (key.path == Execution::block) return saved * kEfficiency;
-    const bool one_tap = key.geometry.kh * key.geometry.kw == 1;
-    return saved * (one_tap ? kEfficiencyOfWeights1x1 : CrossoverTable::kEfficiencyOfWeights) * full_share(key);
+    const SpeedupPoints typical = typical_weights_speedups(key.geometry, key.pass, key.cell);
+    if (typical.empty()) return std::numeric_limits<double>::quiet_NaN();
+    return full_share(key) * interpolated(typical, density);
   }
   return full_share(key) * interpolated(found->second, density);
 }
 
-double CrossoverTable::interpolated(const Points& points, double density) {
+double CrossoverTable::interpolated(const SpeedupPoints& points, double density) {
   const auto above = std::lower_bound(points.begin(), points.end(), std::make_pair(density, 0.0));
   if (above == points.end()) return points.back().second * points.back().first / density;
   if (above->first == density || above == points.begin()) return above->second;  // below: not faster than measured

@@ -1,15 +1,14 @@
 // How much faster sparse kernels are than the dense ones, by layer, pass, cell, path and density, as
-// crossover_bench measured it on this device. Where it measured nothing, our kernels are estimated: arithmetic saved
-// times a constant.
+// crossover_bench measured it on this device. Where it measured nothing, our kernels are estimated: blocks by arithmetic
+// saved times a constant, single weights by what was measured elsewhere (typical_weights.h).
 #pragma once
 #include <filesystem>
 #include <map>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "engine/sparse/cell.h"
 #include "engine/sparse/layer_execution.h"
+#include "engine/sparse/typical_weights.h"
 
 namespace poise {
 
@@ -21,21 +20,21 @@ struct CrossoverKey {
   Pass pass = Pass::forward;
   Cell cell;
   Execution path = Execution::block;
-  // "forward conv 3x3 256->256 16x16 upsample 2 cell 16x16"; "... pooled cell ..."; "... cusparse". Weight by weight, runs of outputs longer
-  // than 4 take as long as runs of 4: "... cell 4x1 weights" for cells of 8x1 as well.
+  // "forward conv 3x3 256->256 16x16 upsample 2 cell 16x16"; "... 16x16 stride 2x2 ..."; "... pooled ..."; "... cusparse".
+  // Weight by weight, runs of outputs longer than 4 take as long as runs of 4: "... cell 4x1 weights" for cells of 8x1
+  // as well.
   std::string to_string() const;
 };
 
 class CrossoverTable {
  public:
-  // Of the estimate: what is left of saved arithmetic as saved time. Measured: the least of all passes of 3x3 layers
-  // with 128 and 256 channels at 30 and 50% density (2 cores AMD EPYC Zen 4, 2026-11-22).
+  // Of the estimate of blocks: what is left of saved arithmetic as saved time. Measured: the least of all passes of 3x3
+  // layers with 128 and 256 channels at 30 and 50% density (2 cores AMD EPYC Zen 4, 2026-11-22).
   static constexpr double kEfficiency = 0.8;
-  static constexpr double kEfficiencyOfWeights = 0.45;  // the same for single weights, down to 4% density
 
-  // Dense time over sparse time; NaN for cuSPARSE where it was not measured. Between measured densities by the
-  // logarithms of both; beyond them in proportion to density. `saved`: dense over executed multiply-adds, for the
-  // estimate.
+  // Dense time over sparse time; NaN where nothing is known: for cuSPARSE, and of layers of few channels under single
+  // weights, where they were not measured. Between measured densities by the logarithms of both; beyond them in
+  // proportion to density. `saved`: dense over executed multiply-adds, for the estimate.
   double speedup(const CrossoverKey& key, double density, double saved) const;
   bool measured(const CrossoverKey& key) const { return points_.contains(key.to_string()); }
   bool measured(Execution path) const;  // of any layer
@@ -51,10 +50,9 @@ class CrossoverTable {
   void save(const std::filesystem::path& path, const std::string& device) const;
 
  private:
-  using Points = std::vector<std::pair<double, double>>;  // (density, speed-up), densities rising
-  static double interpolated(const Points& points, double density);
+  static double interpolated(const SpeedupPoints& points, double density);
 
-  std::map<std::string, Points> points_;
+  std::map<std::string, SpeedupPoints> points_;
 };
 
 }  // namespace poise

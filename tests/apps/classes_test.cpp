@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "apps/programs/sample_gan.h"
+#include "apps/console/number_list.h"
 #include "apps/run/run_settings.h"
 #include "tests/support/program_test_tools.h"
 
@@ -79,11 +79,11 @@ TEST(Classes, WithoutPicturesAreAnError) {
 
 TEST(Classes, ByNumberRangeOrName) {
   const std::vector<std::string> names = {"ant", "bee", "cat"};
-  EXPECT_EQ(parse_classes("0-2,1", 3, names), (std::vector<int32_t>{0, 1, 2, 1}));
-  EXPECT_EQ(parse_classes("bee,2", 3, names), (std::vector<int32_t>{1, 2}));
+  EXPECT_EQ(parse_classes("class", "0-2,1", 3, names), (std::vector<int32_t>{0, 1, 2, 1}));
+  EXPECT_EQ(parse_classes("class", "bee,2", 3, names), (std::vector<int32_t>{1, 2}));
   for (const char* wrong : {"3", "wasp", "", "ant,", "1-"})
-    EXPECT_THROW(parse_classes(wrong, 3, names), Error) << wrong;
-  EXPECT_THROW(parse_classes("ant", 3, {}), Error);
+    EXPECT_THROW(parse_classes("class", wrong, 3, names), Error) << wrong;
+  EXPECT_THROW(parse_classes("class", "ant", 3, {}), Error);
 }
 
 }  // namespace

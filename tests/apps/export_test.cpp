@@ -7,11 +7,14 @@
 
 #include "engine/io/safetensors.h"
 #include "tests/support/program_test_tools.h"
+#include "tests/support/protobuf_fields.h"
 
 namespace poise {
 namespace {
 
+using test::fields_of;
 using test::ProgramResult;
+using test::ProtobufField;
 using test::small_run;
 using test::TemporaryFolder;
 
@@ -113,50 +116,18 @@ TEST_F(Export, SafetensorsHaveThePapersNamesAndLayouts) {
   EXPECT_NE(folded.find("block1.c2.weight"), nullptr);
 }
 
-// Field numbers of ONNX's ModelProto and its parts, as far as this test needs them.
-struct Field {
-  uint64_t number = 0, value = 0;
-  std::string bytes;
-};
-
-std::vector<Field> fields_of(const std::string& message) {
-  std::vector<Field> fields;
-  size_t at = 0;
-  const auto varint = [&] {
-    uint64_t value = 0;
-    for (int shift = 0; at < message.size() && shift < 64; shift += 7) {
-      const auto byte = static_cast<uint8_t>(message[at++]);
-      value |= static_cast<uint64_t>(byte & 127) << shift;
-      if (byte < 128) break;
-    }
-    return value;
-  };
-  while (at < message.size()) {
-    const uint64_t key = varint();
-    Field field{.number = key >> 3};
-    if ((key & 7) == 0) {
-      field.value = varint();
-    } else {
-      const size_t size = (key & 7) == 2 ? varint() : (key & 7) == 5 ? 4 : 8;
-      field.bytes = message.substr(at, size);
-      at += size;
-    }
-    fields.push_back(std::move(field));
-  }
-  return fields;
-}
-
+// By the field numbers of ONNX's ModelProto and its parts.
 TEST_F(Export, OnnxIsAGraphFromLatentsToImages) {
   const ProgramResult result = export_to("g.onnx");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_NE(result.out.find("opset 13"), std::string::npos) << result.out;
   std::string graph;
   uint64_t ir = 0, opset = 0;
-  for (const Field& field : fields_of(test::read_bytes(path("g.onnx")))) {
+  for (const ProtobufField& field : fields_of(test::read_bytes(path("g.onnx")))) {
     if (field.number == 1) ir = field.value;
     if (field.number == 7) graph = field.bytes;
     if (field.number == 8)
-      for (const Field& part : fields_of(field.bytes))
+      for (const ProtobufField& part : fields_of(field.bytes))
         if (part.number == 2) opset = part.value;
   }
   EXPECT_EQ(ir, 7u);
@@ -164,14 +135,14 @@ TEST_F(Export, OnnxIsAGraphFromLatentsToImages) {
   // Every input of a node is an input of the graph, a constant, or the result of a node before it.
   std::set<std::string> known = {""};
   std::multiset<std::string> ops;
-  for (const Field& field : fields_of(graph)) {
+  for (const ProtobufField& field : fields_of(graph)) {
     if (field.number != 5 && field.number != 11) continue;  // initializer, input
-    for (const Field& part : fields_of(field.bytes))
+    for (const ProtobufField& part : fields_of(field.bytes))
       if (part.number == (field.number == 5 ? 8u : 1u)) known.insert(part.bytes);
   }
-  for (const Field& field : fields_of(graph)) {
+  for (const ProtobufField& field : fields_of(graph)) {
     if (field.number != 1) continue;
-    for (const Field& part : fields_of(field.bytes)) {
+    for (const ProtobufField& part : fields_of(field.bytes)) {
       if (part.number == 1) {
         EXPECT_TRUE(known.count(part.bytes)) << part.bytes;
       }

@@ -327,7 +327,8 @@ TEST(SparseOptions, RefuseWhatDoesNotFitTogether) {
   const std::pair<test::OptionTexts, const char*> cases[] = {
       {{{"density_g", "0.5"}}, "method dense has no masks"},
       {{{"method", "static"}, {"density_g", "0.5"}, {"cell", "4x"}}, "cell: expected a form like"},
-      {{{"method", "posthoc"}, {"density_g", "0.5"}, {"density_d", "0.5"}}, "density_d: method posthoc keeps D dense"},
+      {{{"method", "posthoc"}, {"density_g", "0.5"}, {"density_d", "0.5"}},
+       "density_d: method posthoc has no masks in D"},
       {{{"method", "ddst-strict"}, {"density_g", "0.5"}, {"density_d", "0.6"}}, "expected at most d_max"},
       {{{"method", "dda"}, {"density_g", "0.5"}, {"br_every", "0"}}, "br_every: method dda follows the balance ratio"},
       {{{"method", "dda"}, {"density_g", "0.5"}, {"br_every", "50"}, {"update_every_d", "499"}},

@@ -86,6 +86,26 @@ TEST(Cifar10, ReadsTheBundledSample) {
   EXPECT_EQ(pixel(set, 1999, 31, 31), "27,53,67");
 }
 
+TEST(ImageSet, KeepsClasses) {
+  ImageSet set = read_cifar10(POISE_SAMPLE_DATA_DIR, CifarSplit::train);
+  const std::string first_frog = pixel(set, 0, 0, 0);
+  const uint32_t all = set.crc;
+  keep_classes(set, {5, 6});
+  EXPECT_EQ(set.count, 400);
+  EXPECT_EQ(set.pixels.size(), 400u * 3072);
+  EXPECT_EQ(set.class_names, (std::vector<std::string>{"dog", "frog"}));
+  EXPECT_EQ(std::count(set.labels.begin(), set.labels.end(), 0), 200);
+  EXPECT_EQ(std::count(set.labels.begin(), set.labels.end(), 1), 200);
+  EXPECT_EQ(set.labels[0], 1);
+  EXPECT_EQ(pixel(set, 0, 0, 0), first_frog);
+  EXPECT_EQ(set.labels[399], 0);
+  EXPECT_EQ(pixel(set, 399, 31, 31), "27,53,67") << "the last dog";
+  EXPECT_EQ(set.crc, crc_of(set));
+  EXPECT_NE(set.crc, all);
+  set.labels.clear();
+  EXPECT_THROW(keep_classes(set, {0}), Error);
+}
+
 TEST(Cifar10, ChecksumCoversPixelsAndLabels) {
   std::string bytes = made_record(1, 3) + made_record(2, 4);
   const auto parse = [&bytes] {
@@ -130,8 +150,8 @@ TEST(Cifar10, SaysWhatIsWrongWithTheFolder) {
   expect_error(ErrorKind::data, {folder.path(), "data_batch_1.bin", "found none", "www.cs.toronto.edu"},
                read(folder.path()));
   write_bytes(folder / "cifar-10-binary.tar.gz", "x");
-  expect_error(ErrorKind::data, {"found cifar-10-binary.tar.gz, not unpacked (tar xzf)"}, read(folder.path()));
-  expect_error(ErrorKind::data, {"expected a folder, found a file", "tar xzf"},
+  expect_error(ErrorKind::data, {"found cifar-10-binary.tar.gz (which --data takes as well)"}, read(folder.path()));
+  expect_error(ErrorKind::data, {"expected a folder or an archive, found another file"},
                read(folder / "cifar-10-binary.tar.gz"));
   expect_error(ErrorKind::data, {"cifar-10-binary.tar.gz/inside", "expected a folder, found none"},
                read(folder / "cifar-10-binary.tar.gz/inside"));

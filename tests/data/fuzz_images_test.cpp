@@ -12,6 +12,10 @@
 #include "data/tiny_imagenet.h"
 #include "tests/support/file_test_tools.h"
 #include "tests/support/fuzzing.h"
+#ifdef POISE_HAVE_LIBARCHIVE
+#include "data/archive.h"
+#include "tests/support/archive_tools.h"
+#endif
 
 namespace poise {
 namespace {
@@ -117,6 +121,71 @@ TEST(FuzzImages, TinyImagenetTexts) {
   EXPECT_GT(count.accepted, 60);
   EXPECT_GT(count.refused, 60);
 }
+
+#ifdef POISE_HAVE_LIBARCHIVE
+std::string gzipped(const std::string& bytes) {
+  std::string out(compressBound(bytes.size()) + 64, '\0');
+  z_stream stream{};
+  deflateInit2(&stream, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
+  stream.avail_in = static_cast<uInt>(bytes.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  deflate(&stream, Z_FINISH);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
+}
+
+// The checksum of a tar header, so that edits get past it.
+void repair_tar(std::string& tar) {
+  for (size_t at = 0; at + 512 <= tar.size(); at += 512) {
+    if (tar.compare(at + 257, 5, "ustar") != 0) continue;
+    unsigned sum = 0;
+    for (size_t i = at; i < at + 512; ++i) sum += i >= at + 148 && i < at + 156 ? ' ' : static_cast<uint8_t>(tar[i]);
+    std::snprintf(tar.data() + at + 148, 8, "%06o", sum & 0777777);
+  }
+}
+
+TEST(FuzzImages, Archives) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder / "input";
+  const std::vector<test::ArchiveEntry> entries = {{"set", "", AE_IFDIR, ""},
+                                                   {"set/a.bin", std::string(700, 'a')},
+                                                   {"set/b/c.txt", "text\n"},
+                                                   {std::string(120, 'n'), "a name of a pax header"}};
+  std::vector<std::string> seeds;
+  for (const auto kind : {test::ArchiveKind::tar, test::ArchiveKind::zip, test::ArchiveKind::tar_gz})
+    seeds.push_back(archive_bytes(kind, entries));
+  Xorshift random(test::seed(0x5eed9));
+  Count count;
+  const DataSetFacts facts = {"fuzz", "get it again"};
+  const int tries = test::inputs(3'000);
+  for (int i = 0; i < tries; ++i) {
+    std::string input = mutate(seeds[static_cast<size_t>(i % 3)], seeds, random);
+    if (i % 3 == 0 && i % 2 == 0) repair_tar(input);
+    if (i % 12 == 0) input = gzipped(input);
+    test::write_bytes(path, input);
+    try_one(ErrorKind::data, count, [&] {
+      const Archive archive(
+          facts, path, [](const std::string&) { return true; }, /*large=*/600);
+      std::vector<std::string> open = archive.names("");
+      while (!open.empty()) {  // everything that it lists can be read, and lies below it
+        const std::string name = open.back();
+        open.pop_back();
+        ASSERT_TRUE(!name.empty() && name[0] != '/' && ("/" + name + "/").find("/../") == std::string::npos) << name;
+        for (const std::string& inner : archive.names(name)) open.push_back(name + "/" + inner);
+        if (!archive.has_file(name)) continue;
+        const DataFile file = archive.file(name);
+        ASSERT_EQ(file.read_all().size(), static_cast<size_t>(file.size()));
+      }
+    });
+  }
+  EXPECT_GT(count.accepted, tries / 20);
+  EXPECT_GT(count.refused, tries / 20);
+  std::printf("archives: %d accepted, %d refused\n", count.accepted, count.refused);
+}
+#endif
 
 TEST(FuzzImages, Pictures) {
   std::vector<std::string> seeds;

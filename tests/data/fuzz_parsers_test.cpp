@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "engine/io/checkpoint.h"
+#include "engine/io/event_file.h"
 #include "engine/io/jsonl.h"
 #include "engine/io/npz.h"
 #include "engine/io/safetensors.h"
@@ -216,6 +217,30 @@ TEST(FuzzParsers, Jsonl) {
   for (int i = 0; i < tries; ++i) {
     const std::string kept = keep_jsonl_up_to(mutate(seeds[random.below(seeds.size())], seeds, random), "iteration", 4);
     ASSERT_EQ(keep_jsonl_up_to(kept, "iteration", 4), kept);  // what stays is whole and valid
+    kept_something += !kept.empty();
+  }
+  EXPECT_GT(kept_something, 1000u);
+}
+
+TEST(FuzzParsers, EventFiles) {
+  const test::TemporaryFolder folder;
+  {
+    EventFile file(folder / "events");
+    for (int64_t step = 1; step <= 300; step += 100) {
+      file.scalars(step, {{"loss", 0.5}});
+      file.shares(step, "density", std::vector<double>{0.1, 1}, 2);
+    }
+  }
+  const std::vector<std::string> seeds = {test::read_bytes(folder / "events"), std::string(24, '\0')};
+  const size_t all = keep_events_up_to(seeds[0], 400).size(), some = keep_events_up_to(seeds[0], 200).size();
+  ASSERT_EQ(all, seeds[0].size());
+  ASSERT_LT(some, all);
+  Xorshift random(seed(0x5eed6));
+  size_t kept_something = 0;
+  const int tries = inputs(10'000);
+  for (int i = 0; i < tries; ++i) {
+    const std::string kept = keep_events_up_to(mutate(seeds[random.below(2)], seeds, random), 200);
+    ASSERT_EQ(keep_events_up_to(kept, 200), kept);  // what stays is whole
     kept_something += !kept.empty();
   }
   EXPECT_GT(kept_something, 1000u);

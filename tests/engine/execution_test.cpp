@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <random>
 
 #include "engine/nn/layers.h"
@@ -260,8 +261,8 @@ TEST(ExecutionSwitchTest, SingleWeightsAreSkippedOnTheCpuWhereThatIsFaster) {
     return prediction(net, Device::cpu, "N.conv1", Pass::forward, density);
   };
   // Of sixteen stripes that are computed at once, two images of four rows have eight.
-  EXPECT_EQ(predicted(0.1), "N.conv1 forward: density 0.100, cell 1x1, 2.2x estimated -> weights");
-  EXPECT_EQ(predicted(0.4), "N.conv1 forward: density 0.400, cell 1x1, 0.6x estimated -> dense");
+  EXPECT_EQ(predicted(0.1), "N.conv1 forward: density 0.100, cell 1x1, 2.3x estimated -> weights");
+  EXPECT_EQ(predicted(0.4), "N.conv1 forward: density 0.400, cell 1x1, 0.7x estimated -> dense");
   CrossoverKey key{
       .geometry = {.n = 16, .h = 4, .w = 4, .c_in = kB, .c_out = 2 * kB, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1},
       .pass = Pass::forward,
@@ -380,6 +381,53 @@ TEST(CrossoverTableTest, InterpolatesBetweenMeasurementsAndEstimatesWithoutAny) 
   EXPECT_DOUBLE_EQ(table.speedup(some_key(), 0.05, 1), 8);
   EXPECT_DOUBLE_EQ(table.speedup(some_key(), 0.8, 1), 1);
   EXPECT_NEAR(table.crossover_density(some_key()), 0.8, 1e-6);
+}
+
+TEST(CrossoverTableTest, TellsStridesApart) {
+  CrossoverKey strided = some_key();
+  strided.geometry.stride_h = strided.geometry.stride_w = 2;
+  EXPECT_EQ(strided.to_string(), "backward_weight conv 3x3 32->64 8x8 stride 2x2 cell 16x16-all-taps");
+  CrossoverTable table;
+  table.add(strided, 0.1, 8);
+  EXPECT_TRUE(table.measured(strided));
+  EXPECT_FALSE(table.measured(some_key()));
+}
+
+TEST(CrossoverTableTest, EstimatesSingleWeightsByWhatLayersOfTheirKindGained) {
+  const CrossoverTable nothing_measured;
+  for (const int64_t upsample : {1, 2}) {
+    for (const int64_t kernel : {1, 3}) {
+      for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
+        CrossoverKey key{.geometry = {.n = 16,
+                                      .h = 8,
+                                      .w = 8,
+                                      .c_in = 64,
+                                      .c_out = 64,
+                                      .kh = kernel,
+                                      .kw = kernel,
+                                      .pad_h = kernel / 2,
+                                      .pad_w = kernel / 2,
+                                      .upsample = upsample},
+                         .pass = pass,
+                         .path = Execution::weights};
+        SCOPED_TRACE(key.to_string());
+        double last = std::numeric_limits<double>::infinity();
+        for (const double density : {0.005, 0.01, 0.04, 0.1, 0.25, 0.3, 0.6, 0.9, 1.0}) {
+          const double speedup = nothing_measured.speedup(key, density, 1);
+          EXPECT_LE(speedup, last) << density;
+          last = speedup;
+        }
+        EXPECT_LT(last, 1) << "nothing is gained where everything is alive";
+        const double full = nothing_measured.speedup(key, 0.1, 1);
+        key.geometry.n = 1, key.geometry.h = key.geometry.w = 4;
+        if (kernel == 3) {
+          EXPECT_LT(nothing_measured.speedup(key, 0.1, 1), full) << "lanes without an image";
+        }
+        key.geometry.c_in = 3;
+        EXPECT_TRUE(std::isnan(nothing_measured.speedup(key, 0.1, 1)));
+      }
+    }
+  }
 }
 
 TEST(CrossoverTableTest, IsKeptInAFileAndIgnoresWhatIsNotOne) {

@@ -193,7 +193,8 @@ class Stage {
   }
 
   bool changes(const std::string& name) const {
-    return scene_.changing.count(last_part(name)) > 0 || name.starts_with("cache/") || name == "cache";
+    return scene_.changing.count(last_part(name)) > 0 || name.starts_with("cache/") || name == "cache" ||
+           last_part(name).starts_with("events.out.tfevents.");  // which hold times
   }
 
   // Everything is there as without the fault, but for what is a courtesy: the link to the newest run, the cache, and
@@ -337,7 +338,7 @@ class FaultInjection : public testing::Test {
 
   static Words training(const Words& more) {
     Words all = test::small_run({"--iterations", "2", "--checkpoint-every", "1", "--sample-every", "1", "--dataset",
-                                 "folder", "--data", "pictures", "-q"});
+                                 "folder", "--data", "pictures", "--tensorboard", "-q"});
     all.insert(all.end(), more.begin(), more.end());
     return all;
   }
@@ -459,6 +460,12 @@ TEST_F(FaultInjection, Reports) {
       5);
   play({.name = "inspect_run", .main = run_inspect_run, .arguments = {"flops", "runs/latest"}, .start = room_ / "run"},
        5);
+  play({.name = "inspect_run",
+        .main = run_inspect_run,
+        .arguments = {"compare", "runs/latest", "runs/latest", "-o", "compare.html"},
+        .start = room_ / "run",
+        .changing = {"compare.html"}},
+       10);
   play({.name = "inspect_run",
         .main = run_inspect_run,
         .arguments = {"verify-data", "pictures", "--dataset", "folder"},

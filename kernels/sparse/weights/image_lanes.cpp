@@ -156,7 +156,8 @@ void LaneImages::bring(const float* tensor, const LaneRegion& region, const Lane
       for (int64_t plane = first, next; plane < last; plane = next) {
         const auto phase = static_cast<int>(plane / side_.channels);
         next = std::min(last, (phase + 1) * side_.channels);
-        const TransposeJob job{.channels = next - plane, .plane = layout.plane, .places = of_lanes};
+        const TransposeJob job{
+            .channels = next - plane, .plane = layout.plane, .places = of_lanes, .soon = regions_.step(side_)};
         bool any = false;
         for (int copy = 0; copy < copies(); ++copy) {
           if (!places(region, r - layout.frame.top, c - layout.frame.left, phase + copy, of_lanes)) continue;

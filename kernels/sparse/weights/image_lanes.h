@@ -37,6 +37,8 @@ struct LaneRegions {
               int64_t most);
   // Of the computed lanes, how many have a pixel, on average.
   double full_share(int64_t images, const WeightSide& written) const;
+  // Floats from a pixel to the next of the same lane and row.
+  int64_t step(const WeightSide& side) const { return (flat ? kImages : 1) * side.scale_w * side.channels; }
   int64_t count() const { return groups * down * across; }
   int64_t tiles() const { return rows / rows_of(tile) * (columns / columns_of(tile)); }
 };

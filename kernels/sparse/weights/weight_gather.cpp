@@ -15,7 +15,16 @@ constexpr int64_t kRows = 16;  // that are worked on together: of a list by inpu
 WeightGather::WeightGather(const WeightTerms& terms, const Conv2dGeometry& g, const WeightList& list, bool by_output,
                            bool values, WorkspaceLayout& layout)
     : terms_(terms), g_(g), list_(list), by_output_(by_output) {
-  for (const WeightTerm& term : terms_) sums_ = sums_ || term.sums();
+  for (int t = 0; t < terms_.count; ++t) {
+    const WeightTerm& term = terms_.terms[t];
+    sums_ = sums_ || term.sums();
+    for (int64_t r = 0; r <= term.last_r - term.first_r; ++r) {
+      for (int64_t s = 0; s <= term.last_s - term.first_s; ++s) {
+        taps_[t].to[taps_[t].count++] = static_cast<int32_t>((r * g_.kw + s) * g_.c_in);
+      }
+    }
+  }
+  term_of_code_ = layout.carve<uint8_t>(sums_ ? static_cast<size_t>(codes()) : 0);
   offset_of_code_ = layout.carve<int32_t>(static_cast<size_t>(codes()));
   weight_of_code_ = layout.carve<int32_t>(static_cast<size_t>(codes()));
   values_ = layout.carve<float>(values ? static_cast<size_t>(list_.entries * list_.outputs) : 0);
@@ -28,21 +37,13 @@ void WeightGather::prepare(const LaneLayout& layout) {
     const int64_t sign = by_output_ ? 1 : -1, phase = by_output_ ? term.in_phase : term.out_phase;
     const int64_t shift = sign * (term.dr * layout.row + term.dc * kImages);
     const int64_t tap = (term.first_r * g_.kw + term.first_s) * g_.c_in;
+    if (sums_) std::fill_n(term_of_code_ + code, channels, static_cast<uint8_t>(&term - terms_.terms));
     int64_t plane = phase * channels % list_.chunk;  // of its chunk
     for (int64_t channel = 0; channel < channels; ++channel, ++code) {
       offset_of_code_[code] = static_cast<int32_t>(plane * layout.plane + shift);
       weight_of_code_[code] = static_cast<int32_t>(tap + channel * (by_output_ ? 1 : kernel()));
       if (++plane == list_.chunk) plane = 0;
     }
-  }
-}
-
-// f(distance from the first tap's weight) for the further taps of a code's term.
-template <class F>
-void WeightGather::for_each_tap(uint16_t code, const F& f) const {
-  const WeightTerm& term = terms_.terms[code / read_channels()];
-  for (int64_t r = 0; r <= term.last_r - term.first_r; ++r) {
-    for (int64_t s = 0; s <= term.last_s - term.first_s; ++s) f((r * g_.kw + s) * g_.c_in);
   }
 }
 
@@ -81,9 +82,11 @@ void WeightGather::sum_row(int64_t segment, const float* row) const {
   for (int32_t e = first; e < end; ++e) {
     const uint16_t code = list_.codes[static_cast<size_t>(e)];
     const float* from = row + weight_of_code_[code];
+    const Taps& taps = taps_of(code);
     for (int64_t b = 0; b < list_.outputs; ++b, from += kernel(), ++to) {
-      float sum = 0;
-      for_each_tap(code, [&](int64_t tap) { sum += from[tap]; });
+      float sum = from[0];
+      // Taps that are not there lie where the first one does: no branch, whose way would be hard to predict.
+      for (int t = 1; t < Taps::kMost; ++t) sum += t < taps.count ? from[taps.to[t]] : 0.0f;
       *to = sum;
     }
   }
@@ -131,7 +134,10 @@ void WeightGather::scatter(const Tensor& mask, const float* quads, int64_t copie
               dweight[to] = sum;
               continue;
             }
-            for_each_tap(code, [&](int64_t tap) { dweight[to + tap] += alive[(to + tap) / run] ? sum : 0.0f; });
+            const Taps& taps = taps_of(code);
+            for (int t = 0; t < taps.count; ++t) {
+              dweight[to + taps.to[t]] += alive[(to + taps.to[t]) / run] ? sum : 0.0f;
+            }
           }
         }
       }

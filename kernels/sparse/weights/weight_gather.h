@@ -36,14 +36,22 @@ class WeightGather {
   template <int kOutputs>
   void gather_row(int64_t segment, const float* row) const;
   void sum_row(int64_t segment, const float* row) const;
-  template <class F>
-  void for_each_tap(uint16_t code, const F& f) const;
+  // Of a term that sums taps, where an image is enlarged: one, two or four of them, as distances from the first one's
+  // weight.
+  struct Taps {
+    static constexpr int kMost = 4;
+    int count = 0;
+    int32_t to[kMost] = {};
+  };
+  const Taps& taps_of(uint16_t code) const { return taps_[term_of_code_[code]]; }
 
   const WeightTerms& terms_;
   const Conv2dGeometry& g_;
   const WeightList& list_;
   const bool by_output_;
-  bool sums_ = false;        // some term has several taps
+  bool sums_ = false;  // some term has several taps
+  Taps taps_[WeightTerms::kMost];
+  uint8_t* term_of_code_;    // [codes], if sums_
   int32_t* offset_of_code_;  // [codes]
   int32_t* weight_of_code_;  // [codes]: the index of the first tap, but for the row's part
   float* values_;            // [entries][outputs]

@@ -61,6 +61,7 @@ struct AccumulateJob {
 struct TransposeJob {
   int64_t channels, plane;  // floats from one channel's lanes to the next
   const int64_t* places;    // [16]
+  int64_t soon = 0;         // of what is read: floats from here to what a later job reads
 };
 
 struct WeightTileKernels {
