@@ -1,5 +1,8 @@
 // Two-dimensional convolution, optionally of a twice enlarged input or with means of 2x2 outputs
 // (kernels/dense/conv2d/conv2d.h).
+#include <optional>
+#include <utility>
+
 #include "engine/ops/layer_pass.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
@@ -42,9 +45,10 @@ struct Convolution {
   Var x, weight, bias;
   Conv2dGeometry geometry;
   const LayerExecution* execution;
-  Tensor xv, y;   // xv: x, or its pooled copy
-  LayerWeight w;  // as the forward pass read it
-  bool folds;     // .. with pooling folded into it
+  Tensor xv, y;  // xv: x, or its pooled copy
+  // As the forward pass read it, unless pooling was folded into it: a fold is made by each pass that reads one, so that
+  // what is held from the forward to the backward pass does not depend on the paths of passes, which plans do not mix.
+  std::optional<LayerWeight> w;
 
   LayerPass pass_of(const Context& ctx, Pass pass) const { return pass_of(ctx, geometry, xv.dtype, pass, execution); }
   static LayerPass pass_of(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass,
@@ -57,11 +61,14 @@ struct Convolution {
     const KernelTable& k = *t.ctx.kernels;
     const Tensor b = bias.tape ? bias.value() : Tensor{};
     Tensor sums = pass.pools_output() ? t.alloc(pass.geometry.y_shape(), y.dtype) : y;
+    const LayerWeight read = weight_of(pass);
+    if (!pass.folds_weight()) w = read;
     {
       Arena::Scratch workspace(*t.ctx.arena, pass.workspace_bytes);
       pass.launch(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward, k.conv2d_forward, xv,
-                  w.value, b, workspace, sums);
+                  read.value, b, workspace, sums);
     }
+    if (pass.folds_weight()) read.recycle(t.ctx);
     if (!pass.is_dense() && geometry.relu) {  // sparse kernels leave it to us
       t.launch({"leaky_relu", Pass::forward}, k.leaky_relu_forward, 0.0f, y, y);
     }
@@ -72,39 +79,43 @@ struct Convolution {
 
   void backward(Grads& g) const {
     Tape& t = g.tape();
-    Tensor dy = g.dy(), dsums;
+    Tensor dy = g.dy();
     if (geometry.relu) {
       dy = t.alloc(y.shape, y.dtype);
       t.launch({"leaky_relu", Pass::backward}, g.kernels().leaky_relu_backward, 0.0f, y, g.dy(), dy);
     }
-    // The gradient of what the kernel of a pass calls y.
-    const auto dy_of = [&](const LayerPass& pass) {
-      if (!pass.pools_output()) return dy;
-      if (!dsums) {
-        dsums = t.alloc(pass.geometry.y_shape(), dy.dtype);
-        t.launch({"avg_pool_2x2", Pass::backward}, g.kernels().avg_pool_2x2_backward, dy, dsums);
-      }
-      return dsums;
-    };
-    if (g.wants(weight) || g.wants(bias)) {
-      const LayerPass pass = pass_of(g.ctx(), Pass::backward_weight);
-      backward_weight(g, pass, dy_of(pass));
-    }
-    if (g.wants(x)) {
-      const LayerPass pass = pass_of(g.ctx(), Pass::backward_input);
-      backward_input(g, pass, dy_of(pass));
-    }
-    if (dsums) g.ctx().arena->recycle(dsums);
+    const LayerPass of_weight = pass_of(g.ctx(), Pass::backward_weight),
+                    of_input = pass_of(g.ctx(), Pass::backward_input);
+    const bool wants_weight = g.wants(weight) || g.wants(bias), wants_input = g.wants(x);
+    // Of the sums, where the kernel of the pass computes them. Held from one pass to the next only if both read it.
+    Tensor dsums;
+    if (wants_weight && of_weight.pools_output()) dsums = gradient_of_sums(t, of_weight, dy);
+    if (wants_weight) backward_weight(g, of_weight, dsums ? dsums : dy);
+    if (dsums && !(wants_input && of_input.pools_output())) t.ctx.arena->recycle(std::exchange(dsums, {}));
+    if (wants_input && of_input.pools_output() && !dsums) dsums = gradient_of_sums(t, of_input, dy);
+    if (wants_input) backward_input(g, of_input, dsums ? dsums : dy);
+    if (dsums) t.ctx.arena->recycle(dsums);
     if (geometry.relu) g.ctx().arena->recycle(dy);
     recycle(g.ctx());
   }
 
+  // The weight as the kernel of the pass reads it; to be recycled unless it is `w`.
+  LayerWeight weight_of(const LayerPass& pass) const {
+    return w && !pass.folds_weight() ? *w : LayerWeight(weight, xv.dtype, pass.folds_weight());
+  }
+
   void recycle(const Context& ctx) const {
-    w.recycle(ctx);
+    if (w) w->recycle(ctx);
     if (geometry.pools_input()) ctx.arena->recycle(xv);
   }
 
  private:
+  static Tensor gradient_of_sums(Tape& t, const LayerPass& pass, const Tensor& dy) {
+    Tensor dsums = t.alloc(pass.geometry.y_shape(), dy.dtype);
+    t.launch({"avg_pool_2x2", Pass::backward}, t.ctx.kernels->avg_pool_2x2_backward, dy, dsums);
+    return dsums;
+  }
+
   void backward_weight(Grads& g, const LayerPass& pass, const Tensor& dy) const {
     const KernelTable& k = g.kernels();
     Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
@@ -126,14 +137,13 @@ struct Convolution {
     const KernelTable& k = g.kernels();
     Tensor dx = g.alloc(x);
     Tensor dxv = geometry.pools_input() ? g.tape().alloc(xv.shape, xv.dtype) : dx;
-    const bool same_weight = pass.folds_weight() == folds;
-    const LayerWeight read = same_weight ? w : LayerWeight(weight, xv.dtype, pass.folds_weight());
+    const LayerWeight read = weight_of(pass);
     {
       Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
       pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
                   k.weights_conv2d_backward_input, k.conv2d_backward_input, dy, read.value, workspace, dxv);
     }
-    if (!same_weight) read.recycle(g.ctx());
+    if (!w || pass.folds_weight()) read.recycle(g.ctx());
     if (geometry.pools_input()) {
       g.tape().launch({"avg_pool_2x2", Pass::backward}, k.avg_pool_2x2_backward, dxv, dx);
       g.ctx().arena->recycle(dxv);
@@ -162,15 +172,8 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
   }
   const Tensor y = t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
   const LayerPass pass = Convolution::pass_of(t.ctx, geometry, x.dtype(), Pass::forward, execution);
-  Convolution convolution{.x = x,
-                          .weight = weight,
-                          .bias = bias,
-                          .geometry = geometry,
-                          .execution = execution,
-                          .xv = xv,
-                          .y = y,
-                          .w = LayerWeight(weight, x.dtype(), pass.folds_weight()),
-                          .folds = pass.folds_weight()};
+  Convolution convolution{
+      .x = x, .weight = weight, .bias = bias, .geometry = geometry, .execution = execution, .xv = xv, .y = y, .w = {}};
   convolution.forward(t, pass);
   const Var result =
       t.record({.name = "conv2d", .inputs = {x, weight, bias}, .output = y, .backward = [convolution](Grads& g) {
