@@ -130,6 +130,7 @@ class Walk {
 
   void follow(const Link& link) {
     if (!visited_.count(link.id)) return enter(link.path, link.id, link.of_class, link.depth);
+    if (is_run_directory(link.path)) return pass_over_run(link.path, link.of_class);  // as `latest` is
     found_.passed_over.add(kAgain, link.path);
     if (link.depth > 1) return;
     fail_data(set_, fmt::format("{}: expected a folder of its own for each class, found a link to one that is read "
@@ -137,13 +138,14 @@ class Walk {
                                 link.path));
   }
 
+  void pass_over_run(const std::string& folder, int of_class) {
+    found_.passed_over.add(kRuns, folder);
+    classes_with_runs_.insert(of_class);
+  }
+
   void enter(const std::string& folder, const FolderId& id, int of_class, int depth) {
     if (!visited_.insert(id).second) return found_.passed_over.add(kAgain, folder);  // mounted twice
-    if (is_run_directory(folder)) {
-      found_.passed_over.add(kRuns, folder);
-      classes_with_runs_.insert(of_class);
-      return;
-    }
+    if (is_run_directory(folder)) return pass_over_run(folder, of_class);
     if (depth > kMostDepth) {
       fail_data(set_, fmt::format("{}: expected at most {} folders inside each other; move it up", folder, kMostDepth));
     }

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <cstdio>
 #include <limits>
 #include <optional>
 
@@ -19,7 +21,6 @@
 #include "engine/io/png.h"
 #include "engine/io/read_file.h"
 #include "engine/io/system_file.h"
-#include "engine/io/user_path.h"
 #include "kernels/core/integer.h"
 
 namespace poise {
@@ -81,7 +82,7 @@ CommandLineSpec command_line_spec() {
       {"-o,--output", Kind::once, "FILE",
        "the grid, as PNG; - for standard output (required without --raw and --frames)"},
       {"--seeds", Kind::value, "LIST", "one image per seed: 0-63 or 1,5,9-12 (0-63)"},
-      {"--class", Kind::value, "LIST", "classes of a conditional model, in turn: 3 or 0,2,7-9 or cat,dog (all)"},
+      {"--class", Kind::value, "LIST", "classes of a conditional model, in turn: 3 or 0,2,7-9 or cat,dog; where names are numbers, names (all)"},
       {"--truncation", Kind::value, "PSI", "latents within -PSI and PSI, as 0.5 to 1: likelier, less varied images"},
       {"--interpolate", Kind::value, "A-B", "instead of --seeds: from seed A to seed B, a row for each class"},
       {"--latents", Kind::value, "FILE",
@@ -115,11 +116,10 @@ std::optional<std::pair<uint64_t, uint64_t>> two_seeds(const std::string& text) 
 Request request_of(const CommandLine& args) {
   FlagReader reader(args);
   Request request;
-  request.source =
-      expand_home(reader.positional("expected a run directory or a checkpoint file; give one, as runs/latest"));
-  request.output = expand_home(args.get("output", ""));
-  request.raw = expand_home(args.get("raw", ""));
-  request.frames = expand_home(args.get("frames", ""));
+  request.source = reader.positional("expected a run directory or a checkpoint file; give one, as runs/latest");
+  request.output = reader.path("output");
+  request.raw = reader.path("raw");
+  request.frames = reader.path("frames");
   if (request.output.empty() && request.raw.empty() && request.frames.empty()) {
     reader.add_problem("--output: expected a file name for the picture; give one with -o");
   }
@@ -145,8 +145,11 @@ Request request_of(const CommandLine& args) {
   request.columns = reader.integer("columns", 0, 1, 100000);
   request.scale = reader.integer("scale", 2, 1, 16);
   request.steps = reader.integer("steps", 8, 2, kMostSeeds);
-  request.latents = expand_home(args.get("latents", ""));
-  request.save_latents = expand_home(args.get("save-latents", ""));
+  request.latents = reader.path("latents");
+  request.save_latents = reader.path("save-latents");
+  std::vector<std::string> read = checkpoint_files(request.source);
+  if (!request.latents.empty()) read.push_back(request.latents);
+  reader.refuse_overwriting({"output", "raw", "save-latents"}, read);
   for (const char* other : {"seeds", "interpolate", "truncation"}) {
     if (args.has("latents") && args.has(other))
       reader.add_problem(fmt::format("--{}: not together with --latents", other));
@@ -198,6 +201,11 @@ std::vector<float> latents_of_file(const std::string& path, int64_t latent_size)
     fail(ErrorKind::data, fmt::format("{}: expected latents [N,{}], N from 1 to {}, found an array [{}]", path,
                                       latent_size, kMostSeeds, fmt::join(array.shape, ",")));
   }
+  const auto fits = [](double x) { return std::abs(x) <= std::numeric_limits<float>::max(); };  // no NaN does
+  if (const auto other = std::find_if_not(array.values.begin(), array.values.end(), fits); other != array.values.end()) {
+    fail(ErrorKind::data, fmt::format("{}: expected finite numbers of float32, found {} in row {}", path, *other,
+                                      (other - array.values.begin()) / latent_size));
+  }
   return {array.values.begin(), array.values.end()};
 }
 
@@ -239,13 +247,20 @@ std::vector<uint8_t> draw(Trainer& trainer, const Request& request, Drawing d) {
   return pixels;
 }
 
+std::string frame_name(int64_t i) { return fmt::format("{:05}.png", i); }
+
 void write_frames(const std::string& folder, const std::vector<uint8_t>& pixels, int64_t count, const Shape& image,
                   int64_t scale) {
   make_folders(folder);
   const auto size = static_cast<size_t>(image.elements());
   for (int64_t i = 0; i < count; ++i) {
     const std::span<const uint8_t> one(pixels.data() + static_cast<size_t>(i) * size, size);
-    write_image_grid(fmt::format("{}/{:05}.png", folder, i), one, 1, image[0], image[1], image[2], 1, scale, 0);
+    write_image_grid(join_path(folder, frame_name(i)), one, 1, image[0], image[1], image[2], 1, scale, 0);
+  }
+  // A film of the folder would end with what an earlier, longer drawing left.
+  if (path_exists(join_path(folder, frame_name(count)))) {
+    std::fprintf(stderr, "sample_gan: warning: %s has further pictures, from %s on, which are of an earlier drawing\n",
+                 folder.c_str(), frame_name(count).c_str());
   }
 }
 
@@ -309,35 +324,75 @@ std::vector<uint64_t> parse_numbers(const std::string& flag, const std::string& 
   }
 }
 
-std::vector<int32_t> parse_classes(const std::string& text, int64_t known, const std::vector<std::string>& names) {
-  const auto named = [&](const std::string& word) {
-    for (size_t i = 0; i < names.size(); ++i) {
-      if (word == names[i] || word == names[i].substr(0, names[i].find(','))) return static_cast<int32_t>(i);
+namespace {
+
+// Classes by their names. A number is the class of that number, unless classes are called by numbers: then it is a name.
+class ClassNames {
+ public:
+  ClassNames(int64_t known, const std::vector<std::string>& names) : known_(known), names_(names) {
+    numbered_ = std::any_of(names.begin(), names.end(), is_number);
+  }
+
+  bool has(const std::string& word) const { return !called(word).empty(); }
+
+  int32_t by_name(const std::string& word) const {
+    const std::vector<int32_t> classes = called(word);
+    if (classes.empty()) {
+      fail(ErrorKind::usage, fmt::format("--class: expected classes by number or name but got \"{}\"{}; {}", word,
+                                         did_you_mean(word, names_),
+                                         names_.empty() ? "this checkpoint has no names"
+                                                        : "its names are " + join_alternatives(names_)));
     }
-    return int32_t{-1};
-  };
-  if (std::find(names.begin(), names.end(), text) != names.end()) return {named(text)};  // it may have a comma
+    if (classes.size() > 1) {
+      fail(ErrorKind::usage, fmt::format("--class: the classes {} are all called \"{}\"; give a number{}",
+                                         fmt::join(classes, ", "), word, numbered_ ? " of another" : ""));
+    }
+    return classes[0];
+  }
+
+  int32_t by_number(uint64_t number) const {
+    if (numbered_) return by_name(std::to_string(number));
+    if (number >= static_cast<uint64_t>(known_)) {
+      fail(ErrorKind::usage, fmt::format("--class: expected classes from 0 to {} but got {}", known_ - 1, number));
+    }
+    return static_cast<int32_t>(number);
+  }
+
+ private:
+  static bool is_number(const std::string& word) {
+    return !word.empty() && word.find_first_not_of("0123456789") == std::string::npos;
+  }
+  static std::string without_zeros(const std::string& word) {
+    return is_number(word) ? word.substr(std::min(word.find_first_not_of('0'), word.size() - 1)) : word;
+  }
+  // Of synonyms, "tabby, tabby cat", the first is enough. "01" and "1" are the same number.
+  std::vector<int32_t> called(const std::string& word) const {
+    std::vector<int32_t> exact, near;
+    for (size_t i = 0; i < names_.size(); ++i) {
+      const std::string first = names_[i].substr(0, names_[i].find(','));
+      if (word == names_[i]) exact.push_back(static_cast<int32_t>(i));
+      if (word == first || without_zeros(word) == without_zeros(first)) near.push_back(static_cast<int32_t>(i));
+    }
+    return exact.empty() ? near : exact;
+  }
+
+  int64_t known_;
+  const std::vector<std::string>& names_;
+  bool numbered_ = false;
+};
+
+}  // namespace
+
+std::vector<int32_t> parse_classes(const std::string& text, int64_t known, const std::vector<std::string>& names) {
+  const ClassNames class_names(known, names);
+  if (class_names.has(text)) return {class_names.by_name(text)};  // it may have a comma
   std::vector<int32_t> classes;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t comma = std::min(text.find(',', at), text.size());
-    const std::string word = text.substr(at, comma - at);
-    at = comma + 1;
-    if (word.find_first_not_of("0123456789-") != std::string::npos) {
-      if (named(word) < 0) {
-        fail(ErrorKind::usage,
-             fmt::format("--class: expected classes by number or name but got \"{}\"{}; {}", word,
-                         did_you_mean(word, names),
-                         names.empty() ? "this checkpoint has no names" : "its names are " + join_alternatives(names)));
-      }
-      classes.push_back(named(word));
+  for (const std::string& word : split_at_commas(text)) {
+    if (class_names.has(word) || word.find_first_not_of("0123456789-") != std::string::npos) {
+      classes.push_back(class_names.by_name(word));
       continue;
     }
-    for (const uint64_t label : parse_numbers("class", word)) {
-      if (label >= static_cast<uint64_t>(known)) {
-        fail(ErrorKind::usage, fmt::format("--class: expected classes from 0 to {} but got {}", known - 1, label));
-      }
-      classes.push_back(static_cast<int32_t>(label));
-    }
+    for (const uint64_t label : parse_numbers("class", word)) classes.push_back(class_names.by_number(label));
   }
   return classes;
 }
