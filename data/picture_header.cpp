@@ -148,7 +148,7 @@ PictureHeader bmp_header(Bytes bytes) {
 // What a file that is none of the three may be.
 std::string name_of_other(Bytes bytes) {
   if (bytes.empty()) return "an empty file";
-  if (const std::string name = other_picture_format(bytes); !name.empty()) return name;
+  if (const std::string name = other_picture_format(bytes); !name.empty()) return name + "; convert or remove it";
   if (begins_with(bytes, "%PDF")) return "a PDF";
   if (begins_with(bytes, "<")) return "a web page";
   if (begins_with(bytes, "version https://git-lfs")) return "a Git LFS pointer (fetch the file with git lfs pull)";

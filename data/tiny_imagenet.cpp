@@ -75,6 +75,7 @@ class TinyImagenet : public ImageSource {
   Picture decode(int64_t i, std::span<const uint8_t> bytes) const override {
     return decode_named(facts(), paths_[static_cast<size_t>(i)], bytes);
   }
+  std::string stamp() const override { return stamp_of(*this, paths_); }
 
  private:
   void add(const std::string& path, int32_t label) {

@@ -68,10 +68,7 @@ class Walk {
   }
 
   FolderOfPictures take() {
-    for (const std::string& name : names_of(root_)) {
-      const std::string path = join_path(root_, name);
-      look_at(path, is_folder(path) ? new_class(name) : kInRoot, 1);
-    }
+    for (const std::string& name : names_of(root_)) look_at(join_path(root_, name), kInRoot, 1);
     // Links wait until all real folders are known.
     for (size_t i = 0; i < links_.size(); ++i) follow(Link(links_[i]));
     for (ClassPictures& each : found_.classes) std::sort(each.paths.begin(), each.paths.end(), earlier);
@@ -109,11 +106,13 @@ class Walk {
   }
 
   void look_at(const std::string& path, int of_class, int depth) {
-    bool there = false, target = false;
-    const struct stat own = status_of(path, true, there), status = status_of(path, false, target);
+    bool there = false, target = true;
+    const struct stat own = status_of(path, true, there);
     if (!there) return;  // removed since it was listed
+    const struct stat status = S_ISLNK(own.st_mode) ? status_of(path, false, target) : own;
     if (!target) return found_.passed_over.add(kNowhere, path);
     if (S_ISDIR(status.st_mode)) {
+      if (depth == 1) of_class = new_class(split_path(path).name);
       const FolderId id{status.st_dev, status.st_ino};
       if (S_ISLNK(own.st_mode))
         links_.push_back({path, id, of_class, depth});
@@ -189,18 +188,19 @@ FolderOfPictures walk_pictures(const DataSetFacts& set, const std::string& folde
 bool is_picture_file(const DataSetFacts& set, const std::string& path) {
   constexpr std::array readable = {"png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib"};
   constexpr std::array unreadable = {"gif", "webp", "tif", "tiff", "heic", "heif", "avif", "jp2", "jxl", "tga", "ppm"};
+  const std::string extension = extension_of(path.substr(path.rfind('/') + 1));
+  if (is_one_of(extension, readable)) return true;  // not opened for this: decoding says if it is none
   const DataFile file(set, path);
   std::vector<uint8_t> begin(static_cast<size_t>(std::min<int64_t>(file.size(), kBytesThatTell)));
   file.read(0, begin);
   if (begins_as_picture(begin)) return true;
-  const std::string extension = extension_of(path.substr(path.rfind('/') + 1));
   std::string other = other_picture_format(begin);
   if (other.empty() && is_one_of(extension, unreadable)) other = "." + extension;
   if (!other.empty()) {
     fail_data(set,
               fmt::format("{}: expected pictures as PNG, JPEG or BMP, found {}; convert or remove it", path, other));
   }
-  return is_one_of(extension, readable);
+  return false;
 }
 
 }  // namespace poise

@@ -6,8 +6,8 @@
 #include "apps/console/program.h"
 #include "apps/export/export_network.h"
 #include "apps/export/onnx_graph.h"
-#include "apps/training/train_options.h"
 #include "apps/run/checkpoint_sampler.h"
+#include "apps/training/train_options.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/system_file.h"
 
@@ -43,18 +43,19 @@ void check_ending(const ExportRequest& request, FlagReader& reader) {
 
 CommandLineSpec export_command_line() {
   using Kind = Flag::Kind;
-  return {.description = "Writes a network of a run, or of a checkpoint, as a file for other programs.",
-          .flags = {{"-o,--output", Kind::once, "FILE", "the file to write, .safetensors or .onnx; - for standard output"},
-                    {"--format", Kind::value, "NAME",
-                     "safetensors, compact or onnx (onnx if FILE ends in .onnx, else safetensors)"},
-                    {"--network", Kind::value, "NAME", "G or D; D as safetensors only (G)"},
-                    {"--weights", Kind::value, "WHICH", "of G: ema (averaged) or live (ema)"},
-                    {"--spectral-norm", Kind::value, "FORM",
-                     "original: weight_orig, weight_u, weight_v as PyTorch's spectral_norm; folded: weight (original)"},
-                    {"--device", Kind::value, "NAME", "auto, cpu, cuda or emulated (auto: cuda if it is there)"}},
-          .positional = "run",
-          .positional_help = "a run directory (its newest checkpoint) or a checkpoint file",
-          .footer = kFooter};
+  return {
+      .description = "Writes a network of a run, or of a checkpoint, as a file for other programs.",
+      .flags = {{"-o,--output", Kind::once, "FILE", "the file to write, .safetensors or .onnx; - for standard output"},
+                {"--format", Kind::value, "NAME",
+                 "safetensors, compact or onnx (onnx if FILE ends in .onnx, else safetensors)"},
+                {"--network", Kind::value, "NAME", "G or D; D as safetensors only (G)"},
+                {"--weights", Kind::value, "WHICH", "of G: ema (averaged) or live (ema)"},
+                {"--spectral-norm", Kind::value, "FORM",
+                 "original: weight_orig, weight_u, weight_v as PyTorch's spectral_norm; folded: weight (original)"},
+                {"--device", Kind::value, "NAME", "auto, cpu, cuda or emulated (auto: cuda if it is there)"}},
+      .positional = "run",
+      .positional_help = "a run directory (its newest checkpoint) or a checkpoint file",
+      .footer = kFooter};
 }
 
 int run_export(const CommandLine& args) {

@@ -82,7 +82,8 @@ CommandLineSpec command_line_spec() {
       {"-o,--output", Kind::once, "FILE",
        "the grid, as PNG; - for standard output (required without --raw and --frames)"},
       {"--seeds", Kind::value, "LIST", "one image per seed: 0-63 or 1,5,9-12 (0-63)"},
-      {"--class", Kind::value, "LIST", "classes of a conditional model, in turn: 3 or 0,2,7-9 or cat,dog; where names are numbers, names (all)"},
+      {"--class", Kind::value, "LIST",
+       "classes of a conditional model, in turn: 3 or 0,2,7-9 or cat,dog; where names are numbers, names (all)"},
       {"--truncation", Kind::value, "PSI", "latents within -PSI and PSI, as 0.5 to 1: likelier, less varied images"},
       {"--interpolate", Kind::value, "A-B", "instead of --seeds: from seed A to seed B, a row for each class"},
       {"--latents", Kind::value, "FILE",
@@ -202,7 +203,8 @@ std::vector<float> latents_of_file(const std::string& path, int64_t latent_size)
                                       latent_size, kMostSeeds, fmt::join(array.shape, ",")));
   }
   const auto fits = [](double x) { return std::abs(x) <= std::numeric_limits<float>::max(); };  // no NaN does
-  if (const auto other = std::find_if_not(array.values.begin(), array.values.end(), fits); other != array.values.end()) {
+  if (const auto other = std::find_if_not(array.values.begin(), array.values.end(), fits);
+      other != array.values.end()) {
     fail(ErrorKind::data, fmt::format("{}: expected finite numbers of float32, found {} in row {}", path, *other,
                                       (other - array.values.begin()) / latent_size));
   }
@@ -338,10 +340,10 @@ class ClassNames {
   int32_t by_name(const std::string& word) const {
     const std::vector<int32_t> classes = called(word);
     if (classes.empty()) {
-      fail(ErrorKind::usage, fmt::format("--class: expected classes by number or name but got \"{}\"{}; {}", word,
-                                         did_you_mean(word, names_),
-                                         names_.empty() ? "this checkpoint has no names"
-                                                        : "its names are " + join_alternatives(names_)));
+      fail(ErrorKind::usage,
+           fmt::format("--class: expected classes by number or name but got \"{}\"{}; {}", word,
+                       did_you_mean(word, names_),
+                       names_.empty() ? "this checkpoint has no names" : "its names are " + join_alternatives(names_)));
     }
     if (classes.size() > 1) {
       fail(ErrorKind::usage, fmt::format("--class: the classes {} are all called \"{}\"; give a number{}",

@@ -201,7 +201,8 @@ TEST(UserPaths, NoOutputReplacesWhatIsReadOrAnother) {
   }
   refused(POISE_SAMPLE_GAN, {checkpoint, "-o", "a.png", "--raw", "./a.png"}, "--output, --raw: both name");
   refused(POISE_SAMPLE_GAN, {checkpoint, "--raw", "z", "--save-latents", "z"}, "--raw, --save-latents: both name");
-  const ProgramResult nowhere = run_in(folder.path(), POISE_SAMPLE_GAN, {checkpoint, "-o", "/dev/null", "--raw", "/dev/null"});
+  const ProgramResult nowhere =
+      run_in(folder.path(), POISE_SAMPLE_GAN, {checkpoint, "-o", "/dev/null", "--raw", "/dev/null"});
   EXPECT_EQ(nowhere.exit_code, 0) << nowhere.err;
 }
 
@@ -213,7 +214,8 @@ TEST(UserPaths, ExportsGoToStandardOutputWhole) {
     arguments.insert(arguments.begin(), {"export", "runs/latest"});
     return run_in(folder.path(), POISE_INSPECT_RUN, arguments);
   };
-  for (const std::vector<std::string>& format : {std::vector<std::string>{}, {"--format", "onnx"}, {"--format", "compact"}}) {
+  for (const std::vector<std::string>& format :
+       {std::vector<std::string>{}, {"--format", "onnx"}, {"--format", "compact"}}) {
     const bool onnx = !format.empty() && format[1] == "onnx";
     std::vector<std::string> to_file = format, to_output = format;
     to_file.insert(to_file.end(), {"-o", onnx ? "g.onnx" : "g.safetensors"});
@@ -277,7 +279,8 @@ TEST(UserPaths, LatentsAreFiniteNumbers) {
   const ProgramResult refused =
       run_in(folder.path(), POISE_SAMPLE_GAN, {"runs/latest", "--latents", "nan.npy", "--raw", "b.bin"});
   EXPECT_EQ(refused.exit_code, 4) << refused.err;
-  EXPECT_NE(refused.err.find("expected finite numbers of float32, found nan in row 3"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("expected finite numbers of float32, found nan in row 3"), std::string::npos)
+      << refused.err;
   EXPECT_FALSE(fs::exists(folder / "b.bin"));
 }
 

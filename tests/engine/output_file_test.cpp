@@ -125,8 +125,7 @@ TEST(OutputFile, AReadOnlyFileStays) {
       write_file_atomically(folder / "kept", "new");
       ::_exit(3);
     } catch (const Error& error) {
-      ::_exit(std::string(error.what()).find("kept: cannot replace the file: Permission denied") ==
-                      std::string::npos
+      ::_exit(std::string(error.what()).find("kept: cannot replace the file: Permission denied") == std::string::npos
                   ? 4
                   : 0);
     }
@@ -191,7 +190,8 @@ TEST(SystemFile, KnowsTwoNamesOfOneFile) {
   fs::create_directory(folder / "sub");
   fs::create_symlink("a", folder / "link");
   fs::create_hard_link(folder / "a", folder / "hard");
-  for (const char* other : {"a", "./a", "link", "hard", "sub/../a"}) EXPECT_TRUE(same_file(folder / "a", folder / other));
+  for (const char* other : {"a", "./a", "link", "hard", "sub/../a"})
+    EXPECT_TRUE(same_file(folder / "a", folder / other));
   EXPECT_FALSE(same_file(folder / "a", folder / "b"));
   EXPECT_FALSE(same_file(folder / "a", folder / "new"));
   EXPECT_TRUE(same_file(folder / "new", folder / "sub/../new"));  // not there yet

@@ -19,7 +19,8 @@ inline std::string as_zip64(const std::string& plain) {
   for (size_t at = directory; at < end; ++count) {
     std::string entry = plain.substr(at, 46 + static_cast<uint8_t>(plain[at + 28]));
     const auto four = [&](size_t place) { return entry.substr(place, 4) + std::string(4, '\0'); };
-    const std::string extra = number(0x7777, 2) + number(0, 2) + number(1, 2) + number(24, 2) + four(24) + four(20) + four(42);
+    const std::string extra =
+        number(0x7777, 2) + number(0, 2) + number(1, 2) + number(24, 2) + four(24) + four(20) + four(42);
     at += entry.size();
     for (const size_t place : {20, 24, 42}) entry.replace(place, 4, none);
     entry.replace(30, 2, number(extra.size(), 2));
