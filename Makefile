@@ -6,7 +6,7 @@ PACKAGES := g++ make cmake ninja-build libgtest-dev libbenchmark-dev libdnnl-dev
             nlohmann-json3-dev libtomlplusplus-dev libstb-dev zlib1g-dev libpng-dev \
             libjpeg62-turbo-dev libopenblas-serial-dev
 
-.PHONY: all demo test bench kernels-report gpu-bundle gpu-suite format format-check tidy packages configure build clean
+.PHONY: all demo test bench kernels-report kernels-profile gpu-bundle gpu-suite format format-check tidy packages configure build clean
 
 all: build
 
@@ -29,10 +29,6 @@ configure: packages
 build: configure
 	@cmake --build $(BUILD) -j $(JOBS)
 
-# Threads that wait sleep after 2,000 turns instead of millions: as fast on a machine of one's own, and many times faster
-# beside other programs (bench/NOTES.md).
-demo bench: export GOMP_SPINCOUNT ?= 2000
-
 # Trains a small sparse GAN on the bundled CIFAR-10 images in a minute or two; leaves pictures and a report. Without a
 # GPU it does not wait for nvcc, unless the folder is configured to build CUDA kernels already.
 demo: packages
@@ -50,6 +46,11 @@ bench: build
 # Registers, shared memory, spills and tensor-core instructions of every CUDA kernel, from the compiler.
 kernels-report: configure
 	@cmake --build $(BUILD) -j $(JOBS) --target kernels-report
+
+# Instructions, bank conflicts, sectors, divergence and predicted times of the kernels of a training iteration, counted
+# without a GPU by interpreting the compiler's PTX.
+kernels-profile: configure
+	@cmake --build $(BUILD) -j $(JOBS) --target kernels-profile
 
 # One archive that runs the suite below on a machine with a driver and CUDA's libraries: see bench/gpu_bundle.sh.
 gpu-bundle: configure

@@ -90,7 +90,7 @@ def train(a, name, options):
     else:
         flags = [word for key, value in options.items() for word in (f"--{key}", str(value))]
         command = [a.train_gan, "--preset", "tiny", "--data", a.data, "--runs", str(a.work), "--name", name, *flags]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*command, "-q"], env=environment, capture_output=True, text=True)
     print(name, "exit", done.returncode, done.stderr.strip(), flush=True)
 

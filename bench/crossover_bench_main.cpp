@@ -261,7 +261,7 @@ int run(int argc, char** argv) {
   app.add_option("--precision", o.precision, "auto, fp32, tf32 or bf16")
       ->check(precision_name())
       ->capture_default_str();
-  app.add_option("--threads", o.threads, "0: as OpenMP would")->check(CLI::Range(0, 4096));
+  app.add_option("--threads", o.threads, "0: all processors")->check(CLI::Range(0, 4096));
   app.add_option("--densities", o.densities, "shares of cells alive")->delimiter(',')->check(CLI::Range(0.001, 1.0));
   app.add_option("--cells", o.cells, "cells of the masks")->delimiter(',');
   app.add_option("--seconds", o.seconds, "per number")->check(CLI::Range(0.0, 60.0))->capture_default_str();

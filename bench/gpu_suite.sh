@@ -68,7 +68,6 @@ if [ -z "$rehearse" ]; then
   gpu="$gpu, driver $(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -1)"
   capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1)
   architecture=${capability/./}
-  [ "$architecture" = 90 ] && architecture=90a # wgmma and bulk copies
 fi
 mkdir -p "$out" || exit 1
 failed=()

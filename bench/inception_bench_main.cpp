@@ -100,7 +100,7 @@ int run(int argc, char** argv) {
   app.add_option("--images", o.images, "of one pass")->check(at_least_one)->capture_default_str();
   app.add_option("--batch", o.batch, "images at once; 0: what suits the device")->capture_default_str();
   app.add_option("--passes", o.passes, "timed passes")->check(at_least_one)->capture_default_str();
-  app.add_option("--threads", o.threads, "0: the default of OpenMP")->capture_default_str();
+  app.add_option("--threads", o.threads, "0: all processors")->capture_default_str();
   app.add_option("--rows", o.rows, "layers to list")->capture_default_str();
   app.add_flag("--serve", o.serve, "obey commands on standard input");
   if (!parse_flags(app, argc, argv)) return 0;

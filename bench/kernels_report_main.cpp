@@ -6,7 +6,6 @@
 // LIBRARY: libpoise_kernels.so with uncompressed device code. REPORTS: a folder with *.ptxas files, at any depth
 // (kernels/gpu/cuda/keep_compiler_report.sh). With --check only what is wrong is printed, and the exit code is 6 if
 // anything is: a kernel that spills, or that by its name computes on tensor cores and has no such instruction.
-#include <cxxabi.h>
 #include <elf.h>
 #include <fmt/format.h>
 
@@ -20,6 +19,7 @@
 #include <vector>
 
 #include "apps/console/program.h"
+#include "bench/kernel_name.h"
 #include "kernels/core/error.h"
 
 namespace {
@@ -61,34 +61,12 @@ struct Kernel {
 // By architecture and mangled name, which both sources have.
 using Kernels = std::map<std::pair<std::string, std::string>, Kernel>;
 
-std::string readable(const std::string& mangled) {
-  int status = 0;
-  char* text = abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, &status);
-  std::string name = status == 0 ? text : mangled;
-  std::free(text);
-  for (const char* noise : {"poise::cuda::", "(anonymous namespace)::", "poise::", "void ", "_kernel"}) {
-    for (size_t at; (at = name.find(noise)) != std::string::npos;) name.erase(at, std::strlen(noise));
-  }
-  // Without the parameters: the last closing bracket and what belongs to it.
-  if (const size_t end = name.rfind(')'); end != std::string::npos && end == name.size() - 1) {
-    int depth = 0;
-    for (size_t i = end + 1; i-- > 0;) {
-      depth += name[i] == ')' ? 1 : name[i] == '(' ? -1 : 0;
-      if (depth == 0) {
-        name.resize(i);
-        break;
-      }
-    }
-  }
-  return name;
-}
-
 bool is_ours(const std::string& mangled) { return mangled.find("5poise") != std::string::npos; }
 
 Kernel& kernel_of(Kernels& kernels, const std::string& architecture, const std::string& mangled) {
   Kernel& kernel = kernels[{architecture, mangled}];
   kernel.architecture = architecture;
-  if (kernel.name.empty()) kernel.name = readable(mangled);
+  if (kernel.name.empty()) kernel.name = kernel_name(mangled);
   return kernel;
 }
 

@@ -245,7 +245,7 @@ int run(int argc, char** argv) {
   app.add_flag("--no-graph", no_graph, "launch each kernel instead of replaying captured steps");
   app.add_option("--iterations", options.iterations, "timed iterations")->check(at_least(1))->capture_default_str();
   app.add_option("--warm-ups", options.warm_ups, "iterations before these")->check(at_least(0))->capture_default_str();
-  app.add_option("--threads", options.threads, "0: as OpenMP would")->check(at_least(0))->capture_default_str();
+  app.add_option("--threads", options.threads, "0: all processors")->check(at_least(0))->capture_default_str();
   app.add_option("--rows", options.rows, "rows of the table by layer")->check(at_least(0))->capture_default_str();
   app.add_option("--json", options.json, "also write the numbers to this file");
   app.add_flag("--sweep", options.sweep, "static masks: dense, masked and sparse iterations in turns");

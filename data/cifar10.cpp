@@ -97,7 +97,8 @@ const DataSetFacts& cifar10_facts() {
        {"data_batch_3.bin", 30730000, "942cd6a4bcdd0dd3c604fbe906cb4421", {"train"}},
        {"data_batch_4.bin", 30730000, "ae636b3ba5c66a11e91e8cb52e771fcb", {"train"}},
        {"data_batch_5.bin", 30730000, "53f37980c15c3d472c316c40844f3f0d", {"train"}},
-       {"test_batch.bin", 30730000, "803d5f7f4d78ea53de84dbe85f74fb6d", {"test"}}}};
+       {"test_batch.bin", 30730000, "803d5f7f4d78ea53de84dbe85f74fb6d", {"test"}}},
+      {kSampleFile}};
   return facts;
 }
 

@@ -26,6 +26,7 @@ struct DataSetFacts {
   std::vector<std::string> splits = {};  // in the order of the reader's enumeration; "auto" means the first
   std::string inner_folder = {};         // that the archive unpacks to; "": none
   std::vector<OfficialFile> files = {};  // none: it is made of pictures
+  std::vector<std::string> marks = {};   // other files by which a folder with the set is known
 };
 [[noreturn]] void fail_data(const DataSetFacts& set, const std::string& message);
 

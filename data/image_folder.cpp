@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "data/walk_pictures.h"
 #include "engine/io/utf8.h"
+#include "kernels/core/error.h"
 
 namespace poise {
 namespace {
@@ -63,6 +66,40 @@ class ImageFolder : public ImageSource {
 const DataSetFacts& image_folder_facts() {
   static const DataSetFacts set = {"folder", "give a folder of PNG, JPEG or BMP files", {"all"}};
   return set;
+}
+
+namespace {
+
+// A wrong path, such as a home folder, may have a million files below it.
+constexpr int kMostFiles = 10000, kMostFolders = 3;
+
+bool holds_pictures_below(const std::string& folder, int depth, int& files) {
+  std::vector<std::string> folders;
+  for (const std::string& name : names_in_folder_if_exists(folder)) {
+    const std::string path = join_path(folder, name);
+    if (name.starts_with('.')) continue;
+    if (is_folder(path)) {
+      folders.push_back(path);
+    } else if (is_regular_file(path)) {
+      if (++files > kMostFiles) return false;
+      try {
+        if (is_picture_file(facts(), path)) return true;
+      } catch (const Error& error) {
+        if (error.kind() == ErrorKind::data) return true;
+        throw;
+      }
+    }
+  }
+  return depth < kMostFolders && std::any_of(folders.begin(), folders.end(), [&](const std::string& inside) {
+           return holds_pictures_below(inside, depth + 1, files);
+         });
+}
+
+}  // namespace
+
+bool holds_pictures(const std::string& folder) {
+  int files = 0;
+  return is_folder(folder) && holds_pictures_below(folder, 0, files);
 }
 
 std::unique_ptr<ImageSource> open_image_folder(const std::string& folder) {

@@ -14,4 +14,8 @@ const DataSetFacts& image_folder_facts();
 // subfolders, or in formats that Poise does not read.
 std::unique_ptr<ImageSource> open_image_folder(const std::string& folder);
 
+// Is there a file in `folder`, or down to three folders below, that the set would be made of or that it would refuse as a
+// picture in another format? Looks at 10,000 files at most.
+bool holds_pictures(const std::string& folder);
+
 }  // namespace poise

@@ -23,4 +23,8 @@ constexpr const char* kCropAndResize = "crop, antialiased bilinear";
 
 uint32_t crc_of(const ImageSet& set);
 
+// Leaves the images of these classes, in their order; labels and names are those of `classes`, in that order. Error(usage)
+// for a set without classes.
+void keep_classes(ImageSet& set, const std::vector<int32_t>& classes);
+
 }  // namespace poise

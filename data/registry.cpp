@@ -153,6 +153,19 @@ std::string resolved_split(const std::string& name, const std::string& split) {
 
 const DataSetFacts& data_set_facts(const std::string& name) { return entry_of(name).facts(); }
 
+std::string data_set_in(const std::string& folder) {
+  for (const Entry& entry : entries()) {
+    const DataSetFacts& facts = entry.facts();
+    std::vector<std::string> marks = facts.marks;
+    for (const OfficialFile& file : facts.files) marks.push_back(file.name);
+    for (const std::string& place : {folder, join_path(folder, facts.inner_folder)}) {
+      for (const std::string& mark : marks)
+        if (is_regular_file(join_path(place, mark))) return facts.name;
+    }
+  }
+  return holds_pictures(folder) ? image_folder_facts().name : "";
+}
+
 ImageSet read_images(const std::string& name, const std::string& folder, const ReadOptions& options) {
   const Entry& entry = entry_of(name);
   const size_t split = split_of(entry.facts(), options.split);

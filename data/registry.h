@@ -17,6 +17,10 @@ std::string resolved_split(const std::string& name, const std::string& split);
 // Error(usage) for an unknown name, listing the known ones.
 const DataSetFacts& data_set_facts(const std::string& name);
 
+// The set whose files lie in `folder`, or in its archive's own folder in there: "folder" if there are pictures instead,
+// in it or in subfolders; "" if it holds neither or is no folder.
+std::string data_set_in(const std::string& folder);
+
 struct ReadOptions {
   std::string split = "auto";  // cifar10, cifar100: train; stl10: unlabeled; tiny-imagenet: train
   int64_t image_size = 0;      // side of the images; 0: 32, 32, 48, 64; a folder has no size of its own

@@ -107,7 +107,8 @@ const DataSetFacts& stl10_facts() {
        {"train_X.bin", 138240000, "918c2871b30a85fa023e0c44e0bee87f", {"train", "train+unlabeled"}},
        {"train_y.bin", 5000, "5a34089d4802c674881badbb80307741", {"train"}},
        {"test_X.bin", 221184000, "7f263ba9f9e0b06b93213547f721ac82", {"test"}},
-       {"test_y.bin", 8000, "36f9794fa4beb8a2c72628de14fa638e", {"test"}}}};
+       {"test_y.bin", 8000, "36f9794fa4beb8a2c72628de14fa638e", {"test"}}},
+      {kSampleFile}};
   return facts;
 }
 

@@ -156,7 +156,9 @@ const DataSetFacts& tiny_imagenet_facts() {
       "tiny-imagenet",
       "get tiny-imagenet-200.zip, linked from http://cs231n.stanford.edu, and unpack it there (unzip)",
       {"train", "val"},
-      "tiny-imagenet-200"};
+      "tiny-imagenet-200",
+      {},
+      {"wnids.txt"}};
   return set;
 }
 

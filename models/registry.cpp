@@ -19,11 +19,20 @@ GanModel make_sngan32_with(const Options& o, DisHead head) {
 GanModel make_sngan32(const Options& o) { return make_sngan32_with(o, DisHead::sum_without_bias); }
 GanModel make_sngan32_resnet(const Options& o) { return make_sngan32_with(o, DisHead::mean_with_bias); }
 
-GanModel make_sngan48(const Options& o) {
-  const int64_t g = o.width_g, d = o.width_d;
+// D doubles its channels at each of five blocks.
+GanModel make_sngan_with(const Options& o, int64_t bottom, const std::vector<int64_t>& channels) {
+  const int64_t d = o.width_d;
   const std::vector<DisStage> stages = {{d, kFirst}, {2 * d, kDown}, {4 * d, kDown}, {8 * d, kDown}, {16 * d, kDown}};
-  return {std::make_unique<SnganGenerator>(6, std::vector{8 * g, 4 * g, 2 * g, g}, o.latent_size),
+  return {std::make_unique<SnganGenerator>(bottom, channels, o.latent_size),
           std::make_unique<SnganDiscriminator>(stages, DisHead::mean_with_bias)};
+}
+GanModel make_sngan48(const Options& o) {
+  const int64_t g = o.width_g;
+  return make_sngan_with(o, 6, {8 * g, 4 * g, 2 * g, g});
+}
+GanModel make_sngan64(const Options& o) {
+  const int64_t g = o.width_g;
+  return make_sngan_with(o, 4, {16 * g, 8 * g, 4 * g, 2 * g, g});
 }
 
 GanModel make_dcgan32(const Options& o) {
@@ -56,9 +65,10 @@ struct Entry {
   int64_t classes = 0;  // > 0: conditional
 };
 constexpr Entry kModels[] = {
-    {"sngan32", make_sngan32, 32, 256, 128, 128},       {"sngan32-resnet", make_sngan32_resnet, 32, 256, 128, 128},
-    {"sngan48", make_sngan48, 48, 64, 64, 128},         {"dcgan32", make_dcgan32, 32, 64, 64, 128},
-    {"biggan32", make_biggan32, 32, 256, 256, 128, 10}, {"biggan64", make_biggan64, 64, 80, 80, 100, 200}};
+    {"sngan32", make_sngan32, 32, 256, 128, 128},     {"sngan32-resnet", make_sngan32_resnet, 32, 256, 128, 128},
+    {"sngan48", make_sngan48, 48, 64, 64, 128},       {"sngan64", make_sngan64, 64, 64, 64, 128},
+    {"dcgan32", make_dcgan32, 32, 64, 64, 128},       {"biggan32", make_biggan32, 32, 256, 256, 128, 10},
+    {"biggan64", make_biggan64, 64, 80, 80, 100, 200}};
 
 const Entry& entry_of(const std::string& name) {
   std::string known;

@@ -7,10 +7,13 @@
 //                   there initialised by kaiming.
 //   sngan48         STL-10 at 48x48. G halves its channels at each block, 8 times the width to once; D doubles them, to
 //                   16 times, and ends as that of sngan32-resnet. Width 64: G 4,878,083 and D 19,542,721 parameters.
+//   sngan64         64x64: sngan48 with one more block in G, whose channels go from 16 times the width to once, on a first
+//                   map of 4x4 (as the 64x64 network of Miyato and Koyama 2018). Width 64: G 12,220,675 and D 19,542,721
+//                   parameters.
 //
 // Names in the papers' code: sngan32's blocks are block2..4 in G and block1..4 in D there too, with layers b1, c1, b2,
 // c2 and c_sc for bn1, conv1, bn2, conv2 and shortcut, l1 and l5 for linear, c5 for conv_out; sngan48's block2..4 are
-// blocks.0..2, its D's block1..5 are block0..4. Layouts and spectral norm: as models/biggan.h says.
+// blocks.0..2, its D's block1..5 are block0..4, and so on for sngan64. Layouts and spectral norm: as models/biggan.h says.
 #pragma once
 #include "models/registry.h"
 #include "models/residual_blocks.h"

@@ -1,6 +1,5 @@
 #include "apps/console/program.h"
 
-#include <omp.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -84,12 +83,6 @@ std::string shared_folder(const std::string& name, const std::string& in_source_
   const std::string in_bundle = program_folder() + "/../share/" + name;
   std::error_code error;
   return std::filesystem::is_directory(in_bundle, error) ? in_bundle : in_source_tree;
-}
-
-int thread_count() { return omp_get_max_threads(); }
-
-void set_thread_count(int64_t threads) {
-  if (threads > 0) omp_set_num_threads(static_cast<int>(threads));
 }
 
 std::string device_identity(Device device, Precision precision) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "kernels/core/dtype.h"
+#include "kernels/core/parallel.h"  // thread_count, set_thread_count
 
 namespace poise {
 
@@ -25,8 +26,6 @@ std::string program_folder();
 // A folder of files that come with Poise: share/NAME beside the folder of the program, as in a bundle that has been moved
 // to another machine, or else where the source tree has it.
 std::string shared_folder(const std::string& name, const std::string& in_source_tree);
-int thread_count();                      // that a parallel loop would use now
-void set_thread_count(int64_t threads);  // 0: leave it to OpenMP
 // What measured speeds hold for: "cpu AMD EPYC ... 2 threads", "cuda NVIDIA H200 bf16".
 std::string device_identity(Device device, Precision precision);
 constexpr double kMiB = 1024.0 * 1024.0;

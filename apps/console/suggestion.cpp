@@ -1,6 +1,7 @@
 #include "apps/console/suggestion.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace poise {
 
@@ -20,16 +21,66 @@ int edit_distance(const std::string& a, const std::string& b) {
   return at(rows - 1, columns - 1);
 }
 
-std::string did_you_mean(const std::string& name, const std::vector<std::string>& known) {
-  // A third of the letters may be wrong; beyond that a suggestion would be a guess. An abbreviation counts as close.
-  int best = std::max(1, static_cast<int>(name.size()) / 3) + 1;
-  const std::string* closest = nullptr;
-  for (const std::string& candidate : known) {
-    int distance = edit_distance(name, candidate);
-    if (name.size() >= 3 && candidate.starts_with(name)) distance = 1;
-    if (distance < best) best = distance, closest = &candidate;
+namespace {
+
+using Words = std::vector<std::string>;
+
+// "--learning-rate-g" -> learning, rate, g
+Words words_of(const std::string& name) {
+  Words words;
+  bool inside = false;
+  for (const char c : name) {
+    const bool separates = c == '-' || c == '_';
+    if (!separates && !inside) words.emplace_back();
+    if (!separates) words.back() += c;
+    inside = !separates;
   }
-  return closest ? " (did you mean " + *closest + "?)" : "";
+  return words;
+}
+
+bool are_letters(Words::const_iterator first, Words::const_iterator last) {
+  return std::all_of(first, last, [](const std::string& word) { return word.size() == 1; });
+}
+
+// Edits that an abbreviation counts for: 0 if what it leaves out tells variants of one thing apart ("-g"), 1 if it is
+// more, nothing if `name` is none of `candidate`.
+std::optional<int> edits_of_abbreviation(const std::string& name, const std::string& candidate) {
+  const Words given = words_of(name), all = words_of(candidate);
+  if (given.empty()) return std::nullopt;
+  std::string initials;
+  for (auto word = all.begin(); word != all.end(); ++word) {
+    initials += (*word)[0];
+    if (initials.size() < 2 || initials != given[0]) continue;
+    const Words rest(word + 1, all.end());
+    if (given.size() > 1 ? std::equal(given.begin() + 1, given.end(), rest.begin(), rest.end())
+                         : are_letters(rest.begin(), rest.end())) {
+      return 0;
+    }
+  }
+  if (name.size() < 3) return std::nullopt;
+  const auto found = std::search(all.begin(), all.end(), given.begin(), given.end());
+  if (found != all.end()) {
+    const auto after = found + static_cast<std::ptrdiff_t>(given.size());
+    return are_letters(all.begin(), found) && are_letters(after, all.end()) ? 0 : 1;
+  }
+  return candidate.starts_with(name) ? std::optional(1) : std::nullopt;
+}
+
+}  // namespace
+
+std::string did_you_mean(const std::string& name, const std::vector<std::string>& known) {
+  constexpr size_t kMost = 4;
+  // A third of the letters may be wrong; beyond that a suggestion would be a guess.
+  int best = std::max(1, static_cast<int>(name.size()) / 3);
+  std::vector<std::string> closest;
+  for (const std::string& candidate : known) {
+    const int distance = edits_of_abbreviation(name, candidate).value_or(edit_distance(name, candidate));
+    if (distance > best) continue;
+    if (distance < best) closest.clear();
+    best = distance;
+    if (closest.size() < kMost) closest.push_back(candidate);
+  }
+  return closest.empty() ? "" : " (did you mean " + join_alternatives(closest) + "?)";
 }
 
 std::string join_alternatives(const std::vector<std::string>& words) {

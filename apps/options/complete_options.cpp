@@ -2,9 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <tuple>
 
 #include "apps/training/sparse_methods.h"
+#include "data/registry.h"
 #include "models/registry.h"
 
 namespace poise {
@@ -55,7 +59,36 @@ void check_effect_of_masks(OptionSet& options) {
   never("br_window", s.br_window, "no decision has all the balance ratios it reads, and D's masks never change");
 }
 
+// The place of an option's source in the order in which later ones win.
+size_t rank_of(const std::string& origin) {
+  constexpr std::array sources = {"default", "preset", "file", "environment", "command line"};
+  const auto found = std::find_if(sources.begin(), sources.end(), [&](const char* s) { return origin.starts_with(s); });
+  return static_cast<size_t>(found - sources.begin());
+}
+
+// A method that leaves a network dense, chosen over a preset or file that masks it: the density goes.
+void make_dense(OptionSet& options) {
+  const SparseOptions& s = options.settings().sparse;
+  const SparseMethod& method = sparse_method(s.method);
+  const std::string origin = options.origin("method");
+  std::string gone;
+  for (const auto& [key, density, policy] :
+       {std::tuple{"density_g", s.density_g, method.g}, {"density_d", s.density_d, method.d}}) {
+    if (policy || density == 0 || density == 1) continue;
+    if (rank_of(options.origin(key)) >= rank_of(origin)) {
+      options.add_problem(fmt::format("{}: method {} has no masks in {} but got {}; {}leave {} out [{}]", key, s.method,
+                                      key == std::string("density_g") ? "G" : "D", density,
+                                      method.g ? "" : "choose a sparse method or ", key, options.origin(key)));
+      continue;
+    }
+    gone += fmt::format("{}{} = {}", gone.empty() ? "" : " and ", key, density);
+    options.set(key, 1.0, origin);
+  }
+  if (!gone.empty()) options.add_note(fmt::format("method {}: 1 instead of {}", s.method, gone));
+}
+
 void complete_sparse_options(OptionSet& options) {
+  make_dense(options);
   const Settings& settings = options.settings();
   const SparseOptions& s = settings.sparse;
   const SparseMethod& method = sparse_method(s.method);
@@ -82,12 +115,7 @@ void complete_sparse_options(OptionSet& options) {
     problem(fmt::format("execution: weights needs --device cpu but device is {}; use execution = auto or block",
                         name_of(*settings.train.device)));
   }
-  if (!masks) {
-    if (s.density_g != 1 || (s.density_d != 0 && s.density_d != 1)) {
-      problem("density_g, density_d: method dense has no masks; choose a sparse method or leave them at 1");
-    }
-    return;
-  }
+  if (!masks) return;
   if (s.density_g == 1 && s.density_d == 0) {
     problem(fmt::format("density_g: method {} needs a density, that of the weights that are alive, as density_g = 0.1",
                         s.method));
@@ -100,9 +128,6 @@ void complete_sparse_options(OptionSet& options) {
     if (now == Value(int64_t{0})) options.set(key, std::llround(otherwise), origin);
   }
 
-  if (!method.d && s.density_d != 1) {
-    problem(fmt::format("density_d: method {} keeps D dense but got {}; leave it out", s.method, s.density_d));
-  }
   check_effect_of_masks(options);
   if (s.br_every > 0 && s.br_window < s.br_every) {
     problem(fmt::format("br_window: expected at least br_every = {} but got {}", s.br_every, s.br_window));
@@ -135,12 +160,65 @@ void complete_options(OptionSet& options) {
   warn_of_schedules(options, options.settings());
 }
 
+void complete_data_set(OptionSet& options) {
+  const DataOptions& data = options.settings().data;
+  if (data.data == "sample" || rank_of(options.origin("dataset")) > rank_of("preset")) return;
+  const std::string found = data_set_in(data.data);
+  if (found.empty() || found == data.dataset) return;
+  const std::string was = rank_of(options.origin("dataset")) == rank_of("preset")
+                              ? fmt::format(", not {} [{}]", data.dataset, options.origin("dataset"))
+                              : "";
+  options.add_note(fmt::format("{} holds dataset {}{}", data.data, found, was));
+  options.set("dataset", found, "the data");
+  if (rank_of(options.origin("split")) <= rank_of("preset")) options.set("split", std::string("auto"), "the data");
+}
+
+namespace {
+
+// "a, b, c and 7 more"
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr size_t kMost = 3;
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), kMost); ++i) text += (i > 0 ? ", " : "") + names[i];
+  return names.size() > kMost ? fmt::format("{} and {} more", text, names.size() - kMost) : text;
+}
+
+std::string models_without_classes(int64_t side) {
+  std::string text;
+  for (const std::string& name : model_names()) {
+    if (image_side_of(name) == side && published_model(name).classes == 0) text += (text.empty() ? "" : " or ") + name;
+  }
+  return text;
+}
+
+}  // namespace
+
 void complete_classes(OptionSet& options, const ImageSet& images) {
   const ModelOptions& model = options.settings().model;
   const auto known = static_cast<int64_t>(images.class_names.size());
-  if (published_model(model.name).classes == 0 || known == 0) return;
+  const bool conditional = published_model(model.name).classes > 0, own = images.name == "folder";
+  if (own) {
+    const std::string classes =
+        known == 0 ? "no classes"
+                   : fmt::format("{} class{} ({}){}", known, known == 1 ? "" : "es", some_of(images.class_names),
+                                 conditional ? "" : fmt::format(", which {} does not use", model.name));
+    options.add_note(fmt::format("{}: {} pictures, {}; {} draws {}x{}, to which they are cropped and resized",
+                                 images.source, images.count, classes, model.name, images.height, images.width));
+  }
+  if (!conditional) return;
+  if (known == 0) {
+    return options.add_problem(
+        fmt::format("model {} draws images of classes, but {} has none; {}use --model {}, which needs none", model.name,
+                    images.source, own ? "move the pictures of each class into a subfolder, or " : "",
+                    models_without_classes(image_side_of(model.name))));
+  }
   if (model.classes == 0) return options.set("classes", known, "the data");
   if (model.classes == known) return;
+  if (rank_of(options.origin("classes")) <= rank_of("preset")) {
+    options.add_note(fmt::format("classes {}: those of {} instead of {} [{}]", known, images.source, model.classes,
+                                 options.origin("classes")));
+    return options.set("classes", known, "the data");
+  }
   options.add_problem(fmt::format("classes: expected {}, as {} has, but got {}; leave classes out [{}]", known,
                                   images.source, model.classes, options.origin("classes")));
 }

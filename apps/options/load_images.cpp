@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "apps/console/number_list.h"
 #include "apps/console/program.h"
 #include "apps/console/progress.h"
 #include "data/registry.h"
@@ -60,6 +61,11 @@ ImageSet load_images(const Settings& settings, bool quiet) {
     if (!quiet || text.starts_with("warning: ")) std::fprintf(stderr, "%s\n", text.c_str());
   };
   ImageSet images = read_images(data.dataset, data_folder(data), options);
+  if (data.only_classes != "all") {
+    const auto known = static_cast<int64_t>(images.class_names.size());
+    keep_classes(images, known > 0 ? parse_classes("only-classes", data.only_classes, known, images.class_names)
+                                   : std::vector<int32_t>());
+  }
   for (const std::string& warning : images.warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
   return images;
 }

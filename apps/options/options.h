@@ -90,13 +90,17 @@ class OptionSet {
   void add_warning(const std::string& warning) { warnings_.push_back(warning); }
   const std::vector<std::string>& warnings() const { return warnings_; }
 
+  // What was decided for the user, who may not know it.
+  void add_note(const std::string& note) { notes_.push_back(note); }
+  const std::vector<std::string>& notes() const { return notes_; }
+
   // A configuration file, in groups; `with_origins` adds "  # origin" to each line.
   std::string to_toml(bool with_origins) const;
 
  private:
   Settings settings_;
   std::vector<std::string> origins_;  // in the order of the table
-  std::vector<std::string> problems_, warnings_;
+  std::vector<std::string> problems_, warnings_, notes_;
 };
 
 // The settings a checkpoint is bound to (OnResume::fixed), each as to_toml() writes it, in the order of the table.

@@ -7,10 +7,14 @@
 
 namespace poise {
 
+// Iterations whose losses are logged however large log_every is: signs of life, and of speed.
+constexpr int64_t kAlwaysLogged[] = {1, 2, 5, 10};
+
 struct OutputOptions {
   std::string runs = "runs", name;
   int64_t log_every = 100, sample_every = 1000, sample_count = 64, sample_scale = 2;
   int64_t checkpoint_every = 1000, keep_checkpoints = 3;
+  int64_t compare_with_dense = 0;
 };
 
 struct Settings : TrainerOptions {

@@ -31,13 +31,10 @@ constexpr double kSecondsBetweenLines = 5;
 
 void say(const std::string& text) { std::fprintf(stderr, "evaluate_gan: %s\n", text.c_str()); }
 
-// What a folder holds, where the user does not say: CIFAR-10 if one of its files is there, else pictures.
+// What a folder holds, where the user does not say. Pictures, if nothing is recognised: their reader says what is missing.
 std::string data_set_of(const std::string& folder) {
-  for (const char* name : {"data_batch_1.bin", "test_batch.bin", "cifar10_sample.bin"}) {
-    for (const char* inside : {"/", "/cifar-10-batches-bin/"})
-      if (is_regular_file(folder + inside + name)) return "cifar10";
-  }
-  return "folder";
+  const std::string found = data_set_in(folder);
+  return found.empty() ? "folder" : found;
 }
 
 // A set of images that somebody named, or G's, ready to be read. `input` refers to what stands beside it.

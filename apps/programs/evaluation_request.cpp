@@ -92,7 +92,7 @@ CommandLineSpec evaluation_command_line() {
       {"--inception", Kind::once, "FILE", "weights of Inception (safetensors)"},
       {"--images", Kind::value, "N", "how many (all of a set, 10000 of a generator)"},
       {"--reference-images", Kind::value, "N", "how many, spread evenly over the set (all)"},
-      {"--dataset", Kind::value, "NAME", "what folders hold (auto: CIFAR-10 if they do, else pictures)"},
+      {"--dataset", Kind::value, "NAME", "what folders hold (auto: what their files say)"},
       {"--split", Kind::value, "NAME", "of data sets (auto: what is trained on)"},
       {"--image-size", Kind::value, "N", "side to which folders of pictures are resized"},
       {"--weights", Kind::value, "WHICH", "ema (averaged) or live (ema)"},

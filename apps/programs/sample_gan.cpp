@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "apps/console/flag_reader.h"
+#include "apps/console/number_list.h"
 #include "apps/console/program.h"
 #include "apps/console/suggestion.h"
 #include "apps/run/checkpoint_sampler.h"
@@ -26,7 +27,6 @@
 namespace poise {
 namespace {
 
-constexpr size_t kMostSeeds = 100000;
 constexpr double kLeastTruncation = 0.05;  // below, most numbers would be drawn dozens of times
 // All forward passes have this many latents, the last one filled up: so a kernel never sees another shape, and a seed's
 // image has the same bits no matter what is drawn with it.
@@ -145,7 +145,7 @@ Request request_of(const CommandLine& args) {
   request.device = named<Device>(reader.choice("device", {"auto", "cpu", "cuda", "emulated"}));
   request.columns = reader.integer("columns", 0, 1, 100000);
   request.scale = reader.integer("scale", 2, 1, 16);
-  request.steps = reader.integer("steps", 8, 2, kMostSeeds);
+  request.steps = reader.integer("steps", 8, 2, kMostNumbers);
   request.latents = reader.path("latents");
   request.save_latents = reader.path("save-latents");
   std::vector<std::string> read = checkpoint_files(request.source);
@@ -191,16 +191,16 @@ struct Drawing {
 std::vector<int32_t> classes_of(const Request& request, int64_t known, const std::vector<std::string>& names) {
   if (request.classes.empty()) return cycling_labels(known, known);
   if (known == 0) fail(ErrorKind::usage, "--class: this model is not conditional; leave out --class");
-  return parse_classes(request.classes, known, names);
+  return parse_classes("class", request.classes, known, names);
 }
 
 // Rows of the user's file.
 std::vector<float> latents_of_file(const std::string& path, int64_t latent_size) {
   const NpyArray array = parse_npy(read_file(path, ErrorKind::data, "correct the path"), path);
   const auto rows = static_cast<uint64_t>(array.shape.empty() ? 0 : array.shape[0]);
-  if (array.shape.size() != 2 || array.shape[1] != latent_size || rows < 1 || rows > kMostSeeds) {
+  if (array.shape.size() != 2 || array.shape[1] != latent_size || rows < 1 || rows > kMostNumbers) {
     fail(ErrorKind::data, fmt::format("{}: expected latents [N,{}], N from 1 to {}, found an array [{}]", path,
-                                      latent_size, kMostSeeds, fmt::join(array.shape, ",")));
+                                      latent_size, kMostNumbers, fmt::join(array.shape, ",")));
   }
   const auto fits = [](double x) { return std::abs(x) <= std::numeric_limits<float>::max(); };  // no NaN does
   if (const auto other = std::find_if_not(array.values.begin(), array.values.end(), fits);
@@ -298,106 +298,6 @@ int sample_gan(int argc, const char* const* argv) {
 }
 
 }  // namespace
-
-std::vector<uint64_t> parse_numbers(const std::string& flag, const std::string& text) {
-  const auto refuse = [&](const char* got) {
-    fail(ErrorKind::usage, fmt::format("--{}: expected numbers and ranges such as 0-63 or 1,5,9-12, at most {} in "
-                                       "all, but got {} in \"{}\"",
-                                       flag, kMostSeeds, got, text));
-  };
-  std::vector<uint64_t> seeds;
-  const char *at = text.data(), *end = at + text.size();
-  const auto number = [&] {
-    uint64_t value = 0;
-    const auto [next, error] = std::from_chars(at, end, value);
-    if (error != std::errc()) refuse("no number");
-    at = next;
-    return value;
-  };
-  while (true) {
-    const uint64_t first = number();
-    uint64_t last = first;
-    if (at != end && *at == '-') ++at, last = number();
-    if (last < first) refuse("a range that ends before it begins");
-    if (last - first >= kMostSeeds - seeds.size()) refuse("more");
-    for (uint64_t seed = first; seed <= last && seed >= first; ++seed) seeds.push_back(seed);
-    if (at == end) return seeds;
-    if (*at++ != ',') refuse("another character");
-  }
-}
-
-namespace {
-
-// Classes by their names. A number is the class of that number, unless classes are called by numbers: then it is a name.
-class ClassNames {
- public:
-  ClassNames(int64_t known, const std::vector<std::string>& names) : known_(known), names_(names) {
-    numbered_ = std::any_of(names.begin(), names.end(), is_number);
-  }
-
-  bool has(const std::string& word) const { return !called(word).empty(); }
-
-  int32_t by_name(const std::string& word) const {
-    const std::vector<int32_t> classes = called(word);
-    if (classes.empty()) {
-      fail(ErrorKind::usage,
-           fmt::format("--class: expected classes by number or name but got \"{}\"{}; {}", word,
-                       did_you_mean(word, names_),
-                       names_.empty() ? "this checkpoint has no names" : "its names are " + join_alternatives(names_)));
-    }
-    if (classes.size() > 1) {
-      fail(ErrorKind::usage, fmt::format("--class: the classes {} are all called \"{}\"; give a number{}",
-                                         fmt::join(classes, ", "), word, numbered_ ? " of another" : ""));
-    }
-    return classes[0];
-  }
-
-  int32_t by_number(uint64_t number) const {
-    if (numbered_) return by_name(std::to_string(number));
-    if (number >= static_cast<uint64_t>(known_)) {
-      fail(ErrorKind::usage, fmt::format("--class: expected classes from 0 to {} but got {}", known_ - 1, number));
-    }
-    return static_cast<int32_t>(number);
-  }
-
- private:
-  static bool is_number(const std::string& word) {
-    return !word.empty() && word.find_first_not_of("0123456789") == std::string::npos;
-  }
-  static std::string without_zeros(const std::string& word) {
-    return is_number(word) ? word.substr(std::min(word.find_first_not_of('0'), word.size() - 1)) : word;
-  }
-  // Of synonyms, "tabby, tabby cat", the first is enough. "01" and "1" are the same number.
-  std::vector<int32_t> called(const std::string& word) const {
-    std::vector<int32_t> exact, near;
-    for (size_t i = 0; i < names_.size(); ++i) {
-      const std::string first = names_[i].substr(0, names_[i].find(','));
-      if (word == names_[i]) exact.push_back(static_cast<int32_t>(i));
-      if (word == first || without_zeros(word) == without_zeros(first)) near.push_back(static_cast<int32_t>(i));
-    }
-    return exact.empty() ? near : exact;
-  }
-
-  int64_t known_;
-  const std::vector<std::string>& names_;
-  bool numbered_ = false;
-};
-
-}  // namespace
-
-std::vector<int32_t> parse_classes(const std::string& text, int64_t known, const std::vector<std::string>& names) {
-  const ClassNames class_names(known, names);
-  if (class_names.has(text)) return {class_names.by_name(text)};  // it may have a comma
-  std::vector<int32_t> classes;
-  for (const std::string& word : split_at_commas(text)) {
-    if (class_names.has(word) || word.find_first_not_of("0123456789-") != std::string::npos) {
-      classes.push_back(class_names.by_name(word));
-      continue;
-    }
-    for (const uint64_t label : parse_numbers("class", word)) classes.push_back(class_names.by_number(label));
-  }
-  return classes;
-}
 
 int run_sample_gan(int argc, const char* const* argv) {
   return run_program("sample_gan", [&] { return sample_gan(argc, argv); });

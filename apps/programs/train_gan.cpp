@@ -16,6 +16,16 @@
 namespace poise {
 namespace {
 
+const char* kUsage = R"(train_gan trains a GAN, dense or sparse.
+
+  train_gan --preset demo                        a sparse GAN in two minutes, from images that come with Poise
+  train_gan --preset tiny --data my_pictures     your own pictures
+  train_gan --preset cifar10-sngan32-ddst-strict --data ~/cifar-10-batches-bin --dry-run
+                                                 what a run of the paper takes, in hours
+  train_gan --resume runs/latest                 continue a run
+  train_gan --help                               all presets and flags
+)";
+
 const char* kExamples = R"(Examples:
   train_gan --preset tiny                        learns from the bundled images in minutes
   train_gan --preset cifar10-sngan32-dense --data ~/cifar-10-batches-bin --dry-run
@@ -47,6 +57,7 @@ CommandLineSpec command_line_spec() {
 
 OptionSet options_of_new_run(const CommandLine& args) {
   OptionSet options = options_of(args);
+  complete_data_set(options);
   complete_options(options);
   return options;
 }
@@ -77,6 +88,7 @@ OptionSet options_of_resumed_run(const CommandLine& args, const std::string& run
 }
 
 int train_gan(int argc, const char* const* argv) {
+  if (argc <= 1) return std::fputs(kUsage, stderr), static_cast<int>(ErrorKind::usage);
   const CommandLine args = parse_command_line(command_line_spec(), argc, argv);
   if (args.wants_help) return print_result(args.help), 0;
   if (args.has("version")) return print_result(version_line("train_gan") + "\n"), 0;

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -15,14 +17,17 @@
 #include "apps/evaluation/evaluator.h"
 #include "apps/options/complete_options.h"
 #include "apps/options/load_images.h"
+#include "apps/programs/dry_run.h"
 #include "apps/report/html_report.h"
 #include "apps/report/markdown_report.h"
-#include "apps/report/plan_text.h"
+#include "apps/report/speed_report.h"
+#include "apps/run/execution_tally.h"
 #include "apps/run/run_directory.h"
 #include "apps/run/run_environment.h"
 #include "apps/run/run_log.h"
 #include "apps/run/run_record.h"
 #include "apps/run/run_state.h"
+#include "apps/training/iteration_timing.h"
 #include "apps/training/sparse_methods.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/jsonl.h"
@@ -37,6 +42,11 @@ constexpr int kStopped = 75;  // EX_TEMPFAIL: run me again
 constexpr int64_t kTrainLineSchema = 1;
 
 bool due(int64_t every, int64_t iteration) { return every > 0 && iteration % every == 0; }
+
+bool logged(int64_t every, int64_t iteration) {
+  return due(every, iteration) ||
+         std::find(std::begin(kAlwaysLogged), std::end(kAlwaysLogged), iteration) != std::end(kAlwaysLogged);
+}
 
 std::vector<uint64_t> first_seeds(int64_t count) {
   std::vector<uint64_t> seeds(static_cast<size_t>(count));
@@ -67,6 +77,7 @@ class TrainingRun {
   void evaluate();
   void save();
   void train();
+  void compare_speed();
   int stop();
   int finish();
 
@@ -86,6 +97,9 @@ class TrainingRun {
   int64_t saved_at_ = 0, logged_at_ = 0;
   double logged_seconds_ = 0;
   std::string last_checkpoint_;
+  ExecutionTally executions_;
+  std::optional<SpeedComparison> speed_;
+  bool nothing_left_ = false;  // of a finished run that is resumed
 };
 
 TrainingRun::TrainingRun(const RunRequest& request, const TrainingPlan& plan, std::shared_ptr<ImageSet> images)
@@ -151,14 +165,15 @@ void TrainingRun::continue_from_checkpoint() {
                                        loaded.step, settings_.train.iterations));
   }
   restore_state(loaded.file, trainer_);
+  nothing_left_ = loaded.step == settings_.train.iterations;
   // From here on the directory changes: what lies beyond the checkpoint is dropped, it will be written again.
   for (const char* folder : {"", "samples"}) remove_stale_temporaries(directory_->file(folder));
   store_->discard_after(loaded.step);
   truncate_jsonl_after(directory_->file("train.jsonl"), "iteration", loaded.step);
   truncate_jsonl_after(directory_->file("metrics.jsonl"), "iteration", loaded.step);
-  if (const double seconds = read_run(directory_->path()).last("seconds"); std::isfinite(seconds)) {
-    earlier_seconds_ = seconds;
-  }
+  const RunRecord record = read_run(directory_->path());
+  if (const double seconds = record.last("seconds"); std::isfinite(seconds)) earlier_seconds_ = seconds;
+  for (const RecordedExecution& e : record.executions) executions_.add(e.layer, e.pass, e.execution);
   write_file_atomically(directory_->file("config.toml"),
                         "# The options of this run, each with its origin.\n\n" + options_.to_toml(true));
   open_logs();
@@ -181,12 +196,14 @@ void TrainingRun::open_logs() {
   note(trainer_.device().text);
   note(trainer_.training_plan().data.text);
   for (const std::string& warning : options_.warnings()) log_->line("warning: " + warning);
+  for (const std::string& text : options_.notes()) log_->line(text);
   for (const std::string& warning : images_->warnings) log_->line("warning: " + warning);
 }
 
 // When pixels are no longer needed: a trainer that does not stream them has a copy on its device.
 void TrainingRun::forget_images() {
-  const bool wanted = trainer_.training_plan().data.streamed || (evaluator_ && evaluator_->needs_images());
+  const bool wanted = trainer_.training_plan().data.streamed || (evaluator_ && evaluator_->needs_images()) ||
+                      settings_.output.compare_with_dense > 0;
   if (!wanted) images_->pixels = {};
 }
 
@@ -248,10 +265,12 @@ void TrainingRun::log_mask_events() {
     const SparseOptions& sparse = trainer_.options().sparse;
     log_->line(event.network + ": execution " + masked_execution_note(sparse.execution, sparse.cell));
   }
-  for (const ExecutionEvent& event : trainer_.take_execution_events()) {
+  const std::vector<ExecutionEvent> events = trainer_.take_execution_events();
+  for (const ExecutionEvent& event : events) {
     train_lines_->write(execution_event_fields(event));
-    log_->line(fmt::format("iteration {}: {}", event.iteration, event.decision.to_string()));
+    executions_.add(event.decision.layer, name_of(event.decision.pass), name_of(event.decision.execution));
   }
+  if (!events.empty()) log_->line(fmt::format("iteration {}: {}", trainer_.iteration(), executions_.text()));
 }
 
 void TrainingRun::save() {
@@ -299,7 +318,7 @@ void TrainingRun::train() {
     const bool last = iteration == iterations;
     progress_->iterated(iteration);
     log_mask_events();
-    if (due(s.log_every, iteration) || last) log_iteration();
+    if (logged(s.log_every, iteration) || last) log_iteration();
     progress_->pause();
     if (evaluator_ && (due(eval_every, iteration) || last)) evaluate();
     if (due(s.sample_every, iteration)) write_fakes(directory_->path());
@@ -307,6 +326,24 @@ void TrainingRun::train() {
     if (due(s.checkpoint_every, iteration) || last || save_now) save();
     if (save_now) note("saved " + last_checkpoint_ + " (SIGUSR2)");
     progress_->resume();
+  }
+}
+
+// Beside a dense twin. The run is over and saved: what these iterations change is nobody's.
+void TrainingRun::compare_speed() {
+  const int64_t turns = settings_.output.compare_with_dense;
+  if (turns == 0 || !trainer_.has_masks()) return;
+  try {
+    const TrainingPlan twin = Trainer::plan(dense_options(settings_), images_->count);
+    check_memory(twin.device.device, twin.bytes() + trainer_.training_plan().bytes());
+    note(fmt::format("timing {} iterations, in turns with dense ones", turns));
+    const auto speed = compare_with_dense(trainer_, images_, turns, [this] { return signals_.stop_requested(); });
+    if (!speed) return note("timing interrupted");
+    train_lines_->write(speed_fields(*speed, settings_.train.iterations));
+    log_->line(speed_text(*speed));
+    speed_ = speed;
+  } catch (const Error& error) {
+    note(fmt::format("warning: not timed beside dense iterations: {}", error.what()));
   }
 }
 
@@ -345,13 +382,18 @@ int TrainingRun::finish() {
                            .last_picture = picture_name(iteration),
                            .last_checkpoint = last_checkpoint_.substr(directory_->path().size() + 1)};
   const std::string report = write_report(*directory_, options_, summary);
+  if (!nothing_left_) compare_speed();
   log_->line(fmt::format("finished at iteration {}", iteration));
   const std::string figures = write_html_report(directory_->path());
   progress_->finish();
-  std::string text =
-      fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s dense-equivalent, peak memory {:.0f} MiB\n",
-                  format_count(iteration), format_duration(summary.seconds), summary.it_per_s(), summary.gflops(),
-                  peak_memory_mib());
+  std::string text;
+  if (nothing_left_) {
+    text = fmt::format("nothing left to do: {} has all its {} iterations; --iterations N asks for more\n",
+                       directory_->path(), format_count(iteration));
+  }
+  text += fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s dense-equivalent, peak memory {:.0f} MiB\n",
+                      format_count(iteration), format_duration(summary.seconds), summary.it_per_s(), summary.gflops(),
+                      peak_memory_mib());
   if (const auto best = store_->best()) {
     text += fmt::format("{:<11} best {:.5f} at iteration {}: {}\n", best->metric, best->score, best->step,
                         store_->path_of(best->step));
@@ -360,6 +402,7 @@ int TrainingRun::finish() {
   text += fmt::format("checkpoint  {}\n", last_checkpoint_);
   text += fmt::format("report      {}\n", report);
   text += fmt::format("figures     {}\n", figures);
+  if (speed_) text += fmt::format("speed       {}\n", speed_text(*speed_));
   print_result(text);
   return 0;
 }
@@ -373,9 +416,11 @@ int TrainingRun::run() {
     last_checkpoint_ = store_->path_of(0);
     open_logs();
     log_mask_events();
-    note(
-        fmt::format("run {}: {} images from {}{}", directory_->path(), format_count(images_->count), images_->source,
-                    settings_.data.data == "sample" ? " (the bundled sample; --data FOLDER for all of CIFAR-10)" : ""));
+    note(fmt::format(
+        "run {}: {} images{} from {}{}", directory_->path(), format_count(images_->count),
+        settings_.data.only_classes == "all" ? "" : fmt::format(" of {}", fmt::join(images_->class_names, ", ")),
+        images_->source,
+        settings_.data.data == "sample" ? " (the bundled sample; --data FOLDER for all of CIFAR-10)" : ""));
   } else {
     continue_from_checkpoint();
   }
@@ -404,12 +449,15 @@ int run_training(RunRequest request) {
   if (request.resume.empty()) complete_classes(request.options, *images);
   request.options.throw_if_problems();
   const TrainingPlan plan = Trainer::plan(settings, images->count);
+  if (!request.quiet)
+    for (const std::string& text : request.options.notes()) std::fprintf(stderr, "%s\n", text.c_str());
   if (request.dry_run) {
+    print_dry_run(settings, plan, images, request.quiet);
     const std::string would =
         request.resume.empty()
             ? fmt::format("would create {}/NNNNN-{}-seed{}", settings.output.runs, request.label, settings.train.seed)
             : fmt::format("would continue {}", readable_path(request.resume));
-    print_result(plan_text(settings, plan, *images, would));
+    print_result(would + "\ndry run: nothing written\n");
     return 0;
   }
   check_memory(plan.device.device, plan.bytes());

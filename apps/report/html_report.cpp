@@ -10,6 +10,7 @@
 #include "apps/report/arithmetic_text.h"
 #include "apps/report/html_execution.h"
 #include "apps/report/html_picture.h"
+#include "apps/report/speed_report.h"
 #include "apps/report/svg_chart.h"
 #include "apps/report/training_cost.h"
 #include "engine/io/atomic_file.h"
@@ -84,6 +85,7 @@ class Page {
   std::string text() {
     header();
     heading("Figures");
+    speed();
     losses();
     logits();
     balance();
@@ -158,6 +160,12 @@ class Page {
     }
     add("state", run_.last_line);
     body_ += fmt::format("<h1>{}</h1>\n<table>\n{}</table>\n", xml_escaped(run_.name), rows);
+  }
+
+  void speed() {
+    if (!run_.speed) return;
+    figure(svg_speed_chart(*run_.speed),
+           fmt::format("At the end of training, {}. Dense: the same networks without masks.", speed_text(*run_.speed)));
   }
 
   void losses() {

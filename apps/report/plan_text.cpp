@@ -72,9 +72,15 @@ std::string network_table(const char* title, const std::vector<LayerWork>& layer
 
 int64_t times(int64_t iterations, int64_t every) { return every > 0 ? iterations / every : 0; }
 
+int64_t lines_of_losses(int64_t iterations, int64_t every) {
+  const auto between = [&](int64_t i) { return i < iterations && i % every != 0; };
+  return times(iterations, every) + (iterations % every != 0) +
+         std::count_if(std::begin(kAlwaysLogged), std::end(kAlwaysLogged), between);
+}
+
 }  // namespace
 
-std::string plan_text(const Settings& s, const TrainingPlan& plan, const ImageSet& images, const std::string& would) {
+std::string plan_text(const Settings& s, const TrainingPlan& plan, const ImageSet& images) {
   const ModelOptions& m = s.model;
   const TrainOptions& t = s.train;
   const OutputOptions& o = s.output;
@@ -104,10 +110,11 @@ std::string plan_text(const Settings& s, const TrainingPlan& plan, const ImageSe
                              static_cast<double>(plan.mask_state_bytes)) /
                             kMiB;
   const int64_t checkpoints = std::min(o.keep_checkpoints, times(t.iterations, o.checkpoint_every) + 2);
-  text += fmt::format("files       {} checkpoints of {:.1f} MiB{}, {} picture grids, {} lines of train.jsonl\n",
-                      checkpoints, checkpoint, s.evaluation.eval_every > 0 ? " and the best one" : "",
-                      times(t.iterations, o.sample_every) + 2, format_count(times(t.iterations, o.log_every)));
-  return text + would + "\ndry run: nothing written\n";
+  text +=
+      fmt::format("files       {} checkpoints of {:.1f} MiB{}, {} picture grids, {} lines of train.jsonl\n",
+                  checkpoints, checkpoint, s.evaluation.eval_every > 0 ? " and the best one" : "",
+                  times(t.iterations, o.sample_every) + 2, format_count(lines_of_losses(t.iterations, o.log_every)));
+  return text;
 }
 
 }  // namespace poise

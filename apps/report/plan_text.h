@@ -7,9 +7,7 @@
 
 namespace poise {
 
-// Layers with parameters and work, totals per network, memory, files. `would` is its last line but one: "would create
-// runs/NNNNN-tiny-seed1".
-std::string plan_text(const Settings& settings, const TrainingPlan& plan, const ImageSet& images,
-                      const std::string& would);
+// Layers with parameters and work, totals per network, memory, files.
+std::string plan_text(const Settings& settings, const TrainingPlan& plan, const ImageSet& images);
 
 }  // namespace poise

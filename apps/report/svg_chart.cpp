@@ -298,6 +298,29 @@ std::string svg_heat_map(const HeatMap& whole) {
   return svg + "</svg>\n";
 }
 
+std::string svg_bar_chart(const BarChart& chart) {
+  constexpr double kHeading = 24, kBar = 20, kLongest = 480, kStart = 110;
+  double y = 0;
+  std::string bars;
+  for (const auto& [heading, group] : chart.groups) {
+    bars += text_at(0, y + 16, "start", heading);
+    y += kHeading;
+    double largest = 0;
+    for (const BarChart::Bar& bar : group) largest = std::max(largest, bar.value);
+    for (const BarChart::Bar& bar : group) {
+      const double length = largest > 0 && bar.value > 0 ? bar.value / largest * kLongest : 0;
+      bars += text_at(kStart - 8, y + 13, "end", bar.name);
+      bars += fmt::format(
+          "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" style=\"fill:var(--c{})\"/>\n", kStart, y,
+          length, kBar - 4, bar.colour);
+      bars += text_at(kStart + length + 8, y + 13, "start", bar.text);
+      y += kBar;
+    }
+    y += 6;
+  }
+  return open_svg(chart.title, y) + bars + "</svg>\n";
+}
+
 std::string chart_style() {
   // Okabe and Ito's colours, lightened for dark pages.
   return R"(:root{--c0:#0072b2;--c1:#d55e00;--c2:#007a5a;--c3:#a3477f;--c4:#6b6b6b;--grid:#dcdcdc;--axis:#555;--band:#e6b80055}

@@ -45,6 +45,18 @@ struct HeatMap {
 };
 std::string svg_heat_map(const HeatMap& map);
 
+// Bars from left to right under headings, each as long as its share of the largest of its group.
+struct BarChart {
+  struct Bar {
+    std::string name, text;  // before and behind the bar
+    double value = 0;
+    int colour = 0;  // 0 to 4
+  };
+  std::string title;
+  std::vector<std::pair<std::string, std::vector<Bar>>> groups;
+};
+std::string svg_bar_chart(const BarChart& chart);
+
 // CSS for the charts, light and dark.
 std::string chart_style();
 

@@ -43,6 +43,19 @@ std::vector<JsonField> execution_event_fields(const ExecutionEvent& event) {
           {"reason", d.reason}};
 }
 
+std::vector<JsonField> speed_fields(const SpeedComparison& speed, int64_t iteration) {
+  return {{"event", std::string("speed")},
+          {"iteration", iteration},
+          {"turns", speed.turns},
+          {"dense_seconds", speed.dense_seconds},
+          {"sparse_seconds", speed.sparse_seconds},
+          {"dense_flops", speed.dense_flops},
+          {"sparse_flops", speed.sparse_flops},
+          {"density_g", speed.density_g},
+          {"density_d", speed.density_d},
+          {"machine", speed.machine}};
+}
+
 TextLog::TextLog(const std::string& path) : path_(path) {
   do {
     descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/training/speed_comparison.h"
 #include "apps/training/trainer.h"
 #include "engine/io/jsonl.h"
 
@@ -22,8 +23,10 @@ class TextLog {
   int descriptor_ = -1;
 };
 
-// A line of train.jsonl that tells of masks or of what layers compute with, marked by "event": "mask_update".
+// A line of train.jsonl that tells of something else than losses, marked by "event": "execution", "mask_update".
 std::vector<JsonField> execution_event_fields(const ExecutionEvent& event);
 std::vector<JsonField> mask_event_fields(const MaskEvent& event);
+// "event": "speed".
+std::vector<JsonField> speed_fields(const SpeedComparison& speed, int64_t iteration);
 
 }  // namespace poise

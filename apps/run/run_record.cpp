@@ -70,6 +70,17 @@ RecordedExecution execution_of(const Json& object, int64_t iteration) {
           .speedup = number_at(object, "speedup")};
 }
 
+SpeedComparison speed_of(const Json& object) {
+  return {.turns = count_at(object, "turns"),
+          .dense_seconds = number_at(object, "dense_seconds"),
+          .sparse_seconds = number_at(object, "sparse_seconds"),
+          .dense_flops = number_at(object, "dense_flops"),
+          .sparse_flops = number_at(object, "sparse_flops"),
+          .density_g = number_at(object, "density_g"),
+          .density_d = number_at(object, "density_d"),
+          .machine = text_at(object, "machine")};
+}
+
 void read_lines(const std::string& path, RunRecord& run) {
   std::istringstream lines(text_of(path));
   for (std::string line; std::getline(lines, line);) {
@@ -79,6 +90,7 @@ void read_lines(const std::string& path, RunRecord& run) {
     if (object.contains("event")) {
       if (object["event"] == "mask_update") run.updates.push_back(mask_update_of(object, iteration));
       if (object["event"] == "execution") run.executions.push_back(execution_of(object, iteration));
+      if (object["event"] == "speed") run.speed = speed_of(object);
       continue;
     }
     for (const auto& [key, value] : object.items()) {

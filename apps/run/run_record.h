@@ -3,9 +3,12 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "apps/training/speed_comparison.h"
 
 namespace poise {
 
@@ -38,6 +41,7 @@ struct RunRecord {
   std::map<std::string, Points> series;  // every number in the run's *.jsonl files that has an iteration, by its key
   std::vector<MaskUpdate> updates;
   std::vector<RecordedExecution> executions;
+  std::optional<SpeedComparison> speed;                   // the last
   std::vector<std::pair<int64_t, std::string>> pictures;  // iteration and path inside the run directory, ascending
   std::string started, last_written;                      // the times of the first and the last line of log.txt
   std::string last_line;                                  // of log.txt, without its time

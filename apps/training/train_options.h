@@ -47,6 +47,7 @@ std::string to_string(const DiffAugmentOptions& policies);
 
 struct DataOptions {
   std::string dataset = "cifar10", split = "auto", data = "sample";
+  std::string only_classes = "all";
   int64_t image_size = 0;  // 0: the model's
   bool data_cache = true;
   DataPlacement data_placement = DataPlacement::automatic;

@@ -75,6 +75,7 @@ class Trainer {
   std::vector<IterationReport> reports(int64_t most) const;
   IterationReport report() const { return reports(1).at(0); }
   SparseReport sparse_report() const { return sparse_.report(); }
+  bool has_masks() const { return sparse_.has_masks(); }
   std::vector<MaskEvent> take_mask_events() { return sparse_.take_events(); }                      // since the
   std::vector<ExecutionEvent> take_execution_events() { return sparse_.take_execution_events(); }  // last call
   WorkDone work_done() const;

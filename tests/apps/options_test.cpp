@@ -290,5 +290,17 @@ TEST(Suggestion, CountsEdits) {
   EXPECT_EQ(did_you_mean("iter", {"iterations"}), " (did you mean iterations?)");
 }
 
+TEST(Suggestion, KnowsAbbreviations) {
+  std::vector<std::string> flags;
+  for (const Option& option : option_table()) flags.push_back(option.flag());
+  EXPECT_EQ(did_you_mean("--lr", flags), " (did you mean --learning-rate-g or --learning-rate-d?)");
+  EXPECT_EQ(did_you_mean("--lr-d", flags), " (did you mean --learning-rate-d?)");
+  EXPECT_EQ(did_you_mean("--batch-size", flags), " (did you mean --batch-size-d or --batch-size-g?)");
+  EXPECT_EQ(did_you_mean("--beta2", flags), " (did you mean --adam-beta2?)");
+  EXPECT_EQ(did_you_mean("--latent", flags), " (did you mean --latent-size?)");
+  EXPECT_EQ(did_you_mean("--epochs", flags), "");
+  EXPECT_EQ(did_you_mean("x", {"xa", "xb"}), " (did you mean xa or xb?)");
+}
+
 }  // namespace
 }  // namespace poise

@@ -3,13 +3,13 @@
 #include "apps/training/sparse_training.h"
 
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <cmath>
 #include <cstring>
 #include <map>
 
 #include "apps/run/run_state.h"
+#include "kernels/core/parallel.h"
 #include "tests/support/file_test_tools.h"
 #include "tests/support/test_context.h"
 #include "tests/support/trainer_test_tools.h"
@@ -156,15 +156,15 @@ TEST_P(EveryMethod, ResumesBitForBitAcrossMaskUpdates) {
 }
 
 TEST(SparseTraining, IsTheSameForAnyNumberOfThreads) {
-  const int threads = omp_get_max_threads();
+  const int threads = thread_count();
   std::vector<State> states;
   for (const int count : {1, 3}) {
-    omp_set_num_threads(count);
+    set_thread_count(count);
     Trainer trainer(small("ddst-strict", {{"cell", "2x2"}, {"density_d", "0.5"}}), noise_images());
     for (int i = 0; i < 41; ++i) trainer.iterate();
     states.push_back(state_of(trainer));
   }
-  omp_set_num_threads(threads);
+  set_thread_count(threads);
   EXPECT_EQ(differences(states[0], states[1]), std::vector<std::string>());
 }
 
@@ -327,7 +327,8 @@ TEST(SparseOptions, RefuseWhatDoesNotFitTogether) {
   const std::pair<test::OptionTexts, const char*> cases[] = {
       {{{"density_g", "0.5"}}, "method dense has no masks"},
       {{{"method", "static"}, {"density_g", "0.5"}, {"cell", "4x"}}, "cell: expected a form like"},
-      {{{"method", "posthoc"}, {"density_g", "0.5"}, {"density_d", "0.5"}}, "density_d: method posthoc keeps D dense"},
+      {{{"method", "posthoc"}, {"density_g", "0.5"}, {"density_d", "0.5"}},
+       "density_d: method posthoc has no masks in D"},
       {{{"method", "ddst-strict"}, {"density_g", "0.5"}, {"density_d", "0.6"}}, "expected at most d_max"},
       {{{"method", "dda"}, {"density_g", "0.5"}, {"br_every", "0"}}, "br_every: method dda follows the balance ratio"},
       {{{"method", "dda"}, {"density_g", "0.5"}, {"br_every", "50"}, {"update_every_d", "499"}},

@@ -2,11 +2,11 @@
 #include "apps/evaluation/swd.h"
 
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <cmath>
 #include <numbers>
 
+#include "kernels/core/parallel.h"
 #include "kernels/core/philox.h"
 
 namespace poise {
@@ -55,10 +55,10 @@ TEST(SlicedWasserstein, OrderAndThreadsDoNotMatter) {
   const double distance = metric.distance(b);
   EXPECT_GT(distance, 0);
   EXPECT_EQ(distance, metric.distance(reversed));
-  const int threads = omp_get_max_threads();
-  omp_set_num_threads(threads > 1 ? 1 : 3);
+  const int threads = thread_count();
+  set_thread_count(threads > 1 ? 1 : 3);
   EXPECT_EQ(distance, SlicedWasserstein(a, count, values).distance(b));
-  omp_set_num_threads(threads);
+  set_thread_count(threads);
 }
 
 TEST(SlicedWasserstein, LargeReferencesAreSampledEvenly) {

@@ -50,7 +50,9 @@ TEST(TrainGan, AMovedProgramFindsWhatCameWithIt) {
   };
   EXPECT_EQ(plan().exit_code, 2);
   std::filesystem::create_directories(folder / "share/presets");
-  std::ofstream(folder / "share/presets/own.toml") << "[model]\nmodel = \"sngan32\"\nwidth_g = 12\n";
+  std::ofstream(folder / "share/presets/own.toml")
+      << "[model]\nmodel = \"sngan32\"\nwidth_g = 12\nwidth_d = 4\n[train]\n"
+      << "batch_size_d = 2\nbatch_size_g = 2\nn_critic = 1\n";
   const auto moved = plan();
   EXPECT_EQ(moved.exit_code, 0) << moved.err;
 }
@@ -246,6 +248,9 @@ TEST(TrainGan, FinishedRunsAreLeftAlone) {
   const std::string run = only_run(folder), before = read_bytes(checkpoint(run, 5));
   const auto again = train(folder, {"--resume", run});
   EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_TRUE(again.out.starts_with("nothing left to do: runs/" + std::filesystem::path(run).filename().string() +
+                                    " has all its 5 iterations; --iterations N asks for more\n"))
+      << again.out;
   EXPECT_EQ(read_bytes(checkpoint(run, 5)), before);
   const auto fewer = train(folder, {"--resume", run, "--iterations", "3"});
   EXPECT_EQ(fewer.exit_code, 2);

@@ -86,6 +86,26 @@ TEST(Cifar10, ReadsTheBundledSample) {
   EXPECT_EQ(pixel(set, 1999, 31, 31), "27,53,67");
 }
 
+TEST(ImageSet, KeepsClasses) {
+  ImageSet set = read_cifar10(POISE_SAMPLE_DATA_DIR, CifarSplit::train);
+  const std::string first_frog = pixel(set, 0, 0, 0);
+  const uint32_t all = set.crc;
+  keep_classes(set, {5, 6});
+  EXPECT_EQ(set.count, 400);
+  EXPECT_EQ(set.pixels.size(), 400u * 3072);
+  EXPECT_EQ(set.class_names, (std::vector<std::string>{"dog", "frog"}));
+  EXPECT_EQ(std::count(set.labels.begin(), set.labels.end(), 0), 200);
+  EXPECT_EQ(std::count(set.labels.begin(), set.labels.end(), 1), 200);
+  EXPECT_EQ(set.labels[0], 1);
+  EXPECT_EQ(pixel(set, 0, 0, 0), first_frog);
+  EXPECT_EQ(set.labels[399], 0);
+  EXPECT_EQ(pixel(set, 399, 31, 31), "27,53,67") << "the last dog";
+  EXPECT_EQ(set.crc, crc_of(set));
+  EXPECT_NE(set.crc, all);
+  set.labels.clear();
+  EXPECT_THROW(keep_classes(set, {0}), Error);
+}
+
 TEST(Cifar10, ChecksumCoversPixelsAndLabels) {
   std::string bytes = made_record(1, 3) + made_record(2, 4);
   const auto parse = [&bytes] {

@@ -2,13 +2,13 @@
 #include "engine/metrics/inception_score.h"
 
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "engine/metrics/kernel_distance.h"
+#include "kernels/core/parallel.h"
 #include "tests/support/file_test_tools.h"
 #include "tests/support/metric_tools.h"
 
@@ -48,12 +48,12 @@ TEST(InceptionScore, SortedImagesNeedShuffling) {
 
 TEST(InceptionScore, SameBitsForAnyNumberOfThreads) {
   const std::vector<float> logits = golden_floats("logits");
-  const int threads = omp_get_max_threads();
-  omp_set_num_threads(1);
+  const int threads = thread_count();
+  set_thread_count(1);
   const double one = inception_score(logits, 7, {}).mean;
-  omp_set_num_threads(3);
+  set_thread_count(3);
   EXPECT_EQ(inception_score(logits, 7, {}).mean, one);
-  omp_set_num_threads(threads);
+  set_thread_count(threads);
 }
 
 TEST(InceptionScore, RefusesAndWarns) {

@@ -1,11 +1,11 @@
 // What is true of every op, for every case of op_cases.h.
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
 #include <random>
 
+#include "kernels/core/parallel.h"
 #include "tests/support/op_comparison.h"
 
 namespace poise {
@@ -149,15 +149,15 @@ TEST_P(OpDefinitionTest, ANaNReachesTheOutput) {
 
 // Each count is also a run in other memory.
 TEST_P(OpTest, SameBytesEveryRunAndForAnyNumberOfThreads) {
-  const int threads = omp_get_max_threads();
+  const int threads = thread_count();
   OpFixture fixture(op_case());
   const OpResult first = fixture.run();
   expect_same_bytes(first, fixture.run(), "second run of one fixture");
   for (const int count : {1, 2, 3}) {
-    omp_set_num_threads(count);
+    set_thread_count(count);
     expect_same_bytes(first, OpFixture(op_case()).run(), std::to_string(count) + " threads");
   }
-  omp_set_num_threads(threads);
+  set_thread_count(threads);
 }
 
 // Results do not depend on where memory is or on what it held before, and nothing is written that is not the op's.

@@ -2,13 +2,13 @@
 #include "engine/metrics/precision_recall.h"
 
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "engine/metrics/inception_score.h"
+#include "kernels/core/parallel.h"
 #include "tests/support/file_test_tools.h"
 #include "tests/support/metric_tools.h"
 
@@ -140,18 +140,18 @@ TEST(PrecisionRecall, OrderAndThreadsChangeNothing) {
     }
     return out;
   };
-  const int threads = omp_get_max_threads();
-  omp_set_num_threads(1);
+  const int threads = thread_count();
+  set_thread_count(1);
   const PrecisionRecall one = precision_recall(a, b, kDims, {});
   EXPECT_GT(one.precision, 0);
   EXPECT_LT(one.precision, 1);
-  omp_set_num_threads(3);
+  set_thread_count(3);
   for (const PrecisionRecall& other :
        {precision_recall(a, b, kDims, {}), precision_recall(shuffled(a, 1), shuffled(b, 2), kDims, {})}) {
     EXPECT_EQ(other.precision, one.precision);
     EXPECT_EQ(other.recall, one.recall);
   }
-  omp_set_num_threads(threads);
+  set_thread_count(threads);
 }
 
 TEST(PrecisionRecall, RefusesAndWarns) {

@@ -2,7 +2,6 @@
 #include "engine/sparse/prune_grow.h"
 
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +11,7 @@
 #include <random>
 
 #include "engine/nn/layers.h"
+#include "kernels/core/parallel.h"
 #include "tests/support/test_context.h"
 
 namespace poise {
@@ -212,10 +212,10 @@ const Cell kCells[] = {{}, {}, {2, 2, false}, {4, 2, false}, {2, 2, true}};
 
 TEST(PruneGrow, AgreesWithASlowImplementationForRandomNetworksCellsTiesAndThreads) {
   Random random{std::mt19937_64(3)};
-  const int threads = omp_get_max_threads();
+  const int threads = thread_count();
   for (int trial = 0; trial < 150; ++trial) {
     SCOPED_TRACE("trial " + std::to_string(trial));
-    omp_set_num_threads(trial % 2 ? 1 : 3);
+    set_thread_count(trial % 2 ? 1 : 3);
     const Cell cell = kCells[random.pick(0, 4)];
     Fixture f(random_shapes(random, cell), cell, static_cast<uint64_t>(trial), trial % 3 ? 3 : 1000);
     const double density = static_cast<double>(random.pick(60, 95)) / 100;
@@ -263,7 +263,7 @@ TEST(PruneGrow, AgreesWithASlowImplementationForRandomNetworksCellsTiesAndThread
     }
     EXPECT_LE(f.masks->alive_weights(), start);
   }
-  omp_set_num_threads(threads);
+  set_thread_count(threads);
 }
 
 TEST(PruneGrow, RaisesAndLowersToExactCounts) {

@@ -7,7 +7,6 @@
 //     ends in the same checkpoint, bit for bit
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <omp.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,6 +22,7 @@
 #include "apps/programs/sample_gan.h"
 #include "apps/programs/train_gan.h"
 #include "engine/io/message.h"
+#include "kernels/core/parallel.h"
 #include "tests/faults/faulty_system.h"
 #include "tests/support/program_test_tools.h"
 
@@ -84,7 +84,7 @@ Outcome run(const Scene& scene, const Words& arguments, const std::string& folde
     ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666), 1);
     ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666), 2);
     ::setenv("POISE_CACHE", (folder + "/cache").c_str(), 1);
-    omp_set_num_threads(1);
+    set_thread_count(1);
     std::vector<const char*> argv = {scene.name.c_str()};
     for (const std::string& word : arguments) argv.push_back(word.c_str());
     if (ledger) faults::begin(folder, *ledger, fault);

@@ -205,6 +205,8 @@ def models(only=None):
          SnganDiscriminator([(8, "first"), (8, "down"), (8, "plain"), (8, "plain")]), 32, 8, 1),
         ("sngan48", SnganGenerator(6, [32, 16, 8, 4], 8),
          SnganDiscriminator([(4, "first")] + [(4 * 2 ** i, "down") for i in range(1, 5)]), 48, 8, 1),
+        ("sngan64", SnganGenerator(4, [64, 32, 16, 8, 4], 8),
+         SnganDiscriminator([(4, "first")] + [(4 * 2 ** i, "down") for i in range(1, 5)]), 64, 8, 1),
         ("dcgan32", DcganGenerator(4, 8), DcganDiscriminator(4), 32, 8, 1),
         ("biggan32", BigGan32Generator(8, 8, CLASSES), BigGan32Discriminator(8, CLASSES), 32, 8, 3),
         ("biggan64", BigGan64Generator(8, 20, CLASSES), BigGan64Discriminator(8, CLASSES), 64, 20, 3)]

@@ -2,7 +2,6 @@
 #include "kernels/sparse/block/block_conv2d.h"
 
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,6 +9,7 @@
 #include <numeric>
 #include <random>
 
+#include "kernels/core/parallel.h"
 #include "kernels/sparse/block/block_tiles.h"
 #include "kernels/table.h"
 #include "tests/support/block_geometry.h"
@@ -102,14 +102,14 @@ TEST_P(BlockConv2dTest, EqualsDenseOnMaskedWeights) {
 TEST_P(BlockConv2dTest, GivesTheSameBitsAgainAndOnAnyNumberOfThreads) {
   const auto [kernel, upsample] = GetParam();
   Layer layer(geometry_of({5, 12, 12, 4, 2}, kernel, upsample), 0.3, false, 7);
-  const int threads = omp_get_max_threads();
+  const int threads = thread_count();
   const HostResults first = layer.run();
   for (int count : {1, 2, 3}) {
     SCOPED_TRACE(count);
-    omp_set_num_threads(count);
+    set_thread_count(count);
     expect_same_bits(first, layer.run());
   }
-  omp_set_num_threads(threads);
+  set_thread_count(threads);
 }
 
 TEST_P(BlockConv2dTest, CountsTheArithmeticThatItPerforms) {

@@ -1,6 +1,5 @@
 // The kernels of sparse training against plain definitions: scores, exact selection, mask changes, the balance ratio.
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <array>
@@ -8,6 +7,7 @@
 #include <random>
 
 #include "engine/sparse/mask.h"
+#include "kernels/core/parallel.h"
 #include "tests/support/test_context.h"
 
 namespace poise {
@@ -148,7 +148,7 @@ TEST(SelectCells, AgreesWithTheDefinitionForAnyTiesSizesBudgetsAndThreads) {
   const auto pick = [&](int64_t least, int64_t most) {
     return std::uniform_int_distribution<int64_t>(least, most)(random);
   };
-  const int threads = omp_get_max_threads();
+  const int threads = thread_count();
   for (int trial = 0; trial < 400; ++trial) {
     // Some trials reach over several tasks of the kernel, most are small.
     const int64_t longest = trial % 40 == 0 ? 150000 : 60;
@@ -172,7 +172,7 @@ TEST(SelectCells, AgreesWithTheDefinitionForAnyTiesSizesBudgetsAndThreads) {
     for (const Selection selection : {Selection::keep, Selection::grow}) {
       const auto expected = select_slowly(selection, segments, budget, scores, alive);
       for (const int count : {1, 3}) {
-        omp_set_num_threads(count);
+        set_thread_count(count);
         TestContext c;
         OwnedTensor state = tensor_of({cells}, alive);
         Tensor unused;
@@ -189,7 +189,7 @@ TEST(SelectCells, AgreesWithTheDefinitionForAnyTiesSizesBudgetsAndThreads) {
       }
     }
   }
-  omp_set_num_threads(threads);
+  set_thread_count(threads);
 }
 
 TEST(SelectCells, NeverGrowsOntoZeroOrNotANumber) {

@@ -2,13 +2,13 @@
 #include "kernels/sparse/weights/weights_conv2d.h"
 
 #include <gtest/gtest.h>
-#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <random>
 
+#include "kernels/core/parallel.h"
 #include "kernels/sparse/weights/lane_share.h"
 #include "kernels/sparse/weights/weight_tiles.h"
 #include "kernels/table.h"
@@ -129,14 +129,14 @@ TEST_P(WeightsConv2dTest, EqualsPlainLoopsInPieces) {
 TEST_P(WeightsConv2dTest, GivesTheSameBitsAgainAndOnAnyNumberOfThreads) {
   const auto [kernel, upsample] = GetParam();
   Layer layer(same_size(17, 12, 12, 80, 40, kernel, upsample), 1, 0.3, 7);
-  const int threads = omp_get_max_threads();
+  const int threads = thread_count();
   const HostResults first = layer.run();
   for (const int count : {1, 2, 3, 7}) {
     SCOPED_TRACE(count);
-    omp_set_num_threads(count);
+    set_thread_count(count);
     expect_same_bits(first, layer.run());
   }
-  omp_set_num_threads(threads);
+  set_thread_count(threads);
 }
 
 TEST_P(WeightsConv2dTest, CountsTheArithmeticThatItPerforms) {
@@ -214,8 +214,9 @@ TEST(WeightsConv2dGeometryTest, FillsItsSixteenLanesWithStripesOfFewImages) {
   EXPECT_EQ(share(8, 8, 8, 3), 1);
   EXPECT_EQ(share(1, 32, 32, 3), 1);
   EXPECT_EQ(share(8, 5, 5, 3), 5.0 / 6);  // two stripes of three rows
-  EXPECT_EQ(share(24, 8, 8, 3), 24.0 / 32);
-  EXPECT_EQ(share(3, 4, 4, 1), 1);  // pixel after pixel
+  EXPECT_EQ(share(24, 5, 5, 3), 24.0 / 32);
+  EXPECT_EQ(share(24, 8, 8, 3), 1);  // two stripes of four rows of eight images at a time
+  EXPECT_EQ(share(3, 4, 4, 1), 1);   // pixel after pixel
   EXPECT_EQ(share(8, 1, 1, 1), 0.5);
 }
 
@@ -249,19 +250,20 @@ TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
   const int pixels = pixels_of(tile), columns = columns_of(tile), row = 10 * kImages;
   std::mt19937 rng(3);
   for (const int outputs : {1, 2, 4}) {
-    const std::vector<int32_t> begin = {2, 7, 7, 8, 15},
-                               offsets_of = {0, 16, 160, 32, 176, 48, 16, 0, 160, 64, 80, 16, 0};
-    std::vector<int32_t> offsets = {-1, -1};  // not of these rows
-    offsets.insert(offsets.end(), offsets_of.begin(), offsets_of.end());
+    const std::vector<int32_t> begin = {2, 7, 7, 8, 15}, offsets = {0, 16, 160, 32, 176, 48, 64, 80};
+    const std::vector<uint16_t> codes = {99, 99,  // not of these rows
+                                         0,  1,  2, 3, 4, 5, 1, 0, 2, 6, 7, 1, 0};
     const auto floats = [&](int64_t n) { return drawn(static_cast<size_t>(n), rng); };
-    const std::vector<float> values = floats(15 * outputs), x = floats(4 * row), start = floats(4 * outputs),
-                             dy = floats(4 * outputs * 2 * row);
+    const std::vector<float> values = floats(15 * outputs), x = floats(6 * row), start = floats(4 * outputs),
+                             dy = floats(4 * outputs * 4 * row);
+    const auto offset_of = [&](int32_t e) { return offsets[codes[static_cast<size_t>(e)]]; };
     const auto pixel = [&](int k) { return k / columns * row + k % columns * kImages; };
     for (const WeightTileKernels* set : instruction_sets()) {
       const int64_t plane = pixels * kImages;
       std::vector<float> sums(static_cast<size_t>(4 * outputs * plane), 0.5f), quads(8 * 4 * kQuad, 0.0f);
       MultiplyJob job{.begin = begin.data(),
                       .rows = 4,
+                      .codes = codes.data(),
                       .offsets = offsets.data(),
                       .values = values.data(),
                       .x = x.data(),
@@ -275,11 +277,12 @@ TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
       set->accumulate(tile, outputs,
                       {.begin = begin.data(),
                        .rows = 4,
+                       .codes = codes.data(),
                        .offsets = offsets.data(),
                        .x = x.data(),
                        .x_row = row,
                        .dy = dy.data(),
-                       .dy_plane = 2 * row,
+                       .dy_plane = 4 * row,
                        .dy_row = row,
                        .sums = quads.data()});
       const float* quad = quads.data();
@@ -291,7 +294,7 @@ TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
               double sum = start[static_cast<size_t>(r * outputs + b)];
               for (int32_t e = begin[static_cast<size_t>(r)]; e < begin[static_cast<size_t>(r) + 1]; ++e) {
                 sum += 2.0 * values[static_cast<size_t>(e * outputs + b)] *
-                       x[static_cast<size_t>(offsets[static_cast<size_t>(e)] + pixel(k) + n)];
+                       x[static_cast<size_t>(offset_of(e) + pixel(k) + n)];
               }
               ASSERT_NEAR(sums[static_cast<size_t>(((r * outputs + b) * pixels + k) * kImages + n)], sum, 1e-5);
             }
@@ -299,26 +302,25 @@ TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
         }
         for (int32_t e = begin[static_cast<size_t>(r)]; e < begin[static_cast<size_t>(r) + 1]; ++e) {
           for (int b = 0; b < outputs; ++b, ++weight) {
-            double right = 0, got = 0;
+            double right = 0;
             for (int k = 0; k < pixels; ++k) {
               for (int n = 0; n < kImages; ++n) {
-                right += static_cast<double>(x[static_cast<size_t>(offsets[static_cast<size_t>(e)] + pixel(k) + n)]) *
-                         dy[static_cast<size_t>((r * outputs + b) * 2 * row + pixel(k) + n)];
+                right += static_cast<double>(x[static_cast<size_t>(offset_of(e) + pixel(k) + n)]) *
+                         dy[static_cast<size_t>((r * outputs + b) * 4 * row + pixel(k) + n)];
               }
             }
-            for (int m = 0; m < set->parts; ++m) got += quad[weight / 4 * kQuad + 4 * m + weight % 4];
-            ASSERT_NEAR(got, right, 1e-4);
+            ASSERT_NEAR(quad[weight], right, 1e-4);
           }
         }
-        quad += (weight + 3) / 4 * kQuad;
+        quad += (weight + 3) / kQuad * kQuad;
       }
     }
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiles, WeightTileTest,
-                         testing::Values(WeightTile::rows_2x4, WeightTile::row_8, WeightTile::rows_2x2,
-                                         WeightTile::row_4, WeightTile::row_2, WeightTile::pixel),
+                         testing::Values(WeightTile::rows_4x4, WeightTile::rows_2x4, WeightTile::row_8,
+                                         WeightTile::rows_2x2, WeightTile::row_4, WeightTile::row_2, WeightTile::pixel),
                          [](const auto& p) {
                            return std::to_string(rows_of(p.param)) + "_by_" + std::to_string(columns_of(p.param));
                          });

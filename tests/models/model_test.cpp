@@ -66,6 +66,22 @@ TEST(Sngan32, WidthIsAParameter) {
             16 * 16 * 4 + 16 * 16 + 3 * (2 * (16 * 9 * 16 + 16) + 16 * 16 + 16 + 4 * 16) + 2 * 16 + 3 * 9 * 16 + 3);
 }
 
+TEST(Sngan64, IsTheNetworkOf48PixelsWithOneMoreBlock) {
+  const ModelOptions options = published_model("sngan64");
+  const GanModel model = make_model(options);
+  EXPECT_EQ(model.generator->image_shape, (Shape{64, 64, 3}));
+  EXPECT_EQ(model.generator->parameter_count(), 12'220'675);
+  EXPECT_EQ(model.discriminator->parameter_count(), 19'542'721);
+  const ModelCost cost = model_cost(options);
+  const auto macs = [](const NetworkCost& network) {
+    double total = 0;
+    for (const LayerCost& layer : network.layers) total += layer.macs;
+    return total;
+  };
+  EXPECT_EQ(macs(cost.g), 1'955'332'096);
+  EXPECT_EQ(macs(cost.d), 1'097'794'560);
+}
+
 struct PublishedSize {
   const char* model;
   int64_t parameters_g, maskable_g, macs_g, parameters_d, maskable_d, macs_d;

@@ -96,8 +96,7 @@ const Fault kFaults[] = {
 test::ProgramResult run(const Fault& fault, const std::vector<std::string>& environment) {
   test::ProgramSetting setting;
   setting.environment = environment;
-  setting.environment.insert(setting.environment.end(),
-                             {"LD_LIBRARY_PATH=" POISE_STAND_IN, "OMP_WAIT_POLICY=passive", "STAND_IN_ORDER=random"});
+  setting.environment.insert(setting.environment.end(), {"LD_LIBRARY_PATH=" POISE_STAND_IN, "STAND_IN_ORDER=random"});
   return test::run_program_in(setting, std::string(POISE_TEST_PROGRAMS "/") + fault.program,
                               {std::string("--gtest_filter=") + fault.cases});
 }

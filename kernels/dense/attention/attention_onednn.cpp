@@ -1,9 +1,10 @@
-// f32 products of small matrices on oneDNN's sgemm, a task per image: inside a parallel region sgemm starts no threads
-// of its own, so the order of its sums does not depend on their number.
+// f32 products of small matrices on oneDNN's sgemm, a task per image, each on one thread, so the order of its sums does
+// not depend on the number of threads.
 #include <oneapi/dnnl/dnnl.h>
 
-#include <algorithm>
+#include <atomic>
 
+#include "kernels/core/onednn_threads.h"
 #include "kernels/core/parallel.h"
 #include "kernels/dense/attention/attention.h"
 #include "kernels/table.h"
@@ -16,17 +17,13 @@ void batched_matmul_onednn(Context& ctx, bool transpose_a, bool transpose_b, con
   const int64_t images = c.shape[0], m = c.shape[1], n = c.shape[2], k = transpose_a ? a.shape[1] : a.shape[2];
   const auto *left = a.data<float>(), *right = b.data<float>();
   auto* out = c.data<float>();
-  bool failed = false;
-  // At least two tasks: with one the region would not be parallel.
-  parallel_for(std::max<int64_t>(images, 2), [&](int64_t i) {
-    if (i >= images) return;
+  std::atomic<bool> failed = false;
+  parallel_for(images, [&](int64_t i) {
+    use_one_onednn_thread();
     const dnnl_status_t status =
         dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, left + i * m * k,
                    transpose_a ? m : k, right + i * k * n, transpose_b ? k : n, 0.0f, out + i * m * n, n);
-    if (status != dnnl_success) {
-#pragma omp atomic write
-      failed = true;
-    }
+    if (status != dnnl_success) failed = true;
   });
   if (failed) fail(ErrorKind::runtime, "oneDNN's sgemm failed (out of memory?)");
 }

@@ -119,15 +119,6 @@ struct Workspace {
   }
 };
 
-// Runs task(0) .. task(tasks-1), each on one thread, also when there is only one.
-template <class F>
-void run_tasks(int64_t tasks, const F& task) {
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < std::max<int64_t>(tasks, 2); ++i) {  // two at least: alone, oneDNN would look for threads
-    if (i < tasks) task(i);
-  }
-}
-
 // Which tap of a parity's 2x2 kernel the tap (r, s) of the 3x3 kernel adds to.
 constexpr int folded_tap(int parity, int r, int s) {
   return window_position(parity / 2, r) * 2 + window_position(parity % 2, s);
@@ -232,7 +223,7 @@ void conv2d_forward_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& 
   pack(cut, floats(weight), ws);
   if (!bias) std::fill_n(ws.no_bias, g.c_out, 0.0f);
   float* const added = bias ? floats(bias) : ws.no_bias;
-  run_tasks(cut.tasks, [&](int64_t task) {
+  parallel_for(cut.tasks, [&](int64_t task) {
     const int64_t first = task * cut.images, count = cut.images;
     float* large = floats(y) + first * cut.y_stride();
     float* small = cut.method == Method::plain ? large : ws.small_y + first * cut.small_y_stride();
@@ -252,7 +243,7 @@ void conv2d_backward_input_onednn(Context& ctx, const Conv2dGeometry& g, const T
   const Cut cut(g, Pass::backward_input);
   const Workspace ws(cut, workspace.bytes);
   pack(cut, floats(weight), ws);
-  run_tasks(cut.tasks, [&](int64_t task) {
+  parallel_for(cut.tasks, [&](int64_t task) {
     const int64_t first = task * cut.images, count = cut.images;
     float* large = floats(dy) + first * cut.y_stride();
     float* small = cut.method == Method::plain ? large : ws.small_y + first * cut.small_y_stride();
@@ -275,7 +266,7 @@ void conv2d_backward_weight_onednn(Context& ctx, const Conv2dGeometry& g, const 
   if (x.dtype != DType::f32) return conv2d_backward_weight(ctx, g, x, dy, workspace, dweight, dbias);
   const Cut cut(g, Pass::backward_weight);
   const Workspace ws(cut, workspace.bytes);
-  run_tasks(cut.tasks, [&](int64_t task) {
+  parallel_for(cut.tasks, [&](int64_t task) {
     const int64_t first = task * cut.images, count = cut.images;
     float* large = floats(dy) + first * cut.y_stride();
     float* small = cut.method == Method::plain ? large : ws.small_y + first * cut.small_y_stride();

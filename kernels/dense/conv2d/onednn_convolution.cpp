@@ -1,11 +1,11 @@
 #include "kernels/dense/conv2d/onednn_convolution.h"
 
-#include <omp.h>
-
 #include <map>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+
+#include "kernels/core/onednn_threads.h"
 
 namespace poise::cpu {
 namespace {
@@ -18,24 +18,15 @@ dnnl::engine& engine() {
 }
 
 dnnl::stream& stream() {
+  use_one_onednn_thread();
   thread_local dnnl::stream s(engine());
   return s;
 }
 
-// oneDNN asks OpenMP how many threads there are when it builds a primitive, and plans for as many.
-class OneThread {
- public:
-  OneThread() : saved_(omp_get_max_threads()) { omp_set_num_threads(1); }
-  ~OneThread() { omp_set_num_threads(saved_); }
-
- private:
-  int saved_;
-};
-
 }  // namespace
 
 OnednnConvolution::OnednnConvolution(const ConvolutionKey& k) : key_(k) {
-  const OneThread one_thread;
+  use_one_onednn_thread();
   using Tag = memory::format_tag;
   constexpr auto f32 = memory::data_type::f32;
   constexpr auto direct = dnnl::algorithm::convolution_direct;

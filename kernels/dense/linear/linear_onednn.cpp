@@ -1,11 +1,13 @@
 // The f32 linear layer on oneDNN's sgemm.
 //
 // sgemm chooses its order of summation by the number of its threads. So it gets one: the output is cut into fixed
-// tiles, each a task of our parallel region, and inside a parallel region oneDNN does not start threads of its own. The
-// summed dimension is never cut.
+// tiles, each a task of ours. The summed dimension is never cut.
 #include <oneapi/dnnl/dnnl.h>
 
+#include <atomic>
+
 #include "kernels/core/integer.h"
+#include "kernels/core/onednn_threads.h"
 #include "kernels/core/parallel.h"
 #include "kernels/dense/linear/linear.h"
 #include "kernels/table.h"
@@ -21,20 +23,16 @@ void gemm(char transpose_a, char transpose_b, int64_t m, int64_t n, int64_t k, c
           const float* b, int64_t ldb, float beta, float* c, const Prepare& prepare) {
   const int64_t row_tiles = ceil_div(m, kTileRows), column_tiles = ceil_div(n, kTileColumns);
   const int64_t tiles = row_tiles * column_tiles;
-  bool failed = false;
-  // At least two tasks: with one the region would not be parallel, and sgemm would start threads.
-  parallel_for(std::max<int64_t>(tiles, 2), [&](int64_t tile) {
-    if (tile >= tiles) return;
+  std::atomic<bool> failed = false;
+  parallel_for(tiles, [&](int64_t tile) {
+    use_one_onednn_thread();
     const int64_t row = tile / column_tiles * kTileRows, column = tile % column_tiles * kTileColumns;
     const int64_t rows = std::min(kTileRows, m - row), columns = std::min(kTileColumns, n - column);
     prepare(row, column, rows, columns);
     const dnnl_status_t status =
         dnnl_sgemm(transpose_a, transpose_b, rows, columns, k, 1.0f, a + (transpose_a == 'N' ? row * lda : row), lda,
                    b + (transpose_b == 'N' ? column : column * ldb), ldb, beta, c + row * n + column, n);
-    if (status != dnnl_success) {
-#pragma omp atomic write
-      failed = true;
-    }
+    if (status != dnnl_success) failed = true;
   });
   if (failed) fail(ErrorKind::runtime, "oneDNN's sgemm failed (out of memory?)");
 }

@@ -46,11 +46,17 @@ LaneRegions::LaneRegions(int64_t images, const WeightSide& written, bool pointwi
     w = ceil_div(images * image_pixels, kImages);
     h = 1;
   } else {
+    constexpr int64_t kStripe = 4;  // rows: fewer would bring in more of their neighbours than of themselves
     const int64_t whole = h;
-    for (int64_t s = 2; s * images <= kImages; s *= 2) {
-      if (ceil_div(whole, s) < h) stripes = s, h = ceil_div(whole, s);
+    groups = ceil_div(images, kImages);
+    for (int64_t s = 2; s <= kImages; s *= 2) {
+      const int64_t stripe = ceil_div(whole, s);
+      const bool fills_lanes = s * images <= kImages && stripe < h;
+      const bool divides = s * images > kImages && stripe * s == whole && stripe >= kStripe && groups < kWeightTasks;
+      if (!fills_lanes && !divides) continue;
+      stripes = s, h = stripe;
+      groups = ceil_div(images * stripes, kImages);
     }
-    groups = ceil_div(images * stripes, kImages);
   }
   tile = best_tile(h, w);
   const int64_t tile_rows = rows_of(tile), tile_columns = columns_of(tile);
@@ -84,6 +90,13 @@ LaneRegion::LaneRegion(const LaneRegions& all, int64_t number)
     : group(number / (all.down * all.across)),
       top(number / all.across % all.down * all.rows),
       left(number % all.across * all.columns) {}
+
+PlaneRange::PlaneRange(int64_t planes, int64_t part, int64_t parts) {
+  constexpr int64_t kBlock = 16;
+  const int64_t blocks = ceil_div(planes, kBlock);
+  first = part * blocks / parts * kBlock;
+  last = std::min(planes, (part + 1) * blocks / parts * kBlock);
+}
 
 LaneLayout::LaneLayout(const LaneRegions& regions, const Frame& around) : frame(around) {
   rows = regions.rows + frame.top + frame.bottom;

@@ -1,14 +1,18 @@
 // Activations as execution weight by weight reads and writes them: sixteen lanes innermost, cut into regions of a few
 // tiles of pixels (weight_tiles.h), brought in from [N,h,w,C] with the pixels around them and returned to it.
 //
-// A lane is an image; of eight images or fewer, a horizontal stripe of one, so that all lanes have work. Where pixels
-// do not meet (pointwise), lanes are simply filled with pixel after pixel.
+// A lane is an image, or a horizontal stripe of one: of eight images or fewer so that all lanes have work, of more so that
+// a task needs few images, those which the tasks of other ops gave the same core. Where pixels do not meet (pointwise),
+// lanes are simply filled with pixel after pixel.
 #pragma once
 #include "kernels/core/tensor.h"
 #include "kernels/sparse/weights/weight_terms.h"
 #include "kernels/sparse/weights/weight_tiles.h"
 
 namespace poise::cpu {
+
+// Enough tasks for a handful of cores; a number that depends on nothing but the layer.
+constexpr int64_t kWeightTasks = 8;
 
 // Pixels around a region that are read too.
 struct Frame {
@@ -40,6 +44,19 @@ struct LaneRegions {
 struct LaneRegion {
   int64_t group, top, left;
   LaneRegion(const LaneRegions& all, int64_t number);
+};
+
+// Regions are dealt out in ranges that follow each other, so that a range has few images: those of a range.
+struct RegionRange {
+  int64_t first, last;
+  RegionRange(const LaneRegions& all, int64_t number, int64_t ranges)
+      : first(number * all.count() / ranges), last((number + 1) * all.count() / ranges) {}
+};
+
+// One of `parts` parts of so many planes, whole transpositions but for the last.
+struct PlaneRange {
+  int64_t first, last;
+  PlaneRange(int64_t planes, int64_t part, int64_t parts);
 };
 
 // Planes of a region: [plane][rows + frame][columns + frame][16].

@@ -5,6 +5,12 @@
 #include "kernels/core/parallel.h"
 
 namespace poise::cpu {
+namespace {
+
+constexpr int64_t kLine = 16;  // floats
+constexpr int64_t kRows = 16;  // that are worked on together: of a list by inputs, they share the lines of the weight
+
+}  // namespace
 
 WeightGather::WeightGather(const WeightTerms& terms, const Conv2dGeometry& g, const WeightList& list, bool by_output,
                            bool values, WorkspaceLayout& layout)
@@ -12,21 +18,21 @@ WeightGather::WeightGather(const WeightTerms& terms, const Conv2dGeometry& g, co
   for (const WeightTerm& term : terms_) sums_ = sums_ || term.sums();
   offset_of_code_ = layout.carve<int32_t>(static_cast<size_t>(codes()));
   weight_of_code_ = layout.carve<int32_t>(static_cast<size_t>(codes()));
-  offsets_ = layout.carve<int32_t>(static_cast<size_t>(list_.entries));
   values_ = layout.carve<float>(values ? static_cast<size_t>(list_.entries * list_.outputs) : 0);
 }
 
-void WeightGather::fill_tables(const LaneLayout& layout) {
-  const int64_t channels = (by_output_ ? terms_.x : terms_.y).channels;
-  for (int t = 0; t < terms_.count; ++t) {
-    const WeightTerm& term = terms_.terms[t];
+void WeightGather::prepare(const LaneLayout& layout) {
+  const int64_t channels = read_channels();
+  int64_t code = 0;
+  for (const WeightTerm& term : terms_) {
     const int64_t sign = by_output_ ? 1 : -1, phase = by_output_ ? term.in_phase : term.out_phase;
     const int64_t shift = sign * (term.dr * layout.row + term.dc * kImages);
     const int64_t tap = (term.first_r * g_.kw + term.first_s) * g_.c_in;
-    for (int64_t channel = 0; channel < channels; ++channel) {
-      const int64_t plane = phase * channels + channel, code = t * channels + channel;
-      offset_of_code_[code] = static_cast<int32_t>(plane % list_.chunk * layout.plane + shift);
+    int64_t plane = phase * channels % list_.chunk;  // of its chunk
+    for (int64_t channel = 0; channel < channels; ++channel, ++code) {
+      offset_of_code_[code] = static_cast<int32_t>(plane * layout.plane + shift);
       weight_of_code_[code] = static_cast<int32_t>(tap + channel * (by_output_ ? 1 : kernel()));
+      if (++plane == list_.chunk) plane = 0;
     }
   }
 }
@@ -34,67 +40,92 @@ void WeightGather::fill_tables(const LaneLayout& layout) {
 // f(distance from the first tap's weight) for the further taps of a code's term.
 template <class F>
 void WeightGather::for_each_tap(uint16_t code, const F& f) const {
-  const WeightTerm& term = terms_.terms[code / (by_output_ ? terms_.x : terms_.y).channels];
+  const WeightTerm& term = terms_.terms[code / read_channels()];
   for (int64_t r = 0; r <= term.last_r - term.first_r; ++r) {
     for (int64_t s = 0; s <= term.last_s - term.first_s; ++s) f((r * g_.kw + s) * g_.c_in);
   }
 }
 
-void WeightGather::gather(const LaneLayout& layout, const float* weight) {
-  fill_tables(layout);
-  constexpr int64_t kGrain = 256;
-  const int64_t outputs = list_.outputs, to_next_output = kernel(), rows = rows_of_phase();
+// Asks for the lines that hold the weights of rows first..last-1 of a phase in a chunk: these are rarely in a near cache,
+// and lie in short pieces far apart.
+void WeightGather::fetch(int64_t chunk, int64_t first, int64_t last, const float* weight) const {
+  const int64_t plane = chunk * list_.chunk % read_channels();
+  const int64_t end = std::min(plane + list_.chunk, read_channels());
+  const int64_t output = by_output_ ? first * list_.outputs : plane;
+  const int64_t last_output = by_output_ ? last * list_.outputs : end;
+  const int64_t input = by_output_ ? plane : first, last_input = by_output_ ? end : last;
+  for (int64_t o = output; o < last_output; ++o) {
+    for (int64_t tap = 0; tap < g_.kh * g_.kw; ++tap) {
+      const float* line = weight + o * kernel() + tap * g_.c_in;
+      for (int64_t i = input; i < last_input; i += kLine) __builtin_prefetch(line + i);
+    }
+  }
+}
+
+template <int kOutputs>
+void WeightGather::gather_row(int64_t segment, const float* row) const {
+  const int64_t to_next_output = kernel();
   const uint16_t* codes = list_.codes.data();
-  const int32_t* begin = list_.begin.data();
-  parallel_chunks(list_.chunks * list_.rows, kGrain, [&](int64_t first, int64_t last) {
-    const int32_t *offset_of = offset_of_code_, *weight_of = weight_of_code_;
-    int32_t* offsets = offsets_;
-    for (int32_t e = begin[first]; e < begin[last]; ++e) offsets[e] = offset_of[codes[e]];
-    if (!weight) return;
-    const auto row_of = [&](int64_t segment) { return weight + row_part(segment % list_.rows % rows); };
-    for (int64_t segment = first; segment < last; ++segment) {
-      // A layer's weights are rarely in a near cache, and their order here is no order there.
-      if (segment + 1 < last) {
-        const float* next = row_of(segment + 1);
-        for (int32_t e = begin[segment + 1]; e < begin[segment + 2]; ++e) {
-          for (int64_t b = 0; b < outputs; ++b) __builtin_prefetch(next + weight_of[codes[e]] + b * to_next_output);
-        }
-      }
-      const float* row = row_of(segment);
-      float* to = values_ + begin[segment] * outputs;
-      for (int32_t e = begin[segment]; e < begin[segment + 1]; ++e) {
-        const float* from = row + weight_of[codes[e]];
-        for (int64_t b = 0; b < outputs; ++b, from += to_next_output, ++to) {
-          if (!sums_) {
-            *to = *from;
-            continue;
-          }
-          float sum = 0;
-          for_each_tap(codes[e], [&](int64_t tap) { sum += from[tap]; });
-          *to = sum;
+  const int32_t* weight_of_code = weight_of_code_;
+  const int32_t first = list_.begin[static_cast<size_t>(segment)], end = list_.begin[static_cast<size_t>(segment) + 1];
+  float* to = values_ + first * kOutputs;
+  for (int32_t e = first; e < end; ++e, to += kOutputs) {
+    const float* from = row + weight_of_code[codes[e]];
+    for (int b = 0; b < kOutputs; ++b) to[b] = from[b * to_next_output];
+  }
+}
+
+void WeightGather::sum_row(int64_t segment, const float* row) const {
+  const int32_t first = list_.begin[static_cast<size_t>(segment)], end = list_.begin[static_cast<size_t>(segment) + 1];
+  float* to = values_ + first * list_.outputs;
+  for (int32_t e = first; e < end; ++e) {
+    const uint16_t code = list_.codes[static_cast<size_t>(e)];
+    const float* from = row + weight_of_code_[code];
+    for (int64_t b = 0; b < list_.outputs; ++b, from += kernel(), ++to) {
+      float sum = 0;
+      for_each_tap(code, [&](int64_t tap) { sum += from[tap]; });
+      *to = sum;
+    }
+  }
+}
+
+void WeightGather::gather(int64_t part, int64_t parts, const float* weight) const {
+  const int64_t rows = rows_of_phase(), blocks = ceil_div(rows, kRows), phases = list_.rows / rows;
+  const auto of_row = sums_                ? &WeightGather::sum_row
+                      : list_.outputs == 1 ? &WeightGather::gather_row<1>
+                      : list_.outputs == 2 ? &WeightGather::gather_row<2>
+                                           : &WeightGather::gather_row<4>;
+  // Of very few weights, most lines are not wanted.
+  const bool fetches = list_.entries * list_.outputs * kLine >= g_.weight_shape().elements();
+  for (int64_t block = part * blocks / parts; block < (part + 1) * blocks / parts; ++block) {
+    const int64_t first = block * kRows, last = std::min(rows, first + kRows);
+    if (fetches) fetch(0, first, last, weight);
+    for (int64_t chunk = 0; chunk < list_.chunks; ++chunk) {
+      if (fetches && chunk + 1 < list_.chunks) fetch(chunk + 1, first, last, weight);
+      for (int64_t phase = 0; phase < phases; ++phase) {
+        for (int64_t row = first; row < last; ++row) {
+          (this->*of_row)(chunk * list_.rows + phase * rows + row, weight + row_part(row));
         }
       }
     }
-  });
+  }
 }
 
-void WeightGather::scatter(const Tensor& mask, const float* quads, float* dweight) const {
+void WeightGather::scatter(const Tensor& mask, const float* quads, int64_t copies, float* dweight) const {
   const int64_t outputs = list_.outputs, run = g_.c_in / mask.shape.back(), rows = rows_of_phase();
+  const int64_t copy = list_.quads * kQuad;
   const uint8_t* alive = mask.data<uint8_t>();
-  const int parts = weight_tile_kernels().parts;
-  constexpr int64_t kRows = 16;
   parallel_chunks(rows, std::max<int64_t>(1, kRows / outputs), [&](int64_t first, int64_t last) {
     std::fill(dweight + first * outputs * kernel(), dweight + last * outputs * kernel(), 0.0f);
     for (int64_t segment = 0; segment < list_.chunks * list_.rows; segment += rows) {  // a phase of a chunk
       for (int64_t row = first; row < last; ++row) {
         const auto at = static_cast<size_t>(segment + row);
-        int64_t weight = 0;  // of this row, four to a quad
+        const float* from = quads + list_.quad_of_row[at] * kQuad;
         for (int32_t e = list_.begin[at]; e < list_.begin[at + 1]; ++e) {
           const uint16_t code = list_.codes[static_cast<size_t>(e)];
-          for (int64_t b = 0; b < outputs; ++b, ++weight) {
-            const float* quad = quads + (list_.quad_of_row[at] + weight / 4) * kQuad + weight % 4;
-            float sum = quad[0];
-            for (int m = 1; m < parts; ++m) sum += quad[4 * m];
+          for (int64_t b = 0; b < outputs; ++b, ++from) {
+            float sum = from[0];
+            for (int64_t c = 1; c < copies; ++c) sum += from[c * copy];
             const int64_t to = (row * outputs + b) * kernel() + weight_of_code_[code];
             if (!sums_) {
               dweight[to] = sum;

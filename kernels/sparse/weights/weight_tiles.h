@@ -13,21 +13,25 @@ namespace poise::cpu {
 
 constexpr int kImages = 16;  // of a group: 64 bytes
 
-enum class WeightTile : uint8_t { rows_2x4, row_8, rows_2x2, row_4, row_2, pixel };
-constexpr int kWeightTiles = 6;
+enum class WeightTile : uint8_t { rows_4x4, rows_2x4, row_8, rows_2x2, row_4, row_2, pixel };
+constexpr int kWeightTiles = 7;
 constexpr int columns_of(WeightTile t) {
-  constexpr int columns[] = {4, 8, 2, 4, 2, 1};
+  constexpr int columns[] = {4, 4, 8, 2, 4, 2, 1};
   return columns[static_cast<int>(t)];
 }
-constexpr int rows_of(WeightTile t) { return t == WeightTile::rows_2x4 || t == WeightTile::rows_2x2 ? 2 : 1; }
+constexpr int rows_of(WeightTile t) {
+  constexpr int rows[] = {4, 2, 1, 2, 1, 1, 1};
+  return rows[static_cast<int>(t)];
+}
 constexpr int pixels_of(WeightTile t) { return rows_of(t) * columns_of(t); }
 
 // For rows r, outputs b of the entries, pixels k of the tile, images n:
-//   sums[r][b][k][n] (+)= sum over entries e in begin[r]..begin[r+1]-1 of  values[e][b] * x[offsets[e] + pixel k + n]
+//   sums[r][b][k][n] (+)= sum over e in begin[r]..begin[r+1]-1 of  values[e][b] * x[offsets[codes[e]] + pixel k + n]
 struct MultiplyJob {
   const int32_t* begin;  // [rows + 1]
   int64_t rows;
-  const int32_t* offsets;  // floats; numbered as begin says
+  const uint16_t* codes;   // of entries, numbered as begin says
+  const int32_t* offsets;  // floats, by code
   const float* values;     // [entries][B]
   const float* x;          // first pixel of the tile
   int64_t x_row;           // floats from one row of pixels to the next
@@ -36,13 +40,13 @@ struct MultiplyJob {
   float* sums;  // [rows][B][pixels][16]
 };
 
-// The gradients of the same entries: for each, sum over pixels k, images n of  x[offsets[e] + pixel k + n] * dy[r][b][k][n],
-// four weights at a time as they are listed (of a row with B outputs, 4/B entries), in quads of 16 floats of which
-//   weight j = sum over m of quad[4 m + j],   m = 0..parts-1
-// A row starts a new quad. What is there is added to.
+// The gradients of the same entries, added to what is there:
+//   sums of e, b  +=  sum over pixels k, images n of  x[offsets[codes[e]] + pixel k + n] * dy[r][b][k][n]
+// in quads of four weights as they are listed (of a row with B outputs, 4/B entries). A row starts a new quad.
 struct AccumulateJob {
   const int32_t* begin;
   int64_t rows;
+  const uint16_t* codes;
   const int32_t* offsets;
   const float* x;
   int64_t x_row;
@@ -64,9 +68,8 @@ struct WeightTileKernels {
   void (*accumulate)(WeightTile, int outputs, const AccumulateJob&);
   void (*bring)(const TransposeJob&, const float* tensor, bool add, float* planes);
   void (*return_)(const TransposeJob&, const float* planes, float* tensor);
-  int parts;  // of a quad
 };
-constexpr int kQuad = 16;  // floats
+constexpr int kQuad = 4;  // weights
 extern const WeightTileKernels kWeightTilesAvx512, kWeightTilesAvx2, kWeightTilesBaseline;
 const WeightTileKernels& weight_tile_kernels();  // the best that this machine runs
 

@@ -18,6 +18,7 @@ struct CountTo<0, I...> {
 template <int kVector>
 struct Vectors {
   typedef float V __attribute__((vector_size(kVector * 4), aligned(4), may_alias));
+  typedef float Quad __attribute__((vector_size(16), aligned(4), may_alias));
   static constexpr int kPerPixel = kImages / kVector;
 
   [[gnu::always_inline]] static inline V load(const float* from) { return *reinterpret_cast<const V*>(from); }
@@ -65,14 +66,29 @@ struct Vectors {
   }
   [[gnu::always_inline]] static inline void transpose(V* v) { transpose_steps<1>(v); }
 
-  // Four registers to one: lane 4m+j is a part of the sum of s[j].
-  [[gnu::always_inline]] static inline V sums_of_four(const V* s) {
+  // Halves added up until four lanes are left.
+  template <class W, int... I>
+  [[gnu::always_inline]] static inline auto halved(W v, Numbers<I...>) {
+    return __builtin_shufflevector(v, v, I...) + __builtin_shufflevector(v, v, (I + static_cast<int>(sizeof...(I)))...);
+  }
+  template <class W>
+  [[gnu::always_inline]] static inline Quad folded(W v) {
+    if constexpr (sizeof(W) == sizeof(Quad)) {
+      return v;
+    } else {
+      return folded(halved(v, typename CountTo<sizeof(W) / 8>::Result{}));
+    }
+  }
+  // Lane j is the sum of s[j].
+  [[gnu::always_inline]] static inline Quad sums_of_four(const V* s) {
     const V ab = shuffle<Interleave<0>>(s[0], s[1]) + shuffle<Interleave<1>>(s[0], s[1]);
     const V cd = shuffle<Interleave<0>>(s[2], s[3]) + shuffle<Interleave<1>>(s[2], s[3]);
-    return shuffle<Halves<0>>(ab, cd) + shuffle<Halves<1>>(ab, cd);
+    const V v = shuffle<Halves<0>>(ab, cd) + shuffle<Halves<1>>(ab, cd);  // lanes 4m+j are parts of a sum
+    return folded(v);
   }
 };
 
+// Scalars become vectors by `- V{}`, which changes none; `+ V{}` is an addition to a compiler, for the sake of -0.
 // kOutputs: of an entry. kSub: pixels whose sums share the registers; a tile is walked in parts of so many.
 template <int kVector, int kOutputs, int kSub, WeightTile kTile>
 struct Loops : Vectors<kVector> {
@@ -92,7 +108,7 @@ struct Loops : Vectors<kVector> {
     float* sums = job.sums + (r * kOutputs * kPixels + kFirst) * kImages;
 #pragma GCC unroll 16
     for (int b = 0; b < kOutputs; ++b) {
-      const V start = V{} + (job.first && job.start ? job.start[r * kOutputs + b] : 0.0f);
+      const V start = (job.first && job.start ? job.start[r * kOutputs + b] : 0.0f) - V{};
 #pragma GCC unroll 16
       for (int k = 0; k < kSub; ++k) {
 #pragma GCC unroll 4
@@ -103,10 +119,10 @@ struct Loops : Vectors<kVector> {
     }
     const int32_t end = job.begin[r + 1];
     for (int32_t e = job.begin[r]; e < end; ++e) {
-      const int64_t offset = job.offsets[e];
+      const int64_t offset = job.offsets[job.codes[e]];
       V w[kOutputs];
 #pragma GCC unroll 4
-      for (int b = 0; b < kOutputs; ++b) w[b] = V{} + job.values[static_cast<int64_t>(e) * kOutputs + b];
+      for (int b = 0; b < kOutputs; ++b) w[b] = job.values[static_cast<int64_t>(e) * kOutputs + b] - V{};
 #pragma GCC unroll 16
       for (int k = 0; k < kSub; ++k) {
 #pragma GCC unroll 4
@@ -132,7 +148,7 @@ struct Loops : Vectors<kVector> {
 
   static void multiply(const MultiplyJob& given) {
     const MultiplyJob job = given;
-    const float* const rows[] = {job.x, job.x + job.x_row};
+    const float* const rows[] = {job.x, job.x + job.x_row, job.x + 2 * job.x_row, job.x + 3 * job.x_row};
     for (int64_t r = 0; r < job.rows; ++r) {
       if (job.first || job.begin[r] != job.begin[r + 1]) multiply_part<0>(job, r, rows);
     }
@@ -140,12 +156,13 @@ struct Loops : Vectors<kVector> {
 
   // Up to four weights: kEntries entries.
   template <int kFirst, int kEntries>
-  [[gnu::always_inline]] static inline void accumulate_quad(const int32_t* offsets, const float* const* rows,
+  [[gnu::always_inline]] static inline void accumulate_quad(const AccumulateJob& job, int32_t entry,
+                                                            const float* const* rows,
                                                             const V (&dy)[kOutputs][kSub][kPerPixel], float* quad) {
     V sum[4] = {};
 #pragma GCC unroll 4
     for (int e = 0; e < kEntries; ++e) {
-      const int64_t offset = offsets[e];
+      const int64_t offset = job.offsets[job.codes[entry + e]];
 #pragma GCC unroll 16
       for (int k = 0; k < kSub; ++k) {
 #pragma GCC unroll 4
@@ -156,7 +173,8 @@ struct Loops : Vectors<kVector> {
         }
       }
     }
-    store(quad, load(quad) + Base::sums_of_four(sum));
+    auto* to = reinterpret_cast<typename Base::Quad*>(quad);
+    *to = *to + Base::sums_of_four(sum);
   }
 
   template <int kFirst>
@@ -167,7 +185,7 @@ struct Loops : Vectors<kVector> {
 #pragma GCC unroll 4
     for (int b = 0; b < kOutputs; ++b) {
       const float* from = job.dy + (r * kOutputs + b) * job.dy_plane;
-      const float* const dy_rows[] = {from, from + job.dy_row};
+      const float* const dy_rows[] = {from, from + job.dy_row, from + 2 * job.dy_row, from + 3 * job.dy_row};
 #pragma GCC unroll 16
       for (int k = 0; k < kSub; ++k) {
 #pragma GCC unroll 4
@@ -178,14 +196,14 @@ struct Loops : Vectors<kVector> {
     const int32_t end = job.begin[r + 1];
     float* to = quad;
     for (; e + kEntries <= end; e += kEntries, to += kQuad) {
-      accumulate_quad<kFirst, kEntries>(job.offsets + e, rows, dy, to);
+      accumulate_quad<kFirst, kEntries>(job, e, rows, dy, to);
     }
     if constexpr (kEntries > 1) {
-      if (end - e == 1) accumulate_quad<kFirst, 1>(job.offsets + e, rows, dy, to);
+      if (end - e == 1) accumulate_quad<kFirst, 1>(job, e, rows, dy, to);
     }
     if constexpr (kEntries > 2) {
-      if (end - e == 2) accumulate_quad<kFirst, 2>(job.offsets + e, rows, dy, to);
-      if (end - e == 3) accumulate_quad<kFirst, 3>(job.offsets + e, rows, dy, to);
+      if (end - e == 2) accumulate_quad<kFirst, 2>(job, e, rows, dy, to);
+      if (end - e == 3) accumulate_quad<kFirst, 3>(job, e, rows, dy, to);
     }
     if constexpr (kFirst + kSub < kPixels) accumulate_part<kFirst + kSub>(job, r, rows, quad);
   }
@@ -193,7 +211,7 @@ struct Loops : Vectors<kVector> {
   static void accumulate(const AccumulateJob& given) {
     constexpr int kEntries = 4 / kOutputs;
     const AccumulateJob job = given;
-    const float* const rows[] = {job.x, job.x + job.x_row};
+    const float* const rows[] = {job.x, job.x + job.x_row, job.x + 2 * job.x_row, job.x + 3 * job.x_row};
     float* quad = job.sums;
     for (int64_t r = 0; r < job.rows; ++r) {
       const int32_t entries = job.begin[r + 1] - job.begin[r];
@@ -219,6 +237,8 @@ template <class F>
 void dispatch(WeightTile tile, int outputs, const F& f) {
   const auto with_outputs = [&]<int kOutputs>() {
     switch (tile) {
+      case WeightTile::rows_4x4:
+        return f.template operator()<kOutputs, WeightTile::rows_4x4>();
       case WeightTile::rows_2x4:
         return f.template operator()<kOutputs, WeightTile::rows_2x4>();
       case WeightTile::row_8:
@@ -305,7 +325,7 @@ void return_images(const TransposeJob& job, const float* planes, float* tensor) 
 template <int kVector, int kRegisters>
 constexpr WeightTileKernels kernels_with() {
   return {multiply_weights<kVector, kRegisters>, accumulate_weights<kVector, kRegisters>, bring_images<kVector>,
-          return_images<kVector>, kVector / 4};
+          return_images<kVector>};
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 // Forward and input gradient. Either is a product of planes with a list: planes of a region are brought in, all of a
 // tile's outputs are summed up chunk by chunk (weight_index.h), and what is done returns to its tensor.
 //
-// Work is cut into tasks by regions and, where these are few, by outputs as well: a number that depends on the geometry
-// alone, and each writes its own output, so results have the same bits for any number of threads.
+// Work is cut into tasks by ranges of regions and, where regions are few, by outputs as well: a number that depends on
+// the geometry alone, and each writes its own output, so results have the same bits for any number of threads.
 #include "kernels/sparse/weights/weights_conv2d.h"
 
 #include <algorithm>
@@ -38,7 +38,7 @@ struct Product {
   const WeightSide &read, &written;
   const LaneRegions regions;
   const LaneLayout layout;
-  int64_t slab;    // regions at a time
+  int64_t ranges;  // of regions
   int64_t parts;   // of a region's outputs, each a task
   int64_t slices;  // of a phase's channels
   int64_t slice_channels;
@@ -52,8 +52,8 @@ struct Product {
         written(forward ? terms.y : terms.x),
         regions(g.n, written, terms.pointwise(), Frame::of(terms, !forward), read.planes(), kRegionFloats),
         layout(regions, Frame::of(terms, !forward)) {
-    slab = std::min(kWeightTasks, regions.count());
-    parts = ceil_div(kWeightTasks, slab);
+    ranges = std::min(kWeightTasks, regions.count());
+    parts = ceil_div(kWeightTasks, ranges);
     const int64_t blocks = ceil_div(written.channels, kBlock);
     slices = std::max(ceil_div(written.channels, kSliceChannels), ceil_div(parts, written.phases));
     slices = std::min(slices, blocks);
@@ -71,14 +71,14 @@ struct Product {
 
 struct Workspace {
   WeightGather weights;
-  float* planes;  // [slab][planes_floats]
-  float* sums;    // [slab][parts][sums_floats]
+  float* planes;  // [ranges][planes_floats]
+  float* sums;    // [ranges][parts][sums_floats]
   size_t bytes;
 
   Workspace(const Product& job, WorkspaceLayout layout)
       : weights(job.terms, job.g, job.list, job.forward, /*values=*/true, layout) {
-    planes = layout.carve<float>(static_cast<size_t>(job.slab * job.planes_floats()));
-    sums = layout.carve<float>(static_cast<size_t>(job.slab * job.parts * job.sums_floats()));
+    planes = layout.carve<float>(static_cast<size_t>(job.ranges * job.planes_floats()));
+    sums = layout.carve<float>(static_cast<size_t>(job.ranges * job.parts * job.sums_floats()));
     bytes = layout.bytes();
   }
 };
@@ -104,6 +104,7 @@ void multiply_slice(const Product& job, const Workspace& ws, const Slice& slice,
         job.regions.tile, static_cast<int>(list.outputs),
         {.begin = list.begin.data() + chunk * list.rows + row,
          .rows = (slice.last - slice.first) / list.outputs,
+         .codes = list.codes.data(),
          .offsets = ws.weights.offsets(),
          .values = ws.weights.values(),
          .x = planes + chunk * list.chunk * job.layout.plane + job.layout.at_tile(job.regions, tile),
@@ -114,36 +115,61 @@ void multiply_slice(const Product& job, const Workspace& ws, const Slice& slice,
   }
 }
 
+struct Multiplication {
+  const Product& job;
+  const Workspace& ws;
+  const LaneImages source, target;
+  const float* from;
+  const float* bias;
+  float* to;
+
+  float* planes(int64_t range) const { return ws.planes + range * job.planes_floats(); }
+
+  void bring(int64_t region, int64_t range, const PlaneRange& part) const {
+    source.bring(from, LaneRegion(job.regions, region), job.layout, part.first, part.last,
+                 planes(range) + part.first * job.layout.plane);
+  }
+  void multiply(int64_t number, int64_t range, int64_t part) const {
+    const int64_t slices = job.slices * job.written.phases;
+    const LaneRegion region(job.regions, number);
+    float* sums = ws.sums + (range * job.parts + part) * job.sums_floats();
+    for (int64_t tile = 0; tile < job.regions.tiles(); ++tile) {
+      if (!target.meets(region, tile)) continue;
+      for (int64_t s = part * slices / job.parts; s < (part + 1) * slices / job.parts; ++s) {
+        const Slice slice(job, s);
+        multiply_slice(job, ws, slice, planes(range), tile, bias, sums);
+        target.return_tile(sums, region, tile, slice.phase, slice.first, slice.last, to);
+      }
+    }
+  }
+};
+
 void multiply(const Product& job, Workspace& ws, const float* from, const Tensor& weight, const float* bias,
               float* to) {
-  ws.weights.gather(job.layout, weight.data<float>());
-  const LaneImages source(job.read, job.g.n, job.regions);
-  const LaneImages target(job.written, job.g.n, job.regions, /*own=*/true);
-  const int64_t slices = job.slices * job.written.phases;
-  const int64_t blocks = ceil_div(job.read.planes(), kBlock), bring_parts = std::min(job.parts, blocks);
-  for (int64_t first = 0; first < job.regions.count(); first += job.slab) {
-    const int64_t count = std::min(job.slab, job.regions.count() - first);
-    parallel_for(count * bring_parts, [&](int64_t task) {
-      const int64_t at = task / bring_parts, part = task % bring_parts;
-      const int64_t plane = part * blocks / bring_parts * kBlock;
-      const int64_t end = std::min(job.read.planes(), (part + 1) * blocks / bring_parts * kBlock);
-      source.bring(from, LaneRegion(job.regions, first + at), job.layout, plane, end,
-                   ws.planes + at * job.planes_floats() + plane * job.layout.plane);
-    });
-    parallel_for(count * job.parts, [&](int64_t task) {
-      const int64_t at = task / job.parts, part = task % job.parts;
-      const LaneRegion region(job.regions, first + at);
-      float* sums = ws.sums + task * job.sums_floats();
-      for (int64_t tile = 0; tile < job.regions.tiles(); ++tile) {
-        if (!target.meets(region, tile)) continue;
-        for (int64_t s = part * slices / job.parts; s < (part + 1) * slices / job.parts; ++s) {
-          const Slice slice(job, s);
-          multiply_slice(job, ws, slice, ws.planes + at * job.planes_floats(), tile, bias, sums);
-          target.return_tile(sums, region, tile, slice.phase, slice.first, slice.last, to);
-        }
-      }
-    });
-  }
+  const Multiplication m{.job = job,
+                         .ws = ws,
+                         .source = LaneImages(job.read, job.g.n, job.regions),
+                         .target = LaneImages(job.written, job.g.n, job.regions, /*own=*/true),
+                         .from = from,
+                         .bias = bias,
+                         .to = to};
+  ws.weights.prepare(job.layout);
+  const int64_t tasks = job.ranges * job.parts;
+  const bool few = job.parts > 1;  // regions, one to a range: tasks share what they bring in
+  parallel_for(tasks, [&](int64_t task) {
+    ws.weights.gather(task, tasks, weight.data<float>());
+    const int64_t range = task / job.parts;
+    if (few) m.bring(range, range, PlaneRange(job.read.planes(), task % job.parts, job.parts));
+  });
+  parallel_for(tasks, [&](int64_t task) {
+    const int64_t range = task / job.parts;
+    if (few) return m.multiply(range, range, task % job.parts);
+    const RegionRange regions(job.regions, range, job.ranges);
+    for (int64_t region = regions.first; region < regions.last; ++region) {
+      m.bring(region, range, PlaneRange(job.read.planes(), 0, 1));
+      m.multiply(region, range, 0);
+    }
+  });
 }
 
 }  // namespace

@@ -82,12 +82,11 @@ const char* word_of(Access access, Space space) {
   return kWords[access == Access::store][static_cast<int>(space)];
 }
 
-}  // namespace
-
-InstructionCounts* counts_of(Warp& w, const Instruction& i) {
-  Profile* profile = w.block->launch->options.profile;
-  return profile ? &profile->counts[static_cast<size_t>(&i - w.block->launch->program->code.data())] : nullptr;
+InstructionCounts& counts_of(Profile& profile, const Warp& w, const Instruction& i) {
+  return profile.counts[static_cast<size_t>(&i - w.block->launch->program->code.data())];
 }
+
+}  // namespace
 
 void addresses_of(Warp& w, const Instruction& i, uint32_t base, uint64_t (&to)[kLanes]) {
   if (i.wide_address) {
@@ -135,20 +134,15 @@ void resolve(Warp& w, const Instruction& i, uint32_t lanes, Access access, Place
   uint64_t addresses[kLanes];
   addresses_of(w, i, i.a, addresses);
   const char* what = word_of(access, i.space);
-  InstructionCounts* counts = counts_of(w, i);
   switch (i.space) {
     case Space::global:
-      if (counts) counts->sectors += sectors_of(addresses, lanes, i.bytes);
+      count_global(w, i, addresses, lanes);
       return resolve_global(w, addresses, lanes, i.bytes, i.used_bytes, what, places);
     case Space::generic:
       return resolve_generic(w, addresses, lanes, i.bytes, what, places);
     case Space::shared:
       check_shared(w, addresses, lanes, i.bytes, what);
-      if (counts) {
-        const Wavefronts passes = wavefronts_of(addresses, lanes, i.bytes);
-        counts->wavefronts += passes.taken;
-        counts->phases += passes.least;
-      }
+      count_shared(w, i, addresses, lanes, i.bytes);
       for (int lane = 0; lane < kLanes; ++lane) places.at[lane] = w.block->shared + addresses[lane];
       return;
     case Space::parameter: {
@@ -169,22 +163,29 @@ void resolve(Warp& w, const Instruction& i, uint32_t lanes, Access access, Place
   }
 }
 
-uint32_t sectors_of(const uint64_t (&addresses)[kLanes], uint32_t lanes, uint32_t bytes) {
+void count_global(Warp& w, const Instruction& i, const uint64_t (&addresses)[kLanes], uint32_t lanes) {
+  Profile* profile = w.block->launch->options.profile;
+  if (!profile || lanes == 0) return;
+  InstructionCounts& counts = counts_of(*profile, w, i);
   uint64_t sectors[kLanes];
   size_t n = 0;
   for (int lane = 0; lane < kLanes; ++lane) {
     if (has(lanes, lane)) sectors[n++] = addresses[lane] / 32;  // an aligned access lies within one
   }
-  (void)bytes;
   std::sort(sectors, sectors + n);
-  return static_cast<uint32_t>(std::unique(sectors, sectors + n) - sectors);
+  n = static_cast<size_t>(std::unique(sectors, sectors + n) - sectors);
+  ++counts.requests;
+  counts.sectors += n;
+  profile->touched.insert(sectors, sectors + n);
 }
 
 // 128 bytes per pass: 32 lanes of up to 4 bytes, 16 of 8, 8 of 16. In a pass each bank gives one word of 4 bytes.
-Wavefronts wavefronts_of(const uint64_t (&addresses)[kLanes], uint32_t lanes, uint32_t bytes) {
+void count_shared(Warp& w, const Instruction& i, const uint64_t (&addresses)[kLanes], uint32_t lanes, uint32_t bytes) {
+  Profile* profile = w.block->launch->options.profile;
+  if (!profile) return;
+  InstructionCounts& counts = counts_of(*profile, w, i);
   const int group = bytes <= 4 ? kLanes : static_cast<int>(128 / bytes);
   const uint64_t words_per_lane = std::max<uint32_t>(1, bytes / 4);
-  Wavefronts result;
   for (int first = 0; first < kLanes; first += group) {
     uint64_t words[kLanes];
     size_t n = 0;
@@ -197,10 +198,9 @@ Wavefronts wavefronts_of(const uint64_t (&addresses)[kLanes], uint32_t lanes, ui
     n = static_cast<size_t>(std::unique(words, words + n) - words);
     uint32_t in_bank[32] = {}, worst = 0;
     for (size_t k = 0; k < n; ++k) worst = std::max(worst, ++in_bank[words[k] % 32]);
-    result.taken += worst;
-    ++result.least;
+    counts.wavefronts += worst;
+    ++counts.phases;
   }
-  return result;
 }
 
 }  // namespace poise::ptx

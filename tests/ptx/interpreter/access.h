@@ -21,13 +21,9 @@ void resolve_global(Warp& w, const uint64_t (&addresses)[kLanes], uint32_t lanes
                     const char* what, Places& places);
 void check_shared(Warp& w, const uint64_t (&addresses)[kLanes], uint32_t lanes, uint32_t bytes, const char* what);
 
-// For the profile: sectors of 32 bytes that a request touches; passes through the 32 banks that an access takes, and
-// how many it would take without conflicts.
-uint32_t sectors_of(const uint64_t (&addresses)[kLanes], uint32_t lanes, uint32_t bytes);
-struct Wavefronts {
-  uint32_t taken = 0, least = 0;
-};
-Wavefronts wavefronts_of(const uint64_t (&addresses)[kLanes], uint32_t lanes, uint32_t bytes);
-InstructionCounts* counts_of(Warp& w, const Instruction& i);  // null without a profile
+// For the profile, if there is one: sectors of 32 bytes that a request to global memory touches; passes through the 32
+// banks that an access to shared memory takes, and how many it would take without conflicts.
+void count_global(Warp& w, const Instruction& i, const uint64_t (&addresses)[kLanes], uint32_t lanes);
+void count_shared(Warp& w, const Instruction& i, const uint64_t (&addresses)[kLanes], uint32_t lanes, uint32_t bytes);
 
 }  // namespace poise::ptx

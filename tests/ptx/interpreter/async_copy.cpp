@@ -38,12 +38,8 @@ void copy(Warp& w, const Instruction& i, uint32_t mask) {
     resolve_global(w, from, reading, i.bytes, i.bytes, "asynchronous copy from global memory", places);
     for (int lane = 0; lane < kLanes; ++lane) copy.from[static_cast<size_t>(lane)] = places.at[lane];
   }
-  if (InstructionCounts* counts = counts_of(w, i)) {
-    const Wavefronts passes = wavefronts_of(to, mask, i.bytes);
-    counts->sectors += sectors_of(from, reading, i.bytes);
-    counts->wavefronts += passes.taken;
-    counts->phases += passes.least;
-  }
+  count_global(w, i, from, reading);
+  count_shared(w, i, to, mask, i.bytes);
 }
 
 void land(Warp& w, const AsyncCopy& copy) {

@@ -38,11 +38,7 @@ void load_matrices(Warp& w, const Instruction& i, uint32_t lanes) {
       registers[lane] = low | high << 16;
     }
   }
-  if (InstructionCounts* counts = counts_of(w, i)) {
-    const Wavefronts passes = wavefronts_of(addresses, naming, 16);
-    counts->wavefronts += passes.taken;
-    counts->phases += passes.least;
-  }
+  count_shared(w, i, addresses, naming, 16);
 }
 
 float towards_zero(double x) {

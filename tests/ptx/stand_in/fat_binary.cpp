@@ -23,7 +23,7 @@ struct Entry {
   uint16_t kind, version;
   uint32_t header_bytes;
   uint64_t bytes;
-  uint32_t compressed_bytes, options, more[2];
+  uint32_t compressed_bytes, options, more;
   uint32_t architecture;
 };
 constexpr uint32_t kWrapperMagic = 0x466243b1, kMagic = 0xba55ed50;
@@ -37,18 +37,31 @@ T read(const unsigned char* at) {
   return value;
 }
 
-// ptxas says how many registers a kernel has in the upper byte of sh_info of its section.
+// ptxas says how many registers a kernel has in the attributes of .nv.info: entries of a format, a name, a size and, for
+// this one, the kernel's symbol and the number.
 void read_registers(const unsigned char* elf, std::map<std::string, int>& registers) {
+  constexpr unsigned char kSizedValue = 4, kRegisterCount = 0x2f;
   const auto header = read<Elf64_Ehdr>(elf);
   const auto section_at = [&](size_t i) { return read<Elf64_Shdr>(elf + header.e_shoff + i * sizeof(Elf64_Shdr)); };
   const Elf64_Shdr names = section_at(header.e_shstrndx);
-  constexpr std::string_view kText = ".text.";
-  for (size_t i = 0; i < header.e_shnum; ++i) {
-    const Elf64_Shdr section = section_at(i);
-    const std::string name = reinterpret_cast<const char*>(elf + names.sh_offset + section.sh_name);
-    if (name.compare(0, kText.size(), kText) == 0) {
-      registers[name.substr(kText.size())] = static_cast<int>(section.sh_info >> 24);
+  const auto section_named = [&](std::string_view name) {
+    for (size_t i = 0; i < header.e_shnum; ++i) {
+      const Elf64_Shdr section = section_at(i);
+      if (name == reinterpret_cast<const char*>(elf + names.sh_offset + section.sh_name)) return section;
     }
+    return Elf64_Shdr{};
+  };
+  const Elf64_Shdr symbols = section_named(".symtab"), strings = section_named(".strtab");
+  const Elf64_Shdr attributes = section_named(".nv.info");
+  const unsigned char* at = elf + attributes.sh_offset;
+  for (const unsigned char* end = at + attributes.sh_size; at < end;) {
+    const unsigned char format = at[0], attribute = at[1];
+    if (format == kSizedValue && attribute == kRegisterCount) {
+      const auto symbol = read<Elf64_Sym>(elf + symbols.sh_offset + read<uint32_t>(at + 4) * sizeof(Elf64_Sym));
+      const std::string name = reinterpret_cast<const char*>(elf + strings.sh_offset + symbol.st_name);
+      registers[name] = static_cast<int>(read<uint32_t>(at + 8));
+    }
+    at += 4 + (format == kSizedValue ? read<uint16_t>(at + 2) : 0);
   }
 }
 

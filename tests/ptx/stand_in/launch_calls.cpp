@@ -1,11 +1,13 @@
 // Registration and launch. A launch is refused for what the hardware of compute capability 9.0 would refuse it for,
 // with the registers that ptxas gave to the kernel.
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "tests/ptx/stand_in/device_memory.h"
 #include "tests/ptx/stand_in/modules.h"
 #include "tests/ptx/stand_in/policy.h"
+#include "tests/ptx/stand_in/profile.h"
 #include "tests/ptx/stand_in/streams.h"
 
 namespace poise::stand_in {
@@ -53,11 +55,18 @@ cudaError_t error_of(const std::string& fault) {
   return cudaErrorLaunchFailure;
 }
 
-void execute(const ptx::Launch& launch) {
+void execute(Kernel& kernel, ptx::Launch launch) {
   Streams& streams = Streams::instance();
   if (streams.broken != cudaSuccess) return;
   try {
+    ptx::Profile profile;
+    if (profiling()) launch.options.profile = &profile;
+    const auto before = std::chrono::steady_clock::now();
     ptx::run(launch);
+    if (!profiling()) return;
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - before;
+    const int resident = resident_blocks(kernel, static_cast<int>(launch.block.count()), launch.dynamic_shared_bytes);
+    add_to_profile(kernel.name, kernel.registers, resident, launch, profile, seconds.count());
   } catch (const ptx::Fault& fault) {
     streams.broken = error_of(fault.what());
     complain("a kernel", fault.what());
@@ -88,9 +97,9 @@ cudaError_t launch(const char* call, Kernel* kernel, const dim3& grid, const dim
       std::memcpy(launch.parameters.data() + p.offset, arguments[i], p.bytes);
     }
     static uint64_t number = 0;
-    streams.submit(*stream, [launch = std::move(launch)]() mutable {
+    streams.submit(*stream, [kernel, launch = std::move(launch)]() mutable {
       launch.options.seed = policy().seed * 1000003 + ++number;
-      execute(launch);
+      execute(*kernel, launch);
     });
   } catch (const ptx::Fault& fault) {
     return refuse(cudaErrorInvalidPtx, call, fault.what());

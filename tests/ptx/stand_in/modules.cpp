@@ -29,7 +29,7 @@ Registry& registry() {
 
 void load(LoadedModule& module) {
   if (module.binary.ptx.empty()) {
-    throw ptx::Fault("no uncompressed PTX in this program: build with a virtual architecture (90a, or 90-virtual)");
+    throw ptx::Fault("no uncompressed PTX in this program: build with a virtual architecture (90, or 90-virtual)");
   }
   module.text = std::make_unique<ptx::Module>(changed_by_policy(std::move(module.binary.ptx)));
   DeviceMemory& memory = DeviceMemory::instance();
@@ -57,7 +57,7 @@ void register_kernel(void* module, const void* host_function, const char* name) 
   kernel->module = static_cast<LoadedModule*>(module);
   const auto& registers = kernel->module->binary.registers;
   const auto known = registers.find(name);
-  kernel->registers = known == registers.end() ? 32 : known->second;
+  kernel->registers = known == registers.end() ? 0 : known->second;
   registry().kernels[host_function] = std::move(kernel);
 }
 
@@ -72,6 +72,10 @@ const ptx::Program& program_of(Kernel& kernel) {
   if (!kernel.program) {
     LoadedModule& module = *kernel.module;
     if (!module.text) load(module);
+    if (kernel.registers == 0) {
+      throw ptx::Fault(kernel.name +
+                       ": its registers are not known: build with machine code for 90, too (90 or 90-real)");
+    }
     kernel.program = std::make_unique<ptx::Program>(ptx::decode(*module.text, kernel.name, module.globals));
   }
   return *kernel.program;

@@ -11,7 +11,7 @@ struct LoadedModule;
 struct Kernel {
   std::string name;
   LoadedModule* module = nullptr;
-  int registers = 0;                      // per thread
+  int registers = 0;                      // per thread; 0: not known
   size_t dynamic_allowed = 0;             // bytes of dynamic shared memory that were asked for
   std::unique_ptr<ptx::Program> program;  // once it has been asked for
 };

@@ -2,6 +2,7 @@
 //
 //   STAND_IN_ORDER=ascending | descending | random[:SEED]   of warps, blocks, and work in streams
 //   STAND_IN_CHANGE=FILE       a seeded fault for the PTX: see below
+//   STAND_IN_PROFILE=FILE      what every kernel did, counted (profile.h)
 //
 // A fault is lines of `kernel NAME`, `from TEXT` and `to TEXT`: in every kernel of whose name the regular expression NAME
 // matches a part, lines become what a replacement of TEXT makes of them.

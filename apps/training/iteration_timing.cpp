@@ -1,0 +1,65 @@
+#include "apps/training/iteration_timing.h"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "apps/console/program.h"
+
+namespace poise {
+namespace {
+
+constexpr double kLong = 1;  // seconds: what an iteration needs once to warm up is nothing beside it
+constexpr int kFew = 3;
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t n = values.size();
+  return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+}  // namespace
+
+TrainerOptions dense_options(TrainerOptions options) {
+  options.sparse = {};
+  return options;
+}
+
+double seconds_of_iteration(Trainer& trainer) {
+  trainer.synchronize();
+  const auto started = std::chrono::steady_clock::now();
+  trainer.iterate();
+  trainer.synchronize();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+}
+
+double typical_seconds(Trainer& trainer) {
+  double best = seconds_of_iteration(trainer);
+  for (int i = 0; i < kFew && best < kLong; ++i) best = std::min(best, seconds_of_iteration(trainer));
+  return best;
+}
+
+std::optional<SpeedComparison> compare_with_dense(Trainer& trainer, const std::shared_ptr<const ImageSet>& images,
+                                                  int64_t turns, const std::function<bool()>& stop) {
+  const TrainerOptions options = dense_options(trainer.options());
+  Trainer dense(options, images);
+  std::vector<double> of_dense, of_sparse;
+  for (int64_t i = 0; i <= turns; ++i) {
+    if (stop()) return std::nullopt;
+    const double dense_seconds = seconds_of_iteration(dense), sparse_seconds = seconds_of_iteration(trainer);
+    if (i == 0) continue;
+    of_dense.push_back(dense_seconds);
+    of_sparse.push_back(sparse_seconds);
+  }
+  const SparseReport sparse = trainer.sparse_report();
+  return SpeedComparison{.turns = turns,
+                         .dense_seconds = median(of_dense),
+                         .sparse_seconds = median(of_sparse),
+                         .dense_flops = dense.work_by_layer().total().work.executed_flops,
+                         .sparse_flops = trainer.work_by_layer().total().work.executed_flops,
+                         .density_g = sparse.density_g,
+                         .density_d = sparse.density_d,
+                         .machine = device_identity(trainer.device().device, trainer.device().precision)};
+}
+
+}  // namespace poise
