@@ -96,7 +96,7 @@ def train(a, name, options):
 
 
 def number(x):
-    return x if isinstance(x, (int, float)) else math.nan  # JSON has no NaN: the log writes "nan"
+    return x if isinstance(x, (int, float)) else math.nan  # JSON has no NaN: the log writes null
 
 
 def summary(a, name, options):

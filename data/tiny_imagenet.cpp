@@ -77,6 +77,7 @@ class TinyImagenet : public ImageSource {
   Picture decode(int64_t i, std::span<const uint8_t> bytes) const override {
     return decode_named(facts(), folder_.path_of(files_[static_cast<size_t>(i)]), bytes);
   }
+  std::string stamp() const override { return stamp_of(*this, paths_); }
 
  private:
   void add(const std::string& file, int32_t label) {
@@ -91,7 +92,8 @@ class TinyImagenet : public ImageSource {
       const size_t before = files_.size();
       for (const std::string& name_in : folder_.names(images)) {
         const std::string file = join_path(images, name_in);
-        if (name_in[0] == '.' || folder_.has_folder(file) || !is_picture_file(facts(), folder_.file(file)))
+        if (name_in[0] == '.' || folder_.has_folder(file) ||
+            !is_picture_file(facts(), file, [&] { return folder_.file(file); }))
           passed_over_.add(name_in[0] == '.' ? "hidden files" : kNoPictures, folder_.path_of(file));
         else
           add(file, static_cast<int32_t>(label));

@@ -8,14 +8,14 @@
 
 #include "engine/io/message.h"
 #include "engine/io/npz.h"
+#include "engine/metrics/linear_algebra.h"
 #include "kernels/core/error.h"
 
 namespace poise {
 
 namespace {
 
-// What is no covariance, whatever distance it would give: NaN, or a variance below 0, or more covariance than the
-// variances allow. Some tools store float32, hence the tolerance.
+// What is no covariance, whatever distance it would give: NaN, or a variance below 0 in any direction. Some tools store float32, hence the tolerance.
 std::string problem_of_covariance(const std::vector<double>& sigma, int64_t dims) {
   const auto at = [&](int64_t i, int64_t j) { return sigma[static_cast<size_t>(i * dims + j)]; };
   constexpr double kRounding = 1e-5;
@@ -36,6 +36,7 @@ std::string problem_of_covariance(const std::vector<double>& sigma, int64_t dims
       }
     }
   }
+  if (has_negative_eigenvalue(sigma, dims, kRounding * largest)) return "has a negative eigenvalue";
   return "";
 }
 

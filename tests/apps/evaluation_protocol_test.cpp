@@ -165,6 +165,14 @@ TEST(EvaluationProtocol, WhatIsNoCovarianceIsRefused) {
   with([](NpyArray& s) { s.values[1] = 1e6; }, "is not symmetric");
   with([](NpyArray& s) { s.values[1] = s.values[192] = 1e6; }, "more than the variances allow");
   with([](NpyArray& s) { s.values[5] = s.values[5 * 192] = NAN; }, "not finite");
+  with(  // three features, each pair of which may be as it is
+      [](NpyArray& s) {
+        for (size_t i = 0; i < s.values.size(); ++i) {
+          const size_t row = i / 192, column = i % 192;
+          s.values[i] = row == column ? 1 : row < 3 && column < 3 ? -0.9 : 0;
+        }
+      },
+      "a negative eigenvalue");
 }
 
 }  // namespace

@@ -187,16 +187,19 @@ TEST(FuzzImages, Archives) {
 }
 #endif
 
-TEST(FuzzImages, Pictures) {
+// Mutations of the golden pictures that begin with `magic`.
+void fuzz_pictures(const std::string& magic, uint64_t random_seed) {
   std::vector<std::string> seeds;
   for (const auto& entry : std::filesystem::directory_iterator(std::string(POISE_GOLDEN_DIR) + "/pictures")) {
     seeds.push_back(test::read_bytes(entry.path().string()));
+    if (!seeds.back().starts_with(magic)) seeds.pop_back();
   }
   std::sort(seeds.begin(), seeds.end());
-  ASSERT_GT(seeds.size(), 10u);
-  Xorshift random(test::seed(0x5eed8));
+  ASSERT_GT(seeds.size(), 2u);
+  constexpr int64_t kSmall = int64_t{1} << 16, kLarge = int64_t{1} << 22;  // pixels: large ones are allowed, and slow
+  Xorshift random(test::seed(random_seed));
   int decoded = 0, refused = 0;
-  const int tries = test::inputs(40'000);
+  const int tries = test::inputs(14'000);
   for (int i = 0; i < tries; ++i) {
     std::string input = mutate(seeds[random.below(seeds.size())], seeds, random);
     if (input.starts_with("\x89PNG")) test::repair_png(input);
@@ -204,7 +207,7 @@ TEST(FuzzImages, Pictures) {
     const std::vector<uint8_t> bytes(input.begin(), input.end());  // of exactly this size: reading past it shows
     try {
       const PictureHeader header = read_picture_header(bytes);
-      if (header.height * header.width > (int64_t{1} << 22)) continue;  // allowed, but not each time
+      if (header.height * header.width > (i % 64 == 0 ? kLarge : kSmall)) continue;
       const Picture picture = decode_picture(bytes);
       ++decoded;
       ASSERT_EQ(picture.rgb.size(), static_cast<size_t>(picture.height * picture.width * 3));
@@ -215,10 +218,14 @@ TEST(FuzzImages, Pictures) {
       ASSERT_EQ(std::string_view(refusal.what()).find('\n'), std::string_view::npos) << refusal.what();
     }
   }
-  EXPECT_GT(decoded, 4'000);
-  EXPECT_GT(refused, 4'000);
+  EXPECT_GT(decoded, 1'000);
+  EXPECT_GT(refused, 1'000);
   std::printf("pictures: %d decoded, %d refused\n", decoded, refused);
 }
+
+TEST(FuzzImages, Png) { fuzz_pictures("\x89PNG", 0x5eed8); }
+TEST(FuzzImages, Jpeg) { fuzz_pictures("\xff\xd8", 0x5eed9); }
+TEST(FuzzImages, Bmp) { fuzz_pictures("BM", 0x5eedc); }
 
 }  // namespace
 }  // namespace poise
