@@ -77,7 +77,12 @@ class TinyImagenet : public ImageSource {
   Picture decode(int64_t i, std::span<const uint8_t> bytes) const override {
     return decode_named(facts(), folder_.path_of(files_[static_cast<size_t>(i)]), bytes);
   }
-  std::string stamp() const override { return stamp_of(*this, paths_); }
+  // "" inside an archive, where no path leads.
+  std::string stamp() const override {
+    std::vector<std::string> paths;
+    for (const std::string& file : files_) paths.push_back(folder_.path_of(file));
+    return stamp_of(*this, paths);
+  }
 
  private:
   void add(const std::string& file, int32_t label) {

@@ -148,7 +148,7 @@ TEST(FuzzTexts, TomlOptions) {
       "[model]\nmodel = \"biggan32\"\nclasses = 0\n[sparse]\nmethod = \"ddst-strict\"\ndensity_g = 0.1\n",
       "[data]\ndata = \"~/pictures\"\nflip = false\n[sparse]\ncell = \"\"\"16x16\"\"\"\n",
   };
-  for (const std::string& name : {"demo", "tiny", "cifar10-sngan32-ddst-strict"}) {
+  for (const std::string name : {"demo", "tiny", "cifar10-sngan32-ddst-strict"}) {
     seeds.push_back(test::read_bytes(find_preset(name)));
   }
   Count mutated, generated;
