@@ -125,7 +125,7 @@ prepare() {
   done
   ln -s "$work/user/DIR" "$work/cifar-10-batches-bin"
   run_small train_gan --preset tiny --name pictures && run_small sample_gan runs/latest --seeds 0-63 --frames my_pictures
-  mv runs "$work/runs" && tar ch data_batch_?.bin | gzip -1 >cifar-10-binary.tar.gz
+  mv runs "$work/runs" && tar ch --hard-dereference data_batch_?.bin | gzip -1 >cifar-10-binary.tar.gz
   ln -s runs/latest RUN && ln -s runs/latest RUN_DIR
 }
 

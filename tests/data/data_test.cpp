@@ -150,8 +150,8 @@ TEST(Cifar10, SaysWhatIsWrongWithTheFolder) {
   expect_error(ErrorKind::data, {folder.path(), "data_batch_1.bin", "found none", "www.cs.toronto.edu"},
                read(folder.path()));
   write_bytes(folder / "cifar-10-binary.tar.gz", "x");
-  expect_error(ErrorKind::data, {"found cifar-10-binary.tar.gz, not unpacked (tar xzf)"}, read(folder.path()));
-  expect_error(ErrorKind::data, {"expected a folder, found a file", "tar xzf"},
+  expect_error(ErrorKind::data, {"found cifar-10-binary.tar.gz (which --data takes as well)"}, read(folder.path()));
+  expect_error(ErrorKind::data, {"expected a folder or an archive, found another file"},
                read(folder / "cifar-10-binary.tar.gz"));
   expect_error(ErrorKind::data, {"cifar-10-binary.tar.gz/inside", "expected a folder, found none"},
                read(folder / "cifar-10-binary.tar.gz/inside"));
