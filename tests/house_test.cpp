@@ -35,8 +35,8 @@ const Map kLayers = {
 };
 
 // The rooms of apps, from the ground floor up. Each may include itself and those below it.
-const std::vector<std::string> kFloorsOfApps = {"console", "training", "evaluation", "options",
-                                                "run",     "export",   "report",     "programs"};
+const std::vector<std::string> kFloorsOfApps = {"console", "training", "evaluation", "options", "run",
+                                                "export",  "report",   "sweep",      "programs"};
 
 // Rooms in which one kind of kernel lives: neighbours do not look into each other, but for what is named.
 const Map kRoomsOfKernels = {

@@ -16,6 +16,9 @@ export HOME=$work TERM=dumb OMP_NUM_THREADS=1 POISE_DEVICE=cpu source_folder bui
 export POISE_WIDTH_G=16 POISE_WIDTH_D=16 POISE_LATENT_SIZE=20 POISE_BATCH_SIZE_D=2 POISE_BATCH_SIZE_G=2 POISE_N_CRITIC=1 \
   POISE_ITERATIONS=2 POISE_SAMPLE_COUNT=4 POISE_SAMPLE_EVERY=0 POISE_CHECKPOINT_EVERY=0 POISE_EVAL_EVERY=0 POISE_LOG_EVERY=1
 
+# Files that a study's evaluations name; there they are only looked for.
+export INCEPTION_768=none INCEPTION_IV3Q=none STATISTICS_768=none.npz STATISTICS_IV3Q=none.npz
+
 complain() { echo "readme_test: $*" >&2 && return 1; }
 
 # Our programs, in sizes that take a second. What a command says about sizes itself (--iterations 400) is made small, too.
@@ -25,7 +28,11 @@ run_small() {
   [[ $programs == *" $program "* ]] || { complain "no program $program"; return 1; }
   for argument in "$@"; do
     case $previous in
-      --iterations | --steps) argument=2 ;;
+      --iterations | --steps) [[ "$*" == *--br-window* ]] && argument=12 || argument=2 ;;
+      --br-every) argument=2 ;;
+      --br-window) argument=4 ;;
+      --evaluate) argument=${argument/--images 2000/--images 30} ;;
+      --log-every) argument=1 ;;
       --eval-every | --batch-size-d | --batch-size-g) argument=1 ;;
       --protocol)
         "$build/bin/$program" --help | grep -q "$argument (" || { complain "no protocol $argument"; return 1; }
@@ -39,6 +46,7 @@ run_small() {
     evaluate_gan\ *) more=(--images 100) ;;
     train_gan\ *--eval-every*) more=(--eval-images 100) ;;
     train_gan\ *--cell\ 16x16*) more=(--width-g 64 --width-d 64) ;;
+    sweep_gan\ *--config*) more=(--dry-run) ;; # many runs
     *_test\ *) more=(--gtest_list_tests) ;;
     op_bench\ *--device\ cuda*) ;;
     op_bench\ *) more=(--benchmark_list_tests) ;;
@@ -60,6 +68,8 @@ run_small() {
     3\ *--device\ cuda*) grep -q -e 'no CUDA' -e 'driver' "$work/output" ;;                    # no GPU here
     [23]\ evaluate_gan\ *fid*) grep -q 'needs the weights of Inception' "$work/output" ;;                     # no weights here
     [46]\ inspect_run\ verify-data\ *) grep -q 'md5' "$work/output" ;;                       # not the true files
+    [2-5]\ evaluate_gan\ make-stats*--inception*) grep -q 'give the path of a .safetensors' "$work/output" ;;
+    [2-5]\ inspect_run\ calibrate-band*) grep -q 'expected .*balance ratio' "$work/output" ;; # two iterations say nothing
     124\ mask_update_bench*) ;;
     6\ crossover_bench\ *) grep -q 'measured three times' "$work/output" ;;                 # times of a busy machine
     *) false ;;
@@ -126,20 +136,21 @@ prepare() {
   ln -s "$work/user/DIR" "$work/cifar-10-batches-bin"
   run_small train_gan --preset tiny --name pictures && run_small sample_gan runs/latest --seeds 0-63 --frames my_pictures
   mv runs "$work/runs" && tar ch --hard-dereference data_batch_?.bin | gzip -1 >cifar-10-binary.tar.gz
-  ln -s runs/latest RUN && ln -s runs/latest RUN_DIR
+  ln -s runs/latest RUN && ln -s runs/latest RUN_DIR && ln -s "$source_folder/bench" bench
+  awk '/^```toml/ { shown = 1; next } /^```/ { shown = 0 } shown' "$source_folder/apps/README.md" >cells.toml
 }
 
 # build/release/bin/X and X are run_small X; $b/X too; other paths of the repository are the functions above.
 adapted() {
   sed -E -e 's/ +# .*//' -e 's/ +#$//' \
     -e 's#(^|[ ;|(])(\./)?(build/release/bin/|\$b/)([a-z_]+)#\1run_small \4#g' \
-    -e 's#(^|[;|(] *)(train_gan|sample_gan|evaluate_gan|inspect_run|op_bench|[a-z]+_[a-z]*_?bench)( |$)#\1run_small \2\3#g' \
+    -e 's#(^|[;|(] *)(train_gan|sample_gan|evaluate_gan|inspect_run|sweep_gan|op_bench|[a-z]+_[a-z]*_?bench)( |$)#\1run_small \2\3#g' \
     -e 's#/usr/bin/python3#python3#g' -e 's#bench/gpu_suite\.sh#gpu_suite#g' -e 's#tests/style_check\.sh#style_check#g'
 }
 
 commands_of() {
   awk '/^ *```/ { fence = !fence; next } !fence && /^    [^ |]/ { print substr($0, 5) }' "$1"
-  grep -oE '`(train_gan|sample_gan|evaluate_gan|inspect_run|[a-z_]+_bench) [^`]+`' "$1" | tr -d '`'
+  grep -oE '`(train_gan|sample_gan|evaluate_gan|inspect_run|sweep_gan|[a-z_]+_bench) [^`]+`' "$1" | tr -d '`'
 }
 
 shrunk_run() { rm -rf runs && cp -a "$work/runs" runs; }

@@ -1,14 +1,12 @@
 #include "apps/options/option_sources.h"
 
-#define TOML_ENABLE_FORMATTERS 0
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <optional>
 
 #include "apps/console/program.h"
 #include "apps/console/suggestion.h"
+#include "apps/options/toml_value.h"
 #include "engine/io/message.h"
 #include "engine/io/read_file.h"
 #include "engine/io/system_file.h"
@@ -45,15 +43,6 @@ std::optional<std::string> read_text(const std::string& path, OptionSet& options
   auto text = read_short_text(path, kLargestFile);
   if (!text) complain("it is no configuration file (larger than 1 MiB)");
   return text;
-}
-
-// A value as one of ours; nullopt for dates, arrays and tables.
-std::optional<Value> value_of(const toml::node& node) {
-  if (const auto* x = node.as_integer()) return Value(x->get());
-  if (const auto* x = node.as_floating_point()) return Value(x->get());
-  if (const auto* x = node.as_boolean()) return Value(x->get());
-  if (const auto* x = node.as_string()) return Value(x->get());
-  return std::nullopt;
 }
 
 void read_table(const std::string& group, const toml::table& table, const std::string& origin, OptionSet& options) {

@@ -14,6 +14,7 @@
 #include "apps/programs/doctor_command.h"
 #include "apps/programs/export_command.h"
 #include "apps/programs/picture_commands.h"
+#include "apps/report/band_advice.h"
 #include "apps/report/flop_table.h"
 #include "apps/report/html_report.h"
 #include "apps/report/run_summary.h"
@@ -28,6 +29,7 @@ const char* kOverview = R"(Looks at training runs, what they would cost and what
   inspect_run flops RUN_DIR               the same of a run, with the densities it had
   inspect_run report RUN_DIR              writes report.html: figures, samples, options, on one page
   inspect_run summary RUN_DIR             the same in a few lines of text
+  inspect_run calibrate-band RUN_DIR      a band of the balance ratio for DDST and DDA, from a short pilot run
   inspect_run compare RUN_DIR RUN_DIR ..  several runs on one page
   inspect_run masks RUN_DIR -o FILE       pictures of the masks over time
   inspect_run export RUN_DIR -o FILE      a network for PyTorch, as ONNX, or without its zeros
@@ -121,6 +123,25 @@ int report(const CommandLine& args) { return print_result(write_html_report(run_
 
 int summary(const CommandLine& args) { return print_result(run_summary(read_run(run_of(args)))), 0; }
 
+CommandLineSpec band_spec() {
+  CommandLineSpec spec = run_spec(
+      "Suggests band_low and band_high for methods that control D's density, from a pilot run's balance ratio.");
+  spec.flags = {{"--br-mode", Flag::Kind::value, "NAME", join_alternatives(names_of<BalanceMode>()) + " (the run's)"}};
+  spec.footer =
+      "A pilot: static masks at the densities that the real run begins with, a few windows (--br-window) long.";
+  return spec;
+}
+
+int calibrate_band(const CommandLine& args) {
+  FlagReader reader(args);
+  const std::string path = reader.positional("expected the run directory of a pilot; give one, as runs/latest");
+  std::optional<BalanceMode> mode;
+  if (args.has("br-mode")) mode = named<BalanceMode>(reader.choice("br-mode", names_of<BalanceMode>()));
+  reader.throw_if_problems();
+  const RunRecord run = read_run(path);
+  return print_result(band_advice_text(run, band_advice(run, mode))), 0;
+}
+
 CommandLineSpec verify_spec() {
   return {.description = "Checks the files of a data set: that they are there, their sizes, and published checksums.",
           .flags = {{"--dataset", Flag::Kind::value, "NAME", join_alternatives(data_set_names())}},
@@ -153,6 +174,7 @@ int inspect_run(int argc, const char* const* argv) {
   } commands[] = {{"flops", flops_spec(), flops},
                   {"report", run_spec("Writes report.html into a run directory and prints its path."), report},
                   {"summary", run_spec("Prints what a run has done so far."), summary},
+                  {"calibrate-band", band_spec(), calibrate_band},
                   {"compare", compare_command_line(), run_compare},
                   {"masks", masks_command_line(), run_masks},
                   {"export", export_command_line(), run_export},

@@ -395,7 +395,7 @@ int TrainingRun::finish() {
                            .last_checkpoint = last_checkpoint_.substr(directory_->path().size() + 1)};
   const std::string report = write_report(*directory_, options_, summary);
   if (!nothing_left_) compare_speed();
-  log_->line(fmt::format("finished at iteration {}", iteration));
+  log_->line(finished_line(iteration));
   const std::string figures = write_html_report(directory_->path());
   progress_->finish();
   std::string text;

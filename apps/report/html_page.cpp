@@ -46,6 +46,11 @@ std::string html_page(const std::string& title, const std::string& body) {
       xml_escaped(title), chart_style(), kPageStyle, body);
 }
 
+std::string html_figure(const std::string& picture, size_t number, const std::string& caption) {
+  return fmt::format("<figure>\n{}<figcaption><b>Figure {}.</b> {}</figcaption>\n</figure>\n", picture, number,
+                     xml_escaped(caption));
+}
+
 void add_with_mean(LineChart& chart, const Points& points, const std::string& name, int colour) {
   if (points.empty()) return;
   if (points.size() < 40) {

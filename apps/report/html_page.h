@@ -8,6 +8,7 @@
 namespace poise {
 
 std::string html_page(const std::string& title, const std::string& body);
+std::string html_figure(const std::string& picture, size_t number, const std::string& caption);
 
 // Values and, in front of them, their moving mean; few values stand for themselves.
 void add_with_mean(LineChart& chart, const Points& points, const std::string& name, int colour);

@@ -62,8 +62,7 @@ class Page {
             .x_end = static_cast<double>(run_.last_iteration())};
   }
   void figure(const std::string& picture, const std::string& caption) {
-    body_ += fmt::format("<figure>\n{}<figcaption><b>Figure {}.</b> {}</figcaption>\n</figure>\n", picture, ++figures_,
-                         xml_escaped(caption));
+    body_ += html_figure(picture, ++figures_, caption);
   }
   static std::string row(const std::string& name, const std::string& value) {
     return value.empty() ? "" : fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", xml_escaped(name), xml_escaped(value));
@@ -305,7 +304,7 @@ class Page {
 
   const RunRecord& run_;
   std::string body_;
-  int figures_ = 0;
+  size_t figures_ = 0;
 };
 
 }  // namespace

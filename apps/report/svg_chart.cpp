@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 
 namespace poise {
 namespace {
@@ -27,11 +28,11 @@ struct Range {
 
 struct Frame {
   Range x, y;
-  double height = kLineHeight;
+  double height = kLineHeight, top = kTop;
   double left = kLeft, right = kWidth - kRight;
   double px(double value) const { return left + (value - x.low) / (x.high - x.low) * (right - left); }
   double py(double value) const {
-    return height - kBottom - (value - y.low) / (y.high - y.low) * (height - kTop - kBottom);
+    return height - kBottom - (value - y.low) / (y.high - y.low) * (height - top - kBottom);
   }
 };
 
@@ -61,7 +62,7 @@ std::string y_axis(const Frame& f, const std::string& label) {
     svg += fmt::format("<path class=\"grid\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>\n", f.left, f.py(tick), f.right);
     svg += text_at(f.left - 6, f.py(tick) + 4, "end", tick_text(tick));
   }
-  const double middle = (kTop + f.height - kBottom) / 2;
+  const double middle = (f.top + f.height - kBottom) / 2;
   return svg + fmt::format("<text transform=\"translate(14 {:.1f}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
                            middle, xml_escaped(label));
 }
@@ -102,26 +103,80 @@ std::string path_of(const ChartSeries& series, const Frame& f) {
                      *dash ? fmt::format(" stroke-dasharray=\"{}\"", dash) : std::string(), d);
 }
 
-// In one row above the plot.
-std::string legend(const LineChart& chart) {
+// The pale area between the low and the high ends of a series' spread.
+std::string spread_of(const ChartSeries& series, const Frame& f) {
+  const size_t n = std::min(series.spread.size(), series.points.size()), step = n / kMostPoints + 1;
+  std::string there, back;
+  for (size_t i = 0; i < n; i += step) {
+    const auto& [low, high] = series.spread[i];
+    if (!std::isfinite(low) || !std::isfinite(high)) continue;
+    const double x = f.px(series.points[i].first);
+    there += fmt::format("{}{:.1f} {:.1f}", there.empty() ? 'M' : 'L', x, f.py(high));
+    back = fmt::format("L{:.1f} {:.1f}", x, f.py(low)) + back;
+  }
+  if (there.empty()) return "";
+  return fmt::format("<path class=\"spread f{}\" d=\"{}{}Z\"/>\n", series.colour, there, back);
+}
+
+std::string line_mark(int colour, bool faint, double x, double y) {
+  const char* dash = faint ? "" : kDashes[static_cast<size_t>(colour) % kDashes.size()];
+  return fmt::format("<path class=\"line c{}{}\"{} d=\"M{:.1f} {:.1f}h26\"/>\n", colour, faint ? " faint" : "",
+                     *dash ? fmt::format(" stroke-dasharray=\"{}\"", dash) : std::string(), x, y);
+}
+
+// A filled shape, another for each colour.
+std::string point_mark(size_t colour, double x, double y) {
+  static constexpr const char* kShapes[] = {"m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "m-4-4h8v8h-8z", "m0-5l5 9h-10z",
+                                            "m0-5.5l5.5 5.5-5.5 5.5-5.5-5.5z", "m0 5l5-9h-10z"};
+  return fmt::format("<path class=\"f{}\" d=\"M{:.1f} {:.1f}{}z\"/>\n", colour % 5, x, y, kShapes[colour % 5]);
+}
+
+// Names above the plot, each beside a mark 26 wide that `mark` draws at (x, y), in as many rows as they need; the frame
+// begins below them.
+struct LegendEntry {
+  std::string name;
+  std::function<std::string(double x, double y)> mark;
+};
+std::string legend(const std::vector<LegendEntry>& entries, Frame& f) {
+  constexpr double kRow = 18;
   std::string svg;
-  double x = kLeft;
-  const auto entry = [&](const std::string& mark, const std::string& name) {
-    svg += mark + text_at(x + 32, 16, "start", name);
-    x += 52 + 6.6 * static_cast<double>(name.size());
-  };
+  double x = kLeft, y = 12;
+  for (const LegendEntry& entry : entries) {
+    const double width = 52 + 6.6 * static_cast<double>(entry.name.size());
+    if (x > kLeft && x + width > kWidth) {
+      x = kLeft;
+      y += kRow;
+    }
+    svg += entry.mark(x, y) + text_at(x + 32, y + 4, "start", entry.name);
+    x += width;
+  }
+  f.top += y - 12;
+  f.height += y - 12;
+  return svg;
+}
+
+std::string line_legend(const LineChart& chart, Frame& f) {
+  std::vector<LegendEntry> entries;
   for (const ChartSeries& series : chart.series) {
     if (series.name.empty()) continue;
-    const char* dash = series.faint ? "" : kDashes[static_cast<size_t>(series.colour) % kDashes.size()];
-    entry(
-        fmt::format("<path class=\"line c{}{}\"{} d=\"M{:.1f} 12h26\"/>\n", series.colour, series.faint ? " faint" : "",
-                    *dash ? fmt::format(" stroke-dasharray=\"{}\"", dash) : std::string(), x),
-        series.name);
+    entries.push_back(
+        {series.name, [&series](double x, double y) { return line_mark(series.colour, series.faint, x, y); }});
   }
   if (chart.band) {
-    entry(fmt::format("<rect class=\"band\" x=\"{:.1f}\" y=\"6\" width=\"26\" height=\"12\"/>\n", x), chart.band->name);
+    entries.push_back({chart.band->name, [](double x, double y) {
+                         return fmt::format(
+                             "<rect class=\"band\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"26\" height=\"12\"/>\n", x, y - 6);
+                       }});
   }
-  return svg;
+  return legend(entries, f);
+}
+
+// What is outside the frame is cut off; a nested svg does so without needing a name that is unique on the page.
+std::string clipped(const std::string& drawing, const Frame& f) {
+  return fmt::format(
+      "<svg x=\"{0:.1f}\" y=\"{1:.1f}\" width=\"{2:.1f}\" height=\"{3:.1f}\" viewBox=\"{0:.1f} {1:.1f} "
+      "{2:.1f} {3:.1f}\">\n{4}</svg>\n",
+      f.left, f.top - 2, f.right - f.left, f.height - f.top - kBottom + 4, drawing);
 }
 
 // viridis at nine points: even steps look even, in grey and to colour-blind eyes too.
@@ -215,6 +270,10 @@ std::string svg_line_chart(const LineChart& chart) {
       f.x.include(x);
       f.y.include(y);
     }
+    for (const auto& [low, high] : series.spread) {
+      f.y.include(low);
+      f.y.include(high);
+    }
   }
   if (chart.band) {
     f.y.include(chart.band->low);
@@ -222,6 +281,7 @@ std::string svg_line_chart(const LineChart& chart) {
   }
   if (chart.y_from_zero) f.y.include(0);
   if (chart.y_range) f.y = {chart.y_range->first, chart.y_range->second};
+  const std::string names = line_legend(chart, f);
   std::string svg = open_svg(chart.title, f.height);
   if (f.x.empty() || f.y.empty()) {
     return svg + text_at(kWidth / 2, f.height / 2, "middle", "no finite values") + "</svg>\n";
@@ -232,22 +292,56 @@ std::string svg_line_chart(const LineChart& chart) {
     f.y.high += margin;
     if (!(chart.y_from_zero && f.y.low == 0)) f.y.low -= margin;
   }
-  // Lines end at the frame; a nested svg cuts them without needing a name that is unique on the page.
-  svg += legend(chart);
+  svg += names;
   if (chart.band) {
-    const double top = std::max(kTop, f.py(chart.band->high)),
+    const double top = std::max(f.top, f.py(chart.band->high)),
                  low = std::min(f.height - kBottom, f.py(chart.band->low));
     svg += fmt::format("<rect class=\"band\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"/>\n", f.left,
                        top, f.right - f.left, std::max(0.0, low - top));
   }
   svg += y_axis(f, chart.y_label) + x_axis(f, chart.x_label);
-  const double plot_height = f.height - kTop - kBottom;
-  svg += fmt::format(
-      "<svg x=\"{0:.1f}\" y=\"{1:.1f}\" width=\"{2:.1f}\" height=\"{3:.1f}\" viewBox=\"{0:.1f} {1:.1f} "
-      "{2:.1f} {3:.1f}\">\n",
-      f.left, kTop - 2, f.right - f.left, plot_height + 4);
-  for (const ChartSeries& series : chart.series) svg += path_of(series, f);
-  return svg + "</svg>\n</svg>\n";
+  std::string lines;
+  for (const ChartSeries& series : chart.series) lines += spread_of(series, f);
+  for (const ChartSeries& series : chart.series) lines += path_of(series, f);
+  return svg + clipped(lines, f) + "</svg>\n";
+}
+
+std::string svg_scatter_chart(const ScatterChart& chart) {
+  Frame f;
+  std::vector<LegendEntry> entries;
+  f.x.include(0);
+  for (size_t g = 0; g < chart.groups.size(); ++g) {
+    for (const ScatterChart::Point& point : chart.groups[g].points) {
+      f.x.include(point.x);
+      f.y.include(point.y);
+    }
+    entries.push_back({chart.groups[g].name, [g](double x, double y) { return point_mark(g, x + 13, y); }});
+  }
+  if (!chart.front.empty()) {
+    entries.push_back({chart.front_name, [](double x, double y) {
+                         return fmt::format("<path class=\"front\" d=\"M{:.1f} {:.1f}h26\"/>\n", x, y);
+                       }});
+  }
+  const std::string names = legend(entries, f);
+  std::string svg = open_svg(chart.title, f.height);
+  if (f.y.empty()) return svg + text_at(kWidth / 2, f.height / 2, "middle", "no finite values") + "</svg>\n";
+  const double margin = f.y.low == f.y.high ? std::max(1e-3, std::abs(f.y.low) / 10) : (f.y.high - f.y.low) / 15;
+  f.y.low -= margin;
+  f.y.high += margin;
+  f.x.high += (f.x.high - f.x.low) / 15;
+  svg += names + y_axis(f, chart.y_label) + x_axis(f, chart.x_label);
+  std::string drawing;
+  for (const auto& [x, y] : chart.front) {
+    drawing += fmt::format("{}{:.1f} {:.1f}", drawing.empty() ? "<path class=\"front\" d=\"M" : "L", f.px(x), f.py(y));
+  }
+  if (!drawing.empty()) drawing += "\"/>\n";
+  for (size_t g = 0; g < chart.groups.size(); ++g) {
+    for (const ScatterChart::Point& point : chart.groups[g].points) {
+      drawing += point_mark(g, f.px(point.x), f.py(point.y));
+      drawing += text_at(f.px(point.x) + 8, f.py(point.y) + 4, "start", point.label);
+    }
+  }
+  return svg + clipped(drawing, f) + "</svg>\n";
 }
 
 std::string svg_heat_map(const HeatMap& whole) {
@@ -329,8 +423,19 @@ svg.chart{display:block;width:100%;height:auto}
 svg.chart text{font:12px system-ui,"DejaVu Sans",sans-serif;fill:currentColor}
 .axis{stroke:var(--axis);fill:none}.grid{stroke:var(--grid);fill:none}.band{fill:var(--band)}
 .line{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}.faint{stroke-width:1;stroke-opacity:.35}
+.spread{fill-opacity:.18}.front{fill:none;stroke:var(--axis);stroke-dasharray:2 3}
+.f0{fill:var(--c0)}.f1{fill:var(--c1)}.f2{fill:var(--c2)}.f3{fill:var(--c3)}.f4{fill:var(--c4)}
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1)}.c2{stroke:var(--c2)}.c3{stroke:var(--c3)}.c4{stroke:var(--c4)}
 )";
+}
+
+// On a page of its own colour, or of none: the background is part of the drawing.
+std::string standalone_svg(const std::string& chart) {
+  const size_t end = chart.find('>');
+  return "<svg xmlns=\"http://www.w3.org/2000/svg\"" + chart.substr(4, end - 4) + ">\n<style>\n" + chart_style() +
+         "svg{background:#fff;color:#222}@media(prefers-color-scheme:dark){svg{background:#161616;color:#e4e4e4}}\n</"
+         "style>" +
+         chart.substr(end + 1);
 }
 
 }  // namespace poise

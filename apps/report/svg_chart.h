@@ -17,6 +17,7 @@ struct ChartSeries {
   int colour = 0;                                 // 0 to 4
   bool faint = false;                             // thin and pale: raw values behind their mean
   bool steps = false;                             // a value holds until the next point
+  std::vector<std::pair<double, double>> spread;  // none, or (low, high) around each point: a pale area
 };
 
 struct LineChart {
@@ -33,6 +34,23 @@ struct LineChart {
   bool y_from_zero = false;
 };
 std::string svg_line_chart(const LineChart& chart);
+
+// Points with labels, in groups of one colour and shape each, and a line through those of `front`.
+struct ScatterChart {
+  std::string title, x_label, y_label;
+  struct Point {
+    double x = 0, y = 0;
+    std::string label;
+  };
+  struct Group {
+    std::string name;
+    std::vector<Point> points;
+  };
+  std::vector<Group> groups;
+  std::string front_name;
+  std::vector<std::pair<double, double>> front;  // ascending in x
+};
+std::string svg_scatter_chart(const ScatterChart& chart);
 
 // values[row][i] holds from starts[i] to starts[i + 1] or, the last one, to `end`. Colours follow the logarithm of the
 // value (densities: 0.04 and 0.08 must differ), from the smallest to 1.
@@ -59,6 +77,8 @@ std::string svg_bar_chart(const BarChart& chart);
 
 // CSS for the charts, light and dark.
 std::string chart_style();
+// A chart as a file of its own.
+std::string standalone_svg(const std::string& chart);
 
 // About `count` round numbers that span [low, high]: {0, 20, 40}.
 std::vector<double> nice_ticks(double low, double high, int count);

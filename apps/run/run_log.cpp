@@ -4,6 +4,8 @@
 
 namespace poise {
 
+std::string finished_line(int64_t iteration) { return "finished at iteration " + std::to_string(iteration); }
+
 std::vector<JsonField> mask_event_fields(const MaskEvent& event) {
   return {{"event", std::string("mask_update")},
           {"iteration", event.iteration},

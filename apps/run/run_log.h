@@ -19,6 +19,9 @@ class TextLog {
   AppendFile file_;
 };
 
+// The last line of log.txt of a run that has reached its last iteration.
+std::string finished_line(int64_t iteration);
+
 // A line of train.jsonl that tells of something else than losses, marked by "event": "execution", "mask_update".
 std::vector<JsonField> execution_event_fields(const ExecutionEvent& event);
 std::vector<JsonField> mask_event_fields(const MaskEvent& event);

@@ -205,13 +205,16 @@ int64_t RunRecord::last_iteration() const {
   return static_cast<int64_t>(last);
 }
 
+bool larger_is_better(const std::string& metric) {
+  return metric == "IS" || metric.starts_with("IS-") || metric.starts_with("precision-recall");
+}
+
 std::vector<RunRecord::Metric> RunRecord::metrics() const {
   std::vector<Metric> found;
   for (const auto& [key, points] : series) {
-    const bool is_score = key == "IS" || key.starts_with("IS-") || key.starts_with("precision-recall");
-    const bool known = is_score || key == "swd" || key.starts_with("frechet-random") || key.starts_with("FID") ||
-                       key.starts_with("KID");
-    if (known && !points.empty()) found.push_back({key, is_score, &points});
+    const bool known = larger_is_better(key) || key == "swd" || key.starts_with("frechet-random") ||
+                       key.starts_with("FID") || key.starts_with("KID");
+    if (known && !points.empty()) found.push_back({key, larger_is_better(key), &points});
   }
   return found;
 }

@@ -67,6 +67,9 @@ struct RunRecord {
   std::vector<Metric> metrics() const;
 };
 
+// By the name of a metric, as evaluations write it: of scores, as IS, and of precision and recall; not of distances.
+bool larger_is_better(const std::string& metric);
+
 // Error(checkpoint) if `path` is no run directory.
 RunRecord read_run(const std::string& path);
 

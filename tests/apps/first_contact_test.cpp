@@ -9,6 +9,7 @@ namespace poise {
 namespace {
 
 namespace fs = std::filesystem;
+using test::make_pictures;
 using test::ProgramResult;
 using test::read_bytes;
 using test::small_run;
@@ -22,15 +23,6 @@ ProgramResult train(const TemporaryFolder& folder, const std::vector<std::string
 }
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-void make_pictures(const TemporaryFolder& folder) {
-  for (const char* class_name : {"a", "b"}) {
-    fs::create_directories(folder / "pictures/" + class_name);
-    for (const char* name : {"rgb.png", "rgb.jpg", "rgb.bmp", "grey.png"}) {
-      fs::copy_file(kPictures + "/" + name, folder / "pictures/" + class_name + "/" + name);
-    }
-  }
-}
 
 TEST(FirstContact, WithoutArgumentsItPrintsItsUsage) {
   const TemporaryFolder folder;

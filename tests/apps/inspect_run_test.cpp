@@ -106,7 +106,8 @@ TEST(InspectRun, SaysWhatIsWrong) {
     EXPECT_TRUE(contains(result.err, message)) << result.err;
     EXPECT_EQ(result.out, "");
   };
-  refused({}, 2, "expected a command, flops, report, summary, compare, masks, export, verify-data or doctor");
+  refused({}, 2,
+          "expected a command, flops, report, summary, calibrate-band, compare, masks, export, verify-data or doctor");
   refused({"flop"}, 2, "did you mean flops?");
   refused({"flops", "--density-g", "1.5"}, 2, "density_g: expected a real number above 0 to 1 but got 1.5");
   refused({"flops", "--density-d", "0.1x", "--convention", "publisehd"}, 2, "did you mean published?");

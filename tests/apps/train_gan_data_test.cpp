@@ -8,6 +8,7 @@ namespace poise {
 namespace {
 
 namespace fs = std::filesystem;
+using test::make_pictures;
 using test::names_in;
 using test::ProgramResult;
 using test::read_bytes;
@@ -25,15 +26,6 @@ ProgramResult run(const TemporaryFolder& folder, const std::string& program,
 }
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-void make_pictures(const TemporaryFolder& folder) {
-  for (const char* class_name : {"a", "b"}) {
-    fs::create_directories(folder / "pictures/" + class_name);
-    for (const char* name : {"rgb.png", "rgb.jpg", "rgb.bmp", "grey.png"}) {
-      fs::copy_file(kPictures + "/" + name, folder / "pictures/" + class_name + "/" + name);
-    }
-  }
-}
 
 std::vector<std::string> small_folder_run(const std::vector<std::string>& more) {
   std::vector<std::string> all = small_run({"--dataset", "folder", "--data", "pictures"});

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <sstream>
 #include <thread>
 
 #include "apps/run/run_record.h"
@@ -70,6 +71,13 @@ ProgramResult RunningProgram::wait() {
           .err = read_bytes(err_path_)};
 }
 
+std::vector<pid_t> RunningProgram::children() const {
+  std::istringstream text(read_bytes("/proc/" + std::to_string(pid_) + "/task/" + std::to_string(pid_) + "/children"));
+  std::vector<pid_t> all;
+  for (pid_t child = 0; text >> child;) all.push_back(child);
+  return all;
+}
+
 void RunningProgram::pause_ms(int milliseconds) {
   std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
 }
@@ -102,6 +110,16 @@ std::vector<std::string> run_directories(const std::string& runs) {
     if (name[0] != '.' && name != "latest") names.push_back(name);
   }
   return names;
+}
+
+void make_pictures(const TemporaryFolder& folder) {
+  const std::string golden = std::string(POISE_GOLDEN_DIR) + "/pictures/";
+  for (const char* class_name : {"a", "b"}) {
+    std::filesystem::create_directories(folder / "pictures/" + class_name);
+    for (const char* name : {"rgb.png", "rgb.jpg", "rgb.bmp", "grey.png"}) {
+      std::filesystem::copy_file(golden + name, folder / "pictures/" + class_name + "/" + name);
+    }
+  }
 }
 
 }  // namespace poise::test

@@ -32,6 +32,7 @@ class RunningProgram {
   bool running();
   void send(int signal);
   ProgramResult wait();
+  std::vector<pid_t> children() const;  // the programs that it has started and that still run
   // Until `condition` holds (true) or the program has ended or a minute has passed (false).
   template <class Condition>
   bool wait_until(const Condition& condition) {
@@ -58,6 +59,8 @@ inline ProgramResult run_program_in(const ProgramSetting& setting, const std::st
 
 // train_gan with networks so small that an iteration takes milliseconds.
 std::vector<std::string> small_run(const std::vector<std::string>& more);
+// Eight small pictures in `folder`/pictures: classes a and b, four files each.
+void make_pictures(const TemporaryFolder& folder);
 
 // The highest iteration in train.jsonl (whole lines); -1 if there is none.
 int64_t last_logged_iteration(const std::string& run);
