@@ -1,7 +1,9 @@
 #include "data/image_source.h"
 
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +13,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <set>
 
 #include "data/decode_picture.h"
 #include "data/md5.h"
@@ -126,6 +129,18 @@ ImageSet prepare_images(const ImageSource& source, int64_t side, const ReadProgr
   return set;
 }
 
+namespace {
+
+// Of file systems that set the time of a file's last change themselves, by the clock. An archive that is mounted
+// (squashfs, ISO) has it from whoever made it, a file server may tell it late, and what is under an overlay is unknown.
+bool keeps_times_of_change(const struct statfs& system) {
+  constexpr std::array<uint32_t, 6> known = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
+                                             F2FS_SUPER_MAGIC, TMPFS_MAGIC,     0x2fc12fc1 /* ZFS */};
+  return std::find(known.begin(), known.end(), static_cast<uint32_t>(system.f_type)) != known.end();
+}
+
+}  // namespace
+
 std::string stamp_of(const ImageSource& source, const std::vector<std::string>& paths) {
   using Facts = std::array<int64_t, 7>;
   constexpr int64_t kFilesPerTask = 1024, kSecondsToSettle = 3;
@@ -151,6 +166,13 @@ std::string stamp_of(const ImageSource& source, const std::vector<std::string>& 
   if (!settled) return "";
   Md5 md5;
   const auto add = [&md5](const void* bytes, size_t size) { md5.update({static_cast<const uint8_t*>(bytes), size}); };
+  std::set<int64_t> devices;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    if (!devices.insert(facts[i][0]).second) continue;
+    struct statfs system {};
+    if (::statfs(paths[i].c_str(), &system) != 0 || !keeps_times_of_change(system)) return "";
+    add(&system.f_fsid, sizeof system.f_fsid);  // another disk in the same place
+  }
   add(facts.data(), facts.size() * sizeof(Facts));
   add(source.labels.data(), source.labels.size() * sizeof(int32_t));
   for (const auto* texts : {&paths, &source.class_names}) {

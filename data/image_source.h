@@ -46,8 +46,8 @@ ImageSet prepare_images(const ImageSource& source, int64_t side, const ReadProgr
 std::string content_of(const ImageSource& source, const ReadProgress& progress);
 
 // The stamp() of a set whose pictures are in these files: numbers, sizes and times of the files, the time of their last
-// change among them, which no program can set. "" if one was changed so lately that the next change might not show, or
-// cannot be looked at.
+// change among them, which no program can set. "" if one was changed so lately that the next change might not show,
+// cannot be looked at, or lies on a file system that takes such times from elsewhere.
 std::string stamp_of(const ImageSource& source, const std::vector<std::string>& paths);
 
 // The picture in a file's bytes; Error(data) that names the file.

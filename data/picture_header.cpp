@@ -225,8 +225,8 @@ std::vector<uint8_t> plain_bmp(Bytes bytes) {
     replace(begin, pixels, 0);
     return plain;
   }
-  const size_t entry = header == 12 ? 3 : 4, colours = 256, there = (pixels - begin) / entry;
-  if (there > 0 && there < colours) replace(begin + there * entry, pixels, (colours - there) * entry);
+  const size_t entry = header == 12 ? 3 : 4, colours = 256, there = std::min((pixels - begin) / entry, colours);
+  if (there > 0) replace(begin + there * entry, pixels, (colours - there) * entry);
   return plain;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "apps/console/suggestion.h"
+#include "engine/io/message.h"
 #include "kernels/core/error.h"
 
 namespace poise {
@@ -79,10 +80,10 @@ std::string CommandLine::get(const std::string& name, const std::string& otherwi
 }
 
 void throw_if_problems(const std::vector<std::string>& problems, const std::string& where) {
-  if (problems.size() == 1) fail(ErrorKind::usage, problems[0]);
+  if (problems.size() == 1) fail(ErrorKind::usage, on_one_line(problems[0]));
   if (problems.empty()) return;
   std::string text = std::to_string(problems.size()) + " problems" + where + ":";
-  for (const std::string& problem : problems) text += "\n  " + problem;
+  for (const std::string& problem : problems) text += "\n  " + on_one_line(problem);
   fail(ErrorKind::usage, text);
 }
 
