@@ -356,10 +356,11 @@ void TrainingRun::evaluate() {
   }
   const std::string text = fmt::format("{}  {} {:.5f}", when, evaluator_->label(), result->value);
   const auto best = store_->best();
-  if (best && best->metric == evaluator_->label() && !evaluator_->better(result->value, best->score)) return note(text);
+  const bool same = best && best->metric == evaluator_->label() && best->protocol == result->protocol();
+  if (same && !evaluator_->better(result->value, best->score)) return note(text);
   save();
-  store_->pin_best(trainer_.iteration(), result->value, evaluator_->label());
-  note(text + " (best so far)");
+  store_->pin_best(trainer_.iteration(), result->value, evaluator_->label(), result->protocol());
+  note(text + (best && !same ? " (the best so far was measured differently; a new one begins)" : " (best so far)"));
 }
 
 void TrainingRun::train() {

@@ -84,7 +84,8 @@ size_t write_compact_generator(const std::string& path, const SafetensorsFile& c
                                const Cell& cell) {
   StringMap metadata;
   for (const auto& [key, value] : checkpoint.metadata()) {
-    if (key.starts_with("option.") || key == "iteration") metadata[key] = value;
+    const bool says_what = key == "iteration" || key == "class_names" || key == "data_crc";
+    if (key.starts_with("option.") || says_what) metadata[key] = value;
   }
   metadata["weights"] = weights == Weights::ema ? "ema" : "live";
   if (const TensorView* choices = checkpoint.find(std::string(kExecution)))
@@ -120,7 +121,9 @@ void restore_compact_generator(const SafetensorsFile& file, Trainer& trainer) {
   };
   for (const auto& [name, tensor] : trainer.state()) {
     if (name.starts_with(kMasks)) {
-      const NamedWeights& weight = tensors.at("G." + name.substr(kMasks.size()));
+      const auto found = tensors.find("G." + name.substr(kMasks.size()));
+      if (found == tensors.end()) refuse_compact(file, "expected a weight for the mask " + name + ", found none");
+      const NamedWeights& weight = found->second;
       const std::vector<uint8_t> alive = alive_cells(weight, trainer.options().sparse.cell);
       require(static_cast<int64_t>(alive.size()) == tensor.elements(), "a mask has a byte for each cell");
       copy_from_host(tensor, alive.data());

@@ -89,6 +89,10 @@ AtomicFile::AtomicFile(const std::string& path) : path_(path) {
     open_special(end);
     return;
   }
+  // A rename would not ask.
+  if (exists && ::faccessat(AT_FDCWD, end.c_str(), W_OK, AT_EACCESS) != 0 && (errno == EACCES || errno == EROFS)) {
+    fail_with("cannot replace the file", errno);
+  }
   target_ = end;
   folder_ = parts.folder;
   open_temporary();

@@ -154,7 +154,7 @@ NpyArray parse_npy(std::span<const std::byte> bytes, const std::string& where) {
   const auto refuse = [&](const std::string& what) { fail(ErrorKind::data, where + ": " + what); };
   const auto byte = [&](size_t i) { return static_cast<size_t>(bytes[i]); };
   if (bytes.size() < 12 || std::memcmp(bytes.data(), "\x93NUMPY", 6) != 0) {
-    refuse("expected an array of NumPy, found something else; save it with numpy.savez");
+    refuse("expected an array of NumPy, found something else; save it with numpy.save, or several with numpy.savez");
   }
   const size_t version = byte(6);
   if (version < 1 || version > 3) refuse("expected .npy version 1, 2 or 3, found " + std::to_string(version));
