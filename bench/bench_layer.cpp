@@ -59,7 +59,8 @@ std::vector<Execution> BenchDevice::paths(const Cell& cell) const {
 
 BenchLayer::BenchLayer(BenchDevice& on, const Conv2dGeometry& g, const Cell& cell, double density, uint64_t seed)
     : on_(on),
-      geometry_(g),
+      dense_(g.dense_form()),
+      sparse_(g.sparse_form()),
       stored_(activation_dtype(on.precision)),
       ctx_{.device = on.device, .precision = on.precision, .kernels = &on.kernels, .stream = on.stopwatch.stream()} {
   std::mt19937_64 random(seed);
@@ -72,15 +73,19 @@ BenchLayer::BenchLayer(BenchDevice& on, const Conv2dGeometry& g, const Cell& cel
       cusparse_index_ = list_blocks(cusparse_block_of(cell), mask_.tensor(), cusparse_lists_);
     }
     if (path != Execution::weights) continue;
-    weights_ = WeightIndex::full(g, cell.out);
+    weights_ = WeightIndex::full(sparse_, cell.out);
     on.kernels.build_weight_index(ctx_, mask_.tensor(), weights_);
   }
-  x_ = uniform(g.x_shape(), stored_, on.device, random);
+  x_ = uniform(sparse_.x_shape(), stored_, on.device, random);
   weight_ = uniform(g.weight_shape(), stored_, on.device, random, alive.data());
   bias_ = uniform({g.c_out}, DType::f32, on.device, random);
   y_ = uniform(g.y_shape(), stored_, on.device, random);
-  dx_ = OwnedTensor(g.x_shape(), stored_, on.device);
-  dw_ = OwnedTensor(g.weight_shape(), DType::f32, on.device);
+  dx_ = OwnedTensor(sparse_.x_shape(), stored_, on.device);
+  dw_ = OwnedTensor(dense_.weight_shape(), DType::f32, on.device);  // room for either
+  if (dense_ != sparse_) {
+    folded_ = uniform(dense_.weight_shape(), stored_, on.device, random);
+    sums_ = uniform(sparse_.y_shape(), stored_, on.device, random);
+  }
   db_ = OwnedTensor({g.c_out}, DType::f32, on.device);
   for (const Execution path : on.paths(cell)) {
     size_t bytes = 0;
@@ -93,9 +98,9 @@ BenchLayer::BenchLayer(BenchDevice& on, const Conv2dGeometry& g, const Cell& cel
 
 BlockIndex BenchLayer::list_blocks(int64_t block, const Tensor& mask, Lists& lists) {
   BlockIndex index{.block = block,
-                   .out_blocks = geometry_.c_out / block,
-                   .in_blocks = geometry_.c_in / block,
-                   .taps = geometry_.kh * geometry_.kw};
+                   .out_blocks = sparse_.c_out / block,
+                   .in_blocks = sparse_.c_in / block,
+                   .taps = sparse_.kh * sparse_.kw};
   const auto list = [&](OwnedTensor& owned, int64_t elements) {
     owned = OwnedTensor({elements}, DType::i32, on_.device);
     return owned.tensor();
@@ -110,10 +115,10 @@ BlockIndex BenchLayer::list_blocks(int64_t block, const Tensor& mask, Lists& lis
 
 Conv2dPlan BenchLayer::plan(Pass pass, Execution path) const {
   const KernelTable& k = on_.kernels;
-  if (path == Execution::dense) return k.conv2d_plan(ctx_, geometry_, stored_, pass);
-  if (path == Execution::weights) return k.weights_conv2d_plan(ctx_, geometry_, weights_, stored_, pass);
+  if (path == Execution::dense) return k.conv2d_plan(ctx_, dense_, stored_, pass);
+  if (path == Execution::weights) return k.weights_conv2d_plan(ctx_, sparse_, weights_, stored_, pass);
   const auto planner = path == Execution::block ? k.block_conv2d_plan : k.cusparse_conv2d_plan;
-  return planner(ctx_, geometry_, index_of(path), stored_, pass);
+  return planner(ctx_, sparse_, index_of(path), stored_, pass);
 }
 
 double BenchLayer::executed_macs(Pass pass, Execution path) const { return plan(pass, path).executed_macs; }
@@ -121,31 +126,38 @@ double BenchLayer::executed_macs(Pass pass, Execution path) const { return plan(
 // y serves as dy as well: what a pass writes there is as good a gradient as any.
 void BenchLayer::launch(Pass pass, Execution path) {
   const KernelTable& k = on_.kernels;
-  const Tensor &x = x_.tensor(), &weight = weight_.tensor(), &bias = bias_.tensor();
-  Tensor &ws = workspaces_[static_cast<size_t>(path)].tensor(), &y = y_.tensor(), &dx = dx_.tensor(),
-         &dw = dw_.tensor(), &db = db_.tensor();
+  const Tensor &x = x_.tensor(), &bias = bias_.tensor();
+  Tensor &ws = workspaces_[static_cast<size_t>(path)].tensor(), &dx = dx_.tensor(), &db = db_.tensor();
   if (path == Execution::dense) {
-    if (pass == Pass::forward) return k.conv2d_forward(ctx_, geometry_, x, weight, bias, ws, y);
-    if (pass == Pass::backward_input) return k.conv2d_backward_input(ctx_, geometry_, y, weight, ws, dx);
-    return k.conv2d_backward_weight(ctx_, geometry_, x, y, ws, dw, db);
+    const Tensor& weight = dense_ != sparse_ ? folded_.tensor() : weight_.tensor();
+    Tensor &y = y_.tensor(), &dw = dw_.tensor();
+    if (pass == Pass::forward) return k.conv2d_forward(ctx_, dense_, x, weight, bias, ws, y);
+    if (pass == Pass::backward_input) return k.conv2d_backward_input(ctx_, dense_, y, weight, ws, dx);
+    return k.conv2d_backward_weight(ctx_, dense_, x, y, ws, dw, db);
   }
+  const Tensor& weight = weight_.tensor();
+  Tensor& y = dense_ != sparse_ ? sums_.tensor() : y_.tensor();
+  Tensor dw = dw_.tensor();
+  dw.shape = sparse_.weight_shape();
+  if (dense_ != sparse_ && pass != Pass::forward) k.avg_pool_2x2_backward(ctx_, y_.tensor(), y);
   if (path == Execution::weights) {
-    if (pass == Pass::forward) return k.weights_conv2d_forward(ctx_, geometry_, weights_, x, weight, bias, ws, y);
-    if (pass == Pass::backward_input) {
-      return k.weights_conv2d_backward_input(ctx_, geometry_, weights_, y, weight, ws, dx);
+    if (pass == Pass::forward) k.weights_conv2d_forward(ctx_, sparse_, weights_, x, weight, bias, ws, y);
+    if (pass == Pass::backward_input) k.weights_conv2d_backward_input(ctx_, sparse_, weights_, y, weight, ws, dx);
+    if (pass == Pass::backward_weight) k.weights_conv2d_backward_weight(ctx_, sparse_, weights_, x, y, ws, dw, db);
+  } else {
+    const bool ours = path == Execution::block;
+    const BlockIndex& index = index_of(path);
+    if (pass == Pass::forward) {
+      (ours ? k.block_conv2d_forward : k.cusparse_conv2d_forward)(ctx_, sparse_, index, x, weight, bias, ws, y);
+    } else if (pass == Pass::backward_input) {
+      (ours ? k.block_conv2d_backward_input : k.cusparse_conv2d_backward_input)(ctx_, sparse_, index, y, weight, ws,
+                                                                                dx);
+    } else {
+      (ours ? k.block_conv2d_backward_weight : k.cusparse_conv2d_backward_weight)(ctx_, sparse_, index, x, y, ws, dw,
+                                                                                  db);
     }
-    return k.weights_conv2d_backward_weight(ctx_, geometry_, weights_, x, y, ws, dw, db);
   }
-  const bool ours = path == Execution::block;
-  const BlockIndex& index = index_of(path);
-  if (pass == Pass::forward) {
-    return (ours ? k.block_conv2d_forward : k.cusparse_conv2d_forward)(ctx_, geometry_, index, x, weight, bias, ws, y);
-  }
-  if (pass == Pass::backward_input) {
-    return (ours ? k.block_conv2d_backward_input : k.cusparse_conv2d_backward_input)(ctx_, geometry_, index, y, weight,
-                                                                                     ws, dx);
-  }
-  (ours ? k.block_conv2d_backward_weight : k.cusparse_conv2d_backward_weight)(ctx_, geometry_, index, x, y, ws, dw, db);
+  if (dense_ != sparse_ && pass == Pass::forward) k.avg_pool_2x2_forward(ctx_, y, y_.tensor());
 }
 
 double BenchLayer::run(Pass pass, Execution path) {

@@ -42,13 +42,14 @@ class BenchLayer {
   const BlockIndex& index_of(Execution path) const { return path == Execution::block ? index_ : cusparse_index_; }
 
   BenchDevice& on_;
-  Conv2dGeometry geometry_;
+  Conv2dGeometry dense_, sparse_;  // the layer as kernels of either kind compute it; they differ if it pools
   DType stored_;
   Context ctx_;
   BlockIndex index_, cusparse_index_;
   WeightIndex weights_;
   Lists lists_, cusparse_lists_;
   OwnedTensor mask_, x_, weight_, bias_, y_, dx_, dw_, db_;
+  OwnedTensor folded_, sums_;  // if dense_ and sparse_ differ: weights for dense_, y of sparse_
   // One per path: a training takes one path, and its cores find the workspace where they left it.
   std::array<OwnedTensor, kExecutions> workspaces_;
 };

@@ -65,7 +65,8 @@ std::vector<Conv2dGeometry> convolutions(Module& network, const Shape& input,
 }
 
 std::string layer_name(const Conv2dGeometry& g) {
-  return fmt::format("{}x{} {}->{} {}x{} upsample {}", g.kh, g.kw, g.c_in, g.c_out, g.h, g.w, g.upsample);
+  return fmt::format("{}x{} {}->{} {}x{} upsample {}", g.kh, g.kw, g.c_in, g.c_out, g.h, g.w, g.upsample) +
+         (g.pool > 1 ? " pooled" : "");
 }
 
 // One pass of one layer under masks of one cell.
@@ -175,8 +176,8 @@ std::string json_of(const std::vector<Point>& points, const std::string& device,
 bool skips(const Conv2dGeometry& geometry, const Cell& cell, const std::vector<Execution>& paths) {
   if (!cell.divides(geometry.weight_shape()) || (cell.all_taps && geometry.kh * geometry.kw == 1)) return false;
   if (paths.size() < 2) return false;
-  return paths[1] == Execution::weights ? weights_conv2d_serves(geometry)
-                                        : block_conv2d_serves(geometry, block_of(cell));
+  const Conv2dGeometry form = geometry.sparse_form();
+  return paths[1] == Execution::weights ? weights_conv2d_serves(form) : block_conv2d_serves(form, block_of(cell));
 }
 
 // The maskable convolutions of both networks, each once; o.layers of them, or all for 0.

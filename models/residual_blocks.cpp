@@ -1,10 +1,13 @@
 #include "models/residual_blocks.h"
 
+#include "models/layer_options.h"
+
 namespace poise {
 namespace {
 
 constexpr PoolWindow kHalves{.size = 2, .stride = 2};
-constexpr BatchNormOptions kBatchNormRelu{.relu = true};
+
+bool halves(DisBlockKind kind) { return kind == DisBlockKind::first || kind == DisBlockKind::down; }
 
 LayerOptions without_bias(LayerOptions layer) {
   layer.bias = false;
@@ -44,28 +47,19 @@ Var ConditionalGenBlock::operator()(Var x, const Condition& condition) {
 DisBlock::DisBlock(Module& parent, const std::string& name, int64_t c_in, int64_t c_out, DisBlockKind kind,
                    const LayerOptions& layer)
     : Module(parent, name),
-      conv1(*this, "conv1", c_in, c_out, same_padding(3), layer),
-      conv2(*this, "conv2", c_out, c_out, same_padding(3), layer),
+      conv1(*this, "conv1", c_in, c_out, rectified(same_padding(3)), layer),
+      conv2(*this, "conv2", c_out, c_out, halves(kind) ? pooled(same_padding(3)) : same_padding(3), layer),
       kind_(kind) {
-  if (kind != DisBlockKind::plain) {
-    shortcut = std::make_unique<Conv2d>(*this, "shortcut", c_in, c_out, same_padding(1), layer);
-  }
+  if (kind == DisBlockKind::plain) return;
+  const Conv2dOptions conv = kind == DisBlockKind::down ? pooled(same_padding(1)) : same_padding(1);
+  shortcut = std::make_unique<Conv2d>(*this, "shortcut", c_in, c_out, conv, layer);
 }
 
 Var DisBlock::operator()(Var x) {
   Scope scope(*x.tape, path());
-  Var h = conv2(relu(conv1(kind_ == DisBlockKind::first ? x : relu(x))));
-  switch (kind_) {
-    case DisBlockKind::first:
-      return add(avg_pool_2x2(h), (*shortcut)(avg_pool_2x2(x)));
-    case DisBlockKind::down:
-      return add(avg_pool_2x2(h), avg_pool_2x2((*shortcut)(x)));
-    case DisBlockKind::wide:
-      return add(h, (*shortcut)(x));
-    case DisBlockKind::plain:
-      break;
-  }
-  return add(h, x);
+  Var h = conv2(conv1(kind_ == DisBlockKind::first ? x : relu(x)));
+  if (!shortcut) return add(h, x);
+  return add(h, (*shortcut)(kind_ == DisBlockKind::first ? avg_pool_2x2(x) : x));
 }
 
 SelfAttention::SelfAttention(Module& parent, const std::string& name, int64_t channels, LayerOptions layer)

@@ -33,12 +33,13 @@ class ConditionalGenBlock : public Module {
 
 enum class DisBlockKind : uint8_t {
   first,  // no ReLU in front; y = pool(conv2(relu(conv1(x)))) + shortcut(pool(x))
-  down,   // y = pool(h) + pool(shortcut(x)): the 1x1 runs at full resolution, as in the papers' code
+  down,   // y = pool(h) + pool(shortcut(x)): FLOPs of the 1x1 count at full resolution, as in the papers' code
   plain,  // y = h + x
   wide,   // y = h + shortcut(x): another number of channels at the same resolution
 };
 
-// h = conv2(relu(conv1(relu(x)))).   x [N,H,W,c_in], y [N,H',W',c_out].
+// h = conv2(relu(conv1(relu(x)))).   x [N,H,W,c_in], y [N,H',W',c_out]. pool() is the mean over 2x2, part of the
+// convolution before it.
 class DisBlock : public Module {
  public:
   DisBlock(Module& parent, const std::string& name, int64_t c_in, int64_t c_out, DisBlockKind kind,

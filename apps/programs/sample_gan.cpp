@@ -243,7 +243,9 @@ void write_frames(const std::string& folder, const std::vector<uint8_t>& pixels,
   const auto size = static_cast<size_t>(image.elements());
   for (int64_t i = 0; i < count; ++i) {
     const std::span<const uint8_t> one(pixels.data() + static_cast<size_t>(i) * size, size);
-    write_image_grid(join_path(folder, frame_name(i)), one, 1, image[0], image[1], image[2], 1, scale, 0);
+    write_image_grid(
+        join_path(folder, frame_name(i)), one,
+        {.count = 1, .height = image[0], .width = image[1], .channels = image[2], .scale = scale, .padding = 0});
   }
   // A film of the folder would end with what an earlier, longer drawing left.
   if (path_exists(join_path(folder, frame_name(count)))) {
@@ -271,7 +273,13 @@ int sample_gan(int argc, const char* const* argv) {
   if (!request.frames.empty()) write_frames(request.frames, pixels, drawing.count, image, request.scale);
   if (!request.output.empty()) {
     const int64_t columns = request.columns > 0 ? std::min(request.columns, drawing.count) : drawing.columns;
-    write_image_grid(request.output, pixels, drawing.count, image[0], image[1], image[2], columns, request.scale);
+    write_image_grid(request.output, pixels,
+                     {.count = drawing.count,
+                      .height = image[0],
+                      .width = image[1],
+                      .channels = image[2],
+                      .columns = columns,
+                      .scale = request.scale});
   }
   if (is_standard_output(request.raw) || is_standard_output(request.output)) return 0;  // it is taken
   const std::string& written = !request.output.empty() ? request.output

@@ -125,8 +125,13 @@ std::vector<uint8_t> TrainingRun::fakes(int64_t count) {
 void TrainingRun::write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const {
   make_folders(split_path(path).folder);
   const int64_t columns = grid_columns(settings_.output.sample_count, trainer_.classes());
-  write_image_grid(path, pixels, count, images_->height, images_->width, images_->channels, columns,
-                   settings_.output.sample_scale);
+  write_image_grid(path, pixels,
+                   {.count = count,
+                    .height = images_->height,
+                    .width = images_->width,
+                    .channels = images_->channels,
+                    .columns = columns,
+                    .scale = settings_.output.sample_scale});
 }
 
 void TrainingRun::write_fakes(const std::string& folder) {

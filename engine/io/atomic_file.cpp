@@ -20,12 +20,12 @@ namespace poise {
 namespace {
 
 constexpr std::string_view kTemporaryMark = ".tmp-";
-constexpr size_t kDigits = 16, kLongestName = 255;
+constexpr size_t kRandomDigits = 16, kLongestName = 255;
 
 bool is_temporary(const std::string& name) {
   const size_t mark = name.rfind(kTemporaryMark);
   return name.starts_with('.') && mark != std::string::npos && mark > 1 &&
-         name.size() == mark + kTemporaryMark.size() + kDigits &&
+         name.size() == mark + kTemporaryMark.size() + kRandomDigits &&
          name.find_first_not_of("0123456789abcdef", mark + kTemporaryMark.size()) == std::string::npos;
 }
 

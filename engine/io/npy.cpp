@@ -14,7 +14,7 @@ namespace poise {
 namespace {
 
 constexpr size_t kLargestHeader = 65536;
-constexpr size_t kMostDimensions = 8;
+constexpr size_t kMostNpyDimensions = 8;
 constexpr int64_t kMostValues = int64_t{1} << 27;
 
 struct Header {
@@ -97,7 +97,7 @@ class HeaderParser {
     expect('(');
     while (!accept(')')) {
       sizes.push_back(size());
-      if (sizes.size() > kMostDimensions) refuse("too many dimensions");
+      if (sizes.size() > kMostNpyDimensions) refuse("too many dimensions");
       if (!accept(',')) {
         expect(')');
         break;

@@ -103,6 +103,16 @@ Conv2dOptions upsampled(Conv2dOptions conv) {
   return conv;
 }
 
+Conv2dOptions pooled(Conv2dOptions conv) {
+  conv.pool = 2;
+  return conv;
+}
+
+Conv2dOptions rectified(Conv2dOptions conv) {
+  conv.relu = true;
+  return conv;
+}
+
 BatchNorm2d::BatchNorm2d(Module& parent, const std::string& name, int64_t channels, const BatchNormOptions& options)
     : Module(parent, name), options_(options) {
   add_parameter(gamma, "gamma", {channels}, ParameterRole::bn_gamma, channels, channels);

@@ -100,6 +100,10 @@ class Embedding : public WeightedLayer {
 Conv2dOptions same_padding(int64_t kernel);
 // The same on an input enlarged twice by nearest neighbour.
 Conv2dOptions upsampled(Conv2dOptions conv);
+// The same, its output averaged over 2x2.
+Conv2dOptions pooled(Conv2dOptions conv);
+// The same, its output rectified.
+Conv2dOptions rectified(Conv2dOptions conv);
 
 class BatchNorm2d : public Module {
  public:

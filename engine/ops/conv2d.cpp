@@ -1,16 +1,14 @@
-// Two-dimensional convolution, optionally of a twice enlarged input (kernels/dense/conv2d/conv2d.h).
+// Two-dimensional convolution, optionally of a twice enlarged input or with means of 2x2 outputs
+// (kernels/dense/conv2d/conv2d.h).
+#include <optional>
+#include <utility>
+
 #include "engine/ops/layer_pass.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
 
 namespace poise {
 namespace {
-
-LayerPass pass_of(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass,
-                  const LayerExecution* execution) {
-  return LayerPass(ctx, "conv2d", geometry, dtype, pass, execution,
-                   [&] { return ctx.kernels->conv2d_plan(ctx, geometry, dtype, pass); });
-}
 
 Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
   const Shape xs = x.shape(), ws = weight.shape();
@@ -28,6 +26,12 @@ Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
         "conv2d expects upsample 1, or upsample 2 with stride 1 and a 1x1 or 3x3 kernel that keeps the "
         "size (padding 0 or 1); use upsample_nearest_2x before any other");
   });
+  check(*x.tape, geometry.pooling_allowed(), [&] {
+    return std::string(
+        "conv2d expects pool 1, or pool 2 without upsample and ReLU, with stride 1, a 1x1 or 3x3 kernel that keeps the "
+        "size, "
+        "and at least 2x2 pixels; use avg_pool_2x2 behind any other");
+  });
   check(*x.tape, geometry.h * o.upsample + 2 * o.pad_h >= o.kh && geometry.w * o.upsample + 2 * o.pad_w >= o.kw, [&] {
     return "conv2d expects an input at least as large as its " + std::to_string(o.kh) + "x" + std::to_string(o.kw) +
            " kernel (after padding " + std::to_string(o.pad_h) + "," + std::to_string(o.pad_w) + ") but got " +
@@ -35,6 +39,133 @@ Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
   });
   return geometry;
 }
+
+// What the backward pass needs of the forward pass. What it takes from the lower end of the arena must not depend on the
+// paths of passes: a plan runs all passes on one path, masks mix them. So what only some paths need is scratch.
+struct Convolution {
+  Var x, weight, bias;
+  Conv2dGeometry geometry;
+  const LayerExecution* execution;
+  Tensor xv, y;                  // xv: x, or its pooled copy
+  std::optional<LayerWeight> w;  // as all passes read it, unless pooling may be folded into it
+
+  LayerPass pass_of(const Context& ctx, Pass pass) const { return pass_of(ctx, geometry, xv.dtype, pass, execution); }
+  static LayerPass pass_of(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass,
+                           const LayerExecution* execution) {
+    return LayerPass(ctx, "conv2d", geometry, dtype, pass, execution,
+                     [&] { return ctx.kernels->conv2d_plan(ctx, geometry.dense_form(), dtype, pass); });
+  }
+
+  void forward(Tape& t) {
+    if (!geometry.pools_sums()) w.emplace(weight, xv.dtype);
+    const LayerPass pass = pass_of(t.ctx, Pass::forward);
+    const KernelTable& k = *t.ctx.kernels;
+    const Tensor b = bias.tape ? bias.value() : Tensor{};
+    const WeightOfPass read(t, *this, pass);
+    Sums sums;
+    if (pass.pools_output()) sums.emplace(*t.ctx.arena, pass.geometry.y_shape(), y.dtype);
+    {
+      Arena::Scratch workspace(*t.ctx.arena, pass.workspace_bytes);
+      Tensor out = sums ? sums->tensor() : y;
+      pass.launch(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward, k.conv2d_forward, xv,
+                  read.value, b, workspace, out);
+    }
+    if (!pass.is_dense() && geometry.relu) {  // sparse kernels leave it to us
+      t.launch({"leaky_relu", Pass::forward}, k.leaky_relu_forward, 0.0f, y, y);
+    }
+    if (sums) t.launch({"avg_pool_2x2", Pass::forward}, k.avg_pool_2x2_forward, sums->tensor(), y);
+  }
+
+  void backward(Grads& g) const {
+    Tape& t = g.tape();
+    Tensor dy = g.dy();
+    if (geometry.relu) {
+      dy = t.alloc(y.shape, y.dtype);
+      t.launch({"leaky_relu", Pass::backward}, g.kernels().leaky_relu_backward, 0.0f, y, g.dy(), dy);
+    }
+    const LayerPass of_weight = pass_of(g.ctx(), Pass::backward_weight),
+                    of_input = pass_of(g.ctx(), Pass::backward_input);
+    const bool wants_weight = g.wants(weight) || g.wants(bias), wants_input = g.wants(x);
+    {
+      // Of the sums, for passes that compute them: from one pass to the next only if both do.
+      Sums dsums;
+      if (wants_weight) backward_weight(g, of_weight, gradient_of_output(t, of_weight, dy, dsums));
+      if (!of_input.pools_output()) dsums.reset();
+      if (wants_input) backward_input(g, of_input, gradient_of_output(t, of_input, dy, dsums));
+    }
+    if (geometry.relu) g.ctx().arena->recycle(dy);
+    recycle(g.ctx());
+  }
+
+  void recycle(const Context& ctx) const {
+    if (w) w->recycle(ctx);
+    if (geometry.pools_input()) ctx.arena->recycle(xv);
+  }
+
+ private:
+  using Sums = std::optional<Arena::Scratch>;
+
+  // The weight as the kernel of a pass reads it.
+  struct WeightOfPass {
+    Tensor value;
+    std::optional<Arena::Scratch> copy;
+
+    WeightOfPass(Tape& t, const Convolution& c, const LayerPass& pass) : value(c.w ? c.w->value : c.weight.value()) {
+      const KernelTable& k = *t.ctx.kernels;
+      if (pass.folds_weight()) {
+        copy.emplace(*t.ctx.arena, pass.geometry.weight_shape(), c.xv.dtype);
+        t.launch({"fold_pooling", Pass::forward}, k.fold_pooling, value, copy->tensor());
+      } else if (value.dtype != c.xv.dtype) {
+        copy.emplace(*t.ctx.arena, value.shape, c.xv.dtype);
+        t.launch({"convert", Pass::forward}, k.convert, value, copy->tensor());
+      }
+      if (copy) value = copy->tensor();
+    }
+  };
+
+  // The gradient of what the kernel of the pass calls y.
+  static Tensor gradient_of_output(Tape& t, const LayerPass& pass, const Tensor& dy, Sums& dsums) {
+    if (!pass.pools_output()) return dy;
+    if (!dsums) {
+      dsums.emplace(*t.ctx.arena, pass.geometry.y_shape(), dy.dtype);
+      t.launch({"avg_pool_2x2", Pass::backward}, t.ctx.kernels->avg_pool_2x2_backward, dy, dsums->tensor());
+    }
+    return dsums->tensor();
+  }
+
+  void backward_weight(Grads& g, const LayerPass& pass, const Tensor& dy) const {
+    const KernelTable& k = g.kernels();
+    Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
+    std::optional<Arena::Scratch> folded;
+    if (pass.folds_weight()) folded.emplace(*g.ctx().arena, pass.geometry.weight_shape(), dw.dtype);
+    {
+      Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+      pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
+                  k.weights_conv2d_backward_weight, k.conv2d_backward_weight, xv, dy, workspace,
+                  folded ? folded->tensor() : dw, db);
+    }
+    if (folded) g.tape().launch({"fold_pooling", Pass::backward}, k.unfold_pooling, folded->tensor(), dw);
+    g.add_or_recycle(weight, dw);
+    if (db) g.add(bias, db);
+  }
+
+  void backward_input(Grads& g, const LayerPass& pass, const Tensor& dy) const {
+    const KernelTable& k = g.kernels();
+    Tensor dx = g.alloc(x);
+    Tensor dxv = geometry.pools_input() ? g.tape().alloc(xv.shape, xv.dtype) : dx;
+    {
+      const WeightOfPass read(g.tape(), *this, pass);
+      Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+      pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
+                  k.weights_conv2d_backward_input, k.conv2d_backward_input, dy, read.value, workspace, dxv);
+    }
+    if (geometry.pools_input()) {
+      g.tape().launch({"avg_pool_2x2", Pass::backward}, k.avg_pool_2x2_backward, dxv, dx);
+      g.ctx().arena->recycle(dxv);
+    }
+    g.add(x, dx);
+  }
+};
 
 }  // namespace
 
@@ -49,48 +180,20 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
     });
   }
   if (execution && t.records_gradients()) execution->note(geometry);
-  const Tensor xv = x.value(), b = bias.tape ? bias.value() : Tensor{};
-  Tensor y = t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
-  const LayerWeight w(weight, x.dtype());
-  {
-    const LayerPass pass = pass_of(t.ctx, geometry, x.dtype(), Pass::forward, execution);
-    Arena::Scratch workspace(*t.ctx.arena, pass.workspace_bytes);
-    const KernelTable& k = *t.ctx.kernels;
-    pass.launch(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward, k.conv2d_forward, xv,
-                w.value, b, workspace, y);
-    if (!pass.is_dense() && geometry.relu) {  // sparse kernels leave it to us
-      t.launch({"leaky_relu", Pass::forward}, k.leaky_relu_forward, 0.0f, y, y);
-    }
+  Tensor xv = x.value();
+  if (geometry.pools_input()) {
+    xv = t.alloc(geometry.dense_form().x_shape(), x.dtype());
+    t.launch({"avg_pool_2x2", Pass::forward}, t.ctx.kernels->avg_pool_2x2_forward, x.value(), xv);
   }
+  const Tensor y = t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
+  Convolution convolution{
+      .x = x, .weight = weight, .bias = bias, .geometry = geometry, .execution = execution, .xv = xv, .y = y, .w = {}};
+  convolution.forward(t);
   const Var result =
-      t.record({.name = "conv2d", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
-                  const KernelTable& k = g.kernels();
-                  Tensor dy = g.dy();
-                  if (geometry.relu) {
-                    dy = g.tape().alloc(y.shape, y.dtype);
-                    g.tape().launch({"leaky_relu", Pass::backward}, k.leaky_relu_backward, 0.0f, y, g.dy(), dy);
-                  }
-                  if (g.wants(weight) || g.wants(bias)) {
-                    Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
-                    const LayerPass pass = pass_of(g.ctx(), geometry, xv.dtype, Pass::backward_weight, execution);
-                    Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
-                    pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
-                                k.weights_conv2d_backward_weight, k.conv2d_backward_weight, xv, dy, workspace, dw, db);
-                    g.add_or_recycle(weight, dw);
-                    if (db) g.add(bias, db);
-                  }
-                  if (g.wants(x)) {
-                    Tensor dx = g.alloc(x);
-                    const LayerPass pass = pass_of(g.ctx(), geometry, xv.dtype, Pass::backward_input, execution);
-                    Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
-                    pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
-                                k.weights_conv2d_backward_input, k.conv2d_backward_input, dy, w.value, workspace, dx);
-                    g.add(x, dx);
-                  }
-                  if (geometry.relu) g.ctx().arena->recycle(dy);
-                  w.recycle(g.ctx());
+      t.record({.name = "conv2d", .inputs = {x, weight, bias}, .output = y, .backward = [convolution](Grads& g) {
+                  convolution.backward(g);
                 }});
-  if (!result.requires_grad()) w.recycle(t.ctx);
+  if (!result.requires_grad()) convolution.recycle(t.ctx);
   return result;
 }
 

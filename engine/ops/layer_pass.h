@@ -12,22 +12,30 @@ inline Work conv_work(const char* op, const Conv2dGeometry& geometry, const Conv
 }
 
 struct LayerPass {
-  Conv2dGeometry geometry;  // on a sparse path, a linear layer is a 1x1 convolution of images of one pixel
+  // Of the kernel. On a sparse path, a linear layer is a 1x1 convolution of images of one pixel.
+  Conv2dGeometry geometry;
   Execution path;
   const LayerExecution* layer;  // null: dense
   size_t workspace_bytes;
   Work work;
+  bool pools_sums;
 
   // dense_plan(): the Conv2dPlan of the dense kernel. `execution` may be null.
   template <class DensePlan>
   LayerPass(const Context& ctx, const char* op, const Conv2dGeometry& convolution, DType dtype, Pass pass,
             const LayerExecution* execution, const DensePlan& dense_plan)
-      : geometry(convolution), path(execution ? execution->now(pass) : Execution::dense), layer(execution) {
+      : path(execution ? execution->now(pass) : Execution::dense), layer(execution) {
+    geometry = is_dense() ? convolution.dense_form() : convolution.sparse_form();
     const Conv2dPlan plan = is_dense() ? dense_plan() : sparse_plan(*ctx.kernels, ctx, dtype, pass);
     workspace_bytes = plan.workspace_bytes;
-    work = conv_work(op, geometry, plan, pass);
+    work = conv_work(op, convolution, plan, pass);
+    pools_sums = convolution.pools_sums();
   }
   bool is_dense() const { return path == Execution::dense; }
+  bool folds_weight() const {
+    return pools_sums && is_dense();
+  }  // the kernel reads and writes weights [C_out,4,4,C_in]
+  bool pools_output() const { return pools_sums && !is_dense(); }  // the kernel's y is four times as large
 
   // The kernel of the path. Sparse ones are given the geometry and their lists before `args`, a dense convolution the
   // geometry, a dense linear layer the arguments alone.

@@ -32,7 +32,8 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution = nullptr);
 struct Conv2dOptions {
   int64_t kh = 1, kw = 1, stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
   int64_t upsample = 1;  // 2: convolve the twice enlarged x (nearest neighbour) without forming it
-  bool relu = false;     // the result is rectified
+  int64_t pool = 1;      // 2: the means of 2x2 outputs, which for 1x1 and 3x3 is less work than the outputs are
+  bool relu = false;     // the result is rectified; not with pool
 
   // Applied to x [N,H,W,C_in].
   Conv2dGeometry geometry(const Shape& x, int64_t c_out) const {
@@ -48,6 +49,7 @@ struct Conv2dOptions {
             .pad_h = pad_h,
             .pad_w = pad_w,
             .upsample = upsample,
+            .pool = pool,
             .relu = relu};
   }
 };

@@ -26,7 +26,8 @@ const char* suffix_of(Execution path) {
 }
 
 double full_share(const CrossoverKey& key) {
-  return key.path == Execution::weights && key.geometry.n > 0 ? weights_conv2d_full_share(key.geometry) : 1;
+  return key.path == Execution::weights && key.geometry.n > 0 ? weights_conv2d_full_share(key.geometry.sparse_form())
+                                                              : 1;
 }
 
 std::string by(int64_t a, int64_t b) { return std::to_string(a) + "x" + std::to_string(b); }
@@ -38,7 +39,7 @@ std::string CrossoverKey::to_string() const {
   return std::string(name_of(pass)) + " conv " + by(g.kh, g.kw) + " " + std::to_string(g.c_in) + "->" +
          std::to_string(g.c_out) + " " + by(g.h, g.w) +
          (g.stride_h > 1 || g.stride_w > 1 ? " stride " + by(g.stride_h, g.stride_w) : "") +
-         (g.upsample > 1 ? " upsample " + std::to_string(g.upsample) : "") + " cell " +
+         (g.upsample > 1 ? " upsample " + std::to_string(g.upsample) : "") + (g.pool > 1 ? " pooled" : "") + " cell " +
          poise::to_string(path == Execution::weights ? Cell{.out = outputs_of_entry(cell.out)} : cell) +
          suffix_of(path);
 }

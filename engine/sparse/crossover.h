@@ -20,8 +20,9 @@ struct CrossoverKey {
   Pass pass = Pass::forward;
   Cell cell;
   Execution path = Execution::block;
-  // "forward conv 3x3 256->256 16x16 upsample 2 cell 16x16"; "... 16x16 stride 2x2 ..."; "... cusparse". Weight by
-  // weight, runs of outputs longer than 4 take as long as runs of 4: "... cell 4x1 weights" for cells of 8x1 as well.
+  // "forward conv 3x3 256->256 16x16 upsample 2 cell 16x16"; "... 16x16 stride 2x2 ..."; "... pooled ..."; "... cusparse".
+  // Weight by weight, runs of outputs longer than 4 take as long as runs of 4: "... cell 4x1 weights" for cells of 8x1
+  // as well.
   std::string to_string() const;
 };
 

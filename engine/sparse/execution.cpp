@@ -70,7 +70,8 @@ BlockIndex full_index(const CellGrid& grid, int64_t block) {
 // Does the kernel of this path compute such a convolution?
 bool serves(Execution path, const Conv2dGeometry& geometry, int64_t block) {
   if (geometry.macs() == 0) return false;  // not asked for yet
-  return path == Execution::weights ? weights_conv2d_serves(geometry) : block_conv2d_serves(geometry, block);
+  const Conv2dGeometry form = geometry.sparse_form();
+  return path == Execution::weights ? weights_conv2d_serves(form) : block_conv2d_serves(form, block);
 }
 
 bool too_dense(ExecutionChoice choice, Execution path, double density) {
@@ -189,7 +190,7 @@ bool NetworkExecution::may_take(const Layer& layer, Execution path) const {
   const Conv2dGeometry& asked = layer.execution.geometry;
   if (!may_take(path) || !serves(path, asked, layer.execution.index.block)) return false;
   if (path != Execution::weights || choice_ == ExecutionChoice::weights) return true;
-  return !layer.has_blocks() || !block_conv2d_serves(asked, layer.execution.index.block);
+  return !layer.has_blocks() || !serves(Execution::block, asked, layer.execution.index.block);
 }
 
 void NetworkExecution::list_alive(Context& ctx, Layer& layer) const {
@@ -199,7 +200,7 @@ void NetworkExecution::list_alive(Context& ctx, Layer& layer) const {
   if (e.cusparse_index.row_offsets) ctx.kernels->build_block_index(ctx, mask, e.cusparse_index);
   if (!may_take(layer, Execution::weights)) return;
   if (too_dense(choice_, Execution::weights, layer.masked->density())) return;
-  if (!layer.has_weights()) e.weights = WeightIndex::full(e.geometry, layer.masked->mask.cell.out);
+  if (!layer.has_weights()) e.weights = WeightIndex::full(e.geometry.sparse_form(), layer.masked->mask.cell.out);
   ctx.kernels->build_weight_index(ctx, mask, e.weights);
 }
 
@@ -210,8 +211,9 @@ std::vector<ExecutionDecision> NetworkExecution::update(Context& ctx) {
     list_alive(ctx, layer);
     if (e.geometry.macs() == 0) continue;
     const double density = layer.masked->density();
+    const Conv2dGeometry form = e.geometry.sparse_form();
     for (Pass pass : kPasses) {
-      const double dense = ctx.kernels->conv2d_plan(ctx, e.geometry, DType::f32, pass).executed_macs;
+      const double dense = ctx.kernels->conv2d_plan(ctx, e.geometry.dense_form(), DType::f32, pass).executed_macs;
       const auto saved_by = [&](Execution path, double executed) {
         return !may_take(layer, path) ? 0.0 : executed > 0 ? dense / executed : kEverything;
       };
@@ -219,11 +221,11 @@ std::vector<ExecutionDecision> NetworkExecution::update(Context& ctx) {
       PathNumbers saved = {};
       if (may_take(layer, Execution::block) || may_take(layer, Execution::cusparse)) {
         const BlockIndex& blocks = may_take(Execution::block) ? e.index : e.cusparse_index;
-        const double macs = k.block_conv2d_plan(ctx, e.geometry, blocks, DType::f32, pass).executed_macs;
+        const double macs = k.block_conv2d_plan(ctx, form, blocks, DType::f32, pass).executed_macs;
         saved[1] = saved_by(Execution::block, macs), saved[2] = saved_by(Execution::cusparse, macs);
       }
       if (may_take(layer, Execution::weights) && !too_dense(choice_, Execution::weights, density)) {
-        const Conv2dPlan plan = k.weights_conv2d_plan(ctx, e.geometry, e.weights, DType::f32, pass);
+        const Conv2dPlan plan = k.weights_conv2d_plan(ctx, form, e.weights, DType::f32, pass);
         saved[3] = saved_by(Execution::weights, plan.executed_macs);
       }
       decisions.push_back(decide(layer, pass, density, saved, e.of(pass)));
@@ -242,13 +244,14 @@ std::vector<ExecutionDecision> NetworkExecution::predict(const Context& ctx,
   std::vector<ExecutionDecision> decisions;
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
-    const Conv2dGeometry& g = layer.execution.geometry;
-    if (g.macs() == 0) continue;
+    const Conv2dGeometry& asked = layer.execution.geometry;
+    if (asked.macs() == 0) continue;
+    const Conv2dGeometry g = asked.sparse_form();
     const double pixels = static_cast<double>(g.upsample == 1 ? g.n * g.out_h() * g.out_w() : g.n * g.h * g.w);
     const double executed =
         pixels * static_cast<double>(g.c_out * g.c_in) * expected_positions(g, layer.masked->mask.cell, densities[i]);
     for (Pass pass : kPasses) {
-      const double dense = ctx.kernels->conv2d_plan(ctx, g, DType::f32, pass).executed_macs;
+      const double dense = ctx.kernels->conv2d_plan(ctx, asked.dense_form(), DType::f32, pass).executed_macs;
       PathNumbers saved = {};
       for (const Execution path : paths_) {
         const bool candidate = may_take(layer, path) && !too_dense(choice_, path, densities[i]);
@@ -283,7 +286,7 @@ bool NetworkExecution::set_all(Execution execution) {
   for (Layer& layer : layers_) {
     const bool possible = may_take(layer, execution);
     if (possible && execution == Execution::weights && !layer.has_weights()) {
-      layer.execution.weights = WeightIndex::full(layer.execution.geometry, layer.masked->mask.cell.out);
+      layer.execution.weights = WeightIndex::full(layer.execution.geometry.sparse_form(), layer.masked->mask.cell.out);
     }
     for (Pass pass : kPasses) layer.execution.set(pass, possible ? execution : Execution::dense);
   }
@@ -350,7 +353,7 @@ size_t NetworkExecution::memory_bytes() const {
   for (const Layer& layer : layers_) {
     if (may_take(Execution::block)) bytes += OwnedLists::bytes(layer.execution.index, false);
     if (layer.has_weights()) {
-      const Conv2dGeometry& g = layer.execution.geometry;
+      const Conv2dGeometry g = layer.execution.geometry.sparse_form();
       const Cell& cell = layer.masked->mask.cell;
       const double densest = choice_ == ExecutionChoice::automatic ? kDensest : 1;
       const double share = expected_positions(g, cell, densest) / expected_positions(g, cell, 1);

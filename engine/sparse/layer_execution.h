@@ -42,7 +42,9 @@ struct LayerExecution {
     (pass == Pass::forward ? forward : pass == Pass::backward_input ? backward_input : backward_weight) = execution;
   }
   void note(const Conv2dGeometry& asked) {
-    if (asked.macs() > geometry.macs()) geometry = asked;
+    if (asked.macs() <= geometry.macs()) return;
+    geometry = asked;
+    geometry.relu = false;  // which no decision depends on
   }
 };
 

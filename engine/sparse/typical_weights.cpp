@@ -4,6 +4,7 @@
 #include <array>
 #include <iterator>
 
+#include "kernels/dense/conv2d/pooling_fold.h"
 #include "kernels/sparse/weights/weight_index.h"
 
 namespace poise {
@@ -64,7 +65,10 @@ SpeedupPoints typical_weights_speedups(const Conv2dGeometry& geometry, Pass pass
   const int64_t outputs = outputs_of_entry(cell.out) == 4 ? 4 : 1;
   const Row* row = std::find_if(std::begin(kRows), std::end(kRows),
                                 [&](const Row& r) { return r.kind == kind && r.pass == pass && r.outputs == outputs; });
-  for (size_t i = 0; i < kDensities.size(); ++i) points.emplace_back(kDensities[i], row->speedups[i]);
+  // Dense kernels do less where pooling folds into a 3x3, and take that much less time (bench/NOTES.md); ours do not.
+  const bool folds = geometry.pool > 1 && geometry.kh == 3;
+  const double dense = folds ? static_cast<double>(kPooledTaps * kPooledTaps) / (4 * 3 * 3) : 1;
+  for (size_t i = 0; i < kDensities.size(); ++i) points.emplace_back(kDensities[i], row->speedups[i] * dense);
   return points;
 }
 

@@ -97,6 +97,16 @@ const std::vector<Refusal>& refusals() {
                 {.kh = 5, .kw = 5, .pad_h = 2, .pad_w = 2, .upsample = 2});
        },
        {"conv2d", "upsample", "3x3", "upsample_nearest_2x"}},
+      {"conv_pool_stride",
+       [](Tape& t) {
+         conv2d(zeros(t, {1, 4, 4, 3}), zeros(t, {8, 1, 1, 3}), {}, {.stride_h = 2, .pool = 2});
+       },
+       {"conv2d", "pool", "stride 1", "avg_pool_2x2"}},
+      {"conv_pool_relu",
+       [](Tape& t) {
+         conv2d(zeros(t, {1, 4, 4, 3}), zeros(t, {8, 1, 1, 3}), {}, {.pool = 2, .relu = true});
+       },
+       {"conv2d", "pool", "ReLU", "avg_pool_2x2"}},
       {"batch_norm_channels",
        [](Tape& t) {
          const Tensor c = t.alloc({5}, DType::f32);

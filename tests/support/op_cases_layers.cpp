@@ -42,8 +42,8 @@ OpCase conv_case(const std::string& name, const Image& x, int64_t c_out, const C
            .definition = define_conv2d({x.n, x.h, x.w, x.c}, c_out, o),
            .model_sized = model_sized};
   if (bias) c.inputs.push_back(parameter({c_out}));
-  c.forward_flops = 2.0 * static_cast<double>(x.n * expected_out[0] * expected_out[1]) *
-                    static_cast<double>(c_out * o.kh * o.kw * x.c);
+  const int64_t sums = o.pool == 1 ? expected_out[0] * expected_out[1] : x.h * x.w;  // per channel of an image
+  c.forward_flops = 2.0 * static_cast<double>(x.n * sums) * static_cast<double>(c_out * o.kh * o.kw * x.c);
   c.backward_flops = 2 * c.forward_flops;
   return c;
 }
@@ -73,10 +73,15 @@ Conv2dOptions same(int64_t kernel, int64_t upsample = 1) {
   return {.kh = kernel, .kw = kernel, .pad_h = kernel / 2, .pad_w = kernel / 2, .upsample = upsample};
 }
 
+Conv2dOptions pooled(Conv2dOptions o) {
+  o.pool = 2;
+  return o;
+}
+
 // The convolutions of SNGAN-32, generator width 256 and discriminator width 128, each shape once.
 void add_sngan32_convolutions(std::vector<OpCase>& cases, int64_t n) {
   auto add = [&](const std::string& name, int64_t size, int64_t c_in, int64_t c_out, const Conv2dOptions& o) {
-    const int64_t out = size * o.upsample;
+    const int64_t out = size * o.upsample / o.pool;
     cases.push_back(conv_case("model_" + name, {n, size, size, c_in}, c_out, o, {out, out}, true, true));
   };
   for (const int64_t size : {4, 8, 16}) {
@@ -87,17 +92,19 @@ void add_sngan32_convolutions(std::vector<OpCase>& cases, int64_t n) {
   }
   add("g_out", 32, 256, 3, same(3));
   add("d32_conv1", 32, 3, 128, same(3));
-  add("d32_conv2", 32, 128, 128, same(3));
+  add("d32_conv2", 32, 128, 128, pooled(same(3)));
   add("d32_shortcut", 16, 3, 128, same(1));
-  add("d16_conv", 16, 128, 128, same(3));
-  add("d16_shortcut", 16, 128, 128, same(1));
+  add("d16_conv1", 16, 128, 128, same(3));
+  add("d16_conv2", 16, 128, 128, pooled(same(3)));
+  add("d16_shortcut", 16, 128, 128, pooled(same(1)));
   add("d8_conv", 8, 128, 128, same(3));
 }
 
 // Cases in which some pixel is skipped by the stride, or some tap sees nothing but padding.
 void note_unread_elements(std::vector<OpCase>& cases) {
   for (OpCase& c : cases) {
-    for (const char* name : {"conv2d_3x3_on_pixel", "conv2d_1x1_stride2", "conv2d_3x3_stride2_unread_edge"}) {
+    for (const char* name :
+         {"conv2d_3x3_on_pixel", "conv2d_1x1_stride2", "conv2d_3x3_stride2_unread_edge", "conv2d_1x1_pooled_odd"}) {
       if (c.name == name) c.reads_every_element = false;
     }
   }
@@ -158,6 +165,13 @@ void add_conv2d_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   add("3x3_upsampled_pixel", {3, 1, 1, 4}, 3, same(3, 2), {2, 2});
   add("1x1_upsampled", {2, 3, 5, 3}, 4, same(1, 2), {6, 10});
   add("1x1_upsampled_no_bias", {1, 3, 5, 3}, 4, same(1, 2), {6, 10}, false);
+  add("3x3_pooled", {2, 4, 6, 3}, 5, pooled(same(3)), {2, 3});
+  add("3x3_pooled_no_bias", {2, 4, 6, 3}, 5, pooled(same(3)), {2, 3}, false);
+  add("3x3_pooled_odd", {1, 5, 7, 4}, 3, pooled(same(3)), {2, 3});
+  add("3x3_pooled_to_pixel", {3, 2, 2, 17}, 19, pooled(same(3)), {1, 1});
+  add("1x1_pooled", {2, 4, 6, 3}, 4, pooled(same(1)), {2, 3});
+  add("1x1_pooled_no_bias", {2, 4, 6, 3}, 4, pooled(same(1)), {2, 3}, false);
+  add("1x1_pooled_odd", {1, 5, 3, 3}, 4, pooled(same(1)), {2, 1});
   // A ReLU behind each way that a kernel may take: plain, few outputs, split sums, enlarged input.
   cases.push_back(relu_case("3x3_same", {2, 4, 5, 3}, 5, same(3), {4, 5}));
   cases.push_back(relu_case("3x3_same_no_bias", {2, 4, 5, 3}, 12, same(3), {4, 5}, false));

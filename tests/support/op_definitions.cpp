@@ -88,7 +88,7 @@ OpDefinition define_conv2d(const Shape& x_shape, int64_t c_out, const Conv2dOpti
     const HostImage u{u_values, enlarged};
     const Shape y_shape{x_shape[0], (enlarged[1] + 2 * o.pad_h - o.kh) / o.stride_h + 1,
                         (enlarged[2] + 2 * o.pad_w - o.kw) / o.stride_w + 1, c_out};
-    return tabulate(y_shape, [&](int64_t n, int64_t p, int64_t q, int64_t out) {
+    const Values sums = tabulate(y_shape, [&](int64_t n, int64_t p, int64_t q, int64_t out) {
       double sum = inputs.size() > 2 ? inputs[2][static_cast<size_t>(out)] : 0;
       for (int64_t r = 0; r < o.kh; ++r) {
         for (int64_t s = 0; s < o.kw; ++s) {
@@ -99,6 +99,15 @@ OpDefinition define_conv2d(const Shape& x_shape, int64_t c_out, const Conv2dOpti
       }
       return o.relu ? std::max(0.0, sum) : sum;
     });
+    if (o.pool == 1) return sums;
+    const HostImage y{sums, y_shape};
+    return tabulate({y_shape[0], y_shape[1] / 2, y_shape[2] / 2, c_out},
+                    [&](int64_t n, int64_t p, int64_t q, int64_t out) {
+                      const int64_t row = 2 * p, column = 2 * q;
+                      return (y.at(n, row, column, out) + y.at(n, row, column + 1, out) +
+                              y.at(n, row + 1, column, out) + y.at(n, row + 1, column + 1, out)) /
+                             4;
+                    });
   };
 }
 

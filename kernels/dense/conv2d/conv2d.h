@@ -4,7 +4,8 @@
 //   y[n,p,q,o] = b[o] + sum_{r,s,i} u[n, p*stride_h + r - pad_h, q*stride_w + s - pad_w, i] * w[o,r,s,i]
 //   u[n,a,b,i] = x[n, a/upsample, b/upsample, i]        (zero outside)
 //
-// and, with relu, max(0, y): the sums are then rectified on their way to memory.
+// and, with relu, max(0, y): the sums are then rectified on their way to memory. With pool 2 the op's output is the mean of
+// each 2x2 of y (a last odd row or column is left out); no kernel computes that, but one of another form (below).
 //
 // x [N,H,W,C_in], w [C_out,kh,kw,C_in], b [C_out] or empty, y [N,out_h,out_w,C_out].
 //
@@ -21,10 +22,13 @@ struct Conv2dGeometry {
   int64_t c_out = 0, kh = 1, kw = 1;
   int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
   int64_t upsample = 1;  // 1 or 2
+  int64_t pool = 1;      // 1 or 2
   bool relu = false;     // of the forward pass. The other passes expect a dy that has passed the ReLU
 
-  int64_t out_h() const { return (h * upsample + 2 * pad_h - kh) / stride_h + 1; }
-  int64_t out_w() const { return (w * upsample + 2 * pad_w - kw) / stride_w + 1; }
+  int64_t sum_h() const { return (h * upsample + 2 * pad_h - kh) / stride_h + 1; }  // before pooling
+  int64_t sum_w() const { return (w * upsample + 2 * pad_w - kw) / stride_w + 1; }
+  int64_t out_h() const { return sum_h() / pool; }
+  int64_t out_w() const { return sum_w() / pool; }
   Shape x_shape() const { return {n, h, w, c_in}; }
   Shape weight_shape() const { return {c_out, kh, kw, c_in}; }
   Shape y_shape() const { return {n, out_h(), out_w(), c_out}; }
@@ -34,8 +38,27 @@ struct Conv2dGeometry {
     return kh == k && kw == k && stride_h == 1 && stride_w == 1 && pad_h == k / 2 && pad_w == k / 2;
   }
   bool enlargement_allowed() const { return upsample == 1 || (upsample == 2 && (keeps_size(1) || keeps_size(3))); }
+  bool pooling_allowed() const {
+    return pool == 1 || (pool == 2 && upsample == 1 && !relu && (keeps_size(1) || keeps_size(3)) && h > 1 && w > 1);
+  }
+  // Without pooling. A 1x1 convolution commutes with it: the same convolution of the pooled x, for all kernels. A 3x3
+  // one: with stride 2 and folded weights (pooling_fold.h) for dense kernels; for sparse ones, whose lists of what is
+  // alive are of the weight as it is, the plain convolution, pooled afterwards.
+  bool pools_input() const { return pool == 2 && kh == 1; }
+  bool pools_sums() const { return pool == 2 && kh == 3; }
+  Conv2dGeometry dense_form() const {
+    Conv2dGeometry form = sparse_form();
+    if (pools_sums()) form.kh = form.kw = 4, form.stride_h = form.stride_w = 2;
+    return form;
+  }
+  Conv2dGeometry sparse_form() const {
+    Conv2dGeometry form = *this;
+    if (pools_input()) form.h /= 2, form.w /= 2;
+    form.pool = 1;
+    return form;
+  }
   // Multiply-adds of the textbook sum, padding included, the same for all three passes.
-  double macs() const { return static_cast<double>(n * out_h() * out_w()) * c_out * kh * kw * c_in; }
+  double macs() const { return static_cast<double>(n * sum_h() * sum_w()) * c_out * kh * kw * c_in; }
   bool operator==(const Conv2dGeometry&) const = default;
 };
 

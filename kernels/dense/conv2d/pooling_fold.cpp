@@ -1,0 +1,49 @@
+#include "kernels/dense/conv2d/pooling_fold.h"
+
+#include "kernels/core/dispatch.h"
+#include "kernels/core/parallel.h"
+
+namespace poise::cpu {
+
+void fold_pooling(Context&, const Tensor& weight, Tensor& folded) {
+  dispatch_float(weight.dtype, [&]<class T>() {
+    const int64_t c_out = weight.shape[0], c_in = weight.shape[3];
+    const T* from = weight.data<T>();
+    T* to = folded.data<T>();
+    parallel_for(c_out * kPooledTaps, [=](int64_t row) {
+      const int64_t o = row / kPooledTaps;
+      const TapRange rows = pooled_taps(static_cast<int>(row % kPooledTaps));
+      for (int v = 0; v < kPooledTaps; ++v) {
+        const TapRange columns = pooled_taps(v);
+        T* sum = to + (row * kPooledTaps + v) * c_in;
+        std::fill_n(sum, c_in, T{0});
+        for (int r = rows.first; r <= rows.last; ++r) {
+          for (int s = columns.first; s <= columns.last; ++s) {
+            const T* tap = from + ((o * 3 + r) * 3 + s) * c_in;
+            for (int64_t i = 0; i < c_in; ++i) sum[i] += T{0.25} * tap[i];
+          }
+        }
+      }
+    });
+  });
+}
+
+void unfold_pooling(Context&, const Tensor& dfolded, Tensor& dweight) {
+  dispatch_float(dweight.dtype, [&]<class T>() {
+    const int64_t c_out = dweight.shape[0], c_in = dweight.shape[3];
+    const T* from = dfolded.data<T>();
+    T* to = dweight.data<T>();
+    parallel_for(c_out * 3, [=](int64_t row) {
+      const int64_t o = row / 3;
+      const int u = first_pooled_fold(static_cast<int>(row % 3));
+      for (int s = 0; s < 3; ++s) {
+        const T* corner = from + ((o * kPooledTaps + u) * kPooledTaps + first_pooled_fold(s)) * c_in;
+        const T *right = corner + c_in, *below = corner + kPooledTaps * c_in, *last = below + c_in;
+        T* tap = to + (row * 3 + s) * c_in;
+        for (int64_t i = 0; i < c_in; ++i) tap[i] = T{0.25} * (corner[i] + right[i] + below[i] + last[i]);
+      }
+    });
+  });
+}
+
+}  // namespace poise::cpu
