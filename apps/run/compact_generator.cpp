@@ -122,7 +122,7 @@ void restore_compact_generator(const SafetensorsFile& file, Trainer& trainer) {
   for (const auto& [name, tensor] : trainer.state()) {
     if (name.starts_with(kMasks)) {
       const auto found = tensors.find("G." + name.substr(kMasks.size()));
-      if (found == tensors.end()) refuse(file, "expected a weight for the mask " + name + ", found none");
+      if (found == tensors.end()) refuse_compact(file, "expected a weight for the mask " + name + ", found none");
       const NamedWeights& weight = found->second;
       const std::vector<uint8_t> alive = alive_cells(weight, trainer.options().sparse.cell);
       require(static_cast<int64_t>(alive.size()) == tensor.elements(), "a mask has a byte for each cell");
