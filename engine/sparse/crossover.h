@@ -39,6 +39,8 @@ class CrossoverTable {
   bool measured(const CrossoverKey& key) const { return points_.contains(key.to_string()); }
   bool measured(Execution path) const;  // of any layer
   void add(const CrossoverKey& key, double density, double speedup);
+  // Estimates are of f32. Where dense kernels take less time than those and sparse ones do not: how many times less.
+  void expect_faster_dense(double times) { dense_gain_ = times; }
   // Where the measured speed-up passes 1, between 0 and 1; 1 if it never falls below.
   double crossover_density(const CrossoverKey& key) const;
   bool empty() const { return points_.empty(); }
@@ -53,6 +55,7 @@ class CrossoverTable {
   static double interpolated(const SpeedupPoints& points, double density);
 
   std::map<std::string, SpeedupPoints> points_;
+  double dense_gain_ = 1;
 };
 
 }  // namespace poise
