@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "apps/training/trainer.h"
+#include "engine/metrics/quantile.h"
 
 using namespace poise;
 
@@ -23,8 +24,7 @@ double median_ms(const std::function<void()>& f) {
     f();
     ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
   }
-  std::sort(ms.begin(), ms.end());
-  return ms[kRounds / 2];
+  return quantile(ms, 0.5);
 }
 
 double update_ms(Module& network, const Cell& cell) {

@@ -25,10 +25,10 @@ namespace poise {
 namespace {
 
 Picture decode_bmp(std::span<const uint8_t> bytes, const PictureHeader& header) {
-  const std::vector<uint8_t> whole = bmp_with_whole_palette(bytes);
+  const std::vector<uint8_t> plain = plain_bmp(bytes);
   int width = 0, height = 0, channels = 0;
   const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
-      stbi_load_from_memory(whole.data(), static_cast<int>(whole.size()), &width, &height, &channels, 3),
+      stbi_load_from_memory(plain.data(), static_cast<int>(plain.size()), &width, &height, &channels, 3),
       stbi_image_free);
   if (!pixels) throw std::runtime_error(std::string("it cannot be decoded: ") + stbi_failure_reason());
   if (width != header.width || height != header.height) throw std::runtime_error("it has two headers that differ");

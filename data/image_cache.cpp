@@ -9,6 +9,7 @@
 #include "data/decode_picture.h"
 #include "data/md5.h"
 #include "engine/io/atomic_file.h"
+#include "engine/io/read_file.h"
 #include "kernels/core/error.h"
 
 namespace poise {
@@ -35,6 +36,10 @@ std::string beginning_of_name(const ImageSource& source, int64_t side) {
   return fmt::format("images-{}-{}-", source.name, side);
 }
 
+std::string path_of_content(const std::string& cache_folder, const std::string& stamp) {
+  return join_path(cache_folder, "content-" + stamp + ".txt");
+}
+
 std::optional<ImageSet> parse(const DataFile& file, const ImageSource& source, int64_t side) {
   Header header;
   if (file.size() < static_cast<int64_t>(sizeof header)) return {};
@@ -59,6 +64,22 @@ std::string cache_path(const std::string& cache_folder, const ImageSource& sourc
                        const std::string& content) {
   const std::string key = fmt::format("2\n{}\n{}\n{}\n{}", source.name, side, picture_decoders(), content);
   return join_path(cache_folder, beginning_of_name(source, side) + md5_of(key) + ".bin");
+}
+
+std::string known_content(const std::string& cache_folder, const std::string& stamp) {
+  constexpr size_t kDigits = 32;
+  if (stamp.empty()) return "";
+  std::string text = read_text_if_exists(path_of_content(cache_folder, stamp), ErrorKind::environment).value_or("");
+  if (text.ends_with('\n')) text.pop_back();
+  return text.size() == kDigits && text.find_first_not_of("0123456789abcdef") == std::string::npos ? text : "";
+}
+
+void keep_content(const std::string& cache_folder, const std::string& stamp, const std::string& content) {
+  if (stamp.empty()) return;
+  try {
+    write_file_atomically(path_of_content(cache_folder, stamp), content + "\n");
+  } catch (const Error&) {
+  }
 }
 
 bool cache_may_have(const std::string& cache_folder, const ImageSource& source, int64_t side) {

@@ -48,6 +48,7 @@ class ImageFolder : public ImageSource {
   Picture decode(int64_t i, std::span<const uint8_t> bytes) const override {
     return decode_named(facts(), paths_[static_cast<size_t>(i)], bytes);
   }
+  std::string stamp() const override { return stamp_of(*this, paths_); }
 
  private:
   void add_class(const ClassPictures& each) {
@@ -82,7 +83,7 @@ bool holds_pictures_below(const std::string& folder, int depth, int& files) {
     } else if (is_regular_file(path)) {
       if (++files > kMostFiles) return false;
       try {
-        if (is_picture_file(facts(), DataFile(facts(), path))) return true;
+        if (is_picture_file(facts(), path, [&] { return DataFile(facts(), path); })) return true;
       } catch (const Error& error) {
         if (error.kind() == ErrorKind::data) return true;
         throw;

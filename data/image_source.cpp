@@ -1,12 +1,19 @@
 #include "data/image_source.h"
 
 #include <fmt/format.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <ctime>
 #include <exception>
 #include <map>
 #include <mutex>
 #include <new>
+#include <set>
 
 #include "data/decode_picture.h"
 #include "data/md5.h"
@@ -120,6 +127,58 @@ ImageSet prepare_images(const ImageSource& source, int64_t side, const ReadProgr
   if (content) *content = content_of_hashes(source, hashes);
   set.crc = crc_of(set);
   return set;
+}
+
+namespace {
+
+// Of file systems that set the time of a file's last change themselves, by the clock. An archive that is mounted
+// (squashfs, ISO) has it from whoever made it, a file server may tell it late, and what is under an overlay is unknown.
+bool keeps_times_of_change(const struct statfs& system) {
+  constexpr std::array<uint32_t, 6> known = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
+                                             F2FS_SUPER_MAGIC, TMPFS_MAGIC,     0x2fc12fc1 /* ZFS */};
+  return std::find(known.begin(), known.end(), static_cast<uint32_t>(system.f_type)) != known.end();
+}
+
+}  // namespace
+
+std::string stamp_of(const ImageSource& source, const std::vector<std::string>& paths) {
+  using Facts = std::array<int64_t, 7>;
+  constexpr int64_t kFilesPerTask = 1024, kSecondsToSettle = 3;
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  std::vector<Facts> facts(paths.size());
+  std::atomic<bool> settled = true;
+  parallel_chunks(static_cast<int64_t>(paths.size()), kFilesPerTask, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      struct stat s {};
+      if (::stat(paths[i].c_str(), &s) != 0 ||
+          std::max(s.st_ctim.tv_sec, s.st_mtim.tv_sec) > now.tv_sec - kSecondsToSettle)
+        settled = false;
+      facts[i] = {static_cast<int64_t>(s.st_dev),
+                  static_cast<int64_t>(s.st_ino),
+                  s.st_size,
+                  s.st_mtim.tv_sec,
+                  s.st_mtim.tv_nsec,
+                  s.st_ctim.tv_sec,
+                  s.st_ctim.tv_nsec};
+    }
+  });
+  if (!settled) return "";
+  Md5 md5;
+  const auto add = [&md5](const void* bytes, size_t size) { md5.update({static_cast<const uint8_t*>(bytes), size}); };
+  std::set<int64_t> devices;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    if (!devices.insert(facts[i][0]).second) continue;
+    struct statfs system {};
+    if (::statfs(paths[i].c_str(), &system) != 0 || !keeps_times_of_change(system)) return "";
+    add(&system.f_fsid, sizeof system.f_fsid);  // another disk in the same place
+  }
+  add(facts.data(), facts.size() * sizeof(Facts));
+  add(source.labels.data(), source.labels.size() * sizeof(int32_t));
+  for (const auto* texts : {&paths, &source.class_names}) {
+    for (const std::string& text : *texts) add(text.c_str(), text.size() + 1);
+  }
+  return md5.hex();
 }
 
 std::string content_of(const ImageSource& source, const ReadProgress& progress) {

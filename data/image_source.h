@@ -20,6 +20,8 @@ class ImageSource {
   // The picture in them; Error(data) that names the file if it is of no use.
   virtual Picture decode(int64_t i, std::span<const uint8_t> bytes) const = 0;
   Picture picture(int64_t i) const { return decode(i, bytes(i)); }
+  // Another one whenever a file of the set may have changed; "" if that cannot be told without reading them.
+  virtual std::string stamp() const { return ""; }
 
   std::string name, source;  // as in ImageSet
   int64_t count = 0;
@@ -42,6 +44,11 @@ ImageSet prepare_images(const ImageSource& source, int64_t side, const ReadProgr
 // What identifies a set: the MD5 of the bytes of all pictures in their order, of labels and class names. Reads
 // everything, which is cheap beside decoding it.
 std::string content_of(const ImageSource& source, const ReadProgress& progress);
+
+// The stamp() of a set whose pictures are in these files: numbers, sizes and times of the files, the time of their last
+// change among them, which no program can set. "" if one was changed so lately that the next change might not show,
+// cannot be looked at, or lies on a file system that takes such times from elsewhere.
+std::string stamp_of(const ImageSource& source, const std::vector<std::string>& paths);
 
 // The picture in a file's bytes; Error(data) that names the file.
 Picture decode_named(const DataSetFacts& set, const std::string& path, std::span<const uint8_t> bytes);

@@ -148,7 +148,7 @@ PictureHeader bmp_header(Bytes bytes) {
 // What a file that is none of the three may be.
 std::string name_of_other(Bytes bytes) {
   if (bytes.empty()) return "an empty file";
-  if (const std::string name = other_picture_format(bytes); !name.empty()) return name;
+  if (const std::string name = other_picture_format(bytes); !name.empty()) return name + "; convert or remove it";
   if (begins_with(bytes, "%PDF")) return "a PDF";
   if (begins_with(bytes, "<")) return "a web page";
   if (begins_with(bytes, "version https://git-lfs")) return "a Git LFS pointer (fetch the file with git lfs pull)";
@@ -200,19 +200,34 @@ std::string other_picture_format(Bytes bytes) {
   return "";
 }
 
-std::vector<uint8_t> bmp_with_whole_palette(Bytes bytes) {
-  std::vector<uint8_t> whole(bytes.begin(), bytes.end());
-  const size_t pixels = little_endian(bytes, 10, 4), header = little_endian(bytes, 14, 4);
-  const uint32_t bits = little_endian(bytes, header == 12 ? 24 : 28, 2);
-  const size_t palette = 14 + header, entry = header == 12 ? 3 : 4, colours = 256;
-  if (bits > 8 || pixels <= palette || pixels > bytes.size()) return whole;
-  const size_t there = (pixels - palette) / entry;
-  if (there == 0 || there >= colours) return whole;
-  const size_t begin = palette + there * entry, end = palette + colours * entry;
-  whole.erase(whole.begin() + static_cast<ptrdiff_t>(begin), whole.begin() + static_cast<ptrdiff_t>(pixels));
-  whole.insert(whole.begin() + static_cast<ptrdiff_t>(begin), end - begin, 0);
-  for (size_t i = 0; i < 4; ++i) whole[10 + i] = static_cast<uint8_t>(end >> (8 * i));
-  return whole;
+std::vector<uint8_t> plain_bmp(Bytes bytes) {
+  constexpr size_t kFile = 14, kInfo = 40;  // headers: of the file, and what all later ones begin with
+  std::vector<uint8_t> plain(bytes.begin(), bytes.end());
+  const auto read = [&](size_t at, int count) { return little_endian(plain, at, count); };
+  size_t pixels = read(10, 4), header = read(kFile, 4);
+  const auto replace = [&](size_t begin, size_t end, size_t zeros) {
+    plain.erase(plain.begin() + static_cast<ptrdiff_t>(begin), plain.begin() + static_cast<ptrdiff_t>(end));
+    plain.insert(plain.begin() + static_cast<ptrdiff_t>(begin), zeros, 0);
+    pixels = pixels - (end - begin) + zeros;
+    for (size_t i = 0; i < 4; ++i) plain[10 + i] = static_cast<uint8_t>(pixels >> (8 * i));
+  };
+  const bool masks = header > 12 && read(30, 4) == 3;
+  if (pixels > plain.size() || pixels < kFile + header) return plain;
+  // Of 52 bytes: with the masks of the colours, which stand in the same place behind one of 40. Of 64: OS/2's.
+  if (header == 52 || header == 64) {
+    if (header == 64 || !masks) replace(kFile + kInfo, kFile + header, 0);
+    header = kInfo;
+    plain[kFile] = kInfo;
+  }
+  const size_t begin = kFile + header + (masks && header == kInfo ? 12 : 0);
+  if (pixels < begin) return plain;
+  if (read(header == 12 ? 24 : 28, 2) > 8) {  // no palette: what stands between is of no use
+    replace(begin, pixels, 0);
+    return plain;
+  }
+  const size_t entry = header == 12 ? 3 : 4, colours = 256, there = std::min((pixels - begin) / entry, colours);
+  if (there > 0) replace(begin + there * entry, pixels, (colours - there) * entry);
+  return plain;
 }
 
 }  // namespace poise

@@ -25,8 +25,8 @@ bool begins_as_picture(std::span<const uint8_t> bytes);
 // The beginning of a picture in a format that Poise does not read: "a GIF"; "" for anything else.
 std::string other_picture_format(std::span<const uint8_t> bytes);
 
-// A BMP whose header was read, its palette, if it has one, filled up with black to 256 colours: stb_image does not ask
-// whether a pixel's colour is in it.
-std::vector<uint8_t> bmp_with_whole_palette(std::span<const uint8_t> bytes);
+// A BMP whose header was read, as stb_image reads it whole: with a header that it knows, nothing between header and
+// pixels but a palette, and that filled up with black to 256 colours, since it does not ask whether a pixel's is in it.
+std::vector<uint8_t> plain_bmp(std::span<const uint8_t> bytes);
 
 }  // namespace poise

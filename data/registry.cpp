@@ -91,14 +91,21 @@ ImageSet prepare_with_cache(const ImageSource& source, int64_t side, const ReadO
   const auto note = [&](const std::string& text) {
     if (options.note) options.note(text);
   };
+  const std::string stamp = source.stamp();  // before anything is read
+  const auto keep = [&](const std::string& content) {
+    if (!stamp.empty() && source.stamp() == stamp) keep_content(options.cache_folder, stamp, content);
+  };
   std::string content;
   bool writes = true;
   try {
     // A first reading goes through the files once; the hash is a by-product.
     if (cache_may_have(options.cache_folder, source, side)) {
-      content = content_of(source, options.progress);
+      content = known_content(options.cache_folder, stamp);
+      const bool known = !content.empty();
+      if (!known) content = content_of(source, options.progress);
       const std::string path = cache_path(options.cache_folder, source, side, content);
       if (auto set = read_cached(path, source, side)) {
+        if (!known) keep(content);
         note(fmt::format("{} images of {}x{} from the cache {}", set->count, side, side, path));
         return std::move(*set);
       }
@@ -114,6 +121,7 @@ ImageSet prepare_with_cache(const ImageSource& source, int64_t side, const ReadO
   const std::string path = cache_path(options.cache_folder, source, side, content);
   try {
     write_cached(path, set);
+    keep(content);
     note(fmt::format("kept the resized images in {} ({} MiB)", path, set.pixels.size() >> 20));
   } catch (const Error& error) {
     note(fmt::format("warning: {}; the next run decodes the images again", error.what()));

@@ -77,6 +77,12 @@ class TinyImagenet : public ImageSource {
   Picture decode(int64_t i, std::span<const uint8_t> bytes) const override {
     return decode_named(facts(), folder_.path_of(files_[static_cast<size_t>(i)]), bytes);
   }
+  // "" inside an archive, where no path leads.
+  std::string stamp() const override {
+    std::vector<std::string> paths;
+    for (const std::string& file : files_) paths.push_back(folder_.path_of(file));
+    return stamp_of(*this, paths);
+  }
 
  private:
   void add(const std::string& file, int32_t label) {
@@ -91,7 +97,8 @@ class TinyImagenet : public ImageSource {
       const size_t before = files_.size();
       for (const std::string& name_in : folder_.names(images)) {
         const std::string file = join_path(images, name_in);
-        if (name_in[0] == '.' || folder_.has_folder(file) || !is_picture_file(facts(), folder_.file(file)))
+        if (name_in[0] == '.' || folder_.has_folder(file) ||
+            !is_picture_file(facts(), file, [&] { return folder_.file(file); }))
           passed_over_.add(name_in[0] == '.' ? "hidden files" : kNoPictures, folder_.path_of(file));
         else
           add(file, static_cast<int32_t>(label));

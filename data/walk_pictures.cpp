@@ -68,10 +68,7 @@ class Walk {
   }
 
   FolderOfPictures take() {
-    for (const std::string& name : names_of(root_)) {
-      const std::string path = join_path(root_, name);
-      look_at(path, is_folder(path) ? new_class(name) : kInRoot, 1);
-    }
+    for (const std::string& name : names_of(root_)) look_at(join_path(root_, name), kInRoot, 1);
     // Links wait until all real folders are known.
     for (size_t i = 0; i < links_.size(); ++i) follow(Link(links_[i]));
     for (ClassPictures& each : found_.classes) std::sort(each.paths.begin(), each.paths.end(), earlier);
@@ -109,11 +106,13 @@ class Walk {
   }
 
   void look_at(const std::string& path, int of_class, int depth) {
-    bool there = false, target = false;
-    const struct stat own = status_of(path, true, there), status = status_of(path, false, target);
+    bool there = false, target = true;
+    const struct stat own = status_of(path, true, there);
     if (!there) return;  // removed since it was listed
+    const struct stat status = S_ISLNK(own.st_mode) ? status_of(path, false, target) : own;
     if (!target) return found_.passed_over.add(kNowhere, path);
     if (S_ISDIR(status.st_mode)) {
+      if (depth == 1) of_class = new_class(split_path(path).name);
       const FolderId id{status.st_dev, status.st_ino};
       if (S_ISLNK(own.st_mode))
         links_.push_back({path, id, of_class, depth});
@@ -121,7 +120,7 @@ class Walk {
         enter(path, id, of_class, depth);
     } else if (!S_ISREG(status.st_mode)) {
       found_.passed_over.add(kSpecial, path);
-    } else if (is_picture_file(set_, DataFile(set_, path))) {
+    } else if (is_picture_file(set_, path, [&] { return DataFile(set_, path); })) {
       (of_class == kInRoot ? found_.paths : found_.classes[static_cast<size_t>(of_class)].paths).push_back(path);
     } else {
       found_.passed_over.add(kNoPictures, path);
@@ -130,6 +129,7 @@ class Walk {
 
   void follow(const Link& link) {
     if (!visited_.count(link.id)) return enter(link.path, link.id, link.of_class, link.depth);
+    if (is_run_directory(link.path)) return pass_over_run(link.path, link.of_class);  // as `latest` is
     found_.passed_over.add(kAgain, link.path);
     if (link.depth > 1) return;
     fail_data(set_, fmt::format("{}: expected a folder of its own for each class, found a link to one that is read "
@@ -137,13 +137,14 @@ class Walk {
                                 link.path));
   }
 
+  void pass_over_run(const std::string& folder, int of_class) {
+    found_.passed_over.add(kRuns, folder);
+    classes_with_runs_.insert(of_class);
+  }
+
   void enter(const std::string& folder, const FolderId& id, int of_class, int depth) {
     if (!visited_.insert(id).second) return found_.passed_over.add(kAgain, folder);  // mounted twice
-    if (is_run_directory(folder)) {
-      found_.passed_over.add(kRuns, folder);
-      classes_with_runs_.insert(of_class);
-      return;
-    }
+    if (is_run_directory(folder)) return pass_over_run(folder, of_class);
     if (depth > kMostDepth) {
       fail_data(set_, fmt::format("{}: expected at most {} folders inside each other; move it up", folder, kMostDepth));
     }
@@ -184,21 +185,22 @@ std::string PassedOver::text(const std::string& root) const {
 
 FolderOfPictures walk_pictures(const DataSetFacts& set, const std::string& folder) { return Walk(set, folder).take(); }
 
-bool is_picture_file(const DataSetFacts& set, const DataFile& file) {
+bool is_picture_file(const DataSetFacts& set, const std::string& path, const std::function<DataFile()>& open) {
   constexpr std::array readable = {"png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib"};
   constexpr std::array unreadable = {"gif", "webp", "tif", "tiff", "heic", "heif", "avif", "jp2", "jxl", "tga", "ppm"};
-  const std::string& path = file.path();
+  const std::string extension = extension_of(path.substr(path.rfind('/') + 1));
+  if (is_one_of(extension, readable)) return true;  // not opened for this: decoding says if it is none
+  const DataFile file = open();
   std::vector<uint8_t> begin(static_cast<size_t>(std::min<int64_t>(file.size(), kBytesThatTell)));
   file.read(0, begin);
   if (begins_as_picture(begin)) return true;
-  const std::string extension = extension_of(path.substr(path.rfind('/') + 1));
   std::string other = other_picture_format(begin);
   if (other.empty() && is_one_of(extension, unreadable)) other = "." + extension;
   if (!other.empty()) {
     fail_data(set,
               fmt::format("{}: expected pictures as PNG, JPEG or BMP, found {}; convert or remove it", path, other));
   }
-  return is_one_of(extension, readable);
+  return false;
 }
 
 }  // namespace poise

@@ -4,6 +4,7 @@
 // reach. Run directories of Poise are passed over, as are hidden files, and files that are no pictures; all of these are
 // counted and named. A file that is called a picture but is none stays in the list: decoding says what is wrong with it.
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -40,8 +41,9 @@ struct FolderOfPictures {
 // is part of the tree already, which would be two classes in one.
 FolderOfPictures walk_pictures(const DataSetFacts& set, const std::string& folder);
 
-// Is this file one to decode? Else it is passed over. Error(data) for a picture in another format.
-bool is_picture_file(const DataSetFacts& set, const DataFile& file);
+// Is this file one to decode? Its name says it, or its first bytes, for which it is opened. Else it is passed over.
+// Error(data) for a picture in another format.
+bool is_picture_file(const DataSetFacts& set, const std::string& path, const std::function<DataFile()>& open);
 
 constexpr const char* kNoPictures = "files that are no PNG, JPEG or BMP";
 

@@ -1,11 +1,12 @@
 #include "models/biggan.h"
 
+#include "models/layer_options.h"
+
 namespace poise {
 namespace {
 
 constexpr double kEps64 = 1e-6;  // of biggan64's spectral norm
-constexpr BatchNormOptions kBatchNormRelu{.relu = true}, kBatchNormRelu64{.eps = 1e-4, .relu = true};
-constexpr LayerOptions kSpectral{.spectral_norm = true};
+constexpr BatchNormOptions kBatchNormRelu64{.eps = 1e-4, .relu = true};
 constexpr LayerOptions kUnmasked{.spectral_norm = true, .maskable = false};
 constexpr LayerOptions kSpectral64{.spectral_norm = true, .spectral_norm_eps = kEps64};
 

@@ -1,10 +1,10 @@
 #include "models/dcgan.h"
 
+#include "models/layer_options.h"
+
 namespace poise {
 namespace {
 
-constexpr BatchNormOptions kBatchNormRelu{.relu = true};
-constexpr LayerOptions kSpectral{.spectral_norm = true};
 constexpr LayerOptions kWithoutBias{.bias = false};
 constexpr Conv2dOptions kHalve{.kh = 4, .kw = 4, .stride_h = 2, .stride_w = 2, .pad_h = 1, .pad_w = 1};
 constexpr float kSlope = 0.1f;

@@ -1,10 +1,11 @@
 #include "models/residual_blocks.h"
 
+#include "models/layer_options.h"
+
 namespace poise {
 namespace {
 
 constexpr PoolWindow kHalves{.size = 2, .stride = 2};
-constexpr BatchNormOptions kBatchNormRelu{.relu = true};
 
 bool halves(DisBlockKind kind) { return kind == DisBlockKind::first || kind == DisBlockKind::down; }
 

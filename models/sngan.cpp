@@ -1,10 +1,9 @@
 #include "models/sngan.h"
 
+#include "models/layer_options.h"
+
 namespace poise {
 namespace {
-
-constexpr BatchNormOptions kBatchNormRelu{.relu = true};
-constexpr LayerOptions kSpectral{.spectral_norm = true};
 
 std::vector<std::unique_ptr<GenBlock>> gen_blocks(Module& parent, const std::vector<int64_t>& channels) {
   std::vector<std::unique_ptr<GenBlock>> blocks;

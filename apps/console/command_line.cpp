@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "apps/console/suggestion.h"
+#include "engine/io/message.h"
 #include "kernels/core/error.h"
 
 namespace poise {
@@ -32,6 +33,7 @@ void report_leftovers(const std::vector<std::string>& leftovers, const std::vect
                       std::vector<std::string>& problems) {
   bool after_unknown_flag = false;
   for (const std::string& word : leftovers) {
+    if (dashes && word == "--") continue;
     const bool is_flag = word.size() > 1 && word[0] == '-';
     const std::string bare = word.substr(0, word.find('='));
     if (dashes && is_flag && std::find(known.begin(), known.end(), bare) != known.end()) {
@@ -48,6 +50,28 @@ void report_leftovers(const std::vector<std::string>& leftovers, const std::vect
   }
 }
 
+// The words after the program's name. "--runs=" says that the value is empty; CLI11 would take the next word for it.
+std::vector<std::string> words_of(const CommandLineSpec& spec, int argc, const char* const* argv,
+                                  std::vector<std::string>& problems) {
+  std::vector<std::string> words;
+  bool dashes = false;
+  for (int i = 1; i < argc; ++i) {
+    words.emplace_back(argv[i]);
+    dashes = dashes || words.back() == "--";
+    const bool empty = !dashes && words.back().ends_with('=') && words.back().starts_with("--");
+    const std::string name = empty ? words.back().substr(2, words.back().size() - 3) : "";
+    const auto flag = std::find_if(spec.flags.begin(), spec.flags.end(),
+                                   [&](const Flag& f) { return f.kind != Flag::Kind::on && long_name(f) == name; });
+    if (!empty || flag == spec.flags.end()) continue;
+    words.back().pop_back();
+    if (flag->kind == Flag::Kind::boolean)
+      problems.push_back("--" + name + ": expected true or false but got nothing");
+    else
+      words.emplace_back();
+  }
+  return words;
+}
+
 }  // namespace
 
 std::string CommandLine::get(const std::string& name, const std::string& otherwise) const {
@@ -56,10 +80,10 @@ std::string CommandLine::get(const std::string& name, const std::string& otherwi
 }
 
 void throw_if_problems(const std::vector<std::string>& problems, const std::string& where) {
-  if (problems.size() == 1) fail(ErrorKind::usage, problems[0]);
+  if (problems.size() == 1) fail(ErrorKind::usage, on_one_line(problems[0]));
   if (problems.empty()) return;
   std::string text = std::to_string(problems.size()) + " problems" + where + ":";
-  for (const std::string& problem : problems) text += "\n  " + problem;
+  for (const std::string& problem : problems) text += "\n  " + on_one_line(problem);
   fail(ErrorKind::usage, text);
 }
 
@@ -83,7 +107,9 @@ CommandLine parse_command_line(const CommandLineSpec& spec, int argc, const char
   result.help = app.help();
 
   try {
-    app.parse(argc, const_cast<char**>(argv));
+    std::vector<std::string> words = words_of(spec, argc, argv, result.problems);
+    std::reverse(words.begin(), words.end());  // as CLI11 wants them
+    app.parse(std::move(words));
   } catch (const CLI::CallForHelp&) {
     result.wants_help = true;
     return result;

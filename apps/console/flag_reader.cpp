@@ -6,6 +6,8 @@
 #include <charconv>
 
 #include "apps/console/suggestion.h"
+#include "engine/io/system_file.h"
+#include "engine/io/user_path.h"
 
 namespace poise {
 namespace {
@@ -60,7 +62,24 @@ double FlagReader::real(const std::string& name, double otherwise, double least)
 
 std::string FlagReader::positional(const std::string& problem) {
   if (args_.positional.empty()) add_problem(problem);
-  return args_.positional;
+  return expand_home(args_.positional);
+}
+
+std::string FlagReader::path(const std::string& name) const { return expand_home(args_.get(name, "")); }
+
+void FlagReader::refuse_overwriting(const std::vector<std::string>& names, const std::vector<std::string>& inputs) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string output = path(names[i]);
+    if (output.empty()) continue;
+    for (const std::string& input : inputs) {
+      if (!same_file(output, input)) continue;
+      add_problem(fmt::format("--{}: {} would be replaced, which is read; choose another name", names[i], output));
+    }
+    for (size_t j = 0; j < i; ++j) {
+      if (!same_file(output, path(names[j]))) continue;
+      add_problem(fmt::format("--{}, --{}: both name {}; choose another name", names[j], names[i], output));
+    }
+  }
 }
 
 void FlagReader::throw_if_problems() const {

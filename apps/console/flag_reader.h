@@ -20,8 +20,11 @@ class FlagReader {
   std::string choice(const std::string& name, const std::vector<std::string>& words);
   int64_t integer(const std::string& name, int64_t otherwise, int64_t least, int64_t most);
   double real(const std::string& name, double otherwise, double least);
-  // The argument that is no flag; `problem` if it is missing.
+  // The argument that is no flag, a path as all of them are (engine/io/user_path.h); `problem` if it is missing.
   std::string positional(const std::string& problem);
+  std::string path(const std::string& name) const;  // "" if it was not given
+  // Notes each flag whose file would replace one of `inputs`, or what another of these flags writes.
+  void refuse_overwriting(const std::vector<std::string>& names, const std::vector<std::string>& inputs);
 
   void add_problem(const std::string& problem) { problems_.push_back(problem); }
   const std::vector<std::string>& problems() const { return problems_; }  // without those of the command line itself

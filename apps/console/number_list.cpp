@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "apps/console/flag_reader.h"
 #include "apps/console/suggestion.h"
 #include "kernels/core/error.h"
 
@@ -36,36 +37,78 @@ std::vector<uint64_t> parse_numbers(const std::string& flag, const std::string& 
   }
 }
 
+namespace {
+
+// Classes by their names. A number is the class of that number, unless classes are called by numbers: then it is a name.
+class ClassNames {
+ public:
+  ClassNames(const std::string& flag, int64_t known, const std::vector<std::string>& names)
+      : flag_(flag), known_(known), names_(names) {
+    numbered_ = std::any_of(names.begin(), names.end(), is_number);
+  }
+
+  bool has(const std::string& word) const { return !called(word).empty(); }
+
+  int32_t by_name(const std::string& word) const {
+    const std::vector<int32_t> classes = called(word);
+    if (classes.empty()) {
+      fail(ErrorKind::usage,
+           fmt::format("--{}: expected classes by number or name but got \"{}\"{}; {}", flag_, word,
+                       did_you_mean(word, names_),
+                       names_.empty() ? "they have no names" : "their names are " + join_alternatives(names_)));
+    }
+    if (classes.size() > 1) {
+      fail(ErrorKind::usage, fmt::format("--{}: the classes {} are all called \"{}\"; give a number{}", flag_,
+                                         fmt::join(classes, ", "), word, numbered_ ? " of another" : ""));
+    }
+    return classes[0];
+  }
+
+  int32_t by_number(uint64_t number) const {
+    if (numbered_) return by_name(std::to_string(number));
+    if (number >= static_cast<uint64_t>(known_)) {
+      fail(ErrorKind::usage, fmt::format("--{}: expected classes from 0 to {} but got {}", flag_, known_ - 1, number));
+    }
+    return static_cast<int32_t>(number);
+  }
+
+ private:
+  static bool is_number(const std::string& word) {
+    return !word.empty() && word.find_first_not_of("0123456789") == std::string::npos;
+  }
+  static std::string without_zeros(const std::string& word) {
+    return is_number(word) ? word.substr(std::min(word.find_first_not_of('0'), word.size() - 1)) : word;
+  }
+  // Of synonyms, "tabby, tabby cat", the first is enough. "01" and "1" are the same number.
+  std::vector<int32_t> called(const std::string& word) const {
+    std::vector<int32_t> exact, near;
+    for (size_t i = 0; i < names_.size(); ++i) {
+      const std::string first = names_[i].substr(0, names_[i].find(','));
+      if (word == names_[i]) exact.push_back(static_cast<int32_t>(i));
+      if (word == first || without_zeros(word) == without_zeros(first)) near.push_back(static_cast<int32_t>(i));
+    }
+    return exact.empty() ? near : exact;
+  }
+
+  const std::string& flag_;
+  int64_t known_;
+  const std::vector<std::string>& names_;
+  bool numbered_ = false;
+};
+
+}  // namespace
+
 std::vector<int32_t> parse_classes(const std::string& flag, const std::string& text, int64_t known,
                                    const std::vector<std::string>& names) {
-  const auto named = [&](const std::string& word) {
-    for (size_t i = 0; i < names.size(); ++i) {
-      if (word == names[i] || word == names[i].substr(0, names[i].find(','))) return static_cast<int32_t>(i);
-    }
-    return int32_t{-1};
-  };
-  if (std::find(names.begin(), names.end(), text) != names.end()) return {named(text)};  // it may have a comma
+  const ClassNames class_names(flag, known, names);
+  if (class_names.has(text)) return {class_names.by_name(text)};  // it may have a comma
   std::vector<int32_t> classes;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t comma = std::min(text.find(',', at), text.size());
-    const std::string word = text.substr(at, comma - at);
-    at = comma + 1;
-    if (word.find_first_not_of("0123456789-") != std::string::npos) {
-      if (named(word) < 0) {
-        fail(ErrorKind::usage,
-             fmt::format("--{}: expected classes by number or name but got \"{}\"{}; {}", flag, word,
-                         did_you_mean(word, names),
-                         names.empty() ? "they have no names" : "their names are " + join_alternatives(names)));
-      }
-      classes.push_back(named(word));
+  for (const std::string& word : split_at_commas(text)) {
+    if (class_names.has(word) || word.find_first_not_of("0123456789-") != std::string::npos) {
+      classes.push_back(class_names.by_name(word));
       continue;
     }
-    for (const uint64_t label : parse_numbers(flag, word)) {
-      if (label >= static_cast<uint64_t>(known)) {
-        fail(ErrorKind::usage, fmt::format("--{}: expected classes from 0 to {} but got {}", flag, known - 1, label));
-      }
-      classes.push_back(static_cast<int32_t>(label));
-    }
+    for (const uint64_t label : parse_numbers(flag, word)) classes.push_back(class_names.by_number(label));
   }
   return classes;
 }

@@ -26,7 +26,7 @@ namespace {
 using Words = std::vector<std::string>;
 
 // "--learning-rate-g" -> learning, rate, g
-Words words_of(const std::string& name) {
+Words words_of_name(const std::string& name) {
   Words words;
   bool inside = false;
   for (const char c : name) {
@@ -45,7 +45,7 @@ bool are_letters(Words::const_iterator first, Words::const_iterator last) {
 // Edits that an abbreviation counts for: 0 if what it leaves out tells variants of one thing apart ("-g"), 1 if it is
 // more, nothing if `name` is none of `candidate`.
 std::optional<int> edits_of_abbreviation(const std::string& name, const std::string& candidate) {
-  const Words given = words_of(name), all = words_of(candidate);
+  const Words given = words_of_name(name), all = words_of_name(candidate);
   if (given.empty()) return std::nullopt;
   std::string initials;
   for (auto word = all.begin(); word != all.end(); ++word) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -18,10 +19,24 @@ constexpr double kSecondsBetweenLines = 30;
 
 }  // namespace
 
+std::string EvaluationResult::protocol() const {
+  const bool has_crc =
+      std::any_of(record.begin(), record.end(), [](const JsonField& f) { return f.key == "reference_data_crc"; });
+  std::vector<JsonField> of_protocol;
+  for (const JsonField& field : record) {
+    const bool measured = std::holds_alternative<double>(field.value);
+    const bool moved = field.key == "reference_source" && has_crc;  // the same images from another folder
+    if (measured || moved || field.key == "iteration" || field.key == "source" || field.key == "warnings") continue;
+    of_protocol.push_back(field);
+  }
+  return json_line(of_protocol);
+}
+
 Evaluator::Evaluator(const EvaluationOptions& options, const DataOptions& data, Device device, const ImageSet& images)
     : options_(options), data_(data), device_(device) {
   if (options.eval_metric == "swd") {
     swd_.emplace(images.pixels, images.count, images.height * images.width * images.channels);
+    swd_reference_ = input_of(images, resolved_split(data.dataset, data.split), 0).protocol.fields("reference_");
     label_ = "swd";
     return;
   }
@@ -45,13 +60,19 @@ EvaluationResult Evaluator::evaluate_swd(Trainer& trainer) const {
   const double value = swd_->distance(trainer.sample(latents_of_seeds(seeds, trainer.latent_size()),
                                                      cycling_labels(swd_->images(), trainer.classes()), Weights::ema,
                                                      Mode::evaluate_batch, std::min(swd_->images(), kPictureBatch)));
-  return {.value = value,
-          .record = {{"schema", kMetricSchema},
-                     {"metric", label_},
-                     {label_, value},
-                     {"images", swd_->images()},
-                     {"projections", SlicedWasserstein::kProjections},
-                     {"weights", std::string("ema")}}};
+  EvaluationResult result{.value = value,
+                          .record = {{"schema", kMetricSchema},
+                                     {"metric", label_},
+                                     {label_, value},
+                                     {"images", swd_->images()},
+                                     {"projections", SlicedWasserstein::kProjections},
+                                     {"weights", std::string("ema")},
+                                     {"batch_norm", std::string("batch")},
+                                     {"batch_norm_batch", std::min(swd_->images(), kPictureBatch)},
+                                     {"quantisation", std::string("round")},
+                                     {"seed", int64_t{0}}}};
+  result.record.insert(result.record.end(), swd_reference_.begin(), swd_reference_.end());
+  return result;
 }
 
 // The statistics kept by an earlier process of this run, if they are of the same network and images. A file cut short,

@@ -23,6 +23,9 @@ struct EvaluationResult {
   double value = 0;
   std::vector<JsonField> record;  // of metrics.jsonl, without the iteration; the value stands under the label
   std::vector<std::string> warnings;
+
+  // What of the record the value depends on, as text: two values compare if it is the same.
+  std::string protocol() const;
 };
 
 class Evaluator {
@@ -56,6 +59,7 @@ class Evaluator {
   std::string label_;
   bool larger_is_better_ = false, needs_images_ = false;
   std::optional<SlicedWasserstein> swd_;
+  std::vector<JsonField> swd_reference_;
   std::optional<FeatureMetric> metric_;
   std::unique_ptr<FeatureNetwork> network_;
   std::optional<FeatureSet> reference_;

@@ -8,24 +8,29 @@
 
 #include "engine/io/message.h"
 #include "engine/io/npz.h"
+#include "engine/metrics/linear_algebra.h"
 #include "kernels/core/error.h"
 
 namespace poise {
 
 namespace {
 
-// What is no covariance, whatever distance it would give: NaN, or a variance below 0, or more covariance than the
-// variances allow. Some tools store float32, hence the tolerance.
+// What is no covariance, whatever distance it would give: NaN, or a variance below 0 in any direction. Some tools
+// compute or store float32, hence the tolerances. That of eigenvalues is of the trace: rounding each number to float32
+// moves an eigenvalue by up to 2^-24 of the Frobenius norm, which the trace bounds, not the largest number (of an
+// outer product with 2048 features, up to 2048 times as large).
 std::string problem_of_covariance(const std::vector<double>& sigma, int64_t dims) {
   const auto at = [&](int64_t i, int64_t j) { return sigma[static_cast<size_t>(i * dims + j)]; };
   constexpr double kRounding = 1e-5;
-  double largest = 0;
+  constexpr double kEigenvalueRounding = 16.0 / (1 << 24);
+  double largest = 0, trace = 0;
   for (const double value : sigma) {
     if (!std::isfinite(value)) return "has numbers that are not finite";
     largest = std::max(largest, std::abs(value));
   }
   for (int64_t i = 0; i < dims; ++i) {
     if (at(i, i) < -kRounding * largest) return fmt::format("has the negative variance {:g} at {}", at(i, i), i);
+    trace += std::abs(at(i, i));
   }
   for (int64_t i = 0; i < dims; ++i) {
     for (int64_t j = 0; j < i; ++j) {
@@ -36,6 +41,9 @@ std::string problem_of_covariance(const std::vector<double>& sigma, int64_t dims
       }
     }
   }
+  // A trace of 0 is of identical images, and nothing remains to be factorised.
+  if (trace > 0 && has_negative_eigenvalue(sigma, dims, kEigenvalueRounding * trace))
+    return "has a negative eigenvalue";
   return "";
 }
 
@@ -161,11 +169,11 @@ FeatureStatistics read_statistics(const std::string& path) {
                                       "evaluate_gan make-stats",
                                       path, fmt::join(mu.shape, ","), fmt::join(sigma.shape, ",")));
   }
-  if (const std::string problem = problem_of_covariance(sigma.values, dims); !problem.empty()) {
-    fail(ErrorKind::data, fmt::format("{}: sigma {}, so it is no covariance; make it again", path, problem));
-  }
   if (!std::all_of(mu.values.begin(), mu.values.end(), [](double x) { return std::isfinite(x); })) {
     fail(ErrorKind::data, path + ": mu has numbers that are not finite; make it again");
+  }
+  if (const std::string problem = problem_of_covariance(sigma.values, dims); !problem.empty()) {
+    fail(ErrorKind::data, fmt::format("{}: sigma {}, so it is no covariance; make it again", path, problem));
   }
   FeatureStatistics s{.moments = {.dims = dims, .mean = std::move(mu.values), .covariance = std::move(sigma.values)},
                       .protocol = {.source = path, .split = "unknown"}};

@@ -16,7 +16,7 @@ namespace {
 constexpr uint64_t kWeightSeed = 20260001;  // never to change: numbers of different versions stay comparable
 constexpr int64_t kBatch = 50;              // every pass has so many images: no image's bits depend on its company
 constexpr int64_t kMostPixels = kBatch * 128 * 128;  // or fewer, of large images: a pass of 1 GiB is enough
-constexpr int64_t kChannels[] = {3, 32, 64, 192};
+constexpr int64_t kLayerChannels[] = {3, 32, 64, 192};
 constexpr int kLayers = 3;
 
 }  // namespace
@@ -31,7 +31,7 @@ struct RandomFeatureNetwork::Machine {
     if (device != Device::cpu) stream = gpu::runtime(device).make_stream();
     ctx = {.device = device, .kernels = &kernels_of(device), .stream = stream.get()};
     for (int layer = 0; layer < kLayers; ++layer) {
-      const int64_t in = kChannels[layer], out = kChannels[layer + 1];
+      const int64_t in = kLayerChannels[layer], out = kLayerChannels[layer + 1];
       weights.push_back(random({out, 3, 3, in}, 2 * layer, std::sqrt(2.0 / static_cast<double>(9 * in))));
       biases.push_back(random({out}, 2 * layer + 1, 0.1));
     }

@@ -57,7 +57,9 @@ ImageSet load_images(const Settings& settings, bool quiet) {
   if (options.image_size == 0) options.image_size = image_side_of(settings.model.name);
   if (data.data_cache) options.cache_folder = cache_folder().string();
   options.progress = reading_bar("pictures", quiet);
-  if (!quiet) options.note = [](const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); };
+  options.note = [quiet](const std::string& text) {
+    if (!quiet || text.starts_with("warning: ")) std::fprintf(stderr, "%s\n", text.c_str());
+  };
   ImageSet images = read_images(data.dataset, data_folder(data), options);
   if (data.only_classes != "all") {
     const auto known = static_cast<int64_t>(images.class_names.size());

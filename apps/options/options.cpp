@@ -72,7 +72,10 @@ Value kept(const Option& option, const Value& value) {
 
 bool fits(const Option& option, const Value& value) {
   const Limits& limits = option.limits;
-  if (const auto* x = std::get_if<int64_t>(&value)) return inside(static_cast<double>(*x), limits);
+  if (const auto* x = std::get_if<int64_t>(&value)) {
+    const auto real = static_cast<double>(*x);  // beyond 2^53 another number
+    return inside(real, limits) && static_cast<int64_t>(real) == *x;
+  }
   if (const auto* x = std::get_if<double>(&value)) {
     return inside(*x, limits) && (!limits.single || inside_as_float(*x, limits));
   }

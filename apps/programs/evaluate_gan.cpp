@@ -20,6 +20,7 @@
 #include "data/archive.h"
 #include "data/cifar10.h"
 #include "data/registry.h"
+#include "engine/io/atomic_file.h"
 #include "engine/io/read_file.h"
 #include "engine/io/system_file.h"
 
@@ -86,7 +87,7 @@ class Evaluation {
     const bool distances =
         std::any_of(metrics_.begin(), metrics_.end(), [](const FeatureMetric& m) { return m.needs_reference(); });
     Opened source = open_source();
-    if (distances && request_.reference.ends_with(".npz")) {
+    if (distances && is_statistics(request_.reference)) {
       const FeatureStatistics statistics = read_statistics(request_.reference);
       check_protocol(statistics.protocol, statistics.protocol.images);
       reference = reference_of(statistics, metrics_, *network_, warnings);
@@ -163,7 +164,7 @@ class Evaluation {
   Opened open_source() {
     const std::string& source = request_.source;
     const bool run = is_folder(source) && !run_of(source).empty();
-    if (!run && !source.ends_with(".safetensors")) {
+    if (!run && (!source.ends_with(".safetensors") || is_folder(source))) {
       if (!request_.generator_flags.empty()) {
         fail(ErrorKind::usage, fmt::format("{}: has no effect on images, only on a generator; leave it out",
                                            fmt::join(request_.generator_flags, ", ")));
@@ -175,7 +176,8 @@ class Evaluation {
     }
     const SafetensorsFile file = load_checkpoint(source, "evaluate_gan");
     Opened generator{.trainer = sampler_of(file, request_.device), .run = run_of(source)};
-    generator.data_crc = file.metadata().at("data_crc");
+    if (const auto crc = file.metadata().find("data_crc"); crc != file.metadata().end())
+      generator.data_crc = crc->second;
     GeneratedOptions options = request_.generated;
     options.weights = weights_of_file(file, request_.weights_asked, options.weights);
     if (options.count == 0) options.count = kGeneratedImages;
@@ -224,7 +226,7 @@ class Evaluation {
     for (const EvaluationProtocol& p : evaluation_protocols()) {
       if (p.name != request_.protocol) continue;
       const bool whole =
-          request_.reference.ends_with(".npz") ? images_there == p.reference_images : images_there == p.reference_set;
+          is_statistics(request_.reference) ? images_there == p.reference_images : images_there == p.reference_set;
       if (reference.dataset == "cifar10" && reference.split == p.split && whole) return;
       fail(ErrorKind::usage,
            fmt::format(
@@ -264,7 +266,11 @@ int evaluate_gan(int argc, const char* const* argv) {
   if (args.has("version")) return print_result(version_line("evaluate_gan") + "\n"), 0;
   const EvaluationRequest request = evaluation_request_of(args, statistics);
   Evaluation evaluation(request);
-  if (statistics) return print_result(evaluation.make_statistics()), 0;
+  if (statistics) {
+    const std::string text = evaluation.make_statistics();
+    if (!is_standard_output(request.output)) print_result(text);  // else it is taken
+    return 0;
+  }
   for (const MetricResult& result : evaluation.run()) {
     print_result(request.json ? json_line(result.record) + "\n" : text_of(result));
   }

@@ -4,10 +4,11 @@
 
 #include "apps/console/flag_reader.h"
 #include "apps/console/suggestion.h"
+#include "apps/options/options.h"
+#include "apps/run/checkpoint_sampler.h"
 #include "data/registry.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/system_file.h"
-#include "engine/io/user_path.h"
 
 namespace poise {
 namespace {
@@ -32,6 +33,7 @@ std::vector<std::string> metric_names() {
 }
 
 constexpr int64_t kMost = 100'000'000;  // of any number
+int64_t largest_image_size() { return static_cast<int64_t>(find_option("image_size")->limits.most); }
 
 // Of flags that were given, those that nothing will read, as far as the request alone tells.
 void refuse_without_effect(const CommandLine& args, const EvaluationRequest& r, FlagReader& reader) {
@@ -43,8 +45,8 @@ void refuse_without_effect(const CommandLine& args, const EvaluationRequest& r, 
   };
   refuse(r.make_statistics, {"reference", "reference-images", "protocol", "splits", "shuffle", "json"},
          "with make-stats");
-  refuse(r.reference.ends_with(".npz"), {"reference-images"}, "on statistics, which are of all their images");
-  const bool images = r.source.ends_with(".bin");
+  refuse(is_statistics(r.reference), {"reference-images"}, "on statistics, which are of all their images");
+  const bool images = r.source.ends_with(".bin") && !is_folder(r.source);
   refuse(images, {"dataset", "split", "image-size"}, "on a batch file");
   std::vector<FeatureMetric> metrics;
   for (const std::string& name : r.metrics) {
@@ -69,6 +71,8 @@ const std::vector<EvaluationProtocol>& evaluation_protocols() {
   };
   return all;
 }
+
+bool is_statistics(const std::string& reference) { return reference.ends_with(".npz") && !is_folder(reference); }
 
 CommandLineSpec evaluation_command_line() {
   using Kind = Flag::Kind;
@@ -114,9 +118,10 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   FlagReader reader(args);
   EvaluationRequest r;
   r.make_statistics = make_statistics;
-  r.source = expand_home(reader.positional("expected something to measure; give a run directory, as runs/latest"));
-  r.reference = expand_home(args.get("reference", ""));
-  r.output = expand_home(args.get("output", ""));
+  r.source = reader.positional("expected something to measure; give a run directory, as runs/latest");
+  r.reference = reader.path("reference");
+  r.output = reader.path("output");
+  if (make_statistics && !r.source.empty()) reader.refuse_overwriting({"output"}, checkpoint_files(r.source));
   if (make_statistics && r.output.empty()) reader.add_problem("make-stats: expected a file name; give one with -o");
   if (make_statistics && !r.output.empty() && !r.output.ends_with(".npz") && !is_standard_output(r.output) &&
       kind_of_path(r.output) != PathKind::other) {
@@ -129,9 +134,9 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   r.dataset = reader.choice("dataset", datasets);
   r.split = reader.choice("split", split_names());
   r.protocol = reader.choice("protocol", protocols);
-  r.inception = args.get("inception", "");
+  r.inception = reader.path("inception");
   r.device = named<Device>(reader.choice("device", {"auto", "cpu", "cuda", "emulated"}));
-  r.image_size = reader.integer("image-size", 0, 1, kMost);
+  r.image_size = reader.integer("image-size", 0, 1, largest_image_size());
   r.generated.count = reader.integer("images", 0, 2, kMost);
   r.reference_images = reader.integer("reference-images", 0, 2, kMost);
   for (const auto& p : evaluation_protocols()) {

@@ -33,6 +33,9 @@ struct EvaluationRequest {
   bool json = false, quiet = false;
 };
 
+// Of what --reference names: statistics, not images.
+bool is_statistics(const std::string& reference);
+
 CommandLineSpec evaluation_command_line();
 // Error(usage) with all problems.
 EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_statistics);

@@ -6,8 +6,10 @@
 #include "apps/console/program.h"
 #include "apps/export/export_network.h"
 #include "apps/export/onnx_graph.h"
+#include "apps/run/checkpoint_sampler.h"
 #include "apps/training/train_options.h"
-#include "engine/io/user_path.h"
+#include "engine/io/atomic_file.h"
+#include "engine/io/system_file.h"
 
 namespace poise {
 namespace {
@@ -27,36 +29,49 @@ std::string size_text(size_t bytes) {
   return mib >= 0.1 ? fmt::format("{:.2f} MiB", mib) : fmt::format("{:.1f} KiB", static_cast<double>(bytes) / 1024);
 }
 
+// Programs tell such files by the ending of their name, ours among them.
+void check_ending(const ExportRequest& request, FlagReader& reader) {
+  const std::string ending = request.format == ExportFormat::onnx ? ".onnx" : ".safetensors";
+  const std::string& output = request.output;
+  if (output.empty() || output.ends_with(ending) || is_standard_output(output)) return;
+  if (kind_of_path(output) == PathKind::other) return;  // a pipe, a device
+  reader.add_problem(fmt::format("--output: the file is {}, which {} would not say; end it in {}",
+                                 request.format == ExportFormat::onnx ? "ONNX" : "of safetensors", output, ending));
+}
+
 }  // namespace
 
 CommandLineSpec export_command_line() {
   using Kind = Flag::Kind;
-  return {.description = "Writes a network of a run, or of a checkpoint, as a file for other programs.",
-          .flags = {{"-o,--output", Kind::value, "FILE", "the file to write"},
-                    {"--format", Kind::value, "NAME",
-                     "safetensors, compact or onnx (onnx if FILE ends in .onnx, else safetensors)"},
-                    {"--network", Kind::value, "NAME", "G or D; D as safetensors only (G)"},
-                    {"--weights", Kind::value, "WHICH", "of G: ema (averaged) or live (ema)"},
-                    {"--spectral-norm", Kind::value, "FORM",
-                     "original: weight_orig, weight_u, weight_v as PyTorch's spectral_norm; folded: weight (original)"},
-                    {"--device", Kind::value, "NAME", "auto, cpu, cuda or emulated (auto: cuda if it is there)"}},
-          .positional = "run",
-          .positional_help = "a run directory (its newest checkpoint) or a checkpoint file",
-          .footer = kFooter};
+  return {
+      .description = "Writes a network of a run, or of a checkpoint, as a file for other programs.",
+      .flags = {{"-o,--output", Kind::once, "FILE", "the file to write, .safetensors or .onnx; - for standard output"},
+                {"--format", Kind::value, "NAME",
+                 "safetensors, compact or onnx (onnx if FILE ends in .onnx, else safetensors)"},
+                {"--network", Kind::value, "NAME", "G or D; D as safetensors only (G)"},
+                {"--weights", Kind::value, "WHICH", "of G: ema (averaged) or live (ema)"},
+                {"--spectral-norm", Kind::value, "FORM",
+                 "original: weight_orig, weight_u, weight_v as PyTorch's spectral_norm; folded: weight (original)"},
+                {"--device", Kind::value, "NAME", "auto, cpu, cuda or emulated (auto: cuda if it is there)"}},
+      .positional = "run",
+      .positional_help = "a run directory (its newest checkpoint) or a checkpoint file",
+      .footer = kFooter};
 }
 
 int run_export(const CommandLine& args) {
   FlagReader reader(args);
   ExportRequest request{
-      .source = expand_home(reader.positional("expected a run directory or a checkpoint; give one, as runs/latest")),
-      .output = expand_home(args.get("output", ""))};
+      .source = reader.positional("expected a run directory or a checkpoint; give one, as runs/latest"),
+      .output = reader.path("output")};
   if (request.output.empty()) reader.add_problem("--output: expected a file name; give one with -o");
+  reader.refuse_overwriting({"output"}, checkpoint_files(request.source));
   const bool onnx = request.output.ends_with(".onnx");
   const std::string format = reader.choice("format", onnx ? std::vector<std::string>{"onnx", "safetensors", "compact"}
                                                           : std::vector<std::string>{"safetensors", "compact", "onnx"});
   request.format = format == "onnx"      ? ExportFormat::onnx
                    : format == "compact" ? ExportFormat::compact
                                          : ExportFormat::safetensors;
+  check_ending(request, reader);
   request.network = reader.choice("network", {"G", "D"});
   request.weights = reader.choice("weights", {"ema", "live"}) == "ema" ? Weights::ema : Weights::live;
   request.spectral_norm = reader.choice("spectral-norm", {"original", "folded"}) == "folded"
@@ -75,6 +90,7 @@ int run_export(const CommandLine& args) {
   reader.throw_if_problems();
 
   const ExportResult result = export_network(request);
+  if (is_standard_output(request.output)) return 0;  // it is taken
   std::string text = fmt::format(
       "{}: {} of {}, iteration {}, {}{}{}, {}\n", request.output, request.network, result.model, result.iteration,
       request.network == "D"            ? ""

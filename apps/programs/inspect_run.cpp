@@ -92,7 +92,7 @@ FlopRequest flop_request(const CommandLine& args) {
       reader.add_problem("--" + name + " cannot be combined with a run: it has its options");
   }
   reader.throw_if_problems();
-  request.run = read_run(args.positional);
+  request.run = read_run(reader.positional(""));
   request.settings = settings_of_run(*request.run);
   request.title = request.run->name;
   return request;
@@ -152,7 +152,7 @@ CommandLineSpec verify_spec() {
 
 int verify(const CommandLine& args) {
   FlagReader reader(args);
-  reader.positional("expected the folder of the data set");
+  const std::string folder = reader.positional("expected the folder of the data set");
   const std::string name = args.get("dataset", "");
   const std::vector<std::string> names = data_set_names();
   if (std::find(names.begin(), names.end(), name) == names.end()) {  // it has no default
@@ -161,7 +161,7 @@ int verify(const CommandLine& args) {
   }
   reader.throw_if_problems();
   const char* unit = name == "tiny-imagenet" || name == "folder" ? "pictures" : "MiB";
-  const DataVerdict verdict = verify_data(name, args.positional, reading_bar(unit, false));
+  const DataVerdict verdict = verify_data(name, folder, reading_bar(unit, false));
   print_result(verdict_text(name, verdict));
   return verdict.good ? 0 : static_cast<int>(ErrorKind::data);
 }

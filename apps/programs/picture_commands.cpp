@@ -59,7 +59,12 @@ int run_masks(const CommandLine& args) {
   const auto columns = static_cast<int64_t>(images.iterations.size()),
              rows = static_cast<int64_t>(images.layers.size());
   const std::string output = expand_home(args.get("output", "masks.png"));
-  write_image_grid(output, images.pixels, rows * columns, MaskImages::kSide, MaskImages::kSide, 3, columns);
+  write_image_grid(output, images.pixels,
+                   {.count = rows * columns,
+                    .height = MaskImages::kSide,
+                    .width = MaskImages::kSide,
+                    .channels = 3,
+                    .columns = columns});
   if (is_standard_output(output)) return 0;
   std::string text = fmt::format("{}: iterations from left to right:", output);
   for (const int64_t iteration : images.iterations) text += fmt::format(" {}", iteration);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <cstdio>
 #include <limits>
 #include <optional>
 
@@ -20,7 +22,6 @@
 #include "engine/io/png.h"
 #include "engine/io/read_file.h"
 #include "engine/io/system_file.h"
-#include "engine/io/user_path.h"
 #include "kernels/core/integer.h"
 
 namespace poise {
@@ -81,7 +82,8 @@ CommandLineSpec command_line_spec() {
       {"-o,--output", Kind::once, "FILE",
        "the grid, as PNG; - for standard output (required without --raw and --frames)"},
       {"--seeds", Kind::value, "LIST", "one image per seed: 0-63 or 1,5,9-12 (0-63)"},
-      {"--class", Kind::value, "LIST", "classes of a conditional model, in turn: 3 or 0,2,7-9 or cat,dog (all)"},
+      {"--class", Kind::value, "LIST",
+       "classes of a conditional model, in turn: 3 or 0,2,7-9 or cat,dog; where names are numbers, names (all)"},
       {"--truncation", Kind::value, "PSI", "latents within -PSI and PSI, as 0.5 to 1: likelier, less varied images"},
       {"--interpolate", Kind::value, "A-B", "instead of --seeds: from seed A to seed B, a row for each class"},
       {"--latents", Kind::value, "FILE",
@@ -115,11 +117,10 @@ std::optional<std::pair<uint64_t, uint64_t>> two_seeds(const std::string& text) 
 Request request_of(const CommandLine& args) {
   FlagReader reader(args);
   Request request;
-  request.source =
-      expand_home(reader.positional("expected a run directory or a checkpoint file; give one, as runs/latest"));
-  request.output = expand_home(args.get("output", ""));
-  request.raw = expand_home(args.get("raw", ""));
-  request.frames = expand_home(args.get("frames", ""));
+  request.source = reader.positional("expected a run directory or a checkpoint file; give one, as runs/latest");
+  request.output = reader.path("output");
+  request.raw = reader.path("raw");
+  request.frames = reader.path("frames");
   if (request.output.empty() && request.raw.empty() && request.frames.empty()) {
     reader.add_problem("--output: expected a file name for the picture; give one with -o");
   }
@@ -145,8 +146,11 @@ Request request_of(const CommandLine& args) {
   request.columns = reader.integer("columns", 0, 1, 100000);
   request.scale = reader.integer("scale", 2, 1, 16);
   request.steps = reader.integer("steps", 8, 2, kMostNumbers);
-  request.latents = expand_home(args.get("latents", ""));
-  request.save_latents = expand_home(args.get("save-latents", ""));
+  request.latents = reader.path("latents");
+  request.save_latents = reader.path("save-latents");
+  std::vector<std::string> read = checkpoint_files(request.source);
+  if (!request.latents.empty()) read.push_back(request.latents);
+  reader.refuse_overwriting({"output", "raw", "save-latents"}, read);
   for (const char* other : {"seeds", "interpolate", "truncation"}) {
     if (args.has("latents") && args.has(other))
       reader.add_problem(fmt::format("--{}: not together with --latents", other));
@@ -198,6 +202,12 @@ std::vector<float> latents_of_file(const std::string& path, int64_t latent_size)
     fail(ErrorKind::data, fmt::format("{}: expected latents [N,{}], N from 1 to {}, found an array [{}]", path,
                                       latent_size, kMostNumbers, fmt::join(array.shape, ",")));
   }
+  const auto fits = [](double x) { return std::abs(x) <= std::numeric_limits<float>::max(); };  // no NaN does
+  if (const auto other = std::find_if_not(array.values.begin(), array.values.end(), fits);
+      other != array.values.end()) {
+    fail(ErrorKind::data, fmt::format("{}: expected finite numbers of float32, found {} in row {}", path, *other,
+                                      (other - array.values.begin()) / latent_size));
+  }
   return {array.values.begin(), array.values.end()};
 }
 
@@ -239,13 +249,22 @@ std::vector<uint8_t> draw(Trainer& trainer, const Request& request, Drawing d) {
   return pixels;
 }
 
+std::string frame_name(int64_t i) { return fmt::format("{:05}.png", i); }
+
 void write_frames(const std::string& folder, const std::vector<uint8_t>& pixels, int64_t count, const Shape& image,
                   int64_t scale) {
   make_folders(folder);
   const auto size = static_cast<size_t>(image.elements());
   for (int64_t i = 0; i < count; ++i) {
     const std::span<const uint8_t> one(pixels.data() + static_cast<size_t>(i) * size, size);
-    write_image_grid(fmt::format("{}/{:05}.png", folder, i), one, 1, image[0], image[1], image[2], 1, scale, 0);
+    write_image_grid(
+        join_path(folder, frame_name(i)), one,
+        {.count = 1, .height = image[0], .width = image[1], .channels = image[2], .scale = scale, .padding = 0});
+  }
+  // A film of the folder would end with what an earlier, longer drawing left.
+  if (path_exists(join_path(folder, frame_name(count)))) {
+    std::fprintf(stderr, "sample_gan: warning: %s has further pictures, from %s on, which are of an earlier drawing\n",
+                 folder.c_str(), frame_name(count).c_str());
   }
 }
 
@@ -268,7 +287,13 @@ int sample_gan(int argc, const char* const* argv) {
   if (!request.frames.empty()) write_frames(request.frames, pixels, drawing.count, image, request.scale);
   if (!request.output.empty()) {
     const int64_t columns = request.columns > 0 ? std::min(request.columns, drawing.count) : drawing.columns;
-    write_image_grid(request.output, pixels, drawing.count, image[0], image[1], image[2], columns, request.scale);
+    write_image_grid(request.output, pixels,
+                     {.count = drawing.count,
+                      .height = image[0],
+                      .width = image[1],
+                      .channels = image[2],
+                      .columns = columns,
+                      .scale = request.scale});
   }
   if (is_standard_output(request.raw) || is_standard_output(request.output)) return 0;  // it is taken
   const std::string& written = !request.output.empty() ? request.output

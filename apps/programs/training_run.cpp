@@ -125,8 +125,13 @@ std::vector<uint8_t> TrainingRun::fakes(int64_t count) {
 void TrainingRun::write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count) const {
   make_folders(split_path(path).folder);
   const int64_t columns = grid_columns(settings_.output.sample_count, trainer_.classes());
-  write_image_grid(path, pixels, count, images_->height, images_->width, images_->channels, columns,
-                   settings_.output.sample_scale);
+  write_image_grid(path, pixels,
+                   {.count = count,
+                    .height = images_->height,
+                    .width = images_->width,
+                    .channels = images_->channels,
+                    .columns = columns,
+                    .scale = settings_.output.sample_scale});
 }
 
 void TrainingRun::write_fakes(const std::string& folder) {
@@ -314,10 +319,11 @@ void TrainingRun::evaluate() {
   }
   const std::string text = fmt::format("{}  {} {:.5f}", when, evaluator_->label(), result->value);
   const auto best = store_->best();
-  if (best && best->metric == evaluator_->label() && !evaluator_->better(result->value, best->score)) return note(text);
+  const bool same = best && best->metric == evaluator_->label() && best->protocol == result->protocol();
+  if (same && !evaluator_->better(result->value, best->score)) return note(text);
   save();
-  store_->pin_best(trainer_.iteration(), result->value, evaluator_->label());
-  note(text + " (best so far)");
+  store_->pin_best(trainer_.iteration(), result->value, evaluator_->label(), result->protocol());
+  note(text + (best && !same ? " (the best so far was measured differently; a new one begins)" : " (best so far)"));
 }
 
 void TrainingRun::train() {

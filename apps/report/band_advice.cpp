@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "apps/console/progress.h"
+#include "engine/metrics/quantile.h"
 #include "kernels/core/error.h"
 
 namespace poise {
@@ -15,13 +16,6 @@ namespace {
 constexpr int64_t kFewestValues = 4;  // that have quartiles
 constexpr double kPublishedMedian = 0.90, kPublishedLow = 0.45, kPublishedHigh = 0.55;
 constexpr double kLeastHalfWidth = 0.1;
-
-// `sorted` is not empty; between two values in proportion.
-double quantile(const std::vector<double>& sorted, double q) {
-  const double at = q * static_cast<double>(sorted.size() - 1);
-  const auto i = std::min(static_cast<size_t>(at), sorted.size() - 1), next = std::min(i + 1, sorted.size() - 1);
-  return sorted[i] + (at - static_cast<double>(i)) * (sorted[next] - sorted[i]);
-}
 
 std::string options_text(const BandAdvice& a, double low, double high) {
   return fmt::format("  --br-mode {} --band-low {:.3g} --band-high {:.3g}\n", name_of(a.mode), low, high);
@@ -50,7 +44,6 @@ BandAdvice band_advice(const RunRecord& run, std::optional<BalanceMode> mode) {
                      "--br-window or --log-every",
                      run.name, kFewestValues, first, a.values));
   }
-  std::sort(values.begin(), values.end());
   a.q05 = quantile(values, 0.05);
   a.q25 = quantile(values, 0.25);
   a.median = quantile(values, 0.5);

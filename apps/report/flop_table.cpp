@@ -128,7 +128,7 @@ std::string flop_json(const FlopRequest& r) {
   };
   append("G", cost.model.g, last.g);
   append("D", cost.model.d, last.d);
-  return json.dump(2) + "\n";
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";  // a run's name may have any bytes
 }
 
 }  // namespace poise

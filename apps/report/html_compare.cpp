@@ -27,9 +27,9 @@ struct Quantity {
   bool from_zero = false;
 };
 
-class Page {
+class ComparePage {
  public:
-  explicit Page(const std::vector<RunRecord>& runs) : runs_(runs) {}
+  explicit ComparePage(const std::vector<RunRecord>& runs) : runs_(runs) {}
 
   std::string text() {
     std::string names;
@@ -178,6 +178,6 @@ class Page {
 
 }  // namespace
 
-std::string html_compare(const std::vector<RunRecord>& runs) { return Page(runs).text(); }
+std::string html_compare(const std::vector<RunRecord>& runs) { return ComparePage(runs).text(); }
 
 }  // namespace poise

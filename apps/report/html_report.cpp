@@ -16,17 +16,12 @@
 #include "apps/report/training_cost.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/utf8.h"
+#include "engine/metrics/quantile.h"
 
 namespace poise {
 namespace {
 
 constexpr const char* kIterations = "iteration (generator steps)";
-
-double quantile(std::vector<double> values, double q) {
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(values.size() - 1));
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
 
 class Page {
  public:

@@ -13,7 +13,7 @@ namespace poise {
 namespace {
 
 // A mask as a matrix of cells [rows, taps, columns]: one byte each, 1 for alive.
-struct Mask {
+struct LayerMask {
   int64_t rows = 0, taps = 1, columns = 0;
   std::span<const std::byte> alive;
 
@@ -22,14 +22,14 @@ struct Mask {
   }
 };
 
-std::map<std::string, Mask> masks_of(const SafetensorsFile& file, const std::string& network) {
-  std::map<std::string, Mask> masks;
+std::map<std::string, LayerMask> masks_of(const SafetensorsFile& file, const std::string& network) {
+  std::map<std::string, LayerMask> masks;
   for (const std::string& name : file.names()) {
     const size_t mark = name.find(".mask.");
     if (mark != 1 || (!network.empty() && name.substr(0, 1) != network) || !name.ends_with(".weight")) continue;
     const TensorView& view = file.at(name);
     if (view.dtype != DType::u8 || view.shape.size() < 2) continue;
-    Mask mask{.rows = view.shape.front(), .columns = view.shape.back(), .alive = view.bytes};
+    LayerMask mask{.rows = view.shape.front(), .columns = view.shape.back(), .alive = view.bytes};
     for (size_t i = 1; i + 1 < view.shape.size(); ++i) mask.taps *= view.shape[i];
     const std::string layer = name.substr(mark + 6, name.size() - mark - 6 - 7);
     if (!mask.alive.empty()) masks.emplace(name.substr(0, 2) + layer, mask);
@@ -38,7 +38,7 @@ std::map<std::string, Mask> masks_of(const SafetensorsFile& file, const std::str
 }
 
 // The pixels of a mask; `before` may be null, or of another shape and then ignored.
-void draw(const Mask& mask, const Mask* before, uint8_t* pixels) {
+void draw(const LayerMask& mask, const LayerMask* before, uint8_t* pixels) {
   constexpr int64_t kSide = MaskImages::kSide;
   if (before && (before->rows != mask.rows || before->taps != mask.taps || before->columns != mask.columns))
     before = nullptr;
@@ -67,7 +67,7 @@ void draw(const Mask& mask, const Mask* before, uint8_t* pixels) {
   }
 }
 
-double density_of(const Mask& mask) {
+double density_of(const LayerMask& mask) {
   const auto alive = std::count_if(mask.alive.begin(), mask.alive.end(), [](std::byte b) { return b != std::byte{0}; });
   return static_cast<double>(alive) / static_cast<double>(mask.alive.size());
 }
@@ -83,7 +83,7 @@ MaskImages mask_images(const std::string& run, const std::string& network) {
     images.iterations.push_back(step);
   }
   if (files.empty()) fail(ErrorKind::checkpoint, run + ": has no checkpoint; give a run directory that train_gan made");
-  std::vector<std::map<std::string, Mask>> masks;
+  std::vector<std::map<std::string, LayerMask>> masks;
   for (const SafetensorsFile& file : files) masks.push_back(masks_of(file, network));
   for (const auto& [layer, mask] : masks.back()) {
     const bool always = std::all_of(masks.begin(), masks.end(), [&](const auto& each) { return each.count(layer); });
@@ -98,7 +98,7 @@ MaskImages mask_images(const std::string& run, const std::string& network) {
   uint8_t* pixels = images.pixels.data();
   for (const std::string& layer : images.layers) {
     for (size_t i = 0; i < files.size(); ++i, pixels += kBytes) {
-      const Mask& mask = masks[i].at(layer);
+      const LayerMask& mask = masks[i].at(layer);
       draw(mask, i == 0 ? nullptr : &masks[i - 1].at(layer), pixels);
       images.densities.push_back(density_of(mask));
     }

@@ -4,6 +4,7 @@
 
 #include "apps/run/compact_generator.h"
 #include "apps/run/run_state.h"
+#include "engine/io/message.h"
 #include "engine/io/system_file.h"
 
 namespace poise {
@@ -24,6 +25,14 @@ SafetensorsFile load_checkpoint(const std::string& source, const std::string& pr
     std::fprintf(stderr, "%s: warning: %s\n", program.c_str(), warning.c_str());
   }
   return std::move(loaded.file);
+}
+
+std::vector<std::string> checkpoint_files(const std::string& source) {
+  if (!is_folder(source)) return {source};
+  std::vector<std::string> files;
+  const std::string folder = join_path(source, "checkpoints");
+  for (const std::string& name : names_in_folder_if_exists(folder)) files.push_back(join_path(folder, name));
+  return files;
 }
 
 std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, std::optional<Device> device) {

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kMasks = "G.mask.", kAverages = "G.ema.", kExecution = "G.execution";
 
-[[noreturn]] void refuse(const SafetensorsFile& file, const std::string& what) {
+[[noreturn]] void refuse_compact(const SafetensorsFile& file, const std::string& what) {
   fail(ErrorKind::checkpoint, fmt::format("{}: {}; export it again", file.source(), what));
 }
 
@@ -52,7 +52,7 @@ int64_t iteration_of(const SafetensorsFile& file) {
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
   constexpr int64_t kMost = int64_t{1} << 40;
   if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || value < 0 || value > kMost) {
-    refuse(file, "expected an iteration in its metadata, found " + in_quotes(text));
+    refuse_compact(file, "expected an iteration in its metadata, found " + in_quotes(text));
   }
   return value;
 }
@@ -61,7 +61,7 @@ int64_t iteration_of(const SafetensorsFile& file) {
 
 NamedWeights stored_weights(const SafetensorsFile& checkpoint, const std::string& name) {
   const TensorView& view = checkpoint.at(name);
-  if (view.dtype != DType::f32) refuse(checkpoint, name + ": expected f32");
+  if (view.dtype != DType::f32) refuse_compact(checkpoint, name + ": expected f32");
   NamedWeights tensor{
       .name = name, .shape = view.shape, .values = std::vector<float>(view.bytes.size() / sizeof(float))};
   std::memcpy(tensor.values.data(), view.bytes.data(), view.bytes.size());
@@ -84,7 +84,8 @@ size_t write_compact_generator(const std::string& path, const SafetensorsFile& c
                                const Cell& cell) {
   StringMap metadata;
   for (const auto& [key, value] : checkpoint.metadata()) {
-    if (key.starts_with("option.") || key == "iteration") metadata[key] = value;
+    const bool says_what = key == "iteration" || key == "class_names" || key == "data_crc";
+    if (key.starts_with("option.") || says_what) metadata[key] = value;
   }
   metadata["weights"] = weights == Weights::ema ? "ema" : "live";
   if (const TensorView* choices = checkpoint.find(std::string(kExecution)))
@@ -112,20 +113,22 @@ void restore_compact_generator(const SafetensorsFile& file, Trainer& trainer) {
   const std::vector<uint8_t> choices = from_hexadecimal(metadata_of(file, "execution"));
   const auto named = [&](const std::string& name, const Tensor& tensor) -> const NamedWeights& {
     const auto found = tensors.find(name);
-    if (found == tensors.end()) refuse(file, "expected the tensor " + name + ", found none");
+    if (found == tensors.end()) refuse_compact(file, "expected the tensor " + name + ", found none");
     if (static_cast<int64_t>(found->second.values.size()) != tensor.elements())
-      refuse(file,
-             fmt::format("{}: expected {} values, found {}", name, tensor.elements(), found->second.values.size()));
+      refuse_compact(
+          file, fmt::format("{}: expected {} values, found {}", name, tensor.elements(), found->second.values.size()));
     return found->second;
   };
   for (const auto& [name, tensor] : trainer.state()) {
     if (name.starts_with(kMasks)) {
-      const NamedWeights& weight = tensors.at("G." + name.substr(kMasks.size()));
+      const auto found = tensors.find("G." + name.substr(kMasks.size()));
+      if (found == tensors.end()) refuse_compact(file, "expected a weight for the mask " + name + ", found none");
+      const NamedWeights& weight = found->second;
       const std::vector<uint8_t> alive = alive_cells(weight, trainer.options().sparse.cell);
       require(static_cast<int64_t>(alive.size()) == tensor.elements(), "a mask has a byte for each cell");
       copy_from_host(tensor, alive.data());
     } else if (name == kExecution) {
-      if (choices.size() != tensor.size_bytes()) refuse(file, "its execution does not fit its layers");
+      if (choices.size() != tensor.size_bytes()) refuse_compact(file, "its execution does not fit its layers");
       copy_from_host(tensor, choices.data());
     } else if (name.starts_with(kAverages)) {
       copy_from_host(tensor, named("G." + name.substr(kAverages.size()), tensor).values.data());

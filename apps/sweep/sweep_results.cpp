@@ -6,6 +6,8 @@
 #include <cmath>
 #include <set>
 
+#include "engine/metrics/quantile.h"
+
 namespace poise {
 namespace {
 
@@ -15,10 +17,7 @@ double late_median(const Points& points) {
   for (const auto& [iteration, value] : points) {
     if (2 * iteration > points.back().first && std::isfinite(value)) late.push_back(value);
   }
-  if (late.empty()) return NAN;
-  const auto middle = late.begin() + static_cast<std::ptrdiff_t>(late.size() / 2);
-  std::nth_element(late.begin(), middle, late.end());
-  return *middle;
+  return quantile(late, 0.5);
 }
 
 // Differences from the first value are summed, so that equal values have exactly their mean and no deviation.

@@ -5,18 +5,13 @@
 #include <vector>
 
 #include "apps/console/program.h"
+#include "engine/metrics/quantile.h"
 
 namespace poise {
 namespace {
 
 constexpr double kLong = 1;  // seconds: what an iteration needs once to warm up is nothing beside it
 constexpr int kFew = 3;
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
 
 }  // namespace
 
@@ -53,8 +48,8 @@ std::optional<SpeedComparison> compare_with_dense(Trainer& trainer, const std::s
   }
   const SparseReport sparse = trainer.sparse_report();
   return SpeedComparison{.turns = turns,
-                         .dense_seconds = median(of_dense),
-                         .sparse_seconds = median(of_sparse),
+                         .dense_seconds = quantile(of_dense, 0.5),
+                         .sparse_seconds = quantile(of_sparse, 0.5),
                          .dense_flops = dense.work_by_layer().total().work.executed_flops,
                          .sparse_flops = trainer.work_by_layer().total().work.executed_flops,
                          .density_g = sparse.density_g,

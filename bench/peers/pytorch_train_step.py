@@ -4,9 +4,11 @@
     /usr/bin/python3 bench/peers/pytorch_train_step.py                 5 rounds at full width (0.444 TFLOP)
     /usr/bin/python3 bench/peers/pytorch_train_step.py --json          also bench/results/DATE-cpu-sngan32-pytorch.json
     /usr/bin/python3 bench/peers/pytorch_train_step.py --density 0.1   the same under masks of single weights
+    .. --forms eager-fp32,eager-bf16 --formats channels_last           some of PyTorch's forms only
 
-Three processes wait on a pipe, and one at a time computes: ours (train_step_bench --serve), PyTorch in its contiguous
-format, PyTorch in channels_last. PyTorch's number is the better of its two. Each process reports its own peak memory,
+Processes wait on a pipe, and one at a time computes: ours (train_step_bench --serve) and PyTorch in four forms, eager or
+compiled (torch.compile), in fp32 or under bf16 autocast, each in its contiguous format and in channels_last. The best
+of a precision is PyTorch's number. Compiled forms compile in the warm-ups; each process reports its own peak memory,
 before any profiling. Both sides have the networks, the batches, the optimiser and the moving average of
 sngan32_pytorch.py; tests/golden shows that they compute the same numbers.
 
@@ -25,7 +27,9 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FORMS = ("eager-fp32", "eager-bf16", "compiled-fp32", "compiled-bf16")
 FORMATS = ("contiguous", "channels_last")
+PRECISIONS = ("fp32", "bf16")
 
 
 def stop(message):
@@ -39,6 +43,15 @@ def at_least_one(text):
     return int(text)
 
 
+def some_of(choices):
+    def parse(text):
+        chosen = text.split(",")
+        if not set(chosen) <= set(choices):
+            raise argparse.ArgumentTypeError(f"expected some of {', '.join(choices)} but got {text}")
+        return chosen
+    return parse
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ours", default=os.path.join(ROOT, "build", "release", "bin", "train_step_bench"))
@@ -47,7 +60,10 @@ def parse_arguments():
     parser.add_argument("--warm-ups", type=int, default=2)
     parser.add_argument("--json", nargs="?", const="", help="write the numbers (default name: bench/results/DATE-...)")
     parser.add_argument("--density", type=float, default=1.0, help="share of weights alive in G and D (default: all)")
-    parser.add_argument("--serve", choices=FORMATS, help="be the PyTorch side: obey commands on standard input")
+    parser.add_argument("--forms", type=some_of(FORMS), default=list(FORMS), help="of PyTorch (default: all)")
+    parser.add_argument("--formats", type=some_of(FORMATS), default=list(FORMATS), help="of its memory (default: both)")
+    parser.add_argument("--precisions", type=some_of(PRECISIONS), default=["fp32"], help="of ours (default: fp32)")
+    parser.add_argument("--serve", metavar="FORM-FORMAT", help="be a PyTorch side: obey commands on standard input")
     for name, value in (("width-g", 256), ("width-d", 128), ("latent-size", 128), ("batch-size-d", 8),
                         ("batch-size-g", 16), ("n-critic", 5)):
         parser.add_argument("--" + name, type=at_least_one, default=value)
@@ -84,9 +100,14 @@ class TorchSide:
         self.torch, self.args = torch, args
         torch.set_num_threads(args.threads)
         torch.manual_seed(1)
-        self.format = torch.channels_last if args.serve == "channels_last" else torch.contiguous_format
+        mode, precision, memory_format = args.serve.split("-")
+        self.format = torch.channels_last if memory_format == "channels_last" else torch.contiguous_format
+        self.is_bf16 = precision == "bf16"
         g = Generator(args.width_g, args.latent_size, self.format).to(memory_format=self.format)
-        self.trainer = Trainer(g, Discriminator(args.width_d).to(memory_format=self.format))
+        d = Discriminator(args.width_d).to(memory_format=self.format)
+        if mode == "compiled":
+            g, d = torch.compile(g), torch.compile(d)
+        self.trainer = Trainer(g, d)
         if args.density < 1:
             self.mask(self.trainer.g, self.trainer.opt_g)
             self.mask(self.trainer.d, self.trainer.opt_d)
@@ -105,6 +126,10 @@ class TorchSide:
         optimizer.register_step_post_hook(apply)
 
     def iterate(self):
+        with self.torch.autocast("cpu", self.torch.bfloat16, enabled=self.is_bf16):
+            return self.iterate_as_told()
+
+    def iterate_as_told(self):
         torch, args = self.torch, self.args
         for pictures in self.pictures:
             real = (pictures.float() / 127.5 - 1).contiguous(memory_format=self.format)
@@ -175,10 +200,14 @@ def start_servers(args):
              for name in ("width-g", "width-d", "latent-size", "batch-size-d", "batch-size-g", "n-critic", "threads")]
     if args.density < 1:
         flags.append(f"--density={args.density}")
-    servers = [Server("ours", [args.ours, "--serve", "--device", "cpu"] + flags, args.threads)]
-    for memory_format in FORMATS:
-        command = [sys.executable, os.path.abspath(__file__), "--serve", memory_format] + flags
-        servers.append(Server("torch " + memory_format, command, args.threads))
+    servers = []
+    for precision in args.precisions:
+        command = [args.ours, "--serve", "--device", "cpu", "--precision", precision] + flags
+        servers.append(Server(f"ours {precision}", command, args.threads))
+    for form in args.forms:
+        for memory_format in args.formats:
+            command = [sys.executable, os.path.abspath(__file__), "--serve", f"{form}-{memory_format}"] + flags
+            servers.append(Server(f"torch {form} {memory_format}", command, args.threads))
     return servers
 
 
@@ -195,18 +224,29 @@ def git_commit():
 
 
 def report(results, gflop):
-    """The table, and the ratios of PyTorch's better format to ours."""
-    print(f"\n{'':22}{'median ms':>11}{'min ms':>9}{'GFLOP/s':>9}{'peak MiB':>10}{'convolutions':>14}")
+    """The table, and the ratios of PyTorch's best of each precision to ours in each."""
+    print(f"\n{'':34}{'median ms':>11}{'min ms':>9}{'GFLOP/s':>9}{'peak MiB':>10}{'convolutions':>14}")
     for name, r in results.items():
-        print(f"{name:22}{r['median_ms']:11.1f}{r['min_ms']:9.1f}{gflop / r['median_ms'] * 1e3:9.1f}"
+        print(f"{name:34}{r['median_ms']:11.1f}{r['min_ms']:9.1f}{gflop / r['median_ms'] * 1e3:9.1f}"
               f"{r['peak_mib']:10.0f}{r['profile']['convolution_share']:14.1%}")
-    ours = results["ours"]
-    torch_side = [r for name, r in results.items() if name != "ours"]
-    ratios = {key: min(r[key + "_ms"] for r in torch_side) / ours[key + "_ms"] for key in ("median", "min")}
-    memory = ours["peak_mib"] / min(r["peak_mib"] for r in torch_side)
-    print(f"\nPyTorch's best / ours: {ratios['median']:.2f} by median, {ratios['min']:.2f} by minimum; "
-          f"our peak memory is {memory:.2f} of its smaller one")
-    return {"torch_over_ours_median": ratios["median"], "torch_over_ours_min": ratios["min"], "memory_ratio": memory}
+    print()
+    ratios = []
+    for precision in PRECISIONS:
+        peers = {name: r for name, r in results.items() if f"-{precision} " in name}
+        if not peers:
+            continue
+        best = min(peers, key=lambda name: peers[name]["median_ms"])
+        for name in [name for name in results if name.startswith("ours")]:
+            ours = results[name]
+            ratio = {"peer": best, "ours": name,
+                     "torch_over_ours_median": peers[best]["median_ms"] / ours["median_ms"],
+                     "torch_over_ours_min": min(r["min_ms"] for r in peers.values()) / ours["min_ms"],
+                     "memory_ratio": ours["peak_mib"] / min(r["peak_mib"] for r in peers.values())}
+            print(f"{best} / {name}: {ratio['torch_over_ours_median']:.2f} by median, "
+                  f"{ratio['torch_over_ours_min']:.2f} by minimum; our peak memory is {ratio['memory_ratio']:.2f} of the "
+                  "least of that precision")
+            ratios.append(ratio)
+    return {"ratios": ratios}
 
 
 def main():

@@ -20,12 +20,12 @@ namespace poise {
 namespace {
 
 constexpr std::string_view kTemporaryMark = ".tmp-";
-constexpr size_t kDigits = 16, kLongestName = 255;
+constexpr size_t kRandomDigits = 16, kLongestName = 255;
 
 bool is_temporary(const std::string& name) {
   const size_t mark = name.rfind(kTemporaryMark);
   return name.starts_with('.') && mark != std::string::npos && mark > 1 &&
-         name.size() == mark + kTemporaryMark.size() + kDigits &&
+         name.size() == mark + kTemporaryMark.size() + kRandomDigits &&
          name.find_first_not_of("0123456789abcdef", mark + kTemporaryMark.size()) == std::string::npos;
 }
 
@@ -88,6 +88,10 @@ AtomicFile::AtomicFile(const std::string& path) : path_(path) {
   if (descriptor_named(end) >= 0 || (exists && !S_ISREG(status.st_mode))) {
     open_special(end);
     return;
+  }
+  // A rename would not ask.
+  if (exists && ::faccessat(AT_FDCWD, end.c_str(), W_OK, AT_EACCESS) != 0 && (errno == EACCES || errno == EROFS)) {
+    fail_with("cannot replace the file", errno);
   }
   target_ = end;
   folder_ = parts.folder;

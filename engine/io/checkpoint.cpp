@@ -116,7 +116,7 @@ void CheckpointStore::remove_old() const {
   }
 }
 
-void CheckpointStore::pin_best(int64_t step, double score, const std::string& metric) {
+void CheckpointStore::pin_best(int64_t step, double score, const std::string& metric, const std::string& protocol) {
   const std::string path = path_of(step);
   if (!is_regular_file(path)) {
     fail(ErrorKind::checkpoint, fmt::format("{}: expected this checkpoint, found none; save it before pinning", path));
@@ -125,7 +125,8 @@ void CheckpointStore::pin_best(int64_t step, double score, const std::string& me
     fail(ErrorKind::runtime, fmt::format("{}: expected a finite score for {}, got {}; do not pin this checkpoint", path,
                                          in_quotes(metric), score));
   }
-  const json pin = {{"step", step}, {"score", score}, {"metric", metric}};
+  json pin = {{"step", step}, {"score", score}, {"metric", metric}};
+  if (!protocol.empty()) pin["protocol"] = protocol;
   write_file_atomically(best_path(folder_), pin.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
   if (last_saved_ >= 0) remove_old();
 }
@@ -143,7 +144,9 @@ std::optional<CheckpointStore::Best> CheckpointStore::best() const {
                                     ": expected {\"step\", \"score\", \"metric\"}, found something else; delete the "
                                     "file and pin the best checkpoint again");
   }
-  return Best{pin["step"].get<int64_t>(), pin["score"].get<double>(), pin["metric"].get<std::string>()};
+  const bool has_protocol = has("protocol", [](const json& v) { return v.is_string(); });
+  return Best{pin["step"].get<int64_t>(), pin["score"].get<double>(), pin["metric"].get<std::string>(),
+              has_protocol ? pin["protocol"].get<std::string>() : ""};
 }
 
 void CheckpointStore::discard_after(int64_t step) {

@@ -19,6 +19,7 @@ class CheckpointStore {
     int64_t step = 0;
     double score = 0;
     std::string metric;
+    std::string protocol;  // how it was measured, so that scores of different ways are not compared
   };
   struct Loaded {
     int64_t step = 0;
@@ -36,7 +37,7 @@ class CheckpointStore {
   std::string save(int64_t step, std::span<const TensorBytes> tensors, const StringMap& metadata);
 
   // Spares the checkpoint of `step` from removal and records why; the one pinned before is spared no longer.
-  void pin_best(int64_t step, double score, const std::string& metric);
+  void pin_best(int64_t step, double score, const std::string& metric, const std::string& protocol = "");
   std::optional<Best> best() const;
 
   // Removes the checkpoints after `step`, damaged ones too, and the pin if it is one of them: for a run that goes on from

@@ -14,6 +14,9 @@ const char* write_remedy(int error);
 // whatever a damaged or hostile file says.
 std::string in_quotes(std::string_view text);
 
+// A message with control characters as \xNN, whatever names and values it repeats.
+std::string on_one_line(std::string_view message);
+
 // "runs/1/ckpt/a.png" -> {"runs/1/ckpt", "a.png"}; "a.png" -> {".", "a.png"}.
 struct PathParts {
   std::string folder, name;

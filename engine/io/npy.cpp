@@ -14,7 +14,7 @@ namespace poise {
 namespace {
 
 constexpr size_t kLargestHeader = 65536;
-constexpr size_t kMostDimensions = 8;
+constexpr size_t kMostNpyDimensions = 8;
 constexpr int64_t kMostValues = int64_t{1} << 27;
 
 struct Header {
@@ -97,7 +97,7 @@ class HeaderParser {
     expect('(');
     while (!accept(')')) {
       sizes.push_back(size());
-      if (sizes.size() > kMostDimensions) refuse("too many dimensions");
+      if (sizes.size() > kMostNpyDimensions) refuse("too many dimensions");
       if (!accept(',')) {
         expect(')');
         break;
@@ -154,7 +154,7 @@ NpyArray parse_npy(std::span<const std::byte> bytes, const std::string& where) {
   const auto refuse = [&](const std::string& what) { fail(ErrorKind::data, where + ": " + what); };
   const auto byte = [&](size_t i) { return static_cast<size_t>(bytes[i]); };
   if (bytes.size() < 12 || std::memcmp(bytes.data(), "\x93NUMPY", 6) != 0) {
-    refuse("expected an array of NumPy, found something else; save it with numpy.savez");
+    refuse("expected an array of NumPy, found something else; save it with numpy.save, or several with numpy.savez");
   }
   const size_t version = byte(6);
   if (version < 1 || version > 3) refuse("expected .npy version 1, 2 or 3, found " + std::to_string(version));

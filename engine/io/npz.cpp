@@ -18,6 +18,11 @@ namespace {
 // The parts of a zip archive (APPNOTE 6.3): local header and bytes of each member, the central directory, its end.
 constexpr uint32_t kLocalSignature = 0x04034b50, kEntrySignature = 0x02014b50, kEndSignature = 0x06054b50;
 constexpr size_t kLocalSize = 30, kEntrySize = 46, kEndSize = 22, kLongestComment = 65535;
+// zip64: what has no room in these stands in a second end, to which a locator points, and in extra fields.
+constexpr uint32_t kEnd64Signature = 0x06064b50, kLocatorSignature = 0x07064b50;
+constexpr size_t kEnd64Size = 56, kLocatorSize = 20;
+constexpr uint16_t kExtra64 = 1;
+constexpr uint32_t kNoRoom = std::numeric_limits<uint32_t>::max();
 constexpr uint16_t kStored = 0, kDeflated = 8;
 constexpr uint16_t kEncrypted = 1, kSizesFollow = 8;
 constexpr size_t kMostMembers = 1000;
@@ -31,6 +36,30 @@ uint32_t load(const std::vector<std::byte>& bytes, size_t at, size_t size) {
 }
 uint16_t load16(const std::vector<std::byte>& bytes, size_t at) { return static_cast<uint16_t>(load(bytes, at, 2)); }
 uint32_t load32(const std::vector<std::byte>& bytes, size_t at) { return load(bytes, at, 4); }
+uint64_t load64(const std::vector<std::byte>& bytes, size_t at) {
+  return load32(bytes, at) | uint64_t{load32(bytes, at + 4)} << 32;
+}
+
+// Puts the numbers of an extra field of zip64, [at, end), in the places of those that had no room, in their order.
+void take_from_extra(const std::vector<std::byte>& bytes, size_t at, size_t end,
+                     std::initializer_list<uint64_t*> numbers) {
+  while (end - at >= 4) {
+    const size_t size = load16(bytes, at + 2);
+    if (end - at - 4 < size) return;
+    if (load16(bytes, at) == kExtra64) {
+      end = at + 4 + size;
+      at += 4;
+      for (uint64_t* number : numbers) {
+        if (*number != kNoRoom) continue;
+        if (end - at < 8) return;
+        *number = load64(bytes, at);
+        at += 8;
+      }
+      return;
+    }
+    at += 4 + size;
+  }
+}
 
 void append(std::string& to, uint64_t value, size_t size) {
   for (size_t i = 0; i < size; ++i) to += static_cast<char>(value >> (8 * i) & 0xff);
@@ -85,7 +114,7 @@ NpzFile NpzFile::parse(std::vector<std::byte> bytes, const std::string& source) 
   return file;
 }
 
-std::vector<NpzFile::Member> NpzFile::read_directory() const {
+NpzFile::Directory NpzFile::find_directory() const {
   const size_t size = bytes_.size();
   const char* kNoArchive = "expected an .npz archive, found something else or half of one; make it again";
   if (size < kEndSize) refuse(kNoArchive);
@@ -96,15 +125,32 @@ std::vector<NpzFile::Member> NpzFile::read_directory() const {
     if (end == first) refuse(kNoArchive);
     --end;
   }
-  const size_t count = load16(bytes_, end + 10), directory_size = load32(bytes_, end + 12);
-  const size_t directory = load32(bytes_, end + 16);
-  if (load16(bytes_, end + 4) != 0 || load16(bytes_, end + 6) != 0 || load16(bytes_, end + 8) != count) {
-    refuse("expected an archive in one piece, found a part of one; join the parts");
+  const auto check_in_one_piece = [&](bool whole) {
+    if (!whole) refuse("expected an archive in one piece, found a part of one; join the parts");
+  };
+  Directory d{.begin = load32(bytes_, end + 16), .end = end, .count = load16(bytes_, end + 10)};
+  uint64_t bytes = load32(bytes_, end + 12);
+  check_in_one_piece(load16(bytes_, end + 4) == 0 && load16(bytes_, end + 6) == 0 &&
+                     load16(bytes_, end + 8) == d.count);
+  if (end >= kLocatorSize && load32(bytes_, end - kLocatorSize) == kLocatorSignature) {
+    const size_t locator = end - kLocatorSize;
+    const uint64_t at = load64(bytes_, locator + 8);
+    if (at > locator || locator - at < kEnd64Size || load32(bytes_, at) != kEnd64Signature) {
+      refuse("the end of its directory (zip64) is not where the file says; the archive is damaged, make it again");
+    }
+    d = {.begin = load64(bytes_, at + 48), .end = at, .count = load64(bytes_, at + 32)};
+    bytes = load64(bytes_, at + 40);
+    check_in_one_piece(load64(bytes_, at + 24) == d.count);
   }
-  if (count > kMostMembers || directory > end || directory_size != end - directory) {
+  if (d.count > kMostMembers || d.begin > d.end || bytes != d.end - d.begin) {
     refuse("expected a directory of at most " + std::to_string(kMostMembers) +
-           " arrays that ends where the file says (and is not zip64); the archive is damaged, make it again");
+           " arrays that ends where the file says; the archive is damaged, make it again");
   }
+  return d;
+}
+
+std::vector<NpzFile::Member> NpzFile::read_directory() const {
+  const auto [directory, end, count] = find_directory();
   std::vector<Member> members;
   std::set<std::string> names;
   std::vector<std::pair<size_t, size_t>> used;  // of the file, by local header and bytes of each member
@@ -119,7 +165,9 @@ std::vector<NpzFile::Member> NpzFile::read_directory() const {
                   .packed = load32(bytes_, at + 20),
                   .unpacked = load32(bytes_, at + 24)};
     const uint16_t flags = load16(bytes_, at + 8);
-    const size_t local = load32(bytes_, at + 42);
+    uint64_t local = load32(bytes_, at + 42);
+    const size_t extra = at + kEntrySize + name_size;
+    take_from_extra(bytes_, extra, extra + load16(bytes_, at + 30), {&member.unpacked, &member.packed, &local});
     member.offset = data_offset(member, flags, local, directory);
     used.emplace_back(local, member.offset + member.packed);
     if (!names.insert(member.name).second) refuse("two arrays are named " + in_quotes(member.name));
@@ -150,8 +198,8 @@ size_t NpzFile::data_offset(const Member& member, uint16_t flags, size_t local, 
   }
   const auto agrees = [&](size_t at, size_t value) {
     const uint32_t said = load32(bytes_, at);
-    const bool elsewhere = said == std::numeric_limits<uint32_t>::max();  // in a zip64 field, as numpy writes them
-    return elsewhere || (flags & kSizesFollow) != 0 || said == value;
+    // In a field of zip64, as numpy writes them; behind the bytes; or here.
+    return said == kNoRoom || (flags & kSizesFollow) != 0 || said == value;
   };
   if (!agrees(local + 18, member.packed) || !agrees(local + 22, member.unpacked)) {
     refuse("array " + name + ": its own header contradicts the directory");
@@ -159,7 +207,7 @@ size_t NpzFile::data_offset(const Member& member, uint16_t flags, size_t local, 
   const bool possible = member.method == kStored     ? member.packed == member.unpacked
                         : member.method == kDeflated ? member.unpacked / kMostExpansion <= member.packed
                                                      : false;
-  if (!possible || member.unpacked > kLargestMember) {
+  if (!possible || std::max(member.packed, member.unpacked) > kLargestMember) {
     refuse("array " + name + ": expected stored or deflated bytes, at most 1 GiB, found method " +
            std::to_string(member.method) + ", " + std::to_string(member.packed) + " bytes for " +
            std::to_string(member.unpacked) + "; save it with numpy.savez");

@@ -35,9 +35,13 @@ class NpzFile {
     std::string name;
     uint16_t method = 0;
     uint32_t crc = 0;
-    size_t offset = 0, packed = 0, unpacked = 0;  // of its bytes in the file
+    uint64_t offset = 0, packed = 0, unpacked = 0;  // of its bytes in the file
+  };
+  struct Directory {
+    uint64_t begin = 0, end = 0, count = 0;
   };
   [[noreturn]] void refuse(const std::string& what) const;
+  Directory find_directory() const;
   std::vector<Member> read_directory() const;
   size_t data_offset(const Member& member, uint16_t flags, size_t local_header, size_t directory) const;
   std::vector<std::byte> unpack(const Member& member) const;

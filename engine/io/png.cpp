@@ -37,8 +37,8 @@ void append(void* context, void* data, int size) {
 }
 
 // What the caller of a grid can get wrong, one line.
-void check_grid(const std::string& path, size_t bytes, int64_t n, int64_t h, int64_t w, int64_t c, int64_t columns,
-                int64_t scale, int64_t padding) {
+void check_grid(const std::string& path, size_t bytes, const ImageGrid& grid) {
+  const auto [n, h, w, c, columns, scale, padding] = grid;
   const auto within = [](int64_t value, int64_t least) { return value >= least && value <= kMostSide; };
   if (!within(n, 1) || !within(h, 1) || !within(w, 1) || (c != 1 && c != 3)) {
     fail(ErrorKind::usage, fmt::format("{}: an image grid expects images [N,H,W,C] with 1 to {} of each and C 1 or 3, "
@@ -59,10 +59,10 @@ void check_grid(const std::string& path, size_t bytes, int64_t n, int64_t h, int
 
 }  // namespace
 
-void write_image_grid(const std::string& path, std::span<const uint8_t> pixels, int64_t n, int64_t h, int64_t w,
-                      int64_t c, int64_t columns, int64_t scale, int64_t padding) {
-  check_grid(path, pixels.size(), n, h, w, c, columns, scale, padding);
-  columns = std::min(columns, n);
+void write_image_grid(const std::string& path, std::span<const uint8_t> pixels, const ImageGrid& of) {
+  check_grid(path, pixels.size(), of);
+  const auto [n, h, w, c, most_columns, scale, padding] = of;
+  const int64_t columns = std::min(most_columns, n);
   const int64_t rows = ceil_div(n, columns);
   const int64_t cell_h = h * scale + padding, cell_w = w * scale + padding;
   const int64_t grid_h = rows * cell_h + padding, grid_w = columns * cell_w + padding;
@@ -72,18 +72,18 @@ void write_image_grid(const std::string& path, std::span<const uint8_t> pixels, 
                                        path, kMostSide, kMostBytes, grid_w, grid_h));
   }
   try {
-    std::vector<uint8_t> grid(static_cast<size_t>(grid_h * grid_w * c));  // [grid_h, grid_w, c]
+    std::vector<uint8_t> picture(static_cast<size_t>(grid_h * grid_w * c));  // [grid_h, grid_w, c]
     for (int64_t i = 0; i < n; ++i) {
       const int64_t top = padding + i / columns * cell_h, left = padding + i % columns * cell_w;
       for (int64_t y = 0; y < h * scale; ++y) {
         const uint8_t* from = pixels.data() + (i * h + y / scale) * w * c;
-        uint8_t* to = grid.data() + ((top + y) * grid_w + left) * c;
+        uint8_t* to = picture.data() + ((top + y) * grid_w + left) * c;
         for (int64_t x = 0; x < w * scale; ++x) std::copy_n(from + x / scale * c, c, to + x * c);
       }
     }
     std::vector<uint8_t> png;
     if (!stbi_write_png_to_func(append, &png, static_cast<int>(grid_w), static_cast<int>(grid_h), static_cast<int>(c),
-                                grid.data(), static_cast<int>(grid_w * c))) {
+                                picture.data(), static_cast<int>(grid_w * c))) {
       throw std::bad_alloc();  // the one way in which it fails
     }
     write_file_atomically(path, png.data(), png.size());

@@ -6,9 +6,14 @@
 
 namespace poise {
 
-// pixels: [n,h,w,c] uint8, c = 1 or 3. `columns` images per row, each pixel drawn `scale` by `scale`, `padding` black
-// pixels around and between the images (not scaled).
-void write_image_grid(const std::string& path, std::span<const uint8_t> pixels, int64_t n, int64_t h, int64_t w,
-                      int64_t c, int64_t columns, int64_t scale = 1, int64_t padding = 2);
+struct ImageGrid {
+  int64_t count, height, width, channels;  // of the images; channels 1 or 3
+  int64_t columns = 1;                     // images per row
+  int64_t scale = 1;                       // each pixel is drawn scale by scale
+  int64_t padding = 2;                     // black pixels around and between the images, not scaled
+};
+
+// pixels: [count, height, width, channels] uint8. Error(usage) if they do not make a picture; errors of write_file_atomically.
+void write_image_grid(const std::string& path, std::span<const uint8_t> pixels, const ImageGrid& grid);
 
 }  // namespace poise

@@ -106,8 +106,9 @@ void refuse_other_formats(std::string_view bytes, const std::string& source) {
     }
   };
   is("PK\x03\x04", "a zip archive, as PyTorch (.pth, .pt) and NumPy (.npz) write");
-  is("\x80\x02", "a pickle, as PyTorch (.pth, .pt) writes");
-  is("\x80\x04", "a pickle, as Python writes");
+  for (const char* pickle : {"\x80\x02", "\x80\x03", "\x80\x04", "\x80\x05"}) {
+    is(pickle, "a pickle, as Python and early PyTorch (.pth, .pt) write");
+  }
   is("\x89HDF", "an HDF5 file");
   is("\x93NUMPY", "an array of NumPy (.npy)");
 }

@@ -23,6 +23,16 @@ struct OpenFolder {
 
 bool says_nothing_is_there(int error) { return error == ENOENT || error == ENOTDIR; }
 
+// False if nothing is there.
+bool look_at(const std::string& path, struct stat& status) {
+  while (::stat(path.c_str(), &status) != 0) {
+    if (errno == EINTR) continue;
+    if (says_nothing_is_there(errno)) return false;
+    fail_to_read(path, "look at it", errno);
+  }
+  return true;
+}
+
 // Nothing if there is no such folder.
 std::optional<std::vector<std::string>> list(const std::string& folder) {
   const OpenFolder open{::opendir(folder.c_str())};
@@ -86,17 +96,24 @@ void refuse_git_lfs_pointer(const std::string& path, std::string_view bytes) {
 
 PathKind kind_of_path(const std::string& path) {
   struct stat status {};
-  while (::stat(path.c_str(), &status) != 0) {
-    if (errno == EINTR) continue;
-    if (says_nothing_is_there(errno)) return PathKind::nothing;
-    fail_to_read(path, "look at it", errno);
-  }
+  if (!look_at(path, status)) return PathKind::nothing;
   return S_ISREG(status.st_mode) ? PathKind::file : S_ISDIR(status.st_mode) ? PathKind::folder : PathKind::other;
 }
 
 bool path_exists(const std::string& path) { return kind_of_path(path) != PathKind::nothing; }
 bool is_regular_file(const std::string& path) { return kind_of_path(path) == PathKind::file; }
 bool is_folder(const std::string& path) { return kind_of_path(path) == PathKind::folder; }
+
+bool same_file(const std::string& a, const std::string& b) {
+  struct stat one {
+  }, other{};
+  const bool there = look_at(a, one);
+  if (there != look_at(b, other)) return false;
+  if (there) return S_ISREG(one.st_mode) && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+  const PathParts first = split_path(a), second = split_path(b);
+  return !a.empty() && first.name == second.name && look_at(first.folder, one) && look_at(second.folder, other) &&
+         one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
 
 std::vector<std::string> names_in_folder(const std::string& folder) {
   if (auto names = list(folder)) return std::move(*names);

@@ -24,6 +24,8 @@ PathKind kind_of_path(const std::string& path);
 bool path_exists(const std::string& path);
 bool is_regular_file(const std::string& path);
 bool is_folder(const std::string& path);
+// Do two paths name the same regular file, through links, or one that would be made? False for devices and pipes.
+bool same_file(const std::string& a, const std::string& b);
 
 // Names in a folder, sorted, without "." and "..": all of them, or Error(environment).
 std::vector<std::string> names_in_folder(const std::string& folder);

@@ -14,6 +14,7 @@ void dgemm_(const char* transa, const char* transb, const int* m, const int* n, 
             const int* ldc, size_t, size_t);
 void dsyevd_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w, double* work,
              const int* lwork, int* iwork, const int* liwork, int* info, size_t, size_t);
+void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info, size_t);
 }
 
 namespace poise {
@@ -40,6 +41,15 @@ std::vector<double> matrix_product(bool transpose_a, const std::vector<double>& 
   dgemm_(transpose_a ? "T" : "N", "N", &mi, &ni, &ki, &one, a.data(), transpose_a ? &ki : &mi, b.data(), &ki, &zero,
          c.data(), &mi, 1, 1);
   return c;
+}
+
+bool has_negative_eigenvalue(std::vector<double> matrix, int64_t n, double tolerance) {
+  require(static_cast<int64_t>(matrix.size()) == n * n, "a square matrix");
+  for (int64_t i = 0; i < n; ++i) matrix[static_cast<size_t>(i * n + i)] += tolerance;
+  const int size = static_cast<int>(n);
+  int info = 0;
+  dpotrf_("U", &size, matrix.data(), &size, &info, 1);
+  return info > 0;
 }
 
 std::vector<double> symmetric_eigenvalues(std::vector<double>& matrix, int64_t n, bool vectors) {

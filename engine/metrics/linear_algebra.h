@@ -16,6 +16,10 @@ void mirror_upper(int64_t n, double* c);
 std::vector<double> matrix_product(bool transpose_a, const std::vector<double>& a, const std::vector<double>& b,
                                    int64_t m, int64_t n, int64_t k);
 
+// Has a symmetric matrix [n,n] an eigenvalue below -tolerance? By a Cholesky factorisation, where eigenvalues themselves
+// would take many times longer.
+bool has_negative_eigenvalue(std::vector<double> matrix, int64_t n, double tolerance);
+
 // Eigenvalues of a symmetric matrix [n,n], ascending (LAPACK dsyevd). The matrix becomes its eigenvectors, one per
 // column, or, without `vectors`, rubbish. Error(runtime) if the iteration does not converge.
 std::vector<double> symmetric_eigenvalues(std::vector<double>& matrix, int64_t n, bool vectors);

@@ -1,5 +1,8 @@
 // Two-dimensional convolution, optionally of a twice enlarged input or with means of 2x2 outputs
 // (kernels/dense/conv2d/conv2d.h).
+#include <optional>
+#include <utility>
+
 #include "engine/ops/layer_pass.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
@@ -37,14 +40,14 @@ Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
   return geometry;
 }
 
-// What the backward pass needs of the forward pass.
+// What the backward pass needs of the forward pass. What it takes from the lower end of the arena must not depend on the
+// paths of passes: a plan runs all passes on one path, masks mix them. So what only some paths need is scratch.
 struct Convolution {
   Var x, weight, bias;
   Conv2dGeometry geometry;
   const LayerExecution* execution;
-  Tensor xv, y;   // xv: x, or its pooled copy
-  LayerWeight w;  // as the forward pass read it
-  bool folds;     // .. with pooling folded into it
+  Tensor xv, y;                  // xv: x, or its pooled copy
+  std::optional<LayerWeight> w;  // as all passes read it, unless pooling may be folded into it
 
   LayerPass pass_of(const Context& ctx, Pass pass) const { return pass_of(ctx, geometry, xv.dtype, pass, execution); }
   static LayerPass pass_of(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass,
@@ -53,71 +56,95 @@ struct Convolution {
                      [&] { return ctx.kernels->conv2d_plan(ctx, geometry.dense_form(), dtype, pass); });
   }
 
-  void forward(Tape& t, const LayerPass& pass) {
+  void forward(Tape& t) {
+    if (!geometry.pools_sums()) w.emplace(weight, xv.dtype);
+    const LayerPass pass = pass_of(t.ctx, Pass::forward);
     const KernelTable& k = *t.ctx.kernels;
     const Tensor b = bias.tape ? bias.value() : Tensor{};
-    Tensor sums = pass.pools_output() ? t.alloc(pass.geometry.y_shape(), y.dtype) : y;
+    const WeightOfPass read(t, *this, pass);
+    Sums sums;
+    if (pass.pools_output()) sums.emplace(*t.ctx.arena, pass.geometry.y_shape(), y.dtype);
     {
       Arena::Scratch workspace(*t.ctx.arena, pass.workspace_bytes);
+      Tensor out = sums ? sums->tensor() : y;
       pass.launch(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward, k.conv2d_forward, xv,
-                  w.value, b, workspace, sums);
+                  read.value, b, workspace, out);
     }
     if (!pass.is_dense() && geometry.relu) {  // sparse kernels leave it to us
       t.launch({"leaky_relu", Pass::forward}, k.leaky_relu_forward, 0.0f, y, y);
     }
-    if (!pass.pools_output()) return;
-    t.launch({"avg_pool_2x2", Pass::forward}, k.avg_pool_2x2_forward, sums, y);
-    t.ctx.arena->recycle(sums);
+    if (sums) t.launch({"avg_pool_2x2", Pass::forward}, k.avg_pool_2x2_forward, sums->tensor(), y);
   }
 
   void backward(Grads& g) const {
     Tape& t = g.tape();
-    Tensor dy = g.dy(), dsums;
+    Tensor dy = g.dy();
     if (geometry.relu) {
       dy = t.alloc(y.shape, y.dtype);
       t.launch({"leaky_relu", Pass::backward}, g.kernels().leaky_relu_backward, 0.0f, y, g.dy(), dy);
     }
-    // The gradient of what the kernel of a pass calls y.
-    const auto dy_of = [&](const LayerPass& pass) {
-      if (!pass.pools_output()) return dy;
-      if (!dsums) {
-        dsums = t.alloc(pass.geometry.y_shape(), dy.dtype);
-        t.launch({"avg_pool_2x2", Pass::backward}, g.kernels().avg_pool_2x2_backward, dy, dsums);
-      }
-      return dsums;
-    };
-    if (g.wants(weight) || g.wants(bias)) {
-      const LayerPass pass = pass_of(g.ctx(), Pass::backward_weight);
-      backward_weight(g, pass, dy_of(pass));
+    const LayerPass of_weight = pass_of(g.ctx(), Pass::backward_weight),
+                    of_input = pass_of(g.ctx(), Pass::backward_input);
+    const bool wants_weight = g.wants(weight) || g.wants(bias), wants_input = g.wants(x);
+    {
+      // Of the sums, for passes that compute them: from one pass to the next only if both do.
+      Sums dsums;
+      if (wants_weight) backward_weight(g, of_weight, gradient_of_output(t, of_weight, dy, dsums));
+      if (!of_input.pools_output()) dsums.reset();
+      if (wants_input) backward_input(g, of_input, gradient_of_output(t, of_input, dy, dsums));
     }
-    if (g.wants(x)) {
-      const LayerPass pass = pass_of(g.ctx(), Pass::backward_input);
-      backward_input(g, pass, dy_of(pass));
-    }
-    if (dsums) g.ctx().arena->recycle(dsums);
     if (geometry.relu) g.ctx().arena->recycle(dy);
     recycle(g.ctx());
   }
 
   void recycle(const Context& ctx) const {
-    w.recycle(ctx);
+    if (w) w->recycle(ctx);
     if (geometry.pools_input()) ctx.arena->recycle(xv);
   }
 
  private:
+  using Sums = std::optional<Arena::Scratch>;
+
+  // The weight as the kernel of a pass reads it.
+  struct WeightOfPass {
+    Tensor value;
+    std::optional<Arena::Scratch> copy;
+
+    WeightOfPass(Tape& t, const Convolution& c, const LayerPass& pass) : value(c.w ? c.w->value : c.weight.value()) {
+      const KernelTable& k = *t.ctx.kernels;
+      if (pass.folds_weight()) {
+        copy.emplace(*t.ctx.arena, pass.geometry.weight_shape(), c.xv.dtype);
+        t.launch({"fold_pooling", Pass::forward}, k.fold_pooling, value, copy->tensor());
+      } else if (value.dtype != c.xv.dtype) {
+        copy.emplace(*t.ctx.arena, value.shape, c.xv.dtype);
+        t.launch({"convert", Pass::forward}, k.convert, value, copy->tensor());
+      }
+      if (copy) value = copy->tensor();
+    }
+  };
+
+  // The gradient of what the kernel of the pass calls y.
+  static Tensor gradient_of_output(Tape& t, const LayerPass& pass, const Tensor& dy, Sums& dsums) {
+    if (!pass.pools_output()) return dy;
+    if (!dsums) {
+      dsums.emplace(*t.ctx.arena, pass.geometry.y_shape(), dy.dtype);
+      t.launch({"avg_pool_2x2", Pass::backward}, t.ctx.kernels->avg_pool_2x2_backward, dy, dsums->tensor());
+    }
+    return dsums->tensor();
+  }
+
   void backward_weight(Grads& g, const LayerPass& pass, const Tensor& dy) const {
     const KernelTable& k = g.kernels();
     Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
-    Tensor folded = pass.folds_weight() ? g.tape().alloc(pass.geometry.weight_shape(), dw.dtype) : dw;
+    std::optional<Arena::Scratch> folded;
+    if (pass.folds_weight()) folded.emplace(*g.ctx().arena, pass.geometry.weight_shape(), dw.dtype);
     {
       Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
       pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
-                  k.weights_conv2d_backward_weight, k.conv2d_backward_weight, xv, dy, workspace, folded, db);
+                  k.weights_conv2d_backward_weight, k.conv2d_backward_weight, xv, dy, workspace,
+                  folded ? folded->tensor() : dw, db);
     }
-    if (pass.folds_weight()) {
-      g.tape().launch({"fold_pooling", Pass::backward}, k.unfold_pooling, folded, dw);
-      g.ctx().arena->recycle(folded);
-    }
+    if (folded) g.tape().launch({"fold_pooling", Pass::backward}, k.unfold_pooling, folded->tensor(), dw);
     g.add_or_recycle(weight, dw);
     if (db) g.add(bias, db);
   }
@@ -126,14 +153,12 @@ struct Convolution {
     const KernelTable& k = g.kernels();
     Tensor dx = g.alloc(x);
     Tensor dxv = geometry.pools_input() ? g.tape().alloc(xv.shape, xv.dtype) : dx;
-    const bool same_weight = pass.folds_weight() == folds;
-    const LayerWeight read = same_weight ? w : LayerWeight(weight, xv.dtype, pass.folds_weight());
     {
+      const WeightOfPass read(g.tape(), *this, pass);
       Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
       pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
                   k.weights_conv2d_backward_input, k.conv2d_backward_input, dy, read.value, workspace, dxv);
     }
-    if (!same_weight) read.recycle(g.ctx());
     if (geometry.pools_input()) {
       g.tape().launch({"avg_pool_2x2", Pass::backward}, k.avg_pool_2x2_backward, dxv, dx);
       g.ctx().arena->recycle(dxv);
@@ -161,17 +186,9 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
     t.launch({"avg_pool_2x2", Pass::forward}, t.ctx.kernels->avg_pool_2x2_forward, x.value(), xv);
   }
   const Tensor y = t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
-  const LayerPass pass = Convolution::pass_of(t.ctx, geometry, x.dtype(), Pass::forward, execution);
-  Convolution convolution{.x = x,
-                          .weight = weight,
-                          .bias = bias,
-                          .geometry = geometry,
-                          .execution = execution,
-                          .xv = xv,
-                          .y = y,
-                          .w = LayerWeight(weight, x.dtype(), pass.folds_weight()),
-                          .folds = pass.folds_weight()};
-  convolution.forward(t, pass);
+  Convolution convolution{
+      .x = x, .weight = weight, .bias = bias, .geometry = geometry, .execution = execution, .xv = xv, .y = y, .w = {}};
+  convolution.forward(t);
   const Var result =
       t.record({.name = "conv2d", .inputs = {x, weight, bias}, .output = y, .backward = [convolution](Grads& g) {
                   convolution.backward(g);

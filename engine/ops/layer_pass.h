@@ -18,7 +18,7 @@ struct LayerPass {
   const LayerExecution* layer;  // null: dense
   size_t workspace_bytes;
   Work work;
-  bool pools_3x3;
+  bool pools_sums;
 
   // dense_plan(): the Conv2dPlan of the dense kernel. `execution` may be null.
   template <class DensePlan>
@@ -29,11 +29,13 @@ struct LayerPass {
     const Conv2dPlan plan = is_dense() ? dense_plan() : sparse_plan(*ctx.kernels, ctx, dtype, pass);
     workspace_bytes = plan.workspace_bytes;
     work = conv_work(op, convolution, plan, pass);
-    pools_3x3 = convolution.pool == 2 && convolution.kh == 3;
+    pools_sums = convolution.pools_sums();
   }
   bool is_dense() const { return path == Execution::dense; }
-  bool folds_weight() const { return pools_3x3 && is_dense(); }  // the kernel reads and writes weights [C_out,4,4,C_in]
-  bool pools_output() const { return pools_3x3 && !is_dense(); }  // the kernel's y is four times as large
+  bool folds_weight() const {
+    return pools_sums && is_dense();
+  }  // the kernel reads and writes weights [C_out,4,4,C_in]
+  bool pools_output() const { return pools_sums && !is_dense(); }  // the kernel's y is four times as large
 
   // The kernel of the path. Sparse ones are given the geometry and their lists before `args`, a dense convolution the
   // geometry, a dense linear layer the arguments alone.

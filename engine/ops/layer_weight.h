@@ -1,6 +1,5 @@
-// The weight of conv2d and linear where kernels read another than the parameter. Where activations are bf16 and parameters
-// f32 they multiply by a copy of it in bf16, add the bias as it is, and write the gradients of both in f32. Where a pooled
-// convolution is computed as one, they multiply by folded weights.
+// The weight of conv2d and linear where activations are bf16 and parameters f32: the kernels multiply by a copy of it
+// in bf16, add the bias as it is, and write the gradients of both in f32.
 #pragma once
 #include "engine/ops/check.h"
 
@@ -11,18 +10,12 @@ struct LayerWeight {
   Tensor value;
   bool is_copy;
 
-  LayerWeight(Var weight, DType dtype, bool fold_pooling = false)
-      : value(weight.value()), is_copy(fold_pooling || dtype != weight.dtype()) {
+  LayerWeight(Var weight, DType dtype) : value(weight.value()), is_copy(dtype != weight.dtype()) {
     if (!is_copy) return;
     Tape& t = *weight.tape;
     const Tensor from = value;
-    if (fold_pooling) {
-      value = t.alloc({from.shape[0], kPooledTaps, kPooledTaps, from.shape[3]}, dtype);
-      t.launch({"fold_pooling", Pass::forward}, t.ctx.kernels->fold_pooling, from, value);
-    } else {
-      value = t.alloc(from.shape, dtype);
-      t.launch({"convert", Pass::forward}, t.ctx.kernels->convert, from, value);
-    }
+    value = t.alloc(from.shape, dtype);
+    t.launch({"convert", Pass::forward}, t.ctx.kernels->convert, from, value);
   }
   void recycle(const Context& ctx) const {
     if (is_copy) ctx.arena->recycle(value);

@@ -64,12 +64,15 @@ std::string shape_text(const std::vector<int64_t>& dims) {
 }
 
 std::vector<int64_t> shape_from(const SafetensorsFile& file, const std::string& name, const std::string& text) {
+  constexpr int64_t kMostWeights = int64_t{1} << 31;  // of a layer: a text that asks for more asks for all memory
   std::vector<int64_t> dims;
+  int64_t weights = 1;
   const char *at = text.data(), *end = at + text.size();
   while (at <= end) {
     int64_t d = 0;
     const auto parsed = std::from_chars(at, end, d);
-    if (parsed.ec != std::errc() || d < 1 || d > (int64_t{1} << 24)) break;
+    if (parsed.ec != std::errc() || d < 1 || d > kMostWeights / weights) break;
+    weights *= d;
     dims.push_back(d);
     at = parsed.ptr + 1;
     if (parsed.ptr == end) {

@@ -16,6 +16,8 @@ namespace {
 
 // Any change of the kernels makes old measurements worthless.
 constexpr int kKernelVersion = 2;
+// No layer gets a million times faster or slower; from such numbers no speed could be interpolated.
+constexpr double kBeyondMeasure = 1e6;
 constexpr const char* kCusparseSuffix = " cusparse";
 constexpr const char* kWeightsSuffix = " weights";
 
@@ -102,18 +104,23 @@ std::filesystem::path CrossoverTable::default_path(const std::string& device) {
 }
 
 CrossoverTable CrossoverTable::load(const std::filesystem::path& path) {
-  CrossoverTable table;
-  if (path.empty()) return table;
+  if (path.empty()) return {};
   const std::optional<std::string> text = read_text_if_exists(path.string(), ErrorKind::data);
-  if (!text) return table;
-  const nlohmann::json file = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  return text ? parse(*text) : CrossoverTable();
+}
+
+CrossoverTable CrossoverTable::parse(const std::string& text) {
+  CrossoverTable table;
+  const nlohmann::json file = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!file.is_object() || !file.contains("layers") || !file["layers"].is_object()) return table;
   for (const auto& [key, points] : file["layers"].items()) {
     std::vector<std::pair<double, double>> read;
     for (const auto& point : points) {
       if (!point.is_array() || point.size() != 2 || !point[0].is_number() || !point[1].is_number()) return {};
       read.emplace_back(point[0].get<double>(), point[1].get<double>());
-      if (!(read.back().first > 0 && read.back().first <= 1 && read.back().second > 0)) return {};
+      const auto [density, speedup] = read.back();
+      const bool measured = density >= 1 / kBeyondMeasure && speedup >= 1 / kBeyondMeasure && speedup <= kBeyondMeasure;
+      if (!measured || density > 1) return {};
     }
     std::sort(read.begin(), read.end());
     if (!read.empty()) table.points_[key] = read;
@@ -121,14 +128,18 @@ CrossoverTable CrossoverTable::load(const std::filesystem::path& path) {
   return table;
 }
 
-void CrossoverTable::save(const std::filesystem::path& path, const std::string& device) const {
+std::string CrossoverTable::text(const std::string& device) const {
   nlohmann::json layers = nlohmann::json::object();
   for (const auto& [key, points] : points_) {
     for (const auto& [density, speedup] : points) layers[key].push_back({density, speedup});
   }
   const nlohmann::json file = {{"device", device}, {"kernels", kKernelVersion}, {"layers", layers}};
+  return file.dump(1) + "\n";
+}
+
+void CrossoverTable::save(const std::filesystem::path& path, const std::string& device) const {
   std::filesystem::create_directories(path.parent_path());
-  write_file_atomically(path.string(), file.dump(1) + "\n");
+  write_file_atomically(path.string(), text(device));
 }
 
 }  // namespace poise

@@ -50,6 +50,9 @@ class CrossoverTable {
   // What is not there, or not readable as a table, is an empty table.
   static CrossoverTable load(const std::filesystem::path& path);
   void save(const std::filesystem::path& path, const std::string& device) const;
+  // What they read and write. parse() throws nothing: a text that is no table gives an empty one.
+  static CrossoverTable parse(const std::string& text);
+  std::string text(const std::string& device) const;
 
  private:
   static double interpolated(const SpeedupPoints& points, double density);

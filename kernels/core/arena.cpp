@@ -130,6 +130,12 @@ Arena::Scratch::Scratch(Arena& arena, size_t bytes) : arena_(arena), saved_top_(
   tensor_ = arena.view(arena.top_, Shape{static_cast<int64_t>(bytes)}, DType::u8);
 }
 
+Arena::Scratch::Scratch(Arena& arena, const Shape& shape, DType dtype)
+    : Scratch(arena, static_cast<size_t>(shape.elements()) * size_of(dtype)) {
+  tensor_.shape = shape;
+  tensor_.dtype = dtype;
+}
+
 Arena::Scratch::~Scratch() { arena_.top_ = saved_top_; }
 
 }  // namespace poise

@@ -30,10 +30,11 @@ class Arena {
   class Scratch {
    public:
     Scratch(Arena& arena, size_t bytes);
+    Scratch(Arena& arena, const Shape& shape, DType dtype);
     ~Scratch();
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;
-    Tensor& tensor() { return tensor_; }  // u8, [bytes]
+    Tensor& tensor() { return tensor_; }  // u8 [bytes] unless made with a shape
     operator Tensor&() { return tensor_; }
 
    private:

@@ -86,5 +86,25 @@ TEST(Classes, ByNumberRangeOrName) {
   EXPECT_THROW(parse_classes("class", "ant", 3, {}), Error);
 }
 
+// Folders 1, 10, 2: what a user calls 2 is not the class of that number.
+TEST(Classes, CalledByNumbersAreMeantByThem) {
+  const std::vector<std::string> names = {"1", "10", "2"}, padded = {"01", "02", "03"};
+  EXPECT_EQ(parse_classes("class", "2", 3, names), std::vector<int32_t>{2});
+  EXPECT_EQ(parse_classes("class", "10,1", 3, names), (std::vector<int32_t>{1, 0}));
+  EXPECT_EQ(parse_classes("class", "1-2", 3, names), (std::vector<int32_t>{0, 2}));
+  EXPECT_EQ(parse_classes("class", "2,03", 3, padded), (std::vector<int32_t>{1, 2}));
+  EXPECT_THROW(parse_classes("class", "0", 3, names), Error);
+  EXPECT_THROW(parse_classes("class", "1-3", 3, names), Error);
+}
+
+TEST(Classes, OfTheSameNameAreToldByNumber) {
+  const std::vector<std::string> names = {"crane", "crane", "bat, a stick", "bat, an animal"};
+  test::expect_error(ErrorKind::usage, {"the classes 0, 1 are all called \"crane\""},
+                     [&] { parse_classes("class", "crane", 4, names); });
+  test::expect_error(ErrorKind::usage, {"2, 3"}, [&] { parse_classes("class", "bat", 4, names); });
+  EXPECT_EQ(parse_classes("class", "bat, an animal", 4, names), std::vector<int32_t>{3});
+  EXPECT_EQ(parse_classes("class", "1,3", 4, names), (std::vector<int32_t>{1, 3}));
+}
+
 }  // namespace
 }  // namespace poise

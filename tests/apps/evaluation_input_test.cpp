@@ -58,7 +58,7 @@ TEST(EvaluationInput, WeightsThatAreSomethingElse) {
     EXPECT_EQ(result.err.find("damaged"), std::string::npos) << result.err;
   }
   expect_refusal(with("PK\x03\x04" + std::string(100, 'x')), 5, "a zip archive, as PyTorch (.pth, .pt)");
-  expect_refusal(with("\x80\x02" + std::string(100, 'x')), 5, "a pickle, as PyTorch (.pth, .pt)");
+  expect_refusal(with("\x80\x02" + std::string(100, 'x')), 5, "a pickle, as Python and early PyTorch");
   const std::string pointer =
       "version https://git-lfs.github.com/spec/v1\noid "
       "sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393"

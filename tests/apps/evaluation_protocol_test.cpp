@@ -165,6 +165,26 @@ TEST(EvaluationProtocol, WhatIsNoCovarianceIsRefused) {
   with([](NpyArray& s) { s.values[1] = 1e6; }, "is not symmetric");
   with([](NpyArray& s) { s.values[1] = s.values[192] = 1e6; }, "more than the variances allow");
   with([](NpyArray& s) { s.values[5] = s.values[5 * 192] = NAN; }, "not finite");
+  with(  // three features, each pair of which may be as it is
+      [](NpyArray& s) {
+        for (size_t i = 0; i < s.values.size(); ++i) {
+          const size_t row = i / 192, column = i % 192;
+          s.values[i] = row == column ? 1 : row < 3 && column < 3 ? -0.9 : 0;
+        }
+      },
+      "a negative eigenvalue");
+  // Of few images, the same image, or rounded to float32: covariances all the same.
+  const auto read = [&](const std::function<double(size_t, size_t)>& value) {
+    NpyArray sigma = file.array("sigma");
+    for (size_t i = 0; i < sigma.values.size(); ++i) sigma.values[i] = value(i / 192, i % 192);
+    write_npz(folder / "good.npz", std::vector<NpyArray>{file.array("mu"), sigma, file.array("protocol")});
+    const ProgramResult result = evaluate(folder, {"a", "--image-size", "32", "--reference", "good.npz"});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+  };
+  read([](size_t, size_t) { return 0.0; });
+  read([](size_t row, size_t column) {
+    return static_cast<double>(static_cast<float>(std::sin(row + 1.0) * std::sin(column + 1.0)));
+  });
 }
 
 }  // namespace

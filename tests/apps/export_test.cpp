@@ -81,6 +81,17 @@ TEST_F(Export, CompactFilesDrawTheImagesOfTheRun) {
   EXPECT_NE(other.err.find("holds ema weights only"), std::string::npos) << other.err;
 }
 
+TEST_F(Export, CompactFilesAreEvaluatedAsTheRunIs) {
+  ASSERT_EQ(export_to("small.safetensors", {"--format", "compact"}).exit_code, 0);
+  const auto value = [](const std::string& source) {
+    const ProgramResult result = run_program(
+        POISE_EVALUATE_GAN, {source, "--reference", "sample", "--images", "100", "--metrics", "frechet-random", "-q"});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.out.substr(0, result.out.find('\n'));
+  };
+  EXPECT_EQ(value(path("small.safetensors")), value(run()));
+}
+
 TEST_F(Export, CompactFilesLeaveTheZerosOut) {
   ASSERT_EQ(export_to("dense.safetensors").exit_code, 0);
   ASSERT_EQ(export_to("sparse.safetensors", {"--format", "compact"}).exit_code, 0);

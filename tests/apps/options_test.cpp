@@ -262,8 +262,23 @@ TEST(CommandLine, ReadsFlagsAndReportsWhatItDoesNotKnow) {
                                                       "unexpected argument \"stray\"", "unknown flag --zzz"}));
   const char* missing[] = {"p", "--width-g"};
   EXPECT_EQ(parse_command_line(spec, 2, missing).problems.size(), 1u);
+  // Of "--width-g=$NOTHING --quiet" the value is empty; it is not the next word.
+  const char* empty[] = {"p", "--width-g=", "--quiet", "--flip="};
+  const CommandLine nothing = parse_command_line(spec, 4, empty);
+  EXPECT_TRUE(nothing.has("width-g") && nothing.has("quiet"));
+  EXPECT_EQ(nothing.get("width-g", "x"), "");
+  EXPECT_EQ(nothing.problems, std::vector<std::string>{"--flip: expected true or false but got nothing"});
   const char* help[] = {"p", "--help"};
   EXPECT_TRUE(parse_command_line(spec, 2, help).wants_help);
+}
+
+TEST(CommandLine, AnArgumentMayFollowDashes) {
+  const CommandLineSpec spec{
+      .description = "x", .flags = {{"--width-g", Flag::Kind::value, "", "h"}}, .positional = "run"};
+  const char* words[] = {"p", "--width-g", "3", "--", "--run"};
+  const CommandLine line = parse_command_line(spec, 5, words);
+  EXPECT_TRUE(line.problems.empty()) << line.problems[0];
+  EXPECT_EQ(line.positional, "--run");
 }
 
 TEST(Suggestion, CountsEdits) {

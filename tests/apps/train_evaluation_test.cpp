@@ -152,6 +152,27 @@ TEST(TrainEvaluation, ADamagedReferenceIsMadeAnew) {
   EXPECT_EQ(lines_of(folder / "runs/latest/metrics.jsonl").size(), 2u);
 }
 
+// 100 images score worse than 200 whatever G does: the best of one way of measuring says nothing of another.
+TEST(TrainEvaluation, BestComparesOnlyWhatWasMeasuredAlike) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(train(folder, small_run({"--iterations", "2", "--eval-every", "2", "--eval-metric", "frechet-random",
+                                     "--eval-images", "200"}))
+                .exit_code,
+            0);
+  const auto best = [&] { return CheckpointStore(folder / "runs/latest/checkpoints", 3).best(); };
+  const auto first = best();
+  ASSERT_EQ(first->step, 2);
+  const auto other = train(folder, {"--resume", "runs/latest", "--iterations", "4", "--eval-images", "100"});
+  EXPECT_EQ(other.exit_code, 0) << other.err;
+  EXPECT_NE(other.err.find("was measured differently; a new one begins"), std::string::npos) << other.err;
+  EXPECT_EQ(best()->step, 4);
+  EXPECT_NE(best()->protocol, first->protocol);
+  const auto same = train(folder, {"--resume", "runs/latest", "--iterations", "6"});
+  EXPECT_EQ(same.exit_code, 0) << same.err;
+  EXPECT_EQ(same.err.find("was measured differently"), std::string::npos) << same.err;
+  EXPECT_EQ(best()->protocol.find("iteration"), std::string::npos) << best()->protocol;
+}
+
 TEST(TrainEvaluation, HonoursSignals) {
   const TemporaryFolder folder;
   test::RunningProgram program(POISE_TRAIN_GAN,

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/run/run_settings.h"
+#include "engine/io/npz.h"
 #include "engine/io/user_path.h"
 #include "engine/io/utf8.h"
 #include "tests/support/program_test_tools.h"
@@ -57,6 +58,19 @@ TEST(UserPaths, TildeMeansHomeWhereNoShellSaysSo) {
   EXPECT_TRUE(fs::exists(folder / "out.png") && fs::exists(folder / "out.bin"));
   const ProgramResult continued = run_in(folder.path(), POISE_TRAIN_GAN, {"--resume=~/file/latest"}, {home});
   EXPECT_EQ(continued.exit_code, 0) << continued.err;
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{"summary", "~/file/latest"},
+                                                    {"report", "~/file/latest"},
+                                                    {"flops", "~/file/latest"},
+                                                    {"export", "~/file/latest", "-o", "~/g.safetensors"},
+                                                    {"verify-data", "~/pictures", "--dataset", "folder"}}) {
+    if (arguments[0] == "verify-data") fs::create_directories(folder / "pictures");
+    const ProgramResult result = run_in(folder.path(), POISE_INSPECT_RUN, arguments, {home});
+    EXPECT_EQ(result.err.find('~'), std::string::npos) << result.err;
+    if (arguments[0] != "verify-data") {
+      EXPECT_EQ(result.exit_code, 0) << arguments[0] << "\n" << result.err;
+    }
+  }
+  EXPECT_TRUE(fs::exists(folder / "g.safetensors"));
 }
 
 TEST(UserPaths, ARunFindsItsDataFromElsewhere) {
@@ -112,7 +126,11 @@ TEST(UserPaths, ReportsOfARunWithAnyNameAreUtf8) {
   }
   const ProgramResult summary = run_in(folder.path(), POISE_INSPECT_RUN, {"summary", latest});
   EXPECT_EQ(summary.exit_code, 0) << summary.err;
-  const ProgramResult continued = resume(folder.path(), latest);
+  fs::rename(fs::canonical(latest), inside + "/runs/na\xefve");
+  const ProgramResult flops = run_in(folder.path(), POISE_INSPECT_RUN, {"flops", inside + "/runs/na\xefve", "--json"});
+  EXPECT_EQ(flops.exit_code, 0) << flops.err;
+  EXPECT_TRUE(is_utf8(flops.out));
+  const ProgramResult continued = resume(folder.path(), inside + "/runs/na\xefve");
   EXPECT_EQ(continued.exit_code, 0) << continued.err;
 }
 
@@ -161,6 +179,111 @@ TEST(UserPaths, OutputGoesWhereANameLeads) {
   refused({"-o", "a.png", "-o", "b.png"}, "expected once");
   refused({"--raw", "a.bin", "--scale", "2"}, "--scale: has no effect");
   refused({"--raw", "a.bin", "--columns", "2"}, "--columns: has no effect");
+}
+
+TEST(UserPaths, NoOutputReplacesWhatIsReadOrAnother) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(train(folder.path(), {}).exit_code, 0);
+  const std::string checkpoint = "runs/latest/checkpoints/step-00000001.safetensors";
+  const std::string bytes = test::read_bytes(folder / checkpoint);
+  fs::create_symlink(checkpoint, folder / "link.safetensors");
+  const auto refused = [&](const std::string& program, const std::vector<std::string>& arguments, const char* part) {
+    const ProgramResult result = run_in(folder.path(), program, arguments);
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+    EXPECT_EQ(test::read_bytes(folder / checkpoint), bytes);
+  };
+  const char* replaced = "would be replaced, which is read";
+  for (const std::string& source : {checkpoint, std::string("runs/latest")}) {
+    for (const std::string& output : {checkpoint, std::string("link.safetensors")}) {
+      refused(POISE_SAMPLE_GAN, {source, "-o", output}, replaced);
+      refused(POISE_SAMPLE_GAN, {source, "--raw", output}, replaced);
+      refused(POISE_INSPECT_RUN, {"export", source, "-o", output}, replaced);
+    }
+  }
+  refused(POISE_SAMPLE_GAN, {checkpoint, "-o", "a.png", "--raw", "./a.png"}, "--output, --raw: both name");
+  refused(POISE_SAMPLE_GAN, {checkpoint, "--raw", "z", "--save-latents", "z"}, "--raw, --save-latents: both name");
+  const ProgramResult nowhere =
+      run_in(folder.path(), POISE_SAMPLE_GAN, {checkpoint, "-o", "/dev/null", "--raw", "/dev/null"});
+  EXPECT_EQ(nowhere.exit_code, 0) << nowhere.err;
+}
+
+// Nothing but the file goes to standard output, and its name says what it is.
+TEST(UserPaths, ExportsGoToStandardOutputWhole) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(train(folder.path(), {}).exit_code, 0);
+  const auto exported = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"export", "runs/latest"});
+    return run_in(folder.path(), POISE_INSPECT_RUN, arguments);
+  };
+  for (const std::vector<std::string>& format :
+       {std::vector<std::string>{}, {"--format", "onnx"}, {"--format", "compact"}}) {
+    const bool onnx = !format.empty() && format[1] == "onnx";
+    std::vector<std::string> to_file = format, to_output = format;
+    to_file.insert(to_file.end(), {"-o", onnx ? "g.onnx" : "g.safetensors"});
+    to_output.insert(to_output.end(), {"-o", "-"});
+    ASSERT_EQ(exported(to_file).exit_code, 0);
+    EXPECT_TRUE(exported(to_output).out == test::read_bytes(folder / (onnx ? "g.onnx" : "g.safetensors")));
+  }
+  const std::pair<std::vector<std::string>, const char*> wrong[] = {
+      {{"-o", "g.pth"}, "end it in .safetensors"},
+      {{"-o", "g.onnx", "--format", "compact"}, "end it in .safetensors"},
+      {{"-o", "g.safetensors", "--format", "onnx"}, "end it in .onnx"},
+      {{"-o", "a.onnx", "-o", "b.onnx"}, "expected once"}};
+  for (const auto& [arguments, part] : wrong) {
+    const ProgramResult result = exported(arguments);
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+  }
+  const ProgramResult statistics =
+      run_in(folder.path(), POISE_EVALUATE_GAN,
+             {"make-stats", "runs/latest", "--metrics", "frechet-random", "--images", "100", "-q", "-o", "-"});
+  EXPECT_EQ(statistics.exit_code, 0) << statistics.err;
+  test::write_bytes(folder / "s.npz", statistics.out);
+  EXPECT_EQ(NpzFile::read(folder / "s.npz").array("mu").values.size(), 192u);
+}
+
+TEST(UserPaths, FramesOfAnEarlierDrawingAreNamed) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(train(folder.path(), {}).exit_code, 0);
+  const auto frames = [&](const char* seeds) {
+    return run_in(folder.path(), POISE_SAMPLE_GAN, {"runs/latest", "--seeds", seeds, "--frames", "f"}).err;
+  };
+  EXPECT_EQ(frames("0-4"), "");
+  EXPECT_NE(frames("0-2").find("warning: f has further pictures, from 00003.png on"), std::string::npos);
+  EXPECT_EQ(frames("0-4"), "");
+}
+
+// A folder may be called like a file.
+TEST(UserPaths, AFolderIsAFolderWhateverItsName) {
+  const TemporaryFolder folder;
+  for (const char* name : {"a.bin", "a.npz", "a.safetensors"}) {
+    fs::create_directories(folder / name);
+    for (const char* picture : {"/1.bmp", "/2.bmp"})
+      fs::copy_file(std::string(POISE_GOLDEN_DIR) + "/pictures/rgb.bmp", folder / name + picture);
+    const ProgramResult result =
+        run_in(folder.path(), POISE_EVALUATE_GAN, {name, "--image-size", "8", "--reference", name, "-q"});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+  }
+}
+
+TEST(UserPaths, LatentsAreFiniteNumbers) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(train(folder.path(), {}).exit_code, 0);
+  ASSERT_EQ(run_in(folder.path(), POISE_SAMPLE_GAN,
+                   {"runs/latest", "--seeds", "0-3", "--save-latents", "z.npy", "--raw", "a.bin"})
+                .exit_code,
+            0);
+  std::string bytes = test::read_bytes(folder / "z.npy");
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  bytes.replace(bytes.size() - 4, 4, reinterpret_cast<const char*>(&nan), 4);
+  test::write_bytes(folder / "nan.npy", bytes);
+  const ProgramResult refused =
+      run_in(folder.path(), POISE_SAMPLE_GAN, {"runs/latest", "--latents", "nan.npy", "--raw", "b.bin"});
+  EXPECT_EQ(refused.exit_code, 4) << refused.err;
+  EXPECT_NE(refused.err.find("expected finite numbers of float32, found nan in row 3"), std::string::npos)
+      << refused.err;
+  EXPECT_FALSE(fs::exists(folder / "b.bin"));
 }
 
 }  // namespace

@@ -275,6 +275,7 @@ TEST(ImageFolder, SaysWhichPicturesAreOfNoUse) {
       ErrorKind::data,
       {"4 of 5 pictures", folder / "a.png", folder / "b.jpg: truncated JPEG", folder / "c.jpeg", "a web page", ".."},
       read_it);
+  for (const char* name : {"a.png", "b.jpg", "c.jpeg", "d.bmp"}) fs::remove(folder / name);
   fs::copy_file(kPictures + "/animated.gif", folder / "e.png");  // told by its bytes, not by its name
   expect_error(ErrorKind::data, {folder / "e.png", "found a GIF; convert or remove it"}, read_it);
   fs::remove(folder / "e.png");

@@ -12,6 +12,7 @@
 #include "engine/io/safetensors.h"
 #include "tests/support/file_test_tools.h"
 #include "tests/support/fuzzing.h"
+#include "tests/support/zip64.h"
 
 namespace poise {
 namespace {
@@ -183,6 +184,7 @@ TEST(FuzzParsers, Npz) {
   }
   members[0] += std::string(16, '\1'), members[1] += std::string(24, '\2'), members[2] += "abc";
   for (const std::string& member : members) seeds.push_back(archive_of(member));
+  seeds.push_back(test::as_zip64(seeds[1]));
   Xorshift random(seed(0x5eed5));
   Count archives, arrays, checked;
   const int tries = inputs(kInputs / 2);
@@ -193,7 +195,7 @@ TEST(FuzzParsers, Npz) {
     });
   };
   for (const std::string& each : seeds) try_archive(each, arrays);
-  ASSERT_EQ(archives.accepted, 4);
+  ASSERT_EQ(archives.accepted, 5);
   for (int i = 0; i < tries && !HasFatalFailure(); ++i) {
     try_archive(mutate(seeds[random.below(seeds.size())], seeds, random), arrays);
     try_archive(archive_of(mutate(members[random.below(members.size())], members, random)), checked);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <thread>
 
 #include "data/image_folder.h"
 #include "data/md5.h"
@@ -94,6 +95,42 @@ TEST(ImageCache, NeverServesAnotherFoldersPictures) {
   EXPECT_EQ(read_it(b).pixels, of_b.pixels);
   EXPECT_EQ(read_it(b).source, b.path());
   EXPECT_EQ(cache.files().size(), 2u);
+}
+
+// Files that have not changed are not read again; any change shows, whatever time it leaves.
+TEST(ImageCache, KnowsFilesThatHaveNotChanged) {
+  TemporaryFolder folder, cache;
+  const std::string bmp = read_bytes(kPictures + "/rgb.bmp");
+  for (const char* name : {"a.bmp", "b.bmp"}) write_bytes(folder / name, bmp);
+  int64_t reads = 0;
+  const auto read_it = [&] {
+    reads = 0;
+    return read_images(
+        "folder", folder.path(),
+        {.image_size = 16, .cache_folder = cache.path(), .progress = [&](int64_t, int64_t) { ++reads; }});
+  };
+  const ImageSet first = read_it();
+  EXPECT_GT(reads, 0);
+  EXPECT_EQ(open_image_folder(folder.path())->stamp(), "") << "written a moment ago";
+  std::this_thread::sleep_for(std::chrono::seconds(5));
+  EXPECT_NE(open_image_folder(folder.path())->stamp(), "");
+  read_it();
+  EXPECT_GT(reads, 0) << "once";
+  EXPECT_EQ(read_it().pixels, first.pixels);
+  EXPECT_EQ(reads, 0);
+
+  const auto moment = fs::last_write_time(folder / "b.bmp");
+  std::string other = bmp;
+  const size_t middle = other.size() / 2;
+  other[middle] = static_cast<char>(other[middle] ^ 64);
+  write_bytes(folder / "b.bmp", other);  // the same size, and soon the same time, in the same place
+  fs::last_write_time(folder / "b.bmp", moment);
+  EXPECT_NE(read_it().crc, first.crc);
+  fs::remove(folder / "b.bmp");
+  fs::rename(folder / "a.bmp", folder / "b.bmp");
+  write_bytes(folder / "a.bmp", other);
+  fs::last_write_time(folder / "a.bmp", moment);
+  EXPECT_NE(read_it().crc, first.crc);
 }
 
 TEST(ImageCache, LabelsBelongToTheContent) {

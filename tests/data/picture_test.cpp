@@ -135,6 +135,30 @@ TEST(DecodePicture, AColourBeyondThePaletteIsBlack) {
   EXPECT_TRUE(black(two, 0));  // the upper row is the last of the file
 }
 
+// Headers that other programs write, and what may stand between header and pixels.
+TEST(DecodePicture, ReadsEveryHeaderOfABmp) {
+  const auto put = [](std::string& bytes, size_t at, uint32_t value) {
+    bytes.replace(at, 4, reinterpret_cast<const char*>(&value), 4);
+  };
+  for (const char* name : {"rgb.bmp", "palette.bmp"}) {
+    const std::string plain = golden_picture(name);
+    const Picture expected = decode(plain);
+    uint32_t pixels_at = 0;
+    std::memcpy(&pixels_at, plain.data() + 10, 4);
+    std::string gap = plain;
+    gap.insert(pixels_at, std::string(20, 'z'));
+    put(gap, 10, pixels_at + 20);
+    EXPECT_EQ(decode(gap).rgb, expected.rgb) << name << " with a gap";
+    for (const uint32_t header : {52u, 56u, 64u, 108u, 124u}) {
+      std::string other = plain;
+      other.insert(54, std::string(header - 40, '\0'));
+      put(other, 10, pixels_at + header - 40);
+      put(other, 14, header);
+      EXPECT_EQ(decode(other).rgb, expected.rgb) << name << " with a header of " << header;
+    }
+  }
+}
+
 void expect_refusal(const std::string& bytes, const std::string& part) {
   try {
     decode(bytes);

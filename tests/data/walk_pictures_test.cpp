@@ -83,6 +83,18 @@ TEST(WalkPictures, PassesOverOwnRuns) {
   EXPECT_EQ(open_image_folder(folder.path())->count, 1);
 }
 
+// As --runs makes them beside the pictures, with the link to the newest.
+TEST(WalkPictures, PassesOverOwnRunsInTheRoot) {
+  TemporaryFolder folder;
+  put(folder, "cat/1.jpg"), put(folder, "00000-x/samples/fakes.png", "rgb.png");
+  write_bytes(folder / "00000-x/config.toml", "");
+  fs::create_directory(folder / "00000-x/checkpoints");
+  fs::create_symlink("00000-x", folder / "latest");
+  const FolderOfPictures found = walk(folder);
+  ASSERT_EQ(found.classes.size(), 1u);
+  EXPECT_EQ(found.passed_over.count("run directories of Poise"), 2);
+}
+
 TEST(WalkPictures, NamesTheSpecialFiles) {
   TemporaryFolder folder;
   put(folder, "1.jpg");

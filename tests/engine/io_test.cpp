@@ -230,7 +230,7 @@ TEST(Png, GridDecodesToTheImagesInTheirPlaces) {
     const int64_t n = 5, h = 2, w = 3, columns = 2, scale = 3, padding = 4;
     std::vector<uint8_t> pixels(static_cast<size_t>(n * h * w * c));
     for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 2 + 9);
-    write_image_grid(folder / "grid.png", pixels, n, h, w, c, columns, scale, padding);
+    write_image_grid(folder / "grid.png", pixels, {n, h, w, c, columns, scale, padding});
     const std::string png = read_bytes(folder / "grid.png");
     int width = 0, height = 0, channels = 0;
     stbi_uc* decoded = stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(png.data()), static_cast<int>(png.size()),
@@ -253,7 +253,7 @@ TEST(Png, GridDecodesToTheImagesInTheirPlaces) {
       }
     }
     stbi_image_free(decoded);
-    write_image_grid(folder / "again.png", pixels, n, h, w, c, columns, scale, padding);
+    write_image_grid(folder / "again.png", pixels, {n, h, w, c, columns, scale, padding});
     EXPECT_EQ(read_bytes(folder / "again.png"), png);
   }
 }
@@ -262,7 +262,7 @@ TEST(Png, RefusesWhatMakesNoPicture) {
   TemporaryFolder folder;
   const std::vector<uint8_t> pixels(12);
   const auto write = [&](int64_t n, int64_t h, int64_t w, int64_t c, int64_t columns, int64_t scale, int64_t padding) {
-    return [=, &pixels, &folder] { write_image_grid(folder / "a.png", pixels, n, h, w, c, columns, scale, padding); };
+    return [=, &pixels, &folder] { write_image_grid(folder / "a.png", pixels, {n, h, w, c, columns, scale, padding}); };
   };
   expect_error(ErrorKind::usage, {"a.png", "got [0,2,2,3]"}, write(0, 2, 2, 3, 1, 1, 2));
   expect_error(ErrorKind::usage, {"C 1 or 3"}, write(1, 2, 2, 2, 1, 1, 2));

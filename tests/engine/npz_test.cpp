@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "tests/support/file_test_tools.h"
+#include "tests/support/zip64.h"
 
 namespace poise {
 namespace {
@@ -67,6 +68,21 @@ TEST(Npz, ReadsBackWhatItWrites) {
     EXPECT_EQ(file.array(array.name).shape, array.shape);
     EXPECT_EQ(file.array(array.name).values, array.values);
     EXPECT_EQ(file.array(array.name).text, array.text);
+  }
+}
+
+TEST(Npz, ReadsZip64) {
+  const test::TemporaryFolder folder;
+  const std::string large = test::as_zip64(two_arrays(folder));
+  EXPECT_EQ(parse(large).array("mu").values, (std::vector<double>{1, 2}));
+  EXPECT_EQ(parse(large).array("nu").values, (std::vector<double>{3, 4}));
+  const size_t second_end = large.find("PK\x06\x06"), locator = large.find("PK\x06\x07");
+  for (const size_t place : {second_end + 32, second_end + 40, second_end + 48, locator + 8}) {
+    for (const uint32_t wrong : {0u, 1u, 0xffffffffu}) {
+      std::string bad = large;
+      put(bad, place, wrong, 4);
+      test::expect_error(ErrorKind::data, {"file.npz"}, [&] { parse(bad); });
+    }
   }
 }
 

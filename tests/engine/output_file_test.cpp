@@ -112,6 +112,31 @@ TEST(OutputFile, ModeIsAsUmaskSays) {
   }
 }
 
+// A rename would replace it without asking; its owner made it read-only.
+TEST(OutputFile, AReadOnlyFileStays) {
+  TemporaryFolder folder;
+  ASSERT_EQ(::chmod(folder.path().c_str(), 0777), 0);
+  write_bytes(folder / "kept", "old");
+  ASSERT_EQ(::chmod((folder / "kept").c_str(), 0444), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::geteuid() == 0 && ::seteuid(65534) != 0) ::_exit(2);  // to root nothing is read-only
+    try {
+      write_file_atomically(folder / "kept", "new");
+      ::_exit(3);
+    } catch (const Error& error) {
+      ::_exit(std::string(error.what()).find("kept: cannot replace the file: Permission denied") == std::string::npos
+                  ? 4
+                  : 0);
+    }
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  EXPECT_EQ(read_bytes(folder / "kept"), "old");
+  EXPECT_EQ(folder.files(), Names{"kept"});
+}
+
 TEST(OutputFile, LeftoversGoWhenNobodyOwnsThem) {
   TemporaryFolder folder;
   const Names stay = {".a.tmp-", ".a.tmp-0123", ".a.tmp-0123456789abcdeX", ".tmp-0123456789abcdef",
@@ -157,6 +182,22 @@ TEST(SystemFile, TellsAbsenceFromFailure) {
   expect_error(ErrorKind::environment, {folder / "file"}, [&] { names_in_folder_if_exists(folder / "file"); });
   expect_error(ErrorKind::runtime, {folder / "file/x", "cannot make the folder", "a part of the path is a file"},
                [&] { make_folders(folder / "file/x"); });
+}
+
+TEST(SystemFile, KnowsTwoNamesOfOneFile) {
+  TemporaryFolder folder;
+  write_bytes(folder / "a", "x"), write_bytes(folder / "b", "x");
+  fs::create_directory(folder / "sub");
+  fs::create_symlink("a", folder / "link");
+  fs::create_hard_link(folder / "a", folder / "hard");
+  for (const char* other : {"a", "./a", "link", "hard", "sub/../a"})
+    EXPECT_TRUE(same_file(folder / "a", folder / other));
+  EXPECT_FALSE(same_file(folder / "a", folder / "b"));
+  EXPECT_FALSE(same_file(folder / "a", folder / "new"));
+  EXPECT_TRUE(same_file(folder / "new", folder / "sub/../new"));  // not there yet
+  EXPECT_FALSE(same_file(folder / "new", folder / "sub/new"));
+  EXPECT_FALSE(same_file("/dev/null", "/dev/null"));
+  EXPECT_FALSE(same_file("", ""));
 }
 
 TEST(Utf8, ReplacesWhatIsNone) {

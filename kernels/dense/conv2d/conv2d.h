@@ -45,9 +45,10 @@ struct Conv2dGeometry {
   // one: with stride 2 and folded weights (pooling_fold.h) for dense kernels; for sparse ones, whose lists of what is
   // alive are of the weight as it is, the plain convolution, pooled afterwards.
   bool pools_input() const { return pool == 2 && kh == 1; }
+  bool pools_sums() const { return pool == 2 && kh == 3; }
   Conv2dGeometry dense_form() const {
     Conv2dGeometry form = sparse_form();
-    if (pool == 2 && kh == 3) form.kh = form.kw = 4, form.stride_h = form.stride_w = 2;
+    if (pools_sums()) form.kh = form.kw = 4, form.stride_h = form.stride_w = 2;
     return form;
   }
   Conv2dGeometry sparse_form() const {
