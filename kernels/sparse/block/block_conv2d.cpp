@@ -1,5 +1,5 @@
-// Block-sparse convolution on the CPU, vectorised, same bits for any number of threads. Sums are f32, and
-// become bf16 where a tile is done. Products are of f32, or of pairs of bf16 where the machine has instructions for them.
+// Block-sparse convolution on the CPU, vectorised, same bits for any number of threads. Sums are f32, and become
+// bf16 where a tile is done. Products are of f32, or of pairs of bf16 where the machine has instructions for them.
 //
 // Work is cut into lanes, a number that depends on the geometry alone. A lane walks its regions of pixels: packs one
 // (packed_image.h), then runs the inner loops of block_tiles.h over the blocks that are alive. Forward and input
@@ -14,11 +14,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/core/dispatch.h"
 #include "kernels/core/simd.h"
-#include "kernels/core/workspace_layout.h"
-#include "kernels/dense/conv2d/upsample_fold.h"
-#include "kernels/sparse/block/packed_image.h"
+#include "kernels/sparse/block/block_job.h"
 #include "kernels/table.h"
 
 namespace poise {
@@ -30,185 +27,6 @@ bool block_conv2d_serves(const Conv2dGeometry& g, int64_t block) {
 
 namespace cpu {
 namespace {
-
-constexpr int64_t kLanes = 8;  // enough for a handful of cores
-
-enum class Method : uint8_t { plain, enlarge_output, four_parities };
-
-// A block of 16x16 weights, summed over taps, as one convolution of the small image sees it:
-//   y[2p+a, 2q+b] += w x[p+dr, q+dc]       (parity = 2a+b; y[p,q] where nothing is enlarged)
-struct Block {
-  int32_t out, in;
-  int8_t parity, dr, dc;
-  uint16_t taps;  // bit r*kw+s
-};
-
-// One pass of one layer.
-struct Job {
-  Conv2dGeometry g;
-  Method method;
-  Regions regions;
-  int64_t blocks, out_blocks, in_blocks, lanes, scale;
-  int planes;  // parities
-
-  Job(const Conv2dGeometry& geometry, const BlockIndex& index)
-      : g(geometry),
-        method(geometry.upsample == 1 ? Method::plain
-               : geometry.kh == 1     ? Method::enlarge_output
-                                      : Method::four_parities),
-        regions(g.n, g.h, g.w, /*halo=*/geometry.upsample == 2 || geometry.kh == 3) {
-    require(block_conv2d_serves(g, kBlock) && index.block == kBlock, "the switch refuses other convolutions");
-    blocks = method == Method::four_parities ? index.alive_in_parities : index.alive;
-    out_blocks = g.c_out / kBlock;
-    in_blocks = g.c_in / kBlock;
-    lanes = std::min(kLanes, regions.count());
-    scale = g.upsample;
-    planes = method == Method::four_parities ? kParities : 1;
-  }
-
-  bool neighbours() const { return g.kh == 3; }
-  double macs() const { return static_cast<double>(blocks) * kBlockWeights * static_cast<double>(g.n * g.h * g.w); }
-  int64_t lane_begin(int64_t lane) const { return lane * regions.count() / lanes; }
-  int64_t packed_x() const { return in_blocks * regions.packed_block(); }  // elements of a region
-  int64_t packed_dy() const { return planes * out_blocks * regions.packed_block(); }
-  int64_t dense_dy() const { return planes * out_blocks * regions.dense_block(); }
-  // Do products take pairs of bf16? Not where gradients of repeats add up first.
-  bool pairs(DType dtype) const { return dtype == DType::bf16 && method != Method::enlarge_output && pair_kernels(); }
-  Placement x_placement() const { return {1, 0, 0, g.c_in}; }
-  Placement y_placement(int parity) const { return {scale, parity / 2, parity % 2, g.c_out}; }
-
-  // dy of a region, by parity; where outputs are repeats of each other their gradients add up.
-  template <class From, class To>
-  void pack_dy(const Region& region, const PackedLayout& layout, const From* dy, To* packed) const {
-    const int64_t plane = out_blocks * layout.block;
-    const bool repeats = method == Method::enlarge_output;
-    for (int parity = 0; parity < (repeats ? kParities : planes); ++parity) {
-      pack_region(region, y_placement(parity), layout, layout.frame == 1 && neighbours(), repeats && parity > 0, dy,
-                  packed + (repeats ? 0 : parity * plane));
-    }
-  }
-};
-
-// How many pixels an element of a block's x has: pairs, if products take them.
-template <class P>
-constexpr int64_t kPixels = std::is_same_v<P, bf16> ? 2 : 1;
-
-// P: of products.
-template <class P>
-struct Workspace {
-  Block* blocks;     // [blocks], by `key`
-  int32_t* offsets;  // [keys + 1]
-  BlockTerm* terms;  // [blocks]
-  P* weights;        // [blocks][16][16]
-  float* sums;       // weight gradient: [lanes][blocks][16][16]
-  float* bias;       // weight gradient: [lanes][C_out]
-  P* images;         // [lanes][image]
-  int64_t image;     // elements
-  float* tiles;      // activations in bf16: [lanes][tile], a tile's sums
-  int64_t tile;      // floats
-  size_t bytes;
-
-  Workspace(const Job& job, DType dtype, Pass pass, void* memory) {
-    WorkspaceLayout layout(memory);
-    const bool gradient = pass == Pass::backward_weight;
-    const int64_t keys = std::max(job.planes * job.out_blocks, job.in_blocks);
-    blocks = layout.carve<Block>(job.blocks);
-    offsets = layout.carve<int32_t>(keys + 1);
-    terms = layout.carve<BlockTerm>(job.blocks);
-    weights = layout.carve<P>(gradient ? 0 : job.blocks * kBlockWeights);
-    sums = layout.carve<float>(gradient ? job.lanes * job.blocks * kBlockWeights : 0);
-    bias = layout.carve<float>(gradient ? job.lanes * job.g.c_out : 0);
-    image = pass == Pass::forward          ? job.packed_x()
-            : pass == Pass::backward_input ? job.packed_dy()
-                                           : kPixels<P> * job.packed_x() + job.dense_dy();
-    images = layout.carve<P>(job.lanes * image);
-    tile = dtype == DType::bf16 && !gradient ? kTilePixels * std::max(job.g.c_in, job.g.c_out) : 0;
-    tiles = layout.carve<float>(job.lanes * tile);
-    bytes = layout.bytes();
-  }
-};
-
-// f(block) for every block of the job, rows in order.
-template <class F>
-void for_each_block(const Job& job, const BlockIndex& index, const F& f) {
-  const int32_t* row_offsets = index.row_offsets.data<int32_t>();
-  const int32_t* col_of_block = index.col_of_block.data<int32_t>();
-  const int pad = job.g.kh / 2;
-  for (int32_t row = 0; row < index.out_blocks; ++row) {
-    const int32_t* begin = col_of_block + row_offsets[row];
-    const int32_t* end = col_of_block + row_offsets[row + 1];
-    if (job.method != Method::four_parities) {
-      for (const int32_t* col = begin; col != end; ++col) {
-        const int tap = static_cast<int>(*col / index.in_blocks);
-        f(Block{.out = row,
-                .in = static_cast<int32_t>(*col % index.in_blocks),
-                .parity = 0,
-                .dr = static_cast<int8_t>(tap / job.g.kw - pad),
-                .dc = static_cast<int8_t>(tap % job.g.kw - pad),
-                .taps = static_cast<uint16_t>(1u << tap)});
-      }
-      continue;
-    }
-    // Columns are ordered by tap: one cursor per tap walks the input blocks.
-    const int32_t* cursor[9];
-    for (int tap = 0; tap < 9; ++tap) {
-      cursor[tap] = std::lower_bound(begin, end, static_cast<int32_t>(tap * index.in_blocks));
-    }
-    for (int32_t in = 0; in < index.in_blocks; ++in) {
-      unsigned alive = 0;
-      for (int tap = 0; tap < 9; ++tap) {
-        if (cursor[tap] == end || *cursor[tap] != tap * index.in_blocks + in) continue;
-        alive |= 1u << tap;
-        ++cursor[tap];
-      }
-      if (!alive) continue;
-      for (int i = 0; i < kFoldedPositions; ++i) {
-        const FoldedPosition at = folded_position(i);
-        const auto taps = static_cast<uint16_t>(at.taps & alive);
-        if (taps) f(Block{.out = row, .in = in, .parity = at.parity, .dr = at.dr, .dc = at.dc, .taps = taps});
-      }
-    }
-  }
-}
-
-// The blocks, grouped by key(block) in 0..keys-1, each group in the order of for_each_block.
-template <class P, class Key>
-void sort_blocks(const Job& job, const BlockIndex& index, int64_t keys, const Key& key, Workspace<P>& ws) {
-  std::fill(ws.offsets, ws.offsets + keys + 1, 0);
-  for_each_block(job, index, [&](const Block& b) { ++ws.offsets[key(b) + 1]; });
-  for (int64_t k = 0; k < keys; ++k) ws.offsets[k + 1] += ws.offsets[k];
-  for_each_block(job, index, [&](const Block& b) { ws.blocks[ws.offsets[key(b)]++] = b; });
-  for (int64_t k = keys; k > 0; --k) ws.offsets[k] = ws.offsets[k - 1];
-  ws.offsets[0] = 0;
-}
-
-// ws.weights[k] = block k, summed over its taps: [out][in], or [in][out] if `transposed`; of bf16, two rows in pairs.
-template <class T, class P>
-void pack_weights(const Job& job, const T* w, bool transposed, Workspace<P>& ws) {
-  const int64_t c_in = job.g.c_in, row = job.g.kh * job.g.kw * c_in;
-  constexpr int64_t kGrain = 64;
-  parallel_chunks(job.blocks, kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      const Block& b = ws.blocks[k];
-      alignas(64) float sum[kBlock][kBlock] = {};
-      for (int tap = 0; tap < 9; ++tap) {
-        if (!(b.taps >> tap & 1)) continue;
-        const T* from = w + b.out * kBlock * row + tap * c_in + b.in * kBlock;
-        for (int o = 0; o < kBlock; ++o) {
-          for (int i = 0; i < kBlock; ++i) sum[o][i] += to_float(from[o * row + i]);
-        }
-      }
-      P* to = ws.weights + k * kBlockWeights;
-      for (int o = 0; o < kBlock; ++o) {
-        for (int i = 0; i < kBlock; ++i) {
-          const int from = transposed ? i : o, lane = transposed ? o : i;
-          const int at = std::is_same_v<P, bf16> ? (from / 2 * kBlock + lane) * 2 + from % 2 : from * kBlock + lane;
-          to[at] = stored<P>(sum[o][i]);
-        }
-      }
-    }
-  });
-}
 
 // For every tile of a region: f(first row of the tile inside the region, out), where out[k] is pixel k of `y` under the
 // placement, null outside the image.
@@ -231,7 +49,8 @@ template <class T>
 class TileSums {
  public:
   template <class P>
-  TileSums(const Workspace<P>& ws, int64_t lane, int64_t channels, T* const* out) : channels_(channels), out_(out) {
+  TileSums(const BlockWorkspace<P>& ws, int64_t lane, int64_t channels, T* const* out)
+      : channels_(channels), out_(out) {
     if constexpr (std::is_same_v<T, bf16>) {
       for (int k = 0; k < kTilePixels; ++k) {
         sums_[k] = out[k] ? ws.tiles + lane * ws.tile + k * channels : nullptr;
@@ -266,7 +85,7 @@ class TileSums {
 
 // f(region, lane) for all regions of the job: lanes in parallel, the regions of each in order.
 template <class F>
-void for_each_region(const Job& job, const F& f) {
+void for_each_region(const BlockJob& job, const F& f) {
   parallel_for(job.lanes, [&](int64_t lane) {
     for (int64_t r = job.lane_begin(lane); r < job.lane_begin(lane + 1); ++r) f(Region(job.regions, r), lane);
   });
@@ -274,7 +93,7 @@ void for_each_region(const Job& job, const F& f) {
 
 // db[c] += dy's sum over the pixels of a packed region, plain or in pairs.
 template <class P>
-void add_bias_gradient(const Job& job, const PackedLayout& layout, const P* dy_image, float* db) {
+void add_bias_gradient(const BlockJob& job, const PackedLayout& layout, const P* dy_image, float* db) {
   for (int64_t block = 0; block < job.planes * job.out_blocks; ++block) {
     const P* from = dy_image + block * layout.block;
     float* to = db + block % job.out_blocks * kBlock;
@@ -304,7 +123,7 @@ void multiply(TileShape shape, const BlockTerm* terms, int64_t count, const bf16
 // dweight = the lanes' sums of each block, added in the order of lanes, at every tap of the block; zero where dead.
 // Needs blocks grouped by output block.
 template <class P>
-void reduce_weight_gradient(const Job& job, Workspace<P>& ws, float* dweight) {
+void reduce_weight_gradient(const BlockJob& job, BlockWorkspace<P>& ws, float* dweight) {
   const int64_t c_in = job.g.c_in, row_stride = job.g.kh * job.g.kw * c_in, partial = job.blocks * kBlockWeights;
   parallel_for(job.out_blocks, [&](int64_t ob) {
     std::fill_n(dweight + ob * kBlock * row_stride, kBlock * row_stride, 0.0f);
@@ -326,7 +145,7 @@ void reduce_weight_gradient(const Job& job, Workspace<P>& ws, float* dweight) {
 }
 
 template <class P>
-void reduce_bias_gradient(const Job& job, const Workspace<P>& ws, float* dbias) {
+void reduce_bias_gradient(const BlockJob& job, const BlockWorkspace<P>& ws, float* dbias) {
   for (int64_t c = 0; c < job.g.c_out; ++c) {
     float sum = 0;
     for (int64_t lane = 0; lane < job.lanes; ++lane) sum += ws.bias[lane * job.g.c_out + c];
@@ -353,8 +172,8 @@ void zero_dead_gradients(const BlockIndex& index, double* dw) {
 template <class T, class P>
 void forward(const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x, const Tensor& weight,
              const Tensor& bias, void* workspace, Tensor& y) {
-  const Job job(g, index);
-  Workspace<P> ws(job, x.dtype, Pass::forward, workspace);
+  const BlockJob job(g, index);
+  BlockWorkspace<P> ws(job, x.dtype, Pass::forward, workspace);
   const int64_t keys = job.planes * job.out_blocks;
   sort_blocks(
       job, index, keys, [&](const Block& b) { return b.parity * job.out_blocks + b.out; }, ws);
@@ -382,7 +201,7 @@ void forward(const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x, 
         tile.store();
       });
     }
-    if (job.method != Method::enlarge_output) return;
+    if (job.method != BlockMethod::enlarge_output) return;
     // Every pixel was computed at the first of its four places.
     for_each_tile(region, job.y_placement(0), ys, [&](int64_t, T* const* out) {
       const int64_t c = g.c_out, line = g.out_w() * c;
@@ -397,8 +216,8 @@ void forward(const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x, 
 template <class T, class P>
 void backward_input(const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy, const Tensor& weight,
                     void* workspace, Tensor& dx) {
-  const Job job(g, index);
-  Workspace<P> ws(job, dy.dtype, Pass::backward_input, workspace);
+  const BlockJob job(g, index);
+  BlockWorkspace<P> ws(job, dy.dtype, Pass::backward_input, workspace);
   sort_blocks(
       job, index, job.in_blocks, [](const Block& b) { return b.in; }, ws);
   pack_weights(job, weight.data<T>(), /*transposed=*/false, ws);
@@ -428,8 +247,8 @@ void backward_input(const Conv2dGeometry& g, const BlockIndex& index, const Tens
 template <class T, class P>
 void backward_weight(const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x, const Tensor& dy,
                      void* workspace, Tensor& dweight, Tensor& dbias) {
-  const Job job(g, index);
-  Workspace<P> ws(job, x.dtype, Pass::backward_weight, workspace);
+  const BlockJob job(g, index);
+  BlockWorkspace<P> ws(job, x.dtype, Pass::backward_weight, workspace);
   sort_blocks(
       job, index, job.out_blocks, [](const Block& b) { return b.out; }, ws);
   constexpr bool pairs = kPixels<P> == 2;
@@ -476,7 +295,7 @@ void backward_weight(const Conv2dGeometry& g, const BlockIndex& index, const Ten
 template <class F>
 void choose(const Conv2dGeometry& g, const BlockIndex& index, DType dtype, const F& f) {
   if (dtype == DType::f32) return f.template operator()<float, float>();
-  if (Job(g, index).pairs(dtype)) return f.template operator()<bf16, bf16>();
+  if (BlockJob(g, index).pairs(dtype)) return f.template operator()<bf16, bf16>();
   f.template operator()<bf16, float>();
 }
 
@@ -485,9 +304,9 @@ void choose(const Conv2dGeometry& g, const BlockIndex& index, DType dtype, const
 Conv2dPlan block_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype,
                              Pass pass) {
   if (dtype == DType::f64) return conv2d_plan(ctx, g, dtype, pass);
-  const Job job(g, index);
-  const size_t bytes = job.pairs(dtype) ? Workspace<bf16>(job, dtype, pass, nullptr).bytes
-                                        : Workspace<float>(job, dtype, pass, nullptr).bytes;
+  const BlockJob job(g, index);
+  const size_t bytes = job.pairs(dtype) ? BlockWorkspace<bf16>(job, dtype, pass, nullptr).bytes
+                                        : BlockWorkspace<float>(job, dtype, pass, nullptr).bytes;
   return {.workspace_bytes = bytes, .executed_macs = job.macs()};
 }
 
