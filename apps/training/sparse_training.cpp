@@ -17,7 +17,7 @@ CrossoverTable measured_crossovers(const Context& ctx) {
   if (!gpu::why_unavailable(ctx.device).empty()) return {};
   CrossoverTable table = CrossoverTable::load(CrossoverTable::default_path(device_identity(ctx.device, ctx.precision)));
   const bool bf16_products = ctx.device == Device::cpu && ctx.precision == Precision::bf16 && has_bf16_products();
-  if (bf16_products) table.expect_faster_dense(2);  // sparse kernels multiply in f32
+  if (bf16_products) table.expect_slow_weights(2);  // which multiply in f32
   return table;
 }
 

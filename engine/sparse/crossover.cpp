@@ -48,10 +48,10 @@ double CrossoverTable::speedup(const CrossoverKey& key, double density, double s
   const auto found = points_.find(key.to_string());
   if (found == points_.end()) {
     if (key.path == Execution::cusparse) return std::numeric_limits<double>::quiet_NaN();
-    if (key.path == Execution::block) return saved * kEfficiency / dense_gain_;
+    if (key.path == Execution::block) return saved * kEfficiency;
     const SpeedupPoints typical = typical_weights_speedups(key.geometry, key.pass, key.cell);
     if (typical.empty()) return std::numeric_limits<double>::quiet_NaN();
-    return full_share(key) * interpolated(typical, density) / dense_gain_;
+    return full_share(key) * interpolated(typical, density) / weights_loss_;
   }
   return full_share(key) * interpolated(found->second, density);
 }
