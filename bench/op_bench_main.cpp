@@ -85,8 +85,8 @@ RunOptions run_options(const std::string& device, const std::string& precision) 
   }
   if (device != name_of(options.device)) fail(ErrorKind::usage, "--device: expected cpu, cuda or emulated");
   if (precision != name_of(options.precision)) fail(ErrorKind::usage, "--precision: expected fp32, tf32 or bf16");
-  if (options.device == Device::cpu && options.precision != Precision::fp32) {
-    fail(ErrorKind::usage, "--precision: the CPU computes in fp32 but got " + precision + "; use --device cuda");
+  if (options.device == Device::cpu && options.precision == Precision::tf32) {
+    fail(ErrorKind::usage, "--precision: the CPU computes in fp32 and bf16 but got tf32; use --device cuda");
   }
   options.dtype = options.precision == Precision::bf16 ? DType::bf16 : DType::f32;
   options.kernels = &kernels_of(options.device);

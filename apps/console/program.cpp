@@ -87,7 +87,10 @@ std::string shared_folder(const std::string& name, const std::string& in_source_
 }
 
 std::string device_identity(Device device, Precision precision) {
-  if (device == Device::cpu) return "cpu " + cpu_model() + " " + std::to_string(thread_count()) + " threads";
+  if (device == Device::cpu) {
+    return "cpu " + cpu_model() + " " + std::to_string(thread_count()) + " threads" +
+           (precision == Precision::bf16 ? std::string(" ") + name_of(precision) : "");
+  }
   return std::string(name_of(device)) + " " + gpu::runtime(device).facts().name + " " + name_of(precision);
 }
 

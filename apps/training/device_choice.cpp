@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "apps/console/program.h"
+#include "kernels/core/simd.h"
 #include "kernels/gpu/runtime.h"
 
 namespace poise {
@@ -20,13 +21,19 @@ DeviceChoice choose_device(std::optional<Device> device, std::optional<Precision
   }
   choice.name = choice.device == Device::cpu ? cpu_model() : gpu::runtime(choice.device).facts().name;
   choice.precision = precision.value_or(choice.device == Device::cuda ? Precision::tf32 : Precision::fp32);
-  if (choice.device == Device::cpu && choice.precision != Precision::fp32) {
-    fail(ErrorKind::usage, fmt::format("precision: the CPU computes in fp32 but got {}; use --device cuda (or, slowly, "
-                                       "--device emulated), or --precision fp32",
-                                       name_of(choice.precision)));
+  if (choice.device == Device::cpu && choice.precision == Precision::tf32) {
+    fail(
+        ErrorKind::usage,
+        "precision: the CPU computes in fp32 and bf16 but got tf32; use --device cuda (or, slowly, --device emulated), "
+        "or --precision fp32");
   }
   choice.text = fmt::format("device {} ({}; {}), precision {}{}", name_of(choice.device), choice.name, why,
                             name_of(choice.precision), precision ? "" : " (auto)");
+  if (choice.device == Device::cpu && choice.precision == Precision::bf16 && !has_bf16_products()) {
+    choice.text +=
+        "; warning: this processor has no bf16 instructions (avx512_bf16), so bf16 saves memory but no time; "
+        "--precision fp32 is faster";
+  }
   return choice;
 }
 

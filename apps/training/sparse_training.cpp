@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "apps/console/program.h"
+#include "kernels/core/simd.h"
 #include "kernels/gpu/runtime.h"
 #include "kernels/ranks/ranks.h"
 
@@ -15,7 +16,10 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 // Those of the device; a plan may be for one that is not here.
 CrossoverTable measured_crossovers(const Context& ctx) {
   if (!gpu::why_unavailable(ctx.device).empty()) return {};
-  return CrossoverTable::load(CrossoverTable::default_path(device_identity(ctx.device, ctx.precision)));
+  CrossoverTable table = CrossoverTable::load(CrossoverTable::default_path(device_identity(ctx.device, ctx.precision)));
+  const bool bf16_products = ctx.device == Device::cpu && ctx.precision == Precision::bf16 && has_bf16_products();
+  if (bf16_products) table.expect_slow_weights(2);  // which multiply in f32
+  return table;
 }
 
 }  // namespace

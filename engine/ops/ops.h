@@ -1,5 +1,5 @@
 // The differentiable operations. Each checks shapes, allocates its output, calls one kernel and records its backward.
-// On a GPU activations may be bf16: then parameters stay f32, sums over space come out in f32, and losses expect f32.
+// Activations may be bf16: then parameters stay f32, sums over space come out in f32, and losses expect f32.
 // Every function throws Error(runtime) that names the layer, what it expected, what it got and what to change.
 #pragma once
 #include <initializer_list>

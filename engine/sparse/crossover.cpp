@@ -51,7 +51,7 @@ double CrossoverTable::speedup(const CrossoverKey& key, double density, double s
     if (key.path == Execution::block) return saved * kEfficiency;
     const SpeedupPoints typical = typical_weights_speedups(key.geometry, key.pass, key.cell);
     if (typical.empty()) return std::numeric_limits<double>::quiet_NaN();
-    return full_share(key) * interpolated(typical, density);
+    return full_share(key) * interpolated(typical, density) / weights_loss_;
   }
   return full_share(key) * interpolated(found->second, density);
 }

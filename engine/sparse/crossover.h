@@ -39,6 +39,8 @@ class CrossoverTable {
   bool measured(const CrossoverKey& key) const { return points_.contains(key.to_string()); }
   bool measured(Execution path) const;  // of any layer
   void add(const CrossoverKey& key, double density, double speedup);
+  // Estimates are of f32. Where dense kernels and blocks are so many times as fast and single weights are not.
+  void expect_slow_weights(double times) { weights_loss_ = times; }
   // Where the measured speed-up passes 1, between 0 and 1; 1 if it never falls below.
   double crossover_density(const CrossoverKey& key) const;
   bool empty() const { return points_.empty(); }
@@ -56,6 +58,7 @@ class CrossoverTable {
   static double interpolated(const SpeedupPoints& points, double density);
 
   std::map<std::string, SpeedupPoints> points_;
+  double weights_loss_ = 1;
 };
 
 }  // namespace poise

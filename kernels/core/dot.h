@@ -3,20 +3,22 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/core/dispatch.h"
+
 namespace poise {
 
 class DotSum {
  public:
   // += sum_i a[i] * b[i]
-  template <class T>
-  void add(const T* a, const T* b, int64_t n) {
+  template <class A, class B>
+  void add(const A* a, const B* b, int64_t n) {
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
       for (int64_t lane = 0; lane < kLanes; ++lane) {
-        lanes_[lane] += static_cast<double>(a[i + lane]) * static_cast<double>(b[i + lane]);
+        lanes_[lane] += static_cast<double>(computed(a[i + lane])) * static_cast<double>(computed(b[i + lane]));
       }
     }
-    for (; i < n; ++i) tail_ += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    for (; i < n; ++i) tail_ += static_cast<double>(computed(a[i])) * static_cast<double>(computed(b[i]));
   }
 
   double total() const {
@@ -34,8 +36,8 @@ class DotSum {
   double tail_ = 0;
 };
 
-template <class T>
-double dot(const T* a, const T* b, int64_t n) {
+template <class A, class B>
+double dot(const A* a, const B* b, int64_t n) {
   DotSum sum;
   sum.add(a, b, n);
   return sum.total();

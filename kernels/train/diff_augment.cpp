@@ -10,31 +10,31 @@ namespace poise::cpu {
 namespace {
 
 template <class T>
-T mean_of(const T* x, int64_t count) {
+Computed<T> mean_of(const T* x, int64_t count) {
   double sum = 0;
-  for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(x[i]);
-  return static_cast<T>(sum / static_cast<double>(count));
+  for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(computed(x[i]));
+  return static_cast<Computed<T>>(sum / static_cast<double>(count));
 }
 
 // The mean of what arrives: pixels of dy that were cut, or that show nothing, send no gradient back.
 template <class T>
-T mean_seen(const Augmentation& a, const T* dy, int h, int w, int c) {
+Computed<T> mean_seen(const Augmentation& a, const T* dy, int h, int w, int c) {
   double sum = 0;
   for (int row = 0; row < h; ++row) {
     for (int column = 0; column < w; ++column) {
       const int shown_row = row + a.shift_h, shown_column = column + a.shift_w;
       if (a.cut(row, column) || shown_row < 0 || shown_row >= h || shown_column < 0 || shown_column >= w) continue;
-      for (int i = 0; i < c; ++i) sum += static_cast<double>(dy[(int64_t{row} * w + column) * c + i]);
+      for (int i = 0; i < c; ++i) sum += static_cast<double>(computed(dy[(int64_t{row} * w + column) * c + i]));
     }
   }
-  return static_cast<T>(sum / (static_cast<double>(h) * w * c));
+  return static_cast<Computed<T>>(sum / (static_cast<double>(h) * w * c));
 }
 
 // to[i] = shift + c (1 - s) m + c s from[i], m the mean of from: one pixel.
-template <class T>
-void colour_pixel(T offset, T contrast, T saturation, const T* from, int c, T* to) {
-  const T own = contrast * saturation, shared = contrast * (1 - saturation) * mean_of(from, c);
-  for (int i = 0; i < c; ++i) to[i] = offset + shared + own * from[i];
+template <class T, class Number = Computed<T>>
+void colour_pixel(Number offset, Number contrast, Number saturation, const T* from, int c, T* to) {
+  const Number own = contrast * saturation, shared = contrast * (1 - saturation) * mean_of(from, c);
+  for (int i = 0; i < c; ++i) to[i] = stored<T>(offset + shared + own * computed(from[i]));
 }
 
 template <class T, bool Backward>
@@ -46,11 +46,12 @@ void augment(Context& ctx, const DiffAugmentOptions& options, const Tensor& in, 
     const Augmentation a = augmentation_of(options, step, image, h, w);
     const T* x = in.data<T>() + image * elements;
     T* y = out.data<T>() + image * elements;
-    const T saturation = static_cast<T>(a.saturation), contrast = static_cast<T>(a.contrast);
-    T offset = 0;
+    using Number = Computed<T>;
+    const auto saturation = static_cast<Number>(a.saturation), contrast = static_cast<Number>(a.contrast);
+    Number offset = 0;
     if (options.color) {
-      const T mean = Backward ? mean_seen(a, x, h, w, c) : mean_of(x, elements);
-      offset = (Backward ? 0 : static_cast<T>(a.brightness)) + (1 - contrast) * mean;
+      const Number mean = Backward ? mean_seen(a, x, h, w, c) : mean_of(x, elements);
+      offset = (Backward ? 0 : static_cast<Number>(a.brightness)) + (1 - contrast) * mean;
     }
     for (int row = 0; row < h; ++row) {
       for (int column = 0; column < w; ++column, y += c) {
@@ -59,9 +60,9 @@ void augment(Context& ctx, const DiffAugmentOptions& options, const Tensor& in, 
         const bool inside = from_row >= 0 && from_row < h && from_column >= 0 && from_column < w;
         const bool cut = Backward ? a.cut(from_row, from_column) : a.cut(row, column);
         if (inside && !cut) {
-          colour_pixel(offset, contrast, saturation, x + (int64_t{from_row} * w + from_column) * c, c, y);
+          colour_pixel<T>(offset, contrast, saturation, x + (int64_t{from_row} * w + from_column) * c, c, y);
         } else {
-          for (int i = 0; i < c; ++i) y[i] = Backward ? offset : T{0};
+          for (int i = 0; i < c; ++i) y[i] = stored<T>(Backward ? offset : Number{0});
         }
       }
     }
@@ -71,11 +72,11 @@ void augment(Context& ctx, const DiffAugmentOptions& options, const Tensor& in, 
 }  // namespace
 
 void diff_augment_forward(Context& ctx, const DiffAugmentOptions& options, const Tensor& x, Tensor& y) {
-  dispatch_float(x.dtype, [&]<class T>() { augment<T, false>(ctx, options, x, y); });
+  dispatch_stored(x.dtype, [&]<class T>() { augment<T, false>(ctx, options, x, y); });
 }
 
 void diff_augment_backward(Context& ctx, const DiffAugmentOptions& options, const Tensor& dy, Tensor& dx) {
-  dispatch_float(dy.dtype, [&]<class T>() { augment<T, true>(ctx, options, dy, dx); });
+  dispatch_stored(dy.dtype, [&]<class T>() { augment<T, true>(ctx, options, dy, dx); });
 }
 
 }  // namespace poise::cpu

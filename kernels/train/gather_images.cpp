@@ -9,7 +9,7 @@ namespace poise::cpu {
 
 void gather_images(Context& ctx, const GatherOptions& options, const Tensor& images, const Tensor& labels, Tensor& y,
                    Tensor& y_labels) {
-  dispatch_float(y.dtype, [&]<class T>() {
+  dispatch_stored(y.dtype, [&]<class T>() {
     const int64_t h = y.shape[1], w = y.shape[2], c = y.shape[3];
     const auto count = static_cast<uint64_t>(images.shape[0]), batch_size = static_cast<uint64_t>(y.shape[0]);
     const uint64_t seed = ctx.step->seed, batch = ctx.step->d_batches;
@@ -28,7 +28,8 @@ void gather_images(Context& ctx, const GatherOptions& options, const Tensor& ima
       for (int64_t row = 0; row < h; ++row) {
         for (int64_t column = 0; column < w; ++column) {
           const uint8_t* pixel = image + (row * w + (mirrored ? w - 1 - column : column)) * c;
-          for (int64_t i = 0; i < c; ++i) *to++ = static_cast<T>(pixel[i]) / T{127.5} - 1;
+          for (int64_t i = 0; i < c; ++i)
+            *to++ = stored<T>(static_cast<Computed<T>>(pixel[i]) / Computed<T>{127.5} - 1);
         }
       }
     });

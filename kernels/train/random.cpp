@@ -41,7 +41,7 @@ void draw_all(int64_t count, T* out, const Draw& draw) {
     for (int64_t counter = begin; counter < end; ++counter) {
       const Four drawn = draw(counter);
       for (int64_t i = 0; i < std::min<int64_t>(4, count - 4 * counter); ++i) {
-        out[4 * counter + i] = static_cast<T>(drawn.x[i]);
+        out[4 * counter + i] = stored<T>(drawn.x[i]);
       }
     }
   });
@@ -60,7 +60,7 @@ void uniform_on_host(uint64_t seed, RandomStream stream, uint64_t step, int64_t 
 namespace cpu {
 
 void random_normal(Context& ctx, RandomStream stream, Tensor& y) {
-  dispatch_float(y.dtype, [&]<class T>() {
+  dispatch_stored(y.dtype, [&]<class T>() {
     const uint64_t seed = ctx.step->seed, step = ctx.step->step;
     draw_all(y.elements(), y.data<T>(), [=](int64_t counter) { return normal_four(seed, stream, step, counter); });
   });

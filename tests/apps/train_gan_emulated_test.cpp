@@ -297,10 +297,11 @@ TEST(TrainEmulated, ACheckpointOfOneDeviceLoadsOnTheOther) {
 
 TEST(TrainEmulated, WhatADeviceCannotDoIsOneLineWithARemedy) {
   const TemporaryFolder folder;
-  const auto bf16_on_cpu = train(folder, test::small_run({"--device", "cpu", "--precision", "bf16"}));
-  EXPECT_EQ(bf16_on_cpu.exit_code, 2);
-  EXPECT_NE(bf16_on_cpu.err.find("the CPU computes in fp32 but got bf16; use --device cuda"), std::string::npos)
-      << bf16_on_cpu.err;
+  const auto tf32_on_cpu = train(folder, test::small_run({"--device", "cpu", "--precision", "tf32"}));
+  EXPECT_EQ(tf32_on_cpu.exit_code, 2);
+  EXPECT_NE(tf32_on_cpu.err.find("the CPU computes in fp32 and bf16 but got tf32; use --device cuda"),
+            std::string::npos)
+      << tf32_on_cpu.err;
   if (gpu::why_unavailable(Device::cuda).empty()) return;
   const auto no_cuda = train(folder, test::small_run({"--device", "cuda"}));
   EXPECT_EQ(no_cuda.exit_code, 3);

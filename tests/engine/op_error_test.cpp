@@ -188,18 +188,6 @@ const std::vector<Refusal>& refusals() {
          batch_norm(half(t, {2, 4}), half(t, {4}), half(t, {4}), c, c, {});
        },
        {"batch_norm", "parameters in f32", "input in bf16", "got bf16"}},
-      {"relu_bf16_on_the_cpu", [](Tape& t) { relu(half(t, {4})); }, {"CPU", "f32", "bf16", "--precision fp32"}},
-      {"batch_norm_bf16_on_the_cpu",
-       [](Tape& t) {
-         const Tensor c = t.alloc({4}, DType::f32);
-         batch_norm(half(t, {2, 4}), zeros(t, {4}), zeros(t, {4}), c, c, {});
-       },
-       {"CPU", "f32", "bf16", "--precision fp32"}},
-      {"sum_space_bf16_on_the_cpu",
-       [](Tape& t) {
-         sum_space(half(t, {2, 3, 3, 4}));
-       },
-       {"CPU", "f32", "bf16", "--precision fp32"}},
       {"loss_g_shape",
        [](Tape& t) {
          gan_loss_g(zeros(t, {4, 2}), GanLoss::bce);

@@ -7,6 +7,7 @@
 
 #include "kernels/core/parallel.h"
 #include "tests/support/op_comparison.h"
+#include "tests/support/precision_limits.h"
 
 namespace poise {
 namespace {
@@ -53,6 +54,17 @@ class OpTest : public testing::TestWithParam<OpCase> {
  private:
   double worst_ = -1;
 };
+
+// The kernels of the CPU in each type that activations have in training.
+std::vector<RunOptions> small_runs(const OpCase& c) {
+  std::vector<RunOptions> runs;
+  for (const KernelTable* table : {&cpu_kernels(), &cpu_reference_kernels()}) {
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      if (dtype == DType::f32 || concerns_bf16(c)) runs.push_back({.dtype = dtype, .kernels = table});
+    }
+  }
+  return runs;
+}
 
 class OpDefinitionTest : public OpTest {};
 class OpGradientTest : public OpTest {};
@@ -130,14 +142,44 @@ TEST_P(OpTest, F32MatchesF64) {
   }
 }
 
+// Activations in bf16, the rest in f32, as on a GPU and within the GPU's limit; the f64 run starts from the same numbers.
+TEST_P(OpTest, Bf16MatchesF64) {
+  if (!concerns_bf16(op_case())) return;
+  const OpResult expected =
+      OpFixture(op_case(), {.dtype = DType::f64, .kernels = &cpu_reference_kernels(), .precision = Precision::bf16})
+          .run();
+  for (const KernelTable* table : {&cpu_kernels(), &cpu_reference_kernels()}) {
+    if (op_case().model_sized && table != &cpu_kernels()) continue;
+    RunOptions options{.dtype = DType::bf16, .kernels = table, .precision = Precision::bf16};
+    OpFixture fixture(op_case(), options);
+    const OpResult got = fixture.run();
+    const double limit = limit_of(Precision::bf16);
+    const std::string prefix = table == &cpu_kernels() ? "cpu: " : "cpu reference: ";
+    EXPECT_EQ(fixture.arena_peak(), fixture.plan.arena_bytes);
+    compare(relative_error(got.output, expected.output), limit, prefix + "output");
+    for (size_t i = 0; i < expected.gradients.size(); ++i) {
+      EXPECT_NE(got.gradients[i].empty(), op_case().inputs[i].trainable) << prefix << "gradient of input " << i;
+      compare(relative_error(got.gradients[i], expected.gradients[i]), limit,
+              prefix + "gradient of input " + std::to_string(i));
+    }
+    for (size_t i = 0; i < expected.states.size(); ++i) {
+      compare(relative_error(got.states[i], expected.states[i]), limit, prefix + "state " + std::to_string(i));
+    }
+    options.parameters = options.guards = true;
+    const OpResult guarded = OpFixture(op_case(), options).run();
+    EXPECT_EQ(guarded.damage, "");
+    expect_same_bytes(got, guarded, "inputs as parameters, in a fragmented arena");
+  }
+}
+
 // A run that has diverged must not look healthy: comparisons are written so that a NaN falls on the side that keeps it.
 TEST_P(OpDefinitionTest, ANaNReachesTheOutput) {
   if (!op_case().reads_every_element) return;
-  for (const KernelTable* table : {&cpu_kernels(), &cpu_reference_kernels()}) {
+  for (const RunOptions& options : small_runs(op_case())) {
     for (size_t input = 0; input < op_case().inputs.size(); ++input) {
       if (!op_case().inputs[input].trainable) continue;
       for (const bool last : {false, true}) {
-        OpFixture fixture(op_case(), {.kernels = table});
+        OpFixture fixture(op_case(), options);
         std::vector<double>& x = fixture.inputs[input];
         (last ? x.back() : x.front()) = std::nan("");
         const std::vector<double> output = fixture.evaluate(op_case().build);
@@ -150,14 +192,17 @@ TEST_P(OpDefinitionTest, ANaNReachesTheOutput) {
 // Each count is also a run in other memory.
 TEST_P(OpTest, SameBytesEveryRunAndForAnyNumberOfThreads) {
   const int threads = thread_count();
-  OpFixture fixture(op_case());
-  const OpResult first = fixture.run();
-  expect_same_bytes(first, fixture.run(), "second run of one fixture");
-  for (const int count : {1, 2, 3}) {
-    set_thread_count(count);
-    expect_same_bytes(first, OpFixture(op_case()).run(), std::to_string(count) + " threads");
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    if (dtype == DType::bf16 && !concerns_bf16(op_case())) continue;
+    OpFixture fixture(op_case(), {.dtype = dtype});
+    const OpResult first = fixture.run();
+    expect_same_bytes(first, fixture.run(), "second run of one fixture");
+    for (const int count : {1, 2, 3}) {
+      set_thread_count(count);
+      expect_same_bytes(first, OpFixture(op_case(), {.dtype = dtype}).run(), std::to_string(count) + " threads");
+    }
+    set_thread_count(threads);
   }
-  set_thread_count(threads);
 }
 
 // Results do not depend on where memory is or on what it held before, and nothing is written that is not the op's.

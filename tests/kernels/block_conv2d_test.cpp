@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -12,6 +13,7 @@
 #include "kernels/core/parallel.h"
 #include "kernels/sparse/block/block_tiles.h"
 #include "kernels/table.h"
+#include "tests/support/block_convolution.h"
 #include "tests/support/block_geometry.h"
 #include "tests/support/host_layer.h"
 
@@ -121,6 +123,26 @@ TEST_P(BlockConv2dTest, CountsTheArithmeticThatItPerforms) {
   const double positions = positions_of(kernel, upsample);  // of every alive cell
   EXPECT_EQ(cpu::block_conv2d_plan(ctx, g, layer.index, DType::f32, Pass::forward).executed_macs,
             small_pixels * blocks * positions * kB * kB);
+}
+
+TEST_P(BlockConv2dTest, ComputesBf16) {
+  const auto [kernel, upsample] = GetParam();
+  uint32_t seed = 100;
+  for (const auto& [n, h, w] :
+       {std::array<int64_t, 3>{3, 6, 6}, {2, 8, 8}, {1, 16, 16}, {1, 32, 32}, {3, 5, 7}, {5, 1, 1}}) {
+    for (const double density : {0.0, kOneCell, 0.1, 0.5, 1.0}) {
+      SCOPED_TRACE(testing::Message() << n << "x" << h << "x" << w << ", density " << density);
+      const Conv2dGeometry g = geometry_of({n, h, w, 2, 3}, kernel, upsample);
+      const Convolution convolution(g, density, false, Precision::bf16, Device::cpu, ++seed);
+      const LayerResults results = convolution.run(cpu_kernels());
+      convolution.expect_right(results);
+      const int threads = thread_count();
+      set_thread_count(3);
+      EXPECT_TRUE(results == convolution.run(cpu_kernels())) << "on another number of threads";
+      set_thread_count(threads);
+      if (HasFailure()) return;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, BlockConv2dTest, kKernelsAndUpsamples, kernel_and_upsample);

@@ -25,7 +25,7 @@ bool runs_here(const Target& target, const OpCase& c) {
 bool concerns(Precision precision, const OpCase& c) {
   if (precision == Precision::tf32) return c.op == "conv2d" || c.op == "conv_transpose2d" || c.op == "linear";
   if (precision == Precision::fp32) return true;
-  return !std::all_of(c.inputs.begin(), c.inputs.end(), [](const OpTensor& x) { return x.parameter; });
+  return concerns_bf16(c);
 }
 
 RunOptions on(const Target& target, Precision precision) {

@@ -12,6 +12,7 @@
 #include "kernels/sparse/weights/lane_share.h"
 #include "kernels/sparse/weights/weight_tiles.h"
 #include "kernels/table.h"
+#include "tests/support/block_convolution.h"
 #include "tests/support/block_geometry.h"
 #include "tests/support/host_layer.h"
 
@@ -21,7 +22,6 @@ namespace {
 using namespace cpu;
 
 constexpr double kLimit = 1e-5;  // f32, relative to the largest element
-constexpr double kOneCell = -1;
 
 Conv2dGeometry same_size(int64_t n, int64_t h, int64_t w, int64_t c_in, int64_t c_out, int64_t k,
                          int64_t upsample = 1) {
@@ -167,6 +167,32 @@ TEST_P(WeightsConv2dTest, NeedsNoMoreMemoryThanAtFullDensity) {
                 weights_conv2d_plan(ctx, g, WeightIndex::full(g, 1), DType::f32, pass).workspace_bytes);
     }
   }
+}
+
+TEST_P(WeightsConv2dTest, ComputesBf16) {
+  const auto [kernel, upsample] = GetParam();
+  const Conv2dGeometry g = same_size(3, 6, 8, 40, 32, kernel, upsample);
+  Layer layer(g, /*cell_out=*/1, 0.2, 5);
+  const uint8_t* alive = layer.mask.tensor().data<uint8_t>();
+  std::mt19937 rng(6);
+  const LayerOperands operands{uniform(g.x_shape(), DType::bf16, Device::cpu, rng),
+                               uniform(g.weight_shape(), DType::bf16, Device::cpu, rng, alive),
+                               uniform({g.c_out}, DType::f32, Device::cpu, rng),
+                               uniform(g.y_shape(), DType::bf16, Device::cpu, rng)};
+  Context ctx;
+  const LayerResults results = operands.run(
+      [&](Pass pass) { return weights_conv2d_plan(ctx, g, layer.index, DType::bf16, pass).workspace_bytes; },
+      [&](Tensor& forward, Tensor& for_input, Tensor& for_weight, LayerResults& r) {
+        const Tensor &x = operands.x.device.tensor(), &w = operands.weight.device.tensor();
+        const Tensor &dy = operands.dy.device.tensor(), &bias = operands.bias.device.tensor();
+        weights_conv2d_forward(ctx, g, layer.index, x, w, bias, forward, r.y.tensor());
+        weights_conv2d_backward_input(ctx, g, layer.index, dy, w, for_input, r.dx.tensor());
+        weights_conv2d_backward_weight(ctx, g, layer.index, x, dy, for_weight, r.dweight.tensor(), r.dbias.tensor());
+      });
+  LayerReference reference = conv2d_reference(g, operands);
+  double* dweight = reference.dweight.tensor().data<double>();
+  for (int64_t i = 0; i < g.weight_shape().elements(); ++i) dweight[i] = alive[i] ? dweight[i] : 0;
+  expect_near(results, reference, Precision::bf16);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, WeightsConv2dTest, kKernelsAndUpsamples, kernel_and_upsample);

@@ -2,6 +2,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -25,6 +26,11 @@ inline double relative_error(const std::vector<double>& a, const std::vector<dou
     worst = std::max(worst, error);
   }
   return worst == 0 ? 0 : worst / largest(b);
+}
+
+// Does a case mean something of its own in bf16? That concerns activations.
+inline bool concerns_bf16(const OpCase& c) {
+  return !std::all_of(c.inputs.begin(), c.inputs.end(), [](const OpTensor& x) { return x.parameter; });
 }
 
 inline bool same_bytes(const std::vector<double>& a, const std::vector<double>& b) {

@@ -5,7 +5,7 @@
 //   gated_add       y = x + gate o, gate [1];            do = gate dy, dgate = sum of dy o
 //
 // a [N,m,k] or [N,k,m], b [N,k,n] or [N,n,k], c [N,m,n]; x, y of softmax [...,n], over the last dimension; x, o, y of
-// one shape. Tensors of one dtype, on a GPU f32 or bf16 with sums in f32; gate and dgate are parameters: f32 there.
+// one shape. Tensors of one dtype; of bf16, sums are f32, and the parameters gate and dgate too.
 #pragma once
 #include "kernels/core/context.h"
 

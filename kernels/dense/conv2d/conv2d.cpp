@@ -34,11 +34,11 @@ Conv2dPlan conv2d_plan(const Context&, const Conv2dGeometry& g, DType, Pass) { r
 
 void conv2d_forward(Context&, const Conv2dGeometry& geometry, const Tensor& x, const Tensor& weight, const Tensor& bias,
                     Tensor&, Tensor& y) {
-  dispatch_float(x.dtype, [&]<class T>() {
+  dispatch_stored(x.dtype, [&]<class T>() {
     const Conv2dGeometry g = geometry;
     const T* inputs = x.data<T>();
     const T* weights = weight.data<T>();
-    const T* biases = bias ? bias.data<T>() : nullptr;
+    const auto* biases = bias ? bias.data<Computed<T>>() : nullptr;
     T* outputs = y.data<T>();
     const int64_t out_h = g.out_h(), out_w = g.out_w();
     simd_for(g.n * out_h, [=](int64_t task) {  // one output row
@@ -58,7 +58,7 @@ void conv2d_forward(Context&, const Conv2dGeometry& geometry, const Tensor& x, c
             }
           }
           const double total = sum.total() + (biases ? static_cast<double>(biases[o]) : 0.0);
-          pixel[o] = static_cast<T>(g.relu && total < 0 ? 0 : total);
+          pixel[o] = stored<T>(g.relu && total < 0 ? 0 : total);
         }
       }
     });
@@ -67,7 +67,7 @@ void conv2d_forward(Context&, const Conv2dGeometry& geometry, const Tensor& x, c
 
 void conv2d_backward_input(Context&, const Conv2dGeometry& geometry, const Tensor& dy, const Tensor& weight, Tensor&,
                            Tensor& dx) {
-  dispatch_float(dy.dtype, [&]<class T>() {
+  dispatch_stored(dy.dtype, [&]<class T>() {
     const Conv2dGeometry g = geometry;
     const T* grad_out = dy.data<T>();
     const T* weights = weight.data<T>();
@@ -91,15 +91,15 @@ void conv2d_backward_input(Context&, const Conv2dGeometry& geometry, const Tenso
                   if (q < 0) continue;
                   const T* dy_pixel = grad_out + ((image * out_h + p) * out_w + q) * g.c_out;
                   for (int64_t o = 0; o < g.c_out; ++o) {
-                    const double factor = static_cast<double>(dy_pixel[o]);
+                    const double factor = static_cast<double>(computed(dy_pixel[o]));
                     const T* w = weights + ((o * g.kh + r) * g.kw + s) * g.c_in + first;
-                    for (int64_t i = 0; i < channels; ++i) sum[i] += factor * static_cast<double>(w[i]);
+                    for (int64_t i = 0; i < channels; ++i) sum[i] += factor * static_cast<double>(computed(w[i]));
                   }
                 }
               }
             }
           }
-          for (int64_t i = 0; i < channels; ++i) pixel[first + i] = static_cast<T>(sum[i]);
+          for (int64_t i = 0; i < channels; ++i) pixel[first + i] = stored<T>(sum[i]);
         }
       }
     });
@@ -108,11 +108,11 @@ void conv2d_backward_input(Context&, const Conv2dGeometry& geometry, const Tenso
 
 void conv2d_backward_weight(Context&, const Conv2dGeometry& geometry, const Tensor& x, const Tensor& dy, Tensor&,
                             Tensor& dweight, Tensor& dbias) {
-  dispatch_float(x.dtype, [&]<class T>() {
+  dispatch_stored(x.dtype, [&]<class T>() {
     const Conv2dGeometry g = geometry;
     const T* inputs = x.data<T>();
     const T* grad_out = dy.data<T>();
-    T* grad_weight = dweight.data<T>();
+    auto* grad_weight = dweight.data<Computed<T>>();
     const int64_t out_h = g.out_h(), out_w = g.out_w();
     const int64_t input_blocks = ceil_div(g.c_in, kInputChannels);
     const int64_t output_blocks = ceil_div(g.c_out, kOutputChannels);
@@ -133,26 +133,27 @@ void conv2d_backward_weight(Context&, const Conv2dGeometry& geometry, const Tens
             const T* pixel = inputs + ((image * g.h + row) * g.w + column) * g.c_in + first_i;
             const T* dy_pixel = grad_out + ((image * out_h + p) * out_w + q) * g.c_out;
             for (int64_t o = first_o; o < last_o; ++o) {
-              const double factor = static_cast<double>(dy_pixel[o]);
-              for (int64_t i = 0; i < channels; ++i) sum[o - first_o][i] += factor * static_cast<double>(pixel[i]);
+              const double factor = static_cast<double>(computed(dy_pixel[o]));
+              for (int64_t i = 0; i < channels; ++i)
+                sum[o - first_o][i] += factor * static_cast<double>(computed(pixel[i]));
             }
           }
         }
       }
       for (int64_t o = first_o; o < last_o; ++o) {
-        T* w = grad_weight + ((o * g.kh + r) * g.kw + s) * g.c_in + first_i;
-        for (int64_t i = 0; i < channels; ++i) w[i] = static_cast<T>(sum[o - first_o][i]);
+        auto* w = grad_weight + ((o * g.kh + r) * g.kw + s) * g.c_in + first_i;
+        for (int64_t i = 0; i < channels; ++i) w[i] = static_cast<Computed<T>>(sum[o - first_o][i]);
       }
     });
     if (!dbias) return;
-    T* grad_bias = dbias.data<T>();
+    auto* grad_bias = dbias.data<Computed<T>>();
     simd_chunks(g.c_out, kInputChannels, [=](int64_t begin, int64_t end) {
       double sum[kInputChannels] = {};
       for (int64_t pixel = 0; pixel < g.n * out_h * out_w; ++pixel) {
         const T* dy_pixel = grad_out + pixel * g.c_out + begin;
-        for (int64_t o = 0; o < end - begin; ++o) sum[o] += static_cast<double>(dy_pixel[o]);
+        for (int64_t o = 0; o < end - begin; ++o) sum[o] += static_cast<double>(computed(dy_pixel[o]));
       }
-      for (int64_t o = begin; o < end; ++o) grad_bias[o] = static_cast<T>(sum[o - begin]);
+      for (int64_t o = begin; o < end; ++o) grad_bias[o] = static_cast<Computed<T>>(sum[o - begin]);
     });
   });
 }

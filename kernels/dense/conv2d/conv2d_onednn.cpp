@@ -1,53 +1,55 @@
-// f32 convolution on oneDNN, with the same bits for any number of threads.
+// Convolution of f32 and bf16 on oneDNN, with the same bits for any number of threads.
 //
 // A layer is cut into tasks of whole images, a number that depends on the geometry alone, and each task is a oneDNN
 // primitive on one thread. Forward and input gradient write disjoint images; the weight gradient writes one partial sum
 // per task, added up in task order.
 //
-// A 3x3 convolution of a twice enlarged image is four 2x2 convolutions of the small one, one per output parity
-// (upsample_fold.h): parity 0 has its padding before, parity 1 behind. A 1x1 convolution commutes with the enlargement:
-// one multiply-add instead of four.
-#include <cstring>
-
+// A 3x3 convolution of a twice enlarged image is, read backwards, a 4x4 convolution with stride 2 of the large image
+// (upsample_fold.h): its forward pass is that one's input gradient, its input gradient that one's forward pass. A 1x1
+// convolution commutes with the enlargement: one multiply-add instead of four.
+//
+// Where oneDNN has no bf16 for the processor, bf16 is computed as f32, from copies.
 #include "kernels/core/parallel.h"
 #include "kernels/core/simd.h"
-#include "kernels/core/workspace_layout.h"
+#include "kernels/core/widened.h"
 #include "kernels/dense/conv2d/onednn_convolution.h"
+#include "kernels/dense/conv2d/tap_sums.h"
 #include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/table.h"
 
 namespace poise::cpu {
 namespace {
 
-enum class Method : uint8_t { plain, enlarge_output, four_parities };
+enum class Method : uint8_t { plain, enlarge_output, transposed };
+
+constexpr int kTransposedTaps = 4;  // per axis
 
 // How one pass of one layer is cut.
 struct Cut {
   Conv2dGeometry geometry;  // of the layer
   Method method;
   int64_t images, tasks;  // images per task
-  int parities;           // convolutions per task
-  ConvolutionKey key;     // of parity 0
+  ConvolutionKey key;     // of a task. If transposed, its x is our y
 
-  Cut(const Conv2dGeometry& g, Pass pass) : geometry(g), method(method_of(g)) {
+  Cut(const Conv2dGeometry& g, DType dtype, Pass pass) : geometry(g), method(method_of(g)) {
     require(g.enlargement_allowed(), "the op refuses other enlarged convolutions");
-    parities = method == Method::four_parities ? kParities : 1;
+    const bool plain = method == Method::plain;
     key = {.pass = pass,
+           .dtype = dtype,
            .h = g.h,
            .w = g.w,
            .c_in = g.c_in,
-           .out_h = method == Method::plain ? g.out_h() : g.h,
-           .out_w = method == Method::plain ? g.out_w() : g.w,
+           .out_h = plain ? g.out_h() : g.h,
+           .out_w = plain ? g.out_w() : g.w,
            .c_out = g.c_out,
-           .kh = method == Method::four_parities ? 2 : g.kh,
-           .kw = method == Method::four_parities ? 2 : g.kw,
+           .kh = g.kh,
+           .kw = g.kw,
            .stride_h = g.stride_h,
            .stride_w = g.stride_w,
-           .pad_top = g.pad_h,
-           .pad_left = g.pad_w,
-           .pad_bottom = g.pad_h,
-           .pad_right = g.pad_w,
+           .pad_h = g.pad_h,
+           .pad_w = g.pad_w,
            .bias = pass != Pass::backward_input};
+    if (method == Method::transposed) transpose();
     // Enough tasks for a handful of cores; for the weight gradient only as many as pay for their partial sums.
     int64_t wanted = 8;
     if (pass == Pass::backward_weight) wanted = std::clamp<int64_t>(g.n * key.out_h * key.out_w / 1024, 2, 8);
@@ -59,248 +61,310 @@ struct Cut {
   }
 
   static Method method_of(const Conv2dGeometry& g) {
-    if (g.upsample == 2 && g.keeps_size(3)) return Method::four_parities;
+    if (g.upsample == 2 && g.keeps_size(3)) return Method::transposed;
     if (g.upsample == 2 && g.keeps_size(1)) return Method::enlarge_output;
     return Method::plain;
   }
 
-  const OnednnConvolution& convolution(int parity) const {
-    ConvolutionKey k = key;
-    if (method == Method::four_parities) {
-      const int a = parity / 2, b = parity % 2;
-      k.pad_top = 1 - a, k.pad_bottom = a, k.pad_left = 1 - b, k.pad_right = b;
-    }
-    return OnednnConvolution::of(k);
-  }
-
-  int64_t x_stride() const { return geometry.h * geometry.w * geometry.c_in; }  // floats per image
+  const OnednnConvolution& convolution() const { return OnednnConvolution::of(key); }
+  int64_t x_stride() const { return geometry.h * geometry.w * geometry.c_in; }  // elements per image
   int64_t y_stride() const { return geometry.out_h() * geometry.out_w() * geometry.c_out; }
-  int64_t small_y_stride() const { return key.out_h * key.out_w * geometry.c_out; }
-  int64_t kernel_elements() const { return geometry.c_out * key.kh * key.kw * geometry.c_in; }  // of one parity
+  int64_t small_y_stride() const { return geometry.h * geometry.w * geometry.c_out; }
+  int64_t folded_elements() const { return geometry.c_out * kTransposedTaps * kTransposedTaps * geometry.c_in; }
+
+ private:
+  void transpose() {
+    if (key.pass != Pass::backward_weight) {
+      key.pass = key.pass == Pass::forward ? Pass::backward_input : Pass::forward;
+    }
+    key.h = geometry.out_h(), key.w = geometry.out_w(), key.c_in = geometry.c_out;
+    key.out_h = geometry.h, key.out_w = geometry.w, key.c_out = geometry.c_in;
+    key.kh = key.kw = kTransposedTaps;
+    key.stride_h = key.stride_w = 2;
+    key.bias = false;  // which would be of our x
+    key.transposed = true;
+  }
 };
 
+// T: of x and y.
+template <class T>
 struct Workspace {
-  float* packed[kParities] =
-      {};  // weights in oneDNN's layout, per parity; for the weight gradient: [task] partial sums
-  size_t packed_elements = 0;
-  float* bias[kParities] = {};     // weight gradient: [task][C_out] partial sums, per parity
-  float* no_bias = nullptr;        // forward: [C_out] zeros, should the layer have no bias
-  float* parity_weight = nullptr;  // four_parities: [4][C_out,2,2,C_in]
-  float* small_y = nullptr;        // enlarged input: the small output or its gradient, [N,H,W,C_out]
-  float* small_x = nullptr;        // four_parities, input gradient: one parity's part, [N,H,W,C_in]
-  char* scratch = nullptr;         // [task][scratch_bytes]
+  char* packed = nullptr;    // weights in oneDNN's layout; for the weight gradient: [task] partial sums in f32
+  size_t packed_bytes = 0;   // of one of them
+  float* bias = nullptr;     // weight gradient: [task][C_out] partial sums; forward: zeros, should there be no bias
+  T* folded = nullptr;       // transposed: [C_out,4,4,C_in]
+  float* dfolded = nullptr;  // .. and its gradient
+  T* small_y = nullptr;      // enlarge_output: the small output or its gradient, [N,H,W,C_out]
+  char* scratch = nullptr;   // [task][scratch_bytes]
   size_t scratch_bytes = 0;
   size_t bytes = 0;
 
-  Workspace(const Cut& cut, void* base) {
+  Workspace(const Cut& cut, Pass pass, void* base) {
     WorkspaceLayout layout(base);
-    const bool backward_weight = cut.key.pass == Pass::backward_weight;
-    const size_t tasks = static_cast<size_t>(cut.tasks), n = static_cast<size_t>(cut.geometry.n);
-    for (int parity = 0; parity < cut.parities; ++parity) {
-      const OnednnConvolution& c = cut.convolution(parity);
-      packed_elements = std::max(packed_elements, c.weight_bytes() / sizeof(float));
-      scratch_bytes = std::max(scratch_bytes, align_up(c.scratch_bytes()));
-    }
-    packed_elements = align_up(packed_elements * sizeof(float)) / sizeof(float);
-    for (int parity = 0; parity < cut.parities; ++parity) {
-      packed[parity] = layout.carve<float>((backward_weight ? tasks : 1) * packed_elements);
-      if (backward_weight) bias[parity] = layout.carve<float>(tasks * static_cast<size_t>(cut.geometry.c_out));
-    }
-    if (cut.key.pass == Pass::forward) no_bias = layout.carve<float>(static_cast<size_t>(cut.geometry.c_out));
-    if (cut.method == Method::four_parities) {
-      parity_weight = layout.carve<float>(static_cast<size_t>(cut.parities * cut.kernel_elements()));
-    }
-    if (cut.method != Method::plain) small_y = layout.carve<float>(n * static_cast<size_t>(cut.small_y_stride()));
-    if (cut.method == Method::four_parities && cut.key.pass == Pass::backward_input) {
-      small_x = layout.carve<float>(n * static_cast<size_t>(cut.x_stride()));
+    const bool gradient = pass == Pass::backward_weight, transposed = cut.method == Method::transposed;
+    const size_t tasks = static_cast<size_t>(cut.tasks), channels = static_cast<size_t>(cut.geometry.c_out);
+    packed_bytes = align_up(cut.convolution().weight_bytes());
+    scratch_bytes = align_up(cut.convolution().scratch_bytes());
+    packed = layout.carve<char>((gradient ? tasks : 1) * packed_bytes);
+    if (pass != Pass::backward_input) bias = layout.carve<float>((gradient ? tasks : 1) * channels);
+    if (transposed && gradient) dfolded = layout.carve<float>(static_cast<size_t>(cut.folded_elements()));
+    if (transposed && !gradient) folded = layout.carve<T>(static_cast<size_t>(cut.folded_elements()));
+    if (cut.method == Method::enlarge_output) {
+      small_y = layout.carve<T>(static_cast<size_t>(cut.geometry.n * cut.small_y_stride()));
     }
     scratch = layout.carve<char>(tasks * scratch_bytes);
     bytes = layout.bytes();
   }
 };
 
-// Which tap of a parity's 2x2 kernel the tap (r, s) of the 3x3 kernel adds to.
-constexpr int folded_tap(int parity, int r, int s) {
-  return window_position(parity / 2, r) * 2 + window_position(parity % 2, s);
-}
-
-// [C_out,3,3,C_in] -> [4][C_out,2,2,C_in]
-void fold_weight(const Cut& cut, const float* weight, float* folded) {
-  const int64_t c_in = cut.geometry.c_in, elements = cut.kernel_elements();
-  parallel_for(cut.geometry.c_out, [&](int64_t o) {
-    for (int parity = 0; parity < kParities; ++parity) {
-      float* to = folded + parity * elements + o * 4 * c_in;
-      std::memset(to, 0, static_cast<size_t>(4 * c_in) * sizeof(float));
-      for (int r = 0; r < 3; ++r) {
-        for (int s = 0; s < 3; ++s) {
-          const float* tap = weight + ((o * 3 + r) * 3 + s) * c_in;
-          float* sum = to + folded_tap(parity, r, s) * c_in;
-          for (int64_t i = 0; i < c_in; ++i) sum[i] += tap[i];
-        }
+// [C_out,3,3,C_in] -> [C_out,4,4,C_in]
+template <class T>
+void fold_weight(const Conv2dGeometry& g, const T* weight, T* folded) {
+  const int64_t c_in = g.c_in;
+  simd_for(g.c_out * kTransposedTaps, [=](int64_t row) {
+    const int64_t o = row / kTransposedTaps;
+    const TapRange rows = folded_taps(3, static_cast<int>(row % kTransposedTaps));
+    for (int v = 0; v < kTransposedTaps; ++v) {
+      const TapRange columns = folded_taps(3, v);
+      TapRows<T> taps;
+      for (int r = rows.first; r <= rows.last; ++r) {
+        for (int s = columns.first; s <= columns.last; ++s) taps.add(weight + ((o * 3 + r) * 3 + s) * c_in);
       }
+      sum_taps(taps, Computed<T>{1}, c_in, folded + (row * kTransposedTaps + v) * c_in);
     }
   });
 }
 
-// The transpose of fold_weight: each tap collects from the four kernels it was added to.
-void unfold_weight(const Cut& cut, const float* folded, float* weight) {
-  const int64_t c_in = cut.geometry.c_in, elements = cut.kernel_elements();
-  parallel_for(cut.geometry.c_out, [&](int64_t o) {
-    for (int r = 0; r < 3; ++r) {
-      for (int s = 0; s < 3; ++s) {
-        float* tap = weight + ((o * 3 + r) * 3 + s) * c_in;
-        for (int parity = 0; parity < kParities; ++parity) {
-          const float* from = folded + parity * elements + (o * 4 + folded_tap(parity, r, s)) * c_in;
-          for (int64_t i = 0; i < c_in; ++i) tap[i] = parity == 0 ? from[i] : tap[i] + from[i];
-        }
-      }
+// Its transpose: each tap collects from the four that it was added to.
+void unfold_weight(const Conv2dGeometry& g, const float* folded, float* weight) {
+  const int64_t c_in = g.c_in;
+  simd_for(g.c_out * 3, [=](int64_t row) {
+    const int64_t o = row / 3, u = first_fold(3, static_cast<int>(row % 3));
+    for (int s = 0; s < 3; ++s) {
+      const float* corner = folded + ((o * kTransposedTaps + u) * kTransposedTaps + first_fold(3, s)) * c_in;
+      const float* below = corner + kTransposedTaps * c_in;
+      sum_taps(TapRows<float>{4, {corner, corner + c_in, below, below + c_in}}, 1.0f, c_in,
+               weight + (row * 3 + s) * c_in);
     }
   });
 }
 
-// f(row of C floats in the small image, row of the pixel of this parity in the large one), for the images of a task.
-template <class F>
-void for_parity_pixels(const Conv2dGeometry& g, int64_t images, int parity, float* small, float* large, const F& f) {
-  const int64_t c = g.c_out, a = parity / 2, b = parity % 2;
+// f(row of C elements in the small image, its first copy in the large one), for the images of a task.
+template <class T, class F>
+void for_each_copied(const Conv2dGeometry& g, int64_t images, T* small, T* large, const F& f) {
+  const int64_t c = g.c_out;
   for (int64_t row = 0; row < images * g.h; ++row) {
-    for (int64_t q = 0; q < g.w; ++q) f(small + (row * g.w + q) * c, large + ((2 * row + a) * 2 * g.w + 2 * q + b) * c);
+    for (int64_t q = 0; q < g.w; ++q) f(small + (row * g.w + q) * c, large + (row * 4 * g.w + 2 * q) * c);
   }
 }
 
-void scatter_parity(const Conv2dGeometry& g, int64_t images, int parity, float* small, float* large) {
-  for_parity_pixels(g, images, parity, small, large,
-                    [&](const float* from, float* to) { std::copy_n(from, g.c_out, to); });
+// Small output -> large one (all four equal), and the transpose: the sum of the four.
+template <class T>
+void enlarge(const Conv2dGeometry& g, int64_t images, T* small, T* large) {
+  const int64_t c = g.c_out, line = 2 * g.w * c;
+  for_each_copied(g, images, small, large, [=](const T* from, T* to) {
+    for (const int64_t at : {int64_t{0}, c, line, line + c}) std::copy_n(from, c, to + at);
+  });
 }
-void gather_parity(const Conv2dGeometry& g, int64_t images, int parity, float* small, float* large) {
-  for_parity_pixels(g, images, parity, small, large,
-                    [&](float* to, const float* from) { std::copy_n(from, g.c_out, to); });
-}
-
-// Small output -> large one (all parities equal), and the transpose: the sum of the four.
-void enlarge(const Conv2dGeometry& g, int64_t images, float* small, float* large) {
-  for (int parity = 0; parity < kParities; ++parity) scatter_parity(g, images, parity, small, large);
-}
-void collect(const Conv2dGeometry& g, int64_t images, float* small, float* large) {
-  for (int parity = 0; parity < kParities; ++parity) {
-    for_parity_pixels(g, images, parity, small, large, [&](float* to, const float* from) {
-      for (int64_t i = 0; i < g.c_out; ++i) to[i] = parity == 0 ? from[i] : to[i] + from[i];
+template <class T>
+void collect(const Conv2dGeometry& g, int64_t images, T* small, T* large) {
+  const int64_t c = g.c_out, line = 2 * g.w * c;
+  simd([=](int64_t count) {
+    for_each_copied(g, count, small, large, [=](T* to, const T* from) {
+#pragma GCC ivdep
+      for (int64_t i = 0; i < c; ++i) {
+        to[i] = stored<T>(computed(from[i]) + computed(from[c + i]) + computed(from[line + i]) +
+                          computed(from[line + c + i]));
+      }
     });
+  })(images);
+}
+
+// Once per pass: our weight in oneDNN's layout.
+template <class T>
+void pack(const Cut& cut, const Tensor& weight, const Workspace<T>& ws) {
+  const T* from = weight.data<T>();
+  if (cut.method == Method::transposed) {
+    fold_weight(cut.geometry, from, ws.folded);
+    from = ws.folded;
+  }
+  cut.convolution().pack_weight(from, ws.packed);
+}
+
+// In place, while the task's output is still in the cache: bias, unless null, and ReLU. Not oneDNN's ReLU: that turns
+// NaN into 0.
+template <class T>
+void finish(const float* bias, bool relu, int64_t channels, int64_t pixels, T* y) {
+  if (!bias && !relu) return;
+  const auto lowest = relu ? 0.0f : -std::numeric_limits<float>::infinity();
+  simd([=](int64_t count) {
+    for (int64_t pixel = 0; pixel < count; ++pixel) {
+      T* at = y + pixel * channels;
+#pragma GCC ivdep
+      for (int64_t c = 0; c < channels; ++c) {
+        const float value = computed(at[c]) + (bias ? bias[c] : 0.0f);
+        at[c] = stored<T>(value < lowest ? lowest : value);
+      }
+    }
+  })(pixels);
+}
+
+// sums[c] = sum over pixels of dy[pixel][c].
+template <class T>
+void sum_pixels(const T* dy, int64_t channels, int64_t pixels, float* sums) {
+  simd([=](int64_t count) {
+    std::fill_n(sums, channels, 0.0f);
+    for (int64_t pixel = 0; pixel < count; ++pixel) {
+#pragma GCC ivdep
+      for (int64_t c = 0; c < channels; ++c) sums[c] += computed(dy[pixel * channels + c]);
+    }
+  })(pixels);
+}
+
+template <class T>
+void forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias, void* workspace,
+             Tensor& y) {
+  const Cut cut(g, x.dtype, Pass::forward);
+  const Workspace<T> ws(cut, Pass::forward, workspace);
+  pack(cut, weight, ws);
+  if (!bias) std::fill_n(ws.bias, g.c_out, 0.0f);
+  float* const added = bias ? bias.data<float>() : ws.bias;
+  T *const xs = x.data<T>(), *const ys = y.data<T>();
+  parallel_for(cut.tasks, [&](int64_t task) {
+    const int64_t first = task * cut.images, pixels = cut.images * g.out_h() * g.out_w();
+    T *from = xs + first * cut.x_stride(), *to = ys + first * cut.y_stride();
+    char* scratch = ws.scratch + static_cast<size_t>(task) * ws.scratch_bytes;
+    if (cut.method == Method::transposed) {
+      cut.convolution().run(to, ws.packed, nullptr, from, scratch);
+      return finish(bias ? added : nullptr, g.relu, g.c_out, pixels, to);
+    }
+    const bool repeats = cut.method == Method::enlarge_output;
+    T* small = repeats ? ws.small_y + first * cut.small_y_stride() : to;
+    cut.convolution().run(from, ws.packed, added, small, scratch);
+    if (repeats) enlarge(g, cut.images, small, to);
+    finish(nullptr, g.relu, g.c_out, pixels, to);
+  });
+}
+
+template <class T>
+void backward_input(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, void* workspace, Tensor& dx) {
+  const Cut cut(g, dy.dtype, Pass::backward_input);
+  const Workspace<T> ws(cut, Pass::backward_input, workspace);
+  pack(cut, weight, ws);
+  T *const dys = dy.data<T>(), *const dxs = dx.data<T>();
+  parallel_for(cut.tasks, [&](int64_t task) {
+    const int64_t first = task * cut.images;
+    T *from = dys + first * cut.y_stride(), *to = dxs + first * cut.x_stride();
+    char* scratch = ws.scratch + static_cast<size_t>(task) * ws.scratch_bytes;
+    if (cut.method == Method::transposed) return cut.convolution().run(from, ws.packed, nullptr, to, scratch);
+    if (cut.method == Method::enlarge_output) {
+      T* small = ws.small_y + first * cut.small_y_stride();
+      collect(g, cut.images, small, from);
+      from = small;
+    }
+    cut.convolution().run(to, ws.packed, nullptr, from, scratch);
+  });
+}
+
+template <class T>
+void backward_weight(const Conv2dGeometry& g, const Tensor& x, const Tensor& dy, void* workspace, Tensor& dweight,
+                     Tensor& dbias) {
+  const Cut cut(g, x.dtype, Pass::backward_weight);
+  const Workspace<T> ws(cut, Pass::backward_weight, workspace);
+  T *const xs = x.data<T>(), *const dys = dy.data<T>();
+  parallel_for(cut.tasks, [&](int64_t task) {
+    const int64_t first = task * cut.images, pixels = cut.images * g.out_h() * g.out_w();
+    T *of_x = xs + first * cut.x_stride(), *of_y = dys + first * cut.y_stride();
+    float* bias_sums = ws.bias + task * g.c_out;
+    char* sums = ws.packed + static_cast<size_t>(task) * ws.packed_bytes;
+    char* scratch = ws.scratch + static_cast<size_t>(task) * ws.scratch_bytes;
+    if (cut.method == Method::transposed) {
+      if (dbias) sum_pixels(of_y, g.c_out, pixels, bias_sums);
+      return cut.convolution().run(of_y, sums, nullptr, of_x, scratch);
+    }
+    if (cut.method == Method::enlarge_output) {
+      T* small = ws.small_y + first * cut.small_y_stride();
+      collect(g, cut.images, small, of_y);
+      of_y = small;
+    }
+    cut.convolution().run(of_x, sums, bias_sums, of_y, scratch);
+  });
+  // Partial sums in task order, in oneDNN's layout, then one change of layout.
+  auto* const sum = reinterpret_cast<float*>(ws.packed);
+  const auto stride = static_cast<int64_t>(ws.packed_bytes / sizeof(float));
+  const auto elements = static_cast<int64_t>(cut.convolution().weight_bytes() / sizeof(float));
+  simd_chunks(elements, kElementGrain, [sum, stride, tasks = cut.tasks](int64_t begin, int64_t end) {
+    for (int64_t task = 1; task < tasks; ++task) {
+      const float* part = sum + task * stride;
+#pragma GCC ivdep
+      for (int64_t i = begin; i < end; ++i) sum[i] += part[i];
+    }
+  });
+  const bool transposed = cut.method == Method::transposed;
+  cut.convolution().unpack_weight(sum, transposed ? ws.dfolded : dweight.data<float>());
+  if (transposed) unfold_weight(g, ws.dfolded, dweight.data<float>());
+  if (!dbias) return;
+  for (int64_t o = 0; o < g.c_out; ++o) {
+    float total = 0;
+    for (int64_t task = 0; task < cut.tasks; ++task) total += ws.bias[task * g.c_out + o];
+    dbias.data<float>()[o] = total;
   }
 }
 
-// The weights of every parity in oneDNN's layout. Copies only: any number of threads may take part.
-void pack(const Cut& cut, const float* weight, const Workspace& ws) {
-  if (cut.method == Method::four_parities) fold_weight(cut, weight, ws.parity_weight);
-  for (int parity = 0; parity < cut.parities; ++parity) {
-    const float* from =
-        cut.method == Method::four_parities ? ws.parity_weight + parity * cut.kernel_elements() : weight;
-    cut.convolution(parity).pack_weight(from, ws.packed[parity]);
-  }
-}
-
-float* floats(const Tensor& t) { return t.data<float>(); }
-
-// In place, while the task's output is still in the cache. Not oneDNN's own: that turns NaN into 0.
-const simd rectify([](float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] = y[i] < 0 ? 0.0f : y[i];
-});
+bool as_f32(DType dtype) { return dtype == DType::bf16 && !OnednnConvolution::has_bf16(); }
 
 }  // namespace
 
 Conv2dPlan conv2d_plan_onednn(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass) {
-  if (dtype != DType::f32) return conv2d_plan(ctx, g, dtype, pass);
-  const Cut cut(g, pass);
+  if (dtype == DType::f64) return conv2d_plan(ctx, g, dtype, pass);
+  if (as_f32(dtype)) {
+    Conv2dPlan plan = conv2d_plan_onednn(ctx, g, DType::f32, pass);
+    plan.workspace_bytes += widened_bytes({g.x_shape(), g.weight_shape(), g.y_shape()});
+    return plan;
+  }
+  const Cut cut(g, dtype, pass);
   constexpr double kFolded = static_cast<double>(kFoldedPositions) / (kParities * 9), kRepeated = 1.0 / kParities;
-  const double share = cut.method == Method::plain ? 1.0 : cut.method == Method::four_parities ? kFolded : kRepeated;
-  return {.workspace_bytes = Workspace(cut, nullptr).bytes, .executed_macs = g.macs() * share};
+  const double share = cut.method == Method::plain ? 1.0 : cut.method == Method::transposed ? kFolded : kRepeated;
+  const size_t bytes =
+      dtype == DType::bf16 ? Workspace<bf16>(cut, pass, nullptr).bytes : Workspace<float>(cut, pass, nullptr).bytes;
+  return {.workspace_bytes = bytes, .executed_macs = g.macs() * share};
 }
 
 void conv2d_forward_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& weight,
                            const Tensor& bias, Tensor& workspace, Tensor& y) {
-  if (x.dtype != DType::f32) return conv2d_forward(ctx, g, x, weight, bias, workspace, y);
-  const Cut cut(g, Pass::forward);
-  const Workspace ws(cut, workspace.bytes);
-  pack(cut, floats(weight), ws);
-  if (!bias) std::fill_n(ws.no_bias, g.c_out, 0.0f);
-  float* const added = bias ? floats(bias) : ws.no_bias;
-  parallel_for(cut.tasks, [&](int64_t task) {
-    const int64_t first = task * cut.images, count = cut.images;
-    float* large = floats(y) + first * cut.y_stride();
-    float* small = cut.method == Method::plain ? large : ws.small_y + first * cut.small_y_stride();
-    for (int parity = 0; parity < cut.parities; ++parity) {
-      cut.convolution(parity).run(floats(x) + first * cut.x_stride(), ws.packed[parity], added, small,
-                                  ws.scratch + static_cast<size_t>(task) * ws.scratch_bytes);
-      if (cut.method == Method::four_parities) scatter_parity(g, count, parity, small, large);
-    }
-    if (cut.method == Method::enlarge_output) enlarge(g, count, small, large);
-    if (g.relu) rectify(large, count * cut.y_stride());
-  });
+  if (x.dtype == DType::f64) return conv2d_forward(ctx, g, x, weight, bias, workspace, y);
+  if (as_f32(x.dtype)) {
+    Widened wide(ctx, workspace);
+    const Tensor wide_x = wide.in(x), wide_weight = wide.in(weight);
+    Tensor wide_y = wide.out(y), rest = wide.rest();
+    forward<float>(g, wide_x, wide_weight, bias, rest.bytes, wide_y);
+    return wide.finish();
+  }
+  (x.dtype == DType::bf16 ? forward<bf16> : forward<float>)(g, x, weight, bias, workspace.bytes, y);
 }
 
 void conv2d_backward_input_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
                                   Tensor& workspace, Tensor& dx) {
-  if (dy.dtype != DType::f32) return conv2d_backward_input(ctx, g, dy, weight, workspace, dx);
-  const Cut cut(g, Pass::backward_input);
-  const Workspace ws(cut, workspace.bytes);
-  pack(cut, floats(weight), ws);
-  parallel_for(cut.tasks, [&](int64_t task) {
-    const int64_t first = task * cut.images, count = cut.images;
-    float* large = floats(dy) + first * cut.y_stride();
-    float* small = cut.method == Method::plain ? large : ws.small_y + first * cut.small_y_stride();
-    float* sum = floats(dx) + first * cut.x_stride();
-    if (cut.method == Method::enlarge_output) collect(g, count, small, large);
-    for (int parity = 0; parity < cut.parities; ++parity) {
-      if (cut.method == Method::four_parities) gather_parity(g, count, parity, small, large);
-      float* part = parity == 0 ? sum : ws.small_x + first * cut.x_stride();
-      cut.convolution(parity).run(part, ws.packed[parity], nullptr, small,
-                                  ws.scratch + static_cast<size_t>(task) * ws.scratch_bytes);
-      if (parity > 0) {
-        for (int64_t i = 0; i < count * cut.x_stride(); ++i) sum[i] += part[i];
-      }
-    }
-  });
+  if (dy.dtype == DType::f64) return conv2d_backward_input(ctx, g, dy, weight, workspace, dx);
+  if (as_f32(dy.dtype)) {
+    Widened wide(ctx, workspace);
+    const Tensor wide_dy = wide.in(dy), wide_weight = wide.in(weight);
+    Tensor wide_dx = wide.out(dx), rest = wide.rest();
+    backward_input<float>(g, wide_dy, wide_weight, rest.bytes, wide_dx);
+    return wide.finish();
+  }
+  (dy.dtype == DType::bf16 ? backward_input<bf16> : backward_input<float>)(g, dy, weight, workspace.bytes, dx);
 }
 
 void conv2d_backward_weight_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& dy,
                                    Tensor& workspace, Tensor& dweight, Tensor& dbias) {
-  if (x.dtype != DType::f32) return conv2d_backward_weight(ctx, g, x, dy, workspace, dweight, dbias);
-  const Cut cut(g, Pass::backward_weight);
-  const Workspace ws(cut, workspace.bytes);
-  parallel_for(cut.tasks, [&](int64_t task) {
-    const int64_t first = task * cut.images, count = cut.images;
-    float* large = floats(dy) + first * cut.y_stride();
-    float* small = cut.method == Method::plain ? large : ws.small_y + first * cut.small_y_stride();
-    if (cut.method == Method::enlarge_output) collect(g, count, small, large);
-    for (int parity = 0; parity < cut.parities; ++parity) {
-      if (cut.method == Method::four_parities) gather_parity(g, count, parity, small, large);
-      cut.convolution(parity).run(
-          floats(x) + first * cut.x_stride(), ws.packed[parity] + static_cast<size_t>(task) * ws.packed_elements,
-          ws.bias[parity] + task * g.c_out, small, ws.scratch + static_cast<size_t>(task) * ws.scratch_bytes);
-    }
-  });
-  // Partial sums in task order, in oneDNN's layout, then one change of layout.
-  for (int parity = 0; parity < cut.parities; ++parity) {
-    float* sum = ws.packed[parity];
-    const int64_t elements = static_cast<int64_t>(cut.convolution(parity).weight_bytes() / sizeof(float));
-    parallel_chunks(elements, kElementGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t task = 1; task < cut.tasks; ++task) {
-        const float* part = sum + static_cast<size_t>(task) * ws.packed_elements;
-        for (int64_t i = begin; i < end; ++i) sum[i] += part[i];
-      }
-    });
-    float* to =
-        cut.method == Method::four_parities ? ws.parity_weight + parity * cut.kernel_elements() : floats(dweight);
-    cut.convolution(parity).unpack_weight(sum, to);
+  if (x.dtype == DType::f64) return conv2d_backward_weight(ctx, g, x, dy, workspace, dweight, dbias);
+  if (as_f32(x.dtype)) {
+    Widened wide(ctx, workspace);
+    const Tensor wide_x = wide.in(x), wide_dy = wide.in(dy), rest = wide.rest();
+    return backward_weight<float>(g, wide_x, wide_dy, rest.bytes, dweight, dbias);
   }
-  if (cut.method == Method::four_parities) unfold_weight(cut, ws.parity_weight, floats(dweight));
-  if (!dbias) return;
-  for (int64_t o = 0; o < g.c_out; ++o) {
-    float sum = 0;
-    for (int parity = 0; parity < cut.parities; ++parity) {
-      for (int64_t task = 0; task < cut.tasks; ++task) sum += ws.bias[parity][task * g.c_out + o];
-    }
-    floats(dbias)[o] = sum;
-  }
+  (x.dtype == DType::bf16 ? backward_weight<bf16> : backward_weight<float>)(g, x, dy, workspace.bytes, dweight, dbias);
 }
 
 }  // namespace poise::cpu

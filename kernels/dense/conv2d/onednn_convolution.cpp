@@ -30,42 +30,43 @@ OnednnConvolution::OnednnConvolution(const ConvolutionKey& k) : key_(k) {
   using Tag = memory::format_tag;
   constexpr auto f32 = memory::data_type::f32;
   constexpr auto direct = dnnl::algorithm::convolution_direct;
-  x_desc_ = {{k.n, k.c_in, k.h, k.w}, f32, Tag::nhwc};
-  y_desc_ = {{k.n, k.c_out, k.out_h, k.out_w}, f32, Tag::nhwc};
+  const bool backward_weight = k.pass == Pass::backward_weight;
+  const auto type = k.dtype == DType::bf16 ? memory::data_type::bf16 : f32;
+  const memory::dims weight_dims{k.c_out, k.c_in, k.kh, k.kw};
+  x_desc_ = {{k.n, k.c_in, k.h, k.w}, type, Tag::nhwc};
+  y_desc_ = {{k.n, k.c_out, k.out_h, k.out_w}, type, Tag::nhwc};
   bias_desc_ = k.bias ? memory::desc({k.c_out}, f32, Tag::x) : memory::desc();
-  const memory::desc any_weight({k.c_out, k.c_in, k.kh, k.kw}, f32, Tag::any);
-  ohwi_desc_ = {{k.c_out, k.c_in, k.kh, k.kw}, f32, Tag::ohwi};
-  const memory::dims strides{k.stride_h, k.stride_w}, pad_begin{k.pad_top, k.pad_left},
-      pad_end{k.pad_bottom, k.pad_right};
+  const memory::desc any_weight(weight_dims, type, Tag::any), any_gradient(weight_dims, f32, Tag::any);
+  our_desc_ = {weight_dims, backward_weight ? f32 : type, k.transposed ? Tag::ihwo : Tag::ohwi};
+  const memory::dims strides{k.stride_h, k.stride_w}, padding{k.pad_h, k.pad_w};
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);  // each thread brings its own
 
-  const bool backward_weight = k.pass == Pass::backward_weight;
   const dnnl::convolution_forward::desc forward_desc(dnnl::prop_kind::forward_training, direct, x_desc_, any_weight,
                                                      backward_weight ? memory::desc() : bias_desc_, y_desc_, strides,
-                                                     pad_begin, pad_end);
+                                                     padding, padding);
   const dnnl::convolution_forward::primitive_desc forward(forward_desc, attributes, engine());
   if (k.pass == Pass::forward) {
     weight_desc_ = forward.weights_desc();
     scratch_desc_ = forward.scratchpad_desc();
     primitive_ = dnnl::convolution_forward(forward);
   } else if (k.pass == Pass::backward_input) {
-    const dnnl::convolution_backward_data::desc desc(direct, x_desc_, any_weight, y_desc_, strides, pad_begin, pad_end);
+    const dnnl::convolution_backward_data::desc desc(direct, x_desc_, any_weight, y_desc_, strides, padding, padding);
     const dnnl::convolution_backward_data::primitive_desc pd(desc, attributes, engine(), forward);
     weight_desc_ = pd.weights_desc();
     scratch_desc_ = pd.scratchpad_desc();
     primitive_ = dnnl::convolution_backward_data(pd);
   } else {
-    const dnnl::convolution_backward_weights::desc desc(direct, x_desc_, any_weight, bias_desc_, y_desc_, strides,
-                                                        pad_begin, pad_end);
+    const dnnl::convolution_backward_weights::desc desc(direct, x_desc_, any_gradient, bias_desc_, y_desc_, strides,
+                                                        padding, padding);
     const dnnl::convolution_backward_weights::primitive_desc pd(desc, attributes, engine(), forward);
     weight_desc_ = pd.diff_weights_desc();
     scratch_desc_ = pd.scratchpad_desc();
     primitive_ = dnnl::convolution_backward_weights(pd);
   }
   scratch_bytes_ = scratch_desc_.get_size();
-  pack_ = dnnl::reorder(dnnl::reorder::primitive_desc(engine(), ohwi_desc_, engine(), weight_desc_));
-  unpack_ = dnnl::reorder(dnnl::reorder::primitive_desc(engine(), weight_desc_, engine(), ohwi_desc_));
+  pack_ = dnnl::reorder(dnnl::reorder::primitive_desc(engine(), our_desc_, engine(), weight_desc_));
+  unpack_ = dnnl::reorder(dnnl::reorder::primitive_desc(engine(), weight_desc_, engine(), our_desc_));
 }
 
 const OnednnConvolution& OnednnConvolution::of(const ConvolutionKey& key) {
@@ -83,17 +84,38 @@ const OnednnConvolution& OnednnConvolution::of(const ConvolutionKey& key) {
   return *entry;
 }
 
-void OnednnConvolution::pack_weight(const float* ohwi, float* packed) const {
-  memory from(ohwi_desc_, engine(), const_cast<float*>(ohwi)), to(weight_desc_, engine(), packed);
+bool OnednnConvolution::has_bf16() {
+  static const bool has = [] {
+    try {
+      const OnednnConvolution convolution({.dtype = DType::bf16,
+                                           .n = 1,
+                                           .h = 1,
+                                           .w = 1,
+                                           .c_in = 16,
+                                           .out_h = 1,
+                                           .out_w = 1,
+                                           .c_out = 16,
+                                           .kh = 1,
+                                           .kw = 1});
+      return true;
+    } catch (const dnnl::error&) {
+      return false;
+    }
+  }();
+  return has;
+}
+
+void OnednnConvolution::pack_weight(const void* ours, void* packed) const {
+  memory from(our_desc_, engine(), const_cast<void*>(ours)), to(weight_desc_, engine(), packed);
   pack_.execute(stream(), from, to);
 }
 
-void OnednnConvolution::unpack_weight(const float* packed, float* ohwi) const {
-  memory from(weight_desc_, engine(), const_cast<float*>(packed)), to(ohwi_desc_, engine(), ohwi);
+void OnednnConvolution::unpack_weight(const void* packed, void* ours) const {
+  memory from(weight_desc_, engine(), const_cast<void*>(packed)), to(our_desc_, engine(), ours);
   unpack_.execute(stream(), from, to);
 }
 
-void OnednnConvolution::run(float* x, float* packed_weight, float* bias, float* y, void* scratch) const {
+void OnednnConvolution::run(void* x, void* packed_weight, float* bias, void* y, void* scratch) const {
   const memory mx(x_desc_, engine(), x), my(y_desc_, engine(), y), mw(weight_desc_, engine(), packed_weight);
   const bool forward = key_.pass == Pass::forward, backward_input = key_.pass == Pass::backward_input;
   std::unordered_map<int, memory> arguments{{backward_input ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, mx},

@@ -10,9 +10,11 @@ namespace poise::cpu {
 
 struct ConvolutionKey {
   Pass pass = Pass::forward;
+  DType dtype = DType::f32;  // f32 or bf16: of x and y, and of weights that are read. The rest is f32
   int64_t n = 0, h = 0, w = 0, c_in = 0, out_h = 0, out_w = 0, c_out = 0, kh = 0, kw = 0, stride_h = 1, stride_w = 1;
-  int64_t pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
+  int64_t pad_h = 0, pad_w = 0;
   bool bias = false;
+  bool transposed = false;  // our weight is [C_in,kh,kw,C_out], not [C_out,kh,kw,C_in]
   auto operator<=>(const ConvolutionKey&) const = default;
 };
 
@@ -22,22 +24,24 @@ class OnednnConvolution {
 
   // The cached primitive of this key; built at first use. Safe to call from several threads.
   static const OnednnConvolution& of(const ConvolutionKey& key);
+  // Does oneDNN have convolutions of bf16 for this processor? (AVX-512 will do; without avx512_bf16 they are slow.)
+  static bool has_bf16();
 
   size_t weight_bytes() const { return weight_desc_.get_size(); }  // in oneDNN's own layout
   size_t scratch_bytes() const { return scratch_bytes_; }
 
-  void pack_weight(const float* ohwi, float* packed) const;    // [C_out,kh,kw,C_in] -> oneDNN's layout
-  void unpack_weight(const float* packed, float* ohwi) const;  // and back
+  void pack_weight(const void* ours, void* packed) const;    // our layout -> oneDNN's
+  void unpack_weight(const void* packed, void* ours) const;  // and back
 
   // x and y are NHWC. forward: y from x; backward_input: x from y; backward_weight: weight and bias from x and y.
-  void run(float* x, float* packed_weight, float* bias, float* y, void* scratch) const;
+  void run(void* x, void* packed_weight, float* bias, void* y, void* scratch) const;
 
  private:
   ConvolutionKey key_;
   dnnl::memory::desc x_desc_, y_desc_, bias_desc_, weight_desc_, scratch_desc_;
   dnnl::primitive primitive_;
   dnnl::reorder pack_, unpack_;
-  dnnl::memory::desc ohwi_desc_;
+  dnnl::memory::desc our_desc_;
   size_t scratch_bytes_ = 0;
 };
 

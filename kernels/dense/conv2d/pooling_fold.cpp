@@ -1,28 +1,25 @@
 #include "kernels/dense/conv2d/pooling_fold.h"
 
-#include "kernels/core/dispatch.h"
-#include "kernels/core/parallel.h"
+#include "kernels/core/simd.h"
+#include "kernels/dense/conv2d/tap_sums.h"
 
 namespace poise::cpu {
 
 void fold_pooling(Context&, const Tensor& weight, Tensor& folded) {
-  dispatch_float(weight.dtype, [&]<class T>() {
+  dispatch_stored(folded.dtype, [&]<class T>() {
     const int64_t c_out = weight.shape[0], c_in = weight.shape[3];
-    const T* from = weight.data<T>();
+    const auto* from = weight.data<Computed<T>>();
     T* to = folded.data<T>();
-    parallel_for(c_out * kPooledTaps, [=](int64_t row) {
+    simd_for(c_out * kPooledTaps, [=](int64_t row) {
       const int64_t o = row / kPooledTaps;
       const TapRange rows = pooled_taps(static_cast<int>(row % kPooledTaps));
       for (int v = 0; v < kPooledTaps; ++v) {
         const TapRange columns = pooled_taps(v);
-        T* sum = to + (row * kPooledTaps + v) * c_in;
-        std::fill_n(sum, c_in, T{0});
+        TapRows<Computed<T>> taps;
         for (int r = rows.first; r <= rows.last; ++r) {
-          for (int s = columns.first; s <= columns.last; ++s) {
-            const T* tap = from + ((o * 3 + r) * 3 + s) * c_in;
-            for (int64_t i = 0; i < c_in; ++i) sum[i] += T{0.25} * tap[i];
-          }
+          for (int s = columns.first; s <= columns.last; ++s) taps.add(from + ((o * 3 + r) * 3 + s) * c_in);
         }
+        sum_taps(taps, Computed<T>{0.25}, c_in, to + (row * kPooledTaps + v) * c_in);
       }
     });
   });
@@ -33,14 +30,13 @@ void unfold_pooling(Context&, const Tensor& dfolded, Tensor& dweight) {
     const int64_t c_out = dweight.shape[0], c_in = dweight.shape[3];
     const T* from = dfolded.data<T>();
     T* to = dweight.data<T>();
-    parallel_for(c_out * 3, [=](int64_t row) {
+    simd_for(c_out * 3, [=](int64_t row) {
       const int64_t o = row / 3;
       const int u = first_pooled_fold(static_cast<int>(row % 3));
       for (int s = 0; s < 3; ++s) {
         const T* corner = from + ((o * kPooledTaps + u) * kPooledTaps + first_pooled_fold(s)) * c_in;
-        const T *right = corner + c_in, *below = corner + kPooledTaps * c_in, *last = below + c_in;
-        T* tap = to + (row * 3 + s) * c_in;
-        for (int64_t i = 0; i < c_in; ++i) tap[i] = T{0.25} * (corner[i] + right[i] + below[i] + last[i]);
+        const T* below = corner + kPooledTaps * c_in;
+        sum_taps(TapRows<T>{4, {corner, corner + c_in, below, below + c_in}}, T{0.25}, c_in, to + (row * 3 + s) * c_in);
       }
     });
   });

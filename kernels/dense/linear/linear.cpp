@@ -6,6 +6,7 @@
 #include "kernels/core/dot.h"
 #include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
+#include "kernels/core/widened.h"
 
 namespace poise::cpu {
 namespace {
@@ -13,43 +14,46 @@ namespace {
 constexpr int64_t kColumns = 256;  // columns of one task: their sums are 2 KiB of stack
 
 // y[i] = sum_k a[k * a_stride] * b[k * b_stride + i] for i < columns <= kColumns: one row of a matrix product.
-template <class T>
-void row_of_product(int64_t k, int64_t columns, const T* a, int64_t a_stride, const T* b, int64_t b_stride, T* y) {
+template <class T, class Y>
+void row_of_product(int64_t k, int64_t columns, const T* a, int64_t a_stride, const T* b, int64_t b_stride, Y* y) {
   double sum[kColumns] = {};
   for (int64_t step = 0; step < k; ++step) {
-    const double factor = static_cast<double>(a[step * a_stride]);
+    const double factor = static_cast<double>(computed(a[step * a_stride]));
     const T* row = b + step * b_stride;
-    for (int64_t i = 0; i < columns; ++i) sum[i] += factor * static_cast<double>(row[i]);
+    for (int64_t i = 0; i < columns; ++i) sum[i] += factor * static_cast<double>(computed(row[i]));
   }
-  for (int64_t i = 0; i < columns; ++i) y[i] = static_cast<T>(sum[i]);
+  for (int64_t i = 0; i < columns; ++i) y[i] = stored<Y>(sum[i]);
 }
 
 int64_t column_blocks(int64_t columns) { return ceil_div(columns, kColumns); }
 
 }  // namespace
 
-size_t linear_plan(const Context&, const LinearGeometry&, DType, Pass) { return 0; }
+// For linear_onednn.cpp, which multiplies copies of bf16; these loops need nothing.
+size_t linear_plan(const Context&, const LinearGeometry& g, DType dtype, Pass) {
+  return dtype == DType::bf16 ? widened_bytes({{g.n, g.in}, {g.out, g.in}, {g.n, g.out}}) : 0;
+}
 
 void linear_forward(Context&, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor&, Tensor& y) {
-  dispatch_float(x.dtype, [&]<class T>() {
+  dispatch_stored(x.dtype, [&]<class T>() {
     const int64_t n = x.shape[0], in = x.shape[1], out = weight.shape[0];
     const T* inputs = x.data<T>();
     const T* weights = weight.data<T>();
-    const T* biases = bias ? bias.data<T>() : nullptr;
+    const auto* biases = bias ? bias.data<Computed<T>>() : nullptr;
     T* outputs = y.data<T>();
     const int64_t blocks = column_blocks(out);
     simd_for(n * blocks, [=](int64_t task) {
       const int64_t row = task / blocks, first = task % blocks * kColumns, last = std::min(out, first + kColumns);
       for (int64_t o = first; o < last; ++o) {
         const double sum = dot(inputs + row * in, weights + o * in, in);
-        outputs[row * out + o] = static_cast<T>(biases ? sum + static_cast<double>(biases[o]) : sum);
+        outputs[row * out + o] = stored<T>(biases ? sum + static_cast<double>(biases[o]) : sum);
       }
     });
   });
 }
 
 void linear_backward_input(Context&, const Tensor& dy, const Tensor& weight, Tensor&, Tensor& dx) {
-  dispatch_float(dy.dtype, [&]<class T>() {
+  dispatch_stored(dy.dtype, [&]<class T>() {
     const int64_t n = dy.shape[0], out = weight.shape[0], in = weight.shape[1];
     const T* grad_out = dy.data<T>();
     const T* weights = weight.data<T>();
@@ -64,12 +68,12 @@ void linear_backward_input(Context&, const Tensor& dy, const Tensor& weight, Ten
 }
 
 void linear_backward_weight(Context&, const Tensor& x, const Tensor& dy, Tensor&, Tensor& dweight, Tensor& dbias) {
-  dispatch_float(x.dtype, [&]<class T>() {
+  dispatch_stored(x.dtype, [&]<class T>() {
     const int64_t n = x.shape[0], in = x.shape[1], out = dy.shape[1];
     const T* inputs = x.data<T>();
     const T* grad_out = dy.data<T>();
-    T* grad_weight = dweight.data<T>();
-    T* grad_bias = dbias ? dbias.data<T>() : nullptr;
+    auto* grad_weight = dweight.data<Computed<T>>();
+    auto* grad_bias = dbias ? dbias.data<Computed<T>>() : nullptr;
     const int64_t blocks = column_blocks(in);
     simd_for(out * blocks, [=](int64_t task) {
       const int64_t o = task / blocks, first = task % blocks * kColumns;
@@ -77,8 +81,8 @@ void linear_backward_weight(Context&, const Tensor& x, const Tensor& dy, Tensor&
                      grad_weight + o * in + first);
       if (grad_bias && first == 0) {
         double sum = 0;
-        for (int64_t row = 0; row < n; ++row) sum += static_cast<double>(grad_out[row * out + o]);
-        grad_bias[o] = static_cast<T>(sum);
+        for (int64_t row = 0; row < n; ++row) sum += static_cast<double>(computed(grad_out[row * out + o]));
+        grad_bias[o] = static_cast<Computed<T>>(sum);
       }
     });
   });

@@ -13,7 +13,7 @@ using LinearForward = void(Context&, const Tensor& x, const Tensor& weight, cons
                            Tensor& y);
 using LinearBackwardInput = void(Context&, const Tensor& dy, const Tensor& weight, Tensor& workspace,
                                  Tensor& dx);  // dx = dy w
-// dw = dy^T x ; db = sum_n dy, unless dbias is empty. On a GPU dw and db are f32, also for x in bf16.
+// dw = dy^T x ; db = sum_n dy, unless dbias is empty. dw and db are f32 for x in bf16 too.
 using LinearBackwardWeight = void(Context&, const Tensor& x, const Tensor& dy, Tensor& workspace, Tensor& dweight,
                                   Tensor& dbias);
 

@@ -1,4 +1,4 @@
-// The f32 linear layer on oneDNN's sgemm.
+// The linear layer on oneDNN's sgemm, bf16 from copies in f32: next to convolutions its matrices are small.
 //
 // sgemm chooses its order of summation by the number of its threads. So it gets one: the output is cut into fixed
 // tiles, each a task of ours. The summed dimension is never cut.
@@ -9,6 +9,7 @@
 #include "kernels/core/integer.h"
 #include "kernels/core/onednn_threads.h"
 #include "kernels/core/parallel.h"
+#include "kernels/core/widened.h"
 #include "kernels/dense/linear/linear.h"
 #include "kernels/table.h"
 
@@ -43,7 +44,14 @@ void nothing(int64_t, int64_t, int64_t, int64_t) {}
 
 void linear_forward_onednn(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias, Tensor& workspace,
                            Tensor& y) {
-  if (x.dtype != DType::f32) return linear_forward(ctx, x, weight, bias, workspace, y);
+  if (x.dtype == DType::f64) return linear_forward(ctx, x, weight, bias, workspace, y);
+  if (x.dtype == DType::bf16) {
+    Widened wide(ctx, workspace);
+    const Tensor wide_x = wide.in(x), wide_weight = wide.in(weight);
+    Tensor wide_y = wide.out(y), rest = wide.rest();
+    linear_forward_onednn(ctx, wide_x, wide_weight, bias, rest, wide_y);
+    return wide.finish();
+  }
   const int64_t n = x.shape[0], in = x.shape[1], out = weight.shape[0];
   const float* biases = bias ? bias.data<float>() : nullptr;
   float* outputs = y.data<float>();
@@ -57,14 +65,27 @@ void linear_forward_onednn(Context& ctx, const Tensor& x, const Tensor& weight, 
 }
 
 void linear_backward_input_onednn(Context& ctx, const Tensor& dy, const Tensor& weight, Tensor& workspace, Tensor& dx) {
-  if (dy.dtype != DType::f32) return linear_backward_input(ctx, dy, weight, workspace, dx);
+  if (dy.dtype == DType::f64) return linear_backward_input(ctx, dy, weight, workspace, dx);
+  if (dy.dtype == DType::bf16) {
+    Widened wide(ctx, workspace);
+    const Tensor wide_dy = wide.in(dy), wide_weight = wide.in(weight);
+    Tensor wide_dx = wide.out(dx), rest = wide.rest();
+    linear_backward_input_onednn(ctx, wide_dy, wide_weight, rest, wide_dx);
+    return wide.finish();
+  }
   const int64_t n = dy.shape[0], out = weight.shape[0], in = weight.shape[1];
   gemm('N', 'N', n, in, out, dy.data<float>(), out, weight.data<float>(), in, 0.0f, dx.data<float>(), nothing);
 }
 
 void linear_backward_weight_onednn(Context& ctx, const Tensor& x, const Tensor& dy, Tensor& workspace, Tensor& dweight,
                                    Tensor& dbias) {
-  if (x.dtype != DType::f32) return linear_backward_weight(ctx, x, dy, workspace, dweight, dbias);
+  if (x.dtype == DType::f64) return linear_backward_weight(ctx, x, dy, workspace, dweight, dbias);
+  if (x.dtype == DType::bf16) {
+    Widened wide(ctx, workspace);
+    const Tensor wide_x = wide.in(x), wide_dy = wide.in(dy);
+    Tensor rest = wide.rest();
+    return linear_backward_weight_onednn(ctx, wide_x, wide_dy, rest, dweight, dbias);
+  }
   const int64_t n = x.shape[0], in = x.shape[1], out = dy.shape[1];
   const float* grad_out = dy.data<float>();
   gemm('T', 'N', out, in, n, grad_out, out, x.data<float>(), in, 0.0f, dweight.data<float>(), nothing);

@@ -40,29 +40,30 @@ struct RowsOfRanks {
 double* sums_in(const Tensor& workspace) { return reinterpret_cast<double*>(workspace.data<uint8_t>()); }
 
 // The value before the activation, the same expression forward and backward.
-template <class T>
-T normalised(T x, T mean, T scale, T beta) {
+template <class Number>
+Number normalised(Number x, Number mean, Number scale, Number beta) {
   return (x - mean) * scale + beta;
 }
 
 // The activation is max(value, floor); it passes gradient where value > floor.
-template <class T>
-T activation_floor(const BatchNormOptions& options) {
-  return options.relu ? T{0} : -std::numeric_limits<T>::infinity();
+template <class Number>
+Number activation_floor(const BatchNormOptions& options) {
+  return options.relu ? Number{0} : -std::numeric_limits<Number>::infinity();
 }
 
 // mean[c] and m2[c] (sum of squared deviations) of `rows` rows, for `channels` <= kChannels.
 template <class T>
 void chunk_moments(const T* x, int64_t rows, int64_t stride, int64_t channels, double* mean, double* m2) {
-  alignas(64) T centre[kChannels] = {}, sum[kChannels] = {}, square[kChannels] = {};
+  using Number = Computed<T>;
+  alignas(64) Number centre[kChannels] = {}, sum[kChannels] = {}, square[kChannels] = {};
   for (int64_t row = 0; row < rows; ++row) {
     prefetch(x + (row + kRowsAhead) * stride, channels);
-    for (int64_t c = 0; c < channels; ++c) centre[c] += x[row * stride + c];
+    for (int64_t c = 0; c < channels; ++c) centre[c] += computed(x[row * stride + c]);
   }
-  for (int64_t c = 0; c < channels; ++c) centre[c] /= static_cast<T>(rows);
+  for (int64_t c = 0; c < channels; ++c) centre[c] /= static_cast<Number>(rows);
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t c = 0; c < channels; ++c) {
-      const T deviation = x[row * stride + c] - centre[c];
+      const Number deviation = computed(x[row * stride + c]) - centre[c];
       sum[c] += deviation;
       square[c] += deviation * deviation;
     }
@@ -126,21 +127,23 @@ const double* exchange_moments(Context& ctx, Ranks& ranks, const Rows& m, const 
 
 template <class T>
 void normalise(const Rows& m, const BatchNormOptions& options, const BatchNormForwardOperands& bn) {
-  const T floor = activation_floor<T>(options);
-  const T *x = bn.x.data<T>(), *gamma = bn.gamma.data<T>(), *beta = bn.beta.data<T>();
-  const T *mean = bn.mean.data<T>(), *inv_std = bn.inv_std.data<T>();
+  using Number = Computed<T>;
+  const Number floor = activation_floor<Number>(options);
+  const T* x = bn.x.data<T>();
+  const Number *gamma = bn.gamma.data<Number>(), *beta = bn.beta.data<Number>();
+  const Number *mean = bn.mean.data<Number>(), *inv_std = bn.inv_std.data<Number>();
   T* y = bn.y.data<T>();
   simd_for(m.chunks(), [=](int64_t chunk) {
     for (int64_t first = 0; first < m.channels; first += kChannels) {
       const int64_t channels = std::min(kChannels, m.channels - first);
-      alignas(64) T scale[kChannels];
+      alignas(64) Number scale[kChannels];
       for (int64_t c = 0; c < channels; ++c) scale[c] = gamma[first + c] * inv_std[first + c];
       for (int64_t row = 0; row < m.rows_of(chunk); ++row) {
         const int64_t at = m.offset(chunk) + row * m.channels + first;
 #pragma GCC ivdep
         for (int64_t c = 0; c < channels; ++c) {
-          const T value = normalised(x[at + c], mean[first + c], scale[c], beta[first + c]);
-          y[at + c] = value < floor ? floor : value;  // this way round a NaN stays one
+          const Number value = normalised(computed(x[at + c]), mean[first + c], scale[c], beta[first + c]);
+          y[at + c] = stored<T>(value < floor ? floor : value);  // this way round a NaN stays one
         }
       }
     }
@@ -150,15 +153,17 @@ void normalise(const Rows& m, const BatchNormOptions& options, const BatchNormFo
 // sums[chunk][0] = sum g;  sums[chunk][1] = sum g (x - mean)
 template <class T>
 void gradient_sums(const Rows& m, const BatchNormOptions& options, const BatchNormBackwardOperands& bn, double* sums) {
-  const T floor = activation_floor<T>(options);
-  const T *x = bn.x.data<T>(), *gamma = bn.gamma.data<T>(), *beta = bn.beta.data<T>();
-  const T *mean = bn.mean.data<T>(), *inv_std = bn.inv_std.data<T>(), *dy = bn.dy.data<T>();
+  using Number = Computed<T>;
+  const Number floor = activation_floor<Number>(options);
+  const T *x = bn.x.data<T>(), *dy = bn.dy.data<T>();
+  const Number *gamma = bn.gamma.data<Number>(), *beta = bn.beta.data<Number>();
+  const Number *mean = bn.mean.data<Number>(), *inv_std = bn.inv_std.data<Number>();
   simd_for(m.chunks(), [=](int64_t chunk) {
     double* chunk_sums = sums + chunk * 2 * m.channels;
     for (int64_t first = 0; first < m.channels; first += kChannels) {
       const int64_t channels = std::min(kChannels, m.channels - first);
-      alignas(64) T scale[kChannels], centre[kChannels], offset[kChannels];
-      alignas(64) T sum[kChannels] = {}, product[kChannels] = {};
+      alignas(64) Number scale[kChannels], centre[kChannels], offset[kChannels];
+      alignas(64) Number sum[kChannels] = {}, product[kChannels] = {};
       for (int64_t c = 0; c < channels; ++c) {
         scale[c] = gamma[first + c] * inv_std[first + c];
         centre[c] = mean[first + c];
@@ -169,8 +174,8 @@ void gradient_sums(const Rows& m, const BatchNormOptions& options, const BatchNo
         prefetch(x + at + kRowsAhead * m.channels, channels);
         prefetch(dy + at + kRowsAhead * m.channels, channels);
         for (int64_t c = 0; c < channels; ++c) {
-          const T value = x[at + c], upstream = dy[at + c];
-          const T grad = normalised(value, centre[c], scale[c], offset[c]) <= floor ? T{0} : upstream;
+          const Number value = computed(x[at + c]), upstream = computed(dy[at + c]);
+          const Number grad = normalised(value, centre[c], scale[c], offset[c]) <= floor ? Number{0} : upstream;
           sum[c] += grad;
           product[c] += grad * (value - centre[c]);
         }
@@ -211,31 +216,33 @@ GradientTotals<T> exchange_gradients(Context& ctx, Ranks& ranks, const Rows& m, 
 
 template <class T>
 void input_gradient(const Rows& m, const BatchNormOptions& options, bool train, const BatchNormBackwardOperands& bn,
-                    const GradientTotals<T>& totals) {
-  const T floor = activation_floor<T>(options);
-  const T *x = bn.x.data<T>(), *gamma = bn.gamma.data<T>(), *beta = bn.beta.data<T>();
-  const T *mean = bn.mean.data<T>(), *inv_std = bn.inv_std.data<T>(), *dy = bn.dy.data<T>();
-  const T *dgamma = totals.dgamma, *dbeta = totals.dbeta;
+                    const GradientTotals<Computed<T>>& totals) {
+  using Number = Computed<T>;
+  const Number floor = activation_floor<Number>(options);
+  const T *x = bn.x.data<T>(), *dy = bn.dy.data<T>();
+  const Number *gamma = bn.gamma.data<Number>(), *beta = bn.beta.data<Number>();
+  const Number *mean = bn.mean.data<Number>(), *inv_std = bn.inv_std.data<Number>();
+  const Number *dgamma = totals.dgamma, *dbeta = totals.dbeta;
   T* dx = bn.dx.data<T>();
   const double per_row = train ? 1.0 / static_cast<double>(totals.rows) : 0.0;
   simd_for(m.chunks(), [=](int64_t chunk) {
     for (int64_t first = 0; first < m.channels; first += kChannels) {
       const int64_t channels = std::min(kChannels, m.channels - first);
       // dx = scale * (g - mean_g - (x - mean) * slope)
-      alignas(64) T scale[kChannels], mean_g[kChannels], slope[kChannels];
+      alignas(64) Number scale[kChannels], mean_g[kChannels], slope[kChannels];
       for (int64_t c = 0; c < channels; ++c) {
         const int64_t channel = first + c;
         scale[c] = gamma[channel] * inv_std[channel];
-        mean_g[c] = static_cast<T>(static_cast<double>(dbeta[channel]) * per_row);
-        slope[c] = static_cast<T>(static_cast<double>(dgamma[channel]) * per_row) * inv_std[channel];
+        mean_g[c] = static_cast<Number>(static_cast<double>(dbeta[channel]) * per_row);
+        slope[c] = static_cast<Number>(static_cast<double>(dgamma[channel]) * per_row) * inv_std[channel];
       }
       for (int64_t row = 0; row < m.rows_of(chunk); ++row) {
         const int64_t at = m.offset(chunk) + row * m.channels + first;
 #pragma GCC ivdep
         for (int64_t c = 0; c < channels; ++c) {
-          const T deviation = x[at + c] - mean[first + c];
-          const T grad = deviation * scale[c] + beta[first + c] <= floor ? T{0} : dy[at + c];
-          dx[at + c] = scale[c] * (grad - mean_g[c] - deviation * slope[c]);
+          const Number deviation = computed(x[at + c]) - mean[first + c];
+          const Number grad = deviation * scale[c] + beta[first + c] <= floor ? Number{0} : computed(dy[at + c]);
+          dx[at + c] = stored<T>(scale[c] * (grad - mean_g[c] - deviation * slope[c]));
         }
       }
     }
@@ -246,19 +253,20 @@ void input_gradient(const Rows& m, const BatchNormOptions& options, bool train, 
 
 void batch_norm_forward_train(Context& ctx, const BatchNormOptions& options, const BatchNormForwardOperands& bn,
                               Tensor& workspace) {
-  dispatch_float(bn.x.dtype, [&]<class T>() {
+  dispatch_stored(bn.x.dtype, [&]<class T>() {
+    using Number = Computed<T>;
     const Rows m(bn.x, bn.gamma);
     double* sums = sums_in(workspace);
     moments(m, bn.x.data<T>(), sums);
 
-    T* means = bn.mean.data<T>();
-    T* inv_stds = bn.inv_std.data<T>();
-    T* past_mean = bn.running_mean ? bn.running_mean.data<T>() : nullptr;
-    T* past_var = bn.running_var ? bn.running_var.data<T>() : nullptr;
+    Number* means = bn.mean.data<Number>();
+    Number* inv_stds = bn.inv_std.data<Number>();
+    Number* past_mean = bn.running_mean ? bn.running_mean.data<Number>() : nullptr;
+    Number* past_var = bn.running_var ? bn.running_var.data<Number>() : nullptr;
     const int64_t rows = options.ranks ? options.ranks->size() * m.rows : m.rows;
     const double unbias = rows > 1 ? static_cast<double>(rows) / static_cast<double>(rows - 1) : 1.0;
-    const auto blend = [momentum = options.momentum](T& past, double now) {
-      past = static_cast<T>((1 - momentum) * static_cast<double>(past) + momentum * now);
+    const auto blend = [momentum = options.momentum](Number& past, double now) {
+      past = static_cast<Number>((1 - momentum) * static_cast<double>(past) + momentum * now);
     };
     const double* of_ranks = options.ranks ? exchange_moments(ctx, *options.ranks, m, sums, workspace) : nullptr;
     const RowsOfRanks all{options.ranks ? options.ranks->size() : 1, m.rows, m.channels};
@@ -269,8 +277,8 @@ void batch_norm_forward_train(Context& ctx, const BatchNormOptions& options, con
       else
         combine_moments(m, sums, begin, end - begin, batch_mean, batch_var);
       for (int64_t c = begin; c < end; ++c) {
-        means[c] = static_cast<T>(batch_mean[c - begin]);
-        inv_stds[c] = static_cast<T>(1 / std::sqrt(batch_var[c - begin] + eps));
+        means[c] = static_cast<Number>(batch_mean[c - begin]);
+        inv_stds[c] = static_cast<Number>(1 / std::sqrt(batch_var[c - begin] + eps));
         if (past_mean) blend(past_mean[c], batch_mean[c - begin]);
         if (past_var) blend(past_var[c], batch_var[c - begin] * unbias);
       }
@@ -280,12 +288,13 @@ void batch_norm_forward_train(Context& ctx, const BatchNormOptions& options, con
 }
 
 void batch_norm_forward_eval(Context&, const BatchNormOptions& options, const BatchNormForwardOperands& bn) {
-  dispatch_float(bn.x.dtype, [&]<class T>() {
+  dispatch_stored(bn.x.dtype, [&]<class T>() {
+    using Number = Computed<T>;
     const Rows m(bn.x, bn.gamma);
     for (int64_t c = 0; c < m.channels; ++c) {
-      const double variance = static_cast<double>(bn.running_var.data<T>()[c]);
-      bn.mean.data<T>()[c] = bn.running_mean.data<T>()[c];
-      bn.inv_std.data<T>()[c] = static_cast<T>(1 / std::sqrt(variance + options.eps));
+      const double variance = static_cast<double>(bn.running_var.data<Number>()[c]);
+      bn.mean.data<Number>()[c] = bn.running_mean.data<Number>()[c];
+      bn.inv_std.data<Number>()[c] = static_cast<Number>(1 / std::sqrt(variance + options.eps));
     }
     normalise<T>(m, options, bn);
   });
@@ -293,14 +302,15 @@ void batch_norm_forward_eval(Context&, const BatchNormOptions& options, const Ba
 
 void batch_norm_backward(Context& ctx, const BatchNormOptions& options, bool train, const BatchNormBackwardOperands& bn,
                          Tensor& workspace) {
-  dispatch_float(bn.x.dtype, [&]<class T>() {
+  dispatch_stored(bn.x.dtype, [&]<class T>() {
+    using Number = Computed<T>;
     const Rows m(bn.x, bn.gamma);
     double* sums = sums_in(workspace);
     gradient_sums<T>(m, options, bn, sums);
 
-    T* grad_gamma = bn.dgamma.data<T>();
-    T* grad_beta = bn.dbeta.data<T>();
-    simd_chunks(m.channels, kCombineChannels, [=, inv_stds = bn.inv_std.data<T>()](int64_t begin, int64_t end) {
+    Number* grad_gamma = bn.dgamma.data<Number>();
+    Number* grad_beta = bn.dbeta.data<Number>();
+    simd_chunks(m.channels, kCombineChannels, [=, inv_stds = bn.inv_std.data<Number>()](int64_t begin, int64_t end) {
       double sum[kCombineChannels] = {}, product[kCombineChannels] = {};
       for (int64_t chunk = 0; chunk < m.chunks(); ++chunk) {
         const double* chunk_sum = sums + chunk * 2 * m.channels + begin;
@@ -311,15 +321,15 @@ void batch_norm_backward(Context& ctx, const BatchNormOptions& options, bool tra
         }
       }
       for (int64_t c = begin; c < end; ++c) {
-        grad_beta[c] = static_cast<T>(sum[c - begin]);
-        grad_gamma[c] = static_cast<T>(product[c - begin] * static_cast<double>(inv_stds[c]));
+        grad_beta[c] = static_cast<Number>(sum[c - begin]);
+        grad_gamma[c] = static_cast<Number>(product[c - begin] * static_cast<double>(inv_stds[c]));
       }
     });
     if (!bn.dx) return;
     const bool exchanged = train && options.ranks;
     input_gradient<T>(m, options, train, bn,
-                      exchanged ? exchange_gradients<T>(ctx, *options.ranks, m, bn, workspace)
-                                : GradientTotals<T>{grad_gamma, grad_beta, m.rows});
+                      exchanged ? exchange_gradients<Number>(ctx, *options.ranks, m, bn, workspace)
+                                : GradientTotals<Number>{grad_gamma, grad_beta, m.rows});
   });
 }
 

@@ -3,7 +3,7 @@
 //   y = act( gamma * (x - mean) * inv_std + beta ),   inv_std = 1 / sqrt(var + eps),   act = ReLU or identity
 //
 // x, y [N,H,W,C] (or [N,C]); gamma, beta, mean, inv_std, running_* [C]. The variance that normalises is the biased one;
-// the running variance keeps the unbiased one, as PyTorch does. On a GPU x, y and their gradients may be bf16; the
+// the running variance keeps the unbiased one, as PyTorch does. x, y and their gradients may be bf16; the
 // others are f32 all the same.
 #pragma once
 #include <array>

@@ -4,7 +4,7 @@
 //   h = (1 + gain[n,c]) x[n,p,c] + bias[n,c];       y = relu ? max(h, 0) : h
 //   dh = relu ? dy * (h > 0) : dy;   dx = (1 + gain) dh;   dgain[n,c] = sum_p dh x;   dbias[n,c] = sum_p dh
 //
-// x, y [N,H,W,C]; gain, bias [N,C]. All of one dtype (on a GPU f32 or bf16; sums are f32).
+// x, y [N,H,W,C]; gain, bias [N,C]. All of one dtype (of bf16, sums are f32).
 #pragma once
 #include "kernels/core/context.h"
 

@@ -10,31 +10,31 @@
 namespace poise::cpu {
 
 void leaky_relu_forward(Context&, float slope, const Tensor& x, Tensor& y) {
-  dispatch_float(x.dtype, [&]<class T>() {
+  dispatch_stored(x.dtype, [&]<class T>() {
     const T* in = x.data<T>();
     T* out = y.data<T>();
-    const T factor = static_cast<T>(slope);
+    const auto factor = static_cast<Computed<T>>(slope);
     simd_chunks(x.elements(), kElementGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
       for (int64_t i = begin; i < end; ++i) {
-        const T leaked = factor * in[i];
-        out[i] = in[i] > 0 ? in[i] : leaked;
+        const auto value = computed(in[i]), leaked = factor * value;
+        out[i] = stored<T>(value > 0 ? value : leaked);
       }
     });
   });
 }
 
 void leaky_relu_backward(Context&, float slope, const Tensor& y, const Tensor& dy, Tensor& dx) {
-  dispatch_float(y.dtype, [&]<class T>() {
+  dispatch_stored(y.dtype, [&]<class T>() {
     const T* out = y.data<T>();
     const T* grad_out = dy.data<T>();
     T* grad_in = dx.data<T>();
-    const T factor = static_cast<T>(slope);
+    const auto factor = static_cast<Computed<T>>(slope);
     simd_chunks(y.elements(), kElementGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
       for (int64_t i = begin; i < end; ++i) {
-        const T leaked = factor * grad_out[i];
-        grad_in[i] = out[i] > 0 ? grad_out[i] : leaked;
+        const auto upstream = computed(grad_out[i]), leaked = factor * upstream;
+        grad_in[i] = stored<T>(computed(out[i]) > 0 ? upstream : leaked);
       }
     });
   });
@@ -42,23 +42,26 @@ void leaky_relu_backward(Context&, float slope, const Tensor& y, const Tensor& d
 
 void tanh_forward(Context&, const Tensor& x, Tensor& y) {
   constexpr int64_t kTanhGrain = 2048;  // tens of cycles per element, and images are small
-  dispatch_float(x.dtype, [&]<class T>() {
+  dispatch_stored(x.dtype, [&]<class T>() {
     const T* in = x.data<T>();
     T* out = y.data<T>();
     parallel_chunks(x.elements(), kTanhGrain, [=](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) out[i] = std::tanh(in[i]);
+      for (int64_t i = begin; i < end; ++i) out[i] = stored<T>(std::tanh(computed(in[i])));
     });
   });
 }
 
 void tanh_backward(Context&, const Tensor& y, const Tensor& dy, Tensor& dx) {
-  dispatch_float(y.dtype, [&]<class T>() {
+  dispatch_stored(y.dtype, [&]<class T>() {
     const T* out = y.data<T>();
     const T* grad_out = dy.data<T>();
     T* grad_in = dx.data<T>();
     simd_chunks(y.elements(), kElementGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
-      for (int64_t i = begin; i < end; ++i) grad_in[i] = grad_out[i] * (1 - out[i] * out[i]);
+      for (int64_t i = begin; i < end; ++i) {
+        const auto value = computed(out[i]);
+        grad_in[i] = stored<T>(computed(grad_out[i]) * (1 - value * value));
+      }
     });
   });
 }

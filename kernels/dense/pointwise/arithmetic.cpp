@@ -11,13 +11,13 @@
 namespace poise::cpu {
 
 void add(Context&, const Tensor& a, const Tensor& b, Tensor& y) {
-  dispatch_float(y.dtype, [&]<class T>() {
+  dispatch_stored(y.dtype, [&]<class T>() {
     const T* left = a.data<T>();
     const T* right = b.data<T>();
     T* out = y.data<T>();
     simd_chunks(y.elements(), kElementGrain, [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
-      for (int64_t i = begin; i < end; ++i) out[i] = left[i] + right[i];
+      for (int64_t i = begin; i < end; ++i) out[i] = stored<T>(computed(left[i]) + computed(right[i]));
     });
   });
 }
@@ -31,10 +31,10 @@ void copy(Context&, const Tensor& x, Tensor& y) {
 }
 
 void fill(Context&, double value, Tensor& y) {
-  dispatch_float(y.dtype, [&]<class T>() {
+  dispatch_stored(y.dtype, [&]<class T>() {
     T* out = y.data<T>();
     parallel_chunks(y.elements(), kElementGrain,
-                    [=](int64_t begin, int64_t end) { std::fill(out + begin, out + end, static_cast<T>(value)); });
+                    [=](int64_t begin, int64_t end) { std::fill(out + begin, out + end, stored<T>(value)); });
   });
 }
 

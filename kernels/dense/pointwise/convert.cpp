@@ -1,6 +1,6 @@
 #include "kernels/dense/pointwise/convert.h"
 
-#include "kernels/core/parallel.h"
+#include "kernels/core/simd.h"
 
 namespace poise::cpu {
 namespace {
@@ -9,7 +9,7 @@ template <class From, class To>
 void convert_elements(const Tensor& from, Tensor& to) {
   const From* const x = from.data<From>();
   To* const y = to.data<To>();
-  parallel_chunks(from.elements(), kElementGrain, [=](int64_t begin, int64_t end) {
+  simd_chunks(from.elements(), kElementGrain, [=](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) y[i] = from_float<To>(to_float(x[i]));
   });
 }

@@ -30,12 +30,12 @@ struct Blocks2x2 {
 
 // small[n,p,q,c] = scale * (sum of the 2x2 block of large).  small [N,H,W,C], large [N,2H,2W,C].
 inline void sum_blocks_2x2(double scale, const Tensor& large, Tensor& small) {
-  dispatch_float(small.dtype, [&]<class T>() {
+  dispatch_stored(small.dtype, [&]<class T>() {
     const Blocks2x2 blocks(large.shape, small.shape);
     const int64_t rows = small.shape[0] * small.shape[1], w = small.shape[2], c = small.shape[3];
     const T* in = large.data<T>();
     T* out = small.data<T>();
-    const T factor = static_cast<T>(scale);
+    const auto factor = static_cast<Computed<T>>(scale);
     simd_for(rows, [=](int64_t row) {
       const T* upper = in + blocks.rows_of(row);  // two rows of twice the width
       for (int64_t q = 0; q < w; ++q) {
@@ -47,7 +47,9 @@ inline void sum_blocks_2x2(double scale, const Tensor& large, Tensor& small) {
         prefetch(b + c, 2 * c);  // the next step's
         prefetch(e + c, 2 * c);
 #pragma GCC ivdep
-        for (int64_t i = 0; i < c; ++i) to[i] = factor * ((a[i] + b[i]) + (d[i] + e[i]));
+        for (int64_t i = 0; i < c; ++i) {
+          to[i] = stored<T>(factor * ((computed(a[i]) + computed(b[i])) + (computed(d[i]) + computed(e[i]))));
+        }
       }
     });
   });
@@ -55,12 +57,12 @@ inline void sum_blocks_2x2(double scale, const Tensor& large, Tensor& small) {
 
 // large[n,2p+a,2q+b,c] = scale * small[n,p,q,c], and 0 beyond the blocks.
 inline void spread_blocks_2x2(double scale, const Tensor& small, Tensor& large) {
-  dispatch_float(small.dtype, [&]<class T>() {
+  dispatch_stored(small.dtype, [&]<class T>() {
     const Blocks2x2 blocks(large.shape, small.shape);
     const int64_t rows = small.shape[0] * small.shape[1], w = small.shape[2], c = small.shape[3];
     const T* in = small.data<T>();
     T* out = large.data<T>();
-    const T factor = static_cast<T>(scale);
+    const auto factor = static_cast<Computed<T>>(scale);
     simd_for(rows, [=](int64_t row) {
       T* upper = out + blocks.rows_of(row);
       for (int64_t q = 0; q < w; ++q) {
@@ -68,11 +70,11 @@ inline void spread_blocks_2x2(double scale, const Tensor& small, Tensor& large) 
         T* left = upper + 2 * q * c;
         T* right = left + c;
 #pragma GCC ivdep
-        for (int64_t i = 0; i < c; ++i) left[i] = right[i] = factor * from[i];
+        for (int64_t i = 0; i < c; ++i) left[i] = right[i] = stored<T>(factor * computed(from[i]));
       }
-      std::fill_n(upper + 2 * w * c, blocks.columns_left * c, T{0});
+      std::fill_n(upper + 2 * w * c, blocks.columns_left * c, T{});
       std::copy_n(upper, blocks.row, upper + blocks.row);
-      if (row % blocks.h == blocks.h - 1) std::fill_n(upper + 2 * blocks.row, blocks.rows_left * blocks.row, T{0});
+      if (row % blocks.h == blocks.h - 1) std::fill_n(upper + 2 * blocks.row, blocks.rows_left * blocks.row, T{});
     });
   });
 }

@@ -16,35 +16,35 @@ constexpr int64_t kChannels = 64;  // channels of one task
 }
 
 void sum_space_forward(Context&, double scale, const Tensor& x, Tensor& y) {
-  dispatch_float(x.dtype, [&]<class T>() {
+  dispatch_stored(x.dtype, [&]<class T>() {
     const int64_t n = x.shape[0], pixels = x.shape[1] * x.shape[2], c = x.shape[3];
     const int64_t blocks = ceil_div(c, kChannels);
     const T* in = x.data<T>();
-    T* out = y.data<T>();
+    auto* out = y.data<Computed<T>>();
     simd_for(n * blocks, [=](int64_t task) {
       const int64_t image = task / blocks, first = task % blocks * kChannels, channels = std::min(kChannels, c - first);
       double sum[kChannels] = {};
       for (int64_t pixel = 0; pixel < pixels; ++pixel) {
         const T* from = in + (image * pixels + pixel) * c + first;
-        for (int64_t i = 0; i < channels; ++i) sum[i] += static_cast<double>(from[i]);
+        for (int64_t i = 0; i < channels; ++i) sum[i] += static_cast<double>(computed(from[i]));
       }
-      for (int64_t i = 0; i < channels; ++i) out[image * c + first + i] = static_cast<T>(scale * sum[i]);
+      for (int64_t i = 0; i < channels; ++i) out[image * c + first + i] = static_cast<Computed<T>>(scale * sum[i]);
     });
   });
 }
 
 void sum_space_backward(Context&, double scale, const Tensor& dy, Tensor& dx) {
-  dispatch_float(dy.dtype, [&]<class T>() {
+  dispatch_stored(dx.dtype, [&]<class T>() {
     const int64_t n = dx.shape[0], pixels = dx.shape[1] * dx.shape[2], c = dx.shape[3];
-    const T* grad_out = dy.data<T>();
+    const auto* grad_out = dy.data<Computed<T>>();
     T* grad_in = dx.data<T>();
-    const T factor = static_cast<T>(scale);
+    const auto factor = static_cast<Computed<T>>(scale);
     simd_for(n, [=](int64_t image) {
-      const T* from = grad_out + image * c;
+      const auto* from = grad_out + image * c;
       for (int64_t pixel = 0; pixel < pixels; ++pixel) {
         T* to = grad_in + (image * pixels + pixel) * c;
 #pragma GCC ivdep
-        for (int64_t i = 0; i < c; ++i) to[i] = factor * from[i];
+        for (int64_t i = 0; i < c; ++i) to[i] = stored<T>(factor * from[i]);
       }
     });
   });

@@ -9,7 +9,7 @@ namespace poise {
 using AvgPool2x2Forward = void(Context&, const Tensor& x, Tensor& y);
 using AvgPool2x2Backward = void(Context&, const Tensor& dy, Tensor& dx);
 // y[n,c] = scale * sum_{h,w} x[n,h,w,c]: scale 1 is the sum, 1/(H W) the mean.  x [N,H,W,C], y [N,C].
-// For x in bf16 (on a GPU) y is f32.
+// For x in bf16 y is f32.
 using SumSpaceForward = void(Context&, double scale, const Tensor& x, Tensor& y);
 using SumSpaceBackward = void(Context&, double scale, const Tensor& dy, Tensor& dx);
 

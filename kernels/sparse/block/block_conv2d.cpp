@@ -1,4 +1,5 @@
-// Block-sparse convolution on the CPU, f32, vectorised, same bits for any number of threads.
+// Block-sparse convolution on the CPU, vectorised, same bits for any number of threads. Sums are f32, and become
+// bf16 where a tile is done. Products are of f32, or of pairs of bf16 where the machine has instructions for them.
 //
 // Work is cut into lanes, a number that depends on the geometry alone. A lane walks its regions of pixels: packs one
 // (packed_image.h), then runs the inner loops of block_tiles.h over the blocks that are alive. Forward and input
@@ -13,10 +14,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/core/parallel.h"
-#include "kernels/core/workspace_layout.h"
-#include "kernels/dense/conv2d/upsample_fold.h"
-#include "kernels/sparse/block/packed_image.h"
+#include "kernels/core/simd.h"
+#include "kernels/sparse/block/block_job.h"
 #include "kernels/table.h"
 
 namespace poise {
@@ -29,173 +28,13 @@ bool block_conv2d_serves(const Conv2dGeometry& g, int64_t block) {
 namespace cpu {
 namespace {
 
-constexpr int64_t kLanes = 8;  // enough for a handful of cores
-
-enum class Method : uint8_t { plain, enlarge_output, four_parities };
-
-// A block of 16x16 weights, summed over taps, as one convolution of the small image sees it:
-//   y[2p+a, 2q+b] += w x[p+dr, q+dc]       (parity = 2a+b; y[p,q] where nothing is enlarged)
-struct Block {
-  int32_t out, in;
-  int8_t parity, dr, dc;
-  uint16_t taps;  // bit r*kw+s
-};
-
-// One pass of one layer.
-struct Job {
-  Conv2dGeometry g;
-  Method method;
-  Regions regions;
-  int64_t blocks, out_blocks, in_blocks, lanes, scale;
-  int planes;  // parities
-
-  Job(const Conv2dGeometry& geometry, const BlockIndex& index)
-      : g(geometry),
-        method(geometry.upsample == 1 ? Method::plain
-               : geometry.kh == 1     ? Method::enlarge_output
-                                      : Method::four_parities),
-        regions(g.n, g.h, g.w, /*halo=*/geometry.upsample == 2 || geometry.kh == 3) {
-    require(block_conv2d_serves(g, kBlock) && index.block == kBlock, "the switch refuses other convolutions");
-    blocks = method == Method::four_parities ? index.alive_in_parities : index.alive;
-    out_blocks = g.c_out / kBlock;
-    in_blocks = g.c_in / kBlock;
-    lanes = std::min(kLanes, regions.count());
-    scale = g.upsample;
-    planes = method == Method::four_parities ? kParities : 1;
-  }
-
-  bool neighbours() const { return g.kh == 3; }
-  double macs() const { return static_cast<double>(blocks) * kBlockWeights * static_cast<double>(g.n * g.h * g.w); }
-  int64_t lane_begin(int64_t lane) const { return lane * regions.count() / lanes; }
-  int64_t packed_x() const { return in_blocks * regions.packed_block(); }  // floats of a region
-  int64_t packed_dy() const { return planes * out_blocks * regions.packed_block(); }
-  int64_t dense_dy() const { return planes * out_blocks * regions.dense_block(); }
-  Placement x_placement() const { return {1, 0, 0, g.c_in}; }
-  Placement y_placement(int parity) const { return {scale, parity / 2, parity % 2, g.c_out}; }
-
-  // dy of a region, by parity; where outputs are repeats of each other their gradients add up.
-  void pack_dy(const Region& region, const PackedLayout& layout, const float* dy, float* packed) const {
-    const int64_t plane = out_blocks * layout.block;
-    const bool repeats = method == Method::enlarge_output;
-    for (int parity = 0; parity < (repeats ? kParities : planes); ++parity) {
-      pack_region(region, y_placement(parity), layout, layout.frame == 1 && neighbours(), repeats && parity > 0, dy,
-                  packed + (repeats ? 0 : parity * plane));
-    }
-  }
-};
-
-struct Workspace {
-  Block* blocks;     // [blocks], by `key`
-  int32_t* offsets;  // [keys + 1]
-  BlockTerm* terms;  // [blocks]
-  float* weights;    // [blocks][16][16]; the weight gradient: [lanes][blocks][16][16]
-  float* bias;       // weight gradient: [lanes][C_out]
-  float* images;     // [lanes][image]
-  int64_t image;     // floats
-  size_t bytes;
-
-  Workspace(const Job& job, Pass pass, void* memory) {
-    WorkspaceLayout layout(memory);
-    const bool gradient = pass == Pass::backward_weight;
-    const int64_t keys = std::max(job.planes * job.out_blocks, job.in_blocks);
-    blocks = layout.carve<Block>(job.blocks);
-    offsets = layout.carve<int32_t>(keys + 1);
-    terms = layout.carve<BlockTerm>(job.blocks);
-    weights = layout.carve<float>((gradient ? job.lanes : 1) * job.blocks * kBlockWeights);
-    bias = layout.carve<float>(gradient ? job.lanes * job.g.c_out : 0);
-    image = pass == Pass::forward          ? job.packed_x()
-            : pass == Pass::backward_input ? job.packed_dy()
-                                           : job.packed_x() + job.dense_dy();
-    images = layout.carve<float>(job.lanes * image);
-    bytes = layout.bytes();
-  }
-};
-
-// f(block) for every block of the job, rows in order.
-template <class F>
-void for_each_block(const Job& job, const BlockIndex& index, const F& f) {
-  const int32_t* row_offsets = index.row_offsets.data<int32_t>();
-  const int32_t* col_of_block = index.col_of_block.data<int32_t>();
-  const int pad = job.g.kh / 2;
-  for (int32_t row = 0; row < index.out_blocks; ++row) {
-    const int32_t* begin = col_of_block + row_offsets[row];
-    const int32_t* end = col_of_block + row_offsets[row + 1];
-    if (job.method != Method::four_parities) {
-      for (const int32_t* col = begin; col != end; ++col) {
-        const int tap = static_cast<int>(*col / index.in_blocks);
-        f(Block{.out = row,
-                .in = static_cast<int32_t>(*col % index.in_blocks),
-                .parity = 0,
-                .dr = static_cast<int8_t>(tap / job.g.kw - pad),
-                .dc = static_cast<int8_t>(tap % job.g.kw - pad),
-                .taps = static_cast<uint16_t>(1u << tap)});
-      }
-      continue;
-    }
-    // Columns are ordered by tap: one cursor per tap walks the input blocks.
-    const int32_t* cursor[9];
-    for (int tap = 0; tap < 9; ++tap) {
-      cursor[tap] = std::lower_bound(begin, end, static_cast<int32_t>(tap * index.in_blocks));
-    }
-    for (int32_t in = 0; in < index.in_blocks; ++in) {
-      unsigned alive = 0;
-      for (int tap = 0; tap < 9; ++tap) {
-        if (cursor[tap] == end || *cursor[tap] != tap * index.in_blocks + in) continue;
-        alive |= 1u << tap;
-        ++cursor[tap];
-      }
-      if (!alive) continue;
-      for (int i = 0; i < kFoldedPositions; ++i) {
-        const FoldedPosition at = folded_position(i);
-        const auto taps = static_cast<uint16_t>(at.taps & alive);
-        if (taps) f(Block{.out = row, .in = in, .parity = at.parity, .dr = at.dr, .dc = at.dc, .taps = taps});
-      }
-    }
-  }
-}
-
-// The blocks, grouped by key(block) in 0..keys-1, each group in the order of for_each_block.
-template <class Key>
-void sort_blocks(const Job& job, const BlockIndex& index, int64_t keys, const Key& key, Workspace& ws) {
-  std::fill(ws.offsets, ws.offsets + keys + 1, 0);
-  for_each_block(job, index, [&](const Block& b) { ++ws.offsets[key(b) + 1]; });
-  for (int64_t k = 0; k < keys; ++k) ws.offsets[k + 1] += ws.offsets[k];
-  for_each_block(job, index, [&](const Block& b) { ws.blocks[ws.offsets[key(b)]++] = b; });
-  for (int64_t k = keys; k > 0; --k) ws.offsets[k] = ws.offsets[k - 1];
-  ws.offsets[0] = 0;
-}
-
-// ws.weights[k] = block k, summed over its taps: [out][in], or [in][out] if `transposed`.
-void pack_weights(const Job& job, const Tensor& weight, bool transposed, Workspace& ws) {
-  const float* w = weight.data<float>();
-  const int64_t c_in = job.g.c_in, row = job.g.kh * job.g.kw * c_in;
-  constexpr int64_t kGrain = 64;
-  parallel_chunks(job.blocks, kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      const Block& b = ws.blocks[k];
-      alignas(64) float sum[kBlock][kBlock] = {};
-      for (int tap = 0; tap < 9; ++tap) {
-        if (!(b.taps >> tap & 1)) continue;
-        const float* from = w + b.out * kBlock * row + tap * c_in + b.in * kBlock;
-        for (int o = 0; o < kBlock; ++o) {
-          for (int i = 0; i < kBlock; ++i) sum[o][i] += from[o * row + i];
-        }
-      }
-      float* to = ws.weights + k * kBlockWeights;
-      for (int o = 0; o < kBlock; ++o) {
-        for (int i = 0; i < kBlock; ++i) to[transposed ? i * kBlock + o : o * kBlock + i] = sum[o][i];
-      }
-    }
-  });
-}
-
 // For every tile of a region: f(first row of the tile inside the region, out), where out[k] is pixel k of `y` under the
 // placement, null outside the image.
-template <class F>
-void for_each_tile(const Region& region, const Placement& placement, float* y, const F& f) {
+template <class T, class F>
+void for_each_tile(const Region& region, const Placement& placement, T* y, const F& f) {
   const Regions& all = region.all;
   for (int64_t row = 0; row < all.rows; row += tile_rows(all.shape)) {
-    float* out[kTilePixels];
+    T* out[kTilePixels];
     for (int k = 0; k < kTilePixels; ++k) {
       const int64_t p = region.top + row + k / all.columns(), q = region.left + k % all.columns();
       out[k] = region.inside(p, q) ? y + placement.offset(region, p, q) : nullptr;
@@ -204,34 +43,93 @@ void for_each_tile(const Region& region, const Placement& placement, float* y, c
   }
 }
 
+// The sums of one tile on their way to `out`: kernels write f32 to sums()[k] + channel, which is out[k] itself if that is
+// f32, else a place of the lane's, [pixel][channels], that store() rounds.
+template <class T>
+class TileSums {
+ public:
+  template <class P>
+  TileSums(const BlockWorkspace<P>& ws, int64_t lane, int64_t channels, T* const* out)
+      : channels_(channels), out_(out) {
+    if constexpr (std::is_same_v<T, bf16>) {
+      for (int k = 0; k < kTilePixels; ++k) {
+        sums_[k] = out[k] ? ws.tiles + lane * ws.tile + k * channels : nullptr;
+      }
+    }
+  }
+  float* const* sums() const {
+    if constexpr (std::is_same_v<T, bf16>) {
+      return sums_;
+    } else {
+      return out_;
+    }
+  }
+  void store() const {
+    if constexpr (std::is_same_v<T, bf16>) {
+      for (int k = 0; k < kTilePixels; ++k) {
+        if (out_[k]) round(sums_[k], out_[k], channels_);
+      }
+    }
+  }
+
+ private:
+  static void round(const float* from, bf16* to, int64_t n) {
+    simd([=](int64_t count) {
+      for (int64_t i = 0; i < count; ++i) to[i] = to_bf16(from[i]);
+    })(n);
+  }
+  int64_t channels_;
+  T* const* out_;
+  float* sums_[kTilePixels];
+};
+
 // f(region, lane) for all regions of the job: lanes in parallel, the regions of each in order.
 template <class F>
-void for_each_region(const Job& job, const F& f) {
+void for_each_region(const BlockJob& job, const F& f) {
   parallel_for(job.lanes, [&](int64_t lane) {
     for (int64_t r = job.lane_begin(lane); r < job.lane_begin(lane + 1); ++r) f(Region(job.regions, r), lane);
   });
 }
 
-// db[c] += dy's sum over the pixels of a packed region.
-void add_bias_gradient(const Job& job, const PackedLayout& layout, const float* dy_image, float* db) {
+// db[c] += dy's sum over the pixels of a packed region, plain or in pairs.
+template <class P>
+void add_bias_gradient(const BlockJob& job, const PackedLayout& layout, const P* dy_image, float* db) {
   for (int64_t block = 0; block < job.planes * job.out_blocks; ++block) {
-    const float* from = dy_image + block * layout.block;
+    const P* from = dy_image + block * layout.block;
     float* to = db + block % job.out_blocks * kBlock;
-    for (int64_t pixel = 0; pixel < job.regions.rows * job.regions.columns(); ++pixel) {
-      for (int o = 0; o < kBlock; ++o) to[o] += from[pixel * kBlock + o];
+    for (int64_t at = 0; at < job.regions.dense_block(); at += kPixels<P> * kBlock) {
+      for (int o = 0; o < kBlock; ++o) {
+        if constexpr (kPixels<P> == 2) {
+          to[o] += to_float(from[at + 2 * o]) + to_float(from[at + 2 * o + 1]);
+        } else {
+          to[o] += from[at + o];
+        }
+      }
     }
   }
 }
 
+const uint16_t* bits(const bf16* x) { return &x->bits; }
+
+void multiply(TileShape shape, const BlockTerm* terms, int64_t count, const float* x, const float* w, const float* bias,
+              float* const* out, int64_t channel) {
+  tile_kernels().multiply(shape, terms, count, x, w, bias, out, channel);
+}
+void multiply(TileShape shape, const BlockTerm* terms, int64_t count, const bf16* x, const bf16* w, const float* bias,
+              float* const* out, int64_t channel) {
+  pair_kernels()->multiply(shape, terms, count, bits(x), bits(w), bias, out, channel);
+}
+
 // dweight = the lanes' sums of each block, added in the order of lanes, at every tap of the block; zero where dead.
 // Needs blocks grouped by output block.
-void reduce_weight_gradient(const Job& job, Workspace& ws, float* dweight) {
+template <class P>
+void reduce_weight_gradient(const BlockJob& job, BlockWorkspace<P>& ws, float* dweight) {
   const int64_t c_in = job.g.c_in, row_stride = job.g.kh * job.g.kw * c_in, partial = job.blocks * kBlockWeights;
   parallel_for(job.out_blocks, [&](int64_t ob) {
     std::fill_n(dweight + ob * kBlock * row_stride, kBlock * row_stride, 0.0f);
     for (int64_t k = ws.offsets[ob]; k < ws.offsets[ob + 1]; ++k) {
       const Block& b = ws.blocks[k];
-      float* sum = ws.weights + k * kBlockWeights;
+      float* sum = ws.sums + k * kBlockWeights;
       for (int64_t lane = 1; lane < job.lanes; ++lane) {
         for (int e = 0; e < kBlockWeights; ++e) sum[e] += sum[lane * partial + e];
       }
@@ -246,7 +144,8 @@ void reduce_weight_gradient(const Job& job, Workspace& ws, float* dweight) {
   });
 }
 
-void reduce_bias_gradient(const Job& job, const Workspace& ws, float* dbias) {
+template <class P>
+void reduce_bias_gradient(const BlockJob& job, const BlockWorkspace<P>& ws, float* dbias) {
   for (int64_t c = 0; c < job.g.c_out; ++c) {
     float sum = 0;
     for (int64_t lane = 0; lane < job.lanes; ++lane) sum += ws.bias[lane * job.g.c_out + c];
@@ -270,65 +169,58 @@ void zero_dead_gradients(const BlockIndex& index, double* dw) {
   }
 }
 
-}  // namespace
-
-Conv2dPlan block_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype,
-                             Pass pass) {
-  if (dtype != DType::f32) return conv2d_plan(ctx, g, dtype, pass);
-  const Job job(g, index);
-  return {.workspace_bytes = Workspace(job, pass, nullptr).bytes, .executed_macs = job.macs()};
-}
-
-void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
-                          const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
-  if (x.dtype != DType::f32) return conv2d_forward(ctx, g, x, weight, bias, workspace, y);
-  const Job job(g, index);
-  Workspace ws(job, Pass::forward, workspace.bytes);
+template <class T, class P>
+void forward(const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x, const Tensor& weight,
+             const Tensor& bias, void* workspace, Tensor& y) {
+  const BlockJob job(g, index);
+  BlockWorkspace<P> ws(job, x.dtype, Pass::forward, workspace);
   const int64_t keys = job.planes * job.out_blocks;
   sort_blocks(
       job, index, keys, [&](const Block& b) { return b.parity * job.out_blocks + b.out; }, ws);
-  pack_weights(job, weight, /*transposed=*/true, ws);
+  pack_weights(job, weight.data<T>(), /*transposed=*/true, ws);
   const PackedLayout layout = PackedLayout::framed(job.regions);
   for (int64_t k = 0; k < job.blocks; ++k) {
     const Block& b = ws.blocks[k];
     ws.terms[k] = {.x = static_cast<int32_t>(b.in * layout.block + (b.dr + 1) * layout.row + (b.dc + 1) * kBlock),
                    .w = static_cast<int32_t>(k * kBlockWeights)};
   }
-  const float *xs = x.data<float>(), *b = bias ? bias.data<float>() : nullptr;
-  float* ys = y.data<float>();
+  const T* xs = x.data<T>();
+  const float* b = bias ? bias.data<float>() : nullptr;
+  T* ys = y.data<T>();
   for_each_region(job, [&](const Region& region, int64_t lane) {
-    float* image = ws.images + lane * ws.image;
+    P* image = ws.images + lane * ws.image;
     pack_region(region, job.x_placement(), layout, job.neighbours(), false, xs, image);
     for (int parity = 0; parity < job.planes; ++parity) {
-      for_each_tile(region, job.y_placement(parity), ys, [&](int64_t row, float* const* out) {
+      for_each_tile(region, job.y_placement(parity), ys, [&](int64_t row, T* const* out) {
+        const TileSums<T> tile(ws, lane, g.c_out, out);
         for (int64_t ob = 0; ob < job.out_blocks; ++ob) {
           const int64_t key = parity * job.out_blocks + ob;
-          tile_kernels().multiply(job.regions.shape, ws.terms + ws.offsets[key], ws.offsets[key + 1] - ws.offsets[key],
-                                  image + row * layout.row, ws.weights, b ? b + ob * kBlock : nullptr, out,
-                                  ob * kBlock);
+          multiply(job.regions.shape, ws.terms + ws.offsets[key], ws.offsets[key + 1] - ws.offsets[key],
+                   image + row * layout.row, ws.weights, b ? b + ob * kBlock : nullptr, tile.sums(), ob * kBlock);
         }
+        tile.store();
       });
     }
-    if (job.method != Method::enlarge_output) return;
+    if (job.method != BlockMethod::enlarge_output) return;
     // Every pixel was computed at the first of its four places.
-    for_each_tile(region, job.y_placement(0), ys, [&](int64_t, float* const* out) {
+    for_each_tile(region, job.y_placement(0), ys, [&](int64_t, T* const* out) {
       const int64_t c = g.c_out, line = g.out_w() * c;
       for (int k = 0; k < kTilePixels; ++k) {
         if (!out[k]) continue;
-        for (int64_t to : {c, line, line + c}) std::memcpy(out[k] + to, out[k], static_cast<size_t>(c) * sizeof(float));
+        for (int64_t to : {c, line, line + c}) std::memcpy(out[k] + to, out[k], static_cast<size_t>(c) * sizeof(T));
       }
     });
   });
 }
 
-void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy,
-                                 const Tensor& weight, Tensor& workspace, Tensor& dx) {
-  if (dy.dtype != DType::f32) return conv2d_backward_input(ctx, g, dy, weight, workspace, dx);
-  const Job job(g, index);
-  Workspace ws(job, Pass::backward_input, workspace.bytes);
+template <class T, class P>
+void backward_input(const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy, const Tensor& weight,
+                    void* workspace, Tensor& dx) {
+  const BlockJob job(g, index);
+  BlockWorkspace<P> ws(job, dy.dtype, Pass::backward_input, workspace);
   sort_blocks(
       job, index, job.in_blocks, [](const Block& b) { return b.in; }, ws);
-  pack_weights(job, weight, /*transposed=*/false, ws);
+  pack_weights(job, weight.data<T>(), /*transposed=*/false, ws);
   const PackedLayout layout = PackedLayout::framed(job.regions);
   for (int64_t k = 0; k < job.blocks; ++k) {
     const Block& b = ws.blocks[k];
@@ -336,53 +228,109 @@ void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const Bl
                                              (1 - b.dr) * layout.row + (1 - b.dc) * kBlock),
                    .w = static_cast<int32_t>(k * kBlockWeights)};
   }
-  const float* dys = dy.data<float>();
-  float* dxs = dx.data<float>();
+  const T* dys = dy.data<T>();
+  T* dxs = dx.data<T>();
   for_each_region(job, [&](const Region& region, int64_t lane) {
-    float* image = ws.images + lane * ws.image;
+    P* image = ws.images + lane * ws.image;
     job.pack_dy(region, layout, dys, image);
-    for_each_tile(region, job.x_placement(), dxs, [&](int64_t row, float* const* out) {
+    for_each_tile(region, job.x_placement(), dxs, [&](int64_t row, T* const* out) {
+      const TileSums<T> tile(ws, lane, g.c_in, out);
       for (int64_t ib = 0; ib < job.in_blocks; ++ib) {
-        tile_kernels().multiply(job.regions.shape, ws.terms + ws.offsets[ib], ws.offsets[ib + 1] - ws.offsets[ib],
-                                image + row * layout.row, ws.weights, nullptr, out, ib * kBlock);
+        multiply(job.regions.shape, ws.terms + ws.offsets[ib], ws.offsets[ib + 1] - ws.offsets[ib],
+                 image + row * layout.row, ws.weights, nullptr, tile.sums(), ib * kBlock);
       }
+      tile.store();
     });
   });
 }
 
-void block_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
-                                  const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias) {
-  if (x.dtype != DType::f32) {
-    conv2d_backward_weight(ctx, g, x, dy, workspace, dweight, dbias);
-    return zero_dead_gradients(index, dweight.data<double>());
-  }
-  const Job job(g, index);
-  Workspace ws(job, Pass::backward_weight, workspace.bytes);
+template <class T, class P>
+void backward_weight(const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x, const Tensor& dy,
+                     void* workspace, Tensor& dweight, Tensor& dbias) {
+  const BlockJob job(g, index);
+  BlockWorkspace<P> ws(job, x.dtype, Pass::backward_weight, workspace);
   sort_blocks(
       job, index, job.out_blocks, [](const Block& b) { return b.out; }, ws);
-  const PackedLayout layout = PackedLayout::framed(job.regions), dy_layout = PackedLayout::plain(job.regions);
-  const float *xs = x.data<float>(), *dys = dy.data<float>();
+  constexpr bool pairs = kPixels<P> == 2;
+  const PackedLayout layout = pairs ? PackedLayout::framed_pairs(job.regions) : PackedLayout::framed(job.regions);
+  const PackedLayout dy_layout = PackedLayout::plain(job.regions);
+  const T *xs = x.data<T>(), *dys = dy.data<T>();
   const int64_t partial = job.blocks * kBlockWeights;
   parallel_for(job.lanes, [&](int64_t lane) {  // each thread touches its own sums first
-    std::fill_n(ws.weights + lane * partial, partial, 0.0f);
+    std::fill_n(ws.sums + lane * partial, partial, 0.0f);
     std::fill_n(ws.bias + lane * g.c_out, g.c_out, 0.0f);
   });
   for_each_region(job, [&](const Region& region, int64_t lane) {
-    float* x_image = ws.images + lane * ws.image;
-    float* dy_image = x_image + job.packed_x();
-    pack_region(region, job.x_placement(), layout, job.neighbours(), false, xs, x_image);
-    job.pack_dy(region, dy_layout, dys, dy_image);
+    P* x_image = ws.images + lane * ws.image;
+    P* dy_image = x_image + kPixels<P> * job.packed_x();
+    if constexpr (pairs) {
+      pack_pairs(region, job.x_placement(), layout, job.neighbours(), xs, x_image);
+      for (int parity = 0; parity < job.planes; ++parity) {
+        pack_pairs(region, job.y_placement(parity), dy_layout, false, dys,
+                   dy_image + parity * job.out_blocks * dy_layout.block);
+      }
+    } else {
+      pack_region(region, job.x_placement(), layout, job.neighbours(), false, xs, x_image);
+      job.pack_dy(region, dy_layout, dys, dy_image);
+    }
     for (int64_t k = 0; k < job.blocks; ++k) {
       const Block& b = ws.blocks[k];
-      tile_kernels().accumulate(job.regions.shape, static_cast<int>(job.regions.rows),
-                                x_image + b.in * layout.block + (b.dr + 1) * layout.row + (b.dc + 1) * kBlock,
-                                dy_image + (b.parity * job.out_blocks + b.out) * dy_layout.block,
-                                ws.weights + lane * partial + k * kBlockWeights);
+      const P* of_x = x_image + b.in * layout.block + (b.dr + 1) * layout.row + (b.dc + 1) * kPixels<P> * kBlock;
+      const P* of_dy = dy_image + (b.parity * job.out_blocks + b.out) * dy_layout.block;
+      float* sums = ws.sums + lane * partial + k * kBlockWeights;
+      const auto rows = static_cast<int>(job.regions.rows);
+      if constexpr (pairs) {
+        pair_kernels()->accumulate(job.regions.shape, rows, bits(of_x), bits(of_dy), sums);
+      } else {
+        tile_kernels().accumulate(job.regions.shape, rows, of_x, of_dy, sums);
+      }
     }
     if (dbias) add_bias_gradient(job, dy_layout, dy_image, ws.bias + lane * g.c_out);
   });
   reduce_weight_gradient(job, ws, dweight.data<float>());
   if (dbias) reduce_bias_gradient(job, ws, dbias.data<float>());
+}
+
+// f<T, P>(): types of activations and of products.
+template <class F>
+void choose(const Conv2dGeometry& g, const BlockIndex& index, DType dtype, const F& f) {
+  if (dtype == DType::f32) return f.template operator()<float, float>();
+  if (BlockJob(g, index).pairs(dtype)) return f.template operator()<bf16, bf16>();
+  f.template operator()<bf16, float>();
+}
+
+}  // namespace
+
+Conv2dPlan block_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype,
+                             Pass pass) {
+  if (dtype == DType::f64) return conv2d_plan(ctx, g, dtype, pass);
+  const BlockJob job(g, index);
+  const size_t bytes = job.pairs(dtype) ? BlockWorkspace<bf16>(job, dtype, pass, nullptr).bytes
+                                        : BlockWorkspace<float>(job, dtype, pass, nullptr).bytes;
+  return {.workspace_bytes = bytes, .executed_macs = job.macs()};
+}
+
+void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
+                          const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
+  if (x.dtype == DType::f64) return conv2d_forward(ctx, g, x, weight, bias, workspace, y);
+  choose(g, index, x.dtype, [&]<class T, class P>() { forward<T, P>(g, index, x, weight, bias, workspace.bytes, y); });
+}
+
+void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy,
+                                 const Tensor& weight, Tensor& workspace, Tensor& dx) {
+  if (dy.dtype == DType::f64) return conv2d_backward_input(ctx, g, dy, weight, workspace, dx);
+  choose(g, index, dy.dtype,
+         [&]<class T, class P>() { backward_input<T, P>(g, index, dy, weight, workspace.bytes, dx); });
+}
+
+void block_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
+                                  const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias) {
+  if (x.dtype == DType::f64) {
+    conv2d_backward_weight(ctx, g, x, dy, workspace, dweight, dbias);
+    return zero_dead_gradients(index, dweight.data<double>());
+  }
+  choose(g, index, x.dtype,
+         [&]<class T, class P>() { backward_weight<T, P>(g, index, x, dy, workspace.bytes, dweight, dbias); });
 }
 
 }  // namespace cpu

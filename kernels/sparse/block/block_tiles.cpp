@@ -12,4 +12,11 @@ const TileKernels& tile_kernels() {
   return kTilesBaseline;
 }
 
+const PairKernels* pair_kernels() {
+#if defined(__x86_64__)
+  if (instruction_set() == InstructionSet::avx512 && has_bf16_products()) return &kPairsAvx512Bf16;
+#endif
+  return nullptr;
+}
+
 }  // namespace poise::cpu

@@ -40,4 +40,19 @@ struct TileKernels {
 extern const TileKernels kTilesAvx512, kTilesAvx2, kTilesBaseline;
 const TileKernels& tile_kernels();  // the best that this machine runs
 
+// The same loops on bf16 (by its bits) with sums in f32: an instruction multiplies two pairs of each lane and adds both
+// products. So operands lie in pairs of what is summed: of input channels for a tile, of neighbouring pixels for a block.
+//   x of a tile: as above;    w [8][16 outputs][2 inputs]
+//   x of a block: [row][column][16][2], where a column's second half is the next column;    dy [rows][columns/2][16][2]
+using MultiplyPairs = void(TileShape, const BlockTerm* terms, int64_t count, const uint16_t* x, const uint16_t* w,
+                           const float* bias, float* const* out, int64_t channel);
+using AccumulatePairs = void(TileShape, int rows, const uint16_t* x, const uint16_t* dy, float* dw);
+
+struct PairKernels {
+  MultiplyPairs* multiply;
+  AccumulatePairs* accumulate;
+};
+extern const PairKernels kPairsAvx512Bf16;
+const PairKernels* pair_kernels();  // null where this machine has no such instruction
+
 }  // namespace poise::cpu

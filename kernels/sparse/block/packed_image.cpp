@@ -1,7 +1,7 @@
 #include "kernels/sparse/block/packed_image.h"
 
 #include <algorithm>
-#include <cstring>
+#include <type_traits>
 
 #include "kernels/core/integer.h"
 
@@ -21,11 +21,29 @@ TileShape best_shape(int64_t h, int64_t w) {
   return best;
 }
 
-void copy_block(float* to, const float* from) { std::memcpy(to, from, kBlock * sizeof(float)); }
-void add_block(float* to, const float* from) {
-  for (int i = 0; i < kBlock; ++i) to[i] += from[i];
+template <class From, class To>
+void copy_block(To* to, const From* from) {
+  if constexpr (std::is_same_v<From, To>) {
+    std::copy_n(from, kBlock, to);
+  } else {
+    for (int i = 0; i < kBlock; ++i) to[i] = to_float(from[i]);
+  }
 }
-void zero_block(float* to) { std::memset(to, 0, kBlock * sizeof(float)); }
+template <class From>
+void add_block(float* to, const From* from) {
+  for (int i = 0; i < kBlock; ++i) to[i] += to_float(from[i]);
+}
+
+constexpr bf16 kZeros[kBlock] = {};
+
+// to [blocks][16][2]
+void pair_blocks(int64_t blocks, int64_t stride, const bf16* left, const bf16* right, bf16* to) {
+  for (int64_t b = 0; b < blocks; ++b, to += stride) {
+    const bf16* of_left = left ? left + b * kBlock : kZeros;
+    const bf16* of_right = right ? right + b * kBlock : kZeros;
+    for (int i = 0; i < kBlock; ++i) to[2 * i] = of_left[i], to[2 * i + 1] = of_right[i];
+  }
+}
 
 }  // namespace
 
@@ -51,27 +69,52 @@ Region::Region(const Regions& regions, int64_t index) : all(regions) {
   image = index / (regions.horizontal * regions.vertical);
 }
 
+template <class From, class To>
 void pack_region(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
-                 bool add, const float* from, float* packed) {
+                 bool add, const From* from, To* packed) {
   const int64_t blocks = placement.channels / kBlock, edge = neighbours ? 1 : 0;
   for (int64_t r = -edge; r < region.all.rows + edge; ++r) {
     for (int64_t c = -edge; c < region.all.columns() + edge; ++c) {
-      float* to = packed + (r + layout.frame) * layout.row + (c + layout.frame) * kBlock;
+      To* to = packed + (r + layout.frame) * layout.row + (c + layout.frame) * kBlock;
       const int64_t p = region.top + r, q = region.left + c;
       if (!region.inside(p, q)) {
         if (!add) {
-          for (int64_t b = 0; b < blocks; ++b) zero_block(to + b * layout.block);
+          for (int64_t b = 0; b < blocks; ++b) std::fill_n(to + b * layout.block, kBlock, To{});
         }
         continue;
       }
-      const float* pixel = from + placement.offset(region, p, q);
-      if (add) {
-        for (int64_t b = 0; b < blocks; ++b) add_block(to + b * layout.block, pixel + b * kBlock);
-      } else {
-        for (int64_t b = 0; b < blocks; ++b) copy_block(to + b * layout.block, pixel + b * kBlock);
+      const From* pixel = from + placement.offset(region, p, q);
+      if constexpr (std::is_same_v<To, float>) {
+        if (add) {
+          for (int64_t b = 0; b < blocks; ++b) add_block(to + b * layout.block, pixel + b * kBlock);
+          continue;
+        }
       }
+      require(!add, "sums are f32");
+      for (int64_t b = 0; b < blocks; ++b) copy_block(to + b * layout.block, pixel + b * kBlock);
     }
   }
 }
+
+void pack_pairs(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
+                const bf16* from, bf16* packed) {
+  const int64_t blocks = placement.channels / kBlock, edge = neighbours ? 1 : 0;
+  const int64_t step = layout.frame ? 1 : 2, width = kBlock * (layout.frame ? 2 : 1);  // elements per column
+  const auto pixel = [&](int64_t r, int64_t c) {
+    const int64_t p = region.top + r, q = region.left + c;
+    const bool read = region.inside(p, q) && c < region.all.columns() + edge;
+    return read ? from + placement.offset(region, p, q) : nullptr;
+  };
+  for (int64_t r = -edge; r < region.all.rows + edge; ++r) {
+    bf16* row = packed + (r + layout.frame) * layout.row;
+    for (int64_t c = -edge; c < region.all.columns() + edge; c += step) {
+      pair_blocks(blocks, layout.block, pixel(r, c), pixel(r, c + 1), row + (c + layout.frame) * width);
+    }
+  }
+}
+
+template void pack_region(const Region&, const Placement&, const PackedLayout&, bool, bool, const float*, float*);
+template void pack_region(const Region&, const Placement&, const PackedLayout&, bool, bool, const bf16*, float*);
+template void pack_region(const Region&, const Placement&, const PackedLayout&, bool, bool, const bf16*, bf16*);
 
 }  // namespace poise::cpu

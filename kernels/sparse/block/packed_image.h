@@ -42,14 +42,23 @@ struct Placement {
 
 // The layout of a region in memory: [C/16][rows][columns][16], with a frame of one pixel around it or without.
 struct PackedLayout {
-  int64_t row, block;  // floats from one row, one channel block to the next
+  int64_t row, block;  // elements from one row, one channel block to the next
   int64_t frame;       // 1 or 0
   static PackedLayout framed(const Regions& r) { return {packed_row(r.columns()), r.packed_block(), 1}; }
   static PackedLayout plain(const Regions& r) { return {r.columns() * kBlock, r.dense_block(), 0}; }
+  // [C/16][rows][columns][16][2]: each pixel with the one to its right.
+  static PackedLayout framed_pairs(const Regions& r) { return {2 * packed_row(r.columns()), 2 * r.packed_block(), 1}; }
 };
 
 // The region's pixels, and with `neighbours` those of the frame; zero outside the image. `add`: onto what is there.
+// float to float, bf16 to either; `add` to float alone.
+template <class From, class To>
 void pack_region(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
-                 bool add, const float* from, float* packed);
+                 bool add, const From* from, To* packed);
+
+// The same in pairs of pixels (block_tiles.h): a framed layout has one that begins at each column, the plain one at every
+// other.
+void pack_pairs(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
+                const bf16* from, bf16* packed);
 
 }  // namespace poise::cpu

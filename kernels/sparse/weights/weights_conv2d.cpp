@@ -1,6 +1,8 @@
 // Forward and input gradient. Either is a product of planes with a list: planes of a region are brought in, all of a
 // tile's outputs are summed up chunk by chunk (weight_index.h), and what is done returns to its tensor.
 //
+// bf16 is computed as f32, from copies.
+//
 // Work is cut into tasks by ranges of regions and, where regions are few, by outputs as well: a number that depends on
 // the geometry alone, and each writes its own output, so results have the same bits for any number of threads.
 #include "kernels/sparse/weights/weights_conv2d.h"
@@ -9,6 +11,7 @@
 
 #include "kernels/core/integer.h"
 #include "kernels/core/parallel.h"
+#include "kernels/core/widened.h"
 #include "kernels/sparse/weights/lane_share.h"
 #include "kernels/sparse/weights/weight_gather.h"
 #include "kernels/sparse/weights/weight_gradient.h"
@@ -176,7 +179,12 @@ void multiply(const Product& job, Workspace& ws, const float* from, const Tensor
 
 Conv2dPlan weights_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, DType dtype,
                                Pass pass) {
-  if (dtype != DType::f32) return conv2d_plan(ctx, g, dtype, pass);
+  if (dtype == DType::f64) return conv2d_plan(ctx, g, dtype, pass);
+  if (dtype == DType::bf16) {
+    Conv2dPlan plan = weights_conv2d_plan(ctx, g, index, DType::f32, pass);
+    plan.workspace_bytes += widened_bytes({g.x_shape(), g.weight_shape(), g.y_shape()});
+    return plan;
+  }
   if (pass == Pass::backward_weight) return weight_gradient_plan(g, index);
   const Product job(g, index, pass);
   return {.workspace_bytes = Workspace(job, WorkspaceLayout(nullptr)).bytes, .executed_macs = job.macs()};
@@ -184,7 +192,14 @@ Conv2dPlan weights_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, cons
 
 void weights_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const Tensor& x,
                             const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
-  if (x.dtype != DType::f32) return conv2d_forward(ctx, g, x, weight, bias, workspace, y);
+  if (x.dtype == DType::f64) return conv2d_forward(ctx, g, x, weight, bias, workspace, y);
+  if (x.dtype == DType::bf16) {
+    Widened wide(ctx, workspace);
+    const Tensor wide_x = wide.in(x), wide_weight = wide.in(weight);
+    Tensor wide_y = wide.out(y), rest = wide.rest();
+    weights_conv2d_forward(ctx, g, index, wide_x, wide_weight, bias, rest, wide_y);
+    return wide.finish();
+  }
   const Product job(g, index, Pass::forward);
   Workspace ws(job, WorkspaceLayout(workspace.bytes));
   multiply(job, ws, x.data<float>(), weight, bias ? bias.data<float>() : nullptr, y.data<float>());
@@ -192,7 +207,14 @@ void weights_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const WeightI
 
 void weights_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const Tensor& dy,
                                    const Tensor& weight, Tensor& workspace, Tensor& dx) {
-  if (dy.dtype != DType::f32) return conv2d_backward_input(ctx, g, dy, weight, workspace, dx);
+  if (dy.dtype == DType::f64) return conv2d_backward_input(ctx, g, dy, weight, workspace, dx);
+  if (dy.dtype == DType::bf16) {
+    Widened wide(ctx, workspace);
+    const Tensor wide_dy = wide.in(dy), wide_weight = wide.in(weight);
+    Tensor wide_dx = wide.out(dx), rest = wide.rest();
+    weights_conv2d_backward_input(ctx, g, index, wide_dy, wide_weight, rest, wide_dx);
+    return wide.finish();
+  }
   const Product job(g, index, Pass::backward_input);
   Workspace ws(job, WorkspaceLayout(workspace.bytes));
   multiply(job, ws, dy.data<float>(), weight, nullptr, dx.data<float>());
@@ -201,6 +223,12 @@ void weights_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const 
 void weights_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const Tensor& x,
                                     const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias) {
   if (x.dtype == DType::f32) return weight_gradient(g, index, x, dy, workspace, dweight, dbias);
+  if (x.dtype == DType::bf16) {
+    Widened wide(ctx, workspace);
+    const Tensor wide_x = wide.in(x), wide_dy = wide.in(dy);
+    Tensor rest = wide.rest();
+    return weight_gradient(g, index, wide_x, wide_dy, rest, dweight, dbias);
+  }
   conv2d_backward_weight(ctx, g, x, dy, workspace, dweight, dbias);
   const uint8_t* alive = index.mask.data<uint8_t>();
   const int64_t run = dweight.elements() / index.mask.elements();
