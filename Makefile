@@ -5,6 +5,8 @@ JOBS ?= $(shell nproc)
 PACKAGES := g++ make cmake ninja-build libgtest-dev libbenchmark-dev libdnnl-dev libcli11-dev libfmt-dev \
             nlohmann-json3-dev libtomlplusplus-dev libstb-dev zlib1g-dev libpng-dev \
             libjpeg62-turbo-dev libarchive-dev libopenblas-serial-dev
+# For training by several processes; a build without is whole.
+OPTIONAL_PACKAGES := libopenmpi-dev openmpi-bin
 
 .PHONY: all demo test bench kernels-report kernels-profile gpu-bundle gpu-suite format format-check tidy packages configure build clean
 
@@ -14,11 +16,13 @@ all: build
 packages:
 	@command -v dpkg >/dev/null || { echo "Not a Debian system: taking for granted the equivalents of $(PACKAGES)"; exit 0; }; \
 	missing=""; for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	optional=""; for p in $(OPTIONAL_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || optional="$$optional $$p"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ]; then as=""; elif sudo -n true 2>/dev/null; then as="sudo -n"; \
-	  else echo "Missing packages. Please run:  sudo apt-get install --yes$$missing"; exit 3; fi; \
-	  echo "Installing:$$missing"; \
-	  $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install --yes --no-install-recommends -qq $$missing >/dev/null; \
+	  else echo "Missing packages. Please run:  sudo apt-get install --yes$$missing$$optional"; exit 3; fi; \
+	  echo "Installing:$$missing$$optional"; \
+	  $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install --yes --no-install-recommends -qq $$missing$$optional >/dev/null; \
+	elif [ -n "$$optional" ]; then echo "Not installed, for training by several processes:$$optional"; \
 	fi
 
 # Everything is built, CUDA kernels included if nvcc is there; after `make demo` that takes one more configuration.

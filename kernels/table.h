@@ -30,6 +30,7 @@
 #include "kernels/sparse/masks/balance.h"
 #include "kernels/sparse/masks/cell_scores.h"
 #include "kernels/sparse/masks/mask.h"
+#include "kernels/sparse/masks/packed_runs.h"
 #include "kernels/sparse/masks/select.h"
 #include "kernels/sparse/weights/weights_conv2d.h"
 #include "kernels/train/adam.h"

@@ -43,7 +43,7 @@ const Map kRoomsOfKernels = {
     {"core", {"core", "gpu"}},  // OwnedTensor frees memory of any device
     {"dense/conv2d", {"core", "gpu", "dense/conv2d"}},
     {"dense/linear", {"core", "gpu", "dense/linear"}},
-    {"dense/norm", {"core", "gpu", "dense/norm"}},
+    {"dense/norm", {"core", "gpu", "dense/norm", "ranks"}},
     {"dense/pointwise", {"core", "gpu", "dense/pointwise"}},
     {"dense/space", {"core", "gpu", "dense/space"}},
     {"dense/conditional", {"core", "gpu", "dense/conditional"}},
@@ -54,6 +54,7 @@ const Map kRoomsOfKernels = {
     {"sparse/weights", {"core", "gpu", "sparse/weights", "sparse/masks", "dense/conv2d"}},
     {"sparse/cusparse", {"core", "gpu", "sparse/cusparse", "sparse/block", "dense/conv2d"}},
     {"train", {"core", "gpu", "train", "sparse/masks"}},
+    {"ranks", {"core", "gpu", "gpu/cuda", "gpu/emulated", "ranks"}},
 };
 
 // Every include of `folder`'s files, with the file that has it.

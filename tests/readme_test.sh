@@ -116,6 +116,7 @@ python3() { # its scripts need PyTorch or NumPy: they parse, and know their flag
 ffmpeg() { [ "$(head -c 100 | wc -c)" = 100 ] || complain "ffmpeg: expected images, got nothing"; }
 tensorboard() { [ "$1" = --logdir ] && ls "$2"/*/events.out.tfevents.* >/dev/null || complain "tensorboard: no events in $2"; }
 ncu() { profile "$@"; }
+mpirun() { [ "$1" = -n ] || complain "mpirun $*" || return; profile "$@"; }
 nsys() { profile "$@"; }
 compute-sanitizer() { profile "$@"; }
 gpu_suite() { # with no nvidia-smi in the path it only reads its arguments, and ends with 3

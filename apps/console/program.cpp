@@ -13,6 +13,7 @@
 #include "engine/io/message.h"
 #include "kernels/core/error.h"
 #include "kernels/gpu/runtime.h"
+#include "kernels/ranks/ranks.h"
 
 namespace poise {
 namespace {
@@ -74,7 +75,7 @@ std::string cpu_model() {
 
 std::string version_line(const std::string& program) {
   return program + " " + version() + " (" + build_type() + ", " + compiler() +
-         (gpu::built_with_cuda() ? ", CUDA)" : ", CPU)");
+         (gpu::built_with_cuda() ? ", CUDA, " : ", CPU, ") + ranks_built_with() + ")";
 }
 
 std::string program_folder() { return std::filesystem::read_symlink("/proc/self/exe").parent_path().string(); }

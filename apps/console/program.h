@@ -19,7 +19,7 @@ std::string version();     // "0.1.0+a612fa0": the commit, with "-dirty" if file
 std::string build_type();  // "Release"
 std::string compiler();    // "g++ 12.2.0"
 std::string cpu_model();   // "Intel(R) Xeon(R) ..." or "unknown"
-// "train_gan 0.1.0+a612fa0 (Release, g++ 12.2.0, CUDA)"; CPU without it
+// "train_gan 0.1.0+a612fa0 (Release, g++ 12.2.0, CUDA, Open MPI 4.1.4, NCCL 2.28.9)"; CPU, no MPI
 std::string version_line(const std::string& program);
 // The folder of the program that runs.
 std::string program_folder();

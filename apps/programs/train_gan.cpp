@@ -5,6 +5,7 @@
 #include "apps/console/command_line.h"
 #include "apps/console/program.h"
 #include "apps/console/suggestion.h"
+#include "apps/console/together.h"
 #include "apps/options/complete_options.h"
 #include "apps/options/option_flags.h"
 #include "apps/options/option_sources.h"
@@ -33,7 +34,11 @@ const char* kExamples = R"(Examples:
 
 Every option can also stand in a file (--config), in the environment (POISE_WIDTH_G=64) or after --set (width_g=64).
 Precedence: defaults < preset < file < environment < command line; --print-config shows what came from where.
-Exit codes: 0 done, 1 run-time failure, 2 usage, 3 environment, 4 data, 5 checkpoint, 75 stopped after saving.)";
+Exit codes: 0 done, 1 run-time failure, 2 usage, 3 environment, 4 data, 5 checkpoint, 7 another rank
+failed, 75 stopped after saving.
+
+Several processes train together if they are started so, each on its share of every batch:
+  mpirun -n 4 train_gan --preset cifar10-sngan32-dense --data ~/cifar-10-batches-bin)";
 
 CommandLineSpec command_line_spec() {
   using Kind = Flag::Kind;
@@ -87,18 +92,35 @@ OptionSet options_of_resumed_run(const CommandLine& args, const std::string& run
   return options;
 }
 
-int train_gan(int argc, const char* const* argv) {
-  if (argc <= 1) return std::fputs(kUsage, stderr), static_cast<int>(ErrorKind::usage);
-  const CommandLine args = parse_command_line(command_line_spec(), argc, argv);
-  if (args.wants_help) return print_result(args.help), 0;
-  if (args.has("version")) return print_result(version_line("train_gan") + "\n"), 0;
-
+// The options of a run; nothing if what was asked for has been printed.
+std::optional<RunRequest> request_of(const CommandLine& args, bool prints) {
+  const auto answer = [&](const std::string& text) {
+    if (prints) print_result(text);
+    return std::nullopt;
+  };
+  if (args.wants_help) return answer(args.help);
+  if (args.has("version")) return answer(version_line("train_gan") + "\n");
   RunRequest request;
   request.resume = expand_home(args.get("resume", ""));
   request.options = args.has("resume") ? options_of_resumed_run(args, request.resume) : options_of_new_run(args);
   request.options.throw_if_problems();
+  if (args.has("print-config")) return answer(request.options.to_toml(true));
+  return request;
+}
+
+int train_gan(int argc, const char* const* argv, Ranks* ranks) {
+  if (argc <= 1) return std::fputs(kUsage, stderr), static_cast<int>(ErrorKind::usage);
+  CommandLine args;
+  std::optional<RunRequest> asked;
+  const auto failed = fails_together(ranks, [&] {
+    args = parse_command_line(command_line_spec(), argc, argv);
+    asked = request_of(args, is_first(ranks));
+  });
+  if (failed) return *failed;
+  if (!asked) return 0;
+  RunRequest& request = *asked;
+  request.ranks = ranks;
   const Settings& settings = request.options.settings();
-  if (args.has("print-config")) return print_result(request.options.to_toml(true)), 0;
   request.label = !settings.output.name.empty() ? settings.output.name : args.get("preset", settings.model.name);
   request.program = argc > 0 ? argv[0] : "train_gan";
   request.quiet = args.has("quiet");
@@ -109,7 +131,7 @@ int train_gan(int argc, const char* const* argv) {
 }  // namespace
 
 int run_train_gan(int argc, const char* const* argv) {
-  return run_program("train_gan", [&] { return train_gan(argc, argv); });
+  return run_together("train_gan", [&](Ranks* ranks) { return train_gan(argc, argv, ranks); });
 }
 
 }  // namespace poise

@@ -13,7 +13,7 @@
 
 #include "apps/console/program.h"
 #include "apps/console/progress.h"
-#include "apps/console/signals.h"
+#include "apps/console/together.h"
 #include "apps/evaluation/evaluator.h"
 #include "apps/options/complete_options.h"
 #include "apps/options/load_images.h"
@@ -57,15 +57,27 @@ std::vector<uint64_t> first_seeds(int64_t count) {
 
 std::string picture_name(int64_t iteration) { return fmt::format("samples/fakes_{:06}.png", iteration); }
 
+std::string ranks_text(const Ranks& ranks, const TrainOptions& train) {
+  std::vector<std::string> hosts;
+  for (int r = 0; r < ranks.size(); ++r) hosts.push_back(ranks.host_of(r));
+  hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
+  return fmt::format("{} ranks on {} ({}): of {} and {} images of a batch each takes {} and {}, batch norm over {}",
+                     ranks.size(), fmt::join(hosts, ", "), ranks_built_with(), train.batch_size_d, train.batch_size_g,
+                     train.batch_size_d / ranks.size(), train.batch_size_g / ranks.size(),
+                     train.sync_batch_norm ? "all of them" : "its own");
+}
+
 class TrainingRun {
  public:
-  TrainingRun(const RunRequest& request, const TrainingPlan& plan, std::shared_ptr<ImageSet> images);
+  TrainingRun(const RunRequest& request, const Settings& settings, const TrainingPlan& plan,
+              std::shared_ptr<ImageSet> images);
   int run();
 
  private:
   void fill_new_directory(const std::string& path);
   void continue_from_checkpoint();
   void open_logs();
+  void start_progress();
   void note(const std::string& text);
   void forget_images();
   std::vector<uint8_t> fakes(int64_t count);
@@ -74,6 +86,7 @@ class TrainingRun {
   void write_reals(const std::string& folder) const;
   double unmasked(double flops) const;
   void log_iteration();
+  void write_line(const IterationReport& report);
   void log_mask_events();
   void evaluate();
   void save();
@@ -84,7 +97,8 @@ class TrainingRun {
 
   const RunRequest& request_;
   const OptionSet& options_;
-  const Settings& settings_;
+  const Settings settings_;
+  Ranks* const ranks_;  // of these the first alone has a directory and writes
   const std::shared_ptr<ImageSet> images_;
   Trainer trainer_;
   std::optional<Evaluator> evaluator_;
@@ -102,15 +116,18 @@ class TrainingRun {
   ExecutionTally executions_;
   std::optional<SpeedComparison> speed_;
   bool nothing_left_ = false;  // of a finished run that is resumed
+  std::string stopped_by_;
 };
 
-TrainingRun::TrainingRun(const RunRequest& request, const TrainingPlan& plan, std::shared_ptr<ImageSet> images)
+TrainingRun::TrainingRun(const RunRequest& request, const Settings& settings, const TrainingPlan& plan,
+                         std::shared_ptr<ImageSet> images)
     : request_(request),
       options_(request.options),
-      settings_(request.options.settings()),
+      settings_(settings),
+      ranks_(settings.ranks),
       images_(std::move(images)),
       trainer_(settings_, plan, images_) {
-  if (settings_.evaluation.eval_every > 0) {
+  if (settings_.evaluation.eval_every > 0 && is_first(ranks_)) {
     evaluator_.emplace(settings_.evaluation, settings_.data, trainer_.device().device, *images_);
   }
 }
@@ -196,18 +213,23 @@ void TrainingRun::open_logs() {
   train_lines_.emplace(directory_->file("train.jsonl"));
   if (evaluator_) metric_lines_.emplace(directory_->file("metrics.jsonl"));
   if (settings_.output.tensorboard) tensorboard_.emplace(directory_->path(), trainer_.iteration());
-  saved_at_ = logged_at_ = trainer_.iteration();
-  ProgressStyle style = style_of(STDERR_FILENO);
-  style.quiet = request_.quiet;
-  progress_.emplace(STDERR_FILENO, style, trainer_.iteration(), settings_.train.iterations);
+  saved_at_ = trainer_.iteration();
+  start_progress();
   log_->line(fmt::format("poise {} {} {}, {} threads, seed {}, config {}, data {}", version(), build_type(), compiler(),
                          thread_count(), settings_.train.seed, config_hash(fixed_settings(settings_)),
                          crc_text(images_->crc)));
   note(trainer_.device().text);
   note(trainer_.training_plan().data.text);
+  if (ranks_) note(ranks_text(*ranks_, settings_.train));
   for (const std::string& warning : options_.warnings()) log_->line("warning: " + warning);
   for (const std::string& text : options_.notes()) log_->line(text);
   for (const std::string& warning : images_->warnings) log_->line("warning: " + warning);
+}
+
+void TrainingRun::start_progress() {
+  ProgressStyle style = style_of(STDERR_FILENO);
+  style.quiet = request_.quiet || !is_first(ranks_);
+  progress_.emplace(STDERR_FILENO, style, trainer_.iteration(), settings_.train.iterations);
 }
 
 // When pixels are no longer needed: a trainer that does not stream them has a copy on its device.
@@ -218,7 +240,7 @@ void TrainingRun::forget_images() {
 }
 
 void TrainingRun::note(const std::string& text) {
-  log_->line(text);
+  if (log_) log_->line(text);
   progress_->note(text);
 }
 
@@ -230,55 +252,70 @@ double TrainingRun::unmasked(double flops) const {
 }
 
 void TrainingRun::log_iteration() {
-  const SparseReport sparse = trainer_.sparse_report();
-  const WorkDone work = trainer_.work_done();
   const int64_t iteration = trainer_.iteration();
   const std::vector<IterationReport> reports = trainer_.reports(iteration - logged_at_);
-  const IterationReport& report = reports.back();
-  const double now = progress_->training_seconds(), elapsed = now - logged_seconds_;
-  const double rate = elapsed > 0 ? static_cast<double>(iteration - logged_at_) / elapsed : 0;
-  const std::vector<JsonField> line = {{"schema", kTrainLineSchema},
-                                       {"iteration", iteration},
-                                       {"loss_d", report.loss_d},
-                                       {"loss_g", report.loss_g},
-                                       {"mean_real", report.mean_real},
-                                       {"mean_fake", report.mean_fake},
-                                       {"balance_ratio", sparse.balance.latest},
-                                       {"balance_ratio_mean", sparse.balance.mean_of_ratios},
-                                       {"balance_ratio_of_sums", sparse.balance.ratio_of_sums},
-                                       {"balance_unusable", sparse.balance.unusable},
-                                       {"density_g", sparse.density_g},
-                                       {"density_d", sparse.density_d},
-                                       {"flops", work.flops},
-                                       {"executed_flops", work.executed_flops},
-                                       {"unmasked_flops", unmasked(work.flops)},
-                                       {"seconds", earlier_seconds_ + now},
-                                       {"it_per_s", rate}};
-  train_lines_->write(line);
-  if (tensorboard_) tensorboard_->line("train", line);
+  if (train_lines_) write_line(reports.back());
   logged_at_ = iteration;
-  logged_seconds_ = now;
-  progress_->losses(report.loss_d, report.loss_g);
-  log_->line(progress_plain_line(progress_->view()));
   for (const IterationReport& r : reports) {
     if (r.finite()) continue;
-    fail(ErrorKind::runtime,
-         fmt::format("iteration {}: loss_d is {} and loss_g is {}: training diverged; try a lower learning_rate_g or "
-                     "learning_rate_d; the last good checkpoint is {}",
-                     r.iteration, r.loss_d, r.loss_g, last_checkpoint_));
+    // Losses are means over all ranks, so each of them is here.
+    throw SharedError(
+        ErrorKind::runtime,
+        fmt::format("iteration {}: loss_d is {} and loss_g is {}: training diverged; try a lower learning_rate_g or "
+                    "learning_rate_d; the last good checkpoint is {}",
+                    r.iteration, r.loss_d, r.loss_g,
+                    last_checkpoint_.empty() ? "of the first rank" : last_checkpoint_));
   }
   progress_->line();
 }
 
+void TrainingRun::write_line(const IterationReport& report) {
+  const SparseReport sparse = trainer_.sparse_report();
+  const WorkDone work = trainer_.work_done();
+  const int64_t iteration = trainer_.iteration();
+  const double now = progress_->training_seconds(), elapsed = now - logged_seconds_;
+  const double rate = elapsed > 0 ? static_cast<double>(iteration - logged_at_) / elapsed : 0;
+  std::vector<JsonField> line = {{"schema", kTrainLineSchema},
+                                 {"iteration", iteration},
+                                 {"loss_d", report.loss_d},
+                                 {"loss_g", report.loss_g},
+                                 {"mean_real", report.mean_real},
+                                 {"mean_fake", report.mean_fake},
+                                 {"balance_ratio", sparse.balance.latest},
+                                 {"balance_ratio_mean", sparse.balance.mean_of_ratios},
+                                 {"balance_ratio_of_sums", sparse.balance.ratio_of_sums},
+                                 {"balance_unusable", sparse.balance.unusable},
+                                 {"density_g", sparse.density_g},
+                                 {"density_d", sparse.density_d},
+                                 {"flops", work.flops},
+                                 {"executed_flops", work.executed_flops},
+                                 {"unmasked_flops", unmasked(work.flops)},
+                                 {"seconds", earlier_seconds_ + now},
+                                 {"it_per_s", rate}};
+  if (ranks_) {
+    const ExchangedBytes exchanged = trainer_.exchanged();
+    line.insert(line.end(), {{"ranks", int64_t{ranks_->size()}},
+                             {"exchanged_bytes", static_cast<int64_t>(exchanged.bytes)},
+                             {"exchanged_bytes_dense", static_cast<int64_t>(exchanged.dense)}});
+  }
+  train_lines_->write(line);
+  if (tensorboard_) tensorboard_->line("train", line);
+  logged_seconds_ = now;
+  progress_->losses(report.loss_d, report.loss_g);
+  log_->line(progress_plain_line(progress_->view()));
+}
+
 void TrainingRun::log_mask_events() {
-  for (const MaskEvent& event : trainer_.take_mask_events()) {
+  const std::vector<MaskEvent> mask_events = trainer_.take_mask_events();
+  const std::vector<ExecutionEvent> events = trainer_.take_execution_events();
+  if (!train_lines_) return;
+  for (const MaskEvent& event : mask_events) {
     train_lines_->write(mask_event_fields(event));
     if (tensorboard_) tensorboard_->masks(event);
     if (event.kind != "initial" || !trainer_.training_plan().execution.empty()) continue;
     const SparseOptions& sparse = trainer_.options().sparse;
     log_->line(event.network + ": execution " + masked_execution_note(sparse.execution, sparse.cell));
   }
-  const std::vector<ExecutionEvent> events = trainer_.take_execution_events();
   for (const ExecutionEvent& event : events) {
     train_lines_->write(execution_event_fields(event));
     executions_.add(event.decision.layer, name_of(event.decision.pass), name_of(event.decision.execution));
@@ -287,7 +324,7 @@ void TrainingRun::log_mask_events() {
 }
 
 void TrainingRun::save() {
-  if (saved_at_ == trainer_.iteration()) return;
+  if (!store_ || saved_at_ == trainer_.iteration()) return;
   train_lines_->sync();
   if (tensorboard_) tensorboard_->sync();
   last_checkpoint_ = save_state(*store_, trainer_, settings_, *images_);
@@ -329,7 +366,10 @@ void TrainingRun::evaluate() {
 void TrainingRun::train() {
   const OutputOptions& s = settings_.output;
   const int64_t iterations = settings_.train.iterations, eval_every = settings_.evaluation.eval_every;
-  while (trainer_.iteration() < iterations && !signals_.stop_requested()) {
+  while (trainer_.iteration() < iterations) {
+    const Requests asked = requests_of_all(ranks_, signals_);
+    stopped_by_ = asked.stop;
+    if (!stopped_by_.empty()) return;
     trainer_.iterate();
     const int64_t iteration = trainer_.iteration();
     const bool last = iteration == iterations;
@@ -337,11 +377,14 @@ void TrainingRun::train() {
     log_mask_events();
     if (logged(s.log_every, iteration) || last) log_iteration();
     progress_->pause();
-    if (evaluator_ && (due(eval_every, iteration) || last)) evaluate();
-    if (due(s.sample_every, iteration)) write_fakes(directory_->path());
-    const bool save_now = signals_.take_save_request();
-    if (due(s.checkpoint_every, iteration) || last || save_now) save();
-    if (save_now) note("saved " + last_checkpoint_ + " (SIGUSR2)");
+    const bool evaluates = eval_every > 0 && (due(eval_every, iteration) || last);
+    const bool draws = due(s.sample_every, iteration), saves = due(s.checkpoint_every, iteration) || last || asked.save;
+    if (evaluates && evaluator_) evaluate();
+    if (draws && directory_) write_fakes(directory_->path());
+    if (saves) trainer_.check_ranks_agree();
+    if (saves) save();
+    if (asked.save) note("saved " + last_checkpoint_ + " (SIGUSR2)");
+    if (ranks_ && (evaluates || draws || saves)) ranks_->wait_for_all();
     progress_->resume();
   }
 }
@@ -350,6 +393,7 @@ void TrainingRun::train() {
 void TrainingRun::compare_speed() {
   const int64_t turns = settings_.output.compare_with_dense;
   if (turns == 0 || !trainer_.has_masks()) return;
+  if (ranks_) return note("not timed beside dense iterations: that takes a run of one process");
   try {
     const TrainingPlan twin = Trainer::plan(dense_options(settings_), images_->count);
     check_memory(twin.device.device, twin.bytes() + trainer_.training_plan().bytes());
@@ -366,10 +410,11 @@ void TrainingRun::compare_speed() {
 
 int TrainingRun::stop() {
   progress_->pause();
+  trainer_.check_ranks_agree();
+  if (!directory_) return kStopped;
   save();
   const std::string command = shell_word(request_.program) + " --resume " + shell_word(directory_->path());
-  note(fmt::format("stopped by {} after iteration {}, saved {}", signals_.stop_signal(), trainer_.iteration(),
-                   last_checkpoint_));
+  note(fmt::format("stopped by {} after iteration {}, saved {}", stopped_by_, trainer_.iteration(), last_checkpoint_));
   try {
     write_html_report(directory_->path());
   } catch (const Error& error) {
@@ -386,6 +431,7 @@ int TrainingRun::stop() {
 }
 
 int TrainingRun::finish() {
+  if (!directory_) return 0;
   progress_->pause();
   const int64_t iteration = trainer_.iteration();
   write_fakes(directory_->path());
@@ -425,7 +471,9 @@ int TrainingRun::finish() {
 }
 
 int TrainingRun::run() {
-  if (request_.resume.empty()) {
+  if (!is_first(ranks_)) {
+    // The state comes from the first rank.
+  } else if (request_.resume.empty()) {
     directory_.emplace(RunDirectory::create(settings_.output.runs,
                                             fmt::format("{}-seed{}", request_.label, settings_.train.seed),
                                             [this](const std::string& path) { fill_new_directory(path); }));
@@ -437,6 +485,10 @@ int TrainingRun::run() {
       tensorboard_->picture("samples/fakes", 0, directory_->file(picture_name(0)));
     }
     log_mask_events();
+    if (!directory_->has_latest()) {
+      note(fmt::format("warning: {}/latest cannot be made a link to this run; if it is something else, move it away",
+                       settings_.output.runs));
+    }
     note(fmt::format(
         "run {}: {} images{} from {}{}", directory_->path(), format_count(images_->count),
         settings_.data.only_classes == "all" ? "" : fmt::format(" of {}", fmt::join(images_->class_names, ", ")),
@@ -445,6 +497,10 @@ int TrainingRun::run() {
   } else {
     continue_from_checkpoint();
   }
+  if (ranks_) ranks_->wait_for_all();
+  trainer_.take_state_of_first_rank();
+  logged_at_ = trainer_.iteration();
+  if (!progress_) start_progress();
   forget_images();
   try {
     train();
@@ -452,7 +508,7 @@ int TrainingRun::run() {
   } catch (const Error& error) {
     progress_->finish();
     try {
-      log_->line(std::string("error: ") + error.what());
+      if (log_) log_->line(std::string("error: ") + error.what());
     } catch (const Error&) {
       // Most likely the same full disk. The first error is the one to report.
     }
@@ -463,16 +519,38 @@ int TrainingRun::run() {
 }  // namespace
 
 int run_training(RunRequest request) {
-  const Settings& settings = request.options.settings();
-  for (const std::string& warning : request.options.warnings()) std::fprintf(stderr, "warning: %s\n", warning.c_str());
-  set_thread_count(settings.train.threads);
-  auto images = std::make_shared<ImageSet>(load_images(settings, request.quiet));
-  if (request.resume.empty()) complete_classes(request.options, *images);
-  request.options.throw_if_problems();
-  const TrainingPlan plan = Trainer::plan(settings, images->count);
+  Ranks* const ranks = request.ranks;
+  const bool speaks = is_first(ranks);
+  request.quiet |= !speaks;
+  const TrainOptions& train = request.options.settings().train;
+  if (speaks)
+    for (const std::string& warning : request.options.warnings())
+      std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  set_thread_count(train.threads);
+  if (ranks) {
+    ranks->set_limit(static_cast<double>(train.rank_timeout));
+    if (train.threads == 0) set_thread_count(threads_of_rank(*ranks));
+  }
+  Settings settings;
+  std::shared_ptr<ImageSet> images;
+  TrainingPlan plan;
+  std::optional<TrainingRun> run;
+  const auto prepare = [&] {
+    images = std::make_shared<ImageSet>(load_images(request.options.settings(), request.quiet));
+    if (request.resume.empty()) complete_classes(request.options, *images);
+    request.options.throw_if_problems();
+    settings = request.options.settings();
+    settings.ranks = request.dry_run ? nullptr : ranks;  // a plan is that of one process
+    plan = Trainer::plan(settings, images->count);
+    if (request.dry_run) return;
+    check_memory(plan.device.device, plan.bytes());
+    run.emplace(request, settings, plan, images);
+  };
+  if (const auto failed = fails_together(ranks, prepare)) return *failed;
   if (!request.quiet)
     for (const std::string& text : request.options.notes()) std::fprintf(stderr, "%s\n", text.c_str());
   if (request.dry_run) {
+    if (!speaks) return 0;
     print_dry_run(settings, plan, images, request.quiet);
     const std::string would =
         request.resume.empty()
@@ -481,8 +559,7 @@ int run_training(RunRequest request) {
     print_result(would + "\ndry run: nothing written\n");
     return 0;
   }
-  check_memory(plan.device.device, plan.bytes());
-  return TrainingRun(request, plan, std::move(images)).run();
+  return run->run();
 }
 
 }  // namespace poise

@@ -14,6 +14,7 @@ struct RunRequest {
   std::string program;  // as the user called it, for the resume command
   bool quiet = false;
   bool dry_run = false;
+  Ranks* ranks = nullptr;  // the processes that train together; null: this one alone
 };
 
 // Returns the exit code: 0, or 75 if a signal stopped the run. Throws Error for everything else.

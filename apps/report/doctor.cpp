@@ -1,6 +1,5 @@
 #include "apps/report/doctor.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/statvfs.h>
@@ -25,6 +24,7 @@
 #include "engine/io/cache_folder.h"
 #include "engine/io/system_file.h"
 #include "kernels/gpu/runtime.h"
+#include "kernels/ranks/ranks.h"
 #include "models/inception_weights.h"
 
 namespace fs = std::filesystem;
@@ -183,15 +183,11 @@ Finding gpu_here(bool wanted) {
   return {wanted ? State::bad : idle ? State::hint : State::ok, "gpu", wanted || idle ? why : "none; runs use the CPU"};
 }
 
-// Libraries that programs for several machines use. Poise trains on one device and needs neither.
-Finding library(const std::string& topic, const std::vector<const char*>& names) {
-  for (const char* name : names) {
-    void* handle = ::dlopen(name, RTLD_LAZY | RTLD_LOCAL);
-    if (!handle) continue;
-    ::dlclose(handle);
-    return {State::ok, topic, fmt::format("{} found; not needed, a run uses one device", name)};
-  }
-  return {State::ok, topic, "not found; not needed, a run uses one device"};
+Finding several_ranks() {
+  const std::string built = ranks_built_with();
+  return {State::ok, "ranks",
+          built == "no MPI" ? "built without MPI: a run is one process; install libopenmpi-dev and build again for more"
+                            : "built with " + built + ": mpirun -n N train_gan .. trains in N processes"};
 }
 
 Finding inception(const std::string& named) {
@@ -346,8 +342,7 @@ std::vector<Finding> examine(const DoctorRequest& request) {
                                    build(),
                                    driver(),
                                    gpu_here(request.device == Device::cuda),
-                                   library("nccl", {"libnccl.so.2"}),
-                                   library("mpi", {"libmpi.so.40", "libmpi.so.12", "libmpich.so.12"}),
+                                   several_ranks(),
                                    inception(request.inception),
                                    presets(),
                                    sample()};

@@ -6,9 +6,11 @@
 namespace poise {
 namespace {
 
-void update(GanStep& s, Network network, const Module& module, ParameterSlab& slab, const Tensor& mask) {
+void update(GanStep& s, Network network, const Module& module, ParameterSlab& slab, const Tensor& mask,
+            GradientExchange* exchange) {
   Context& ctx = s.tape->ctx;
   Scope scope(*s.tape, module.path());
+  if (exchange) exchange->average(*s.tape);
   const double parameters = static_cast<double>(slab.value.elements());
   const double words = slab.ema ? 9 : 7;  // value, m, v, ema read and written; grad read
   s.tape->launch(
@@ -48,11 +50,12 @@ Var augmented(GanStep& s, Var x, int64_t first) {
   return diff_augment(x, options);
 }
 
-// Part `index` of `count` equal ones.
+// Part `index` of `count` equal ones, and of it the share of this process.
 struct Part {
   int64_t index, count;
-  int64_t size(const Labelled& all) const { return all.values.shape[0] / count; }
-  int64_t first(const Labelled& all) const { return index * size(all); }
+  BatchShare share;
+  int64_t size(const Labelled& all) const { return all.values.shape[0] / (count * share.ranks); }
+  int64_t first(const Labelled& all) const { return (index * share.ranks + share.rank) * size(all); }
   Labelled of(const Labelled& all) const {
     return {all.values.slice(first(all), size(all)), all.labels ? all.labels.slice(first(all), size(all)) : Tensor{}};
   }
@@ -70,7 +73,7 @@ void for_each_part(GanStep& s, std::initializer_list<Tensor> results, const F& f
   }
   for (int64_t i = 0; i < count; ++i) {
     tape.mode = i == 0 ? Mode::train : Mode::evaluate_batch;
-    f(Part{i, count});
+    f(Part{i, count, s.share});
     for (size_t r = 0; r < kept.size(); ++r) {
       Tensor slot = kept[r].slice(i, 1);
       kernels.copy(tape.ctx, results.begin()[r], slot);
@@ -108,7 +111,7 @@ void d_step(GanStep& s, const Labelled& all_real, const Labelled& all_z) {
     ctx.kernels->copy(ctx, loss.value(), s.loss_d);
     tape.backward(loss, 1.0 / static_cast<double>(part.count));
   });
-  update(s, Network::discriminator, d, *s.slab_d, s.mask_d);
+  update(s, Network::discriminator, d, *s.slab_d, s.mask_d, s.exchange_d);
 }
 
 void g_step(GanStep& s, const Labelled& all_z) {
@@ -128,7 +131,7 @@ void g_step(GanStep& s, const Labelled& all_z) {
     tape.backward(loss, 1.0 / static_cast<double>(part.count));
   };
   s.mean_g ? for_each_part(s, {s.loss_g, s.mean_g}, learn) : for_each_part(s, {s.loss_g}, learn);
-  update(s, Network::generator, *s.model->generator, *s.slab_g, s.mask_g);
+  update(s, Network::generator, *s.model->generator, *s.slab_g, s.mask_g, s.exchange_g);
 }
 
 void balance_probe(GanStep& s, const Labelled& all_real, const Labelled& all_z, Tensor& a_post, Tensor& r) {

@@ -1,9 +1,10 @@
 // One discriminator step and one generator step, free of data and random numbers: what the Trainer runs and what the
 // golden test compares with PyTorch. A step throws what its ops and kernels do: Error(runtime) with the layer's path for
-// shapes that do not fit, an arena that is full or a device that fails. Batches are multiples of `accumulate`.
+// shapes that do not fit, an arena that is full or a device that fails. Batches are multiples of `accumulate` times the ranks.
 #pragma once
 #include "apps/training/train_options.h"
 #include "engine/optim/parameter_slab.h"
+#include "engine/sparse/gradient_exchange.h"
 #include "models/registry.h"
 
 namespace poise {
@@ -12,6 +13,11 @@ namespace poise {
 struct Labelled {
   Tensor values;
   Tensor labels = {};
+};
+
+// What of each part of a batch is this process's: number `rank` of `ranks` equal shares.
+struct BatchShare {
+  int64_t rank = 0, ranks = 1;
 };
 
 struct GanStep {
@@ -25,6 +31,10 @@ struct GanStep {
   // batch norm normalises each part by itself.
   TrainOptions train;
   Tensor mask_g, mask_d;  // u8 [parameters / run], empty where there is no mask
+  // If several processes take the step together. Each is given the whole batch of latents and images and computes on its
+  // share of every part; gradients are averaged before the update. Results are those of the share.
+  BatchShare share;
+  GradientExchange *exchange_g = nullptr, *exchange_d = nullptr;
   // Results, memory of the caller, of the slabs' dtype.
   Tensor loss_d, loss_g;  // [1]
   Tensor means_d;         // [2]: mean logit of real, of fake images

@@ -1,18 +1,23 @@
 #include "apps/training/losses.h"
 
+#include "kernels/ranks/ranks.h"
 #include "kernels/table.h"
 
 namespace poise {
 
 void Losses::add_d_step(Context& ctx) {
   const Tensor last = column(0, kColumnsOfD);
-  Tensor sums = sums_.tensor();
-  ctx.kernels->add(ctx, sums, last, sums);
+  Tensor of_iteration = sums();
+  ctx.kernels->add(ctx, of_iteration, last, of_iteration);
 }
 
-void Losses::end_iteration(Context& ctx, int64_t n_critic) {
-  Tensor sums = sums_.tensor(), ring = ring_.tensor();
-  ctx.kernels->record_losses(ctx, n_critic, loss_g(), sums, ring);
+void Losses::end_iteration(Context& ctx, int64_t n_critic, Ranks* ranks) {
+  if (ranks) {
+    Arena::Scratch scratch(*ctx.arena, ranks->mean_scratch(now_.tensor()));
+    ranks->mean(ctx, now_.tensor(), scratch);
+  }
+  Tensor of_iteration = sums(), ring = ring_.tensor();
+  ctx.kernels->record_losses(ctx, n_critic, loss_g(), of_iteration, ring);
 }
 
 std::vector<LossRow> Losses::rows(int64_t first, int64_t last) const {

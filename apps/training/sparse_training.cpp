@@ -6,6 +6,7 @@
 #include "apps/console/program.h"
 #include "kernels/core/simd.h"
 #include "kernels/gpu/runtime.h"
+#include "kernels/ranks/ranks.h"
 
 namespace poise {
 namespace {
@@ -78,6 +79,18 @@ Tensor SparseTraining::mask(Network network) const {
   return {};
 }
 
+const NetworkMasks* SparseTraining::masks(Network network) const {
+  for (const auto& side : sides_)
+    if (side->which == network) return &side->masked.masks;
+  return nullptr;
+}
+
+bool SparseTraining::reads_dense_gradients(Network network) const {
+  for (const auto& side : sides_)
+    if (side->which == network) return side->dense_gradients || options_.moment_policy == MomentPolicy::keep;
+  return true;
+}
+
 Tensor SparseTraining::mean_g() const { return measures_balance() ? means_.tensor().slice(0, 1) : Tensor{}; }
 
 void SparseTraining::draw_masks() {
@@ -92,9 +105,13 @@ void SparseTraining::draw_masks() {
   }
 }
 
-void SparseTraining::measure_balance(GanStep& step, const Labelled& z) {
+void SparseTraining::measure_balance(GanStep& step, const Labelled& z, Ranks* ranks) {
   Tensor a_post = means_.tensor().slice(1, 1), r = means_.tensor().slice(2, 1);
   balance_probe(step, real(), z, a_post, r);
+  if (ranks) {
+    Arena::Scratch scratch(*ctx_.arena, ranks->mean_scratch(means_.tensor()));
+    ranks->mean(ctx_, means_.tensor(), scratch);
+  }
   queue_.push(ctx_, a_post, mean_g(), r);
 }
 

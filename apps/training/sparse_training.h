@@ -64,7 +64,12 @@ class SparseTraining {
   bool balance_due(int64_t t) const { return measures_balance() && t % options_.br_every == 0; }
   Labelled real() { return {real_.tensor(), real_labels_.tensor()}; }  // D's minibatch, if the ratio is measured
   Tensor mean_g() const;  // [1]: where the G step leaves its images' mean logit; empty: not wanted
-  void measure_balance(GanStep& step, const Labelled& z);  // z of the G step just taken
+  // z of the G step just taken. Means over the ranks, unless null.
+  void measure_balance(GanStep& step, const Labelled& z, Ranks* ranks);
+
+  const NetworkMasks* masks(Network network) const;  // null without a policy
+  // Does somebody read the gradients of dead weights in the iteration prepared last? Always without masks.
+  bool reads_dense_gradients(Network network) const;
 
   // Before iteration t: turns the gradients of dead weights on or off, as t wants them. True if that is a change: what
   // the steps of the iteration before were is then no plan for those of t.

@@ -17,6 +17,8 @@
 
 namespace poise {
 
+class Ranks;  // kernels/ranks/ranks.h
+
 enum class LearningRateDecay : uint8_t { constant, linear };
 template <>
 struct EnumNames<LearningRateDecay> {
@@ -62,8 +64,10 @@ struct TrainOptions {
   // In iterations: between them both learning rates fall linearly to 0. End 0: as iterations, see decay_ends().
   int64_t decay_start = 0, decay_end = 0;
   double adam_beta1 = 0.0, adam_beta2 = 0.9, adam_eps = 1e-8, ema_decay = 0.999;
-  int64_t ema_start = 0;   // iterations during which the moving average is a copy
-  int64_t accumulate = 1;  // micro-batches of each step
+  int64_t ema_start = 0;         // iterations during which the moving average is a copy
+  int64_t accumulate = 1;        // micro-batches of each step
+  bool sync_batch_norm = false;  // statistics of the micro-batches of all ranks together
+  int64_t rank_timeout = 120;    // seconds
   DiffAugmentOptions diff_augment;
   int64_t seed = 1, threads = 0;
   std::optional<Device> device;        // nothing: chosen by the machine (device_choice.h)
@@ -84,6 +88,8 @@ struct TrainerOptions {
 
   // `sparse` with the end of its schedules as a number.
   SparseOptions scheduled_sparse() const;
+
+  Ranks* ranks = nullptr;  // the processes that train together; null: this one alone
 
   // For tests.
   const KernelTable* kernels = nullptr;       // instead of the device's own

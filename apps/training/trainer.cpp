@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "kernels/ranks/ranks.h"
 #include "kernels/table.h"
 
 namespace poise {
@@ -14,6 +15,15 @@ void check_options(const TrainerOptions& o, int64_t image_count) {
   if (o.train.accumulate < 1 || o.train.batch_size_d % o.train.accumulate != 0 ||
       o.train.batch_size_g % o.train.accumulate != 0) {
     fail(ErrorKind::usage, "accumulate must divide batch_size_d and batch_size_g");
+  }
+  const int64_t ranks = o.ranks ? o.ranks->size() : 1;
+  if (o.train.batch_size_d % (ranks * o.train.accumulate) != 0 ||
+      o.train.batch_size_g % (ranks * o.train.accumulate) != 0) {
+    fail(ErrorKind::usage,
+         "batch_size_d = " + std::to_string(o.train.batch_size_d) + " and batch_size_g = " +
+             std::to_string(o.train.batch_size_g) + " are those of all ranks together: " + std::to_string(ranks) +
+             " ranks" + (o.train.accumulate > 1 ? " times accumulate = " + std::to_string(o.train.accumulate) : "") +
+             " must divide them");
   }
   if (image_count < o.train.n_critic * o.train.batch_size_d) {
     fail(ErrorKind::usage,
@@ -61,6 +71,8 @@ Trainer::Trainer(const TrainerOptions& options, const TrainingPlan& plan, int64_
       losses_(memory.of_scalars()),
       sparse_(options.scheduled_sparse(), model_, slab_g_, slab_d_, ctx_, real_shape(),
               activation_dtype(plan.device.precision), memory),
+      exchange_g_(exchange_of(Network::generator, slab_g_)),
+      exchange_d_(exchange_of(Network::discriminator, slab_d_)),
       step_(gan_step()),
       work_done_({2}, DType::f64, Device::cpu),
       d_graph_(
@@ -68,7 +80,9 @@ Trainer::Trainer(const TrainerOptions& options, const TrainingPlan& plan, int64_
       g_graph_(
           tape_, [this] { run_g_step(); }, options.train.graph),
       balance_graph_(
-          tape_, [this] { sparse_.measure_balance(step_, latents_g()); }, options.train.graph) {}
+          tape_, [this] { sparse_.measure_balance(step_, latents_g(), options_.ranks); }, options.train.graph) {
+  if (options.train.sync_batch_norm) tape_.batch_norm_ranks = options.ranks;
+}
 
 Trainer::Trainer(const TrainerOptions& options, const TrainingPlan& plan, std::shared_ptr<const ImageSet> images)
     : Trainer(options, plan, images->count, plan.device.device) {
@@ -86,6 +100,15 @@ Context Trainer::context() {
           .synchronous = launches_are_synchronous()};
 }
 
+std::unique_ptr<GradientExchange> Trainer::exchange_of(Network network, ParameterSlab& slab) const {
+  if (!options_.ranks) return nullptr;
+  return std::make_unique<GradientExchange>(*options_.ranks, slab, sparse_.masks(network), memory_);
+}
+
+BatchShare Trainer::share() const {
+  return options_.ranks ? BatchShare{options_.ranks->rank(), options_.ranks->size()} : BatchShare{};
+}
+
 GanStep Trainer::gan_step() {
   return {.model = &model_,
           .slab_g = &slab_g_,
@@ -94,6 +117,9 @@ GanStep Trainer::gan_step() {
           .train = options_.train,
           .mask_g = sparse_.mask(Network::generator),
           .mask_d = sparse_.mask(Network::discriminator),
+          .share = share(),
+          .exchange_g = exchange_g_.get(),
+          .exchange_d = exchange_d_.get(),
           .loss_d = losses_.loss_d(),
           .loss_g = losses_.loss_g(),
           .means_d = losses_.means_d(),
@@ -127,23 +153,22 @@ TrainingPlan Trainer::planned() {
   if (classes() > 0) {
     labels_ = {.bytes = images_.bytes, .shape = {image_count_}, .dtype = DType::i32, .device = memory_.device};
   }
+  // What is counted is dense. It comes first: it tells layers what they will be asked for.
+  plan.layers = work_by_layer();
+  plan.execution = sparse_.predict_execution();
+  Work balance;
+  if (sparse_.measures_balance()) balance = profile_of([&] { balance_graph_.launch(); }).total().work;
   PlanningScope planning(ctx_);
-  // The workspaces of every path, at full density; what is counted is dense. Under masks dense comes first too: it tells
-  // layers what they will be asked for.
-  if (sparse_.mask(Network::generator) || sparse_.mask(Network::discriminator)) take_steps();
+  // The workspaces of every path, at full density.
   for (const Execution execution : {Execution::block, Execution::cusparse, Execution::weights, Execution::dense}) {
-    planning.profile().clear();
     if (sparse_.set_all_executions(execution)) take_steps();
   }
-  plan.layers = planning.profile();
-  plan.execution = sparse_.predict_execution();
-  planning.profile().clear();
   if (sparse_.measures_balance()) balance_graph_.launch();
-  const Work balance = planning.profile().total().work;
   sparse_.plan_updates();
   plan.parameters_g = slab_g_.parameters;
   plan.parameters_d = slab_d_.parameters;
   plan.slab_bytes = slab_g_.bytes + slab_d_.bytes + sparse_.bytes();
+  if (options_.ranks) plan.slab_bytes += exchange_g_->memory_bytes() + exchange_d_->memory_bytes();
   std::vector<NamedTensor> mask_state;
   sparse_.append_state(mask_state);
   for (const NamedTensor& t : mask_state) plan.mask_state_bytes += t.tensor.size_bytes();
@@ -197,6 +222,7 @@ void Trainer::initialise_state() {
   if (feed_) feed_->restart(start);
   count_work();  // layers learn what they will be asked for
   sparse_.draw_masks();
+  follow_masks();
   if (sparse_.has_masks()) count_work();
   slab_g_.copy_value_to_ema(ctx_);
 }
@@ -234,7 +260,7 @@ void Trainer::run_d_step() {
 
 void Trainer::run_g_step() {
   g_step(step_, latents_g());
-  losses_.end_iteration(ctx_, options_.train.n_critic);
+  losses_.end_iteration(ctx_, options_.train.n_critic, options_.ranks);
 }
 
 void Trainer::take_steps() {
@@ -252,18 +278,34 @@ void Trainer::iterate() {
   if (sparse_.prepare(t)) invalidate();
   take_steps();
   add_work(per_iteration_);
+  exchanged_ = exchange_bytes();
   if (sparse_.balance_due(t)) {
     balance_graph_.launch();
     add_work(per_balance_);
   }
   if (sparse_.update_masks(t)) {
+    check_ranks_agree();
     sparse_.prepare(t + 1);
     invalidate();
   }
 }
 
+void Trainer::follow_masks() {
+  if (!options_.ranks) return;
+  exchange_g_->follow_masks(sparse_.reads_dense_gradients(Network::generator));
+  exchange_d_->follow_masks(sparse_.reads_dense_gradients(Network::discriminator));
+}
+
+ExchangedBytes Trainer::exchange_bytes() const {
+  if (!options_.ranks) return {};
+  const auto of_iteration = [&](size_t d, size_t g) { return static_cast<size_t>(options_.train.n_critic) * d + g; };
+  return {of_iteration(exchange_d_->bytes(), exchange_g_->bytes()),
+          of_iteration(exchange_d_->all_bytes(), exchange_g_->all_bytes())};
+}
+
 void Trainer::invalidate() {
   for (StepGraph* graph : {&d_graph_, &g_graph_, &balance_graph_}) graph->invalidate();
+  follow_masks();
   count_work();
 }
 
@@ -273,10 +315,13 @@ void Trainer::add_work(const WorkDone& work) {
   done[1] += work.executed_flops;
 }
 
+// Of the whole batch: work is that of a run, by however many processes.
 template <class F>
 Profile Trainer::profile_of(const F& f) {
   PlanningScope planning(ctx_);
+  step_.share = {};
   f();
+  step_.share = share();
   tape_.reset();
   return planning.profile();
 }

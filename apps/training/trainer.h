@@ -45,6 +45,11 @@ struct WorkDone {
   double flops = 0, executed_flops = 0;
 };
 
+// Of gradients that each rank contributes to one iteration's sums; `dense`: as it would be if all of them travelled.
+struct ExchangedBytes {
+  size_t bytes = 0, dense = 0;
+};
+
 class Trainer {
  public:
   // What training with these options on so many images will take. Touches no device. Error(usage) for batches that do
@@ -79,6 +84,12 @@ class Trainer {
   std::vector<MaskEvent> take_mask_events() { return sparse_.take_events(); }                      // since the
   std::vector<ExecutionEvent> take_execution_events() { return sparse_.take_execution_events(); }  // last call
   WorkDone work_done() const;
+  ExchangedBytes exchanged() const { return exchanged_; }  // in the last iteration; none by a process alone
+  // Error(ranks) naming the first tensor that is not on all ranks what it is on the first, of those that must be. Waits
+  // for the device; all ranks call it. iterate() does when masks have changed.
+  void check_ranks_agree();
+  // All ranks continue from the state of the first.
+  void take_state_of_first_rank();
   MinibatchStream::Waits data_waits() const;  // none unless data are streamed
   Profile work_by_layer();                    // of one iteration, as masks and choices are now; no times
 
@@ -111,6 +122,8 @@ class Trainer {
 
   Context context();
   GanStep gan_step();
+  BatchShare share() const;
+  std::unique_ptr<GradientExchange> exchange_of(Network network, ParameterSlab& slab) const;  // null alone
   Shape real_shape() const;
   MinibatchOrder minibatch_order() const;
   TrainingPlan planned();  // where memory_ is planned
@@ -123,6 +136,8 @@ class Trainer {
   Labelled latents(RandomStream stream, RandomStream label_stream, int64_t count);
   Labelled latents_g();  // of the G step begun last: drawn again, they are the same
   Labelled new_minibatch();
+  void follow_masks();
+  ExchangedBytes exchange_bytes() const;
   void invalidate();  // masks, or what a step computes, are not what they were
   void count_work();  // of an iteration, as masks and choices are now
   template <class F>
@@ -145,6 +160,8 @@ class Trainer {
   ParameterSlab slab_g_, slab_d_;
   Losses losses_;
   SparseTraining sparse_;
+  std::unique_ptr<GradientExchange> exchange_g_, exchange_d_;  // null by a process alone
+  ExchangedBytes exchanged_;
   GanStep step_;
   std::unique_ptr<MinibatchStream> feed_;  // of streamed data
   OwnedTensor own_images_, own_labels_;    // of data on the device

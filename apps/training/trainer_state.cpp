@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "apps/training/trainer.h"
+#include "kernels/core/hash.h"
+#include "kernels/ranks/ranks.h"
 
 namespace poise {
 
@@ -54,6 +56,55 @@ void Trainer::set_step_state(const StepState& state) {
   iterations_ = first_iteration_ = static_cast<int64_t>(state.step) / (options_.train.n_critic + 1);
   sparse_.restored();
   invalidate();  // what captured steps know of masks is that of another state
+}
+
+// Each rank has running statistics of its own, unless they are synchronised, and its own measurements of what is faster.
+void Trainer::check_ranks_agree() {
+  if (!options_.ranks) return;
+  Ranks& ranks = *options_.ranks;
+  const auto own = [&](const std::string& name) {
+    return name.ends_with(".execution") || (!options_.train.sync_batch_norm && name.find(".running_") != name.npos);
+  };
+  std::vector<std::string> names;
+  std::vector<uint64_t> hashes;
+  std::vector<char> bytes;
+  for (const NamedTensor& t : state()) {
+    if (own(t.name)) continue;
+    bytes.resize(t.tensor.size_bytes());
+    copy_to_host(bytes.data(), t.tensor);
+    names.push_back(t.name);
+    hashes.push_back(hash_of_bytes(bytes.data(), bytes.size()));
+  }
+  const StepState step = step_state();
+  names.push_back("the step state");
+  hashes.push_back(hash_of_bytes(&step, sizeof step));
+  const std::vector<std::string> all =
+      ranks.gather_texts({reinterpret_cast<const char*>(hashes.data()), hashes.size() * sizeof(uint64_t)});
+  for (int r = 1; r < ranks.size(); ++r) {
+    const std::string &first = all[0], &other = all[static_cast<size_t>(r)];
+    require(first.size() == other.size(), "all ranks have as many tensors");
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (first.compare(i * sizeof(uint64_t), sizeof(uint64_t), other, i * sizeof(uint64_t), sizeof(uint64_t)) == 0)
+        continue;
+      fail(ErrorKind::ranks, "iteration " + std::to_string(iterations_) + ": " + names[i] + " differs between " +
+                                 ranks.name_of(0) + " and " + ranks.name_of(r) +
+                                 "; ranks must compute alike: use machines of one kind, with the same build");
+    }
+  }
+}
+
+void Trainer::take_state_of_first_rank() {
+  if (!options_.ranks) return;
+  std::vector<char> bytes;
+  for (const NamedTensor& t : state()) {
+    bytes.resize(t.tensor.size_bytes());
+    copy_to_host(bytes.data(), t.tensor);
+    options_.ranks->broadcast(bytes.data(), bytes.size());
+    copy_from_host(t.tensor, bytes.data());
+  }
+  StepState step = step_state();
+  options_.ranks->broadcast(&step, sizeof step);
+  set_step_state(step);
 }
 
 MinibatchStream::Waits Trainer::data_waits() const { return feed_ ? feed_->waits() : MinibatchStream::Waits{}; }

@@ -1,6 +1,7 @@
 // Batch normalisation with the tape's mode, and an optional ReLU.
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
+#include "kernels/ranks/ranks.h"
 
 namespace poise {
 namespace {
@@ -35,7 +36,8 @@ Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_v
   });
   BatchNormOptions o = options;
   if (t.batch_norm_momentum >= 0) o.momentum = t.batch_norm_momentum;
-  const size_t workspace_bytes = batch_norm_workspace(x.shape().rows(), channels[0]);
+  if (t.mode != Mode::evaluate_running) o.ranks = t.batch_norm_ranks;
+  const size_t workspace_bytes = batch_norm_workspace(x.shape().rows(), channels[0], o.ranks ? o.ranks->size() : 1);
   const Tensor xv = x.value(), y = t.alloc(x.shape(), x.dtype());
   const Tensor mean = t.alloc(channels, gamma.dtype()), inv_std = t.alloc(channels, gamma.dtype());
   BatchNormForwardOperands forward{.x = xv,

@@ -62,6 +62,7 @@ class NetworkMasks {
   int64_t undivided() const { return undivided_; }
   int64_t alive_weights() const;  // after the last commit
   double density() const { return static_cast<double>(alive_weights()) / static_cast<double>(total()); }
+  uint64_t version() const { return layers_.empty() ? 0 : layers_[0].mask.version; }  // rises with every change of any
   size_t memory_bytes() const { return memory_bytes_; }
 
  private:

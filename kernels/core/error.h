@@ -7,7 +7,7 @@
 namespace poise {
 
 // The kind decides the exit code of a program (apps/README.md, "Signals and exit codes").
-enum class ErrorKind : int { runtime = 1, usage = 2, environment = 3, data = 4, checkpoint = 5, check = 6 };
+enum class ErrorKind : int { runtime = 1, usage = 2, environment = 3, data = 4, checkpoint = 5, check = 6, ranks = 7 };
 
 class Error : public std::runtime_error {
  public:

@@ -242,6 +242,34 @@ TEST_P(GpuSparseTest, AChangeOfAMaskHasTheBitsOfTheCpu) {
   }
 }
 
+TEST_P(GpuSparseTest, PackedRunsHaveTheBitsOfTheCpu) {
+  Dice dice(5);
+  for (const int64_t run : {1, 2, 16}) {
+    for (const double share : {0.0, 0.1, 1.0}) {
+      constexpr int64_t kRuns = 700;
+      const auto all = dice.normal<float>(kRuns * run), other = dice.normal<float>(kRuns * run);
+      const auto alive = dice.coins(kRuns, share);
+      std::vector<int32_t> runs;
+      for (int32_t r = 0; r < kRuns; ++r) {
+        if (alive[static_cast<size_t>(r)]) runs.push_back(r);
+      }
+      const auto [expected, got] = on_both([&](Context& ctx) {
+        const Placed<float> from(ctx.device, all);
+        const Placed<int32_t> list(ctx.device, runs);
+        Placed<float> packed(ctx.device, std::vector<float>(runs.size() * static_cast<size_t>(run)));
+        Placed<float> to(ctx.device, other);
+        ctx.kernels->pack_runs(ctx, run, list.tensor, from.tensor, packed.tensor);
+        ctx.kernels->unpack_runs(ctx, run, list.tensor, packed.tensor, to.tensor);
+        std::vector<float> values = packed.values();
+        const auto unpacked = to.values();
+        values.insert(values.end(), unpacked.begin(), unpacked.end());
+        return values;
+      });
+      EXPECT_TRUE(same_bits(expected, got)) << run << ", " << share;
+    }
+  }
+}
+
 TEST_P(GpuSparseTest, TheBalanceQueueReadsAsOnTheCpu) {
   Dice dice(4);
   for (const int pushes : {0, 1, 3, 7, 12}) {

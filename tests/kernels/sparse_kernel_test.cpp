@@ -250,6 +250,39 @@ TEST(ChangeMask, FollowsItsTable) {
   change_mask_follows_the_table<double>();
 }
 
+template <class T>
+void packed_runs_are_the_alive_part() {
+  for (const int64_t run : {1, 4, 16}) {
+    for (const double share : {0.0, 0.1, 0.5, 1.0}) {
+      TestContext c;
+      constexpr int64_t kRuns = 5000;  // several tasks
+      const auto all = random_values<T>(kRuns * run, 1), coin = random_values<double>(kRuns, 2);
+      std::vector<int32_t> runs;
+      std::vector<T> packed, alive(all.size(), T{0});
+      for (int32_t r = 0; r < kRuns; ++r) {
+        if ((coin[static_cast<size_t>(r)] + 1) / 2 >= share) continue;
+        runs.push_back(r);
+        for (int64_t i = r * run; i < (r + 1) * run; ++i) {
+          packed.push_back(alive[static_cast<size_t>(i)] = all[static_cast<size_t>(i)]);
+        }
+      }
+      const OwnedTensor list = tensor_of({static_cast<int64_t>(runs.size())}, runs),
+                        from = tensor_of({kRuns * run}, all);
+      OwnedTensor got = tensor_of({static_cast<int64_t>(packed.size())}, std::vector<T>(packed.size())),
+                  to = tensor_of({kRuns * run}, all);
+      c.ctx.kernels->pack_runs(c.ctx, run, list.tensor(), from.tensor(), got.tensor());
+      EXPECT_EQ(values_of<T>(got.tensor()), packed) << run << ", " << share;
+      c.ctx.kernels->unpack_runs(c.ctx, run, list.tensor(), got.tensor(), to.tensor());
+      EXPECT_EQ(values_of<T>(to.tensor()), alive) << run << ", " << share;
+    }
+  }
+}
+
+TEST(PackedRuns, AreTheAlivePartAndComeBackBetweenZeros) {
+  packed_runs_are_the_alive_part<float>();
+  packed_runs_are_the_alive_part<double>();
+}
+
 TEST(Adam, UnderAMaskZeroesDeadWeightsAndTheirAverageAndNothingElse) {
   constexpr int64_t kWeights = 9008;  // several chunks, the last one short
   const Shape shape{kWeights};

@@ -13,6 +13,7 @@
 #include "kernels/core/dispatch.h"
 #include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
+#include "kernels/ranks/ranks.h"
 
 namespace poise::cpu {
 namespace {
@@ -27,6 +28,13 @@ struct Rows {
   int64_t chunks() const { return ceil_div(rows, kBatchNormChunkRows); }
   int64_t rows_of(int64_t chunk) const { return std::min(kBatchNormChunkRows, rows - chunk * kBatchNormChunkRows); }
   int64_t offset(int64_t chunk) const { return chunk * kBatchNormChunkRows * channels; }
+};
+
+// The matrices of all ranks as one, in as many chunks.
+struct RowsOfRanks {
+  int64_t ranks, rows_each, channels, rows = ranks * rows_each;
+  int64_t chunks() const { return ranks; }
+  int64_t rows_of(int64_t) const { return rows_each; }
 };
 
 double* sums_in(const Tensor& workspace) { return reinterpret_cast<double*>(workspace.data<uint8_t>()); }
@@ -81,7 +89,8 @@ void moments(const Rows& m, const T* x, double* sums) {
 }
 
 // mean[c] and var[c] (biased) over all chunks, for `channels` <= kChannels starting at `first`.
-void combine_moments(const Rows& m, const double* sums, int64_t first, int64_t channels, double* mean, double* var) {
+template <class Matrix>
+void combine_moments(const Matrix& m, const double* sums, int64_t first, int64_t channels, double* mean, double* var) {
   for (int64_t c = 0; c < channels; ++c) mean[c] = var[c] = 0;
   for (int64_t chunk = 0; chunk < m.chunks(); ++chunk) {
     const double* chunk_mean = sums + chunk * 2 * m.channels + first;
@@ -99,6 +108,21 @@ void combine_moments(const Rows& m, const double* sums, int64_t first, int64_t c
     }
   }
   for (int64_t c = 0; c < channels; ++c) var[c] = std::max(var[c] / static_cast<double>(m.rows), 0.0);
+}
+
+constexpr int64_t kCombineChannels = 32;  // of a task
+
+// The moments of this rank's rows, and of all ranks': [ranks][2][C].
+const double* exchange_moments(Context& ctx, Ranks& ranks, const Rows& m, const double* sums, const Tensor& workspace) {
+  const Tensor mine = batch_norm_exchange(workspace, m.rows, m.channels, 0, 1, DType::f64);
+  const Tensor all = batch_norm_exchange(workspace, m.rows, m.channels, 1, ranks.size(), DType::f64);
+  double *mean = mine.data<double>(), *m2 = mean + m.channels;
+  simd_chunks(m.channels, kCombineChannels, [=](int64_t begin, int64_t end) {
+    combine_moments(m, sums, begin, end - begin, mean + begin, m2 + begin);
+    for (int64_t c = begin; c < end; ++c) m2[c] *= static_cast<double>(m.rows);
+  });
+  ranks.gather(ctx, mine, all);
+  return all.data<double>();
 }
 
 template <class T>
@@ -164,16 +188,43 @@ void gradient_sums(const Rows& m, const BatchNormOptions& options, const BatchNo
   });
 }
 
+// The sums over all rows and the number of rows that the statistics are of.
 template <class T>
-void input_gradient(const Rows& m, const BatchNormOptions& options, bool train, const BatchNormBackwardOperands& bn) {
+struct GradientTotals {
+  const T *dgamma, *dbeta;
+  int64_t rows;
+};
+
+// Of all ranks, added in their order.
+template <class T>
+GradientTotals<T> exchange_gradients(Context& ctx, Ranks& ranks, const Rows& m, const BatchNormBackwardOperands& bn,
+                                     const Tensor& workspace) {
+  const Tensor mine = batch_norm_exchange(workspace, m.rows, m.channels, 0, 1, bn.dgamma.dtype);
+  const Tensor all = batch_norm_exchange(workspace, m.rows, m.channels, 1, ranks.size(), bn.dgamma.dtype);
+  const Tensor total = batch_norm_exchange(workspace, m.rows, m.channels, 1 + ranks.size(), 1, bn.dgamma.dtype);
+  std::copy_n(bn.dgamma.data<T>(), m.channels, mine.data<T>());
+  std::copy_n(bn.dbeta.data<T>(), m.channels, mine.data<T>() + m.channels);
+  ranks.gather(ctx, mine, all);
+  T* sum = total.data<T>();
+  std::fill_n(sum, 2 * m.channels, T{0});
+  for (int64_t r = 0; r < ranks.size(); ++r) {
+    const T* of_rank = all.data<T>() + r * 2 * m.channels;
+    for (int64_t i = 0; i < 2 * m.channels; ++i) sum[i] += of_rank[i];
+  }
+  return {sum, sum + m.channels, ranks.size() * m.rows};
+}
+
+template <class T>
+void input_gradient(const Rows& m, const BatchNormOptions& options, bool train, const BatchNormBackwardOperands& bn,
+                    const GradientTotals<Computed<T>>& totals) {
   using Number = Computed<T>;
   const Number floor = activation_floor<Number>(options);
   const T *x = bn.x.data<T>(), *dy = bn.dy.data<T>();
   const Number *gamma = bn.gamma.data<Number>(), *beta = bn.beta.data<Number>();
   const Number *mean = bn.mean.data<Number>(), *inv_std = bn.inv_std.data<Number>();
-  const Number *dgamma = bn.dgamma.data<Number>(), *dbeta = bn.dbeta.data<Number>();
+  const Number *dgamma = totals.dgamma, *dbeta = totals.dbeta;
   T* dx = bn.dx.data<T>();
-  const double per_row = train ? 1.0 / static_cast<double>(m.rows) : 0.0;
+  const double per_row = train ? 1.0 / static_cast<double>(totals.rows) : 0.0;
   simd_for(m.chunks(), [=](int64_t chunk) {
     for (int64_t first = 0; first < m.channels; first += kChannels) {
       const int64_t channels = std::min(kChannels, m.channels - first);
@@ -200,7 +251,7 @@ void input_gradient(const Rows& m, const BatchNormOptions& options, bool train, 
 
 }  // namespace
 
-void batch_norm_forward_train(Context&, const BatchNormOptions& options, const BatchNormForwardOperands& bn,
+void batch_norm_forward_train(Context& ctx, const BatchNormOptions& options, const BatchNormForwardOperands& bn,
                               Tensor& workspace) {
   dispatch_stored(bn.x.dtype, [&]<class T>() {
     using Number = Computed<T>;
@@ -212,14 +263,19 @@ void batch_norm_forward_train(Context&, const BatchNormOptions& options, const B
     Number* inv_stds = bn.inv_std.data<Number>();
     Number* past_mean = bn.running_mean ? bn.running_mean.data<Number>() : nullptr;
     Number* past_var = bn.running_var ? bn.running_var.data<Number>() : nullptr;
-    const double unbias = m.rows > 1 ? static_cast<double>(m.rows) / static_cast<double>(m.rows - 1) : 1.0;
+    const int64_t rows = options.ranks ? options.ranks->size() * m.rows : m.rows;
+    const double unbias = rows > 1 ? static_cast<double>(rows) / static_cast<double>(rows - 1) : 1.0;
     const auto blend = [momentum = options.momentum](Number& past, double now) {
       past = static_cast<Number>((1 - momentum) * static_cast<double>(past) + momentum * now);
     };
-    constexpr int64_t kCombineChannels = 32;
+    const double* of_ranks = options.ranks ? exchange_moments(ctx, *options.ranks, m, sums, workspace) : nullptr;
+    const RowsOfRanks all{options.ranks ? options.ranks->size() : 1, m.rows, m.channels};
     simd_chunks(m.channels, kCombineChannels, [=, eps = options.eps](int64_t begin, int64_t end) {
       double batch_mean[kCombineChannels], batch_var[kCombineChannels];
-      combine_moments(m, sums, begin, end - begin, batch_mean, batch_var);
+      if (of_ranks)
+        combine_moments(all, of_ranks, begin, end - begin, batch_mean, batch_var);
+      else
+        combine_moments(m, sums, begin, end - begin, batch_mean, batch_var);
       for (int64_t c = begin; c < end; ++c) {
         means[c] = static_cast<Number>(batch_mean[c - begin]);
         inv_stds[c] = static_cast<Number>(1 / std::sqrt(batch_var[c - begin] + eps));
@@ -244,7 +300,7 @@ void batch_norm_forward_eval(Context&, const BatchNormOptions& options, const Ba
   });
 }
 
-void batch_norm_backward(Context&, const BatchNormOptions& options, bool train, const BatchNormBackwardOperands& bn,
+void batch_norm_backward(Context& ctx, const BatchNormOptions& options, bool train, const BatchNormBackwardOperands& bn,
                          Tensor& workspace) {
   dispatch_stored(bn.x.dtype, [&]<class T>() {
     using Number = Computed<T>;
@@ -254,7 +310,6 @@ void batch_norm_backward(Context&, const BatchNormOptions& options, bool train, 
 
     Number* grad_gamma = bn.dgamma.data<Number>();
     Number* grad_beta = bn.dbeta.data<Number>();
-    constexpr int64_t kCombineChannels = 32;
     simd_chunks(m.channels, kCombineChannels, [=, inv_stds = bn.inv_std.data<Number>()](int64_t begin, int64_t end) {
       double sum[kCombineChannels] = {}, product[kCombineChannels] = {};
       for (int64_t chunk = 0; chunk < m.chunks(); ++chunk) {
@@ -270,7 +325,11 @@ void batch_norm_backward(Context&, const BatchNormOptions& options, bool train, 
         grad_gamma[c] = static_cast<Number>(product[c - begin] * static_cast<double>(inv_stds[c]));
       }
     });
-    if (bn.dx) input_gradient<T>(m, options, train, bn);
+    if (!bn.dx) return;
+    const bool exchanged = train && options.ranks;
+    input_gradient<T>(m, options, train, bn,
+                      exchanged ? exchange_gradients<Number>(ctx, *options.ranks, m, bn, workspace)
+                                : GradientTotals<Number>{grad_gamma, grad_beta, m.rows});
   });
 }
 

@@ -12,7 +12,8 @@
 #include "kernels/dense/norm/batch_norm.h"
 
 #include "kernels/dense/norm/batch_norm.cuh"
-#include "kernels/gpu/gpu.h"
+#include "kernels/gpu/elementwise.cuh"
+#include "kernels/ranks/ranks.h"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -86,10 +87,10 @@ struct RunningStatistics {
   float momentum;
 };
 
-__global__ __launch_bounds__(kCombineThreads) void combine_moments_kernel(RowChunks matrix, const float* partial,
-                                                                          float eps, RunningStatistics running,
-                                                                          float* mean, float* inv_std) {
-  GPU_SHARED(warps, float[kCombineWarps][3][kWarp]);
+// f(channel, moments of all chunks), by one thread per channel.
+template <class F>
+__device__ inline void combine_chunks(const RowChunks& matrix, const float* partial,
+                                      float (&warps)[kCombineWarps][3][kWarp], const F& f) {
   const int channel = static_cast<int>(blockIdx.x) * kWarp + lane_id();
   Moments mine;
   if (channel < matrix.channels) {
@@ -107,15 +108,34 @@ __global__ __launch_bounds__(kCombineThreads) void combine_moments_kernel(RowChu
   for (int w = 0; w < kCombineWarps; ++w) {
     all.merge({warps[w][0][lane_id()], warps[w][1][lane_id()], warps[w][2][lane_id()]});
   }
-  const auto rows = static_cast<float>(matrix.rows);
-  mean[channel] = all.mean;
-  inv_std[channel] = 1 / sqrtf(all.m2 / rows + eps);
-  const float keep = 1 - running.momentum;
-  if (running.mean) running.mean[channel] = keep * running.mean[channel] + running.momentum * all.mean;
-  if (running.var) {
-    const float unbiased = all.m2 / (matrix.rows > 1 ? rows - 1 : rows);
-    running.var[channel] = keep * running.var[channel] + running.momentum * unbiased;
-  }
+  f(channel, all);
+}
+
+__global__ __launch_bounds__(kCombineThreads) void combine_moments_kernel(RowChunks matrix, const float* partial,
+                                                                          float eps, RunningStatistics running,
+                                                                          float* mean, float* inv_std) {
+  GPU_SHARED(warps, float[kCombineWarps][3][kWarp]);
+  combine_chunks(matrix, partial, warps, [&](int channel, const Moments& all) {
+    const auto rows = static_cast<float>(matrix.rows);
+    mean[channel] = all.mean;
+    inv_std[channel] = 1 / sqrtf(all.m2 / rows + eps);
+    const float keep = 1 - running.momentum;
+    if (running.mean) running.mean[channel] = keep * running.mean[channel] + running.momentum * all.mean;
+    if (running.var) {
+      const float unbiased = all.m2 / (matrix.rows > 1 ? rows - 1 : rows);
+      running.var[channel] = keep * running.var[channel] + running.momentum * unbiased;
+    }
+  });
+}
+
+// This rank's moments, as chunk_moments_kernel leaves those of a chunk: mine [2][C].
+__global__ __launch_bounds__(kCombineThreads) void rank_moments_kernel(RowChunks matrix, const float* partial,
+                                                                       float* mine) {
+  GPU_SHARED(warps, float[kCombineWarps][3][kWarp]);
+  combine_chunks(matrix, partial, warps, [&](int channel, const Moments& all) {
+    mine[channel] = all.mean;
+    mine[matrix.channels + channel] = all.m2;
+  });
 }
 
 __global__ void past_statistics_kernel(int channels, float eps, const float* running_mean, const float* running_var,
@@ -184,9 +204,10 @@ __global__ __launch_bounds__(kTileThreads) void chunk_gradients_kernel(RowChunks
   });
 }
 
+// mine [2][C]: the same, for other ranks; may be null.
 __global__ __launch_bounds__(kCombineThreads) void combine_gradients_kernel(RowChunks matrix, const float* partial,
                                                                             const float* inv_std, float* dgamma,
-                                                                            float* dbeta) {
+                                                                            float* dbeta, float* mine) {
   GPU_SHARED(warps, float[kCombineWarps][2][kWarp]);
   const int channel = static_cast<int>(blockIdx.x) * kWarp + lane_id();
   float sum = 0, product = 0;
@@ -208,6 +229,18 @@ __global__ __launch_bounds__(kCombineThreads) void combine_gradients_kernel(RowC
   }
   dbeta[channel] = sum;
   dgamma[channel] = product * inv_std[channel];
+  if (!mine) return;
+  mine[channel] = dgamma[channel];
+  mine[matrix.channels + channel] = sum;
+}
+
+// totals[i] = all[0][i] + all[1][i] + ..
+__global__ void add_ranks_kernel(int64_t n, int ranks, const float* all, float* totals) {
+  for_each_element(n, [&](int64_t i) {
+    float sum = all[i];
+    for (int r = 1; r < ranks; ++r) sum += all[r * n + i];
+    totals[i] = sum;
+  });
 }
 
 // dx = scale (g - mean_g - (x - mean) slope);  mean_g = dbeta per_row, slope = dgamma per_row inv_std; per_row is 1 /
@@ -240,6 +273,19 @@ __global__ __launch_bounds__(kTileThreads) void input_gradient_kernel(RowChunks 
 
 // --- the table's entries ---------------------------------------------------------------------------------------------
 
+// What ranks exchange, [2][C] each, in the workspace.
+struct Exchange {
+  Tensor mine, all, totals;
+  Exchange(const Ranks& ranks, const RowChunks& matrix, const Tensor& workspace) {
+    const auto part = [&](int64_t first, int64_t count) {
+      return batch_norm_exchange(workspace, matrix.rows, matrix.channels, first, count, DType::f32);
+    };
+    mine = part(0, 1);
+    all = part(1, ranks.size());
+    totals = part(1 + ranks.size(), 1);
+  }
+};
+
 template <class T, int N>
 void normalise(Context& ctx, const BatchNormOptions& options, const BatchNormForwardOperands& bn) {
   const RowChunks matrix = chunks_for_blocks<N>(bn.x, bn.gamma);
@@ -259,8 +305,19 @@ void batch_norm_forward_train(Context& ctx, const BatchNormOptions& options, con
   dispatch_stored(bn.x.dtype, [&]<class T>() {
     dispatch_width<T>(matrix.channels, {&bn.x, &bn.y, &bn.gamma, &bn.beta, &bn.mean, &bn.inv_std}, [&]<int N>() {
       launch(ctx, tiles<N>(matrix), chunk_moments_kernel<T, N>, matrix, bn.x.data<T>(), sums_in(workspace));
-      launch(ctx, combine(matrix), combine_moments_kernel, matrix, sums_in(workspace), static_cast<float>(options.eps),
-             running, bn.mean.data<float>(), bn.inv_std.data<float>());
+      RowChunks summed = matrix;
+      const float* partial = sums_in(workspace);
+      if (options.ranks) {
+        const Exchange exchange(*options.ranks, matrix, workspace);
+        launch(ctx, combine(matrix), rank_moments_kernel, matrix, partial, exchange.mine.data<float>());
+        options.ranks->gather(ctx, exchange.mine, exchange.all);
+        partial = exchange.all.data<float>();
+        summed.rows_per_chunk = matrix.rows;
+        summed.chunks = options.ranks->size();
+        summed.rows *= summed.chunks;
+      }
+      launch(ctx, combine(summed), combine_moments_kernel, summed, partial, static_cast<float>(options.eps), running,
+             bn.mean.data<float>(), bn.inv_std.data<float>());
       normalise<T, N>(ctx, options, bn);
     });
   });
@@ -279,7 +336,9 @@ void batch_norm_forward_eval(Context& ctx, const BatchNormOptions& options, cons
 void batch_norm_backward(Context& ctx, const BatchNormOptions& options, bool train, const BatchNormBackwardOperands& bn,
                          Tensor& workspace) {
   const RowChunks matrix(bn.x, bn.gamma, kMostChunks);
-  const float floor = activation_floor(options), per_row = train ? 1 / static_cast<float>(matrix.rows) : 0;
+  const bool exchanged = train && options.ranks && bn.dx;
+  const int64_t rows = matrix.rows * (exchanged ? options.ranks->size() : 1);
+  const float floor = activation_floor(options), per_row = train ? 1 / static_cast<float>(rows) : 0;
   const auto *gamma = bn.gamma.data<float>(), *beta = bn.beta.data<float>();
   const auto *mean = bn.mean.data<float>(), *inv_std = bn.inv_std.data<float>();
   auto *dgamma = bn.dgamma.data<float>(), *dbeta = bn.dbeta.data<float>();
@@ -289,11 +348,22 @@ void batch_norm_backward(Context& ctx, const BatchNormOptions& options, bool tra
     dispatch_width<T>(matrix.channels, all, [&]<int N>() {
       launch(ctx, tiles<N>(matrix), chunk_gradients_kernel<T, N>, matrix, floor, x, gamma, beta, mean, inv_std, dy,
              sums_in(workspace));
-      launch(ctx, combine(matrix), combine_gradients_kernel, matrix, sums_in(workspace), inv_std, dgamma, dbeta);
+      float* mine = nullptr;
+      const float *total_gamma = dgamma, *total_beta = dbeta;
+      if (exchanged) mine = Exchange(*options.ranks, matrix, workspace).mine.data<float>();
+      launch(ctx, combine(matrix), combine_gradients_kernel, matrix, sums_in(workspace), inv_std, dgamma, dbeta, mine);
       if (!bn.dx) return;
+      if (exchanged) {
+        const Exchange exchange(*options.ranks, matrix, workspace);
+        options.ranks->gather(ctx, exchange.mine, exchange.all);
+        total_gamma = exchange.totals.data<float>();
+        total_beta = total_gamma + matrix.channels;
+        launch(ctx, elementwise(2 * matrix.channels), add_ranks_kernel, int64_t{2} * matrix.channels,
+               options.ranks->size(), exchange.all.data<float>(), exchange.totals.data<float>());
+      }
       const RowChunks blocks = chunks_for_blocks<N>(bn.x, bn.gamma);
       launch(ctx, tiles<N>(blocks), input_gradient_kernel<T, N>, blocks, floor, per_row, x, gamma, beta, mean, inv_std,
-             dgamma, dbeta, dy, bn.dx.data<T>());
+             total_gamma, total_beta, dy, bn.dx.data<T>());
     });
   });
 }

@@ -13,18 +13,34 @@
 
 namespace poise {
 
+class Ranks;  // kernels/ranks/ranks.h
+
 struct BatchNormOptions {
   double eps = 1e-5;
   double momentum = 0.1;  // running <- (1 - momentum) * running + momentum * batch
   bool relu = false;
+  // The statistics, and the sums of the backward pass that dx needs, are over the rows of all ranks, which have as many
+  // each; dgamma and dbeta stay those of this rank's rows. Null: this process alone.
+  Ranks* ranks = nullptr;
 };
 
 // Rows are summed in chunks of this many, and the chunks' sums in order: the result does not depend on who computes it.
 constexpr int64_t kBatchNormChunkRows = 128;
-// Bytes of `workspace` in the kernels below: two sums in double per chunk and channel.
-inline size_t batch_norm_workspace(int64_t rows, int64_t channels) {
-  const int64_t chunks = ceil_div(rows, kBatchNormChunkRows);
-  return static_cast<size_t>(chunks * channels * 2) * sizeof(double);
+// Bytes of `workspace` in the kernels below: two sums in double per chunk and channel; and with several ranks, behind
+// them, as many of this rank, of each rank, and of all together.
+inline size_t batch_norm_workspace(int64_t rows, int64_t channels, int64_t ranks = 1) {
+  const int64_t chunks = ceil_div(rows, kBatchNormChunkRows), exchanged = ranks > 1 ? ranks + 2 : 0;
+  return static_cast<size_t>((chunks + exchanged) * channels * 2) * sizeof(double);
+}
+// A part of the workspace: two numbers per channel, of each of `ranks`, starting behind the chunks and `first` such parts.
+inline Tensor batch_norm_exchange(const Tensor& workspace, int64_t rows, int64_t channels, int64_t first, int64_t ranks,
+                                  DType dtype) {
+  const int64_t part = 2 * channels;
+  const size_t offset = batch_norm_workspace(rows, channels) + static_cast<size_t>(first * part) * size_of(dtype);
+  return {.bytes = static_cast<char*>(workspace.bytes) + offset,
+          .shape = {ranks * part},
+          .dtype = dtype,
+          .device = workspace.device};
 }
 
 struct BatchNormForwardOperands {

@@ -1,0 +1,104 @@
+// The library is opened when several ranks first use GPUs: it is large, and a process alone must start without it.
+#include "kernels/ranks/nccl_link.h"
+
+#include <dlfcn.h>
+#include <nccl.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/gpu/cuda/handles.h"
+#include "kernels/ranks/mpi_ranks.h"
+
+namespace poise {
+namespace {
+
+static_assert(NcclLink::kIdBytes == sizeof(ncclUniqueId));
+
+struct Library {
+  decltype(&ncclGetUniqueId) get_unique_id;
+  decltype(&ncclCommInitRank) comm_init_rank;
+  decltype(&ncclCommDestroy) comm_destroy;
+  decltype(&ncclAllReduce) all_reduce;
+  decltype(&ncclAllGather) all_gather;
+  decltype(&ncclGetErrorString) error_string;
+  decltype(&ncclGetLastError) last_error;
+
+  Library() {
+    constexpr const char* kName = "libnccl.so.2";
+    void* const handle = ::dlopen(kName, RTLD_NOW | RTLD_GLOBAL);
+    if (!handle) {
+      fail(ErrorKind::environment,
+           std::string("several ranks on GPUs need ") + kName +
+               ", which was not found: install libnccl2, or name its folder in LD_LIBRARY_PATH (that of the CUDA "
+               "toolkit or of PyTorch's packages)");
+    }
+    const auto find = [&](auto& function, const char* name) {
+      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(::dlsym(handle, name));
+      if (!function) fail(ErrorKind::environment, std::string(kName) + " has no " + name + ": install NCCL 2.28");
+    };
+    find(get_unique_id, "ncclGetUniqueId");
+    find(comm_init_rank, "ncclCommInitRank");
+    find(comm_destroy, "ncclCommDestroy");
+    find(all_reduce, "ncclAllReduce");
+    find(all_gather, "ncclAllGather");
+    find(error_string, "ncclGetErrorString");
+    find(last_error, "ncclGetLastError");
+  }
+};
+
+const Library& library() {
+  static const Library nccl;
+  return nccl;
+}
+
+void check(ncclResult_t result, const char* call) {
+  if (result == ncclSuccess) return;
+  fail(ErrorKind::runtime, std::string(call) + ": " + library().error_string(result) + ": " +
+                               library().last_error(nullptr) + "; NCCL_DEBUG=INFO says more");
+}
+
+}  // namespace
+
+struct NcclLink::State {
+  ncclComm_t all = nullptr;
+};
+
+std::string nccl_version() {
+  return "NCCL " + std::to_string(NCCL_MAJOR) + "." + std::to_string(NCCL_MINOR) + "." + std::to_string(NCCL_PATCH);
+}
+
+void use_gpu_of_local_rank(int local_rank) {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) return;
+  cuda::check(cudaSetDevice(local_rank % count), "cudaSetDevice");
+}
+
+std::string NcclLink::new_id() {
+  ncclUniqueId id;
+  check(library().get_unique_id(&id), "ncclGetUniqueId");
+  return {id.internal, sizeof id.internal};
+}
+
+NcclLink::NcclLink(const std::string& id, int rank, int size) : state_(std::make_unique<State>()) {
+  // The algorithms whose order of adding follows from the topology alone: not those that add inside of switches.
+  ::setenv("NCCL_ALGO", "Ring,Tree", /*overwrite=*/0);
+  ncclUniqueId unique;
+  std::memcpy(unique.internal, id.data(), sizeof unique.internal);
+  check(library().comm_init_rank(&state_->all, size, unique, rank), "ncclCommInitRank");
+}
+
+NcclLink::~NcclLink() { library().comm_destroy(state_->all); }
+
+void NcclLink::mean(Context& ctx, const Tensor& x) {
+  check(library().all_reduce(x.bytes, x.bytes, static_cast<size_t>(x.elements()), ncclFloat, ncclAvg, state_->all,
+                             cuda::stream_of(ctx)),
+        "ncclAllReduce");
+}
+
+void NcclLink::gather(Context& ctx, const Tensor& x, const Tensor& all) {
+  check(library().all_gather(x.bytes, all.bytes, x.size_bytes(), ncclChar, state_->all, cuda::stream_of(ctx)),
+        "ncclAllGather");
+}
+
+}  // namespace poise

@@ -1,0 +1,33 @@
+// Collectives between the GPUs of ranks, by NCCL; launched into the stream of a context, so that captured steps have them
+// too. Written against NCCL 2.28; not yet measured on a GPU.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "kernels/core/context.h"
+
+namespace poise {
+
+// Before anything uses a GPU: the process takes the one of its number among the ranks of its host. Nothing where this
+// build has no CUDA or the machine no GPU.
+void use_gpu_of_local_rank(int local_rank);
+
+// Error(environment) without NCCL in this build; Error(runtime) with what NCCL says.
+class NcclLink {
+ public:
+  static constexpr size_t kIdBytes = 128;
+  static std::string new_id();  // of one rank, for all
+  NcclLink(const std::string& id, int rank, int size);
+  ~NcclLink();
+  NcclLink(const NcclLink&) = delete;
+  NcclLink& operator=(const NcclLink&) = delete;
+
+  void mean(Context& ctx, const Tensor& x);  // f32
+  void gather(Context& ctx, const Tensor& x, const Tensor& all);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace poise

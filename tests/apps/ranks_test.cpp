@@ -1,0 +1,361 @@
+// Several processes as one: run by mpirun, each rank trains alone first, and then together with the others on the same
+// batches. Started alone it has nobody to compare with and says so.
+#include "kernels/ranks/ranks.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "engine/ops/ops.h"
+#include "tests/support/test_context.h"
+#include "tests/support/trainer_test_tools.h"
+
+namespace poise {
+namespace {
+
+using test::State;
+using test::state_of;
+
+std::unique_ptr<Ranks> joined;
+
+class Together : public testing::Environment {
+ public:
+  void SetUp() override {
+    joined = join_ranks();
+    if (joined) joined->set_limit(60);
+  }
+  void TearDown() override {
+    if (!joined) return;
+    joined->wait_for_all();
+    joined->leave();
+  }
+};
+[[maybe_unused]] testing::Environment* const environment = testing::AddGlobalTestEnvironment(new Together);
+
+class RanksTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!joined)
+      GTEST_SKIP() << "needs several ranks: mpirun -n 2 ranks_test (built with " << ranks_built_with() << ")";
+  }
+  Ranks& ranks() { return *joined; }
+};
+
+template <class T>
+std::vector<T> drawn(int64_t count, int rank) {
+  std::vector<double> values(static_cast<size_t>(count));
+  normal_on_host(1, RandomStream::test, static_cast<uint64_t>(rank), count, values.data());
+  return {values.begin(), values.end()};
+}
+
+template <class T>
+void expect_means_in_the_order_of_ranks(Ranks& ranks) {
+  TestContext c;
+  for (const int64_t n : {1, 7, 16, 4097, 300001}) {
+    const OwnedTensor x = tensor_of<T>({n}, drawn<T>(n, ranks.rank()));
+    std::vector<T> expected = drawn<T>(n, 0);
+    for (int r = 1; r < ranks.size(); ++r) {
+      const std::vector<T> other = drawn<T>(n, r);
+      for (size_t i = 0; i < other.size(); ++i) expected[i] += other[i];
+    }
+    for (T& sum : expected) sum *= T{1} / static_cast<T>(ranks.size());
+    Arena::Scratch scratch(c.arena, ranks.mean_scratch(x.tensor()));
+    ranks.mean(c.ctx, x.tensor(), scratch);
+    EXPECT_EQ(values_of<T>(x.tensor()), expected) << n;
+  }
+}
+
+TEST_F(RanksTest, AMeanIsTakenInTheOrderOfTheRanks) {
+  expect_means_in_the_order_of_ranks<float>(ranks());
+  expect_means_in_the_order_of_ranks<double>(ranks());
+}
+
+TEST_F(RanksTest, EverybodyGetsWhatTheOthersHave) {
+  TestContext c;
+  const OwnedTensor mine = tensor_of<float>({5}, drawn<float>(5, ranks().rank()));
+  const OwnedTensor all({5 * ranks().size()}, DType::f32, Device::cpu);
+  ranks().gather(c.ctx, mine.tensor(), all.tensor());
+  std::vector<float> expected;
+  std::vector<std::string> texts;
+  for (int r = 0; r < ranks().size(); ++r) {
+    const auto of_rank = drawn<float>(5, r);
+    expected.insert(expected.end(), of_rank.begin(), of_rank.end());
+    texts.push_back(std::string(static_cast<size_t>(3 * r), 'x'));
+  }
+  EXPECT_EQ(values_of<float>(all.tensor()), expected);
+  EXPECT_EQ(ranks().gather_texts(texts[static_cast<size_t>(ranks().rank())]), texts);
+  int number = 100 + ranks().rank();
+  ranks().broadcast(&number, sizeof number);
+  EXPECT_EQ(number, 100);
+}
+
+// The layer on the whole batch, and on this rank's share of it.
+struct Normalised {
+  std::vector<double> y, dx, dgamma, dbeta, running_mean, running_var;
+};
+Normalised normalise(const std::vector<double>& x, const std::vector<double>& dy, int64_t images, Ranks* ranks) {
+  TestContext c(cpu_reference_kernels(), size_t{1} << 24);
+  c.tape.batch_norm_ranks = ranks;
+  constexpr int64_t kChannels = 5;
+  const Shape shape{images, 4, 4, kChannels}, channels{kChannels};
+  const OwnedTensor input = tensor_of<double>(shape, x), upstream = tensor_of<double>(shape, dy);
+  const OwnedTensor scale = tensor_of<double>(channels, {0.5, 1, 1.5, 2, -1}),
+                    offset = tensor_of<double>(channels, {0, 0.1, -0.1, 0.2, 0});
+  const OwnedTensor mean = tensor_of<double>(channels, {0, 0, 0, 0, 0}),
+                    var = tensor_of<double>(channels, {1, 1, 1, 1, 1});
+  const Var vx = c.tape.variable(input.tensor()), gamma = c.tape.variable(scale.tensor()),
+            beta = c.tape.variable(offset.tensor());
+  const Var y = batch_norm(vx, gamma, beta, mean.tensor(), var.tensor(), {.relu = true});
+  c.tape.keep(y);
+  const Tensor dy_in_arena = c.tape.alloc(shape, DType::f64);
+  std::memcpy(dy_in_arena.bytes, upstream.tensor().bytes, upstream.tensor().size_bytes());
+  c.tape.backward_from(y, dy_in_arena);
+  return {values_of<double>(y.value()),
+          values_of<double>(c.tape.gradient(vx)),
+          values_of<double>(c.tape.gradient(gamma)),
+          values_of<double>(c.tape.gradient(beta)),
+          values_of<double>(mean.tensor()),
+          values_of<double>(var.tensor())};
+}
+
+void expect_near(const std::vector<double>& got, const std::vector<double>& expected, const char* what) {
+  ASSERT_EQ(got.size(), expected.size());
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], expected[i], 1e-12) << what << " " << i;
+}
+
+TEST_F(RanksTest, SynchronisedBatchNormIsThatOfTheWholeBatch) {
+  constexpr int64_t kImages = 3, kElements = 4 * 4 * 5;
+  const int64_t all = kImages * ranks().size(), first = kImages * ranks().rank() * kElements;
+  const std::vector<double> x = drawn<double>(all * kElements, 10), dy = drawn<double>(all * kElements, 11);
+  const auto share = [&](const std::vector<double>& whole) {
+    return std::vector<double>(whole.begin() + first, whole.begin() + first + kImages * kElements);
+  };
+  const Normalised alone = normalise(x, dy, all, nullptr);
+  Normalised got = normalise(share(x), share(dy), kImages, &ranks());
+  expect_near(got.y, share(alone.y), "y");
+  expect_near(got.dx, share(alone.dx), "dx");
+  expect_near(got.running_mean, alone.running_mean, "running mean");
+  expect_near(got.running_var, alone.running_var, "running variance");
+  TestContext c;
+  for (const auto& [mine, expected] : {std::pair(&got.dgamma, &alone.dgamma), std::pair(&got.dbeta, &alone.dbeta)}) {
+    const OwnedTensor sum = tensor_of<double>({5}, *mine);
+    Arena::Scratch scratch(c.arena, ranks().mean_scratch(sum.tensor()));
+    ranks().mean(c.ctx, sum.tensor(), scratch);
+    for (double& value : * mine = values_of<double>(sum.tensor())) value *= ranks().size();
+    expect_near(*mine, *expected, "parameters");
+  }
+}
+
+// Adam's steps are small and smooth, so that rounding stays rounding.
+const test::OptionTexts kSmall = {{"width_g", "8"},
+                                  {"width_d", "8"},
+                                  {"latent_size", "6"},
+                                  {"batch_size_d", "8"},
+                                  {"batch_size_g", "16"},
+                                  {"n_critic", "2"},
+                                  {"iterations", "40"},
+                                  {"adam_eps", "0.001"},
+                                  {"learning_rate_g", "2e-5"},
+                                  {"learning_rate_d", "2e-5"},
+                                  {"sync_batch_norm", "true"},
+                                  {"diff_augment", "color,cutout"}};
+
+// The masks of both networks change at 10 and 20, where D's density rises.
+Settings controlled(const test::OptionTexts& more = {}) {
+  test::OptionTexts texts = {{"method", "ddst-relaxed"}, {"density_g", "0.3"},     {"density_d", "0.5"},
+                             {"update_every_g", "10"},   {"update_every_d", "10"}, {"br_every", "1"},
+                             {"br_window", "5"},         {"band_low", "0.001"},    {"band_high", "0.002"},
+                             {"density_step", "0.1"},    {"execution", "dense"}};
+  texts.insert(kSmall.begin(), kSmall.end());
+  return test::settings_of(texts, more);
+}
+
+struct Trained {
+  State state;
+  std::vector<IterationReport> reports;
+  std::vector<MaskEvent> events;
+  std::vector<ExchangedBytes> exchanged;
+  StepState step;
+};
+Trained train(Settings settings, Ranks* ranks, int64_t iterations = 30) {
+  settings.ranks = ranks;
+  Trainer trainer(settings, test::noise_images(24, 60));
+  Trained trained;
+  while (trainer.iteration() < iterations) {
+    trainer.iterate();
+    trained.exchanged.push_back(trainer.exchanged());
+  }
+  trained.state = state_of(trainer);
+  trained.reports = trainer.reports(iterations);
+  trained.events = trainer.take_mask_events();
+  trained.step = trainer.step_state();
+  return trained;
+}
+
+// The largest difference of f32 tensors, by the largest element, but not by less than `floor`.
+double difference(const std::vector<char>& a, const std::vector<char>& b, double floor = 1e-3) {
+  double worst = 0, largest = floor;
+  for (size_t i = 0; i < a.size(); i += sizeof(float)) {
+    float x, y;
+    std::memcpy(&x, &a[i], sizeof x);
+    std::memcpy(&y, &b[i], sizeof y);
+    const double d = std::abs(static_cast<double>(x) - static_cast<double>(y));
+    if (!(d <= worst)) worst = d;
+    largest = std::max(largest, std::abs(static_cast<double>(y)));
+  }
+  return worst / largest;
+}
+
+// Moments of dead weights follow gradients where a process alone computes these, and never matter.
+void zero_dead_moments(State& state) {
+  for (const auto& [name, mask] : state) {
+    const size_t at = name.find(".mask.");
+    if (at == std::string::npos) continue;
+    for (const char* moment : {".adam_m.", ".adam_v."}) {
+      std::vector<char>& bytes = state.at(name.substr(0, at) + moment + name.substr(at + 6));
+      for (size_t i = 0; i < mask.size(); ++i) {
+        if (!mask[i]) std::memset(&bytes[i * sizeof(float)], 0, sizeof(float));
+      }
+    }
+  }
+}
+
+void expect_the_same_training(Trained got_all, Trained alone) {
+  constexpr double kLimit = 1e-4;  // of f32 after thirty iterations of a hundred sums each
+  ASSERT_EQ(got_all.reports.size(), alone.reports.size());
+  for (size_t i = 0; i < alone.reports.size(); ++i) {
+    const IterationReport &got = got_all.reports[i], &expected = alone.reports[i];
+    EXPECT_NEAR(got.loss_d, expected.loss_d, kLimit) << i;
+    EXPECT_NEAR(got.loss_g, expected.loss_g, kLimit) << i;
+    EXPECT_NEAR(got.mean_real, expected.mean_real, kLimit) << i;
+    EXPECT_NEAR(got.mean_fake, expected.mean_fake, kLimit) << i;
+  }
+  ASSERT_EQ(got_all.state.size(), alone.state.size());
+  zero_dead_moments(got_all.state);
+  zero_dead_moments(alone.state);
+  for (const auto& [name, bytes] : alone.state) {
+    const std::vector<char>& got = got_all.state.at(name);
+    const bool of_network = name.starts_with("G.") || name.starts_with("D.");
+    if (name == "balance.triples" || name.ends_with(".execution")) continue;
+    if (of_network && name.find(".mask.") == std::string::npos) {
+      // A bias before batch norm has no gradient, but for rounding.
+      const double found = difference(got, bytes, name.find(".adam_") == std::string::npos ? 1e-3 : 0.1);
+      EXPECT_FALSE(!(found <= kLimit)) << name << " differs by " << found;
+    } else {
+      EXPECT_EQ(got, bytes) << name;
+    }
+  }
+  ASSERT_EQ(got_all.events.size(), alone.events.size());
+  for (size_t i = 0; i < alone.events.size(); ++i) {
+    EXPECT_EQ(got_all.events[i].kind, alone.events[i].kind) << i;
+    EXPECT_EQ(got_all.events[i].alive, alone.events[i].alive) << i;
+  }
+}
+
+TEST_F(RanksTest, TogetherTheyTrainAsOneProcessDoes) {
+  const Trained alone = train(controlled(), nullptr), with_others = train(controlled(), &ranks());
+  int raises = 0, rewirings = 0;
+  for (const MaskEvent& event : alone.events) {
+    raises += event.kind == "raise";
+    rewirings += event.kind == "drop_grow";
+  }
+  EXPECT_GE(raises, 2);
+  EXPECT_GE(rewirings, 2);
+  expect_the_same_training(with_others, alone);
+}
+
+// The seed: with it no ReLU's input lies so close to 0 that rounding decides its sign, which changes gradients by more
+// than rounding.
+TEST_F(RanksTest, AlsoInMicroBatchesAndOnSparseKernels) {
+  for (const Settings& settings : {controlled({{"accumulate", "2"}}), controlled({{"execution", "weights"}}),
+                                   controlled({{"moment_policy", "keep"}}), test::settings_of(kSmall, {{"seed", "3"}}),
+                                   test::settings_of(kSmall, {{"seed", "3"}, {"data_placement", "stream"}})}) {
+    expect_the_same_training(train(settings, &ranks(), 12), train(settings, nullptr, 12));
+  }
+}
+
+TEST_F(RanksTest, AsManyRanksGiveTheSameBitsAgain) {
+  for (const char* synchronised : {"true", "false"}) {
+    const test::OptionTexts more = {{"sync_batch_norm", synchronised}};
+    const Trained first = train(controlled(more), &ranks()), second = train(controlled(more), &ranks());
+    EXPECT_EQ(test::differences(first.state, second.state), std::vector<std::string>{}) << synchronised;
+  }
+}
+
+TEST_F(RanksTest, WithoutSynchronisationBatchNormIsEachRanksOwn) {
+  const Trained own = train(controlled({{"sync_batch_norm", "false"}}), &ranks(), 2),
+                alone = train(controlled(), nullptr, 2);
+  EXPECT_GT(difference(own.state.at("G.block2.conv1.weight"), alone.state.at("G.block2.conv1.weight")), 1e-4);
+}
+
+// What travels: alive weights, and everything in the iterations whose gradients the masks are ranked by.
+TEST_F(RanksTest, OnlyAliveGradientsTravel) {
+  const Settings settings = test::settings_of(kSmall, {{"method", "sdst-rigl"},
+                                                       {"density_g", "0.1"},
+                                                       {"density_d", "0.1"},
+                                                       {"update_every_g", "10"},
+                                                       {"update_every_d", "10"},
+                                                       {"width_g", "64"},
+                                                       {"width_d", "64"},
+                                                       {"batch_size_d", "4"},
+                                                       {"batch_size_g", "4"},
+                                                       {"n_critic", "1"}});
+  const Trained trained = train(settings, &ranks(), 11);
+  for (size_t i = 0; i < trained.exchanged.size(); ++i) {
+    const double share =
+        static_cast<double>(trained.exchanged[i].bytes) / static_cast<double>(trained.exchanged[i].dense);
+    if (i + 1 == 10) {
+      EXPECT_GT(share, 0.5);  // all of G's; the masks of D are ranked by nothing
+    } else {
+      EXPECT_LE(share, 0.13) << i + 1;
+    }
+  }
+  RecordProperty("share_of_dense", std::to_string(static_cast<double>(trained.exchanged[0].bytes) /
+                                                  static_cast<double>(trained.exchanged[0].dense)));
+}
+
+TEST_F(RanksTest, ADifferenceBetweenRanksIsAnErrorThatNamesTheTensor) {
+  Settings settings = controlled();
+  settings.ranks = &ranks();
+  Trainer trainer(settings, test::noise_images(24, 60));
+  trainer.iterate();
+  trainer.check_ranks_agree();
+  for (const NamedTensor& t : trainer.state()) {
+    if (t.name == "D.block1.conv1.weight" && ranks().rank() == 1) t.tensor.data<float>()[3] += 1e-6f;
+  }
+  try {
+    trainer.check_ranks_agree();
+    FAIL() << "nobody noticed";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::ranks);
+    EXPECT_NE(std::string(error.what()).find("D.block1.conv1.weight differs between rank 0"), std::string::npos)
+        << error.what();
+  }
+  trainer.take_state_of_first_rank();
+  trainer.check_ranks_agree();
+}
+
+TEST_F(RanksTest, BatchesThatRanksDoNotDivideAreRefused) {
+  Settings settings = controlled({{"batch_size_d", "7"}});
+  settings.ranks = &ranks();
+  try {
+    Trainer::plan(settings, 60);
+    FAIL() << "7 images were divided";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+  }
+}
+
+TEST_F(RanksTest, OnTheEmulatedDeviceToo) {
+  test::OptionTexts more = {{"method", "sdst-rigl"}, {"density_g", "0.3"},    {"density_d", "0.5"},
+                            {"update_every_g", "3"}, {"update_every_d", "3"}, {"width_g", "4"},
+                            {"width_d", "4"},        {"batch_size_d", "4"},   {"batch_size_g", "4"},
+                            {"n_critic", "1"},       {"execution", "dense"}};
+  more["device"] = "emulated";
+  const Settings settings = test::settings_of(kSmall, more);
+  expect_the_same_training(train(settings, &ranks(), 5), train(settings, nullptr, 5));
+}
+
+}  // namespace
+}  // namespace poise
