@@ -209,7 +209,7 @@ def models(only=None):
          SnganDiscriminator([(4, "first")] + [(4 * 2 ** i, "down") for i in range(1, 5)]), 64, 8, 1),
         ("dcgan32", DcganGenerator(4, 8), DcganDiscriminator(4), 32, 8, 1),
         ("biggan32", BigGan32Generator(8, 8, CLASSES), BigGan32Discriminator(8, CLASSES), 32, 8, 3),
-        ("biggan64", BigGan64Generator(8, 20, CLASSES), BigGan64Discriminator(8, CLASSES), 64, 20, 3)]
+        ("biggan64", BigGan64Generator(8, 25, CLASSES), BigGan64Discriminator(8, CLASSES), 64, 25, 3)]
     for name, g, d, size, latent, iterations in plan:
         if only and name != only:
             continue

@@ -35,9 +35,11 @@ struct ModelRun {
   int iterations;
   friend std::ostream& operator<<(std::ostream& out, const ModelRun& run) { return out << run.model; }
 };
+// Drawn numbers such that no activation or maximum of biggan64 is so near a tie that f32 decides otherwise than f64: with
+// latents of 20, some of oneDNN's instruction sets do, and a gradient differs by a per cent.
 constexpr ModelRun kRuns[] = {{"sngan32-resnet", 8, 8, 8, 0, 1},  {"sngan48", 4, 4, 8, 0, 1},
                               {"sngan64", 4, 4, 8, 0, 1},         {"dcgan32", 4, 4, 8, 0, 1},
-                              {"biggan32", 8, 8, 8, kClasses, 3}, {"biggan64", 8, 8, 20, kClasses, 3}};
+                              {"biggan32", 8, 8, 8, kClasses, 3}, {"biggan64", 8, 8, 25, kClasses, 3}};
 
 std::vector<double> uniform(const std::string& name, int64_t count) {
   std::vector<double> values(static_cast<size_t>(count));
