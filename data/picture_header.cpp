@@ -122,6 +122,8 @@ PictureHeader bmp_header(Bytes bytes) {
   if (bytes.size() < 30) refuse("truncated BMP: its header is missing");
   const uint32_t pixels_at = little_endian(bytes, 10, 4), header_bytes = little_endian(bytes, 14, 4);
   int64_t bits = 0;
+  // A palette of less than no colours is one that decoders do not notice to be missing.
+  if (pixels_at < int64_t{14} + header_bytes) refuse("damaged BMP: its pixels begin inside its header");
   if (header_bytes == 12) {
     header.width = little_endian(bytes, 18, 2);
     header.height = little_endian(bytes, 20, 2);

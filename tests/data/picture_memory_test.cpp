@@ -46,8 +46,19 @@ std::vector<std::string> golden_pictures() {
   return all;
 }
 
+// A BMP of 256 colours in which only the first `kept` are named.
+std::string with_short_palette(std::string bmp, uint32_t kept) {
+  constexpr uint32_t kPalette = 54, kColours = 256;
+  const uint32_t pixels = kPalette + 4 * kept;
+  bmp.erase(pixels, 4 * (kColours - kept));
+  bmp.replace(10, 4, reinterpret_cast<const char*>(&pixels), 4);
+  return bmp;
+}
+
 TEST(PictureMemory, PixelsDependOnTheBytesAlone) {
-  const std::vector<std::string> seeds = golden_pictures();
+  std::vector<std::string> seeds = golden_pictures();
+  const std::string palette = test::read_bytes(std::string(POISE_GOLDEN_DIR) + "/pictures/palette.bmp");
+  for (const uint32_t kept : {1u, 16u, 200u}) seeds.push_back(with_short_palette(palette, kept));
   test::Xorshift random(0x5eed9);
   int decoded = 0, refused = 0;
   for (int i = 0; i < 20'000; ++i) {

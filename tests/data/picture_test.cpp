@@ -159,6 +159,16 @@ TEST(DecodePicture, ReadsEveryHeaderOfABmp) {
   }
 }
 
+void expect_refusal(const std::string& bytes, const std::string& part);
+
+TEST(DecodePicture, RefusesABmpWhosePixelsBeginInItsHeader) {
+  for (const char* name : {"rgb.bmp", "palette.bmp"}) {
+    std::string bytes = golden_picture(name);
+    bytes[10] = 38, bytes[11] = 0;
+    expect_refusal(bytes, "its pixels begin inside its header");
+  }
+}
+
 void expect_refusal(const std::string& bytes, const std::string& part) {
   try {
     decode(bytes);
