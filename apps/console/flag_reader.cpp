@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <charconv>
 
 #include "apps/console/suggestion.h"
+#include "engine/io/message.h"
 #include "engine/io/system_file.h"
 #include "engine/io/user_path.h"
 
@@ -66,6 +69,21 @@ std::string FlagReader::positional(const std::string& problem) {
 }
 
 std::string FlagReader::path(const std::string& name) const { return expand_home(args_.get(name, "")); }
+
+void FlagReader::refuse_other_ending(const std::string& name, const std::string& what,
+                                     const std::vector<std::string>& endings) {
+  constexpr std::array known = {".png",  ".jpg", ".jpeg", ".jfif", ".jpe",  ".gif",        ".bmp",  ".dib",
+                                ".webp", ".tif", ".tiff", ".ppm",  ".pgm",  ".avif",       ".heic", ".jxl",
+                                ".svg",  ".pdf", ".mp4",  ".npy",  ".npz",  ".raw",        ".bin",  ".html",
+                                ".txt",  ".md",  ".json", ".csv",  ".onnx", ".safetensors"};
+  const std::string file = split_path(path(name)).name;
+  std::string said = file.substr(std::min(file.rfind('.'), file.size()));
+  for (char& c : said) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const bool right = std::find(endings.begin(), endings.end(), said) != endings.end();
+  if (right || std::find(known.begin(), known.end(), said) == known.end()) return;
+  add_problem(
+      fmt::format("--{}: {}, but {} would say otherwise; end it in {}", name, what, file, join_alternatives(endings)));
+}
 
 void FlagReader::refuse_overwriting(const std::vector<std::string>& names, const std::vector<std::string>& inputs) {
   for (size_t i = 0; i < names.size(); ++i) {

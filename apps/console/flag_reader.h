@@ -23,6 +23,9 @@ class FlagReader {
   // The argument that is no flag, a path as all of them are (engine/io/user_path.h); `problem` if it is missing.
   std::string positional(const std::string& problem);
   std::string path(const std::string& name) const;  // "" if it was not given
+  // Notes a flag whose file would be called after another format than its own, `what`, which ends in one of `endings`.
+  // Endings that say nothing are anybody's.
+  void refuse_other_ending(const std::string& name, const std::string& what, const std::vector<std::string>& endings);
   // Notes each flag whose file would replace one of `inputs`, or what another of these flags writes.
   void refuse_overwriting(const std::vector<std::string>& names, const std::vector<std::string>& inputs);
 

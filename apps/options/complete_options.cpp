@@ -14,11 +14,22 @@
 namespace poise {
 namespace {
 
+// The place of an option's source in the order in which later ones win.
+size_t rank_of(const std::string& origin) {
+  constexpr std::array sources = {"default", "preset", "file", "environment", "command line"};
+  const auto found = std::find_if(sources.begin(), sources.end(), [&](const char* s) { return origin.starts_with(s); });
+  return static_cast<size_t>(found - sources.begin());
+}
+
 void complete_training_options(OptionSet& options) {
   const TrainOptions& s = options.settings().train;
   for (const auto& [key, batch] : {std::pair{"batch_size_d", s.batch_size_d}, {"batch_size_g", s.batch_size_g}}) {
     if (batch % s.accumulate == 0) continue;
     options.add_problem(fmt::format("accumulate: expected a divisor of {} = {} but got {}", key, batch, s.accumulate));
+  }
+  if (s.ema_start >= s.iterations && rank_of(options.origin("ema_start")) > rank_of("preset")) {
+    options.add_warning(fmt::format("ema_start = {} has no effect in {} iterations: the averaged weights are the last",
+                                    s.ema_start, s.iterations));
   }
   if (s.learning_rate_decay == LearningRateDecay::constant) {
     if (s.decay_start != 0 || s.decay_end != 0) {
@@ -57,13 +68,6 @@ void check_effect_of_masks(OptionSet& options) {
   if (!controls) return;
   never("update_every_d", s.update_every_d, "D's masks never change");
   never("br_window", s.br_window, "no decision has all the balance ratios it reads, and D's masks never change");
-}
-
-// The place of an option's source in the order in which later ones win.
-size_t rank_of(const std::string& origin) {
-  constexpr std::array sources = {"default", "preset", "file", "environment", "command line"};
-  const auto found = std::find_if(sources.begin(), sources.end(), [&](const char* s) { return origin.starts_with(s); });
-  return static_cast<size_t>(found - sources.begin());
 }
 
 // A method that leaves a network dense, chosen over a preset or file that masks it: the density goes.
@@ -138,7 +142,7 @@ void complete_sparse_options(OptionSet& options) {
   }
 }
 
-// What a user set and nothing reads. A preset or another file may hold more than a run needs.
+// What a user set and nothing reads. A file or the environment may hold more than a run needs; a preset does.
 void check_effects(OptionSet& options) {
   for (const Option& option : option_table()) {
     const Effect& effect = option.effect;
@@ -147,7 +151,7 @@ void check_effects(OptionSet& options) {
     const std::string text =
         fmt::format("{}: has no effect without {}; leave it out [{}]", option.key, effect.needs, origin);
     if (origin.starts_with("command line")) options.add_problem(text);
-    if (origin.starts_with("file")) options.add_warning(text);
+    if (origin.starts_with("file") || origin.starts_with("environment")) options.add_warning(text);
   }
 }
 

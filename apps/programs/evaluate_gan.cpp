@@ -53,11 +53,24 @@ Opened opened(ImageSet set, const std::string& split, int64_t count) {
   return all;
 }
 
+// What looks like statistics where images are expected, or statistics in another format.
+void refuse_statistics(const std::string& path) {
+  if (path.ends_with(".npz"))
+    fail(ErrorKind::data, path + ": statistics are what images are compared with; give them as --reference");
+  for (const char* ending : {".npy", ".pt", ".pth", ".pkl"}) {
+    if (!path.ends_with(ending)) continue;
+    fail(ErrorKind::data, fmt::format("{}: expected images or statistics, found a {} file; if it has statistics, save "
+                                      "them with numpy.savez(\"FILE.npz\", mu=mu, sigma=sigma)",
+                                      path, ending));
+  }
+}
+
 // `side`: to which pictures are resized unless the request says.
 Opened open_images(const std::string& path, const EvaluationRequest& r, int64_t side, int64_t count) {
   if (path == "sample") return opened(read_images("cifar10", data_folder({}), {.split = r.split}), "train", count);
   const PathKind kind = kind_of_path(path);
   if (kind == PathKind::nothing) fail(ErrorKind::data, path + ": no such file or folder; correct the path");
+  if (kind != PathKind::folder) refuse_statistics(path);  // .npz and .pt are zip archives, too
   if (kind != PathKind::folder && !is_archive(path)) {
     if (!path.ends_with(".bin")) {
       fail(ErrorKind::data, path +
@@ -174,6 +187,7 @@ class Evaluation {
     if (request_.image_size > 0) {
       fail(ErrorKind::usage, "--image-size: a generator's images have a size of their own; leave it out");
     }
+    refuse_data_flags_of_generator();
     const SafetensorsFile file = load_checkpoint(source, "evaluate_gan");
     Opened generator{.trainer = sampler_of(file, request_.device), .run = run_of(source)};
     if (const auto crc = file.metadata().find("data_crc"); crc != file.metadata().end())
@@ -184,6 +198,18 @@ class Evaluation {
     const std::string name = fmt::format("{} iteration {}", file.source(), generator.trainer->iteration());
     generator.input = generated_input(*generator.trainer, name, options);
     return generator;
+  }
+
+  // A generator is of no data set: the flags are of the folder that it is compared with.
+  void refuse_data_flags_of_generator() const {
+    const bool own = request_.reference.empty(),
+               fixed = is_statistics(request_.reference) || request_.reference == "sample";
+    const auto refuse = [&](const char* flag) {
+      fail(ErrorKind::usage, fmt::format("--{}: has no effect on a generator compared with {}; leave it out", flag,
+                                         own ? "the images that it was trained on" : request_.reference));
+    };
+    if (request_.dataset != "auto" && (own || fixed)) refuse("dataset");
+    if (request_.split != "auto" && fixed) refuse("split");
   }
 
   Opened open_reference(const Opened& source) const {

@@ -48,6 +48,8 @@ void refuse_without_effect(const CommandLine& args, const EvaluationRequest& r, 
   refuse(is_statistics(r.reference), {"reference-images"}, "on statistics, which are of all their images");
   const bool images = r.source.ends_with(".bin") && !is_folder(r.source);
   refuse(images, {"dataset", "split", "image-size"}, "on a batch file");
+  const bool reads_folder = !r.reference.empty() && r.reference != "sample" && !is_statistics(r.reference);
+  refuse(r.source == "sample" && !reads_folder, {"dataset", "image-size"}, "on the bundled sample");
   std::vector<FeatureMetric> metrics;
   for (const std::string& name : r.metrics) {
     if (const FeatureMetric* metric = find_feature_metric(name)) metrics.push_back(*metric);

@@ -30,6 +30,7 @@ int run_compare(const CommandLine& args) {
     reader.add_problem(
         fmt::format("expected 2 to {} run directories but got {}", kMostCompared, args.positionals.size()));
   }
+  reader.refuse_other_ending("output", "the page is HTML", {".html"});
   reader.throw_if_problems();
   std::vector<RunRecord> runs;
   for (const std::string& path : args.positionals) runs.push_back(read_run(expand_home(path)));
@@ -54,6 +55,7 @@ int run_masks(const CommandLine& args) {
   FlagReader reader(args);
   const std::string run = expand_home(reader.positional("expected a run directory; give one, as runs/latest"));
   const std::string network = reader.choice("network", {"both", "G", "D"});
+  reader.refuse_other_ending("output", "the picture is a PNG", {".png"});
   reader.throw_if_problems();
   const MaskImages images = mask_images(run, network == "both" ? "" : network);
   const auto columns = static_cast<int64_t>(images.iterations.size()),

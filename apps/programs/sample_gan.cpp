@@ -59,19 +59,6 @@ struct Request {
   int64_t columns = 0, scale = 2;
 };
 
-// The ending of a name that promises another picture format than PNG; "" of all others.
-std::string another_format(const std::string& path) {
-  const std::string name = split_path(path).name;
-  std::string ending = name.substr(std::min(name.rfind('.'), name.size()));
-  for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  for (const char* other :
-       {".jpg", ".jpeg", ".jfif", ".jpe", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm",
-        ".pgm", ".avif", ".heic", ".jxl", ".svg", ".pdf", ".mp4", ".npy",  ".npz", ".raw",  ".bin"}) {
-    if (ending == other) return ending;
-  }
-  return "";
-}
-
 CommandLineSpec command_line_spec() {
   using Kind = Flag::Kind;
   CommandLineSpec spec;
@@ -128,10 +115,9 @@ Request request_of(const CommandLine& args) {
     if (args.has(name) && args.get(name, "").empty())
       reader.add_problem(fmt::format("--{}: expected a name but got none", name));
   }
-  if (const std::string ending = another_format(request.output); !ending.empty()) {
-    reader.add_problem(
-        fmt::format("--output: the grid is a PNG, but {} would say that it is none; end it in .png", request.output));
-  }
+  reader.refuse_other_ending("output", "the grid is a PNG", {".png"});
+  reader.refuse_other_ending("raw", "the file has pixels alone", {".bin", ".raw"});
+  reader.refuse_other_ending("save-latents", "latents are an array of NumPy", {".npy"});
   if (is_standard_output(request.output) && is_standard_output(request.raw)) {
     reader.add_problem("--output, --raw: only one of them can go to standard output");
   }

@@ -485,6 +485,10 @@ int TrainingRun::run() {
       tensorboard_->picture("samples/fakes", 0, directory_->file(picture_name(0)));
     }
     log_mask_events();
+    if (!directory_->has_latest()) {
+      note(fmt::format("warning: {}/latest cannot be made a link to this run; if it is something else, move it away",
+                       settings_.output.runs));
+    }
     note(fmt::format(
         "run {}: {} images{} from {}{}", directory_->path(), format_count(images_->count),
         settings_.data.only_classes == "all" ? "" : fmt::format(" of {}", fmt::join(images_->class_names, ", ")),

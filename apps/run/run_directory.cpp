@@ -136,7 +136,7 @@ std::string five_digits(int64_t number) {
   return text;
 }
 
-// A convenience: where links are not to be had, or `latest` is something else, it stays as it is.
+// A convenience: where links are not to be had, or `latest` is something else, it stays as it is (has_latest()).
 void point_latest_at(const std::string& runs, const std::string& path) {
   const std::string link = join_path(runs, ".latest"), latest = join_path(runs, "latest");
   struct stat status {};
@@ -174,6 +174,11 @@ int lock_folder(const std::string& path) {
 }
 
 }  // namespace
+
+bool RunDirectory::has_latest() const {
+  struct stat status {};
+  return ::lstat(join_path(split_path(path_).folder, "latest").c_str(), &status) == 0 && S_ISLNK(status.st_mode);
+}
 
 RunDirectory RunDirectory::create(const std::string& runs, const std::string& label,
                                   const std::function<void(const std::string& path)>& fill) {

@@ -28,6 +28,9 @@ class RunDirectory {
 
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
+  // Is `latest` beside it a link, as each new run sets it? Not where a user has something else of that name, or where
+  // the file system has no links.
+  bool has_latest() const;
 
  private:
   RunDirectory(const std::string& path, int lock) : path_(path), lock_(lock) {}

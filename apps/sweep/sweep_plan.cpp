@@ -188,13 +188,18 @@ std::vector<int64_t> seeds_from_flag(const std::string& text, Problems& problems
   return seeds;
 }
 
-void read_vary(const std::string& text, SweepGrid& grid, Problems& problems) {
+// `given`: the keys of other --vary, of which none is replaced; those of a file are.
+void read_vary(const std::string& text, SweepGrid& grid, std::set<std::string>& given, Problems& problems) {
   const size_t equals = text.find('=');
   if (equals == std::string::npos) {
     return problems.push_back(fmt::format("--vary: expected KEY=VALUE,VALUE.. but got \"{}\"", text));
   }
   SweepAxis axis{.key = text.substr(0, equals), .values = {}};
   const Option* option = find_option(axis.key);
+  if (!given.insert(axis.key).second) {
+    problems.push_back(
+        fmt::format("--vary: {} is given twice; give all its values at once, as {}=A,B", axis.key, axis.key));
+  }
   for (const std::string& word : split_at_commas(text.substr(equals + 1))) {
     const auto value = kept_value(axis.key, option ? option->parse(word) : Value(word), "--vary", problems);
     if (value) axis.values.push_back(*value);
@@ -297,7 +302,15 @@ void read_sweep_flags(const CommandLine& args, SweepPlan& plan, Problems& proble
     problems.push_back(fmt::format("--vary: the sweep has {} grids; change its file instead", plan.grids.size()));
   } else if (args.has("vary")) {
     plan.grids.resize(1);
-    for (const std::string& text : all("vary")) read_vary(text, plan.grids[0], problems);
+    std::set<std::string> given;
+    for (const std::string& text : all("vary")) read_vary(text, plan.grids[0], given, problems);
+  }
+  for (const SweepGrid& grid : plan.grids) {
+    for (const SweepAxis& axis : grid.axes) {
+      if (!find_option(axis.key) || !options.origin(axis.key).starts_with("command line")) continue;
+      problems.push_back(fmt::format("{}: is varied, so no run would have this value; leave it out [{}]", axis.key,
+                                     options.origin(axis.key)));
+    }
   }
   if (args.has("seeds")) plan.seeds = seeds_from_flag(args.get("seeds", ""), problems);
   for (const std::string& text : all("evaluate")) {

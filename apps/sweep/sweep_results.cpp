@@ -7,6 +7,7 @@
 #include <set>
 
 #include "engine/metrics/quantile.h"
+#include "models/registry.h"
 
 namespace poise {
 namespace {
@@ -88,6 +89,8 @@ class Collector {
     RunResult& result = results_.runs.back();
     if (!result.state.finished()) return;
     const RunRecord record = read_run(result.state.directory);
+    for (const auto& [key, value] : record.environment)
+      if (key == "data_crc") result.data_crc = value;
     for (const EvaluationRecord& evaluated : result.state.results) {
       add(result,
           {.name = evaluated_name(evaluated, result.state),
@@ -178,6 +181,27 @@ std::string Statistic::text() const {
 }
 
 SweepResults collect_results(const SweepFolder& folder) { return Collector(folder).collect(); }
+
+std::vector<std::string> changed_data(const SweepResults& results) {
+  std::map<std::string, std::map<std::string, std::vector<std::string>>> runs;  // by options and by crc
+  for (const RunResult& result : results.runs) {
+    if (result.data_crc.empty()) continue;
+    const Settings settings = result.run->options.settings();
+    const DataOptions& data = settings.data;
+    const int64_t side = data.image_size > 0 ? data.image_size : image_side_of(settings.model.name);
+    const std::string images = fmt::format("{} ({}, {}, classes {}, {}x{})", data.data, data.dataset, data.split,
+                                           data.only_classes, side, side);
+    runs[images][result.data_crc].push_back(result.run->name);
+  }
+  std::vector<std::string> lines;
+  for (const auto& [images, by_crc] : runs) {
+    if (by_crc.size() < 2) continue;
+    std::string line = images + " changed while the sweep was under way, so these runs do not compare:";
+    for (const auto& [crc, names] : by_crc) line += fmt::format(" crc {} in {};", crc, fmt::join(names, ", "));
+    lines.push_back(line + " remove those of the old images from runs/ to train them again");
+  }
+  return lines;
+}
 
 MeanCurve mean_curve(const CellResult& cell, const std::string& key) {
   std::map<double, std::vector<double>> values;  // by iteration

@@ -22,6 +22,7 @@ struct RunResult {
   RunState state;
   std::map<std::string, double> numbers;  // by name of the quantity; only what there is
   std::map<std::string, Points> curves;   // by key of train.jsonl and metrics.jsonl
+  std::string data_crc;                   // of the images that it saw
 };
 
 struct Statistic {  // over the finished seeds
@@ -47,6 +48,10 @@ struct SweepResults {
 };
 
 SweepResults collect_results(const SweepFolder& folder);
+
+// Runs that should have seen the same images, by their options, and did not: the files changed while the sweep was under
+// way. A line for each such set of images.
+std::vector<std::string> changed_data(const SweepResults& results);
 
 // Mean over the seeds that have a point there, and from mean - deviation to mean + deviation where two or more have.
 struct MeanCurve {

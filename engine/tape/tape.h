@@ -58,7 +58,7 @@ class Tape {
 
   Context& ctx;
   Mode mode = Mode::train;
-  double batch_norm_momentum = -1;  // negative: each layer's own. Recalibration of running statistics overrides it.
+  double batch_norm_momentum = -1;    // negative: each layer's own. Recalibration of running statistics overrides it.
   Ranks* batch_norm_ranks = nullptr;  // whose batches have their statistics in common; null: this process's alone
 
   // Leaves. The memory of all three belongs to the caller.

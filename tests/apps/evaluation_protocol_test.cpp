@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "apps/evaluation/feature_set.h"
 #include "engine/io/npz.h"
 #include "tests/support/program_test_tools.h"
 
@@ -103,6 +105,9 @@ TEST(EvaluationProtocol, ARunIsComparedWithItsOwnImages) {
   EXPECT_EQ(record["reference_dataset"], "folder");
   EXPECT_NE(record["reference_source"].get<std::string>().find("mine"), std::string::npos);
   EXPECT_EQ(record["image_size"], "32x32");
+  expect_refusal(evaluate(folder, {"runs/latest", "--dataset", "cifar100"}), 2, "--dataset: has no effect on a gen");
+  expect_refusal(evaluate(folder, {"runs/latest", "--reference", "sample", "--dataset", "cifar100"}), 2, "with sample");
+  expect_refusal(evaluate(folder, {"runs/latest", "--reference", "x.npz", "--split", "test"}), 2, "with x.npz");
   // The same of a checkpoint file, from another folder, and once the pictures have changed or gone.
   const std::string checkpoint = "runs/latest/checkpoints/step-00000001.safetensors";
   EXPECT_EQ(record_of(evaluate(folder, {checkpoint, "--images", "100", "--json"}))["value"], record["value"]);
@@ -185,6 +190,36 @@ TEST(EvaluationProtocol, WhatIsNoCovarianceIsRefused) {
   read([](size_t row, size_t column) {
     return static_cast<double>(static_cast<float>(std::sin(row + 1.0) * std::sin(column + 1.0)));
   });
+}
+
+// As the tools that publish statistics write them (tests/golden).
+TEST(EvaluationProtocol, StatisticsOfOtherToolsAreRead) {
+  const std::string folder = std::string(POISE_GOLDEN_DIR) + "/statistics";
+  std::ifstream text(folder + "/moments.txt");
+  std::vector<double> expected;
+  for (double value = 0; text >> value;) expected.push_back(value);
+  ASSERT_EQ(expected.size(), 30u);
+  int files = 0;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() != ".npz") continue;
+    ++files;
+    const FeatureStatistics s = read_statistics(entry.path());
+    const bool single = entry.path().stem() == "torch_fidelity";
+    std::vector<double> all = s.moments.mean;
+    all.insert(all.end(), s.moments.covariance.begin(), s.moments.covariance.end());
+    ASSERT_EQ(all.size(), expected.size()) << entry.path();
+    for (size_t i = 0; i < all.size(); ++i) {
+      EXPECT_EQ(all[i], single ? static_cast<double>(static_cast<float>(expected[i])) : expected[i]) << entry.path();
+    }
+    EXPECT_EQ(s.protocol.images, 0);
+    EXPECT_EQ(s.network, "");
+  }
+  EXPECT_EQ(files, 6);
+  const TemporaryFolder empty;
+  make_pictures(empty / "a", 1);
+  test::write_bytes(empty / "stats.pt", "PK\3\4");
+  expect_refusal(evaluate(empty, {"a", "--image-size", "32", "--reference", "stats.pt"}), 4, "numpy.savez");
+  expect_refusal(evaluate(empty, {folder + "/ttur.npz", "--reference", "a"}), 4, "give them as --reference");
 }
 
 }  // namespace

@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <map>
 #include <set>
 
+#include "apps/run/compact_generator.h"
 #include "engine/io/safetensors.h"
+#include "engine/sparse/compact_weights.h"
 #include "tests/support/program_test_tools.h"
 #include "tests/support/protobuf_fields.h"
 
@@ -79,6 +82,28 @@ TEST_F(Export, CompactFilesDrawTheImagesOfTheRun) {
       run_program(kSampleGan, {path("small-ema.safetensors"), "--weights", "live", "-o", path("x.png")});
   EXPECT_EQ(other.exit_code, 2);
   EXPECT_NE(other.err.find("holds ema weights only"), std::string::npos) << other.err;
+}
+
+TEST_F(Export, CompactFilesGiveTheWeightsBackBitForBit) {
+  const SafetensorsFile checkpoint = SafetensorsFile::read(path("runs/latest/checkpoints/step-00000002.safetensors"));
+  for (const auto& [name, weights] : {std::pair{"ema", Weights::ema}, {"live", Weights::live}}) {
+    ASSERT_EQ(export_to("compact.safetensors", {"--format", "compact", "--weights", name}).exit_code, 0);
+    std::map<std::string, NamedWeights> found;
+    for (NamedWeights& tensor : read_sparse(SafetensorsFile::read(path("compact.safetensors")))) {
+      const std::string key = tensor.name;
+      found.emplace(key, std::move(tensor));
+    }
+    const std::vector<NamedWeights> stored = stored_generator(checkpoint, weights);
+    EXPECT_EQ(found.size(), stored.size());
+    for (const NamedWeights& tensor : stored) {
+      ASSERT_TRUE(found.contains(tensor.name)) << tensor.name;
+      const NamedWeights& other = found.at(tensor.name);
+      EXPECT_EQ(other.shape, tensor.shape) << tensor.name;
+      ASSERT_EQ(other.values.size(), tensor.values.size()) << tensor.name;
+      EXPECT_EQ(std::memcmp(other.values.data(), tensor.values.data(), tensor.values.size() * sizeof(float)), 0)
+          << tensor.name;
+    }
+  }
 }
 
 TEST_F(Export, CompactFilesAreEvaluatedAsTheRunIs) {

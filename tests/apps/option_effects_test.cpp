@@ -90,12 +90,17 @@ TEST(OptionEffects, WhatNothingReadsIsRefused) {
     EXPECT_TRUE(contains(options.problems()[0], expected)) << options.problems()[0];
   }
   EXPECT_TRUE(given({{"method", "dda"}, {"density_g", "0.3"}, {"density_d", "1"}}).problems().empty());
-  // A file may serve several runs: it warns. A preset is what it is.
+  // A file may serve several runs, and the environment all of them: they warn. A preset is what it is.
   OptionSet file;
   file.set_text("cell", "16x16", "file x.toml, line 3");
   complete_options(file);
   EXPECT_TRUE(file.problems().empty());
   EXPECT_TRUE(contains(joined(file.warnings()), "cell: has no effect")) << joined(file.warnings());
+  OptionSet variable;
+  variable.set_text("cell", "16x16", "environment POISE_CELL");
+  complete_options(variable);
+  EXPECT_TRUE(variable.problems().empty());
+  EXPECT_TRUE(contains(joined(variable.warnings()), "cell: has no effect")) << joined(variable.warnings());
 }
 
 TEST(OptionEffects, WhatNeverComesIsWarnedOf) {
@@ -105,6 +110,7 @@ TEST(OptionEffects, WhatNeverComesIsWarnedOf) {
       {{{"method", "dda"}, {"density_g", "0.3"}, {"iterations", "1500"}},
        "update_every_d = 2000 has no effect in 1500"},
       {{{"learning_rate_decay", "linear"}, {"decay_end", "50"}, {"iterations", "80"}}, "decay_end = 50: both learning"},
+      {{{"ema_start", "80"}, {"iterations", "80"}}, "ema_start = 80 has no effect in 80 iterations"},
   };
   for (const auto& [values, expected] : cases) {
     const OptionSet options = given(values);

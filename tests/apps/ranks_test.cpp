@@ -265,10 +265,12 @@ TEST_F(RanksTest, TogetherTheyTrainAsOneProcessDoes) {
   expect_the_same_training(with_others, alone);
 }
 
+// The seed: with it no ReLU's input lies so close to 0 that rounding decides its sign, which changes gradients by more
+// than rounding.
 TEST_F(RanksTest, AlsoInMicroBatchesAndOnSparseKernels) {
   for (const Settings& settings : {controlled({{"accumulate", "2"}}), controlled({{"execution", "weights"}}),
-                                   controlled({{"moment_policy", "keep"}}), test::settings_of(kSmall),
-                                   test::settings_of(kSmall, {{"data_placement", "stream"}})}) {
+                                   controlled({{"moment_policy", "keep"}}), test::settings_of(kSmall, {{"seed", "3"}}),
+                                   test::settings_of(kSmall, {{"seed", "3"}, {"data_placement", "stream"}})}) {
     expect_the_same_training(train(settings, &ranks(), 12), train(settings, nullptr, 12));
   }
 }

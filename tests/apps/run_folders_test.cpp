@@ -115,6 +115,16 @@ TEST(RunFolders, LeftoversOfKilledRunsGo) {
   for (const std::string& name : names_in(runs)) EXPECT_FALSE(name.starts_with(".")) << name;
 }
 
+TEST(RunFolders, ALatestOfAnotherKindIsNamed) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "runs");
+  test::write_bytes(folder / "runs/latest", "mine");
+  const ProgramResult result = train(folder, small_run({"--iterations", "1"}));
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("runs/latest cannot be made a link to this run"), std::string::npos) << result.err;
+  EXPECT_EQ(test::read_bytes(folder / "runs/latest"), "mine");
+}
+
 TEST(RunFolders, ManyAtOnceGetNumbersOfTheirOwn) {
   const TemporaryFolder folder;
   std::vector<std::thread> threads;

@@ -136,7 +136,8 @@ TEST(SweepGan, TwelveRunsAndWhatTheySay) {
 TEST(SweepGan, KilledAtRandomMomentsItEndsAsIfItHadNotBeen) {
   const TemporaryFolder folder;
   const std::string config = config_in(folder), whole = folder / "whole", killed = folder / "killed";
-  ASSERT_EQ(sweep({whole, "--config", config, "--threads", "2"}).exit_code, 0);
+  const ProgramResult uninterrupted = sweep({whole, "--config", config, "--threads", "2"});
+  ASSERT_EQ(uninterrupted.exit_code, 0) << uninterrupted.err;
   std::mt19937 random(std::random_device{}());
   int kills = 0;
   for (int i = 0; i < 10; ++i) {
@@ -227,6 +228,49 @@ TEST(SweepGan, EvaluationsOfFinishedRuns) {
   EXPECT_NE(after["runs"][0]["numbers"][metric], record["value"]);
 }
 
+// A second part of a sweep sees other pictures under the same name: its runs stand beside the first, with a word.
+TEST(SweepGan, PicturesThatChangedAreNamed) {
+  const TemporaryFolder folder;
+  test::make_pictures(folder);
+  const std::string where = folder / "sweep", pictures = folder / "pictures";
+  const auto run = [&](const std::string& widths) {
+    return sweep({where,
+                  "--preset",
+                  "tiny",
+                  "--set",
+                  "eval_every=0",
+                  "--set",
+                  "sample_count=4",
+                  "--set",
+                  "iterations=1",
+                  "--set",
+                  "batch_size_d=2",
+                  "--set",
+                  "batch_size_g=2",
+                  "--dataset",
+                  "folder",
+                  "--data",
+                  pictures,
+                  "--vary",
+                  "width_d=" + widths,
+                  "--width-g",
+                  "4"});
+  };
+  const ProgramResult first = run("4,8");
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_FALSE(contains(first.err, "warning")) << first.err;
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(pictures))
+    if (entry.is_regular_file()) files.push_back(entry.path());
+  std::filesystem::remove(files.front());
+  const ProgramResult second = run("4,8,6");
+  EXPECT_EQ(second.exit_code, 0) << second.err;
+  EXPECT_TRUE(contains(second.err, "changed while the sweep was under way")) << second.err;
+  for (const char* name : {"summary.md", "summary.html", "summary.json"}) {
+    EXPECT_TRUE(contains(test::read_bytes(where + "/" + name), "changed while the sweep was under way")) << name;
+  }
+}
+
 TEST(SweepGan, MistakesAreFoundBeforeAnythingIsTrained) {
   const TemporaryFolder folder;
   const std::string where = folder / "sweep";
@@ -244,6 +288,8 @@ TEST(SweepGan, MistakesAreFoundBeforeAnythingIsTrained) {
          {"density_g: expected", "seed: is given by seeds"});
   expect({"--vary", "method=static,dense", "--vary", "density_g=0.1"}, {"method dense has no masks"});
   expect({"--vary", "density_g=0.1,0.10", "--vary", "method=static"}, {"twice the same combination"});
+  expect({"--vary", "iterations=1", "--vary", "iterations=2"}, {"--vary: iterations is given twice"});
+  expect({"--vary", "width_d=4,8", "--width-d", "9"}, {"width_d: is varied", "--width-d"});
   expect({"--vary", "iterations=1", "--evaluate", "--metrics fidd"}, {"fidd"});
   expect({"--vary", "iterations=1", "--seeds", "1,x"}, {"--seeds: expected whole numbers"});
   expect({"--vary", "iterations=1", "--threads", "1", "--threads-per-run", "2"}, {"at most --threads 1"});

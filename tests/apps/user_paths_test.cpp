@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/run/run_settings.h"
+#include "engine/io/cache_folder.h"
 #include "engine/io/npz.h"
 #include "engine/io/user_path.h"
 #include "engine/io/utf8.h"
@@ -142,6 +143,19 @@ TEST(UserPaths, AnEmptyVariableIsNone) {
   EXPECT_EQ(stored_options(folder / "runs/latest").settings().train.seed, 1);
 }
 
+TEST(UserPaths, ACacheIsInOnePlaceWhereverAProgramStarts) {
+  const TemporaryFolder folder;
+  ::setenv("HOME", "/home/me", 1);
+  ::unsetenv("POISE_CACHE");
+  for (const char* passed_over : {"relative", ""}) {
+    ::setenv("XDG_CACHE_HOME", passed_over, 1);
+    EXPECT_EQ(cache_folder(), "/home/me/.cache/poise");
+  }
+  ::setenv("XDG_CACHE_HOME", "~/x", 1);
+  EXPECT_EQ(cache_folder(), "/home/me/x/poise");
+  ::unsetenv("XDG_CACHE_HOME");
+}
+
 TEST(UserPaths, OutputGoesWhereANameLeads) {
   const TemporaryFolder folder;
   ASSERT_EQ(train(folder.path(), {}).exit_code, 0);
@@ -175,6 +189,15 @@ TEST(UserPaths, OutputGoesWhereANameLeads) {
     EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
   };
   for (const char* name : {"a.jpg", "a.JPEG", "a.gif", "a.webp"}) refused({"-o", name}, "the grid is a PNG");
+  refused({"--raw", "a.png"}, "pixels alone");
+  refused({"--raw", "a.bin", "--save-latents", "a.png"}, "an array of NumPy");
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"compare", "runs/latest", "runs/latest", "-o", "a.txt"},
+        {"masks", "runs/latest", "-o", "a.jpg"}}) {
+    const ProgramResult result = run_in(folder.path(), POISE_INSPECT_RUN, arguments);
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    EXPECT_NE(result.err.find("would say otherwise; end it in"), std::string::npos) << result.err;
+  }
   refused({"-o", "-", "--raw", "-"}, "only one of them");
   refused({"-o", "a.png", "-o", "b.png"}, "expected once");
   refused({"--raw", "a.bin", "--scale", "2"}, "--scale: has no effect");

@@ -1,5 +1,6 @@
-"""Writes metrics.npz and variants.npz: random features and logits with the distances and scores that NumPy and SciPy
-compute for them by the plain definitions, and small arrays in every layout that NumPy writes.
+"""Writes metrics.npz, variants.npz and statistics/: random features and logits with the distances and scores that NumPy
+and SciPy compute for them by the plain definitions, small arrays in every layout that NumPy writes, and the mean and
+covariance of one set of features as the tools that publish such files save them.
 
     python3 tests/golden/make_metric_golden.py       (apt-get install python3-numpy python3-scipy)
 """
@@ -71,6 +72,24 @@ def main():
             info = zipfile.ZipInfo(name + ".npy", (1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED if i % 2 else zipfile.ZIP_STORED
             archive.writestr(info, data.getvalue())
+
+
+    write_statistics()
+
+
+def write_statistics():
+    folder = os.path.join(FOLDER, "statistics")
+    os.makedirs(folder, exist_ok=True)
+    mu, sigma = moments(np.random.default_rng(7).normal(size=(50, 5)).astype(np.float32))
+    save = lambda name, write, **arrays: write(os.path.join(folder, name + ".npz"), **arrays)
+    save("pytorch_fid", np.savez_compressed, mu=mu, sigma=sigma)
+    save("ttur", np.savez, mu=mu, sigma=sigma)
+    save("torch_fidelity", np.savez, mu=mu.astype(np.float32), sigma=sigma.astype(np.float32))
+    save("transposed", np.savez, sigma=sigma.T, mu=mu)
+    save("big_endian", np.savez, mu=mu.astype(">f8"), sigma=sigma.astype(">f8"))
+    images = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    save("guided_diffusion", np.savez, arr_0=images, mu=mu, sigma=sigma, mu_s=mu[:3], sigma_s=sigma[:3, :3])
+    np.savetxt(os.path.join(folder, "moments.txt"), np.concatenate([mu[None], sigma]), fmt="%.17g")
 
 
 if __name__ == "__main__":
