@@ -29,8 +29,8 @@ TEST(Doctor, FindsThisMachineFit) {
   const TemporaryFolder folder;
   const ProgramResult result = inspect(folder, {"doctor"}, {"POISE_CACHE=" + folder / "cache"});
   EXPECT_EQ(result.exit_code, 0) << result.out << result.err;
-  for (const char* topic : {"version", "processor", "cores", "memory", "build", "driver", "gpu", "ranks",
-                            "inception", "presets", "sample", "data", "cache", "disk", "trial"}) {
+  for (const char* topic : {"version", "processor", "cores", "memory", "build", "driver", "gpu", "ranks", "inception",
+                            "presets", "sample", "data", "cache", "disk", "trial"}) {
     EXPECT_NE(line_of(result.out, topic), "") << topic << " is not looked at\n" << result.out;
   }
   EXPECT_TRUE(line_of(result.out, "trial").starts_with("ok")) << result.out;
