@@ -59,11 +59,12 @@ class UnfinishedFolder {
       if (::mkdir(path_.c_str(), 0777) != 0) fail_with(parent, "cannot make a folder in it", errno);
       lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
       const int error = errno;
+      // Somebody who clears up may have come upon it before it was opened, or before it had its lock.
+      if (lock_ < 0 && error == ENOENT) continue;
       if (lock_ < 0) {
         ::rmdir(path_.c_str());
         fail_with(parent, "cannot open a folder made in it", error);
       }
-      // Somebody who clears up may have come upon it before it had its lock.
       struct stat status {};
       if (!lock_if_free(lock_) || (::fstat(lock_, &status) == 0 && status.st_nlink == 0))
         ::close(std::exchange(lock_, -1));

@@ -223,6 +223,9 @@ void zero_dead_moments(State& state) {
 
 void expect_the_same_training(Trained got_all, Trained alone) {
   constexpr double kLimit = 1e-4;  // of f32 after thirty iterations of a hundred sums each
+  // Where rounding decides the sign of a ReLU's input, a gradient differs by all of that pixel's: moments show it at once,
+  // weights by a learning rate. A rank left out, or not averaged, is a difference of 0.5 and more.
+  constexpr double kMomentLimit = 0.02;
   ASSERT_EQ(got_all.reports.size(), alone.reports.size());
   for (size_t i = 0; i < alone.reports.size(); ++i) {
     const IterationReport &got = got_all.reports[i], &expected = alone.reports[i];
@@ -240,8 +243,9 @@ void expect_the_same_training(Trained got_all, Trained alone) {
     if (name == "balance.triples" || name.ends_with(".execution")) continue;
     if (of_network && name.find(".mask.") == std::string::npos) {
       // A bias before batch norm has no gradient, but for rounding.
-      const double found = difference(got, bytes, name.find(".adam_") == std::string::npos ? 1e-3 : 0.1);
-      EXPECT_FALSE(!(found <= kLimit)) << name << " differs by " << found;
+      const bool moment = name.find(".adam_") != std::string::npos;
+      const double found = difference(got, bytes, moment ? 0.1 : 1e-3);
+      EXPECT_FALSE(!(found <= (moment ? kMomentLimit : kLimit))) << name << " differs by " << found;
     } else {
       EXPECT_EQ(got, bytes) << name;
     }
@@ -265,12 +269,10 @@ TEST_F(RanksTest, TogetherTheyTrainAsOneProcessDoes) {
   expect_the_same_training(with_others, alone);
 }
 
-// The seed: with it no ReLU's input lies so close to 0 that rounding decides its sign, which changes gradients by more
-// than rounding.
 TEST_F(RanksTest, AlsoInMicroBatchesAndOnSparseKernels) {
   for (const Settings& settings : {controlled({{"accumulate", "2"}}), controlled({{"execution", "weights"}}),
-                                   controlled({{"moment_policy", "keep"}}), test::settings_of(kSmall, {{"seed", "3"}}),
-                                   test::settings_of(kSmall, {{"seed", "3"}, {"data_placement", "stream"}})}) {
+                                   controlled({{"moment_policy", "keep"}}), test::settings_of(kSmall),
+                                   test::settings_of(kSmall, {{"data_placement", "stream"}})}) {
     expect_the_same_training(train(settings, &ranks(), 12), train(settings, nullptr, 12));
   }
 }
