@@ -22,8 +22,6 @@ namespace {
 
 enum class Method : uint8_t { plain, enlarge_output, transposed };
 
-constexpr int kTransposedTaps = 4;  // per axis
-
 // How one pass of one layer is cut.
 struct Cut {
   Conv2dGeometry geometry;  // of the layer
@@ -70,7 +68,7 @@ struct Cut {
   int64_t x_stride() const { return geometry.h * geometry.w * geometry.c_in; }  // elements per image
   int64_t y_stride() const { return geometry.out_h() * geometry.out_w() * geometry.c_out; }
   int64_t small_y_stride() const { return geometry.h * geometry.w * geometry.c_out; }
-  int64_t folded_elements() const { return geometry.c_out * kTransposedTaps * kTransposedTaps * geometry.c_in; }
+  int64_t folded_elements() const { return geometry.c_out * kFoldedTaps * kFoldedTaps * geometry.c_in; }
 
  private:
   void transpose() {
@@ -79,7 +77,7 @@ struct Cut {
     }
     key.h = geometry.out_h(), key.w = geometry.out_w(), key.c_in = geometry.c_out;
     key.out_h = geometry.h, key.out_w = geometry.w, key.c_out = geometry.c_in;
-    key.kh = key.kw = kTransposedTaps;
+    key.kh = key.kw = kFoldedTaps;
     key.stride_h = key.stride_w = 2;
     key.bias = false;  // which would be of our x
     key.transposed = true;
@@ -117,38 +115,6 @@ struct Workspace {
   }
 };
 
-// [C_out,3,3,C_in] -> [C_out,4,4,C_in]
-template <class T>
-void fold_weight(const Conv2dGeometry& g, const T* weight, T* folded) {
-  const int64_t c_in = g.c_in;
-  simd_for(g.c_out * kTransposedTaps, [=](int64_t row) {
-    const int64_t o = row / kTransposedTaps;
-    const TapRange rows = folded_taps(3, static_cast<int>(row % kTransposedTaps));
-    for (int v = 0; v < kTransposedTaps; ++v) {
-      const TapRange columns = folded_taps(3, v);
-      TapRows<T> taps;
-      for (int r = rows.first; r <= rows.last; ++r) {
-        for (int s = columns.first; s <= columns.last; ++s) taps.add(weight + ((o * 3 + r) * 3 + s) * c_in);
-      }
-      sum_taps(taps, Computed<T>{1}, c_in, folded + (row * kTransposedTaps + v) * c_in);
-    }
-  });
-}
-
-// Its transpose: each tap collects from the four that it was added to.
-void unfold_weight(const Conv2dGeometry& g, const float* folded, float* weight) {
-  const int64_t c_in = g.c_in;
-  simd_for(g.c_out * 3, [=](int64_t row) {
-    const int64_t o = row / 3, u = first_fold(3, static_cast<int>(row % 3));
-    for (int s = 0; s < 3; ++s) {
-      const float* corner = folded + ((o * kTransposedTaps + u) * kTransposedTaps + first_fold(3, s)) * c_in;
-      const float* below = corner + kTransposedTaps * c_in;
-      sum_taps(TapRows<float>{4, {corner, corner + c_in, below, below + c_in}}, 1.0f, c_in,
-               weight + (row * 3 + s) * c_in);
-    }
-  });
-}
-
 // f(row of C elements in the small image, its first copy in the large one), for the images of a task.
 template <class T, class F>
 void for_each_copied(const Conv2dGeometry& g, int64_t images, T* small, T* large, const F& f) {
@@ -185,7 +151,9 @@ template <class T>
 void pack(const Cut& cut, const Tensor& weight, const Workspace<T>& ws) {
   const T* from = weight.data<T>();
   if (cut.method == Method::transposed) {
-    fold_weight(cut.geometry, from, ws.folded);
+    fold_taps(
+        cut.geometry.c_out, cut.geometry.c_in, Computed<T>{1}, [](int u) { return folded_taps(3, u); }, from,
+        ws.folded);
     from = ws.folded;
   }
   cut.convolution().pack_weight(from, ws.packed);
@@ -302,7 +270,10 @@ void backward_weight(const Conv2dGeometry& g, const Tensor& x, const Tensor& dy,
   });
   const bool transposed = cut.method == Method::transposed;
   cut.convolution().unpack_weight(sum, transposed ? ws.dfolded : dweight.data<float>());
-  if (transposed) unfold_weight(g, ws.dfolded, dweight.data<float>());
+  if (transposed) {
+    unfold_taps(
+        g.c_out, g.c_in, 1.0f, [](int r) { return first_fold(3, r); }, ws.dfolded, dweight.data<float>());
+  }
   if (!dbias) return;
   for (int64_t o = 0; o < g.c_out; ++o) {
     float total = 0;

@@ -1,44 +1,24 @@
 #include "kernels/dense/conv2d/pooling_fold.h"
 
-#include "kernels/core/simd.h"
 #include "kernels/dense/conv2d/tap_sums.h"
 
 namespace poise::cpu {
 
+static_assert(kPooledTaps == kFoldedTaps);
+
 void fold_pooling(Context&, const Tensor& weight, Tensor& folded) {
   dispatch_stored(folded.dtype, [&]<class T>() {
-    const int64_t c_out = weight.shape[0], c_in = weight.shape[3];
-    const auto* from = weight.data<Computed<T>>();
-    T* to = folded.data<T>();
-    simd_for(c_out * kPooledTaps, [=](int64_t row) {
-      const int64_t o = row / kPooledTaps;
-      const TapRange rows = pooled_taps(static_cast<int>(row % kPooledTaps));
-      for (int v = 0; v < kPooledTaps; ++v) {
-        const TapRange columns = pooled_taps(v);
-        TapRows<Computed<T>> taps;
-        for (int r = rows.first; r <= rows.last; ++r) {
-          for (int s = columns.first; s <= columns.last; ++s) taps.add(from + ((o * 3 + r) * 3 + s) * c_in);
-        }
-        sum_taps(taps, Computed<T>{0.25}, c_in, to + (row * kPooledTaps + v) * c_in);
-      }
-    });
+    fold_taps(
+        weight.shape[0], weight.shape[3], Computed<T>{0.25}, [](int u) { return pooled_taps(u); },
+        weight.data<Computed<T>>(), folded.data<T>());
   });
 }
 
 void unfold_pooling(Context&, const Tensor& dfolded, Tensor& dweight) {
   dispatch_float(dweight.dtype, [&]<class T>() {
-    const int64_t c_out = dweight.shape[0], c_in = dweight.shape[3];
-    const T* from = dfolded.data<T>();
-    T* to = dweight.data<T>();
-    simd_for(c_out * 3, [=](int64_t row) {
-      const int64_t o = row / 3;
-      const int u = first_pooled_fold(static_cast<int>(row % 3));
-      for (int s = 0; s < 3; ++s) {
-        const T* corner = from + ((o * kPooledTaps + u) * kPooledTaps + first_pooled_fold(s)) * c_in;
-        const T* below = corner + kPooledTaps * c_in;
-        sum_taps(TapRows<T>{4, {corner, corner + c_in, below, below + c_in}}, T{0.25}, c_in, to + (row * 3 + s) * c_in);
-      }
-    });
+    unfold_taps(
+        dweight.shape[0], dweight.shape[3], T{0.25}, [](int r) { return first_pooled_fold(r); }, dfolded.data<T>(),
+        dweight.data<T>());
   });
 }
 
