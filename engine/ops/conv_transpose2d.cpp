@@ -44,8 +44,13 @@ Var conv_transpose2d(Var x, Var weight, const Conv2dOptions& options) {
     Arena::Scratch workspace(*t.ctx.arena, pass.plan.workspace_bytes);
     t.launch(pass.work, t.ctx.kernels->conv2d_backward_input, geometry, xv, w.value, workspace, y);
   }
-  const Var result = t.record(
-      {.name = "conv_transpose2d", .inputs = {x, weight}, .output = y, .backward = [=](Grads& g) {
+  return t.record(
+      {.name = "conv_transpose2d",
+       .inputs = {x, weight},
+       .output = y,
+       .saved = {w.copy()},
+       .reads_output = false,
+       .backward = [=](Grads& g) {
          if (g.wants(weight)) {
            Tensor dw = g.alloc(weight), no_bias;
            const TransposedPass pass(g.ctx(), geometry, dtype, Pass::backward_weight, Pass::backward_weight);
@@ -60,10 +65,7 @@ Var conv_transpose2d(Var x, Var weight, const Conv2dOptions& options) {
            g.tape().launch(pass.work, g.kernels().conv2d_forward, geometry, g.dy(), w.value, no_bias, workspace, dx);
            g.add(x, dx);
          }
-         w.recycle(g.ctx());
        }});
-  if (!result.requires_grad()) w.recycle(t.ctx);
-  return result;
 }
 
 }  // namespace poise

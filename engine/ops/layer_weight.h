@@ -5,7 +5,7 @@
 
 namespace poise {
 
-// The weight in the type that the kernels read. A copy is in the arena until recycle(), which the last pass that reads it calls.
+// The weight in the type that the kernels read. A copy is memory of the arena, which the node saves.
 struct LayerWeight {
   Tensor value;
   bool is_copy;
@@ -17,9 +17,7 @@ struct LayerWeight {
     value = t.alloc(from.shape, dtype);
     t.launch({"convert", Pass::forward}, t.ctx.kernels->convert, from, value);
   }
-  void recycle(const Context& ctx) const {
-    if (is_copy) ctx.arena->recycle(value);
-  }
+  Tensor copy() const { return is_copy ? value : Tensor{}; }
 };
 
 }  // namespace poise

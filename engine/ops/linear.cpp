@@ -39,8 +39,13 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
                    t.ctx.kernels->weights_conv2d_forward, t.ctx.kernels->linear_forward, xv, w.value,
                    bias.tape ? bias.value() : Tensor{}, workspace, y);
   }
-  const Var result = t.record(
-      {.name = "linear", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
+  return t.record(
+      {.name = "linear",
+       .inputs = {x, weight, bias},
+       .output = y,
+       .saved = {w.copy()},
+       .reads_output = false,
+       .backward = [=](Grads& g) {
          const KernelTable& k = g.kernels();
          if (g.wants(weight) || g.wants(bias)) {
            Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
@@ -59,10 +64,7 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
                        k.weights_conv2d_backward_input, k.linear_backward_input, g.dy(), w.value, workspace, dx);
            g.add(x, dx);
          }
-         w.recycle(g.ctx());
        }});
-  if (!result.requires_grad()) w.recycle(t.ctx);
-  return result;
 }
 
 }  // namespace poise

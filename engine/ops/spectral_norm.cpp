@@ -35,6 +35,7 @@ Var record(Tape& t, Var weight, const SpectralNormLayer& l) {
   return t.record({.name = "spectral_norm",
                    .inputs = {weight},
                    .output = l.y,
+                   .saved = {l.u_used, l.v_used, l.sigma},
                    .backward = [weight, y = l.y, u = l.u_used, v = l.v_used, sigma = l.sigma](Grads& g) {
                      Tensor dw = g.alloc(weight);
                      Arena::Scratch workspace(*g.ctx().arena, kSpectralNormBackwardWorkspace);
