@@ -63,7 +63,7 @@ Var gated_add(Var x, Var o, Var gate) {
       {.name = "gated_add", .inputs = {x, o, gate}, .output = y, .reads_output = false, .backward = [=](Grads& g) {
          if (g.wants(o) || g.wants(gate)) {
            Tensor grad_o = g.alloc(o), dgate = g.alloc(gate);
-           Arena::Scratch workspace(*g.ctx().arena, kGatedAddWorkspace);
+           Arena::Workspace workspace(*g.ctx().arena, kGatedAddWorkspace);
            g.tape().launch({"gated_add", Pass::backward}, g.kernels().gated_add_backward, ov, gv, g.dy(), workspace,
                            grad_o, dgate);
            g.add_or_recycle(o, grad_o);

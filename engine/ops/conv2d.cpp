@@ -65,7 +65,7 @@ struct Convolution {
     Sums sums;
     if (pass.pools_output()) sums.emplace(*t.ctx.arena, pass.geometry.y_shape(), y.dtype);
     {
-      Arena::Scratch workspace(*t.ctx.arena, pass.workspace_bytes);
+      Arena::Workspace workspace(*t.ctx.arena, pass.workspace_bytes);
       Tensor out = sums ? sums->tensor() : y;
       pass.launch(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward, k.conv2d_forward, xv,
                   read.value, b, workspace, out);
@@ -138,7 +138,7 @@ struct Convolution {
     std::optional<Arena::Scratch> folded;
     if (pass.folds_weight()) folded.emplace(*g.ctx().arena, pass.geometry.weight_shape(), dw.dtype);
     {
-      Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+      Arena::Workspace workspace(*g.ctx().arena, pass.workspace_bytes);
       pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
                   k.weights_conv2d_backward_weight, k.conv2d_backward_weight, xv, dy, workspace,
                   folded ? folded->tensor() : dw, db);
@@ -154,7 +154,7 @@ struct Convolution {
     Tensor dxv = geometry.pools_input() ? g.tape().alloc(xv.shape, xv.dtype) : dx;
     {
       const WeightOfPass read(g.tape(), *this, pass);
-      Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+      Arena::Workspace workspace(*g.ctx().arena, pass.workspace_bytes);
       pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
                   k.weights_conv2d_backward_input, k.conv2d_backward_input, dy, read.value, workspace, dxv);
     }

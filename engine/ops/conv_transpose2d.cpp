@@ -41,7 +41,7 @@ Var conv_transpose2d(Var x, Var weight, const Conv2dOptions& options) {
   const LayerWeight w(weight, dtype);
   {
     const TransposedPass pass(t.ctx, geometry, dtype, Pass::forward, Pass::backward_input);
-    Arena::Scratch workspace(*t.ctx.arena, pass.plan.workspace_bytes);
+    Arena::Workspace workspace(*t.ctx.arena, pass.plan.workspace_bytes);
     t.launch(pass.work, t.ctx.kernels->conv2d_backward_input, geometry, xv, w.value, workspace, y);
   }
   return t.record(
@@ -54,14 +54,14 @@ Var conv_transpose2d(Var x, Var weight, const Conv2dOptions& options) {
          if (g.wants(weight)) {
            Tensor dw = g.alloc(weight), no_bias;
            const TransposedPass pass(g.ctx(), geometry, dtype, Pass::backward_weight, Pass::backward_weight);
-           Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+           Arena::Workspace workspace(*g.ctx().arena, pass.plan.workspace_bytes);
            g.tape().launch(pass.work, g.kernels().conv2d_backward_weight, geometry, g.dy(), xv, workspace, dw, no_bias);
            g.add(weight, dw);
          }
          if (g.wants(x)) {
            Tensor dx = g.alloc(x), no_bias;
            const TransposedPass pass(g.ctx(), geometry, dtype, Pass::backward_input, Pass::forward);
-           Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+           Arena::Workspace workspace(*g.ctx().arena, pass.plan.workspace_bytes);
            g.tape().launch(pass.work, g.kernels().conv2d_forward, geometry, g.dy(), w.value, no_bias, workspace, dx);
            g.add(x, dx);
          }

@@ -34,7 +34,7 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
   const LayerPass forward = pass_of(t.ctx, Pass::forward);
   if (execution && t.records_gradients()) execution->note(forward.geometry);
   {
-    Arena::Scratch workspace(*t.ctx.arena, forward.workspace_bytes);
+    Arena::Workspace workspace(*t.ctx.arena, forward.workspace_bytes);
     forward.launch(t, t.ctx.kernels->block_conv2d_forward, t.ctx.kernels->cusparse_conv2d_forward,
                    t.ctx.kernels->weights_conv2d_forward, t.ctx.kernels->linear_forward, xv, w.value,
                    bias.tape ? bias.value() : Tensor{}, workspace, y);
@@ -50,7 +50,7 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
          if (g.wants(weight) || g.wants(bias)) {
            Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
            const LayerPass pass = pass_of(g.ctx(), Pass::backward_weight);
-           Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+           Arena::Workspace workspace(*g.ctx().arena, pass.workspace_bytes);
            pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
                        k.weights_conv2d_backward_weight, k.linear_backward_weight, xv, g.dy(), workspace, dw, db);
            g.add_or_recycle(weight, dw);
@@ -59,7 +59,7 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
          if (g.wants(x)) {
            Tensor dx = g.alloc(x);
            const LayerPass pass = pass_of(g.ctx(), Pass::backward_input);
-           Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+           Arena::Workspace workspace(*g.ctx().arena, pass.workspace_bytes);
            pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
                        k.weights_conv2d_backward_input, k.linear_backward_input, g.dy(), w.value, workspace, dx);
            g.add(x, dx);
