@@ -202,12 +202,13 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
                           .y = y,
                           .w = {}};
   convolution.forward(t);
-  return t.record({.name = "conv2d",
-                   .inputs = {x, weight, bias, residual},
-                   .output = y,
-                   .saved = {convolution.w ? convolution.w->copy() : Tensor{}, geometry.pools_input() ? xv : Tensor{}},
-                   .reads_output = geometry.relu,
-                   .backward = [convolution](Grads& g) { convolution.backward(g); }});
+  return t.record(
+      {.name = "conv2d",
+       .inputs = {x, weight, bias, residual},
+       .output = y,
+       .saved = {convolution.w ? convolution.w->saved_for(x) : Tensor{}, geometry.pools_input() ? xv : Tensor{}},
+       .reads_output = geometry.relu,
+       .backward = [convolution](Grads& g) { convolution.backward(g); }});
 }
 
 }  // namespace poise

@@ -48,7 +48,7 @@ Var conv_transpose2d(Var x, Var weight, const Conv2dOptions& options) {
       {.name = "conv_transpose2d",
        .inputs = {x, weight},
        .output = y,
-       .saved = {w.copy()},
+       .saved = {w.saved_for(x)},
        .reads_output = false,
        .backward = [=](Grads& g) {
          if (g.wants(weight)) {

@@ -43,7 +43,7 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
       {.name = "linear",
        .inputs = {x, weight, bias},
        .output = y,
-       .saved = {w.copy()},
+       .saved = {w.saved_for(x)},
        .reads_output = false,
        .backward = [=](Grads& g) {
          const KernelTable& k = g.kernels();
