@@ -73,7 +73,7 @@ BenchLayer::BenchLayer(BenchDevice& on, const Conv2dGeometry& g, const Cell& cel
       cusparse_index_ = list_blocks(cusparse_block_of(cell), mask_.tensor(), cusparse_lists_);
     }
     if (path != Execution::weights) continue;
-    weights_ = WeightIndex::full(sparse_, cell.out);
+    weights_ = WeightIndex::full(weights_form(g), cell.out);
     on.kernels.build_weight_index(ctx_, mask_.tensor(), weights_);
   }
   x_ = uniform(sparse_.x_shape(), stored_, on.device, random);
@@ -116,7 +116,7 @@ BlockIndex BenchLayer::list_blocks(int64_t block, const Tensor& mask, Lists& lis
 Conv2dPlan BenchLayer::plan(Pass pass, Execution path) const {
   const KernelTable& k = on_.kernels;
   if (path == Execution::dense) return k.conv2d_plan(ctx_, dense_, stored_, pass);
-  if (path == Execution::weights) return k.weights_conv2d_plan(ctx_, sparse_, weights_, stored_, pass);
+  if (path == Execution::weights) return k.weights_conv2d_plan(ctx_, weights_.kind, weights_, stored_, pass);
   const auto planner = path == Execution::block ? k.block_conv2d_plan : k.cusparse_conv2d_plan;
   return planner(ctx_, sparse_, index_of(path), stored_, pass);
 }
@@ -136,26 +136,25 @@ void BenchLayer::launch(Pass pass, Execution path) {
     return k.conv2d_backward_weight(ctx_, dense_, x, y, ws, dw, db);
   }
   const Tensor& weight = weight_.tensor();
-  Tensor& y = dense_ != sparse_ ? sums_.tensor() : y_.tensor();
   Tensor dw = dw_.tensor();
   dw.shape = sparse_.weight_shape();
-  if (dense_ != sparse_ && pass != Pass::forward) k.avg_pool_2x2_backward(ctx_, y_.tensor(), y);
   if (path == Execution::weights) {
-    if (pass == Pass::forward) k.weights_conv2d_forward(ctx_, sparse_, weights_, x, weight, bias, ws, y);
-    if (pass == Pass::backward_input) k.weights_conv2d_backward_input(ctx_, sparse_, weights_, y, weight, ws, dx);
-    if (pass == Pass::backward_weight) k.weights_conv2d_backward_weight(ctx_, sparse_, weights_, x, y, ws, dw, db);
+    const Conv2dGeometry& g = weights_.kind;
+    Tensor& y = y_.tensor();
+    if (pass == Pass::forward) return k.weights_conv2d_forward(ctx_, g, weights_, x, weight, bias, ws, y);
+    if (pass == Pass::backward_input) return k.weights_conv2d_backward_input(ctx_, g, weights_, y, weight, ws, dx);
+    return k.weights_conv2d_backward_weight(ctx_, g, weights_, x, y, ws, dw, db);
+  }
+  Tensor& y = dense_ != sparse_ ? sums_.tensor() : y_.tensor();
+  if (dense_ != sparse_ && pass != Pass::forward) k.avg_pool_2x2_backward(ctx_, y_.tensor(), y);
+  const bool ours = path == Execution::block;
+  const BlockIndex& index = index_of(path);
+  if (pass == Pass::forward) {
+    (ours ? k.block_conv2d_forward : k.cusparse_conv2d_forward)(ctx_, sparse_, index, x, weight, bias, ws, y);
+  } else if (pass == Pass::backward_input) {
+    (ours ? k.block_conv2d_backward_input : k.cusparse_conv2d_backward_input)(ctx_, sparse_, index, y, weight, ws, dx);
   } else {
-    const bool ours = path == Execution::block;
-    const BlockIndex& index = index_of(path);
-    if (pass == Pass::forward) {
-      (ours ? k.block_conv2d_forward : k.cusparse_conv2d_forward)(ctx_, sparse_, index, x, weight, bias, ws, y);
-    } else if (pass == Pass::backward_input) {
-      (ours ? k.block_conv2d_backward_input : k.cusparse_conv2d_backward_input)(ctx_, sparse_, index, y, weight, ws,
-                                                                                dx);
-    } else {
-      (ours ? k.block_conv2d_backward_weight : k.cusparse_conv2d_backward_weight)(ctx_, sparse_, index, x, y, ws, dw,
-                                                                                  db);
-    }
+    (ours ? k.block_conv2d_backward_weight : k.cusparse_conv2d_backward_weight)(ctx_, sparse_, index, x, y, ws, dw, db);
   }
   if (dense_ != sparse_ && pass == Pass::forward) k.avg_pool_2x2_forward(ctx_, y, y_.tensor());
 }

@@ -42,7 +42,8 @@ class BenchLayer {
   const BlockIndex& index_of(Execution path) const { return path == Execution::block ? index_ : cusparse_index_; }
 
   BenchDevice& on_;
-  Conv2dGeometry dense_, sparse_;  // the layer as kernels of either kind compute it; they differ if it pools
+  // The layer as kernels of either kind compute it; they differ if it pools. Single weights: weights_.kind.
+  Conv2dGeometry dense_, sparse_;
   DType stored_;
   Context ctx_;
   BlockIndex index_, cusparse_index_;

@@ -13,7 +13,7 @@ struct NamedLayer {
 };
 
 std::vector<NamedLayer> layers(int64_t batch) {
-  const auto conv = [&](int64_t pixels, int64_t channels, int64_t k, int64_t upsample) {
+  const auto conv = [&](int64_t pixels, int64_t channels, int64_t k, int64_t upsample, int64_t pool = 1) {
     return Conv2dGeometry{.n = batch,
                           .h = pixels,
                           .w = pixels,
@@ -23,15 +23,19 @@ std::vector<NamedLayer> layers(int64_t batch) {
                           .kw = k,
                           .pad_h = k / 2,
                           .pad_w = k / 2,
-                          .upsample = upsample};
+                          .upsample = upsample,
+                          .pool = pool};
   };
   return {{"conv2d_3x3_256_8px", conv(8, 256, 3, 1)},
           {"conv2d_3x3_256_16px", conv(16, 256, 3, 1)},
           {"conv2d_3x3_256_32px", conv(32, 256, 3, 1)},
           {"conv2d_3x3_256_8px_upsample_2", conv(8, 256, 3, 2)},
+          {"conv2d_3x3_256_16px_upsample_2", conv(16, 256, 3, 2)},
           {"conv2d_3x3_128_8px", conv(8, 128, 3, 1)},
           {"conv2d_3x3_128_16px", conv(16, 128, 3, 1)},
           {"conv2d_3x3_128_32px", conv(32, 128, 3, 1)},
+          {"conv2d_3x3_128_16px_pool_2", conv(16, 128, 3, 1, 2)},
+          {"conv2d_3x3_128_32px_pool_2", conv(32, 128, 3, 1, 2)},
           {"conv2d_1x1_256_16px", conv(16, 256, 1, 1)},
           {"linear_128_4096", {.n = batch, .h = 1, .w = 1, .c_in = 128, .c_out = 4096}}};
 }

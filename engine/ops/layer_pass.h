@@ -18,14 +18,17 @@ struct LayerPass {
   const LayerExecution* layer;  // null: dense
   size_t workspace_bytes;
   Work work;
-  bool pools_sums;
+  bool pools_sums;    // of the layer
 
   // dense_plan(): the Conv2dPlan of the dense kernel. `execution` may be null.
   template <class DensePlan>
   LayerPass(const Context& ctx, const char* op, const Conv2dGeometry& convolution, DType dtype, Pass pass,
             const LayerExecution* execution, const DensePlan& dense_plan)
       : path(execution ? execution->now(pass) : Execution::dense), layer(execution) {
-    geometry = is_dense() ? convolution.dense_form() : convolution.sparse_form();
+    const bool weights = path == Execution::weights && dtype != DType::f64;
+    geometry = is_dense() ? convolution.dense_form()
+               : weights  ? weights_form(convolution)
+                          : convolution.sparse_form();
     const Conv2dPlan plan = is_dense() ? dense_plan() : sparse_plan(*ctx.kernels, ctx, dtype, pass);
     workspace_bytes = plan.workspace_bytes;
     work = conv_work(op, convolution, plan, pass);
@@ -35,7 +38,8 @@ struct LayerPass {
   bool folds_weight() const {
     return pools_sums && is_dense();
   }  // the kernel reads and writes weights [C_out,4,4,C_in]
-  bool pools_output() const { return pools_sums && !is_dense(); }  // the kernel's y is four times as large
+  // The kernel's y is four times as large.
+  bool pools_output() const { return pools_sums && !is_dense() && geometry.pool == 1; }
 
   // The kernel of the path. Sparse ones are given the geometry and their lists before `args`, a dense convolution the
   // geometry, a dense linear layer the arguments alone.

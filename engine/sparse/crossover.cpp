@@ -10,12 +10,13 @@
 #include "engine/io/cache_folder.h"
 #include "engine/io/read_file.h"
 #include "kernels/sparse/weights/lane_share.h"
+#include "kernels/sparse/weights/weights_conv2d.h"
 
 namespace poise {
 namespace {
 
 // Any change of the kernels makes old measurements worthless.
-constexpr int kKernelVersion = 2;
+constexpr int kKernelVersion = 3;
 // No layer gets a million times faster or slower; from such numbers no speed could be interpolated.
 constexpr double kBeyondMeasure = 1e6;
 constexpr const char* kCusparseSuffix = " cusparse";
@@ -26,7 +27,7 @@ const char* suffix_of(Execution path) {
 }
 
 double full_share(const CrossoverKey& key) {
-  return key.path == Execution::weights && key.geometry.n > 0 ? weights_conv2d_full_share(key.geometry.sparse_form())
+  return key.path == Execution::weights && key.geometry.n > 0 ? weights_conv2d_full_share(weights_form(key.geometry))
                                                               : 1;
 }
 

@@ -28,14 +28,23 @@ Execution fastest_sparse_path(const PathNumbers& speedups) {
   return fastest;
 }
 
-// Alive taps of a pair of channels or blocks, as the kernels multiply them, per pixel of the stored image, if each cell
-// is alive with probability `density`. Where a 3x3 convolution enlarges, each position is a sum of one, two or four taps.
+// Alive taps of a pair of blocks, as the kernels multiply them, per pixel of the stored image, if each cell is alive with
+// probability `density`. Where a 3x3 convolution enlarges, each position is a sum of one, two or four taps.
 double expected_positions(const Conv2dGeometry& g, const Cell& cell, double density) {
   if (g.upsample == 1 || g.kh == 1) return density * static_cast<double>(g.kh * g.kw);
   if (cell.all_taps) return density * kFoldedPositions;
   const double none = 1 - density;
   return positions_with(1) * (1 - none) + positions_with(2) * (1 - none * none) +
          positions_with(4) * (1 - none * none * none * none);
+}
+
+// Multiply-adds of one pass of a layer on a sparse path.
+double expected_macs(Execution path, const Conv2dGeometry& layer, const Cell& cell, double density) {
+  const bool weights = path == Execution::weights;
+  const Conv2dGeometry g = weights ? weights_form(layer) : layer.sparse_form();
+  const auto pixels = static_cast<double>(g.upsample == 1 ? g.n * g.out_h() * g.out_w() : g.n * g.h * g.w);
+  const double taps = weights ? density * static_cast<double>(g.kh * g.kw) : expected_positions(g, cell, density);
+  return pixels * static_cast<double>(g.c_out * g.c_in) * taps;
 }
 
 // The memory of a BlockIndex.
@@ -70,8 +79,8 @@ BlockIndex full_index(const CellGrid& grid, int64_t block) {
 // Does the kernel of this path compute such a convolution?
 bool serves(Execution path, const Conv2dGeometry& geometry, int64_t block) {
   if (geometry.macs() == 0) return false;  // not asked for yet
-  const Conv2dGeometry form = geometry.sparse_form();
-  return path == Execution::weights ? weights_conv2d_serves(form) : block_conv2d_serves(form, block);
+  return path == Execution::weights ? weights_conv2d_serves(weights_form(geometry))
+                                    : block_conv2d_serves(geometry.sparse_form(), block);
 }
 
 bool too_dense(ExecutionChoice choice, Execution path, double density) {
@@ -200,7 +209,7 @@ void NetworkExecution::list_alive(Context& ctx, Layer& layer) const {
   if (e.cusparse_index.row_offsets) ctx.kernels->build_block_index(ctx, mask, e.cusparse_index);
   if (!may_take(layer, Execution::weights)) return;
   if (too_dense(choice_, Execution::weights, layer.masked->density())) return;
-  if (!layer.has_weights()) e.weights = WeightIndex::full(e.geometry.sparse_form(), layer.masked->mask.cell.out);
+  if (!layer.has_weights()) e.weights = WeightIndex::full(weights_form(e.geometry), layer.masked->mask.cell.out);
   ctx.kernels->build_weight_index(ctx, mask, e.weights);
 }
 
@@ -225,7 +234,7 @@ std::vector<ExecutionDecision> NetworkExecution::update(Context& ctx) {
         saved[1] = saved_by(Execution::block, macs), saved[2] = saved_by(Execution::cusparse, macs);
       }
       if (may_take(layer, Execution::weights) && !too_dense(choice_, Execution::weights, density)) {
-        const Conv2dPlan plan = k.weights_conv2d_plan(ctx, form, e.weights, DType::f32, pass);
+        const Conv2dPlan plan = k.weights_conv2d_plan(ctx, weights_form(e.geometry), e.weights, DType::f32, pass);
         saved[3] = saved_by(Execution::weights, plan.executed_macs);
       }
       decisions.push_back(decide(layer, pass, density, saved, e.of(pass)));
@@ -246,16 +255,13 @@ std::vector<ExecutionDecision> NetworkExecution::predict(const Context& ctx,
     const Layer& layer = layers_[i];
     const Conv2dGeometry& asked = layer.execution.geometry;
     if (asked.macs() == 0) continue;
-    const Conv2dGeometry g = asked.sparse_form();
-    const double pixels = static_cast<double>(g.upsample == 1 ? g.n * g.out_h() * g.out_w() : g.n * g.h * g.w);
-    const double executed =
-        pixels * static_cast<double>(g.c_out * g.c_in) * expected_positions(g, layer.masked->mask.cell, densities[i]);
     for (Pass pass : kPasses) {
       const double dense = ctx.kernels->conv2d_plan(ctx, asked.dense_form(), DType::f32, pass).executed_macs;
       PathNumbers saved = {};
       for (const Execution path : paths_) {
-        const bool candidate = may_take(layer, path) && !too_dense(choice_, path, densities[i]);
-        if (candidate) saved[static_cast<size_t>(path)] = executed > 0 ? dense / executed : kEverything;
+        if (!may_take(layer, path) || too_dense(choice_, path, densities[i])) continue;
+        const double executed = expected_macs(path, asked, layer.masked->mask.cell, densities[i]);
+        saved[static_cast<size_t>(path)] = executed > 0 ? dense / executed : kEverything;
       }
       decisions.push_back(decide(layer, pass, densities[i], saved, Execution::dense));
     }
@@ -286,7 +292,7 @@ bool NetworkExecution::set_all(Execution execution) {
   for (Layer& layer : layers_) {
     const bool possible = may_take(layer, execution);
     if (possible && execution == Execution::weights && !layer.has_weights()) {
-      layer.execution.weights = WeightIndex::full(layer.execution.geometry.sparse_form(), layer.masked->mask.cell.out);
+      layer.execution.weights = WeightIndex::full(weights_form(layer.execution.geometry), layer.masked->mask.cell.out);
     }
     for (Pass pass : kPasses) layer.execution.set(pass, possible ? execution : Execution::dense);
   }
@@ -353,11 +359,8 @@ size_t NetworkExecution::memory_bytes() const {
   for (const Layer& layer : layers_) {
     if (may_take(Execution::block)) bytes += OwnedLists::bytes(layer.execution.index, false);
     if (layer.has_weights()) {
-      const Conv2dGeometry g = layer.execution.geometry.sparse_form();
-      const Cell& cell = layer.masked->mask.cell;
       const double densest = choice_ == ExecutionChoice::automatic ? kDensest : 1;
-      const double share = expected_positions(g, cell, densest) / expected_positions(g, cell, 1);
-      bytes += weight_index_bytes(layer.execution.weights, share);
+      bytes += weight_index_bytes(layer.execution.weights, densest);
     }
     if (may_take(Execution::cusparse)) bytes += OwnedLists::bytes(layer.execution.cusparse_index, true);
   }

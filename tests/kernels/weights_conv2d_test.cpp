@@ -24,8 +24,10 @@ using namespace cpu;
 constexpr double kLimit = 1e-5;  // f32, relative to the largest element
 
 Conv2dGeometry same_size(int64_t n, int64_t h, int64_t w, int64_t c_in, int64_t c_out, int64_t k,
-                         int64_t upsample = 1) {
-  return geometry_of({n, h, w, c_in, c_out}, k, upsample, /*block=*/1);
+                         int64_t upsample = 1, int64_t pool = 1) {
+  Conv2dGeometry g = geometry_of({n, h, w, c_in, c_out}, k, upsample, /*block=*/1);
+  g.pool = pool;
+  return g;
 }
 
 // A layer under a random mask of cells of `cell_out` outputs by one input, per tap.
@@ -59,24 +61,52 @@ struct Layer : HostLayer {
                           [&](auto&... args) { weights_conv2d_backward_weight(ctx, g, index, args...); });
   }
 
-  void expect_right() { expect_close(run(), run_dense(cpu_reference_kernels()), kLimit); }
+  void expect_right() { expect_close(run(), g.pool > 1 ? run_dense_and_pool() : run_dense(cpu_reference_kernels()), kLimit); }
+
+ private:
+  // Of the plain convolution, its output pooled.
+  HostResults run_dense_and_pool() {
+    Context ctx;
+    const KernelTable& k = cpu_reference_kernels();
+    Conv2dGeometry plain = g;
+    plain.pool = 1;
+    HostLayer layer(plain);
+    std::swap(layer.mask, mask), std::swap(layer.x, x), std::swap(layer.weight, weight), std::swap(layer.bias, bias);
+    layer.dy = undefined(plain.y_shape());
+    k.avg_pool_2x2_backward(ctx, dy.tensor(), layer.dy.tensor());
+    HostResults results = layer.run_dense(k);
+    OwnedTensor pooled = undefined(g.y_shape());
+    k.avg_pool_2x2_forward(ctx, results.y.tensor(), pooled.tensor());
+    std::swap(results.y, pooled);
+    std::swap(layer.mask, mask), std::swap(layer.x, x), std::swap(layer.weight, weight), std::swap(layer.bias, bias);
+    return results;
+  }
 };
 
 std::string text(const Conv2dGeometry& g, int64_t cell_out, double density) {
   std::string s;
-  for (const int64_t number : {g.n, g.h, g.w, g.c_in, g.c_out, g.kh, g.kw, g.stride_h, g.pad_h, g.upsample, cell_out}) {
+  for (const int64_t number :
+       {g.n, g.h, g.w, g.c_in, g.c_out, g.kh, g.kw, g.stride_h, g.pad_h, g.upsample, g.pool, cell_out}) {
     s += std::to_string(number) + " ";
   }
-  return "n h w c_in c_out kh kw stride pad upsample cell: " + s + "density " + std::to_string(density);
+  return "n h w c_in c_out kh kw stride pad upsample pool cell: " + s + "density " + std::to_string(density);
 }
 
-class WeightsConv2dTest : public testing::TestWithParam<KernelAndUpsample> {
+struct Form {
+  int64_t kernel, upsample, pool;
+};
+
+class WeightsConv2dTest : public testing::TestWithParam<Form> {
  protected:
   void expect_right(int64_t n, int64_t h, int64_t w, int64_t c_in, int64_t c_out, int64_t cell_out, double density) {
-    const auto [kernel, upsample] = GetParam();
-    const Conv2dGeometry g = same_size(n, h, w, c_in, c_out, kernel, upsample);
+    const Conv2dGeometry g = form_of(n, h, w, c_in, c_out);
+    if (!g.pooling_allowed()) return;  // of a single row or column
     SCOPED_TRACE(text(g, cell_out, density));
     Layer(g, cell_out, density, ++seed_).expect_right();
+  }
+  static Conv2dGeometry form_of(int64_t n, int64_t h, int64_t w, int64_t c_in, int64_t c_out) {
+    const auto [kernel, upsample, pool] = GetParam();
+    return same_size(n, h, w, c_in, c_out, kernel, upsample, pool);
   }
 
  private:
@@ -127,8 +157,7 @@ TEST_P(WeightsConv2dTest, EqualsPlainLoopsInPieces) {
 }
 
 TEST_P(WeightsConv2dTest, GivesTheSameBitsAgainAndOnAnyNumberOfThreads) {
-  const auto [kernel, upsample] = GetParam();
-  Layer layer(same_size(17, 12, 12, 80, 40, kernel, upsample), 1, 0.3, 7);
+  Layer layer(form_of(17, 12, 12, 80, 40), 1, 0.3, 7);
   const int threads = thread_count();
   const HostResults first = layer.run();
   for (const int count : {1, 2, 3, 7}) {
@@ -140,26 +169,23 @@ TEST_P(WeightsConv2dTest, GivesTheSameBitsAgainAndOnAnyNumberOfThreads) {
 }
 
 TEST_P(WeightsConv2dTest, CountsTheArithmeticThatItPerforms) {
-  const auto [kernel, upsample] = GetParam();
   Context ctx;
-  const Conv2dGeometry g = same_size(2, 8, 8, 32, 64, kernel, upsample);
-  const double pixels = 2 * 8 * 8, pairs = 32 * 64;
-  const double positions = positions_of(kernel, upsample);
+  const Conv2dGeometry g = form_of(2, 8, 8, 32, 64);
+  const double pixels = 2 * 8 * 8 / static_cast<double>(g.pool * g.pool), pairs = 32 * 64;  // of the small image
+  const double taps = static_cast<double>(g.kh * g.kw);
   for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
     const double full = weights_conv2d_plan(ctx, g, WeightIndex::full(g, 4), DType::f32, pass).executed_macs;
-    EXPECT_EQ(full, pixels * pairs * positions);
+    EXPECT_EQ(full, pixels * pairs * taps);
     const Layer all(g, 4, 1.0, 3), one(g, 1, kOneCell, 3);
     EXPECT_EQ(weights_conv2d_plan(ctx, g, all.index, DType::f32, pass).executed_macs, full);
     EXPECT_EQ(one.index.alive, 1);
-    const double of_one = weights_conv2d_plan(ctx, g, one.index, DType::f32, pass).executed_macs / pixels;
-    EXPECT_EQ(of_one, upsample == 2 && kernel == 3 ? 4 : 1);  // a sum in each of the four
+    EXPECT_EQ(weights_conv2d_plan(ctx, g, one.index, DType::f32, pass).executed_macs, pixels);
   }
 }
 
 TEST_P(WeightsConv2dTest, NeedsNoMoreMemoryThanAtFullDensity) {
-  const auto [kernel, upsample] = GetParam();
   Context ctx;
-  const Conv2dGeometry g = same_size(16, 8, 8, 70, 36, kernel, upsample);
+  const Conv2dGeometry g = form_of(16, 8, 8, 70, 36);
   for (const double density : {0.0, 0.3, 0.9, 0.99}) {
     const Layer layer(g, 1, density, 5);
     for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
@@ -170,8 +196,8 @@ TEST_P(WeightsConv2dTest, NeedsNoMoreMemoryThanAtFullDensity) {
 }
 
 TEST_P(WeightsConv2dTest, ComputesBf16) {
-  const auto [kernel, upsample] = GetParam();
-  const Conv2dGeometry g = same_size(3, 6, 8, 40, 32, kernel, upsample);
+  const Conv2dGeometry g = form_of(3, 6, 8, 40, 32);
+  if (g.pool > 1) return;  // the reference pools nothing
   Layer layer(g, /*cell_out=*/1, 0.2, 5);
   const uint8_t* alive = layer.mask.tensor().data<uint8_t>();
   std::mt19937 rng(6);
@@ -195,7 +221,12 @@ TEST_P(WeightsConv2dTest, ComputesBf16) {
   expect_near(results, reference, Precision::bf16);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, WeightsConv2dTest, kKernelsAndUpsamples, kernel_and_upsample);
+INSTANTIATE_TEST_SUITE_P(Forms, WeightsConv2dTest,
+                         testing::Values(Form{1, 1, 1}, Form{3, 1, 1}, Form{1, 2, 1}, Form{3, 2, 1}, Form{3, 1, 2}),
+                         [](const auto& p) {
+                           return "kernel_" + std::to_string(p.param.kernel) + "_upsample_" +
+                                  std::to_string(p.param.upsample) + "_pool_" + std::to_string(p.param.pool);
+                         });
 
 TEST(WeightsConv2dGeometryTest, OtherKernelsStridesAndPaddingsEqualPlainLoops) {
   struct Kernel {
@@ -280,8 +311,8 @@ TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
     const std::vector<uint16_t> codes = {99, 99,  // not of these rows
                                          0,  1,  2, 3, 4, 5, 1, 0, 2, 6, 7, 1, 0};
     const auto floats = [&](int64_t n) { return drawn(static_cast<size_t>(n), rng); };
-    const std::vector<float> values = floats(15 * outputs), x = floats(6 * row), start = floats(4 * outputs),
-                             dy = floats(4 * outputs * 4 * row);
+    const std::vector<float> values = floats(15 * outputs), x = floats(8 * row), start = floats(4 * outputs),
+                             kept = floats(4 * outputs * 4 * row);
     const auto offset_of = [&](int32_t e) { return offsets[codes[static_cast<size_t>(e)]]; };
     const auto pixel = [&](int k) { return k / columns * row + k % columns * kImages; };
     for (const WeightTileKernels* set : instruction_sets()) {
@@ -300,16 +331,17 @@ TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
       set->multiply(tile, outputs, job);
       job.first = false;
       set->multiply(tile, outputs, job);  // the same once more, onto it
-      set->accumulate(tile, outputs,
+      const bool accumulates = static_cast<int>(tile) < kWeightTiles;
+      if (accumulates) set->accumulate(tile, outputs,
                       {.begin = begin.data(),
                        .rows = 4,
                        .codes = codes.data(),
                        .offsets = offsets.data(),
                        .x = x.data(),
                        .x_row = row,
-                       .dy = dy.data(),
-                       .dy_plane = 4 * row,
-                       .dy_row = row,
+                       .kept = kept.data(),
+                       .kept_plane = 4 * row,
+                       .kept_row = row,
                        .sums = quads.data()});
       const float* quad = quads.data();
       for (int r = 0; r < 4; ++r) {
@@ -326,13 +358,13 @@ TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
             }
           }
         }
-        for (int32_t e = begin[static_cast<size_t>(r)]; e < begin[static_cast<size_t>(r) + 1]; ++e) {
+        for (int32_t e = begin[static_cast<size_t>(r)]; accumulates && e < begin[static_cast<size_t>(r) + 1]; ++e) {
           for (int b = 0; b < outputs; ++b, ++weight) {
             double right = 0;
             for (int k = 0; k < pixels; ++k) {
               for (int n = 0; n < kImages; ++n) {
                 right += static_cast<double>(x[static_cast<size_t>(offset_of(e) + pixel(k) + n)]) *
-                         dy[static_cast<size_t>((r * outputs + b) * 4 * row + pixel(k) + n)];
+                         kept[static_cast<size_t>((r * outputs + b) * 4 * row + pixel(k) + n)];
               }
             }
             ASSERT_NEAR(quad[weight], right, 1e-4);
@@ -344,37 +376,48 @@ TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Tiles, WeightTileTest,
-                         testing::Values(WeightTile::rows_4x4, WeightTile::rows_2x4, WeightTile::row_8,
-                                         WeightTile::rows_2x2, WeightTile::row_4, WeightTile::row_2, WeightTile::pixel),
-                         [](const auto& p) {
-                           return std::to_string(rows_of(p.param)) + "_by_" + std::to_string(columns_of(p.param));
-                         });
+std::vector<WeightTile> all_tiles() {
+  std::vector<WeightTile> all;
+  for (int tile = 0; tile < kAllWeightTiles; ++tile) all.push_back(static_cast<WeightTile>(tile));
+  return all;
+}
 
-TEST(WeightTransposeTest, BringsAndReturnsAnyNumberOfChannelsAndImages) {
+INSTANTIATE_TEST_SUITE_P(Tiles, WeightTileTest, testing::ValuesIn(all_tiles()), [](const auto& p) {
+  return std::to_string(rows_of(p.param)) + "_by_" + std::to_string(columns_of(p.param));
+});
+
+TEST(WeightTransposeTest, BringsAndReturnsSumsOfAnyNumberOfChannelsAndImages) {
   std::mt19937 rng(9);
   for (const WeightTileKernels* set : instruction_sets()) {
     for (const int64_t channels : {1, 3, 16, 19, 40}) {
       for (const int64_t images : {1, 5, 16}) {
         const int64_t stride = channels + 7, plane = 3 * kImages;
-        int64_t places[kImages];
-        for (int64_t n = 0; n < kImages; ++n) places[n] = n < images ? n * stride : -1;
-        const TransposeJob job{.channels = channels, .plane = plane, .places = places};
-        const std::vector<float> from = drawn(static_cast<size_t>(images * stride), rng);
-        std::vector<float> planes(static_cast<size_t>(channels * plane), 7.0f), back(from.size(), 7.0f);
-        set->bring(job, from.data(), /*add=*/false, planes.data());
-        set->bring(job, from.data(), /*add=*/true, planes.data());
-        set->return_(job, planes.data(), back.data());
-        for (int64_t c = 0; c < channels; ++c) {
-          for (int64_t n = 0; n < plane; ++n) {
-            const float right = n >= kImages ? 7.0f : n < images ? 2 * from[static_cast<size_t>(n * stride + c)] : 0.0f;
-            ASSERT_EQ(planes[static_cast<size_t>(c * plane + n)], right);
-          }
+        int64_t places[4][kImages];
+        for (int64_t k = 0; k < 4; ++k) {
+          for (int64_t n = 0; n < kImages; ++n) places[k][n] = n < images - k ? (n + k) * stride : -1;
         }
-        for (int64_t n = 0; n < images; ++n) {
-          for (int64_t c = 0; c < stride; ++c) {
-            const auto at = static_cast<size_t>(n * stride + c);
-            ASSERT_EQ(back[at], c < channels ? 2 * from[at] : 7.0f);
+        const std::vector<float> from = drawn(static_cast<size_t>(images * stride), rng);
+        for (const int count : {1, 2, 4}) {
+          std::vector<float> planes(static_cast<size_t>(channels * plane), 7.0f), back(from.size(), 7.0f);
+          set->bring({.channels = channels, .plane = plane, .places = places, .count = count, .share = 0.5f}, from.data(),
+                     planes.data());
+          for (int64_t c = 0; c < channels; ++c) {
+            for (int64_t n = 0; n < plane; ++n) {
+              float right = n >= kImages ? 14.0f : 0.0f;
+              for (int64_t k = 0; k < count && n + k < images; ++k) right += from[static_cast<size_t>((n + k) * stride + c)];
+              ASSERT_NEAR(planes[static_cast<size_t>(c * plane + n)], right / 2, 1e-6);
+            }
+          }
+          if (count == 2) continue;
+          ReturnJob job{.channels = channels, .places = places[0], .count = count, .share = 0.25f};
+          std::fill_n(job.from, 4, planes.data());
+          std::fill_n(job.plane, 4, plane);
+          set->return_(job, back.data());
+          for (int64_t n = 0; n < images; ++n) {
+            for (int64_t c = 0; c < stride; ++c) {
+              const float right = 0.25f * static_cast<float>(count) * planes[static_cast<size_t>(std::min(c, channels - 1) * plane + n)];
+              ASSERT_NEAR(back[static_cast<size_t>(n * stride + c)], c < channels ? right : 7.0f, 1e-6);
+            }
           }
         }
       }

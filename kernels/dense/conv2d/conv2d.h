@@ -5,7 +5,7 @@
 //   u[n,a,b,i] = x[n, a/upsample, b/upsample, i]        (zero outside)
 //
 // and, with relu, max(0, y): the sums are then rectified on their way to memory. With pool 2 the op's output is the mean of
-// each 2x2 of y (a last odd row or column is left out); no kernel computes that, but one of another form (below).
+// each 2x2 of y (a last odd row or column is left out); dense and block kernels compute another form (below).
 //
 // x [N,H,W,C_in], w [C_out,kh,kw,C_in], b [C_out] or empty, y [N,out_h,out_w,C_out].
 //
@@ -43,7 +43,8 @@ struct Conv2dGeometry {
   }
   // Without pooling. A 1x1 convolution commutes with it: the same convolution of the pooled x, for all kernels. A 3x3
   // one: with stride 2 and folded weights (pooling_fold.h) for dense kernels; for sparse ones, whose lists of what is
-  // alive are of the weight as it is, the plain convolution, pooled afterwards.
+  // alive are of the weight as it is, the plain convolution, pooled afterwards; but single weights pool before
+  // (weights_form() in kernels/sparse/weights/).
   bool pools_input() const { return pool == 2 && kh == 1; }
   bool pools_sums() const { return pool == 2 && kh == 3; }
   Conv2dGeometry dense_form() const {

@@ -11,14 +11,16 @@ namespace {
 int64_t up_to_multiple(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // The tile that takes the least time: computed pixels, inside the image or not, and a fixed share per tile for walking
-// the lists.
-WeightTile best_tile(int64_t h, int64_t w) {
+// the lists. With windows, two of three taps of an axis see the phase whose tile is grown.
+WeightTile best_tile(int64_t h, int64_t w, bool windows) {
   WeightTile best = WeightTile::pixel;
   int64_t least = 0;
   for (int t = 0; t < kWeightTiles; ++t) {
     const auto tile = static_cast<WeightTile>(t);
-    const int64_t tiles = ceil_div(h, rows_of(tile)) * ceil_div(w, columns_of(tile));
-    const int64_t cost = tiles * (4 * pixels_of(tile) + 5);
+    const int64_t r = rows_of(tile), c = columns_of(tile);
+    if (windows && grown(tile, 0, 1) == WeightTile::pixel) continue;  // nothing is as wide
+    const int64_t pixels_of_nine = windows ? (3 * r + 2) * (3 * c + 2) : 9 * r * c;
+    const int64_t cost = ceil_div(h, r) * ceil_div(w, c) * (4 * pixels_of_nine + 9 * 5);
     if (least == 0 || cost < least) least = cost, best = tile;
   }
   return best;
@@ -35,6 +37,7 @@ Frame Frame::of(const WeightTerms& terms, bool backwards) {
     frame.left = std::max(frame.left, -dc);
     frame.right = std::max(frame.right, dc);
   }
+  if ((backwards ? terms.x : terms.y).windows) ++frame.top, ++frame.left;
   return frame;
 }
 
@@ -58,7 +61,7 @@ LaneRegions::LaneRegions(int64_t images, const WeightSide& written, bool pointwi
       groups = ceil_div(images * stripes, kImages);
     }
   }
-  tile = best_tile(h, w);
+  tile = best_tile(h, w, written.windows);
   const int64_t tile_rows = rows_of(tile), tile_columns = columns_of(tile);
   const int64_t whole_rows = up_to_multiple(h, tile_rows), whole_columns = up_to_multiple(w, tile_columns);
   rows = tile_rows, columns = tile_columns;
@@ -112,14 +115,14 @@ int64_t LaneLayout::at_tile(const LaneRegions& regions, int64_t tile) const {
 }
 
 int64_t LaneImages::place(int64_t image, int64_t p, int64_t q, int64_t down, int64_t right) const {
-  if (image >= images_ || p < 0 || q < 0) return -1;
   p = p * side_.scale_h + down, q = q * side_.scale_w + right;
-  if (p >= side_.h || q >= side_.w) return -1;
+  if (image >= images_ || p < 0 || q < 0 || p >= side_.h || q >= side_.w) return -1;
   return ((image * side_.h + p) * side_.w + q) * side_.channels;
 }
 
-bool LaneImages::places(const LaneRegion& region, int64_t r, int64_t c, int phase, int64_t* of_lanes) const {
-  const int64_t p = region.top + r, q = region.left + c, down = phase / side_.scale_w, right = phase % side_.scale_w;
+bool LaneImages::places(const LaneRegion& region, int64_t r, int64_t c, int64_t down, int64_t right,
+                        int64_t* of_lanes) const {
+  const int64_t p = region.top + r, q = region.left + c;
   bool any = false;
   if (regions_.flat) {
     if (p != 0 || q < 0 || q >= regions_.w) return false;
@@ -149,27 +152,39 @@ bool LaneImages::places(const LaneRegion& region, int64_t r, int64_t c, int phas
 void LaneImages::bring(const float* tensor, const LaneRegion& region, const LaneLayout& layout, int64_t first,
                        int64_t last, float* planes) const {
   const WeightTileKernels& kernels = weight_tile_kernels();
-  int64_t of_lanes[kImages];
+  int64_t of_lanes[4][kImages];
   for (int64_t r = 0; r < layout.rows; ++r) {
     for (int64_t c = 0; c < layout.columns; ++c) {
       float* to = planes + r * layout.row + c * kImages;
       for (int64_t plane = first, next; plane < last; plane = next) {
-        const auto phase = static_cast<int>(plane / side_.channels);
+        const int64_t phase = plane / side_.channels;
         next = std::min(last, (phase + 1) * side_.channels);
-        const TransposeJob job{
-            .channels = next - plane, .plane = layout.plane, .places = of_lanes, .soon = regions_.step(side_)};
-        bool any = false;
+        const int64_t down = phase / side_.scale_w, right = phase % side_.scale_w;
+        int count = 0;
         for (int copy = 0; copy < copies(); ++copy) {
-          if (!places(region, r - layout.frame.top, c - layout.frame.left, phase + copy, of_lanes)) continue;
-          kernels.bring(job, tensor + plane % side_.channels, any, to);
-          any = true;
+          count += places(region, r - layout.frame.top, c - layout.frame.left, down + copy / 2, right + copy % 2,
+                          of_lanes[count]);
+        }
+        if (count == 3) std::fill_n(of_lanes[count++], kImages, int64_t{-1});
+        if (count > 0) {
+          kernels.bring({.channels = next - plane,
+                         .plane = layout.plane,
+                         .places = of_lanes,
+                         .count = count,
+                         .share = side_.share,
+                         .soon = regions_.step(side_)},
+                        tensor + plane % side_.channels, to);
         }
         for (int64_t i = 0; i < next - plane; ++i, to += layout.plane) {
-          if (!any) std::memset(to, 0, kImages * sizeof(float));
+          if (count == 0) std::memset(to, 0, kImages * sizeof(float));
         }
       }
     }
   }
+}
+
+WeightTile LaneImages::tile_of(int phase) const {
+  return side_.windows ? grown(regions_.tile, phase / 2, phase % 2) : regions_.tile;
 }
 
 bool LaneImages::meets(const LaneRegion& region, int64_t tile) const {
@@ -180,16 +195,28 @@ bool LaneImages::meets(const LaneRegion& region, int64_t tile) const {
 
 void LaneImages::return_tile(const float* sums, const LaneRegion& region, int64_t tile, int phase, int64_t first,
                              int64_t last, float* tensor) const {
-  const int64_t tile_columns = columns_of(regions_.tile), across = regions_.columns / tile_columns;
-  const int64_t pixels = pixels_of(regions_.tile);
+  const int64_t rows = rows_of(regions_.tile), columns = columns_of(regions_.tile);
+  const int64_t across = regions_.columns / columns;
   int64_t of_lanes[kImages];
-  const TransposeJob job{.channels = last - first, .plane = pixels * kImages, .places = of_lanes};
-  for (int64_t k = 0; k < pixels; ++k) {
-    const int64_t r = tile / across * rows_of(regions_.tile) + k / tile_columns;
-    const int64_t c = tile % across * tile_columns + k % tile_columns;
-    for (int copy = 0; copy < copies(); ++copy) {
-      if (!places(region, r, c, phase + copy, of_lanes)) continue;
-      weight_tile_kernels().return_(job, sums + k * kImages, tensor + first);
+  ReturnJob job{.channels = last - first, .places = of_lanes, .count = side_.windows ? 4 : 1, .share = side_.share};
+  const float* of_phase[4] = {sums};
+  for (int i = 0; i < job.count; ++i) {
+    job.plane[i] = pixels_of(tile_of(i)) * kImages;
+    if (i > 0) of_phase[i] = of_phase[i - 1] + job.channels * job.plane[i - 1];
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) {
+      for (int copy = 0; copy < copies(); ++copy) {
+        const int64_t down = copies() > 1 ? copy / 2 : phase / side_.scale_w;
+        const int64_t right = copies() > 1 ? copy % 2 : phase % side_.scale_w;
+        const int64_t top = tile / across * rows + r, left = tile % across * columns + c;
+        if (!places(region, top, left, down, right, of_lanes)) continue;
+        for (int i = 0; i < job.count; ++i) {
+          const int64_t row = r + i / 2 * down, column = c + i % 2 * right;
+          job.from[i] = of_phase[i] + (row * columns_of(tile_of(i)) + column) * kImages;
+        }
+        weight_tile_kernels().return_(job, tensor + first);
+      }
     }
   }
 }

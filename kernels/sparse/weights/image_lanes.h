@@ -17,7 +17,7 @@ constexpr int64_t kWeightTasks = 8;
 // Pixels around a region that are read too.
 struct Frame {
   int64_t top = 0, bottom = 0, left = 0, right = 0;
-  // Of the planes that are read: x where `offsets` point forwards, y (of an input gradient) where they point back.
+  // Of the planes that are read, x or (`backwards`) y.
   static Frame of(const WeightTerms& terms, bool backwards);
 };
 
@@ -81,20 +81,24 @@ class LaneImages {
   LaneImages(const WeightSide& side, int64_t images, const LaneRegions& regions, bool own = false)
       : side_(side), images_(images), regions_(regions), own_(own) {}
 
-  // Planes first..last-1 of a region, zero outside the image. Repeated phases are added up.
+  // Planes first..last-1 of a region, zero outside the image. Repeated phases and windows are added up.
   void bring(const float* tensor, const LaneRegion& region, const LaneLayout& layout, int64_t first, int64_t last,
              float* planes) const;
   // Is any pixel of the tile inside the image?
   bool meets(const LaneRegion& region, int64_t tile) const;
-  // A tile of channels first..last-1 of one phase, [channel][pixel of the tile][16], to where it lies in the image.
+  // The tile of a phase: with windows, as grown as the neighbours before it demand that are added to its pixels.
+  WeightTile tile_of(int phase) const;
+  // A tile of channels first..last-1 of one phase, [channel][pixel of tile_of(phase)][16], to where it lies in the image;
+  // with windows, of all phases, one behind the other.
   void return_tile(const float* sums, const LaneRegion& region, int64_t tile, int phase, int64_t first, int64_t last,
                    float* tensor) const;
 
  private:
-  // Where the lanes of a pixel lie: offsets of their first channels, negative if there is none. False: nowhere.
-  bool places(const LaneRegion& region, int64_t r, int64_t c, int phase, int64_t* of_lanes) const;
+  // Where the lanes of a pixel of the grid lie, so far down and right in the tensor: offsets of their first channels,
+  // negative if there is none. False: nowhere.
+  bool places(const LaneRegion& region, int64_t r, int64_t c, int64_t down, int64_t right, int64_t* of_lanes) const;
   int64_t place(int64_t image, int64_t p, int64_t q, int64_t down, int64_t right) const;
-  int64_t copies() const { return side_.repeats ? side_.scale_h * side_.scale_w : 1; }
+  int copies() const { return side_.repeats || side_.windows ? 4 : 1; }
 
   const WeightSide& side_;
   int64_t images_;

@@ -15,16 +15,6 @@ constexpr int64_t kRows = 16;  // that are worked on together: of a list by inpu
 WeightGather::WeightGather(const WeightTerms& terms, const Conv2dGeometry& g, const WeightList& list, bool by_output,
                            bool values, WorkspaceLayout& layout)
     : terms_(terms), g_(g), list_(list), by_output_(by_output) {
-  for (int t = 0; t < terms_.count; ++t) {
-    const WeightTerm& term = terms_.terms[t];
-    sums_ = sums_ || term.sums();
-    for (int64_t r = 0; r <= term.last_r - term.first_r; ++r) {
-      for (int64_t s = 0; s <= term.last_s - term.first_s; ++s) {
-        taps_[t].to[taps_[t].count++] = static_cast<int32_t>((r * g_.kw + s) * g_.c_in);
-      }
-    }
-  }
-  term_of_code_ = layout.carve<uint8_t>(sums_ ? static_cast<size_t>(codes()) : 0);
   offset_of_code_ = layout.carve<int32_t>(static_cast<size_t>(codes()));
   weight_of_code_ = layout.carve<int32_t>(static_cast<size_t>(codes()));
   values_ = layout.carve<float>(values ? static_cast<size_t>(list_.entries * list_.outputs) : 0);
@@ -36,8 +26,7 @@ void WeightGather::prepare(const LaneLayout& layout) {
   for (const WeightTerm& term : terms_) {
     const int64_t sign = by_output_ ? 1 : -1, phase = by_output_ ? term.in_phase : term.out_phase;
     const int64_t shift = sign * (term.dr * layout.row + term.dc * kImages);
-    const int64_t tap = (term.first_r * g_.kw + term.first_s) * g_.c_in;
-    if (sums_) std::fill_n(term_of_code_ + code, channels, static_cast<uint8_t>(&term - terms_.terms));
+    const int64_t tap = (term.r * g_.kw + term.s) * g_.c_in;
     int64_t plane = phase * channels % list_.chunk;  // of its chunk
     for (int64_t channel = 0; channel < channels; ++channel, ++code) {
       offset_of_code_[code] = static_cast<int32_t>(plane * layout.plane + shift);
@@ -76,26 +65,9 @@ void WeightGather::gather_row(int64_t segment, const float* row) const {
   }
 }
 
-void WeightGather::sum_row(int64_t segment, const float* row) const {
-  const int32_t first = list_.begin[static_cast<size_t>(segment)], end = list_.begin[static_cast<size_t>(segment) + 1];
-  float* to = values_ + first * list_.outputs;
-  for (int32_t e = first; e < end; ++e) {
-    const uint16_t code = list_.codes[static_cast<size_t>(e)];
-    const float* from = row + weight_of_code_[code];
-    const Taps& taps = taps_of(code);
-    for (int64_t b = 0; b < list_.outputs; ++b, from += kernel(), ++to) {
-      float sum = from[0];
-      // Taps that are not there lie where the first one does: no branch, whose way would be hard to predict.
-      for (int t = 1; t < Taps::kMost; ++t) sum += t < taps.count ? from[taps.to[t]] : 0.0f;
-      *to = sum;
-    }
-  }
-}
-
 void WeightGather::gather(int64_t part, int64_t parts, const float* weight) const {
   const int64_t rows = rows_of_phase(), blocks = ceil_div(rows, kRows), phases = list_.rows / rows;
-  const auto of_row = sums_                ? &WeightGather::sum_row
-                      : list_.outputs == 1 ? &WeightGather::gather_row<1>
+  const auto of_row = list_.outputs == 1   ? &WeightGather::gather_row<1>
                       : list_.outputs == 2 ? &WeightGather::gather_row<2>
                                            : &WeightGather::gather_row<4>;
   // Of very few weights, most lines are not wanted.
@@ -114,30 +86,23 @@ void WeightGather::gather(int64_t part, int64_t parts, const float* weight) cons
   }
 }
 
-void WeightGather::scatter(const Tensor& mask, const float* quads, int64_t copies, float* dweight) const {
-  const int64_t outputs = list_.outputs, run = g_.c_in / mask.shape.back(), rows = rows_of_phase();
-  const int64_t copy = list_.quads * kQuad;
-  const uint8_t* alive = mask.data<uint8_t>();
+void WeightGather::scatter(const float* quads, int64_t copies, float* dweight) const {
+  const int64_t outputs = list_.outputs, rows = rows_of_phase(), copy = list_.quads * kQuad;
+  parallel_chunks(g_.c_out, kRows, [&](int64_t first, int64_t last) {
+    std::fill(dweight + first * kernel(), dweight + last * kernel(), 0.0f);
+  });
   parallel_chunks(rows, std::max<int64_t>(1, kRows / outputs), [&](int64_t first, int64_t last) {
-    std::fill(dweight + first * outputs * kernel(), dweight + last * outputs * kernel(), 0.0f);
     for (int64_t segment = 0; segment < list_.chunks * list_.rows; segment += rows) {  // a phase of a chunk
       for (int64_t row = first; row < last; ++row) {
         const auto at = static_cast<size_t>(segment + row);
         const float* from = quads + list_.quad_of_row[at] * kQuad;
+        float* to = dweight + row_part(row);
         for (int32_t e = list_.begin[at]; e < list_.begin[at + 1]; ++e) {
-          const uint16_t code = list_.codes[static_cast<size_t>(e)];
+          const int64_t weight = weight_of_code_[list_.codes[static_cast<size_t>(e)]];
           for (int64_t b = 0; b < outputs; ++b, ++from) {
             float sum = from[0];
             for (int64_t c = 1; c < copies; ++c) sum += from[c * copy];
-            const int64_t to = (row * outputs + b) * kernel() + weight_of_code_[code];
-            if (!sums_) {
-              dweight[to] = sum;
-              continue;
-            }
-            const Taps& taps = taps_of(code);
-            for (int t = 0; t < taps.count; ++t) {
-              dweight[to + taps.to[t]] += alive[(to + taps.to[t]) / run] ? sum : 0.0f;
-            }
+            to[weight + b * kernel()] = sum;
           }
         }
       }

@@ -21,9 +21,9 @@ class WeightGather {
   void gather(int64_t part, int64_t parts, const float* weight) const;
   const float* values() const { return values_; }
 
-  // From quads (weight_tiles.h) of a list by outputs, in `copies` copies that follow each other: dweight = 0, and += the
-  // sum of all copies of an entry's sum at its taps that live.
-  void scatter(const Tensor& mask, const float* quads, int64_t copies, float* dweight) const;
+  // From quads (weight_tiles.h), in `copies` copies that follow each other: dweight = the sum of all copies of an entry's
+  // sum where weights live, 0 elsewhere.
+  void scatter(const float* quads, int64_t copies, float* dweight) const;
 
  private:
   int64_t read_channels() const { return (by_output_ ? terms_.x : terms_.y).channels; }
@@ -35,25 +35,13 @@ class WeightGather {
   void fetch(int64_t chunk, int64_t first, int64_t last, const float* weight) const;
   template <int kOutputs>
   void gather_row(int64_t segment, const float* row) const;
-  void sum_row(int64_t segment, const float* row) const;
-  // Of a term that sums taps, where an image is enlarged: one, two or four of them, as distances from the first one's
-  // weight.
-  struct Taps {
-    static constexpr int kMost = 4;
-    int count = 0;
-    int32_t to[kMost] = {};
-  };
-  const Taps& taps_of(uint16_t code) const { return taps_[term_of_code_[code]]; }
 
   const WeightTerms& terms_;
   const Conv2dGeometry& g_;
   const WeightList& list_;
   const bool by_output_;
-  bool sums_ = false;  // some term has several taps
-  Taps taps_[WeightTerms::kMost];
-  uint8_t* term_of_code_;    // [codes], if sums_
   int32_t* offset_of_code_;  // [codes]
-  int32_t* weight_of_code_;  // [codes]: the index of the first tap, but for the row's part
+  int32_t* weight_of_code_;  // [codes]: the index of its weight, but for the row's part
   float* values_;            // [entries][outputs]
 };
 

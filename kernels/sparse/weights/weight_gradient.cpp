@@ -1,6 +1,9 @@
+// One of x and dy is kept, a tile of a plane at a time in registers, and the other streams past it: x, by the list of an
+// output's alive weights, or dy where its windows have neighbours that other tiles keep.
+//
 // Regions are dealt out in a few ranges. Of each, x and dy are brought in region by region, and all alive weights of the
-// region's pixels added up tile by tile, into sums of that range; tasks of a range own some outputs each. In the end the
-// ranges are added up, in a fixed order. The number of ranges depends on the geometry alone, so results have the same
+// region's pixels added up tile by tile, into sums of that range; tasks of a range own some kept planes each. In the end
+// the ranges are added up, in a fixed order. The number of ranges depends on the geometry alone, so results have the same
 // bits for any number of threads.
 #include "kernels/sparse/weights/weight_gradient.h"
 
@@ -19,20 +22,25 @@ constexpr int64_t kMostRanges = 4;             // copies of the sums
 struct Gradient {
   const Conv2dGeometry& g;
   const WeightTerms terms;
+  const bool keeps_x;
   const WeightList& list;
+  const WeightSide &kept, &streamed;
   const LaneRegions regions;
-  const LaneLayout x_layout, dy_layout;
+  const LaneLayout kept_layout, streamed_layout;
   int64_t ranges;  // of regions
   int64_t slices;  // of rows, each a task
 
   Gradient(const Conv2dGeometry& geometry, const WeightIndex& index)
       : g(geometry),
         terms(geometry),
-        list(index.by_output),
-        regions(g.n, terms.y, terms.pointwise(), Frame::of(terms, false), terms.x.planes() + terms.y.planes(),
+        keeps_x(terms.y.windows),
+        list(keeps_x ? index.by_input : index.by_output),
+        kept(keeps_x ? terms.x : terms.y),
+        streamed(keeps_x ? terms.y : terms.x),
+        regions(g.n, kept, terms.pointwise(), Frame::of(terms, keeps_x), kept.planes() + streamed.planes(),
                 kRegionFloats),
-        x_layout(regions, Frame::of(terms, false)),
-        dy_layout(regions, Frame{}) {
+        kept_layout(regions, Frame{}),
+        streamed_layout(regions, Frame::of(terms, keeps_x)) {
     ranges = std::min(kMostRanges, regions.count());
     slices = std::min(list.rows, ceil_div(kWeightTasks, ranges));
   }
@@ -44,10 +52,12 @@ struct Gradient {
     const RegionRange all(regions, range, ranges);
     return all.first + round < all.last ? all.first + round : -1;
   }
-  int64_t dy_floats() const { return terms.y.planes() * dy_layout.plane; }  // of a region
-  int64_t x_floats() const { return terms.x.planes() * x_layout.plane; }
+  int64_t kept_floats() const { return kept.planes() * kept_layout.plane; }  // of a region
+  int64_t streamed_floats() const { return streamed.planes() * streamed_layout.plane; }
+  // Planes of dy whose sum is that of all: of windows those of one phase, in which every pixel occurs once.
+  int64_t bias_planes() const { return terms.y.windows ? terms.y.channels : terms.y.planes(); }
   double macs() const {
-    const int64_t pixels = g.n * terms.y.grid_h() * terms.y.grid_w();
+    const int64_t pixels = g.n * kept.grid_h() * kept.grid_w();
     return static_cast<double>(list.entries * list.outputs) * static_cast<double>(pixels);
   }
 };
@@ -55,27 +65,31 @@ struct Gradient {
 struct Workspace {
   WeightGather weights;
   float* quads;  // [ranges][quads][4]
-  float* dy;     // [ranges][dy_floats]
-  float* x;      // [ranges][x_floats]
-  float* bias;   // [regions][planes of y]
+  float* kept;      // [ranges][kept_floats]
+  float* streamed;  // [ranges][streamed_floats]
+  float* bias;      // [regions][bias_planes]
   size_t bytes;
 
   Workspace(const Gradient& job, WorkspaceLayout layout)
-      : weights(job.terms, job.g, job.list, /*by_output=*/true, /*values=*/false, layout) {
+      : weights(job.terms, job.g, job.list, /*by_output=*/!job.keeps_x, /*values=*/false, layout) {
     quads = layout.carve<float>(static_cast<size_t>(job.ranges * job.list.quads * kQuad));
-    dy = layout.carve<float>(static_cast<size_t>(job.ranges * job.dy_floats()));
-    x = layout.carve<float>(static_cast<size_t>(job.ranges * job.x_floats()));
-    bias = layout.carve<float>(static_cast<size_t>(job.regions.count() * job.terms.y.planes()));
+    kept = layout.carve<float>(static_cast<size_t>(job.ranges * job.kept_floats()));
+    streamed = layout.carve<float>(static_cast<size_t>(job.ranges * job.streamed_floats()));
+    bias = layout.carve<float>(static_cast<size_t>(job.regions.count() * job.bias_planes()));
     bytes = layout.bytes();
   }
 };
 
 // sums[p] = all of plane p.
-const simd sum_planes([](const float* planes, int64_t count, int64_t plane, int64_t pixels, float* sums) {
+const simd sum_planes([](const float* planes, int64_t count, const LaneLayout& layout, int64_t rows, int64_t columns,
+                         float* sums) {
   for (int64_t p = 0; p < count; ++p) {
     float lanes[kImages] = {};
-    for (int64_t k = 0; k < pixels; ++k) {
-      for (int n = 0; n < kImages; ++n) lanes[n] += planes[p * plane + k * kImages + n];
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* row = planes + p * layout.plane + (r + layout.frame.top) * layout.row + layout.frame.left * kImages;
+      for (int64_t k = 0; k < columns; ++k) {
+        for (int n = 0; n < kImages; ++n) lanes[n] += row[k * kImages + n];
+      }
     }
     for (int half = kImages / 2; half > 0; half /= 2) {
       for (int n = 0; n < half; ++n) lanes[n] += lanes[n + half];
@@ -87,24 +101,27 @@ const simd sum_planes([](const float* planes, int64_t count, int64_t plane, int6
 struct Accumulation {
   const Gradient& job;
   const Workspace& ws;
-  const LaneImages source, gradients;
-  const float* x;
-  const float* dy;
+  const LaneImages kept, streamed;
+  const float *kept_tensor, *streamed_tensor;
   bool bias;
 
-  float* x_of(int64_t range) const { return ws.x + range * job.x_floats(); }
-  float* dy_of(int64_t range) const { return ws.dy + range * job.dy_floats(); }
+  float* kept_of(int64_t range) const { return ws.kept + range * job.kept_floats(); }
+  float* streamed_of(int64_t range) const { return ws.streamed + range * job.streamed_floats(); }
 
   // A slice of what a region has.
   void bring(int64_t number, int64_t range, int64_t slice) const {
     const LaneRegion region(job.regions, number);
-    const PlaneRange in(job.terms.x.planes(), slice, job.slices), out(job.terms.y.planes(), slice, job.slices);
-    source.bring(x, region, job.x_layout, in.first, in.last, x_of(range) + in.first * job.x_layout.plane);
-    float* to = dy_of(range) + out.first * job.dy_layout.plane;
-    gradients.bring(dy, region, job.dy_layout, out.first, out.last, to);
-    if (!bias) return;
-    sum_planes(static_cast<const float*>(to), out.last - out.first, job.dy_layout.plane,
-               job.regions.rows * job.regions.columns, ws.bias + number * job.terms.y.planes() + out.first);
+    const auto part = [&](const LaneImages& images, const float* tensor, const LaneLayout& layout, int64_t planes,
+                          float* of_range, bool is_dy) {
+      const PlaneRange mine(planes, slice, job.slices);
+      images.bring(tensor, region, layout, mine.first, mine.last, of_range + mine.first * layout.plane);
+      if (!bias || !is_dy || mine.first >= job.bias_planes()) return;
+      const int64_t rows = std::min(job.regions.rows, job.regions.h - region.top);  // those below are another stripe's
+      sum_planes(of_range + mine.first * layout.plane, std::min(mine.last, job.bias_planes()) - mine.first, layout,
+                 rows, job.regions.columns, ws.bias + number * job.bias_planes() + mine.first);
+    };
+    part(kept, kept_tensor, job.kept_layout, job.kept.planes(), kept_of(range), !job.keeps_x);
+    part(streamed, streamed_tensor, job.streamed_layout, job.streamed.planes(), streamed_of(range), job.keeps_x);
   }
 
   void accumulate(int64_t number, int64_t range, int64_t slice) const {
@@ -115,18 +132,20 @@ struct Accumulation {
       const int64_t segment = chunk * list.rows + row;
       const int64_t quad = range * list.quads + list.quad_of_row[static_cast<size_t>(segment)];
       for (int64_t tile = 0; tile < job.regions.tiles(); ++tile) {
-        if (!gradients.meets(region, tile)) continue;
+        if (!kept.meets(region, tile)) continue;
         weight_tile_kernels().accumulate(
             job.regions.tile, static_cast<int>(list.outputs),
             {.begin = list.begin.data() + segment,
              .rows = end - row,
              .codes = list.codes.data(),
              .offsets = ws.weights.offsets(),
-             .x = x_of(range) + chunk * list.chunk * job.x_layout.plane + job.x_layout.at_tile(job.regions, tile),
-             .x_row = job.x_layout.row,
-             .dy = dy_of(range) + row * list.outputs * job.dy_layout.plane + job.dy_layout.at_tile(job.regions, tile),
-             .dy_plane = job.dy_layout.plane,
-             .dy_row = job.dy_layout.row,
+             .x = streamed_of(range) + chunk * list.chunk * job.streamed_layout.plane +
+                  job.streamed_layout.at_tile(job.regions, tile),
+             .x_row = job.streamed_layout.row,
+             .kept = kept_of(range) + row * list.outputs * job.kept_layout.plane +
+                     job.kept_layout.at_tile(job.regions, tile),
+             .kept_plane = job.kept_layout.plane,
+             .kept_row = job.kept_layout.row,
              .sums = ws.quads + quad * kQuad});
       }
     }
@@ -134,11 +153,11 @@ struct Accumulation {
 };
 
 void sum_bias(const Gradient& job, const Workspace& ws, float* dbias) {
-  const WeightSide& y = job.terms.y;
-  for (int64_t c = 0; c < y.channels; ++c) {
+  const int64_t channels = job.terms.y.channels, planes = job.bias_planes();
+  for (int64_t c = 0; c < channels; ++c) {
     float sum = 0;
-    for (int64_t phase = 0; phase < y.phases; ++phase) {
-      for (int64_t r = 0; r < job.regions.count(); ++r) sum += ws.bias[r * y.planes() + phase * y.channels + c];
+    for (int64_t plane = c; plane < planes; plane += channels) {
+      for (int64_t r = 0; r < job.regions.count(); ++r) sum += ws.bias[r * planes + plane];
     }
     dbias[c] = sum;
   }
@@ -155,13 +174,13 @@ void weight_gradient(const Conv2dGeometry& g, const WeightIndex& index, const Te
                      Tensor& workspace, Tensor& dweight, Tensor& dbias) {
   const Gradient job(g, index);
   Workspace ws(job, WorkspaceLayout(workspace.bytes));
-  ws.weights.prepare(job.x_layout);
+  ws.weights.prepare(job.streamed_layout);
   const Accumulation a{.job = job,
                        .ws = ws,
-                       .source = LaneImages(job.terms.x, g.n, job.regions),
-                       .gradients = LaneImages(job.terms.y, g.n, job.regions, /*own=*/true),
-                       .x = x.data<float>(),
-                       .dy = dy.data<float>(),
+                       .kept = LaneImages(job.kept, g.n, job.regions, /*own=*/true),
+                       .streamed = LaneImages(job.streamed, g.n, job.regions),
+                       .kept_tensor = (job.keeps_x ? x : dy).data<float>(),
+                       .streamed_tensor = (job.keeps_x ? dy : x).data<float>(),
                        .bias = static_cast<bool>(dbias)};
   const int64_t sums = job.ranges * job.list.quads * kQuad;
   for (int64_t round = 0; round < job.rounds(); ++round) {
@@ -175,7 +194,7 @@ void weight_gradient(const Conv2dGeometry& g, const WeightIndex& index, const Te
       if (region >= 0) a.accumulate(region, range, task % job.slices);
     });
   }
-  ws.weights.scatter(index.mask, ws.quads, job.ranges, dweight.data<float>());
+  ws.weights.scatter(ws.quads, job.ranges, dweight.data<float>());
   if (dbias) sum_bias(job, ws, dbias.data<float>());
 }
 

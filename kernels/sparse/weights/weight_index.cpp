@@ -23,6 +23,18 @@ int64_t chunk_of(const WeightTerms& terms, const Conv2dGeometry& kind) {
   return std::max<int64_t>(16, kLines / lines / 16 * 16);
 }
 
+// A row's sums are read and written once per chunk, which costs as much as some entries: of few alive weights, chunks are
+// larger, although the second-level cache serves some of their pixels.
+constexpr double kFewestEntries = 6;  // of a row and chunk
+constexpr int64_t kMostTimes = 4;     // the chunk of many
+
+int64_t chunk_at(const WeightList& full, int64_t planes, double density) {
+  int64_t times = 1;
+  const double entries = density * static_cast<double>(full.entries) / static_cast<double>(full.rows * full.chunks);
+  while (times < kMostTimes && static_cast<double>(times) * entries < kFewestEntries) times *= 2;
+  return std::min(planes, times * full.chunk);
+}
+
 // The quads that `entries` of a row take.
 int64_t quads_of(int64_t entries, int64_t outputs) { return (entries * outputs + 3) / 4; }
 
@@ -51,11 +63,8 @@ void for_each_entry(const ListView& view, const WeightList& list, int64_t row, i
       const WeightTerm& term = view.terms.terms[t];
       if (view.written_phase(term) != phase || view.read_phase(term) != read_phase) continue;
       const int64_t output = view.by_output ? channel : read_channel, input = view.by_output ? read_channel : channel;
-      bool any = false;
-      for (int r = term.first_r; r <= term.last_r && !any; ++r) {
-        for (int s = term.first_s; s <= term.last_s && !any; ++s) any = alive(output, r * view.kind.kw + s, input);
-      }
-      if (any) f(static_cast<uint16_t>(t * read_channels + read_channel));
+      const bool lives = alive(output, term.r * view.kind.kw + term.s, input);
+      if (lives) f(static_cast<uint16_t>(t * read_channels + read_channel));
     }
   }
 }
@@ -148,10 +157,17 @@ void build_weight_index(Context&, const Tensor& mask, WeightIndex& index) {
   const auto alive = [=](int64_t output, int64_t tap, int64_t input) {
     return bytes[output * row + tap * (row / taps) + input / run] != 0;
   };
-  fill({terms, kind, true}, index.by_output, alive);
-  fill({terms, kind, false}, index.by_input, alive);
   index.alive = 0;
   for (int64_t i = 0; i < mask.elements(); ++i) index.alive += bytes[i] != 0 ? run : 0;
+  const double density = static_cast<double>(index.alive) / static_cast<double>(kind.weight_shape().elements());
+  const WeightIndex all = WeightIndex::full(kind, index.cell_out);
+  for (const bool by_output : {true, false}) {
+    const ListView view{terms, kind, by_output};
+    WeightList& list = by_output ? index.by_output : index.by_input;
+    list.chunk = chunk_at(by_output ? all.by_output : all.by_input, view.read().planes(), density);
+    list.chunks = ceil_div(view.read().planes(), list.chunk);
+    fill(view, list, alive);
+  }
 }
 
 }  // namespace cpu

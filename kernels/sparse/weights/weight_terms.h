@@ -4,10 +4,20 @@
 // A stride s cuts x into s*s phases, planes of every s-th row and column; an enlargement u cuts y into u*u phases. Each
 // pair of phases is then a plain convolution, and the whole is
 //
-//   y[o, out_phase][p, q] = sum over terms, channels i  x[i, in_phase][p + dr, q + dc] * (sum of w over the term's taps)
+//   y[o, out_phase][p, q] = sum over terms, channels i  x[i, in_phase][p + dr, q + dc] * w[o, r, s, i]
 //
-// A term has more than one tap where an image is enlarged and taps meet the same pixel of the small one. A 1x1
-// convolution of an enlarged image is one of the small image whose output is repeated.
+// with a term per tap (r, s).
+//
+// Sums of 2x2 neighbours commute with a convolution, and are cheap beside it. So pooling behind a 3x3 convolution comes
+// before it: the means of x at all of its pixels, convolved with stride 2, are the pooled output. And a 3x3 convolution
+// of a twice enlarged image is the one of the image with zeros between its pixels, of which a tap meets one in four,
+// summed up afterwards. Either way an alive weight costs one multiply-add per pixel of the small image, where the plain
+// sums need four and folded weights (kernels/dense/conv2d/upsample_fold.h) need 16/9 if all are alive and up to four if
+// few are. Along one axis, with t the tensor and s what the terms see,
+//
+//   read     s[u] = t[u] + t[u+1],   u = -1 ..         written  t[u] = s[u-1] + s[u]
+//
+// A 1x1 convolution of an enlarged image is one of the small image whose output is repeated.
 #pragma once
 #include "kernels/core/integer.h"
 #include "kernels/dense/conv2d/conv2d.h"
@@ -17,8 +27,7 @@ namespace poise {
 struct WeightTerm {
   int out_phase = 0, in_phase = 0;
   int dr = 0, dc = 0;
-  int first_r = 0, last_r = 0, first_s = 0, last_s = 0;  // taps
-  bool sums() const { return first_r != last_r || first_s != last_s; }
+  int r = 0, s = 0;  // its tap
 };
 
 // One side of the convolution, x or y: a tensor [N, h, w, channels] whose pixel (p, q) of phase (a, b), numbered
@@ -27,6 +36,8 @@ struct WeightSide {
   int64_t h = 1, w = 1, channels = 1, scale_h = 1, scale_w = 1;
   int phases = 1;
   bool repeats = false;  // a single phase, and the others are its copies
+  bool windows = false;  // four phases of sums of 2x2 pixels, as above
+  float share = 1;       // .. times this
   int64_t grid_h() const { return ceil_div(h, scale_h); }
   int64_t grid_w() const { return ceil_div(w, scale_w); }
   int64_t planes() const { return phases * channels; }
@@ -46,8 +57,8 @@ struct WeightTerms {
   WeightSide x, y;
 };
 
-// Does the path compute this convolution? Any kernel of up to 64 terms, any stride and padding, upsample 1 or 2, and as
-// many channels as a list of two bytes per weight can name.
+// Does the path compute this convolution? Any kernel of up to 64 taps, any stride and padding, upsample 1 or 2, pool 2
+// behind a 3x3 kernel, and as many channels as a list of two bytes per weight can name.
 bool weights_conv2d_serves(const Conv2dGeometry& geometry);
 
 }  // namespace poise

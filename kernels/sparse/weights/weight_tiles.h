@@ -13,17 +13,47 @@ namespace poise::cpu {
 
 constexpr int kImages = 16;  // of a group: 64 bytes
 
-enum class WeightTile : uint8_t { rows_4x4, rows_2x4, row_8, rows_2x2, row_4, row_2, pixel };
-constexpr int kWeightTiles = 7;
+// Tiles that regions are cut into, and those with one row or column more, or both, of pixels whose sums of 2x2 neighbours
+// are wanted (weight_terms.h).
+enum class WeightTile : uint8_t {
+  rows_4x4,
+  rows_2x4,
+  row_8,
+  rows_2x2,
+  row_4,
+  row_2,
+  pixel,
+  rows_5x5,
+  rows_5x4,
+  rows_4x5,
+  rows_3x5,
+  rows_3x4,
+  rows_2x5,
+  rows_3x3,
+  rows_3x2,
+  rows_2x3,
+  rows_2x1,
+};
+constexpr int kWeightTiles = 7;  // that regions are cut into
+constexpr int kAllWeightTiles = 17;
+constexpr int kMostTileRows = 5;
 constexpr int columns_of(WeightTile t) {
-  constexpr int columns[] = {4, 4, 8, 2, 4, 2, 1};
+  constexpr int columns[kAllWeightTiles] = {4, 4, 8, 2, 4, 2, 1, 5, 4, 5, 5, 4, 5, 3, 2, 3, 1};
   return columns[static_cast<int>(t)];
 }
 constexpr int rows_of(WeightTile t) {
-  constexpr int rows[] = {4, 2, 1, 2, 1, 1, 1};
+  constexpr int rows[kAllWeightTiles] = {4, 2, 1, 2, 1, 1, 1, 5, 5, 4, 3, 3, 2, 3, 3, 2, 2};
   return rows[static_cast<int>(t)];
 }
 constexpr int pixels_of(WeightTile t) { return rows_of(t) * columns_of(t); }
+// The tile with so many more of each, 0 or 1; `pixel` if there is none.
+constexpr WeightTile grown(WeightTile tile, int rows, int columns) {
+  for (int t = 0; t < kAllWeightTiles; ++t) {
+    const auto other = static_cast<WeightTile>(t);
+    if (rows_of(other) == rows_of(tile) + rows && columns_of(other) == columns_of(tile) + columns) return other;
+  }
+  return WeightTile::pixel;
+}
 
 // For rows r, outputs b of the entries, pixels k of the tile, images n:
 //   sums[r][b][k][n] (+)= sum over e in begin[r]..begin[r+1]-1 of  values[e][b] * x[offsets[codes[e]] + pixel k + n]
@@ -41,7 +71,8 @@ struct MultiplyJob {
 };
 
 // The gradients of the same entries, added to what is there:
-//   sums of e, b  +=  sum over pixels k, images n of  x[offsets[codes[e]] + pixel k + n] * dy[r][b][k][n]
+//   sums of e, b  +=  sum over pixels k, images n of  x[offsets[codes[e]] + pixel k + n] * kept[r][b][k][n]
+//
 // in quads of four weights as they are listed (of a row with B outputs, 4/B entries). A row starts a new quad.
 struct AccumulateJob {
   const int32_t* begin;
@@ -50,25 +81,37 @@ struct AccumulateJob {
   const int32_t* offsets;
   const float* x;
   int64_t x_row;
-  const float* dy;           // first pixel of the tile, first row
-  int64_t dy_plane, dy_row;  // floats from one output to the next, and from one row of pixels to the next
+  const float* kept;             // first pixel of the tile, first row
+  int64_t kept_plane, kept_row;  // floats from one output to the next, and from one row of pixels to the next
   float* sums;               // the first row's first quad
 };
 
 // Values of `channels` neighbouring channels in sixteen places of a tensor, one to a lane, to and from
 // [channel][lane]. A place is an offset in floats; a lane whose offset is negative reads as zero and is not written.
-// `add`: to what is there.
-struct TransposeJob {
+
+// planes[c] = share * sum over k < count of  tensor[places[k][lane] + c]
+struct BringJob {
   int64_t channels, plane;  // floats from one channel's lanes to the next
-  const int64_t* places;    // [16]
-  int64_t soon = 0;         // of what is read: floats from here to what a later job reads
+  const int64_t (*places)[kImages];
+  int count;         // 1, 2 or 4
+  float share;
+  int64_t soon = 0;  // floats from what is read to what a later job reads
+};
+// tensor[places[lane] + c] = share * sum over k < count of  from[k][c]
+struct ReturnJob {
+  int64_t channels;
+  const int64_t* places;
+  int count;  // 1 or 4
+  const float* from[4];
+  int64_t plane[4];
+  float share;
 };
 
 struct WeightTileKernels {
   void (*multiply)(WeightTile, int outputs, const MultiplyJob&);
-  void (*accumulate)(WeightTile, int outputs, const AccumulateJob&);
-  void (*bring)(const TransposeJob&, const float* tensor, bool add, float* planes);
-  void (*return_)(const TransposeJob&, const float* planes, float* tensor);
+  void (*accumulate)(WeightTile, int outputs, const AccumulateJob&);  // of the tiles that regions are cut into
+  void (*bring)(const BringJob&, const float* tensor, float* planes);
+  void (*return_)(const ReturnJob&, float* tensor);
 };
 constexpr int kQuad = 4;  // weights
 extern const WeightTileKernels kWeightTilesAvx512, kWeightTilesAvx2, kWeightTilesBaseline;

@@ -1,5 +1,5 @@
 #include "kernels/sparse/weights/weight_tiles_body.h"
 
 namespace poise::cpu {
-extern const WeightTileKernels kWeightTilesAvx512 = kernels_with<16, 16>();
+extern const WeightTileKernels kWeightTilesAvx512 = kernels_with<16, 28, 16>();
 }

@@ -88,8 +88,11 @@ struct Vectors {
   }
 };
 
+constexpr int smaller(int a, int b) { return a < b ? a : b; }
+
 // Scalars become vectors by `- V{}`, which changes none; `+ V{}` is an addition to a compiler, for the sake of -0.
-// kOutputs: of an entry. kSub: pixels whose sums share the registers; a tile is walked in parts of so many.
+// kOutputs: of an entry. kSub: pixels whose sums share the registers; a tile is walked in parts of so many, the last of
+// which may have fewer.
 template <int kVector, int kOutputs, int kSub, WeightTile kTile>
 struct Loops : Vectors<kVector> {
   using Base = Vectors<kVector>;
@@ -97,20 +100,26 @@ struct Loops : Vectors<kVector> {
   using Base::kPerPixel, Base::load, Base::store;
   static constexpr int kColumns = columns_of(kTile), kPixels = pixels_of(kTile);
 
-  // A pixel of the tile in an image with `row` floats per row, given where each row of the tile begins.
-  [[gnu::always_inline]] static inline const float* pixel(const float* const* rows, int k) {
-    return rows[k / kColumns] + k % kColumns * kImages;
-  }
+  // Where each row of a tile begins.
+  struct Rows {
+    const float* row[kMostTileRows];
+    [[gnu::always_inline]] Rows(const float* first, int64_t stride) {
+#pragma GCC unroll 5
+      for (int r = 0; r < kMostTileRows; ++r) row[r] = first + r * stride;
+    }
+    [[gnu::always_inline]] const float* pixel(int k) const { return row[k / kColumns] + k % kColumns * kImages; }
+  };
 
   template <int kFirst>
-  [[gnu::always_inline]] static inline void multiply_part(const MultiplyJob& job, int64_t r, const float* const* rows) {
-    V sum[kOutputs][kSub][kPerPixel];
+  [[gnu::always_inline]] static inline void multiply_part(const MultiplyJob& job, int64_t r, const Rows& rows) {
+    constexpr int kCount = smaller(kSub, kPixels - kFirst);
+    V sum[kOutputs][kCount][kPerPixel];
     float* sums = job.sums + (r * kOutputs * kPixels + kFirst) * kImages;
 #pragma GCC unroll 16
     for (int b = 0; b < kOutputs; ++b) {
       const V start = (job.first && job.start ? job.start[r * kOutputs + b] : 0.0f) - V{};
-#pragma GCC unroll 16
-      for (int k = 0; k < kSub; ++k) {
+#pragma GCC unroll 32
+      for (int k = 0; k < kCount; ++k) {
 #pragma GCC unroll 4
         for (int v = 0; v < kPerPixel; ++v) {
           sum[b][k][v] = job.first ? start : load(sums + (b * kPixels + k) * kImages + v * kVector);
@@ -123,11 +132,11 @@ struct Loops : Vectors<kVector> {
       V w[kOutputs];
 #pragma GCC unroll 4
       for (int b = 0; b < kOutputs; ++b) w[b] = job.values[static_cast<int64_t>(e) * kOutputs + b] - V{};
-#pragma GCC unroll 16
-      for (int k = 0; k < kSub; ++k) {
+#pragma GCC unroll 32
+      for (int k = 0; k < kCount; ++k) {
 #pragma GCC unroll 4
         for (int v = 0; v < kPerPixel; ++v) {
-          const V x = load(pixel(rows, kFirst + k) + offset + v * kVector);
+          const V x = load(rows.pixel(kFirst + k) + offset + v * kVector);
 #pragma GCC unroll 4
           for (int b = 0; b < kOutputs; ++b) sum[b][k][v] += w[b] * x;
         }
@@ -135,8 +144,8 @@ struct Loops : Vectors<kVector> {
     }
 #pragma GCC unroll 16
     for (int b = 0; b < kOutputs; ++b) {
-#pragma GCC unroll 16
-      for (int k = 0; k < kSub; ++k) {
+#pragma GCC unroll 32
+      for (int k = 0; k < kCount; ++k) {
 #pragma GCC unroll 4
         for (int v = 0; v < kPerPixel; ++v) {
           store(sums + (b * kPixels + k) * kImages + v * kVector, sum[b][k][v]);
@@ -148,7 +157,7 @@ struct Loops : Vectors<kVector> {
 
   static void multiply(const MultiplyJob& given) {
     const MultiplyJob job = given;
-    const float* const rows[] = {job.x, job.x + job.x_row, job.x + 2 * job.x_row, job.x + 3 * job.x_row};
+    const Rows rows(job.x, job.x_row);
     for (int64_t r = 0; r < job.rows; ++r) {
       if (job.first || job.begin[r] != job.begin[r + 1]) multiply_part<0>(job, r, rows);
     }
@@ -157,8 +166,8 @@ struct Loops : Vectors<kVector> {
   // Up to four weights: kEntries entries.
   template <int kFirst, int kEntries>
   [[gnu::always_inline]] static inline void accumulate_quad(const AccumulateJob& job, int32_t entry,
-                                                            const float* const* rows,
-                                                            const V (&dy)[kOutputs][kSub][kPerPixel], float* quad) {
+                                                            const Rows& rows,
+                                                            const V (&kept)[kOutputs][kSub][kPerPixel], float* quad) {
     V sum[4] = {};
 #pragma GCC unroll 4
     for (int e = 0; e < kEntries; ++e) {
@@ -167,9 +176,9 @@ struct Loops : Vectors<kVector> {
       for (int k = 0; k < kSub; ++k) {
 #pragma GCC unroll 4
         for (int v = 0; v < kPerPixel; ++v) {
-          const V x = load(pixel(rows, kFirst + k) + offset + v * kVector);
+          const V x = load(rows.pixel(kFirst + k) + offset + v * kVector);
 #pragma GCC unroll 4
-          for (int b = 0; b < kOutputs; ++b) sum[e * kOutputs + b] += dy[b][k][v] * x;
+          for (int b = 0; b < kOutputs; ++b) sum[e * kOutputs + b] += kept[b][k][v] * x;
         }
       }
     }
@@ -179,31 +188,30 @@ struct Loops : Vectors<kVector> {
 
   template <int kFirst>
   [[gnu::always_inline]] static inline void accumulate_part(const AccumulateJob& job, int64_t r,
-                                                            const float* const* rows, float* quad) {
+                                                            const Rows& rows, float* quad) {
     constexpr int kEntries = 4 / kOutputs;
-    V dy[kOutputs][kSub][kPerPixel];
+    V kept[kOutputs][kSub][kPerPixel];
 #pragma GCC unroll 4
     for (int b = 0; b < kOutputs; ++b) {
-      const float* from = job.dy + (r * kOutputs + b) * job.dy_plane;
-      const float* const dy_rows[] = {from, from + job.dy_row, from + 2 * job.dy_row, from + 3 * job.dy_row};
+      const Rows kept_rows(job.kept + (r * kOutputs + b) * job.kept_plane, job.kept_row);
 #pragma GCC unroll 16
       for (int k = 0; k < kSub; ++k) {
 #pragma GCC unroll 4
-        for (int v = 0; v < kPerPixel; ++v) dy[b][k][v] = load(pixel(dy_rows, kFirst + k) + v * kVector);
+        for (int v = 0; v < kPerPixel; ++v) kept[b][k][v] = load(kept_rows.pixel(kFirst + k) + v * kVector);
       }
     }
     int32_t e = job.begin[r];
     const int32_t end = job.begin[r + 1];
     float* to = quad;
     for (; e + kEntries <= end; e += kEntries, to += kQuad) {
-      accumulate_quad<kFirst, kEntries>(job, e, rows, dy, to);
+      accumulate_quad<kFirst, kEntries>(job, e, rows, kept, to);
     }
     if constexpr (kEntries > 1) {
-      if (end - e == 1) accumulate_quad<kFirst, 1>(job, e, rows, dy, to);
+      if (end - e == 1) accumulate_quad<kFirst, 1>(job, e, rows, kept, to);
     }
     if constexpr (kEntries > 2) {
-      if (end - e == 2) accumulate_quad<kFirst, 2>(job, e, rows, dy, to);
-      if (end - e == 3) accumulate_quad<kFirst, 3>(job, e, rows, dy, to);
+      if (end - e == 2) accumulate_quad<kFirst, 2>(job, e, rows, kept, to);
+      if (end - e == 3) accumulate_quad<kFirst, 3>(job, e, rows, kept, to);
     }
     if constexpr (kFirst + kSub < kPixels) accumulate_part<kFirst + kSub>(job, r, rows, quad);
   }
@@ -211,7 +219,7 @@ struct Loops : Vectors<kVector> {
   static void accumulate(const AccumulateJob& given) {
     constexpr int kEntries = 4 / kOutputs;
     const AccumulateJob job = given;
-    const float* const rows[] = {job.x, job.x + job.x_row, job.x + 2 * job.x_row, job.x + 3 * job.x_row};
+    const Rows rows(job.x, job.x_row);
     float* quad = job.sums;
     for (int64_t r = 0; r < job.rows; ++r) {
       const int32_t entries = job.begin[r + 1] - job.begin[r];
@@ -222,18 +230,16 @@ struct Loops : Vectors<kVector> {
   }
 };
 
-constexpr int smaller(int a, int b) { return a < b ? a : b; }
+// Pixels to a part, in parts that are as even as can be, if sums may take so many registers.
+template <int kVector>
+constexpr int pixels_of_part(WeightTile tile, int outputs, int registers) {
+  const int most = registers / outputs / Vectors<kVector>::kPerPixel, pixels = pixels_of(tile);
+  const int parts = most > 0 ? (pixels + most - 1) / most : pixels;
+  return (pixels + parts - 1) / parts;
+}
 
-// kRegisters: that sums may take.
-template <int kVector, int kRegisters, int kOutputs, WeightTile kTile>
-using LoopsFor = Loops<kVector, kOutputs,
-                       smaller(pixels_of(kTile), kRegisters / kOutputs / Vectors<kVector>::kPerPixel > 0
-                                                     ? kRegisters / kOutputs / Vectors<kVector>::kPerPixel
-                                                     : 1),
-                       kTile>;
-
-// f.template operator()<outputs, tile>() for the numbers at hand.
-template <class F>
+// f.template operator()<outputs, tile>() for the numbers at hand. kAll: of all tiles, or those that regions are cut into.
+template <bool kAll, class F>
 void dispatch(WeightTile tile, int outputs, const F& f) {
   const auto with_outputs = [&]<int kOutputs>() {
     switch (tile) {
@@ -251,6 +257,34 @@ void dispatch(WeightTile tile, int outputs, const F& f) {
         return f.template operator()<kOutputs, WeightTile::row_2>();
       case WeightTile::pixel:
         return f.template operator()<kOutputs, WeightTile::pixel>();
+      default:
+        break;
+    }
+    if constexpr (kAll) {
+      switch (tile) {
+        case WeightTile::rows_5x5:
+          return f.template operator()<kOutputs, WeightTile::rows_5x5>();
+        case WeightTile::rows_5x4:
+          return f.template operator()<kOutputs, WeightTile::rows_5x4>();
+        case WeightTile::rows_4x5:
+          return f.template operator()<kOutputs, WeightTile::rows_4x5>();
+        case WeightTile::rows_3x5:
+          return f.template operator()<kOutputs, WeightTile::rows_3x5>();
+        case WeightTile::rows_3x4:
+          return f.template operator()<kOutputs, WeightTile::rows_3x4>();
+        case WeightTile::rows_2x5:
+          return f.template operator()<kOutputs, WeightTile::rows_2x5>();
+        case WeightTile::rows_3x3:
+          return f.template operator()<kOutputs, WeightTile::rows_3x3>();
+        case WeightTile::rows_3x2:
+          return f.template operator()<kOutputs, WeightTile::rows_3x2>();
+        case WeightTile::rows_2x3:
+          return f.template operator()<kOutputs, WeightTile::rows_2x3>();
+        case WeightTile::rows_2x1:
+          return f.template operator()<kOutputs, WeightTile::rows_2x1>();
+        default:
+          break;
+      }
     }
   };
   if (outputs == 1) return with_outputs.template operator()<1>();
@@ -258,20 +292,22 @@ void dispatch(WeightTile tile, int outputs, const F& f) {
   with_outputs.template operator()<4>();
 }
 
-template <int kVector, int kRegisters>
+template <int kVector, int kSums>
 void multiply_weights(WeightTile tile, int outputs, const MultiplyJob& job) {
-  dispatch(tile, outputs,
-           [&]<int kOutputs, WeightTile kTile>() { LoopsFor<kVector, kRegisters, kOutputs, kTile>::multiply(job); });
+  dispatch<true>(tile, outputs, [&]<int kOutputs, WeightTile kTile>() {
+    Loops<kVector, kOutputs, pixels_of_part<kVector>(kTile, kOutputs, kSums), kTile>::multiply(job);
+  });
 }
 
-template <int kVector, int kRegisters>
+template <int kVector, int kKept>
 void accumulate_weights(WeightTile tile, int outputs, const AccumulateJob& job) {
-  dispatch(tile, outputs,
-           [&]<int kOutputs, WeightTile kTile>() { LoopsFor<kVector, kRegisters, kOutputs, kTile>::accumulate(job); });
+  dispatch<false>(tile, outputs, [&]<int kOutputs, WeightTile kTile>() {
+    Loops<kVector, kOutputs, pixels_of_part<kVector>(kTile, kOutputs, kKept), kTile>::accumulate(job);
+  });
 }
 
-template <int kVector>
-void bring_images(const TransposeJob& job, const float* tensor, bool add, float* planes) {
+template <int kVector, int kCount>
+void bring_sums(const BringJob& job, const float* tensor, float* planes) {
   using R = Vectors<kVector>;
   typename R::V v[kVector];
   int64_t c = 0;
@@ -279,37 +315,52 @@ void bring_images(const TransposeJob& job, const float* tensor, bool add, float*
     for (int first = 0; first < kImages; first += kVector) {
 #pragma GCC unroll 16
       for (int n = 0; n < kVector; ++n) {
-        const int64_t place = job.places[first + n];
+        const int64_t place = job.places[0][first + n];
         v[n] = place >= 0 ? R::load(tensor + place + c) : typename R::V{};
+#pragma GCC unroll 4
+        for (int k = 1; k < kCount; ++k) {
+          const int64_t other = job.places[k][first + n];
+          if (other >= 0) v[n] += R::load(tensor + other + c);
+        }
         // Sixteen streams, often a power of two apart, are more than the hardware's own prefetching follows.
-        __builtin_prefetch(tensor + place + c + job.soon);
+        __builtin_prefetch(tensor + job.places[kCount - 1][first + n] + c + job.soon);
+        v[n] *= job.share;
       }
       R::transpose(v);
 #pragma GCC unroll 16
-      for (int i = 0; i < kVector; ++i) {
-        float* to = planes + (c + i) * job.plane + first;
-        R::store(to, add ? R::load(to) + v[i] : v[i]);
-      }
+      for (int i = 0; i < kVector; ++i) R::store(planes + (c + i) * job.plane + first, v[i]);
     }
   }
   for (; c < job.channels; ++c) {
-    float* to = planes + c * job.plane;
     for (int64_t n = 0; n < kImages; ++n) {
-      const float value = job.places[n] >= 0 ? tensor[job.places[n] + c] : 0.0f;
-      to[n] = add ? to[n] + value : value;
+      float sum = 0;
+      for (int k = 0; k < kCount; ++k) sum += job.places[k][n] >= 0 ? tensor[job.places[k][n] + c] : 0.0f;
+      planes[c * job.plane + n] = job.share * sum;
     }
   }
 }
 
 template <int kVector>
-void return_images(const TransposeJob& job, const float* planes, float* tensor) {
+void bring_images(const BringJob& job, const float* tensor, float* planes) {
+  if (job.count == 1) return bring_sums<kVector, 1>(job, tensor, planes);
+  if (job.count == 2) return bring_sums<kVector, 2>(job, tensor, planes);
+  bring_sums<kVector, 4>(job, tensor, planes);
+}
+
+template <int kVector, int kCount>
+void return_sums(const ReturnJob& job, float* tensor) {
   using R = Vectors<kVector>;
   typename R::V v[kVector];
   int64_t c = 0;
   for (; c + kVector <= job.channels; c += kVector) {
     for (int first = 0; first < kImages; first += kVector) {
 #pragma GCC unroll 16
-      for (int i = 0; i < kVector; ++i) v[i] = R::load(planes + (c + i) * job.plane + first);
+      for (int i = 0; i < kVector; ++i) {
+        v[i] = R::load(job.from[0] + (c + i) * job.plane[0] + first);
+#pragma GCC unroll 4
+        for (int k = 1; k < kCount; ++k) v[i] += R::load(job.from[k] + (c + i) * job.plane[k] + first);
+        v[i] *= job.share;
+      }
       R::transpose(v);
 #pragma GCC unroll 16
       for (int n = 0; n < kVector; ++n) {
@@ -319,14 +370,24 @@ void return_images(const TransposeJob& job, const float* planes, float* tensor) 
   }
   for (; c < job.channels; ++c) {
     for (int64_t n = 0; n < kImages; ++n) {
-      if (job.places[n] >= 0) tensor[job.places[n] + c] = planes[c * job.plane + n];
+      if (job.places[n] < 0) continue;
+      float sum = job.from[0][c * job.plane[0] + n];
+      for (int k = 1; k < kCount; ++k) sum += job.from[k][c * job.plane[k] + n];
+      tensor[job.places[n] + c] = job.share * sum;
     }
   }
 }
 
-template <int kVector, int kRegisters>
+template <int kVector>
+void return_images(const ReturnJob& job, float* tensor) {
+  if (job.count == 1) return return_sums<kVector, 1>(job, tensor);
+  return_sums<kVector, 4>(job, tensor);
+}
+
+// kSums, kKept: registers that sums may take, and pixels of a gradient that are kept.
+template <int kVector, int kSums, int kKept>
 constexpr WeightTileKernels kernels_with() {
-  return {multiply_weights<kVector, kRegisters>, accumulate_weights<kVector, kRegisters>, bring_images<kVector>,
+  return {multiply_weights<kVector, kSums>, accumulate_weights<kVector, kKept>, bring_images<kVector>,
           return_images<kVector>};
 }
 

@@ -30,6 +30,7 @@ namespace {
 
 constexpr int64_t kRegionFloats = 160 * 1024;  // with the sums of a tile well inside the second-level cache
 constexpr int64_t kSliceChannels = 256;        // whose sums of a tile are worked on at once
+constexpr int64_t kWindowChannels = 128;       // .. if they are of four phases, with neighbours
 constexpr int64_t kBlock = 16;                 // channels to a transposition
 
 // One pass of one layer.
@@ -41,9 +42,10 @@ struct Product {
   const WeightSide &read, &written;
   const LaneRegions regions;
   const LaneLayout layout;
-  int64_t ranges;  // of regions
-  int64_t parts;   // of a region's outputs, each a task
-  int64_t slices;  // of a phase's channels
+  const int phases;  // that are worked on together
+  int64_t ranges;    // of regions
+  int64_t parts;     // of a region's outputs, each a task
+  int64_t slices;    // of a phase's channels
   int64_t slice_channels;
 
   Product(const Conv2dGeometry& geometry, const WeightIndex& index, Pass pass)
@@ -54,13 +56,15 @@ struct Product {
         read(forward ? terms.x : terms.y),
         written(forward ? terms.y : terms.x),
         regions(g.n, written, terms.pointwise(), Frame::of(terms, !forward), read.planes(), kRegionFloats),
-        layout(regions, Frame::of(terms, !forward)) {
+        layout(regions, Frame::of(terms, !forward)),
+        phases(written.windows ? written.phases : 1) {
     ranges = std::min(kWeightTasks, regions.count());
     parts = ceil_div(kWeightTasks, ranges);
     const int64_t blocks = ceil_div(written.channels, kBlock);
-    slices = std::max(ceil_div(written.channels, kSliceChannels), ceil_div(parts, written.phases));
+    const int64_t most = written.windows ? kWindowChannels : kSliceChannels;
+    slices = std::max(ceil_div(written.channels, most), ceil_div(parts, written.phases / phases));
     slices = std::min(slices, blocks);
-    parts = std::min(parts, slices * written.phases);
+    parts = std::min(parts, all_slices());
     slice_channels = std::min(written.channels, ceil_div(blocks, slices) * kBlock);
   }
 
@@ -69,7 +73,11 @@ struct Product {
     return static_cast<double>(list.entries * list.outputs) * static_cast<double>(pixels);
   }
   int64_t planes_floats() const { return read.planes() * layout.plane; }
-  int64_t sums_floats() const { return slice_channels * pixels_of(regions.tile) * kImages; }
+  int64_t all_slices() const { return slices * written.phases / phases; }
+  int64_t sums_floats() const {
+    const WeightTile largest = phases > 1 ? grown(regions.tile, 1, 1) : regions.tile;
+    return phases * slice_channels * pixels_of(largest) * kImages;
+  }
 };
 
 struct Workspace {
@@ -87,36 +95,14 @@ struct Workspace {
 };
 
 struct Slice {
-  int phase;
+  int phase;            // the first
   int64_t first, last;  // channels of the phase
-  Slice(const Product& job, int64_t number) : phase(static_cast<int>(number / job.slices)) {
+  Slice(const Product& job, int64_t number) : phase(static_cast<int>(number / job.slices) * job.phases) {
     const int64_t blocks = ceil_div(job.written.channels, kBlock), slice = number % job.slices;
     first = slice * blocks / job.slices * kBlock;
     last = std::min(job.written.channels, (slice + 1) * blocks / job.slices * kBlock);
   }
 };
-
-// The sums of one slice of one tile.
-void multiply_slice(const Product& job, const Workspace& ws, const Slice& slice, const float* planes, int64_t tile,
-                    const float* bias, float* sums) {
-  const WeightList& list = job.list;
-  const int64_t rows_of_phase = job.written.channels / list.outputs;
-  const int64_t row = slice.phase * rows_of_phase + slice.first / list.outputs;
-  for (int64_t chunk = 0; chunk < list.chunks; ++chunk) {
-    weight_tile_kernels().multiply(
-        job.regions.tile, static_cast<int>(list.outputs),
-        {.begin = list.begin.data() + chunk * list.rows + row,
-         .rows = (slice.last - slice.first) / list.outputs,
-         .codes = list.codes.data(),
-         .offsets = ws.weights.offsets(),
-         .values = ws.weights.values(),
-         .x = planes + chunk * list.chunk * job.layout.plane + job.layout.at_tile(job.regions, tile),
-         .x_row = job.layout.row,
-         .first = chunk == 0,
-         .start = bias ? bias + slice.first : nullptr,
-         .sums = sums});
-  }
-}
 
 struct Multiplication {
   const Product& job;
@@ -132,15 +118,43 @@ struct Multiplication {
     source.bring(from, LaneRegion(job.regions, region), job.layout, part.first, part.last,
                  planes(range) + part.first * job.layout.plane);
   }
+  // The sums of one slice of one tile, phase by phase. Of a list by chunks: whose planes the first-level cache holds while
+  // all of its phases are worked on.
+  void multiply_slice(const Slice& slice, const float* planes, int64_t tile, float* sums) const {
+    const WeightList& list = job.list;
+    const int64_t rows_of_phase = job.written.channels / list.outputs;
+    for (int64_t chunk = 0; chunk < list.chunks; ++chunk) {
+      float* of_phase = sums;
+      for (int phase = slice.phase; phase < slice.phase + job.phases; ++phase) {
+        const WeightTile phase_tile = target.tile_of(phase);
+        const bool windows = job.phases > 1;  // their tiles begin so much further up and left
+        const int64_t up = windows ? phase / 2 : 0, left = windows ? phase % 2 : 0;
+        const int64_t row = phase * rows_of_phase + slice.first / list.outputs;
+        weight_tile_kernels().multiply(
+            phase_tile, static_cast<int>(list.outputs),
+            {.begin = list.begin.data() + chunk * list.rows + row,
+             .rows = (slice.last - slice.first) / list.outputs,
+             .codes = list.codes.data(),
+             .offsets = ws.weights.offsets(),
+             .values = ws.weights.values(),
+             .x = planes + chunk * list.chunk * job.layout.plane + job.layout.at_tile(job.regions, tile) -
+                  up * job.layout.row - left * kImages,
+             .x_row = job.layout.row,
+             .first = chunk == 0,
+             .start = bias && phase == slice.phase ? bias + slice.first : nullptr,
+             .sums = of_phase});
+        of_phase += (slice.last - slice.first) * pixels_of(phase_tile) * kImages;
+      }
+    }
+  }
   void multiply(int64_t number, int64_t range, int64_t part) const {
-    const int64_t slices = job.slices * job.written.phases;
     const LaneRegion region(job.regions, number);
     float* sums = ws.sums + (range * job.parts + part) * job.sums_floats();
     for (int64_t tile = 0; tile < job.regions.tiles(); ++tile) {
       if (!target.meets(region, tile)) continue;
-      for (int64_t s = part * slices / job.parts; s < (part + 1) * slices / job.parts; ++s) {
+      for (int64_t s = part * job.all_slices() / job.parts; s < (part + 1) * job.all_slices() / job.parts; ++s) {
         const Slice slice(job, s);
-        multiply_slice(job, ws, slice, planes(range), tile, bias, sums);
+        multiply_slice(slice, planes(range), tile, sums);
         target.return_tile(sums, region, tile, slice.phase, slice.first, slice.last, to);
       }
     }

@@ -12,6 +12,14 @@
 
 namespace poise {
 
+// A layer as this path computes f32 and bf16: pooling comes before a 3x3 convolution (weight_terms.h). f64 is computed
+// as other sparse paths do it, in Conv2dGeometry::sparse_form().
+inline Conv2dGeometry weights_form(const Conv2dGeometry& layer) {
+  Conv2dGeometry form = layer.sparse_form();
+  if (layer.pools_sums()) form.pool = layer.pool;
+  return form;
+}
+
 // What a pass needs and does with the weights that are alive now. The workspace grows with them.
 using WeightsConv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, const WeightIndex&, DType, Pass);
 using WeightsConv2dForward = void(Context&, const Conv2dGeometry&, const WeightIndex&, const Tensor& x,
