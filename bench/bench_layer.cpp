@@ -59,7 +59,7 @@ std::vector<Execution> BenchDevice::paths(const Cell& cell) const {
 
 BenchLayer::BenchLayer(BenchDevice& on, const Conv2dGeometry& g, const Cell& cell, double density, uint64_t seed)
     : on_(on),
-      dense_(g.dense_form()),
+      dense_(g.dense_form(on.device, activation_dtype(on.precision))),
       sparse_(g.sparse_form()),
       stored_(activation_dtype(on.precision)),
       ctx_{.device = on.device, .precision = on.precision, .kernels = &on.kernels, .stream = on.stopwatch.stream()} {

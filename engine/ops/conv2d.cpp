@@ -52,8 +52,9 @@ struct Convolution {
   LayerPass pass_of(const Context& ctx, Pass pass) const { return pass_of(ctx, geometry, xv.dtype, pass, execution); }
   static LayerPass pass_of(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass,
                            const LayerExecution* execution) {
-    return LayerPass(ctx, "conv2d", geometry, dtype, pass, execution,
-                     [&] { return ctx.kernels->conv2d_plan(ctx, geometry.dense_form(), dtype, pass); });
+    return LayerPass(ctx, "conv2d", geometry, dtype, pass, execution, [&] {
+      return ctx.kernels->conv2d_plan(ctx, geometry.dense_form(ctx.device, dtype), dtype, pass);
+    });
   }
 
   void forward(Tape& t) {
@@ -188,7 +189,7 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
   if (execution && t.records_gradients()) execution->note(geometry);
   Tensor xv = x.value();
   if (geometry.pools_input()) {
-    xv = t.alloc(geometry.dense_form().x_shape(), x.dtype());
+    xv = t.alloc(geometry.sparse_form().x_shape(), x.dtype());
     t.launch({"avg_pool_2x2", Pass::forward}, t.ctx.kernels->avg_pool_2x2_forward, x.value(), xv);
   }
   const Tensor y = t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]

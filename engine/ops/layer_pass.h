@@ -18,7 +18,7 @@ struct LayerPass {
   const LayerExecution* layer;  // null: dense
   size_t workspace_bytes;
   Work work;
-  bool pools_sums;    // of the layer
+  bool pools_sums;  // of the layer
 
   // dense_plan(): the Conv2dPlan of the dense kernel. `execution` may be null.
   template <class DensePlan>
@@ -26,7 +26,7 @@ struct LayerPass {
             const LayerExecution* execution, const DensePlan& dense_plan)
       : path(execution ? execution->now(pass) : Execution::dense), layer(execution) {
     const bool weights = path == Execution::weights && dtype != DType::f64;
-    geometry = is_dense() ? convolution.dense_form()
+    geometry = is_dense() ? convolution.dense_form(ctx.device, dtype)
                : weights  ? weights_form(convolution)
                           : convolution.sparse_form();
     const Conv2dPlan plan = is_dense() ? dense_plan() : sparse_plan(*ctx.kernels, ctx, dtype, pass);
@@ -35,9 +35,8 @@ struct LayerPass {
     pools_sums = convolution.pools_sums();
   }
   bool is_dense() const { return path == Execution::dense; }
-  bool folds_weight() const {
-    return pools_sums && is_dense();
-  }  // the kernel reads and writes weights [C_out,4,4,C_in]
+  // The kernel reads and writes weights [C_out,4,4,C_in].
+  bool folds_weight() const { return pools_sums && is_dense() && geometry.pool == 1; }
   // The kernel's y is four times as large.
   bool pools_output() const { return pools_sums && !is_dense() && geometry.pool == 1; }
 

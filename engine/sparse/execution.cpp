@@ -222,7 +222,8 @@ std::vector<ExecutionDecision> NetworkExecution::update(Context& ctx) {
     const double density = layer.masked->density();
     const Conv2dGeometry form = e.geometry.sparse_form();
     for (Pass pass : kPasses) {
-      const double dense = ctx.kernels->conv2d_plan(ctx, e.geometry.dense_form(), DType::f32, pass).executed_macs;
+      const double dense =
+          ctx.kernels->conv2d_plan(ctx, e.geometry.dense_form(ctx.device, DType::f32), DType::f32, pass).executed_macs;
       const auto saved_by = [&](Execution path, double executed) {
         return !may_take(layer, path) ? 0.0 : executed > 0 ? dense / executed : kEverything;
       };
@@ -256,7 +257,8 @@ std::vector<ExecutionDecision> NetworkExecution::predict(const Context& ctx,
     const Conv2dGeometry& asked = layer.execution.geometry;
     if (asked.macs() == 0) continue;
     for (Pass pass : kPasses) {
-      const double dense = ctx.kernels->conv2d_plan(ctx, asked.dense_form(), DType::f32, pass).executed_macs;
+      const double dense =
+          ctx.kernels->conv2d_plan(ctx, asked.dense_form(ctx.device, DType::f32), DType::f32, pass).executed_macs;
       PathNumbers saved = {};
       for (const Execution path : paths_) {
         if (!may_take(layer, path) || too_dense(choice_, path, densities[i])) continue;

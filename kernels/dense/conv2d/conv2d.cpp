@@ -2,7 +2,7 @@
 // can judge the faster kernels. The innermost loops run over neighbouring channels, which lie next to each other.
 //
 // Every pass asks for each output element what goes into it, so tasks never share an output, and the enlargement is a
-// division of the coordinate.
+// division of the coordinate, and so is pooling: a sum belongs to the output that takes its mean.
 #include "kernels/dense/conv2d/conv2d.h"
 
 #include "kernels/core/dispatch.h"
@@ -28,6 +28,9 @@ int64_t output_position(int64_t a, int64_t r, int64_t stride, int64_t pad, int64
   return scaled >= 0 && scaled % stride == 0 && scaled / stride < size ? scaled / stride : -1;
 }
 
+// Of a sum in the output that takes its mean.
+double share_of(const Conv2dGeometry& g) { return 1.0 / static_cast<double>(g.pool * g.pool); }
+
 }  // namespace
 
 Conv2dPlan conv2d_plan(const Context&, const Conv2dGeometry& g, DType, Pass) { return {.executed_macs = g.macs()}; }
@@ -47,17 +50,21 @@ void conv2d_forward(Context&, const Conv2dGeometry& geometry, const Tensor& x, c
         T* pixel = outputs + (task * out_w + q) * g.c_out;
         for (int64_t o = 0; o < g.c_out; ++o) {
           DotSum sum;
-          for (int64_t r = 0; r < g.kh; ++r) {
-            const int64_t row = input_position(p, r, g.stride_h, g.pad_h, g.upsample, g.h);
-            if (row < 0) continue;
-            for (int64_t s = 0; s < g.kw; ++s) {
-              const int64_t column = input_position(q, s, g.stride_w, g.pad_w, g.upsample, g.w);
-              if (column < 0) continue;
-              sum.add(inputs + ((image * g.h + row) * g.w + column) * g.c_in,
-                      weights + ((o * g.kh + r) * g.kw + s) * g.c_in, g.c_in);
+          for (int64_t a = p * g.pool; a < (p + 1) * g.pool; ++a) {
+            for (int64_t b = q * g.pool; b < (q + 1) * g.pool; ++b) {
+              for (int64_t r = 0; r < g.kh; ++r) {
+                const int64_t row = input_position(a, r, g.stride_h, g.pad_h, g.upsample, g.h);
+                if (row < 0) continue;
+                for (int64_t s = 0; s < g.kw; ++s) {
+                  const int64_t column = input_position(b, s, g.stride_w, g.pad_w, g.upsample, g.w);
+                  if (column < 0) continue;
+                  sum.add(inputs + ((image * g.h + row) * g.w + column) * g.c_in,
+                          weights + ((o * g.kh + r) * g.kw + s) * g.c_in, g.c_in);
+                }
+              }
             }
           }
-          const double total = sum.total() + (biases ? static_cast<double>(biases[o]) : 0.0);
+          const double total = sum.total() * share_of(g) + (biases ? static_cast<double>(biases[o]) : 0.0);
           pixel[o] = stored<T>(g.relu && total < 0 ? 0 : total);
         }
       }
@@ -83,13 +90,13 @@ void conv2d_backward_input(Context&, const Conv2dGeometry& geometry, const Tenso
           // The upsample x upsample copies of this pixel, and every (output pixel, tap) that reads one of them.
           for (int64_t a = row * g.upsample; a < (row + 1) * g.upsample; ++a) {
             for (int64_t r = 0; r < g.kh; ++r) {
-              const int64_t p = output_position(a, r, g.stride_h, g.pad_h, out_h);
+              const int64_t p = output_position(a, r, g.stride_h, g.pad_h, out_h * g.pool);
               if (p < 0) continue;
               for (int64_t b = column * g.upsample; b < (column + 1) * g.upsample; ++b) {
                 for (int64_t s = 0; s < g.kw; ++s) {
-                  const int64_t q = output_position(b, s, g.stride_w, g.pad_w, out_w);
+                  const int64_t q = output_position(b, s, g.stride_w, g.pad_w, out_w * g.pool);
                   if (q < 0) continue;
-                  const T* dy_pixel = grad_out + ((image * out_h + p) * out_w + q) * g.c_out;
+                  const T* dy_pixel = grad_out + ((image * out_h + p / g.pool) * out_w + q / g.pool) * g.c_out;
                   for (int64_t o = 0; o < g.c_out; ++o) {
                     const double factor = static_cast<double>(computed(dy_pixel[o]));
                     const T* w = weights + ((o * g.kh + r) * g.kw + s) * g.c_in + first;
@@ -99,7 +106,7 @@ void conv2d_backward_input(Context&, const Conv2dGeometry& geometry, const Tenso
               }
             }
           }
-          for (int64_t i = 0; i < channels; ++i) pixel[first + i] = stored<T>(sum[i]);
+          for (int64_t i = 0; i < channels; ++i) pixel[first + i] = stored<T>(sum[i] * share_of(g));
         }
       }
     });
@@ -124,14 +131,14 @@ void conv2d_backward_weight(Context&, const Conv2dGeometry& geometry, const Tens
       const int64_t tap = task / input_blocks / output_blocks, r = tap / g.kw, s = tap % g.kw;
       double sum[kOutputChannels][kInputChannels] = {};
       for (int64_t image = 0; image < g.n; ++image) {
-        for (int64_t p = 0; p < out_h; ++p) {
+        for (int64_t p = 0; p < out_h * g.pool; ++p) {
           const int64_t row = input_position(p, r, g.stride_h, g.pad_h, g.upsample, g.h);
           if (row < 0) continue;
-          for (int64_t q = 0; q < out_w; ++q) {
+          for (int64_t q = 0; q < out_w * g.pool; ++q) {
             const int64_t column = input_position(q, s, g.stride_w, g.pad_w, g.upsample, g.w);
             if (column < 0) continue;
             const T* pixel = inputs + ((image * g.h + row) * g.w + column) * g.c_in + first_i;
-            const T* dy_pixel = grad_out + ((image * out_h + p) * out_w + q) * g.c_out;
+            const T* dy_pixel = grad_out + ((image * out_h + p / g.pool) * out_w + q / g.pool) * g.c_out;
             for (int64_t o = first_o; o < last_o; ++o) {
               const double factor = static_cast<double>(computed(dy_pixel[o]));
               for (int64_t i = 0; i < channels; ++i)
@@ -142,7 +149,7 @@ void conv2d_backward_weight(Context&, const Conv2dGeometry& geometry, const Tens
       }
       for (int64_t o = first_o; o < last_o; ++o) {
         auto* w = grad_weight + ((o * g.kh + r) * g.kw + s) * g.c_in + first_i;
-        for (int64_t i = 0; i < channels; ++i) w[i] = static_cast<Computed<T>>(sum[o - first_o][i]);
+        for (int64_t i = 0; i < channels; ++i) w[i] = static_cast<Computed<T>>(sum[o - first_o][i] * share_of(g));
       }
     });
     if (!dbias) return;

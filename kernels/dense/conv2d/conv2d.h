@@ -41,15 +41,18 @@ struct Conv2dGeometry {
   bool pooling_allowed() const {
     return pool == 1 || (pool == 2 && upsample == 1 && !relu && (keeps_size(1) || keeps_size(3)) && h > 1 && w > 1);
   }
-  // Without pooling. A 1x1 convolution commutes with it: the same convolution of the pooled x, for all kernels. A 3x3
-  // one: with stride 2 and folded weights (pooling_fold.h) for dense kernels; for sparse ones, whose lists of what is
-  // alive are of the weight as it is, the plain convolution, pooled afterwards; but single weights pool before
-  // (weights_form() in kernels/sparse/weights/).
+  // As kernels compute it. A 1x1 convolution commutes with pooling: the same convolution of the pooled x, for all kernels.
+  // A 3x3 one: on the CPU sums of windows commute with it, too (window_sums.h), for dense kernels of f32 and bf16 and for
+  // single weights (weights_form() in kernels/sparse/weights/). On GPUs and in f64 it has stride 2 and folded weights
+  // (pooling_fold.h) for dense kernels. For block kernels, whose lists of what is alive are of the weight as it is, it is
+  // the plain convolution, pooled afterwards.
   bool pools_input() const { return pool == 2 && kh == 1; }
   bool pools_sums() const { return pool == 2 && kh == 3; }
-  Conv2dGeometry dense_form() const {
+  Conv2dGeometry dense_form(Device device, DType dtype) const {
     Conv2dGeometry form = sparse_form();
-    if (pools_sums()) form.kh = form.kw = 4, form.stride_h = form.stride_w = 2;
+    if (!pools_sums()) return form;
+    if (device == Device::cpu && dtype != DType::f64) return *this;
+    form.kh = form.kw = 4, form.stride_h = form.stride_w = 2;
     return form;
   }
   Conv2dGeometry sparse_form() const {

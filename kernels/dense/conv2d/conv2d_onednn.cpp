@@ -5,8 +5,9 @@
 // per task, added up in task order. Some tasks run at a time: the memory of their sums and of oneDNN's scratch grows with
 // the threads, not with the batch.
 //
-// A 3x3 convolution of a twice enlarged image is, read backwards, a 4x4 convolution with stride 2 of the large image
-// (upsample_fold.h): its forward pass is that one's input gradient, its input gradient that one's forward pass. A 1x1
+// A 3x3 convolution of a twice enlarged image, or one whose output is pooled, is one with stride 2 between the small image
+// and sums of windows of the large one (window_sums.h). Where the image is enlarged, it is read backwards: its forward
+// pass is that one's input gradient, its input gradient that one's forward pass, and its taps are flipped. A 1x1
 // convolution commutes with the enlargement: one multiply-add instead of four.
 //
 // Where oneDNN has no bf16 for the processor, bf16 is computed as f32, from copies.
@@ -14,21 +15,23 @@
 #include "kernels/core/simd.h"
 #include "kernels/core/widened.h"
 #include "kernels/dense/conv2d/onednn_convolution.h"
-#include "kernels/dense/conv2d/tap_sums.h"
 #include "kernels/dense/conv2d/upsample_fold.h"
+#include "kernels/dense/conv2d/window_sums.h"
 #include "kernels/table.h"
 
 namespace poise::cpu {
 namespace {
 
-enum class Method : uint8_t { plain, enlarge_output, transposed };
+constexpr float kMean = 0.25f;  // of a window
+
+enum class Method : uint8_t { plain, enlarge_output, windows };
 
 // How one pass of one layer is cut.
 struct Cut {
   Conv2dGeometry geometry;  // of the layer
   Method method;
   int64_t images, tasks;  // images per task
-  ConvolutionKey key;     // of a task. If transposed, its x is our y
+  ConvolutionKey key;     // of a task. With windows, its x are their sums
 
   Cut(const Conv2dGeometry& g, DType dtype, Pass pass) : geometry(g), method(method_of(g)) {
     require(g.enlargement_allowed(), "the op refuses other enlarged convolutions");
@@ -48,7 +51,7 @@ struct Cut {
            .pad_h = g.pad_h,
            .pad_w = g.pad_w,
            .bias = pass != Pass::backward_input};
-    if (method == Method::transposed) transpose();
+    if (method == Method::windows) read_windows();
     // Enough tasks for a handful of cores; for the weight gradient only as many as pay for their partial sums.
     int64_t wanted = 8;
     if (pass == Pass::backward_weight) wanted = std::clamp<int64_t>(g.n * key.out_h * key.out_w / 1024, 2, 8);
@@ -60,7 +63,7 @@ struct Cut {
   }
 
   static Method method_of(const Conv2dGeometry& g) {
-    if (g.upsample == 2 && g.keeps_size(3)) return Method::transposed;
+    if (g.pools_sums() || (g.upsample == 2 && g.keeps_size(3))) return Method::windows;
     if (g.upsample == 2 && g.keeps_size(1)) return Method::enlarge_output;
     return Method::plain;
   }
@@ -69,49 +72,64 @@ struct Cut {
   int64_t x_stride() const { return geometry.h * geometry.w * geometry.c_in; }  // elements per image
   int64_t y_stride() const { return geometry.out_h() * geometry.out_w() * geometry.c_out; }
   int64_t small_y_stride() const { return geometry.h * geometry.w * geometry.c_out; }
-  int64_t folded_elements() const { return geometry.c_out * kFoldedTaps * kFoldedTaps * geometry.c_in; }
+  bool enlarges() const { return method == Method::windows && geometry.upsample == 2; }
+  bool pools() const { return method == Method::windows && geometry.pool == 2; }
+  int64_t weight_elements() const { return geometry.weight_shape().elements(); }
+  int64_t window_elements() const { return method == Method::windows ? images * key.h * key.w * key.c_in : 0; }
+  // Windows that the convolution writes are in f32, for they are summands.
+  size_t window_bytes() const { return key.pass == Pass::backward_input ? sizeof(float) : size_of(key.dtype); }
 
  private:
-  void transpose() {
-    if (key.pass != Pass::backward_weight) {
-      key.pass = key.pass == Pass::forward ? Pass::backward_input : Pass::forward;
-    }
-    key.h = geometry.out_h(), key.w = geometry.out_w(), key.c_in = geometry.c_out;
-    key.out_h = geometry.h, key.out_w = geometry.w, key.c_out = geometry.c_in;
-    key.kh = key.kw = kFoldedTaps;
+  void read_windows() {
+    const bool enlarge = enlarges();
+    key.out_h = enlarge ? geometry.h : geometry.out_h(), key.out_w = enlarge ? geometry.w : geometry.out_w();
+    key.h = 2 * key.out_h + 1, key.w = 2 * key.out_w + 1;
     key.stride_h = key.stride_w = 2;
-    key.bias = false;  // which would be of our x
-    key.transposed = true;
+    key.pad_h = key.pad_w = 0;
+    if (enlarge) {
+      if (key.pass != Pass::backward_weight) {
+        key.pass = key.pass == Pass::forward ? Pass::backward_input : Pass::forward;
+      }
+      std::swap(key.c_in, key.c_out);
+      key.bias = false;  // which would be of our x
+      key.transposed = true;
+    }
+    key.f32_x = key.pass == Pass::backward_input;
   }
 };
 
 // T: of x and y.
 template <class T>
 struct Workspace {
-  int64_t at_once;           // tasks whose scratch and partial sums have room beside each other
-  char* packed = nullptr;    // weights in oneDNN's layout; for the weight gradient: sums in f32, see slot_of()
-  size_t packed_bytes = 0;   // of one of them
-  float* bias = nullptr;     // weight gradient: [task][C_out] partial sums; forward: zeros, should there be no bias
-  T* folded = nullptr;       // transposed: [C_out,4,4,C_in]
-  float* dfolded = nullptr;  // .. and its gradient
-  T* small_y = nullptr;      // enlarge_output: the small output or its gradient, [N,H,W,C_out]
-  char* scratch = nullptr;   // [at_once][scratch_bytes]
+  int64_t at_once;            // tasks whose scratch and partial sums have room beside each other
+  char* packed = nullptr;     // weights in oneDNN's layout; for the weight gradient: sums in f32, see slot_of()
+  size_t packed_bytes = 0;    // of one of them
+  float* bias = nullptr;      // weight gradient: [task][C_out] partial sums; forward: zeros, should there be no bias
+  T* flipped = nullptr;       // of enlarged images: weights, and
+  float* dflipped = nullptr;  // .. their gradient
+  char* windows = nullptr;    // [at_once] sums of the windows of a task's images
+  size_t windows_bytes = 0;   // of one of them
+  T* small_y = nullptr;       // enlarge_output: the small output or its gradient, [N,H,W,C_out]
+  char* scratch = nullptr;    // [at_once][scratch_bytes]
   size_t scratch_bytes = 0;
   size_t bytes = 0;
 
   Workspace(const Cut& cut, Pass pass, int64_t tasks_at_once, void* base)
       : at_once(std::min(cut.tasks, tasks_at_once)) {
     WorkspaceLayout layout(base);
-    const bool gradient = pass == Pass::backward_weight, transposed = cut.method == Method::transposed;
-    if (!gradient && cut.convolution().scratch_bytes() == 0) at_once = cut.tasks;
+    const bool gradient = pass == Pass::backward_weight;
+    windows_bytes = align_up(static_cast<size_t>(cut.window_elements()) * cut.window_bytes());
+    if (!gradient && windows_bytes + cut.convolution().scratch_bytes() == 0) at_once = cut.tasks;
     const auto tasks = static_cast<size_t>(cut.tasks), slots = static_cast<size_t>(at_once + (at_once < cut.tasks));
     const auto channels = static_cast<size_t>(cut.geometry.c_out);
     packed_bytes = align_up(cut.convolution().weight_bytes());
     scratch_bytes = align_up(cut.convolution().scratch_bytes());
     packed = layout.carve<char>((gradient ? slots : 1) * packed_bytes);
     if (pass != Pass::backward_input) bias = layout.carve<float>((gradient ? tasks : 1) * channels);
-    if (transposed && gradient) dfolded = layout.carve<float>(static_cast<size_t>(cut.folded_elements()));
-    if (transposed && !gradient) folded = layout.carve<T>(static_cast<size_t>(cut.folded_elements()));
+    const auto weights = static_cast<size_t>(cut.weight_elements());
+    if (cut.enlarges() && gradient) dflipped = layout.carve<float>(weights);
+    if (cut.enlarges() && !gradient) flipped = layout.carve<T>(weights);
+    windows = layout.carve<char>(static_cast<size_t>(at_once) * windows_bytes);
     if (cut.method == Method::enlarge_output) {
       small_y = layout.carve<T>(static_cast<size_t>(cut.geometry.n * cut.small_y_stride()));
     }
@@ -129,6 +147,10 @@ struct Workspace {
     int64_t at_once = cut.tasks;
     while (at_once > 1 && Workspace(cut, pass, at_once, nullptr).bytes > memory.size_bytes()) --at_once;
     return Workspace(cut, pass, at_once, memory.bytes);
+  }
+  template <class W>
+  ImageRows<W> windows_of(const Cut& cut, int64_t task) const {
+    return {cut.key.h, cut.key.w, reinterpret_cast<W*>(windows + static_cast<size_t>(task % at_once) * windows_bytes)};
   }
   char* scratch_of(int64_t task) const { return scratch + static_cast<size_t>(task % at_once) * scratch_bytes; }
   // run(task) for the next at_once tasks beside each other, then done(first, last), and so on.
@@ -174,15 +196,24 @@ void collect(const Conv2dGeometry& g, int64_t images, T* small, T* large) {
   })(images);
 }
 
+// [C_out,3,3,C_in], each kernel turned by 180 degrees.
+template <class T>
+void flip_taps(int64_t c_out, int64_t c_in, const T* from, T* to) {
+  constexpr int64_t kTaps = 9;
+  parallel_for(c_out, [=](int64_t o) {
+    for (int64_t tap = 0; tap < kTaps; ++tap) {
+      std::copy_n(from + (o * kTaps + tap) * c_in, c_in, to + (o * kTaps + kTaps - 1 - tap) * c_in);
+    }
+  });
+}
+
 // Once per pass: our weight in oneDNN's layout.
 template <class T>
 void pack(const Cut& cut, const Tensor& weight, const Workspace<T>& ws) {
   const T* from = weight.data<T>();
-  if (cut.method == Method::transposed) {
-    fold_taps(
-        cut.geometry.c_out, cut.geometry.c_in, Computed<T>{1}, [](int u) { return folded_taps(3, u); }, from,
-        ws.folded);
-    from = ws.folded;
+  if (cut.enlarges()) {
+    flip_taps(cut.geometry.c_out, cut.geometry.c_in, from, ws.flipped);
+    from = ws.flipped;
   }
   cut.convolution().pack_weight(from, ws.packed);
 }
@@ -230,9 +261,16 @@ void forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, con
     const int64_t first = task * cut.images, pixels = cut.images * g.out_h() * g.out_w();
     T *from = xs + first * cut.x_stride(), *to = ys + first * cut.y_stride();
     char* scratch = ws.scratch_of(task);
-    if (cut.method == Method::transposed) {
-      cut.convolution().run(to, ws.packed, nullptr, from, scratch);
+    if (cut.enlarges()) {
+      const auto windows = ws.template windows_of<float>(cut, task);
+      cut.convolution().run(windows.data, ws.packed, nullptr, from, scratch);
+      sum_windows<T>(cut.images, g.c_out, 0, 1, windows, {g.out_h(), g.out_w(), to});
       return finish(bias ? added : nullptr, g.relu, g.c_out, pixels, to);
+    }
+    if (cut.pools()) {
+      const auto windows = ws.template windows_of<T>(cut, task);
+      sum_windows<T>(cut.images, g.c_in, 1, kMean, ImageRows<T>{g.h, g.w, from}, windows);
+      return cut.convolution().run(windows.data, ws.packed, added, to, scratch);
     }
     const bool repeats = cut.method == Method::enlarge_output;
     T* small = repeats ? ws.small_y + first * cut.small_y_stride() : to;
@@ -253,7 +291,16 @@ void backward_input(const Conv2dGeometry& g, const Tensor& dy, const Tensor& wei
     const int64_t first = task * cut.images;
     T *from = dys + first * cut.y_stride(), *to = dxs + first * cut.x_stride();
     char* scratch = ws.scratch_of(task);
-    if (cut.method == Method::transposed) return cut.convolution().run(from, ws.packed, nullptr, to, scratch);
+    if (cut.enlarges()) {
+      const auto windows = ws.template windows_of<T>(cut, task);
+      sum_windows<T>(cut.images, g.c_out, 1, 1, ImageRows<T>{g.out_h(), g.out_w(), from}, windows);
+      return cut.convolution().run(windows.data, ws.packed, nullptr, to, scratch);
+    }
+    if (cut.pools()) {
+      const auto windows = ws.template windows_of<float>(cut, task);
+      cut.convolution().run(windows.data, ws.packed, nullptr, from, scratch);
+      return sum_windows<T>(cut.images, g.c_in, 0, kMean, windows, {g.h, g.w, to});
+    }
     if (cut.method == Method::enlarge_output) {
       T* small = ws.small_y + first * cut.small_y_stride();
       collect(g, cut.images, small, from);
@@ -295,9 +342,13 @@ void backward_weight(const Conv2dGeometry& g, const Tensor& x, const Tensor& dy,
     float* bias_sums = ws.bias + task * g.c_out;
     float* sums = ws.sum_of(task);
     char* scratch = ws.scratch_of(task);
-    if (cut.method == Method::transposed) {
+    if (cut.method == Method::windows) {
+      const auto windows = ws.template windows_of<T>(cut, task);
+      const ImageRows<T> large = cut.pools() ? ImageRows<T>{g.h, g.w, of_x} : ImageRows<T>{g.out_h(), g.out_w(), of_y};
+      sum_windows<T>(cut.images, cut.key.c_in, 1, cut.pools() ? kMean : 1, large, windows);
+      if (cut.pools()) return cut.convolution().run(windows.data, sums, bias_sums, of_y, scratch);
       if (dbias) sum_pixels(of_y, g.c_out, pixels, bias_sums);
-      return cut.convolution().run(of_y, sums, nullptr, of_x, scratch);
+      return cut.convolution().run(windows.data, sums, nullptr, of_x, scratch);
     }
     if (cut.method == Method::enlarge_output) {
       T* small = ws.small_y + first * cut.small_y_stride();
@@ -307,12 +358,8 @@ void backward_weight(const Conv2dGeometry& g, const Tensor& x, const Tensor& dy,
     cut.convolution().run(of_x, sums, bias_sums, of_y, scratch);
   };
   ws.in_turns(cut.tasks, sum_images, add_sums);
-  const bool transposed = cut.method == Method::transposed;
-  cut.convolution().unpack_weight(sum, transposed ? ws.dfolded : dweight.data<float>());
-  if (transposed) {
-    unfold_taps(
-        g.c_out, g.c_in, 1.0f, [](int r) { return first_fold(3, r); }, ws.dfolded, dweight.data<float>());
-  }
+  cut.convolution().unpack_weight(sum, cut.enlarges() ? ws.dflipped : dweight.data<float>());
+  if (cut.enlarges()) flip_taps(g.c_out, g.c_in, ws.dflipped, dweight.data<float>());
   if (!dbias) return;
   for (int64_t o = 0; o < g.c_out; ++o) {
     float total = 0;
@@ -333,8 +380,7 @@ Conv2dPlan conv2d_plan_onednn(const Context& ctx, const Conv2dGeometry& g, DType
     return plan;
   }
   const Cut cut(g, dtype, pass);
-  constexpr double kFolded = static_cast<double>(kFoldedPositions) / (kParities * 9), kRepeated = 1.0 / kParities;
-  const double share = cut.method == Method::plain ? 1.0 : cut.method == Method::transposed ? kFolded : kRepeated;
+  const double share = cut.method == Method::plain ? 1.0 : 1.0 / kParities;
   const int64_t at_once = 2 * thread_count();  // so that a thread on a busy core does not hold up the others
   const size_t bytes = dtype == DType::bf16 ? Workspace<bf16>(cut, pass, at_once, nullptr).bytes
                                             : Workspace<float>(cut, pass, at_once, nullptr).bytes;

@@ -33,7 +33,7 @@ OnednnConvolution::OnednnConvolution(const ConvolutionKey& k) : key_(k) {
   const bool backward_weight = k.pass == Pass::backward_weight;
   const auto type = k.dtype == DType::bf16 ? memory::data_type::bf16 : f32;
   const memory::dims weight_dims{k.c_out, k.c_in, k.kh, k.kw};
-  x_desc_ = {{k.n, k.c_in, k.h, k.w}, type, Tag::nhwc};
+  x_desc_ = {{k.n, k.c_in, k.h, k.w}, k.f32_x ? f32 : type, Tag::nhwc};
   y_desc_ = {{k.n, k.c_out, k.out_h, k.out_w}, type, Tag::nhwc};
   bias_desc_ = k.bias ? memory::desc({k.c_out}, f32, Tag::x) : memory::desc();
   const memory::desc any_weight(weight_dims, type, Tag::any), any_gradient(weight_dims, f32, Tag::any);
@@ -42,9 +42,9 @@ OnednnConvolution::OnednnConvolution(const ConvolutionKey& k) : key_(k) {
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);  // each thread brings its own
 
-  const dnnl::convolution_forward::desc forward_desc(dnnl::prop_kind::forward_training, direct, x_desc_, any_weight,
-                                                     backward_weight ? memory::desc() : bias_desc_, y_desc_, strides,
-                                                     padding, padding);
+  const dnnl::convolution_forward::desc forward_desc(
+      dnnl::prop_kind::forward_training, direct, memory::desc({k.n, k.c_in, k.h, k.w}, type, Tag::nhwc), any_weight,
+      backward_weight ? memory::desc() : bias_desc_, y_desc_, strides, padding, padding);
   const dnnl::convolution_forward::primitive_desc forward(forward_desc, attributes, engine());
   if (k.pass == Pass::forward) {
     weight_desc_ = forward.weights_desc();

@@ -14,6 +14,7 @@ struct ConvolutionKey {
   int64_t n = 0, h = 0, w = 0, c_in = 0, out_h = 0, out_w = 0, c_out = 0, kh = 0, kw = 0, stride_h = 1, stride_w = 1;
   int64_t pad_h = 0, pad_w = 0;
   bool bias = false;
+  bool f32_x = false;       // x is f32 whatever dtype; not in the forward pass
   bool transposed = false;  // our weight is [C_in,kh,kw,C_out], not [C_out,kh,kw,C_in]
   auto operator<=>(const ConvolutionKey&) const = default;
 };

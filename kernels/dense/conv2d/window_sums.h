@@ -1,0 +1,46 @@
+// Sums of 2x2 neighbours, which commute with a convolution. So a 3x3 convolution whose output is pooled is the one of
+// stride 2 over the means of x at all of its pixels; and a 3x3 convolution of a twice enlarged image is the one of the
+// image with zeros between its pixels, of which a tap meets one in four, summed up afterwards. Either way a weight costs
+// one multiply-add per pixel of the small image, where folded taps (upsample_fold.h, pooling_fold.h) cost 16/9.
+//
+// Along one axis, with t the large image, 2P pixels (or 2P + 1, where pooling leaves one out), and s its 2P + 1 windows,
+//
+//   s[k] = t[k-1] + t[k]     from t, of the pooled layer's x and of the gradient of the enlarged layer's y
+//   t[u] = s[u] + s[u+1]     from s, of the enlarged layer's y and of the gradient of the pooled layer's x
+#pragma once
+#include "kernels/dense/conv2d/tap_sums.h"
+
+namespace poise::cpu {
+
+template <class T>
+struct ImageRows {
+  int64_t h, w;  // of an image
+  T* data;       // [images, h, w, channels]
+};
+
+// to[p,q] = factor * the sum of from[p + a - before, q + b - before] over a, b in {0, 1}; zero outside. On this thread.
+template <class To, class From>
+void sum_windows(int64_t images, int64_t channels, int64_t before, Computed<To> factor, const ImageRows<From>& from,
+                 const ImageRows<To>& to) {
+  simd([=](int64_t rows) {
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t image = row / to.h, p = row % to.h - before;
+      for (int64_t q = 0; q < to.w; ++q) {
+        TapRows<From> pixels;
+        for (int64_t r = std::max<int64_t>(p, 0); r <= std::min(p + 1, from.h - 1); ++r) {
+          for (int64_t s = std::max<int64_t>(q - before, 0); s <= std::min(q - before + 1, from.w - 1); ++s) {
+            pixels.add(from.data + ((image * from.h + r) * from.w + s) * channels);
+          }
+        }
+        To* pixel = to.data + (row * to.w + q) * channels;
+        if (pixels.count == 0) {
+          std::fill_n(pixel, channels, To{});
+        } else {
+          sum_taps(pixels, factor, channels, pixel);
+        }
+      }
+    }
+  })(images * to.h);
+}
+
+}  // namespace poise::cpu
