@@ -18,7 +18,7 @@ struct LayerPass {
   const LayerExecution* layer;  // null: dense
   size_t workspace_bytes;
   Work work;
-  bool pools_sums;    // of the layer
+  bool pools_sums;  // of the layer
 
   // dense_plan(): the Conv2dPlan of the dense kernel. `execution` may be null.
   template <class DensePlan>
@@ -26,9 +26,7 @@ struct LayerPass {
             const LayerExecution* execution, const DensePlan& dense_plan)
       : path(execution ? execution->now(pass) : Execution::dense), layer(execution) {
     const bool weights = path == Execution::weights && dtype != DType::f64;
-    geometry = is_dense() ? convolution.dense_form()
-               : weights  ? weights_form(convolution)
-                          : convolution.sparse_form();
+    geometry = is_dense() ? convolution.dense_form() : weights ? weights_form(convolution) : convolution.sparse_form();
     const Conv2dPlan plan = is_dense() ? dense_plan() : sparse_plan(*ctx.kernels, ctx, dtype, pass);
     workspace_bytes = plan.workspace_bytes;
     work = conv_work(op, convolution, plan, pass);
