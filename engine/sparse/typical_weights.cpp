@@ -4,17 +4,16 @@
 #include <array>
 #include <iterator>
 
-#include "kernels/dense/conv2d/pooling_fold.h"
 #include "kernels/sparse/weights/weight_index.h"
 
 namespace poise {
 namespace {
 
-enum class Kind : uint8_t { one_pixel, one_tap, taps, enlarged };
+enum class Kind : uint8_t { one_pixel, one_tap, taps, enlarged, pooled };
 
 Kind kind_of(const Conv2dGeometry& g) {
   if (g.kh * g.kw == 1) return g.h * g.w == 1 ? Kind::one_pixel : Kind::one_tap;
-  return g.upsample > 1 ? Kind::enlarged : Kind::taps;
+  return g.upsample > 1 ? Kind::enlarged : g.pools_sums() ? Kind::pooled : Kind::taps;
 }
 
 constexpr std::array<double, 7> kDensities = {0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5};
@@ -26,9 +25,10 @@ struct Row {
   std::array<double, kDensities.size()> speedups;
 };
 
-// Two threads of an AMD EPYC (Zen 4), 64 images, from bench/results/2026-11-29-cpu-single-weights-layers.json: a linear
-// layer of 128 to 4096, 1x1 of 256 channels, 3x3 of 128 and 256 channels at 8, 16 and 32 pixels, 3x3 enlarged of 256 at 8.
-// A lower density counts as no slower than a higher one.
+// Two threads of an AMD EPYC (Zen 4). From bench/results/2026-11-29-cpu-single-weights-layers.json, 64 images: a linear
+// layer of 128 to 4096, 1x1 of 256 channels, 3x3 of 128 and 256 channels at 8, 16 and 32 pixels. From
+// 2026-11-29-cpu-single-weights-windows.json, 16 images: 3x3 enlarged of 256 channels at 8 and 16, pooled of 128 at 16 and
+// 32. A lower density counts as no slower than a higher one.
 constexpr Row kRows[] = {
     {Kind::one_pixel, Pass::forward, 1, {21.40, 17.52, 13.78, 10.86, 5.54, 5.54, 3.85}},
     {Kind::one_pixel, Pass::forward, 4, {24.32, 21.46, 18.87, 13.62, 9.45, 4.79, 4.44}},
@@ -48,12 +48,18 @@ constexpr Row kRows[] = {
     {Kind::taps, Pass::backward_input, 4, {8.83, 8.17, 6.03, 2.84, 2.19, 1.97, 1.20}},
     {Kind::taps, Pass::backward_weight, 1, {6.95, 6.78, 5.39, 3.54, 2.56, 1.88, 1.30}},
     {Kind::taps, Pass::backward_weight, 4, {6.26, 6.26, 5.63, 4.15, 3.00, 1.97, 1.50}},
-    {Kind::enlarged, Pass::forward, 1, {10.32, 7.64, 3.58, 2.86, 1.77, 1.29, 0.91}},
-    {Kind::enlarged, Pass::forward, 4, {10.49, 8.71, 5.89, 3.66, 1.98, 1.66, 1.22}},
-    {Kind::enlarged, Pass::backward_input, 1, {7.11, 5.09, 3.53, 2.42, 1.54, 1.19, 0.88}},
-    {Kind::enlarged, Pass::backward_input, 4, {7.55, 5.81, 2.96, 2.56, 1.59, 1.09, 1.09}},
-    {Kind::enlarged, Pass::backward_weight, 1, {9.26, 7.18, 4.33, 2.53, 1.52, 1.01, 0.84}},
-    {Kind::enlarged, Pass::backward_weight, 4, {10.60, 6.62, 5.35, 3.12, 2.02, 1.42, 1.03}},
+    {Kind::enlarged, Pass::forward, 1, {9.48, 7.67, 5.73, 4.44, 2.99, 2.17, 1.54}},
+    {Kind::enlarged, Pass::forward, 4, {9.53, 9.23, 8.30, 6.02, 4.38, 3.34, 2.16}},
+    {Kind::enlarged, Pass::backward_input, 1, {8.28, 7.69, 6.08, 4.56, 3.05, 2.48, 2.03}},
+    {Kind::enlarged, Pass::backward_input, 4, {8.82, 7.14, 5.85, 4.41, 3.30, 2.58, 1.95}},
+    {Kind::enlarged, Pass::backward_weight, 1, {10.13, 9.07, 7.63, 5.87, 4.05, 2.82, 2.01}},
+    {Kind::enlarged, Pass::backward_weight, 4, {10.96, 10.62, 7.74, 5.59, 4.03, 3.14, 2.40}},
+    {Kind::pooled, Pass::forward, 1, {5.85, 5.70, 4.32, 3.76, 2.36, 2.21, 1.90}},
+    {Kind::pooled, Pass::forward, 4, {6.34, 5.90, 5.16, 3.67, 3.67, 3.13, 2.34}},
+    {Kind::pooled, Pass::backward_input, 1, {6.13, 6.13, 4.25, 3.26, 2.06, 1.78, 1.36}},
+    {Kind::pooled, Pass::backward_input, 4, {6.70, 6.10, 4.59, 3.01, 2.39, 1.88, 1.39}},
+    {Kind::pooled, Pass::backward_weight, 1, {5.38, 5.38, 4.91, 4.20, 3.03, 2.35, 1.64}},
+    {Kind::pooled, Pass::backward_weight, 4, {7.00, 6.24, 5.56, 4.34, 2.85, 2.58, 2.08}},
 };
 
 }  // namespace
@@ -65,10 +71,7 @@ SpeedupPoints typical_weights_speedups(const Conv2dGeometry& geometry, Pass pass
   const int64_t outputs = outputs_of_entry(cell.out) == 4 ? 4 : 1;
   const Row* row = std::find_if(std::begin(kRows), std::end(kRows),
                                 [&](const Row& r) { return r.kind == kind && r.pass == pass && r.outputs == outputs; });
-  // Dense kernels do less where pooling folds into a 3x3, and take that much less time (bench/NOTES.md); ours do not.
-  const bool folds = geometry.pool > 1 && geometry.kh == 3;
-  const double dense = folds ? static_cast<double>(kPooledTaps * kPooledTaps) / (4 * 3 * 3) : 1;
-  for (size_t i = 0; i < kDensities.size(); ++i) points.emplace_back(kDensities[i], row->speedups[i] * dense);
+  for (size_t i = 0; i < kDensities.size(); ++i) points.emplace_back(kDensities[i], row->speedups[i]);
   return points;
 }
 

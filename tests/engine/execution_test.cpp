@@ -417,7 +417,8 @@ TEST(CrossoverTableTest, EstimatesSingleWeightsByWhatLayersOfTheirKindGained) {
           EXPECT_LE(speedup, last) << density;
           last = speedup;
         }
-        EXPECT_LT(last, 1) << "nothing is gained where everything is alive";
+        // Less than the gain for which a path is entered. (An enlarged layer needs 9 products for 16 dense ones.)
+        EXPECT_LT(last, 1.05) << "nothing is gained where everything is alive";
         const double full = nothing_measured.speedup(key, 0.1, 1);
         key.geometry.n = 1, key.geometry.h = key.geometry.w = 4;
         if (kernel == 3) {

@@ -23,8 +23,8 @@ using namespace cpu;
 
 constexpr double kLimit = 1e-5;  // f32, relative to the largest element
 
-Conv2dGeometry same_size(int64_t n, int64_t h, int64_t w, int64_t c_in, int64_t c_out, int64_t k,
-                         int64_t upsample = 1, int64_t pool = 1) {
+Conv2dGeometry same_size(int64_t n, int64_t h, int64_t w, int64_t c_in, int64_t c_out, int64_t k, int64_t upsample = 1,
+                         int64_t pool = 1) {
   Conv2dGeometry g = geometry_of({n, h, w, c_in, c_out}, k, upsample, /*block=*/1);
   g.pool = pool;
   return g;
@@ -61,7 +61,9 @@ struct Layer : HostLayer {
                           [&](auto&... args) { weights_conv2d_backward_weight(ctx, g, index, args...); });
   }
 
-  void expect_right() { expect_close(run(), g.pool > 1 ? run_dense_and_pool() : run_dense(cpu_reference_kernels()), kLimit); }
+  void expect_right() {
+    expect_close(run(), g.pool > 1 ? run_dense_and_pool() : run_dense(cpu_reference_kernels()), kLimit);
+  }
 
  private:
   // Of the plain convolution, its output pooled.
@@ -332,17 +334,18 @@ TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
       job.first = false;
       set->multiply(tile, outputs, job);  // the same once more, onto it
       const bool accumulates = static_cast<int>(tile) < kWeightTiles;
-      if (accumulates) set->accumulate(tile, outputs,
-                      {.begin = begin.data(),
-                       .rows = 4,
-                       .codes = codes.data(),
-                       .offsets = offsets.data(),
-                       .x = x.data(),
-                       .x_row = row,
-                       .kept = kept.data(),
-                       .kept_plane = 4 * row,
-                       .kept_row = row,
-                       .sums = quads.data()});
+      if (accumulates)
+        set->accumulate(tile, outputs,
+                        {.begin = begin.data(),
+                         .rows = 4,
+                         .codes = codes.data(),
+                         .offsets = offsets.data(),
+                         .x = x.data(),
+                         .x_row = row,
+                         .kept = kept.data(),
+                         .kept_plane = 4 * row,
+                         .kept_row = row,
+                         .sums = quads.data()});
       const float* quad = quads.data();
       for (int r = 0; r < 4; ++r) {
         int weight = 0;
@@ -399,12 +402,13 @@ TEST(WeightTransposeTest, BringsAndReturnsSumsOfAnyNumberOfChannelsAndImages) {
         const std::vector<float> from = drawn(static_cast<size_t>(images * stride), rng);
         for (const int count : {1, 2, 4}) {
           std::vector<float> planes(static_cast<size_t>(channels * plane), 7.0f), back(from.size(), 7.0f);
-          set->bring({.channels = channels, .plane = plane, .places = places, .count = count, .share = 0.5f}, from.data(),
-                     planes.data());
+          set->bring({.channels = channels, .plane = plane, .places = places, .count = count, .share = 0.5f},
+                     from.data(), planes.data());
           for (int64_t c = 0; c < channels; ++c) {
             for (int64_t n = 0; n < plane; ++n) {
               float right = n >= kImages ? 14.0f : 0.0f;
-              for (int64_t k = 0; k < count && n + k < images; ++k) right += from[static_cast<size_t>((n + k) * stride + c)];
+              for (int64_t k = 0; k < count && n + k < images; ++k)
+                right += from[static_cast<size_t>((n + k) * stride + c)];
               ASSERT_NEAR(planes[static_cast<size_t>(c * plane + n)], right / 2, 1e-6);
             }
           }
@@ -415,7 +419,8 @@ TEST(WeightTransposeTest, BringsAndReturnsSumsOfAnyNumberOfChannelsAndImages) {
           set->return_(job, back.data());
           for (int64_t n = 0; n < images; ++n) {
             for (int64_t c = 0; c < stride; ++c) {
-              const float right = 0.25f * static_cast<float>(count) * planes[static_cast<size_t>(std::min(c, channels - 1) * plane + n)];
+              const float right = 0.25f * static_cast<float>(count) *
+                                  planes[static_cast<size_t>(std::min(c, channels - 1) * plane + n)];
               ASSERT_NEAR(back[static_cast<size_t>(n * stride + c)], c < channels ? right : 7.0f, 1e-6);
             }
           }

@@ -88,10 +88,12 @@ void WeightGather::gather(int64_t part, int64_t parts, const float* weight) cons
 
 void WeightGather::scatter(const float* quads, int64_t copies, float* dweight) const {
   const int64_t outputs = list_.outputs, rows = rows_of_phase(), copy = list_.quads * kQuad;
-  parallel_chunks(g_.c_out, kRows, [&](int64_t first, int64_t last) {
+  const auto clear = [&](int64_t first, int64_t last) {  // outputs
     std::fill(dweight + first * kernel(), dweight + last * kernel(), 0.0f);
-  });
+  };
+  if (!by_output_) parallel_chunks(g_.c_out, kRows, clear);
   parallel_chunks(rows, std::max<int64_t>(1, kRows / outputs), [&](int64_t first, int64_t last) {
+    if (by_output_) clear(first * outputs, last * outputs);
     for (int64_t segment = 0; segment < list_.chunks * list_.rows; segment += rows) {  // a phase of a chunk
       for (int64_t row = first; row < last; ++row) {
         const auto at = static_cast<size_t>(segment + row);

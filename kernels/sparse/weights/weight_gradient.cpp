@@ -64,7 +64,7 @@ struct Gradient {
 
 struct Workspace {
   WeightGather weights;
-  float* quads;  // [ranges][quads][4]
+  float* quads;     // [ranges][quads][4]
   float* kept;      // [ranges][kept_floats]
   float* streamed;  // [ranges][streamed_floats]
   float* bias;      // [regions][bias_planes]
@@ -133,20 +133,19 @@ struct Accumulation {
       const int64_t quad = range * list.quads + list.quad_of_row[static_cast<size_t>(segment)];
       for (int64_t tile = 0; tile < job.regions.tiles(); ++tile) {
         if (!kept.meets(region, tile)) continue;
-        weight_tile_kernels().accumulate(
-            job.regions.tile, static_cast<int>(list.outputs),
-            {.begin = list.begin.data() + segment,
-             .rows = end - row,
-             .codes = list.codes.data(),
-             .offsets = ws.weights.offsets(),
-             .x = streamed_of(range) + chunk * list.chunk * job.streamed_layout.plane +
-                  job.streamed_layout.at_tile(job.regions, tile),
-             .x_row = job.streamed_layout.row,
-             .kept = kept_of(range) + row * list.outputs * job.kept_layout.plane +
-                     job.kept_layout.at_tile(job.regions, tile),
-             .kept_plane = job.kept_layout.plane,
-             .kept_row = job.kept_layout.row,
-             .sums = ws.quads + quad * kQuad});
+        weight_tile_kernels().accumulate(job.regions.tile, static_cast<int>(list.outputs),
+                                         {.begin = list.begin.data() + segment,
+                                          .rows = end - row,
+                                          .codes = list.codes.data(),
+                                          .offsets = ws.weights.offsets(),
+                                          .x = streamed_of(range) + chunk * list.chunk * job.streamed_layout.plane +
+                                               job.streamed_layout.at_tile(job.regions, tile),
+                                          .x_row = job.streamed_layout.row,
+                                          .kept = kept_of(range) + row * list.outputs * job.kept_layout.plane +
+                                                  job.kept_layout.at_tile(job.regions, tile),
+                                          .kept_plane = job.kept_layout.plane,
+                                          .kept_row = job.kept_layout.row,
+                                          .sums = ws.quads + quad * kQuad});
       }
     }
   }

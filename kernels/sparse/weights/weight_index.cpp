@@ -24,14 +24,17 @@ int64_t chunk_of(const WeightTerms& terms, const Conv2dGeometry& kind) {
 }
 
 // A row's sums are read and written once per chunk, which costs as much as some entries: of few alive weights, chunks are
-// larger, although the second-level cache serves some of their pixels.
-constexpr double kFewestEntries = 6;  // of a row and chunk
+// larger, although the second-level cache serves some of their pixels. Each of which counts less where several outputs
+// share it.
+constexpr double kFewestEntries = 6;  // of a row and chunk, per output
 constexpr int64_t kMostTimes = 4;     // the chunk of many
 
 int64_t chunk_at(const WeightList& full, int64_t planes, double density) {
   int64_t times = 1;
   const double entries = density * static_cast<double>(full.entries) / static_cast<double>(full.rows * full.chunks);
-  while (times < kMostTimes && static_cast<double>(times) * entries < kFewestEntries) times *= 2;
+  while (times < kMostTimes &&
+         static_cast<double>(times) * entries < kFewestEntries * static_cast<double>(full.outputs))
+    times *= 2;
   return std::min(planes, times * full.chunk);
 }
 

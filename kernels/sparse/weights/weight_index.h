@@ -2,8 +2,9 @@
 // kind of convolution (weight_terms.h) at any batch and image size; values are gathered by each pass.
 //
 // The weight is a sparse matrix from planes of x to planes of y, phases and all. Two lists hold it, one by its rows
-// (forward, weight gradient) and one by its columns (input gradient). Planes that are read are taken in chunks whose
-// neighbourhoods of a tile stay in the first-level cache together, so a list is ordered by chunk, then row, then plane.
+// (forward, weight gradient) and one by its columns (input gradient; of layers that enlarge the weight gradient too).
+// Planes that are read are taken in chunks whose neighbourhoods of a tile stay in the first-level cache together (larger
+// ones where few weights are alive), so a list is ordered by chunk, then row, then plane.
 #pragma once
 #include <vector>
 

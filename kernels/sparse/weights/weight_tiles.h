@@ -83,7 +83,7 @@ struct AccumulateJob {
   int64_t x_row;
   const float* kept;             // first pixel of the tile, first row
   int64_t kept_plane, kept_row;  // floats from one output to the next, and from one row of pixels to the next
-  float* sums;               // the first row's first quad
+  float* sums;                   // the first row's first quad
 };
 
 // Values of `channels` neighbouring channels in sixteen places of a tensor, one to a lane, to and from
@@ -93,7 +93,7 @@ struct AccumulateJob {
 struct BringJob {
   int64_t channels, plane;  // floats from one channel's lanes to the next
   const int64_t (*places)[kImages];
-  int count;         // 1, 2 or 4
+  int count;  // 1, 2 or 4
   float share;
   int64_t soon = 0;  // floats from what is read to what a later job reads
 };

@@ -165,8 +165,7 @@ struct Loops : Vectors<kVector> {
 
   // Up to four weights: kEntries entries.
   template <int kFirst, int kEntries>
-  [[gnu::always_inline]] static inline void accumulate_quad(const AccumulateJob& job, int32_t entry,
-                                                            const Rows& rows,
+  [[gnu::always_inline]] static inline void accumulate_quad(const AccumulateJob& job, int32_t entry, const Rows& rows,
                                                             const V (&kept)[kOutputs][kSub][kPerPixel], float* quad) {
     V sum[4] = {};
 #pragma GCC unroll 4
@@ -187,8 +186,8 @@ struct Loops : Vectors<kVector> {
   }
 
   template <int kFirst>
-  [[gnu::always_inline]] static inline void accumulate_part(const AccumulateJob& job, int64_t r,
-                                                            const Rows& rows, float* quad) {
+  [[gnu::always_inline]] static inline void accumulate_part(const AccumulateJob& job, int64_t r, const Rows& rows,
+                                                            float* quad) {
     constexpr int kEntries = 4 / kOutputs;
     V kept[kOutputs][kSub][kPerPixel];
 #pragma GCC unroll 4
@@ -292,10 +291,11 @@ void dispatch(WeightTile tile, int outputs, const F& f) {
   with_outputs.template operator()<4>();
 }
 
-template <int kVector, int kSums>
+template <int kVector, int kSums, int kKept>
 void multiply_weights(WeightTile tile, int outputs, const MultiplyJob& job) {
   dispatch<true>(tile, outputs, [&]<int kOutputs, WeightTile kTile>() {
-    Loops<kVector, kOutputs, pixels_of_part<kVector>(kTile, kOutputs, kSums), kTile>::multiply(job);
+    constexpr int kRegisters = kOutputs == 1 ? kSums : kKept;
+    Loops<kVector, kOutputs, pixels_of_part<kVector>(kTile, kOutputs, kRegisters), kTile>::multiply(job);
   });
 }
 
@@ -384,10 +384,10 @@ void return_images(const ReturnJob& job, float* tensor) {
   return_sums<kVector, 4>(job, tensor);
 }
 
-// kSums, kKept: registers that sums may take, and pixels of a gradient that are kept.
+// kSums: registers that sums of one output may take; kKept: those of several, and pixels of a gradient that are kept.
 template <int kVector, int kSums, int kKept>
 constexpr WeightTileKernels kernels_with() {
-  return {multiply_weights<kVector, kSums>, accumulate_weights<kVector, kKept>, bring_images<kVector>,
+  return {multiply_weights<kVector, kSums, kKept>, accumulate_weights<kVector, kKept>, bring_images<kVector>,
           return_images<kVector>};
 }
 
