@@ -1,5 +1,7 @@
 #include "engine/tape/tape.h"
 
+#include <algorithm>
+
 #include "kernels/gpu/runtime.h"
 
 namespace poise {
@@ -59,18 +61,49 @@ void Tape::backward_from(Var output, const Tensor& gradient) {
   require(output.tape == this && slots_[output.id].requires_grad, "backward() needs an output that depends on a leaf");
   slots_[output.id].gradient = gradient;
   const std::string* saved = scope_;
-  for (int id = output.id; id >= 0; --id) {
-    Slot& slot = slots_[id];
-    if (slot.kind != Kind::result) continue;
-    scope_ = slot.scope;
-    Node& node = nodes_[slot.node];
-    if (slot.requires_grad && slot.gradient) {
-      Grads grads(*this, id);
-      node.backward(grads);
-    }
-    release(slots_[id], node);
-  }
+  count_readers(output.id);
+  for (int id = output.id; id >= 0; --id) differentiate(id);
   scope_ = saved;
+}
+
+// Of slots up to `last`. A slot that a node reads twice has two readers.
+void Tape::count_readers(int last) {
+  for (int id = 0; id <= last; ++id) slots_[id].readers = 0;
+  for (int id = 0; id <= last; ++id) {
+    const Slot& slot = slots_[id];
+    if (slot.kind != Kind::result || slot.differentiated || !slot.requires_grad) continue;
+    for (const Var& x : nodes_[slot.node].inputs) {
+      if (x.tape) ++slots_[x.id].readers;
+    }
+  }
+}
+
+void Tape::differentiate(int id) {
+  if (slots_[id].kind != Kind::result || slots_[id].differentiated) return;
+  slots_[id].differentiated = true;
+  Node& node = nodes_[slots_[id].node];
+  scope_ = slots_[id].scope;
+  if (slots_[id].requires_grad && slots_[id].gradient) {
+    Grads grads(*this, id);
+    node.backward(grads);
+  }
+  release(slots_[id], node);
+  if (!slots_[id].requires_grad) return;
+  for (const Var& x : node.inputs) {
+    if (x.tape) note_reader_done(x);
+  }
+}
+
+void Tape::note_reader_done(Var x) {
+  const Slot& slot = slots_[x.id];
+  if (--slots_[x.id].readers > 0 || !slot.requires_grad) return;
+  if (slot.kind == Kind::parameter && gradient_is_final) gradient_is_final(*slot.parameter);
+  if (slot.kind != Kind::result) return;
+  const auto& inputs = nodes_[slot.node].inputs;
+  const bool of_leaves = std::all_of(inputs.begin(), inputs.end(), [this](const Var& input) {
+    return !input.tape || slots_[input.id].kind != Kind::result;
+  });
+  if (of_leaves) differentiate(x.id);
 }
 
 // Everything that reads this value or this gradient has run.
