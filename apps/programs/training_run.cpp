@@ -61,10 +61,11 @@ std::string ranks_text(const Ranks& ranks, const TrainOptions& train) {
   std::vector<std::string> hosts;
   for (int r = 0; r < ranks.size(); ++r) hosts.push_back(ranks.host_of(r));
   hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
-  return fmt::format("{} ranks on {} ({}): of {} and {} images of a batch each takes {} and {}, batch norm over {}",
-                     ranks.size(), fmt::join(hosts, ", "), ranks_built_with(), train.batch_size_d, train.batch_size_g,
-                     train.batch_size_d / ranks.size(), train.batch_size_g / ranks.size(),
-                     train.sync_batch_norm ? "all of them" : "its own");
+  return fmt::format(
+      "{} ranks on {} ({}): of {} and {} images of a batch each takes {} and {}, batch norm over {}, gradients in {}",
+      ranks.size(), fmt::join(hosts, ", "), ranks_built_with(), train.batch_size_d, train.batch_size_g,
+      train.batch_size_d / ranks.size(), train.batch_size_g / ranks.size(),
+      train.sync_batch_norm ? "all of them" : "its own", name_of(train.exchange_precision));
 }
 
 class TrainingRun {

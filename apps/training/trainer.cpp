@@ -102,8 +102,8 @@ Context Trainer::context() {
 
 std::unique_ptr<GradientExchange> Trainer::exchange_of(Network network, ParameterSlab& slab) const {
   if (!options_.ranks) return nullptr;
-  const std::string name = network == Network::generator ? "G" : "D";
-  return std::make_unique<GradientExchange>(*options_.ranks, slab, sparse_.masks(network), name,
+  return std::make_unique<GradientExchange>(*options_.ranks, slab, sparse_.masks(network),
+                                            network == Network::generator ? "G" : "D",
                                             options_.train.exchange_precision, memory_);
 }
 

@@ -68,9 +68,9 @@ void Tape::backward_from(Var output, const Tensor& gradient) {
 
 // Of slots up to `last`. A slot that a node reads twice has two readers.
 void Tape::count_readers(int last) {
-  for (int id = 0; id <= last; ++id) slots_[id].readers = 0;
-  for (int id = 0; id <= last; ++id) {
-    const Slot& slot = slots_[id];
+  for (int id = 0; id <= last; ++id) {  // a node reads slots before its own
+    Slot& slot = slots_[id];
+    slot.readers = 0;
     if (slot.kind != Kind::result || slot.differentiated || !slot.requires_grad) continue;
     for (const Var& x : nodes_[slot.node].inputs) {
       if (x.tape) ++slots_[x.id].readers;
@@ -88,22 +88,17 @@ void Tape::differentiate(int id) {
     node.backward(grads);
   }
   release(slots_[id], node);
-  if (!slots_[id].requires_grad) return;
   for (const Var& x : node.inputs) {
-    if (x.tape) note_reader_done(x);
+    if (x.tape && slots_[id].requires_grad && --slots_[x.id].readers == 0) all_readers_done(slots_[x.id], x.id);
   }
 }
 
-void Tape::note_reader_done(Var x) {
-  const Slot& slot = slots_[x.id];
-  if (--slots_[x.id].readers > 0 || !slot.requires_grad) return;
-  if (slot.kind == Kind::parameter && gradient_is_final) gradient_is_final(*slot.parameter);
+void Tape::all_readers_done(const Slot& slot, int id) {
+  if (slot.kind == Kind::parameter && slot.requires_grad && gradient_is_final) gradient_is_final(*slot.parameter);
   if (slot.kind != Kind::result) return;
+  const auto is_no_result = [this](Var x) { return !x.tape || slots_[x.id].kind != Kind::result; };
   const auto& inputs = nodes_[slot.node].inputs;
-  const bool of_leaves = std::all_of(inputs.begin(), inputs.end(), [this](const Var& input) {
-    return !input.tape || slots_[input.id].kind != Kind::result;
-  });
-  if (of_leaves) differentiate(x.id);
+  if (std::all_of(inputs.begin(), inputs.end(), is_no_result)) differentiate(id);
 }
 
 // Everything that reads this value or this gradient has run.

@@ -132,7 +132,7 @@ class Tape {
   Var add_slot(const Slot& slot);
   void count_readers(int last);
   void differentiate(int id);
-  void note_reader_done(Var x);
+  void all_readers_done(const Slot& slot, int id);
   void release(Slot& slot, const Node& node);
   void release_all_but_last(int first);
   void finish_launch(const Work& work, double seconds);

@@ -11,6 +11,7 @@
 
 #include "apps/evaluation/evaluator.h"
 #include "engine/ops/ops.h"
+#include "kernels/gpu/runtime.h"
 #include "tests/support/float_difference.h"
 #include "tests/support/test_context.h"
 #include "tests/support/trainer_test_tools.h"
@@ -530,14 +531,31 @@ TEST_F(RanksTest, BatchesThatRanksDoNotDivideAreRefused) {
   }
 }
 
+// Of each network a mask update; on GPUs the last iterations are replays of captured steps.
+Settings on_device(const std::string& device, const test::OptionTexts& more = {}) {
+  test::OptionTexts texts = {{"method", "sdst-rigl"}, {"density_g", "0.3"},    {"density_d", "0.5"},
+                             {"update_every_g", "3"}, {"update_every_d", "3"}, {"width_g", "4"},
+                             {"width_d", "4"},        {"batch_size_d", "4"},   {"batch_size_g", "4"},
+                             {"n_critic", "1"},       {"execution", "dense"},  {"device", device},
+                             {"precision", "fp32"}};
+  texts.insert(kSmall.begin(), kSmall.end());
+  return test::settings_of(texts, more);
+}
+
 TEST_F(RanksTest, OnTheEmulatedDeviceToo) {
-  test::OptionTexts more = {{"method", "sdst-rigl"}, {"density_g", "0.3"},    {"density_d", "0.5"},
-                            {"update_every_g", "3"}, {"update_every_d", "3"}, {"width_g", "4"},
-                            {"width_d", "4"},        {"batch_size_d", "4"},   {"batch_size_g", "4"},
-                            {"n_critic", "1"},       {"execution", "dense"}};
-  more["device"] = "emulated";
-  const Settings settings = test::settings_of(kSmall, more);
+  const Settings settings = on_device("emulated");
   expect_the_same_training(train(settings, &ranks(), 5), train(settings, nullptr, 5));
+}
+
+TEST_F(RanksTest, OnGpusToo) {
+  if (const std::string why = gpu::why_unavailable(Device::cuda); !why.empty()) GTEST_SKIP() << why;
+  const Settings settings = on_device("cuda");
+  const Trained together = train(settings, &ranks(), 6);
+  expect_the_same_training(together, train(settings, nullptr, 6));
+  const Trained again = train(on_device("cuda", {{"graph", "false"}}), &ranks(), 6);
+  EXPECT_EQ(test::differences(together.state, again.state), std::vector<std::string>{}) << "without graphs";
+  const Settings bf16 = on_device("cuda", {{"exchange_precision", "bf16"}});
+  expect_the_same_training(train(bf16, &ranks(), 2), train(settings, nullptr, 2), kBf16Limit);
 }
 
 }  // namespace
