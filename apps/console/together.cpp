@@ -44,7 +44,8 @@ int run_together(const std::string& name, const std::function<int(Ranks*)>& body
   });
   if (!together) ranks->abort(code);
   // An exit code other than 0 makes mpirun end who still runs.
-  ranks->wait_for_all();
+  const auto meet = [&] { return ranks->wait_for_all(), 0; };
+  if (const int missing = run_program(name + ": " + ranks->name(), meet); missing != 0) ranks->abort(missing);
   ranks->leave();
   return code;
 }

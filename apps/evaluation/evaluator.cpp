@@ -6,11 +6,13 @@
 #include <numeric>
 #include <utility>
 
+#include "apps/evaluation/divided_features.h"
 #include "apps/evaluation/generated_input.h"
 #include "apps/evaluation/image_progress.h"
 #include "apps/evaluation/networks.h"
 #include "data/registry.h"
 #include "engine/io/system_file.h"
+#include "kernels/ranks/ranks.h"
 
 namespace poise {
 namespace {
@@ -32,12 +34,14 @@ std::string EvaluationResult::protocol() const {
   return json_line(of_protocol);
 }
 
-Evaluator::Evaluator(const EvaluationOptions& options, const DataOptions& data, Device device, const ImageSet& images)
-    : options_(options), data_(data), device_(device) {
+Evaluator::Evaluator(const EvaluationOptions& options, const DataOptions& data, Device device, const ImageSet& images,
+                     Ranks* ranks)
+    : options_(options), data_(data), device_(device), ranks_(ranks) {
   if (options.eval_metric == "swd") {
+    label_ = "swd";
+    if (ranks && !ranks->is_first()) return;
     swd_.emplace(images.pixels, images.count, images.height * images.width * images.channels);
     swd_reference_ = input_of(images, resolved_split(data.dataset, data.split), 0).protocol.fields("reference_");
-    label_ = "swd";
     return;
   }
   metric_ = *find_feature_metric(options.eval_metric);
@@ -98,20 +102,24 @@ std::optional<FeatureSet> Evaluator::reference(const ImageSet& images, const std
                                                std::vector<std::string>& warnings) const {
   const bool moments = metric_->kind == FeatureMetric::Kind::frechet;
   const ImageInput input = input_of(images, resolved_split(data_.dataset, data_.split), 0);
-  if (moments) {
+  std::optional<FeatureSet> set;
+  const auto read_cache = [&] {
     if (const auto kept = cached(cache, input.protocol, warnings)) {
-      return reference_of(*kept, {*metric_}, *network_, warnings);
+      set = reference_of(*kept, {*metric_}, *network_, warnings);
     }
-  }
-  std::optional<FeatureSet> set =
-      collect_features(*network_, input, request_for({*metric_}, true), chunk_of(device_), go_on);
-  if (set && moments) {
+    return set.has_value();
+  };
+  if (moments && decided_by_first(ranks_, read_cache)) return set ? set : FeatureSet{};
+  set = collect_features_together(ranks_, *network_, input, request_for({*metric_}, true), chunk_of(device_), go_on);
+  const auto write_cache = [&] {
     write_statistics(cache, {.moments = set->moments.at(metric_->tap),
                              .protocol = set->protocol,
                              .network = network_->name(),
                              .hash = network_->hash(),
                              .resize = network_->resize()});
-  }
+    return true;
+  };
+  if (set && moments) decided_by_first(ranks_, write_cache);
   return set;
 }
 
@@ -119,6 +127,7 @@ std::optional<EvaluationResult> Evaluator::evaluate(Trainer& trainer, const Imag
                                                     const std::function<void(const std::string&)>& say,
                                                     const std::function<bool()>& stop) {
   if (swd_) return evaluate_swd(trainer);
+  if (!network_) return std::nullopt;
   EvaluationResult result{.warnings = std::exchange(reference_warnings_, {})};
   const auto watched = [&](const std::string& what, int64_t total) {
     return [&stop, progress = ImageProgress(what, total, kSecondsBetweenLines, say)](int64_t done) mutable {
@@ -134,9 +143,9 @@ std::optional<EvaluationResult> Evaluator::evaluate(Trainer& trainer, const Imag
   const ImageInput input =
       generated_input(trainer, fmt::format("iteration {}", trainer.iteration()), {.count = options_.eval_images});
   const std::optional<FeatureSet> set =
-      collect_features(*network_, input, request_for({*metric_}, false), chunk_of(device_),
-                       watched(label_ + " of generated images", input.count));
-  if (!set) return std::nullopt;
+      collect_features_together(ranks_, *network_, input, request_for({*metric_}, false), chunk_of(device_),
+                                watched(label_ + " of generated images", input.count));
+  if (!set || (ranks_ && !ranks_->is_first())) return std::nullopt;
   const MetricResult measured = evaluate_metric(*metric_, *network_, *set, reference_ ? &*reference_ : nullptr, {});
   result.value = measured.value;
   result.record = measured.record;

@@ -31,8 +31,10 @@ struct EvaluationResult {
 class Evaluator {
  public:
   // Finds the network and its weights, and reads the statistics of a reference that is not the training set; Error if
-  // they are not there or do not fit. `images`: the training set, which `data` says the name of.
-  Evaluator(const EvaluationOptions& options, const DataOptions& data, Device device, const ImageSet& images);
+  // they are not there or do not fit. `images`: the training set, which `data` says the name of. `ranks`: those that
+  // evaluate together, or null.
+  Evaluator(const EvaluationOptions& options, const DataOptions& data, Device device, const ImageSet& images,
+            Ranks* ranks);
 
   const std::string& label() const { return label_; }  // "swd", "FID-iv3q"
   bool better(double a, double b) const { return larger_is_better_ ? a > b : a < b; }
@@ -41,7 +43,7 @@ class Evaluator {
 
   // `say` receives progress now and then; stop() is asked between batches, and if it says so there is no result. The
   // training images' statistics are computed once and kept in the file `cache`. Throws whatever is wrong: the caller's
-  // training goes on all the same.
+  // training goes on all the same. All ranks call it, the first has the result; swd it makes alone.
   std::optional<EvaluationResult> evaluate(Trainer& trainer, const ImageSet& images, const std::string& cache,
                                            const std::function<void(const std::string&)>& say,
                                            const std::function<bool()>& stop);
@@ -56,13 +58,14 @@ class Evaluator {
   const EvaluationOptions options_;
   const DataOptions data_;
   Device device_;
+  Ranks* const ranks_;
   std::string label_;
   bool larger_is_better_ = false, needs_images_ = false;
   std::optional<SlicedWasserstein> swd_;
   std::vector<JsonField> swd_reference_;
   std::optional<FeatureMetric> metric_;
   std::unique_ptr<FeatureNetwork> network_;
-  std::optional<FeatureSet> reference_;
+  std::optional<FeatureSet> reference_;          // on the first rank with its features
   std::vector<std::string> reference_warnings_;  // for the first evaluation
 };
 

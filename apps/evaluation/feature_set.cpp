@@ -107,30 +107,42 @@ ImageInput input_of(const ImageSet& set, const std::string& split, int64_t count
           }};
 }
 
+FeatureCollector::FeatureCollector(FeatureNetwork& network, const ImageInput& input, const FeatureRequest& request)
+    : network_(network), input_(input), request_(request), taps_(request.rows), set_{.protocol = input.protocol} {
+  for (const FeatureTap tap : request.moments) moments_.try_emplace(tap, network.dims(tap));
+  for (const auto& [tap, accumulator] : moments_) taps_.push_back(tap);
+  std::sort(taps_.begin(), taps_.end());
+  taps_.erase(std::unique(taps_.begin(), taps_.end()), taps_.end());
+}
+
+std::vector<FeatureRows> FeatureCollector::features(int64_t first, int64_t n) {
+  return network_.features(taps_, input_.read(first, n), n, input_.height, input_.width);
+}
+
+void FeatureCollector::add(const std::vector<FeatureRows>& all) {
+  for (const FeatureRows& rows : all) {
+    if (const auto found = moments_.find(rows.tap); found != moments_.end()) found->second.add(rows.values);
+    if (std::find(request_.rows.begin(), request_.rows.end(), rows.tap) == request_.rows.end()) continue;
+    std::vector<float>& kept = set_.rows[rows.tap];
+    kept.insert(kept.end(), rows.values.begin(), rows.values.end());
+  }
+}
+
+FeatureSet FeatureCollector::take() {
+  for (auto& [tap, accumulator] : moments_) set_.moments[tap] = accumulator.moments();
+  return std::move(set_);
+}
+
 std::optional<FeatureSet> collect_features(FeatureNetwork& network, const ImageInput& input,
                                            const FeatureRequest& request, int64_t chunk, const GoOn& go_on) {
   require(chunk > 0 && chunk % kBatchNormBatch == 0, "chunks of whole batches");
-  std::map<FeatureTap, MomentAccumulator> moments;
-  for (const FeatureTap tap : request.moments) moments.try_emplace(tap, network.dims(tap));
-  std::vector<FeatureTap> wanted = request.rows;
-  for (const auto& [tap, accumulator] : moments) wanted.push_back(tap);
-  std::sort(wanted.begin(), wanted.end());
-  wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
-
-  FeatureSet set{.protocol = input.protocol};
+  FeatureCollector collector(network, input, request);
   for (int64_t first = 0; first < input.count; first += chunk) {
     const int64_t n = std::min(chunk, input.count - first);
-    const std::vector<uint8_t> images = input.read(first, n);
-    for (const FeatureRows& rows : network.features(wanted, images, n, input.height, input.width)) {
-      if (const auto found = moments.find(rows.tap); found != moments.end()) found->second.add(rows.values);
-      if (std::find(request.rows.begin(), request.rows.end(), rows.tap) == request.rows.end()) continue;
-      std::vector<float>& kept = set.rows[rows.tap];
-      kept.insert(kept.end(), rows.values.begin(), rows.values.end());
-    }
+    collector.add(collector.features(first, n));
     if (!go_on(first + n)) return std::nullopt;
   }
-  for (auto& [tap, accumulator] : moments) set.moments[tap] = accumulator.moments();
-  return set;
+  return collector.take();
 }
 
 void write_statistics(const std::string& path, const FeatureStatistics& s) {

@@ -55,6 +55,26 @@ struct FeatureSet {
   std::map<FeatureTap, std::vector<float>> rows;  // [images, dims]
 };
 
+// Makes a FeatureSet of features that come bit by bit.
+class FeatureCollector {
+ public:
+  // All of them stay.
+  FeatureCollector(FeatureNetwork& network, const ImageInput& input, const FeatureRequest& request);
+
+  const std::vector<FeatureTap>& taps() const { return taps_; }  // that are wanted
+  std::vector<FeatureRows> features(int64_t first, int64_t n);   // of the input's images
+  void add(const std::vector<FeatureRows>& rows);                // in the order of the images
+  FeatureSet take();
+
+ private:
+  FeatureNetwork& network_;
+  const ImageInput& input_;
+  const FeatureRequest request_;
+  std::vector<FeatureTap> taps_;
+  std::map<FeatureTap, MomentAccumulator> moments_;
+  FeatureSet set_;
+};
+
 // Told after each few images how many are done; returns false to stop.
 using GoOn = std::function<bool(int64_t done)>;
 

@@ -61,10 +61,11 @@ std::string ranks_text(const Ranks& ranks, const TrainOptions& train) {
   std::vector<std::string> hosts;
   for (int r = 0; r < ranks.size(); ++r) hosts.push_back(ranks.host_of(r));
   hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
-  return fmt::format("{} ranks on {} ({}): of {} and {} images of a batch each takes {} and {}, batch norm over {}",
-                     ranks.size(), fmt::join(hosts, ", "), ranks_built_with(), train.batch_size_d, train.batch_size_g,
-                     train.batch_size_d / ranks.size(), train.batch_size_g / ranks.size(),
-                     train.sync_batch_norm ? "all of them" : "its own");
+  return fmt::format(
+      "{} ranks on {} ({}): of {} and {} images of a batch each takes {} and {}, batch norm over {}, gradients in {}",
+      ranks.size(), fmt::join(hosts, ", "), ranks_built_with(), train.batch_size_d, train.batch_size_g,
+      train.batch_size_d / ranks.size(), train.batch_size_g / ranks.size(),
+      train.sync_batch_norm ? "all of them" : "its own", name_of(train.exchange_precision));
 }
 
 class TrainingRun {
@@ -127,8 +128,8 @@ TrainingRun::TrainingRun(const RunRequest& request, const Settings& settings, co
       ranks_(settings.ranks),
       images_(std::move(images)),
       trainer_(settings_, plan, images_) {
-  if (settings_.evaluation.eval_every > 0 && is_first(ranks_)) {
-    evaluator_.emplace(settings_.evaluation, settings_.data, trainer_.device().device, *images_);
+  if (settings_.evaluation.eval_every > 0) {
+    evaluator_.emplace(settings_.evaluation, settings_.data, trainer_.device().device, *images_, ranks_);
   }
 }
 
@@ -336,15 +337,22 @@ void TrainingRun::save() {
 void TrainingRun::evaluate() {
   const std::string when = fmt::format("iteration {}", trainer_.iteration());
   const auto started = std::chrono::steady_clock::now();
+  const auto warn = [&](const char* what) {
+    note(fmt::format("warning: {}: no {}: {}; training continues", when, evaluator_->label(), what));
+  };
   std::optional<EvaluationResult> result;
   try {
     result = evaluator_->evaluate(
-        trainer_, *images_, directory_->file("reference.npz"), [this](const std::string& text) { note(text); },
-        [this] { return signals_.stop_requested(); });
+        trainer_, *images_, directory_ ? directory_->file("reference.npz") : "",
+        [this](const std::string& text) { note(text); }, [this] { return signals_.stop_requested(); });
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::ranks) throw;
+    return warn(error.what());
   } catch (const std::exception& error) {
-    return note(fmt::format("warning: {}: no {}: {}; training continues", when, evaluator_->label(), error.what()));
+    return warn(error.what());
   }
   forget_images();
+  if (!is_first(ranks_)) return;
   if (!result) return note(fmt::format("{}: evaluation interrupted", when));
   for (const std::string& warning : result->warnings) log_->line("warning: " + warning);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;

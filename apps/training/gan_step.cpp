@@ -10,7 +10,7 @@ void update(GanStep& s, Network network, const Module& module, ParameterSlab& sl
             GradientExchange* exchange) {
   Context& ctx = s.tape->ctx;
   Scope scope(*s.tape, module.path());
-  if (exchange) exchange->average(*s.tape);
+  if (exchange) exchange->finish(*s.tape);
   const double parameters = static_cast<double>(slab.value.elements());
   const double words = slab.ema ? 9 : 7;  // value, m, v, ema read and written; grad read
   s.tape->launch(
@@ -55,6 +55,7 @@ struct Part {
   int64_t index, count;
   BatchShare share;
   int64_t size(const Labelled& all) const { return all.values.shape[0] / (count * share.ranks); }
+  bool is_last() const { return index + 1 == count; }
   int64_t first(const Labelled& all) const { return (index * share.ranks + share.rank) * size(all); }
   Labelled of(const Labelled& all) const {
     return {all.values.slice(first(all), size(all)), all.labels ? all.labels.slice(first(all), size(all)) : Tensor{}};
@@ -109,6 +110,7 @@ void d_step(GanStep& s, const Labelled& all_real, const Labelled& all_z) {
     Var logits = d(concat_batch(shown, fake), labels);
     Var loss = gan_loss_d(logits, real.values.shape[0], s.train.loss, s.means_d);
     ctx.kernels->copy(ctx, loss.value(), s.loss_d);
+    if (s.exchange_d && part.is_last()) s.exchange_d->begin_with(tape);
     tape.backward(loss, 1.0 / static_cast<double>(part.count));
   });
   update(s, Network::discriminator, d, *s.slab_d, s.mask_d, s.exchange_d);
@@ -128,6 +130,7 @@ void g_step(GanStep& s, const Labelled& all_z) {
     if (s.mean_g) take_mean(tape, logits, s.mean_g);
     Var loss = gan_loss_g(logits, s.train.loss);
     ctx.kernels->copy(ctx, loss.value(), s.loss_g);
+    if (s.exchange_g && part.is_last()) s.exchange_g->begin_with(tape);
     tape.backward(loss, 1.0 / static_cast<double>(part.count));
   };
   s.mean_g ? for_each_part(s, {s.loss_g, s.mean_g}, learn) : for_each_part(s, {s.loss_g}, learn);

@@ -10,6 +10,7 @@
 #include "apps/training/data_placement.h"
 #include "apps/training/minibatch_reader.h"
 #include "apps/training/sparse_options.h"
+#include "engine/sparse/gradient_exchange.h"
 #include "kernels/dense/loss/loss.h"
 #include "kernels/train/adam.h"
 #include "kernels/train/diff_augment.h"
@@ -67,7 +68,8 @@ struct TrainOptions {
   int64_t ema_start = 0;         // iterations during which the moving average is a copy
   int64_t accumulate = 1;        // micro-batches of each step
   bool sync_batch_norm = false;  // statistics of the micro-batches of all ranks together
-  int64_t rank_timeout = 120;    // seconds
+  ExchangePrecision exchange_precision = ExchangePrecision::fp32;
+  int64_t rank_timeout = 120;  // seconds
   DiffAugmentOptions diff_augment;
   int64_t seed = 1, threads = 0;
   std::optional<Device> device;        // nothing: chosen by the machine (device_choice.h)

@@ -102,7 +102,9 @@ Context Trainer::context() {
 
 std::unique_ptr<GradientExchange> Trainer::exchange_of(Network network, ParameterSlab& slab) const {
   if (!options_.ranks) return nullptr;
-  return std::make_unique<GradientExchange>(*options_.ranks, slab, sparse_.masks(network), memory_);
+  return std::make_unique<GradientExchange>(*options_.ranks, slab, sparse_.masks(network),
+                                            network == Network::generator ? "G" : "D",
+                                            options_.train.exchange_precision, memory_);
 }
 
 BatchShare Trainer::share() const {

@@ -1,5 +1,7 @@
 #include "engine/tape/tape.h"
 
+#include <algorithm>
+
 #include "kernels/gpu/runtime.h"
 
 namespace poise {
@@ -67,19 +69,45 @@ void Tape::backward_from(Var output, const Tensor& gradient) {
   require(output.tape == this && slots_[output.id].requires_grad, "backward() needs an output that depends on a leaf");
   slots_[output.id].gradient = gradient;
   const std::string* saved = scope_;
-  for (int id = output.id; id >= 0; --id) {
-    Slot& slot = slots_[id];
-    if (slot.kind != Kind::result) continue;
-    scope_ = slot.scope;
-    Node& node = nodes_[slot.node];
-    if (slot.requires_grad && slot.gradient) {
-      Grads grads(*this, id);
-      if (!node.reads_output) release_value(slot, node);
-      node.backward(grads);
-    }
-    release(slots_[id], node);
-  }
+  count_readers(output.id);
+  for (int id = output.id; id >= 0; --id) differentiate(id);
   scope_ = saved;
+}
+
+// Of slots up to `last`. A slot that a node reads twice has two readers.
+void Tape::count_readers(int last) {
+  for (int id = 0; id <= last; ++id) {  // a node reads slots before its own
+    Slot& slot = slots_[id];
+    slot.readers = 0;
+    if (slot.kind != Kind::result || slot.differentiated || !slot.requires_grad) continue;
+    for (const Var& x : nodes_[slot.node].inputs) {
+      if (x.tape) ++slots_[x.id].readers;
+    }
+  }
+}
+
+void Tape::differentiate(int id) {
+  if (slots_[id].kind != Kind::result || slots_[id].differentiated) return;
+  slots_[id].differentiated = true;
+  Node& node = nodes_[slots_[id].node];
+  scope_ = slots_[id].scope;
+  if (slots_[id].requires_grad && slots_[id].gradient) {
+    Grads grads(*this, id);
+    if (!node.reads_output) release_value(slots_[id], node);
+    node.backward(grads);
+  }
+  release(slots_[id], node);
+  for (const Var& x : node.inputs) {
+    if (x.tape && slots_[id].requires_grad && --slots_[x.id].readers == 0) all_readers_done(slots_[x.id], x.id);
+  }
+}
+
+void Tape::all_readers_done(const Slot& slot, int id) {
+  if (slot.kind == Kind::parameter && slot.requires_grad && gradient_is_final) gradient_is_final(*slot.parameter);
+  if (slot.kind != Kind::result) return;
+  const auto is_no_result = [this](Var x) { return !x.tape || slots_[x.id].kind != Kind::result; };
+  const auto& inputs = nodes_[slot.node].inputs;
+  if (std::all_of(inputs.begin(), inputs.end(), is_no_result)) differentiate(id);
 }
 
 void Tape::release_if_unread(Var x) {

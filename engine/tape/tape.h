@@ -1,13 +1,17 @@
 // Reverse-mode differentiation as a list. Ops append a node when they run; backward() walks the list from its end.
 // There is no graph to search and nothing to register: recording is the registration.
 //
+// A node of leaves alone (a normalised weight) does not wait for its turn in the list: it is differentiated with the last of
+// those that read it, so that gradients of parameters become final one after the other.
+//
 // Memory: a node owns the block of its output (unless it is a view) and of what it saved. backward() hands the output
 // back to the arena as soon as nobody will read it: before the node's own backward runs, or after it, if that reads it;
-// everybody else who does stands later in the list. Gradients are taken from what was handed back. Values that are read
-// after backward() must be kept (`keep`) or copied out before.
+// everybody else who does has been differentiated before. Gradients are taken from what was handed back. Values that are
+// read after backward() must be kept (`keep`) or copied out before.
 #pragma once
 #include <array>
 #include <chrono>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -84,6 +88,9 @@ class Tape {
   template <class Kernel, class... Args>
   void launch(Work work, Kernel* kernel, Args&&... args);
 
+  // Told in a backward pass of each trained parameter, once nothing more will be added to its gradient.
+  std::function<void(const Parameter&)> gradient_is_final;
+
   // d(loss)/d(everything that requires a gradient). `loss` has one element; its gradient starts as `seed`.
   void backward(Var loss, double seed = 1.0);
   // The same from a given gradient of an output of any shape; the gradient, memory of the arena, is spent.
@@ -123,11 +130,15 @@ class Tape {
     Parameter* parameter = nullptr;
     const std::string* scope = nullptr;
     int node = -1;
+    int readers = 0;  // of nodes that are still to be differentiated, in a backward pass
     Kind kind = Kind::constant;
-    bool requires_grad = false, kept = false;
+    bool requires_grad = false, kept = false, differentiated = false;
   };
 
   Var add_slot(const Slot& slot);
+  void count_readers(int last);
+  void differentiate(int id);
+  void all_readers_done(const Slot& slot, int id);
   void release_value(Slot& slot, const Node& node);
   void release(Slot& slot, Node& node);
   void release_saved(Node& node);

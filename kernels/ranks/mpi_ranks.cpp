@@ -1,6 +1,8 @@
 // A mean over the ranks is a reduce-scatter and an all-gather, each rank adding one slice of all in the order of the
 // ranks: the traffic of a ring (each sends and receives 2 (P-1)/P n elements), in an order that no arrival changes. MPI
-// itself promises no order for MPI_Allreduce.
+// itself promises no order for MPI_Allreduce. Several means may be under way, one after the other in each of the two
+// halves: these have a communicator each, since the second half of one may begin on one rank before, on another after
+// the first half of the next.
 //
 // Every collective is started without blocking and tested until it is done, so that waiting can end: after limit()
 // seconds the waiting ranks tell each other that they are there, and those that tell nothing are named. Whoever waits
@@ -14,6 +16,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <deque>
 #include <mutex>
 
 #include "kernels/core/dispatch.h"
@@ -26,9 +29,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-template <class T>
-MPI_Datatype mpi_type() {
-  return std::is_same_v<T, double> ? MPI_DOUBLE : MPI_FLOAT;
+MPI_Datatype mpi_type(DType dtype) {  // of what is moved: MPI adds nothing
+  return dtype == DType::f64 ? MPI_DOUBLE : dtype == DType::f32 ? MPI_FLOAT : MPI_UINT16_T;
 }
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -64,10 +66,48 @@ struct Slices {
   }
 };
 
+// A mean under way. Where it lies does not change: MPI has addresses of it.
+struct Mean {
+  Mean(const Tensor& values, const Tensor& scratch, int rank, int ranks)
+      : x(values),
+        parts(scratch),
+        slices(values.elements(), ranks),
+        first(slices.offsets[static_cast<size_t>(rank)]),
+        mine(slices.counts[static_cast<size_t>(rank)]),
+        counts(static_cast<size_t>(ranks), mine) {
+    for (int r = 0; r < ranks; ++r) offsets.push_back(r * mine);
+  }
+  Tensor x, parts;  // parts: of this rank's slice, those of all ranks
+  Slices slices;
+  int first, mine;
+  std::vector<int> counts, offsets;  // of parts
+  bool added = false;
+  MPI_Request request = MPI_REQUEST_NULL;  // of the half under way
+};
+
+void add_parts(const Mean& mean, int ranks) {
+  dispatch_stored(mean.x.dtype, [&]<class T>() {
+    constexpr int64_t kChunk = 1024;
+    const T* const parts = static_cast<const T*>(mean.parts.bytes);
+    T* const sum = mean.x.data<T>() + mean.first;
+    const int64_t mine = mean.mine;
+    parallel_chunks(mine, kChunk, [=](int64_t begin, int64_t end) {
+      const auto share = Computed<T>{1} / static_cast<Computed<T>>(ranks);
+      Computed<T> total[kChunk];
+      const int64_t n = end - begin;
+      for (int64_t i = 0; i < n; ++i) total[i] = computed(parts[begin + i]);
+      for (int r = 1; r < ranks; ++r) {
+        for (int64_t i = 0; i < n; ++i) total[i] += computed(parts[r * mine + begin + i]);
+      }
+      for (int64_t i = 0; i < n; ++i) sum[begin + i] = stored<T>(total[i] * share);
+    });
+  });
+}
+
 class MpiRanks final : public Ranks {
  public:
   explicit MpiRanks(MPI_Comm all) : Ranks(rank_in(all), hosts_in(all)), all_(all) {
-    MPI_Comm_dup(all, &roll_call_);
+    for (MPI_Comm* own : {&roll_call_, &first_halves_, &second_halves_}) MPI_Comm_dup(all, own);
     int local = 0;
     for (int r = 0; r < rank(); ++r) local += host_of(r) == host_of(rank()) ? 1 : 0;
     use_gpu_of_local_rank(local);
@@ -108,9 +148,10 @@ class MpiRanks final : public Ranks {
   void wait_for_all() override {
     MPI_Request request;
     MPI_Ibarrier(all_, &request);
-    for (int done = 0; !done;) {
-      MPI_Test(&request, &done, MPI_STATUS_IGNORE);
-      if (!done) ::usleep(500);
+    const auto start = Clock::now();
+    while (!is_done(request)) {
+      if (seconds_since(start) > limit()) fail_for_the_missing("a meeting of all ranks");
+      ::usleep(500);  // whoever is still busy needs the core
     }
   }
 
@@ -126,34 +167,35 @@ class MpiRanks final : public Ranks {
   }
 
  protected:
-  void host_mean(const Tensor& x, const Tensor& scratch) override {
-    dispatch_float(x.dtype, [&]<class T>() {
-      const int64_t n = x.elements();
-      const Slices slices(n, size());
-      const auto me = static_cast<size_t>(rank());
-      const int mine = slices.counts[me];
-      std::vector<int> counts(slices.counts.size(), mine), offsets(counts.size());
-      for (size_t r = 0; r < offsets.size(); ++r) offsets[r] = static_cast<int>(r) * mine;
-      T* all = x.data<T>();
-      T* parts = static_cast<T*>(scratch.bytes);
-      MPI_Request request;
-      MPI_Ialltoallv(all, slices.counts.data(), slices.offsets.data(), mpi_type<T>(), parts, counts.data(),
-                     offsets.data(), mpi_type<T>(), all_, &request);
-      wait(request, "the sum of gradients");
-      T* sum = all + slices.offsets[me];
-      const T share = T{1} / static_cast<T>(size());
-      constexpr int64_t kChunk = 4096;
-      parallel_chunks(mine, kChunk, [=, ranks = size()](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) sum[i] = parts[i];
-        for (int r = 1; r < ranks; ++r) {
-          for (int64_t i = begin; i < end; ++i) sum[i] += parts[int64_t{r} * mine + i];
-        }
-        for (int64_t i = begin; i < end; ++i) sum[i] *= share;
-      });
-      MPI_Iallgatherv(MPI_IN_PLACE, 0, mpi_type<T>(), all, slices.counts.data(), slices.offsets.data(), mpi_type<T>(),
-                      all_, &request);
-      wait(request, "the sum of gradients");
-    });
+  void host_begin_mean(const Tensor& x, const Tensor& scratch) override {
+    means_.emplace_back(x, scratch, rank(), size());
+    Mean& m = means_.back();
+    const MPI_Datatype type = mpi_type(x.dtype);
+    MPI_Ialltoallv(x.bytes, m.slices.counts.data(), m.slices.offsets.data(), type, m.parts.bytes, m.counts.data(),
+                   m.offsets.data(), type, first_halves_, &m.request);
+    host_advance_means();
+  }
+
+  // As far as it goes without waiting: second halves begin in the order of the means.
+  void host_advance_means() override {
+    for (Mean& m : means_) {
+      if (m.added) continue;
+      if (!is_done(m.request)) break;
+      add_parts(m, size());
+      m.added = true;
+      const MPI_Datatype type = mpi_type(m.x.dtype);
+      MPI_Iallgatherv(MPI_IN_PLACE, 0, type, m.x.bytes, m.slices.counts.data(), m.slices.offsets.data(), type,
+                      second_halves_, &m.request);
+    }
+    while (!means_.empty() && means_.front().added && is_done(means_.front().request)) means_.pop_front();
+  }
+
+  void host_finish_means() override {
+    const auto finished = [this] {
+      host_advance_means();
+      return means_.empty();
+    };
+    wait_until(finished, "the sum of gradients");
   }
 
   void host_gather(const Tensor& x, const Tensor& all) override {
@@ -163,7 +205,8 @@ class MpiRanks final : public Ranks {
     wait(request, "an exchange of statistics");
   }
 
-  void gpu_mean(Context& ctx, const Tensor& x) override { nccl().mean(ctx, x); }
+  void gpu_begin_mean(Context& ctx, const Tensor& x) override { nccl().begin_mean(ctx, x); }
+  void gpu_finish_means(Context& ctx) override { nccl().finish_means(ctx); }
   void gpu_gather(Context& ctx, const Tensor& x, const Tensor& all) override { nccl().gather(ctx, x, all); }
 
  private:
@@ -178,16 +221,25 @@ class MpiRanks final : public Ranks {
   }
 
   void wait(MPI_Request& request, const char* what) {
+    wait_until([&request] { return is_done(request); }, what);
+  }
+
+  static bool is_done(MPI_Request& request) {
+    int answer = 0;
+    MPI_Test(&request, &answer, MPI_STATUS_IGNORE);
+    return answer != 0;
+  }
+
+  template <class Done>
+  void wait_until(const Done& done, const char* what) {
     constexpr int kEagerTests = 2000, kTestsPerLook = 100;
-    int done = 0;
+    const auto start = Clock::now();
     for (int i = 0; i < kEagerTests; ++i) {
-      MPI_Test(&request, &done, MPI_STATUS_IGNORE);
-      if (done) return;
+      if (done()) return;
     }
-    for (const auto start = Clock::now(); seconds_since(start) < limit();) {
+    while (seconds_since(start) < limit()) {
       for (int i = 0; i < kTestsPerLook; ++i) {
-        MPI_Test(&request, &done, MPI_STATUS_IGNORE);
-        if (done) return;
+        if (done()) return;
         ::sched_yield();
       }
     }
@@ -222,7 +274,8 @@ class MpiRanks final : public Ranks {
   }
 
   const MPI_Comm all_;
-  MPI_Comm roll_call_ = MPI_COMM_NULL;
+  MPI_Comm roll_call_ = MPI_COMM_NULL, first_halves_ = MPI_COMM_NULL, second_halves_ = MPI_COMM_NULL;  // of means
+  std::deque<Mean> means_;  // under way, in the order in which they began
   std::unique_ptr<NcclLink> nccl_;
   bool left_ = false;
 };

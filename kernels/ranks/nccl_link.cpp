@@ -6,8 +6,10 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "kernels/gpu/cuda/handles.h"
+#include "kernels/gpu/cuda/runtime.h"
 #include "kernels/ranks/mpi_ranks.h"
 
 namespace poise {
@@ -62,6 +64,19 @@ void check(ncclResult_t result, const char* call) {
 
 struct NcclLink::State {
   ncclComm_t all = nullptr;
+  std::unique_ptr<gpu::Stream> stream = cuda::runtime().make_stream();
+  std::unique_ptr<gpu::Event> begin = cuda::runtime().make_event(), end = cuda::runtime().make_event();
+  bool means = false;  // begun, and not waited for
+
+  cudaStream_t after(Context& ctx) {  // our stream, once the context's has come as far as now
+    cuda::runtime().record(*begin, *ctx.stream);
+    cuda::runtime().wait(*stream, *begin);
+    return static_cast<cuda::Stream&>(*stream).handle;
+  }
+  void join(Context& ctx) {
+    cuda::runtime().record(*end, *stream);
+    cuda::runtime().wait(*ctx.stream, *end);
+  }
 };
 
 std::string nccl_version() {
@@ -90,15 +105,22 @@ NcclLink::NcclLink(const std::string& id, int rank, int size) : state_(std::make
 
 NcclLink::~NcclLink() { library().comm_destroy(state_->all); }
 
-void NcclLink::mean(Context& ctx, const Tensor& x) {
-  check(library().all_reduce(x.bytes, x.bytes, static_cast<size_t>(x.elements()), ncclFloat, ncclAvg, state_->all,
-                             cuda::stream_of(ctx)),
-        "ncclAllReduce");
+void NcclLink::begin_mean(Context& ctx, const Tensor& x) {
+  state_->means = true;
+  check(
+      library().all_reduce(x.bytes, x.bytes, static_cast<size_t>(x.elements()),
+                           x.dtype == DType::bf16 ? ncclBfloat16 : ncclFloat, ncclAvg, state_->all, state_->after(ctx)),
+      "ncclAllReduce");
+}
+
+void NcclLink::finish_means(Context& ctx) {
+  if (std::exchange(state_->means, false)) state_->join(ctx);
 }
 
 void NcclLink::gather(Context& ctx, const Tensor& x, const Tensor& all) {
-  check(library().all_gather(x.bytes, all.bytes, x.size_bytes(), ncclChar, state_->all, cuda::stream_of(ctx)),
+  check(library().all_gather(x.bytes, all.bytes, x.size_bytes(), ncclChar, state_->all, state_->after(ctx)),
         "ncclAllGather");
+  state_->join(ctx);
 }
 
 }  // namespace poise

@@ -1,5 +1,6 @@
-// Collectives between the GPUs of ranks, by NCCL; launched into the stream of a context, so that captured steps have them
-// too. Written against NCCL 2.28; not yet measured on a GPU.
+// Collectives between the GPUs of ranks, by NCCL, in a stream of their own, so that they run one after the other as NCCL
+// wants it, and beside other work. They begin when the context's stream gets there; captured steps have them too.
+// Written against NCCL 2.28; not yet measured on a GPU.
 #pragma once
 #include <memory>
 #include <string>
@@ -22,7 +23,8 @@ class NcclLink {
   NcclLink(const NcclLink&) = delete;
   NcclLink& operator=(const NcclLink&) = delete;
 
-  void mean(Context& ctx, const Tensor& x);  // f32
+  void begin_mean(Context& ctx, const Tensor& x);  // f32 or bf16
+  void finish_means(Context& ctx);                 // from here on the context's stream has all of them
   void gather(Context& ctx, const Tensor& x, const Tensor& all);
 
  private:

@@ -21,7 +21,8 @@ void use_gpu_of_local_rank(int) {}
 std::string NcclLink::new_id() { missing(); }
 NcclLink::NcclLink(const std::string&, int, int) { missing(); }
 NcclLink::~NcclLink() = default;
-void NcclLink::mean(Context&, const Tensor&) { missing(); }
+void NcclLink::begin_mean(Context&, const Tensor&) { missing(); }
+void NcclLink::finish_means(Context&) { missing(); }
 void NcclLink::gather(Context&, const Tensor&, const Tensor&) { missing(); }
 
 }  // namespace poise

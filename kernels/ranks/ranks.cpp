@@ -40,9 +40,25 @@ size_t Ranks::mean_scratch(const Tensor& x) const {
 }
 
 void Ranks::mean(Context& ctx, const Tensor& x, Tensor& scratch) {
+  begin_mean(ctx, x, scratch);
+  finish_means(ctx);
+}
+
+void Ranks::begin_mean(Context& ctx, const Tensor& x, Tensor& scratch) {
   if (ctx.planning) return;
-  if (ctx.device == Device::cuda) return gpu_mean(ctx, x);
-  in_stream_order(ctx, [this, x, scratch] { host_mean(x, scratch); });
+  if (ctx.device == Device::cuda) return gpu_begin_mean(ctx, x);
+  in_stream_order(ctx, [this, x, scratch] { host_begin_mean(x, scratch); });
+}
+
+void Ranks::advance_means(Context& ctx) {
+  if (ctx.planning || ctx.device == Device::cuda) return;
+  in_stream_order(ctx, [this] { host_advance_means(); });
+}
+
+void Ranks::finish_means(Context& ctx) {
+  if (ctx.planning) return;
+  if (ctx.device == Device::cuda) return gpu_finish_means(ctx);
+  in_stream_order(ctx, [this] { host_finish_means(); });
 }
 
 void Ranks::gather(Context& ctx, const Tensor& x, const Tensor& all) {

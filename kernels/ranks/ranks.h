@@ -34,16 +34,21 @@ class Ranks {
   void set_limit(double seconds) { limit_ = seconds; }
 
   // In a step: tensors of the context's device, in the order of its stream; nothing in a plan.
-  //   x <- (x_0 + x_1 + .. ) / size()            x [n] f32 or, not on GPUs, f64; scratch of mean_scratch(x) bytes
+  //   x <- (x_0 + x_1 + .. ) / size()            x [n] f32, bf16 or, not on GPUs, f64; scratch of mean_scratch(x) bytes
   void mean(Context& ctx, const Tensor& x, Tensor& scratch);
   size_t mean_scratch(const Tensor& x) const;
+  // The same beside other work: nobody touches x and scratch until finish_means(), which waits for all means begun. On a
+  // GPU they have a stream of their own. On the host MPI moves data only while it is called: advance_means() is a chance.
+  void begin_mean(Context& ctx, const Tensor& x, Tensor& scratch);
+  void advance_means(Context& ctx);
+  void finish_means(Context& ctx);
   //   all <- x_0, x_1, ..                        all [size() * n]
   void gather(Context& ctx, const Tensor& x, const Tensor& all);
 
   // Between steps, memory of the host.
   virtual std::vector<std::string> gather_texts(const std::string& mine) = 0;  // by rank, of any lengths
   virtual void broadcast(void* bytes, size_t size) = 0;                        // of rank 0
-  virtual void wait_for_all() = 0;  // without a limit: one of them may be evaluating
+  virtual void wait_for_all() = 0;
 
   // The end: after the last collective, or at once for all ranks. A rank that does neither holds up the others.
   virtual void leave() = 0;
@@ -51,9 +56,12 @@ class Ranks {
 
  protected:
   Ranks(int rank, std::vector<std::string> hosts) : rank_(rank), hosts_(std::move(hosts)) {}
-  virtual void host_mean(const Tensor& x, const Tensor& scratch) = 0;
+  virtual void host_begin_mean(const Tensor& x, const Tensor& scratch) = 0;
+  virtual void host_advance_means() = 0;
+  virtual void host_finish_means() = 0;
   virtual void host_gather(const Tensor& x, const Tensor& all) = 0;
-  virtual void gpu_mean(Context& ctx, const Tensor& x) = 0;
+  virtual void gpu_begin_mean(Context& ctx, const Tensor& x) = 0;
+  virtual void gpu_finish_means(Context& ctx) = 0;
   virtual void gpu_gather(Context& ctx, const Tensor& x, const Tensor& all) = 0;
 
  private:

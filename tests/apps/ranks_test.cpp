@@ -3,11 +3,16 @@
 #include "kernels/ranks/ranks.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
+#include "apps/evaluation/evaluator.h"
 #include "engine/ops/ops.h"
+#include "kernels/gpu/runtime.h"
+#include "tests/support/float_difference.h"
 #include "tests/support/test_context.h"
 #include "tests/support/trainer_test_tools.h"
 
@@ -69,6 +74,57 @@ void expect_means_in_the_order_of_ranks(Ranks& ranks) {
 TEST_F(RanksTest, AMeanIsTakenInTheOrderOfTheRanks) {
   expect_means_in_the_order_of_ranks<float>(ranks());
   expect_means_in_the_order_of_ranks<double>(ranks());
+}
+
+// Begun at other times by each rank, with other collectives in between: the sums are those of one after the other.
+TEST_F(RanksTest, MeansBesideEachOther) {
+  TestContext c;
+  const std::vector<int64_t> sizes = {5, 70000, 1, 4099};
+  std::vector<OwnedTensor> all, scratch;
+  for (const int64_t n : sizes) {
+    all.push_back(tensor_of<float>({n}, drawn<float>(n, ranks().rank())));
+    scratch.emplace_back(Shape{static_cast<int64_t>(ranks().mean_scratch(all.back().tensor()))}, DType::u8,
+                         Device::cpu);
+  }
+  const OwnedTensor mine = tensor_of<float>({1}, {static_cast<float>(ranks().rank())});
+  const OwnedTensor gathered({ranks().size()}, DType::f32, Device::cpu);
+  for (size_t i = 0; i < all.size(); ++i) {
+    ::usleep(static_cast<useconds_t>((ranks().rank() + static_cast<int>(i)) % 2 * 3000));
+    ranks().begin_mean(c.ctx, all[i].tensor(), scratch[i].tensor());
+    ranks().gather(c.ctx, mine.tensor(), gathered.tensor());
+    ranks().advance_means(c.ctx);
+  }
+  ranks().finish_means(c.ctx);
+  for (int r = 0; r < ranks().size(); ++r) EXPECT_EQ(gathered.tensor().data<float>()[r], static_cast<float>(r));
+  for (size_t i = 0; i < all.size(); ++i) {
+    const OwnedTensor alone = tensor_of<float>({sizes[i]}, drawn<float>(sizes[i], ranks().rank()));
+    ranks().mean(c.ctx, alone.tensor(), scratch[i].tensor());
+    EXPECT_EQ(values_of<float>(all[i].tensor()), values_of<float>(alone.tensor())) << i;
+  }
+}
+
+// Of numbers that are bf16 already: summed in f32, and rounded once.
+TEST_F(RanksTest, AMeanOfBf16IsRoundedOnce) {
+  TestContext c;
+  constexpr int64_t kCount = 3001;
+  const auto of_rank = [](int rank) {
+    std::vector<bf16> values;
+    for (const float x : drawn<float>(kCount, rank)) values.push_back(to_bf16(x));
+    return values;
+  };
+  const OwnedTensor x({kCount}, DType::bf16, Device::cpu);
+  copy_from_host(x.tensor(), of_rank(ranks().rank()).data());
+  std::vector<float> sums(kCount, 0);
+  for (int r = 0; r < ranks().size(); ++r) {
+    const std::vector<bf16> values = of_rank(r);
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] += to_float(values[i]);
+  }
+  Arena::Scratch scratch(c.arena, ranks().mean_scratch(x.tensor()));
+  ranks().mean(c.ctx, x.tensor(), scratch);
+  for (size_t i = 0; i < sums.size(); ++i) {
+    const float expected = to_float(to_bf16(sums[i] / static_cast<float>(ranks().size())));
+    ASSERT_EQ(to_float(x.tensor().data<bf16>()[i]), expected) << i;
+  }
 }
 
 TEST_F(RanksTest, EverybodyGetsWhatTheOthersHave) {
@@ -195,16 +251,7 @@ Trained train(Settings settings, Ranks* ranks, int64_t iterations = 30) {
 
 // The largest difference of f32 tensors, by the largest element, but not by less than `floor`.
 double difference(const std::vector<char>& a, const std::vector<char>& b, double floor = 1e-3) {
-  double worst = 0, largest = floor;
-  for (size_t i = 0; i < a.size(); i += sizeof(float)) {
-    float x, y;
-    std::memcpy(&x, &a[i], sizeof x);
-    std::memcpy(&y, &b[i], sizeof y);
-    const double d = std::abs(static_cast<double>(x) - static_cast<double>(y));
-    if (!(d <= worst)) worst = d;
-    largest = std::max(largest, std::abs(static_cast<double>(y)));
-  }
-  return worst / largest;
+  return test::float_difference(std::as_bytes(std::span(a)), std::as_bytes(std::span(b))).relative(floor);
 }
 
 // Moments of dead weights follow gradients where a process alone computes these, and never matter.
@@ -221,8 +268,10 @@ void zero_dead_moments(State& state) {
   }
 }
 
-void expect_the_same_training(Trained got_all, Trained alone) {
-  constexpr double kLimit = 1e-4;  // of f32 after thirty iterations of a hundred sums each
+// What rounding may do in thirty iterations of a hundred sums each, by what gradients travel as.
+constexpr double kF32Limit = 1e-4, kBf16Limit = 2e-3;
+
+void expect_the_same_training(Trained got_all, Trained alone, double kLimit = kF32Limit) {
   // Where rounding decides the sign of a ReLU's input, a gradient differs by all of that pixel's: moments show it at once,
   // weights by a learning rate. Without the gradients of one rank they differ by 0.03 to 19.
   constexpr double kMomentLimit = 0.02;
@@ -281,6 +330,133 @@ TEST_F(RanksTest, AlsoDenseAndStreamed) {
     const Settings settings = test::settings_of(kSmall, {{"data_placement", placement}});
     expect_the_same_training(train(settings, &ranks(), 4), train(settings, nullptr, 4));
   }
+}
+
+// A discriminator whose gradients travel in several buckets, and a backward pass of it, on each rank from other images.
+struct OneBackward {
+  TestContext c{kernels_of(Device::cpu), size_t{1} << 26};
+  GanModel model = make_model({.width_g = 16, .width_d = 64});
+  Discriminator& d = *model.discriminator;
+  ParameterSlab slab{d, DType::f32, Device::cpu, /*with_ema=*/false};
+  NetworkMasks masks{d, slab, Cell{}, MaskableHead::dense, Device::cpu};
+
+  explicit OneBackward(double density) {
+    initialise(d, InitScheme::pytorch, 1);
+    masks.draw(c.ctx, RandomStream::mask_d,
+               layer_densities(maskable_layers(d, MaskableHead::dense), DensityRule::erk, density, Cell{}));
+  }
+  void run(int rank, GradientExchange* exchange) {
+    slab.zero_grad(c.ctx);
+    c.tape.reset();
+    c.arena.reset();
+    c.tape.mode = Mode::evaluate_batch;  // else spectral norm would be another one the next time
+    const OwnedTensor images = tensor_of<float>({2, 32, 32, 3}, drawn<float>(2 * 32 * 32 * 3, 20 + rank));
+    const Var loss = gan_loss_g(d(c.tape.constant(images.tensor()), {}), GanLoss::bce);
+    if (exchange) exchange->begin_with(c.tape);
+    c.tape.backward(loss);
+    if (exchange) exchange->finish(c.tape);
+  }
+};
+
+TEST_F(RanksTest, GradientsThatTravelDuringTheBackwardPassAreTheMeans) {
+  OneBackward one(0.5);
+  one.run(ranks().rank(), nullptr);
+  const std::vector<float> own = values_of<float>(one.slab.grad);
+  const std::vector<uint8_t> alive = alive_of(one.masks.bytes(), one.slab.value);
+  for (const ExchangePrecision precision : {ExchangePrecision::fp32, ExchangePrecision::bf16}) {
+    const bool rounds = precision == ExchangePrecision::bf16;
+    const auto rounded = [=](float x) { return rounds ? to_float(to_bf16(x)) : x; };
+    std::vector<float> mine = own;
+    std::transform(mine.begin(), mine.end(), mine.begin(), rounded);
+    const OwnedTensor mean = tensor_of<float>(one.slab.grad.shape, mine);
+    Arena::Scratch scratch(one.c.arena, ranks().mean_scratch(mean.tensor()));
+    ranks().mean(one.c.ctx, mean.tensor(), scratch);
+    GradientExchange exchange(ranks(), one.slab, &one.masks, "D", precision, Device::cpu);
+    for (const bool everything : {true, false}) {
+      exchange.follow_masks(everything);
+      std::vector<float> expected = values_of<float>(mean.tensor());
+      for (size_t i = 0; i < expected.size(); ++i) expected[i] = everything || alive[i] ? rounded(expected[i]) : 0;
+      one.run(ranks().rank(), &exchange);
+      EXPECT_EQ(values_of<float>(one.slab.grad), expected) << rounds << everything;
+    }
+  }
+}
+
+TEST_F(RanksTest, BucketsBeginBeforeTheBackwardPassEnds) {
+  OneBackward one(0.5);
+  GradientExchange exchange(ranks(), one.slab, nullptr, "exchange", ExchangePrecision::fp32, Device::cpu);
+  Profile profile;
+  one.c.ctx.profile = &profile;
+  one.run(ranks().rank(), &exchange);
+  int64_t exchanges = 0, layers_to_come = 0;
+  for (const Profile::Row& row : profile.rows()) {
+    if (row.work.op == std::string("average_gradients")) exchanges += row.calls;
+    layers_to_come += exchanges > 0 && row.work.pass == Pass::backward_weight;
+  }
+  EXPECT_GE(exchanges, 2);
+  EXPECT_LE(exchanges, 3);
+  EXPECT_GE(layers_to_come, 3);
+}
+
+TEST_F(RanksTest, GradientsTravelInBf16IfAsked) {
+  const test::OptionTexts bf16 = {{"exchange_precision", "bf16"}};
+  // Until masks change, which is a matter of which gradient is the larger one.
+  const Trained got = train(controlled(bf16), &ranks(), 9), alone = train(controlled(), nullptr, 9),
+                in_f32 = train(controlled(), &ranks(), 9);
+  EXPECT_EQ(2 * got.exchanged[0].bytes, in_f32.exchanged[0].bytes);
+  EXPECT_EQ(got.exchanged[0].dense, in_f32.exchanged[0].dense);
+  EXPECT_NE(got.state.at("G.block2.conv1.weight"), in_f32.state.at("G.block2.conv1.weight"));
+  expect_the_same_training(got, alone, kBf16Limit);
+}
+
+// Each rank makes images and features of its own share: the number is that of a process alone, to the last bit.
+TEST_F(RanksTest, AnEvaluationTogetherGivesTheSameNumber) {
+  const auto images = std::make_shared<const ImageSet>(test::noise_images(24, 330));
+  Trainer trainer(controlled(), images);
+  const DataOptions data{.split = "train"};
+  const std::string cache = testing::TempDir() + "ranks_test_reference.npz";
+  if (ranks().is_first()) ::unlink(cache.c_str());
+  ranks().wait_for_all();
+  const auto never = [] { return false; };
+  const auto nothing = [](const std::string&) {};
+  for (const char* metric : {"frechet-random", "precision-recall-random", "swd"}) {
+    const EvaluationOptions options{.eval_metric = metric,
+                                    .eval_images = 730};  // more than a round, and no whole chunks
+    Evaluator together(options, data, Device::cpu, *images, &ranks());
+    for (int turn = 0; turn < 2; ++turn) {
+      const auto got = together.evaluate(trainer, *images, cache, nothing, never);
+      EXPECT_EQ(got.has_value(), ranks().is_first()) << metric;
+      EXPECT_FALSE(together.needs_images());
+      if (!got) continue;
+      Evaluator alone(options, data, Device::cpu, *images, nullptr);
+      const auto expected = alone.evaluate(trainer, *images, cache + ".alone", nothing, never);
+      EXPECT_EQ(json_line(got->record), json_line(expected->record)) << metric << " " << turn;
+    }
+    // One rank is asked to stop, and none goes on alone.
+    const auto stop = [&] { return ranks().rank() == ranks().size() - 1; };
+    EXPECT_EQ(together.evaluate(trainer, *images, cache, nothing, stop).has_value(),
+              ranks().is_first() && together.label() == "swd");
+  }
+  if (!ranks().is_first()) return;
+  ::unlink(cache.c_str());
+  ::unlink((cache + ".alone").c_str());
+}
+
+TEST_F(RanksTest, WhatFailsOnOneRankInAnEvaluationFailsOnAll) {
+  const auto images = std::make_shared<const ImageSet>(test::noise_images(24, 330));
+  Trainer trainer(controlled(), images);
+  const EvaluationOptions options{.eval_metric = "frechet-random", .eval_images = 300};
+  Evaluator evaluator(options, {.split = "train"}, Device::cpu, *images, &ranks());
+  const auto fails = [&]() -> bool { return ranks().rank() == 1 && (fail(ErrorKind::data, "one of many"), true); };
+  const auto cache = testing::TempDir() + "ranks_test_failed.npz";
+  try {
+    evaluator.evaluate(
+        trainer, *images, cache, [](const std::string&) {}, fails);
+    FAIL() << "nobody noticed";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("one of many"), std::string::npos) << error.what();
+  }
+  ranks().wait_for_all();
 }
 
 TEST_F(RanksTest, AsManyRanksGiveTheSameBitsAgain) {
@@ -355,14 +531,31 @@ TEST_F(RanksTest, BatchesThatRanksDoNotDivideAreRefused) {
   }
 }
 
+// Of each network a mask update; on GPUs the last iterations are replays of captured steps.
+Settings on_device(const std::string& device, const test::OptionTexts& more = {}) {
+  test::OptionTexts texts = {{"method", "sdst-rigl"}, {"density_g", "0.3"},    {"density_d", "0.5"},
+                             {"update_every_g", "3"}, {"update_every_d", "3"}, {"width_g", "4"},
+                             {"width_d", "4"},        {"batch_size_d", "4"},   {"batch_size_g", "4"},
+                             {"n_critic", "1"},       {"execution", "dense"},  {"device", device},
+                             {"precision", "fp32"}};
+  texts.insert(kSmall.begin(), kSmall.end());
+  return test::settings_of(texts, more);
+}
+
 TEST_F(RanksTest, OnTheEmulatedDeviceToo) {
-  test::OptionTexts more = {{"method", "sdst-rigl"}, {"density_g", "0.3"},    {"density_d", "0.5"},
-                            {"update_every_g", "3"}, {"update_every_d", "3"}, {"width_g", "4"},
-                            {"width_d", "4"},        {"batch_size_d", "4"},   {"batch_size_g", "4"},
-                            {"n_critic", "1"},       {"execution", "dense"}};
-  more["device"] = "emulated";
-  const Settings settings = test::settings_of(kSmall, more);
+  const Settings settings = on_device("emulated");
   expect_the_same_training(train(settings, &ranks(), 5), train(settings, nullptr, 5));
+}
+
+TEST_F(RanksTest, OnGpusToo) {
+  if (const std::string why = gpu::why_unavailable(Device::cuda); !why.empty()) GTEST_SKIP() << why;
+  const Settings settings = on_device("cuda");
+  const Trained together = train(settings, &ranks(), 6);
+  expect_the_same_training(together, train(settings, nullptr, 6));
+  const Trained again = train(on_device("cuda", {{"graph", "false"}}), &ranks(), 6);
+  EXPECT_EQ(test::differences(together.state, again.state), std::vector<std::string>{}) << "without graphs";
+  const Settings bf16 = on_device("cuda", {{"exchange_precision", "bf16"}});
+  expect_the_same_training(train(bf16, &ranks(), 2), train(settings, nullptr, 2), kBf16Limit);
 }
 
 }  // namespace

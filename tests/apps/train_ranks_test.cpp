@@ -8,6 +8,7 @@
 
 #include "engine/io/checkpoint.h"
 #include "kernels/ranks/ranks.h"
+#include "tests/support/float_difference.h"
 #include "tests/support/program_test_tools.h"
 
 namespace poise {
@@ -116,13 +117,7 @@ double difference(const SafetensorsFile& a, const SafetensorsFile& b) {
     if (!name.ends_with(".weight") || name.find(".adam_") != std::string::npos ||
         name.find(".mask.") != std::string::npos)
       continue;
-    for (size_t i = 0; i < left.size(); i += sizeof(float)) {
-      float x, y;
-      std::memcpy(&x, &left[i], sizeof x);
-      std::memcpy(&y, &right[i], sizeof y);
-      const double d = std::abs(static_cast<double>(x) - static_cast<double>(y));
-      if (!(d <= worst)) worst = d;
-    }
+    worst = std::max(worst, test::float_difference(left, right).worst);
   }
   return worst;
 }
@@ -209,6 +204,18 @@ TEST_F(TrainRanks, ARankThatHangsIsNamed) {
   const ProgramResult result = program->wait();
   EXPECT_EQ(result.exit_code, static_cast<int>(ErrorKind::ranks)) << result.err;
   EXPECT_NE(result.err.find("waited 2 seconds (rank_timeout) for rank 1 on "), std::string::npos) << result.err;
+}
+
+TEST_F(TrainRanks, AHangingEvaluationIsNoticedToo) {
+  const auto program = start(2, run_in("runs", {"--iterations", "100000", "--rank-timeout", "2", "--eval-every", "2",
+                                                "--eval-metric", "frechet-random", "--eval-images", "1000000"}));
+  ASSERT_TRUE(reaches(*program, "runs", 2));
+  RunningProgram::pause_ms(500);  // the evaluation after iteration 2 takes minutes
+  ::kill(process_of(*program, 0), SIGSTOP);
+  EXPECT_LT(seconds_until_end(*program), 20);
+  const ProgramResult result = program->wait();
+  EXPECT_EQ(result.exit_code, static_cast<int>(ErrorKind::ranks)) << result.err;
+  EXPECT_NE(result.err.find("waited 2 seconds (rank_timeout) for rank 0 on "), std::string::npos) << result.err;
 }
 
 TEST_F(TrainRanks, WhatAllDoWrongIsSaidOnce) {

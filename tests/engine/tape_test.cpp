@@ -53,6 +53,21 @@ TEST(Tape, AParameterUsedTwiceIsOneLeaf) {
   EXPECT_EQ(values_of<double>(w.grad.tensor()), (Values{2}));
 }
 
+TEST(Tape, AGradientIsFinalOnceAllUsesHaveAddedToIt) {
+  TestContext c;
+  OwnedParameter twice("twice", {1, 1}, {3.0}), once("once", {1, 1}, {5.0}), frozen("frozen", {1, 1}, {7.0});
+  frozen.parameter.requires_grad = false;
+  const OwnedTensor memory = tensor_of<double>({1, 1}, {2.0});
+  const auto used = [&](Var x, OwnedParameter& p) { return linear(x, c.tape.parameter(p.parameter), Var{}); };
+  Var x = c.tape.constant(memory.tensor());
+  for (OwnedParameter* p : {&twice, &frozen, &once, &twice}) x = used(x, *p);
+  std::vector<std::pair<std::string, double>> told;
+  c.tape.gradient_is_final = [&](const Parameter& p) { told.emplace_back(p.path, *p.grad.data<double>()); };
+  c.tape.backward(reshape(x, {1}));
+  const std::vector<std::pair<std::string, double>> expected = {{"once", 9.0 * 7 * 2}, {"twice", 2.0 * 3 * 7 * 5 * 2}};
+  EXPECT_EQ(told, expected);
+}
+
 TEST(Tape, AFrozenParameterReceivesNothingAndCostsNoKernel) {
   Profile trained, frozen;
   for (Profile* profile : {&trained, &frozen}) {

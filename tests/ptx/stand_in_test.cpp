@@ -89,7 +89,6 @@ TEST_F(StandIn, CapturesForbidWhatStalls) {
       [&] { return cudaDeviceSynchronize(); },
       [&] { return cudaEventSynchronize(event); },
       [&] { return cudaEventQuery(event); },
-      [&] { return cudaEventRecord(event, stream); },
       [&] { return cudaMemcpyAsync(host, memory, 64, cudaMemcpyDeviceToHost, stream); },
       [&] { return cudaMemcpyAsync(memory, host, 64, cudaMemcpyHostToDevice, stream); },
   };
@@ -125,6 +124,51 @@ TEST_F(StandIn, AGraphRunsWhenItIsReplayed) {
   expect_refusal(cudaErrorIllegalState, "nothing is captured", [&] { return cudaStreamEndCapture(stream, &graph); });
   expect_refusal(cudaErrorStreamCaptureUnsupported, "legacy",
                  [] { return cudaStreamBeginCapture(nullptr, cudaStreamCaptureModeThreadLocal); });
+}
+
+// Work of two streams in one graph: in an order that its events allow, whatever that is.
+TEST_F(StandIn, ACaptureTakesInStreamsThatWaitForIt) {
+  cudaStream_t other = nullptr;
+  cudaEvent_t fork = nullptr, join = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking), cudaSuccess);
+  ASSERT_EQ(cudaEventCreate(&fork), cudaSuccess);
+  ASSERT_EQ(cudaEventCreate(&join), cudaSuccess);
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  const auto capture = [&](bool joined) {
+    EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    EXPECT_EQ(cudaMemsetAsync(memory, 1, 4, stream), cudaSuccess);
+    EXPECT_EQ(cudaEventRecord(fork, stream), cudaSuccess);
+    EXPECT_EQ(cudaStreamWaitEvent(other, fork, 0), cudaSuccess);
+    EXPECT_EQ(cudaMemcpyAsync(bytes() + 8, memory, 4, cudaMemcpyDeviceToDevice, other), cudaSuccess);
+    EXPECT_EQ(cudaEventRecord(join, other), cudaSuccess);
+    if (joined) EXPECT_EQ(cudaStreamWaitEvent(stream, join, 0), cudaSuccess);
+    EXPECT_EQ(cudaMemsetAsync(memory, 2, 4, stream), cudaSuccess);
+    return cudaStreamEndCapture(stream, &graph);
+  };
+  expect_refusal(cudaErrorStreamCaptureUnjoined, "has not waited", [&] { return capture(false); });
+  ASSERT_EQ(capture(true), cudaSuccess);
+  ASSERT_EQ(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+  for (int turn = 0; turn < 2; ++turn) {
+    char got[12] = {};
+    ASSERT_EQ(cudaMemsetAsync(memory, 0, 12, stream), cudaSuccess);
+    ASSERT_EQ(cudaGraphLaunch(exec, stream), cudaSuccess);
+    ASSERT_EQ(cudaMemcpyAsync(got, memory, 12, cudaMemcpyDeviceToHost, stream), cudaSuccess);
+    ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+    EXPECT_EQ(got[0], 2);
+    EXPECT_EQ(got[8], 1);
+  }
+  // An event that the capture knows nothing of.
+  ASSERT_EQ(cudaEventRecord(join, other), cudaSuccess);
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  expect_refusal(cudaErrorStreamCaptureIsolation, "not recorded in this capture",
+                 [&] { return cudaStreamWaitEvent(stream, join, 0); });
+  EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
+  cudaGetLastError();
+  cudaGraphExecDestroy(exec);
+  cudaEventDestroy(fork);
+  cudaEventDestroy(join);
+  cudaStreamDestroy(other);
 }
 
 // Nothing runs before somebody waits, so that a missing wait is seen.

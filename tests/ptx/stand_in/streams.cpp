@@ -78,10 +78,7 @@ void Streams::enqueue(Stream& stream, Stream::Item item) {
 }
 
 void Streams::submit(Stream& stream, Work work) {
-  if (stream.capturing) {
-    stream.captured.push_back(std::move(work));
-    return;
-  }
+  if (stream.capturing) return capture(stream, {.work = std::move(work)});
   // The legacy stream and the blocking ones wait for each other.
   if (&stream == &legacy_) {
     for (const auto& other : streams_) {
@@ -109,6 +106,65 @@ void Streams::record(Stream& stream, const std::shared_ptr<EventState>& event) {
 
 void Streams::wait(Stream& stream, const std::shared_ptr<EventState>& event) {
   if (event->reached < event->recorded) enqueue(stream, {[] {}, event, event->recorded});
+}
+
+void Streams::begin_capture(Stream& stream) {
+  capturing_ = &stream;
+  capture_ = {.lanes = {&stream}, .ends = {0}};
+  stream.capturing = true;
+  stream.invalidated = false;
+  stream.lane = 0;
+}
+
+Capture Streams::end_capture() {
+  for (Stream* stream : capture_.lanes) stream->capturing = false;
+  capturing_ = nullptr;
+  return std::exchange(capture_, {});
+}
+
+void Streams::capture(Stream& stream, Captured work) {
+  work.lane = stream.lane;
+  capture_.work.push_back(std::move(work));
+  ++capture_.ends[stream.lane];
+}
+
+void Streams::record_captured(Stream& stream, const EventState& event) {
+  capture_.records[&event] = {capture_.events, stream.lane, capture_.ends[stream.lane]};
+  capture_.work.push_back({.lane = stream.lane, .records = capture_.events++});
+}
+
+bool Streams::wait_captured(Stream& stream, const EventState& event) {
+  const auto found = capture_.records.find(&event);
+  if (found == capture_.records.end()) return false;
+  if (!stream.capturing) {
+    stream.capturing = true;
+    stream.lane = capture_.lanes.size();
+    capture_.lanes.push_back(&stream);
+    capture_.ends.push_back(0);
+  }
+  capture(stream, {.waits_for = found->second.number});
+  // All that the other lane has done so far is the first one's now: nothing of it is left over.
+  const auto& [number, lane, end] = found->second;
+  if (stream.lane == 0 && lane != 0 && capture_.ends[lane] == end) capture_.ends[lane] = 0;
+  return true;
+}
+
+void Streams::replay(const Graph& graph, Stream& stream) {
+  while (lanes_.size() + 1 < graph.lanes) lanes_.push_back(make(/*blocking=*/false));
+  std::vector<std::shared_ptr<EventState>> events;
+  for (int i = 0; i < graph.events; ++i) events.push_back(std::make_shared<EventState>());
+  // Shared: a destroyed graph finishes what was asked of it.
+  for (size_t i = 0; i < graph.work->size(); ++i) {
+    const Captured& item = (*graph.work)[i];
+    Stream& lane = item.lane == 0 ? stream : *lanes_[item.lane - 1];
+    if (item.records >= 0) {
+      record(lane, events[static_cast<size_t>(item.records)]);
+    } else if (item.waits_for >= 0) {
+      wait(lane, events[static_cast<size_t>(item.waits_for)]);
+    } else {
+      submit(lane, [work = graph.work, i] { (*work)[i].work(); });
+    }
+  }
 }
 
 bool Streams::run_one() {
@@ -167,7 +223,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
   const std::lock_guard lock(one_call_at_a_time());
   Stream* stream = Streams::instance().find(handle);
   if (!stream || !handle) return refuse(cudaErrorInvalidResourceHandle, "cudaStreamDestroy", "no such stream");
-  if (stream->capturing) Streams::instance().set_capturing(nullptr);
+  if (stream->capturing) Streams::instance().end_capture();
   Streams::instance().destroy(stream);
   return answer(Streams::instance().broken);
 }
@@ -209,11 +265,10 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
   Stream* stream = Streams::instance().find(handle);
   if (!stream) return refuse(cudaErrorInvalidResourceHandle, "cudaEventRecord", "no such stream");
   if (stream->capturing) {
-    stream->invalidated = true;
-    return refuse(cudaErrorStreamCaptureUnsupported, "cudaEventRecord",
-                  "captures of several streams are not known here");
+    Streams::instance().record_captured(*stream, *event->state);
+  } else {
+    Streams::instance().record(*stream, event->state);
   }
-  Streams::instance().record(*stream, event->state);
   return answer(Streams::instance().broken);
 }
 
@@ -221,8 +276,11 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
   const std::lock_guard lock(one_call_at_a_time());
   Stream* stream = Streams::instance().find(handle);
   if (!stream) return refuse(cudaErrorInvalidResourceHandle, "cudaStreamWaitEvent", "no such stream");
+  if (Streams::instance().capturing() && Streams::instance().wait_captured(*stream, *event->state)) {
+    return answer(Streams::instance().broken);
+  }
   if (stream->capturing) {
-    stream->invalidated = true;
+    Streams::instance().capturing()->invalidated = true;
     return refuse(cudaErrorStreamCaptureIsolation, "cudaStreamWaitEvent", "the event was not recorded in this capture");
   }
   Streams::instance().wait(*stream, event->state);
@@ -270,10 +328,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mo
   if (mode == cudaStreamCaptureModeRelaxed) {
     return refuse(cudaErrorInvalidValue, "cudaStreamBeginCapture", "relaxed captures are not known here");
   }
-  stream->capturing = true;
-  stream->invalidated = false;
-  stream->captured.clear();
-  streams.set_capturing(stream);
+  streams.begin_capture(*stream);
   return answer(streams.broken);
 }
 
@@ -284,12 +339,18 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
   *graph = nullptr;
   if (!stream || !stream->capturing)
     return refuse(cudaErrorIllegalState, "cudaStreamEndCapture", "nothing is captured");
-  stream->capturing = false;
-  streams.set_capturing(nullptr);
-  auto work = std::make_shared<const std::vector<Work>>(std::move(stream->captured));
-  stream->captured.clear();
+  if (stream != streams.capturing()) {
+    streams.capturing()->invalidated = true;
+    return refuse(cudaErrorStreamCaptureUnmatched, "cudaStreamEndCapture", "another stream began the capture");
+  }
+  Capture capture = streams.end_capture();
   if (stream->invalidated) return answer(cudaErrorStreamCaptureInvalidated);
-  *graph = reinterpret_cast<cudaGraph_t>(new Graph{std::move(work)});
+  if (std::any_of(capture.ends.begin() + 1, capture.ends.end(), [](size_t end) { return end > 0; })) {
+    return refuse(cudaErrorStreamCaptureUnjoined, "cudaStreamEndCapture",
+                  "the first stream of the capture has not waited for the last work of another");
+  }
+  *graph = reinterpret_cast<cudaGraph_t>(new Graph{
+      std::make_shared<const std::vector<Captured>>(std::move(capture.work)), capture.lanes.size(), capture.events});
   return answer(streams.broken);
 }
 
@@ -312,12 +373,10 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t handle) {
   Stream* stream = Streams::instance().find(handle);
   if (!stream) return refuse(cudaErrorInvalidResourceHandle, "cudaGraphLaunch", "no such stream");
   if (stream->capturing) {
-    stream->invalidated = true;
+    Streams::instance().capturing()->invalidated = true;
     return refuse(cudaErrorStreamCaptureUnsupported, "cudaGraphLaunch", "a graph in a graph is not known here");
   }
-  // Shared: a destroyed graph finishes what was asked of it.
-  const auto work = reinterpret_cast<Graph*>(exec)->work;
-  for (size_t i = 0; i < work->size(); ++i) Streams::instance().submit(*stream, [work, i] { (*work)[i](); });
+  Streams::instance().replay(*reinterpret_cast<Graph*>(exec), *stream);
   return answer(Streams::instance().broken);
 }
 
