@@ -25,8 +25,8 @@ GenBlock::GenBlock(Module& parent, const std::string& name, int64_t c_in, int64_
 
 Var GenBlock::operator()(Var x) {
   Scope scope(*x.tape, path());
-  Var h = conv2(bn2(conv1(bn1(x))));
-  return add(h, shortcut(x));
+  Var h = bn2(conv1(bn1(x)));
+  return conv2(h, shortcut(x));
 }
 
 ConditionalGenBlock::ConditionalGenBlock(Module& parent, const std::string& name, int64_t c_in, int64_t c_out,
@@ -40,8 +40,8 @@ ConditionalGenBlock::ConditionalGenBlock(Module& parent, const std::string& name
 
 Var ConditionalGenBlock::operator()(Var x, const Condition& condition) {
   Scope scope(*x.tape, path());
-  Var h = conv2(bn2(conv1(bn1(x, condition)), condition));
-  return add(h, shortcut(x));
+  Var h = bn2(conv1(bn1(x, condition)), condition);
+  return conv2(h, shortcut(x));
 }
 
 DisBlock::DisBlock(Module& parent, const std::string& name, int64_t c_in, int64_t c_out, DisBlockKind kind,
@@ -57,9 +57,9 @@ DisBlock::DisBlock(Module& parent, const std::string& name, int64_t c_in, int64_
 
 Var DisBlock::operator()(Var x) {
   Scope scope(*x.tape, path());
-  Var h = conv2(conv1(kind_ == DisBlockKind::first ? x : relu(x)));
-  if (!shortcut) return add(h, x);
-  return add(h, (*shortcut)(kind_ == DisBlockKind::first ? avg_pool_2x2(x) : x));
+  Var h = conv1(kind_ == DisBlockKind::first ? x : relu(x));
+  if (!shortcut) return conv2(h, x);
+  return conv2(h, (*shortcut)(kind_ == DisBlockKind::first ? avg_pool_2x2(x) : x));
 }
 
 SelfAttention::SelfAttention(Module& parent, const std::string& name, int64_t channels, LayerOptions layer)

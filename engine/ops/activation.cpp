@@ -37,7 +37,7 @@ Var add(Var a, Var b) {
   });
   Tensor y = t.alloc(a.shape(), a.dtype());
   t.launch({"add", Pass::forward}, t.ctx.kernels->add, a.value(), b.value(), y);
-  return t.record({.name = "add", .inputs = {a, b}, .output = y, .backward = [a, b](Grads& g) {
+  return t.record({.name = "add", .inputs = {a, b}, .output = y, .reads_output = false, .backward = [a, b](Grads& g) {
                      // The copy comes first: once dy has moved it belongs to its receiver.
                      if (g.wants(a) && g.wants(b)) g.copy_dy_to(a);
                      if (g.wants(b)) return g.move_dy_to(b, b.shape());

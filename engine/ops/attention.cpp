@@ -59,17 +59,18 @@ Var gated_add(Var x, Var o, Var gate) {
   const Tensor ov = o.value(), gv = gate.value();
   Tensor y = t.alloc(x.shape(), x.dtype());
   t.launch({"gated_add", Pass::forward}, t.ctx.kernels->gated_add_forward, x.value(), ov, gv, y);
-  return t.record({.name = "gated_add", .inputs = {x, o, gate}, .output = y, .backward = [=](Grads& g) {
-                     if (g.wants(o) || g.wants(gate)) {
-                       Tensor grad_o = g.alloc(o), dgate = g.alloc(gate);
-                       Arena::Scratch workspace(*g.ctx().arena, kGatedAddWorkspace);
-                       g.tape().launch({"gated_add", Pass::backward}, g.kernels().gated_add_backward, ov, gv, g.dy(),
-                                       workspace, grad_o, dgate);
-                       g.add_or_recycle(o, grad_o);
-                       g.add_or_recycle(gate, dgate);
-                     }
-                     if (g.wants(x)) g.move_dy_to(x, x.shape());
-                   }});
+  return t.record(
+      {.name = "gated_add", .inputs = {x, o, gate}, .output = y, .reads_output = false, .backward = [=](Grads& g) {
+         if (g.wants(o) || g.wants(gate)) {
+           Tensor grad_o = g.alloc(o), dgate = g.alloc(gate);
+           Arena::Workspace workspace(*g.ctx().arena, kGatedAddWorkspace);
+           g.tape().launch({"gated_add", Pass::backward}, g.kernels().gated_add_backward, ov, gv, g.dy(), workspace,
+                           grad_o, dgate);
+           g.add_or_recycle(o, grad_o);
+           g.add_or_recycle(gate, dgate);
+         }
+         if (g.wants(x)) g.move_dy_to(x, x.shape());
+       }});
 }
 
 }  // namespace poise

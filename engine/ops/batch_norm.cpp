@@ -50,28 +50,29 @@ Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_v
                                    .y = y};
   if (batch_statistics) {
     if (t.mode != Mode::train) forward.running_mean = forward.running_var = {};
-    Arena::Scratch workspace(*t.ctx.arena, workspace_bytes);
+    Arena::Workspace workspace(*t.ctx.arena, workspace_bytes);
     t.launch({op, Pass::forward}, t.ctx.kernels->batch_norm_forward_train, o, forward, workspace);
   } else {
     t.launch({op, Pass::forward}, t.ctx.kernels->batch_norm_forward_eval, o, forward);
   }
-  return t.record({.name = op, .inputs = {x, gamma, beta}, .output = y, .backward = [=](Grads& g) {
-                     const BatchNormBackwardOperands backward{.x = xv,
-                                                              .gamma = gamma.value(),
-                                                              .beta = beta.value(),
-                                                              .mean = mean,
-                                                              .inv_std = inv_std,
-                                                              .dy = g.dy(),
-                                                              .dx = g.wants(x) ? g.alloc(x) : Tensor{},
-                                                              .dgamma = g.alloc(gamma),
-                                                              .dbeta = g.alloc(beta)};
-                     Arena::Scratch workspace(*g.ctx().arena, workspace_bytes);
-                     g.tape().launch({op, Pass::backward}, g.kernels().batch_norm_backward, o, batch_statistics,
-                                     backward, workspace);
-                     if (backward.dx) g.add(x, backward.dx);
-                     g.add_or_recycle(gamma, backward.dgamma);
-                     g.add_or_recycle(beta, backward.dbeta);
-                   }});
+  return t.record(
+      {.name = op, .inputs = {x, gamma, beta}, .output = y, .saved = {mean, inv_std}, .backward = [=](Grads& g) {
+         const BatchNormBackwardOperands backward{.x = xv,
+                                                  .gamma = gamma.value(),
+                                                  .beta = beta.value(),
+                                                  .mean = mean,
+                                                  .inv_std = inv_std,
+                                                  .dy = g.dy(),
+                                                  .dx = g.wants(x) ? g.alloc(x) : Tensor{},
+                                                  .dgamma = g.alloc(gamma),
+                                                  .dbeta = g.alloc(beta)};
+         Arena::Workspace workspace(*g.ctx().arena, workspace_bytes);
+         g.tape().launch({op, Pass::backward}, g.kernels().batch_norm_backward, o, batch_statistics, backward,
+                         workspace);
+         if (backward.dx) g.add(x, backward.dx);
+         g.add_or_recycle(gamma, backward.dgamma);
+         g.add_or_recycle(beta, backward.dbeta);
+       }});
 }
 
 }  // namespace poise

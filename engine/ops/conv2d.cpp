@@ -43,7 +43,7 @@ Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
 // What the backward pass needs of the forward pass. What it takes from the lower end of the arena must not depend on the
 // paths of passes: a plan runs all passes on one path, masks mix them. So what only some paths need is scratch.
 struct Convolution {
-  Var x, weight, bias;
+  Var x, weight, bias, residual;
   Conv2dGeometry geometry;
   const LayerExecution* execution;
   Tensor xv, y;                  // xv: x, or its pooled copy
@@ -65,7 +65,7 @@ struct Convolution {
     Sums sums;
     if (pass.pools_output()) sums.emplace(*t.ctx.arena, pass.geometry.y_shape(), y.dtype);
     {
-      Arena::Scratch workspace(*t.ctx.arena, pass.workspace_bytes);
+      Arena::Workspace workspace(*t.ctx.arena, pass.workspace_bytes);
       Tensor out = sums ? sums->tensor() : y;
       pass.launch(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward, k.conv2d_forward, xv,
                   read.value, b, workspace, out);
@@ -74,6 +74,10 @@ struct Convolution {
       t.launch({"leaky_relu", Pass::forward}, k.leaky_relu_forward, 0.0f, y, y);
     }
     if (sums) t.launch({"avg_pool_2x2", Pass::forward}, k.avg_pool_2x2_forward, sums->tensor(), y);
+    if (residual.tape) {
+      t.launch({"add", Pass::forward}, k.add, y, residual.value(), y);
+      t.release_if_unread(residual);
+    }
   }
 
   void backward(Grads& g) const {
@@ -94,12 +98,7 @@ struct Convolution {
       if (wants_input) backward_input(g, of_input, gradient_of_output(t, of_input, dy, dsums));
     }
     if (geometry.relu) g.ctx().arena->recycle(dy);
-    recycle(g.ctx());
-  }
-
-  void recycle(const Context& ctx) const {
-    if (w) w->recycle(ctx);
-    if (geometry.pools_input()) ctx.arena->recycle(xv);
+    if (g.wants(residual)) g.move_dy_to(residual, residual.shape());
   }
 
  private:
@@ -139,7 +138,7 @@ struct Convolution {
     std::optional<Arena::Scratch> folded;
     if (pass.folds_weight()) folded.emplace(*g.ctx().arena, pass.geometry.weight_shape(), dw.dtype);
     {
-      Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+      Arena::Workspace workspace(*g.ctx().arena, pass.workspace_bytes);
       pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
                   k.weights_conv2d_backward_weight, k.conv2d_backward_weight, xv, dy, workspace,
                   folded ? folded->tensor() : dw, db);
@@ -155,7 +154,7 @@ struct Convolution {
     Tensor dxv = geometry.pools_input() ? g.tape().alloc(xv.shape, xv.dtype) : dx;
     {
       const WeightOfPass read(g.tape(), *this, pass);
-      Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+      Arena::Workspace workspace(*g.ctx().arena, pass.workspace_bytes);
       pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
                   k.weights_conv2d_backward_input, k.conv2d_backward_input, dy, read.value, workspace, dxv);
     }
@@ -169,7 +168,7 @@ struct Convolution {
 
 }  // namespace
 
-Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution) {
+Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution, Var residual) {
   Tape& t = *x.tape;
   check_parameter("conv2d", x, weight);
   const Conv2dGeometry geometry = geometry_of(x, weight, options);
@@ -179,6 +178,13 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
       return "conv2d expects bias " + Shape{geometry.c_out}.to_string() + " but got " + bias.shape().to_string();
     });
   }
+  if (residual.tape) {
+    check_operands("conv2d", x, residual);
+    check(t, residual.shape() == geometry.y_shape() && !geometry.relu, [&] {
+      return "conv2d without ReLU expects a residual " + geometry.y_shape().to_string() + " but got " +
+             residual.shape().to_string() + (geometry.relu ? " and a ReLU" : "");
+    });
+  }
   if (execution && t.records_gradients()) execution->note(geometry);
   Tensor xv = x.value();
   if (geometry.pools_input()) {
@@ -186,15 +192,23 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
     t.launch({"avg_pool_2x2", Pass::forward}, t.ctx.kernels->avg_pool_2x2_forward, x.value(), xv);
   }
   const Tensor y = t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
-  Convolution convolution{
-      .x = x, .weight = weight, .bias = bias, .geometry = geometry, .execution = execution, .xv = xv, .y = y, .w = {}};
+  Convolution convolution{.x = x,
+                          .weight = weight,
+                          .bias = bias,
+                          .residual = residual,
+                          .geometry = geometry,
+                          .execution = execution,
+                          .xv = xv,
+                          .y = y,
+                          .w = {}};
   convolution.forward(t);
-  const Var result =
-      t.record({.name = "conv2d", .inputs = {x, weight, bias}, .output = y, .backward = [convolution](Grads& g) {
-                  convolution.backward(g);
-                }});
-  if (!result.requires_grad()) convolution.recycle(t.ctx);
-  return result;
+  return t.record(
+      {.name = "conv2d",
+       .inputs = {x, weight, bias, residual},
+       .output = y,
+       .saved = {convolution.w ? convolution.w->saved_for(x) : Tensor{}, geometry.pools_input() ? xv : Tensor{}},
+       .reads_output = geometry.relu,
+       .backward = [convolution](Grads& g) { convolution.backward(g); }});
 }
 
 }  // namespace poise

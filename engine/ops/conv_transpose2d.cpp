@@ -41,29 +41,31 @@ Var conv_transpose2d(Var x, Var weight, const Conv2dOptions& options) {
   const LayerWeight w(weight, dtype);
   {
     const TransposedPass pass(t.ctx, geometry, dtype, Pass::forward, Pass::backward_input);
-    Arena::Scratch workspace(*t.ctx.arena, pass.plan.workspace_bytes);
+    Arena::Workspace workspace(*t.ctx.arena, pass.plan.workspace_bytes);
     t.launch(pass.work, t.ctx.kernels->conv2d_backward_input, geometry, xv, w.value, workspace, y);
   }
-  const Var result = t.record(
-      {.name = "conv_transpose2d", .inputs = {x, weight}, .output = y, .backward = [=](Grads& g) {
+  return t.record(
+      {.name = "conv_transpose2d",
+       .inputs = {x, weight},
+       .output = y,
+       .saved = {w.saved_for(x)},
+       .reads_output = false,
+       .backward = [=](Grads& g) {
          if (g.wants(weight)) {
            Tensor dw = g.alloc(weight), no_bias;
            const TransposedPass pass(g.ctx(), geometry, dtype, Pass::backward_weight, Pass::backward_weight);
-           Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+           Arena::Workspace workspace(*g.ctx().arena, pass.plan.workspace_bytes);
            g.tape().launch(pass.work, g.kernels().conv2d_backward_weight, geometry, g.dy(), xv, workspace, dw, no_bias);
            g.add(weight, dw);
          }
          if (g.wants(x)) {
            Tensor dx = g.alloc(x), no_bias;
            const TransposedPass pass(g.ctx(), geometry, dtype, Pass::backward_input, Pass::forward);
-           Arena::Scratch workspace(*g.ctx().arena, pass.plan.workspace_bytes);
+           Arena::Workspace workspace(*g.ctx().arena, pass.plan.workspace_bytes);
            g.tape().launch(pass.work, g.kernels().conv2d_forward, geometry, g.dy(), w.value, no_bias, workspace, dx);
            g.add(x, dx);
          }
-         w.recycle(g.ctx());
        }});
-  if (!result.requires_grad()) w.recycle(t.ctx);
-  return result;
 }
 
 }  // namespace poise

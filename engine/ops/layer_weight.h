@@ -5,7 +5,7 @@
 
 namespace poise {
 
-// The weight in the type that the kernels read. A copy is in the arena until recycle(), which the last pass that reads it calls.
+// The weight in the type that the kernels read. A copy is memory of the arena.
 struct LayerWeight {
   Tensor value;
   bool is_copy;
@@ -17,8 +17,11 @@ struct LayerWeight {
     value = t.alloc(from.shape, dtype);
     t.launch({"convert", Pass::forward}, t.ctx.kernels->convert, from, value);
   }
-  void recycle(const Context& ctx) const {
-    if (is_copy) ctx.arena->recycle(value);
+  // What the node of a layer with input x saves of it; to be asked after the forward pass. The backward pass reads the
+  // weight for x's gradient alone: a network's first layer gives the copy back at once.
+  Tensor saved_for(Var x) const {
+    if (is_copy && !x.requires_grad()) x.tape->ctx.arena->recycle(value);
+    return is_copy && x.requires_grad() ? value : Tensor{};
   }
 };
 

@@ -34,18 +34,23 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
   const LayerPass forward = pass_of(t.ctx, Pass::forward);
   if (execution && t.records_gradients()) execution->note(forward.geometry);
   {
-    Arena::Scratch workspace(*t.ctx.arena, forward.workspace_bytes);
+    Arena::Workspace workspace(*t.ctx.arena, forward.workspace_bytes);
     forward.launch(t, t.ctx.kernels->block_conv2d_forward, t.ctx.kernels->cusparse_conv2d_forward,
                    t.ctx.kernels->weights_conv2d_forward, t.ctx.kernels->linear_forward, xv, w.value,
                    bias.tape ? bias.value() : Tensor{}, workspace, y);
   }
-  const Var result = t.record(
-      {.name = "linear", .inputs = {x, weight, bias}, .output = y, .backward = [=](Grads& g) {
+  return t.record(
+      {.name = "linear",
+       .inputs = {x, weight, bias},
+       .output = y,
+       .saved = {w.saved_for(x)},
+       .reads_output = false,
+       .backward = [=](Grads& g) {
          const KernelTable& k = g.kernels();
          if (g.wants(weight) || g.wants(bias)) {
            Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
            const LayerPass pass = pass_of(g.ctx(), Pass::backward_weight);
-           Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+           Arena::Workspace workspace(*g.ctx().arena, pass.workspace_bytes);
            pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
                        k.weights_conv2d_backward_weight, k.linear_backward_weight, xv, g.dy(), workspace, dw, db);
            g.add_or_recycle(weight, dw);
@@ -54,15 +59,12 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
          if (g.wants(x)) {
            Tensor dx = g.alloc(x);
            const LayerPass pass = pass_of(g.ctx(), Pass::backward_input);
-           Arena::Scratch workspace(*g.ctx().arena, pass.workspace_bytes);
+           Arena::Workspace workspace(*g.ctx().arena, pass.workspace_bytes);
            pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
                        k.weights_conv2d_backward_input, k.linear_backward_input, g.dy(), w.value, workspace, dx);
            g.add(x, dx);
          }
-         w.recycle(g.ctx());
        }});
-  if (!result.requires_grad()) w.recycle(t.ctx);
-  return result;
 }
 
 }  // namespace poise

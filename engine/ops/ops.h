@@ -53,8 +53,10 @@ struct Conv2dOptions {
             .relu = relu};
   }
 };
-// x [N,H,W,C_in], weight [C_out,kh,kw,C_in], bias [C_out] or absent -> [N,H',W',C_out]
-Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution = nullptr);
+// x [N,H,W,C_in], weight [C_out,kh,kw,C_in], bias [C_out] or absent -> [N,H',W',C_out]. A residual of that shape, not
+// with ReLU, is added; its own memory is given back if nothing else reads it (Tape::release_if_unread).
+Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution = nullptr,
+           Var residual = {});
 
 // x [N,H,W,C_in], weight [C_in,kh,kw,C_out] -> [N,H',W',C_out], H' = (H-1) stride_h - 2 pad_h + kh. No upsample, no
 // bias, no block-sparse execution.

@@ -16,7 +16,7 @@ Var scaled_sum_space(const char* op, Var x, double scale) {
   const Tensor xv = x.value();
   Tensor y = t.alloc({s[0], s[3]}, parameter_dtype(x.dtype()));
   t.launch({op, Pass::forward}, t.ctx.kernels->sum_space_forward, scale, xv, y);
-  return t.record({.name = op, .inputs = {x}, .output = y, .backward = [x, op, scale](Grads& g) {
+  return t.record({.name = op, .inputs = {x}, .output = y, .reads_output = false, .backward = [x, op, scale](Grads& g) {
                      Tensor dx = g.alloc(x);
                      g.tape().launch({op, Pass::backward}, g.kernels().sum_space_backward, scale, g.dy(), dx);
                      g.add(x, dx);
@@ -33,7 +33,7 @@ Var upsample_nearest_2x(Var x) {
   Tensor y = t.alloc({s[0], 2 * s[1], 2 * s[2], s[3]}, x.dtype());
   t.launch({"upsample_nearest_2x", Pass::forward}, t.ctx.kernels->upsample_nearest_2x_forward, xv, y);
   return t.record(
-      {.name = "upsample_nearest_2x", .inputs = {x}, .output = y, .backward = [x, y](Grads& g) {
+      {.name = "upsample_nearest_2x", .inputs = {x}, .output = y, .reads_output = false, .backward = [x](Grads& g) {
          Tensor dx = g.alloc(x);
          g.tape().launch({"upsample_nearest_2x", Pass::backward}, g.kernels().upsample_nearest_2x_backward, g.dy(), dx);
          g.add(x, dx);
@@ -49,11 +49,12 @@ Var avg_pool_2x2(Var x) {
   const Tensor xv = x.value();
   Tensor y = t.alloc({s[0], s[1] / 2, s[2] / 2, s[3]}, x.dtype());
   t.launch({"avg_pool_2x2", Pass::forward}, t.ctx.kernels->avg_pool_2x2_forward, xv, y);
-  return t.record({.name = "avg_pool_2x2", .inputs = {x}, .output = y, .backward = [x, y](Grads& g) {
-                     Tensor dx = g.alloc(x);
-                     g.tape().launch({"avg_pool_2x2", Pass::backward}, g.kernels().avg_pool_2x2_backward, g.dy(), dx);
-                     g.add(x, dx);
-                   }});
+  return t.record(
+      {.name = "avg_pool_2x2", .inputs = {x}, .output = y, .reads_output = false, .backward = [x](Grads& g) {
+         Tensor dx = g.alloc(x);
+         g.tape().launch({"avg_pool_2x2", Pass::backward}, g.kernels().avg_pool_2x2_backward, g.dy(), dx);
+         g.add(x, dx);
+       }});
 }
 
 Var sum_space(Var x) {

@@ -35,9 +35,10 @@ Var record(Tape& t, Var weight, const SpectralNormLayer& l) {
   return t.record({.name = "spectral_norm",
                    .inputs = {weight},
                    .output = l.y,
+                   .saved = {l.u_used, l.v_used, l.sigma},
                    .backward = [weight, y = l.y, u = l.u_used, v = l.v_used, sigma = l.sigma](Grads& g) {
                      Tensor dw = g.alloc(weight);
-                     Arena::Scratch workspace(*g.ctx().arena, kSpectralNormBackwardWorkspace);
+                     Arena::Workspace workspace(*g.ctx().arena, kSpectralNormBackwardWorkspace);
                      g.tape().launch(
                          arithmetic_work("spectral_norm", Pass::backward, 4.0 * static_cast<double>(y.elements())),
                          g.kernels().spectral_norm_backward, y, u, v, sigma, g.dy(), workspace, dw);
@@ -56,7 +57,7 @@ void spectral_norm(Tape& t, std::span<SpectralNormOperand> operands) {
     layers.push_back(allocate(t, operand));
     flops += forward_flops(layers.back().weight, iterate);
   }
-  Arena::Scratch workspace(*t.ctx.arena, spectral_norm_workspace(layers));
+  Arena::Workspace workspace(*t.ctx.arena, spectral_norm_workspace(layers));
   t.launch(arithmetic_work("spectral_norm", Pass::forward, flops), t.ctx.kernels->spectral_norm_forward, iterate,
            std::span<const SpectralNormLayer>(layers), workspace);
   for (size_t i = 0; i < layers.size(); ++i) {

@@ -82,7 +82,7 @@ void NetworkMasks::draw(Context& ctx, RandomStream stream, const std::vector<Lay
     while (!densities[next].divisible) ++next;
     const int64_t budget = densities[next++].alive_cells * layer.segment.weights_per_cell;
     const std::span<const CellSegment> where(&layer.segment, 1);
-    Arena::Scratch workspace(*ctx.arena, select_workspace(where));
+    Arena::Workspace workspace(*ctx.arena, select_workspace(where));
     ctx.kernels->select_cells(ctx, Selection::keep, where, budget, scores, workspace.tensor(), alive_);
   }
   commit(ctx, MomentPolicy::keep);

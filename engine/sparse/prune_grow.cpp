@@ -22,7 +22,7 @@ void select(Context& ctx, NetworkMasks& masks, Selection selection, std::span<co
   if (selection == Selection::keep) {
     for (const CellSegment& layer : where) least += layer.weights_per_cell;
   }
-  Arena::Scratch workspace(*ctx.arena, select_workspace(where));
+  Arena::Workspace workspace(*ctx.arena, select_workspace(where));
   ctx.kernels->select_cells(ctx, selection, where, std::max(budget, least), scores, workspace.tensor(), masks.alive());
 }
 

@@ -6,7 +6,13 @@ namespace poise {
 
 const std::string Tape::kNoScope;
 
-const Tensor& Var::value() const { return tape->slots_[id].value; }
+const Tensor& Var::value() const {
+  const Tensor& value = tape->slots_[id].value;
+  require(value || value.elements() == 0, "a value is read before it is given back");
+  return value;
+}
+const Shape& Var::shape() const { return tape->slots_[id].value.shape; }
+DType Var::dtype() const { return tape->slots_[id].value.dtype; }
 bool Var::requires_grad() const { return tape->slots_[id].requires_grad; }
 
 Var Tape::add_slot(const Slot& slot) {
@@ -36,6 +42,7 @@ Var Tape::record(const Node& node) {
   for (const Var& x : node.inputs) requires_grad = requires_grad || (x.tape && slots_[x.id].requires_grad);
   requires_grad = requires_grad && !no_grad_ && node.backward;
   nodes_.push_back(node);
+  if (!requires_grad) release_saved(nodes_.back());
   return add_slot({.value = node.output,
                    .node = static_cast<int>(nodes_.size()) - 1,
                    .kind = Kind::result,
@@ -43,6 +50,7 @@ Var Tape::record(const Node& node) {
 }
 
 void Tape::keep(Var var) {
+  require(static_cast<bool>(slots_[var.id].value), "a value is kept before it is given back");
   slots_[var.id].kept = true;
   const int node = slots_[var.id].node;
   if (node >= 0 && nodes_[node].is_view) keep(nodes_[node].inputs[0]);
@@ -66,6 +74,7 @@ void Tape::backward_from(Var output, const Tensor& gradient) {
     Node& node = nodes_[slot.node];
     if (slot.requires_grad && slot.gradient) {
       Grads grads(*this, id);
+      if (!node.reads_output) release_value(slot, node);
       node.backward(grads);
     }
     release(slots_[id], node);
@@ -73,13 +82,37 @@ void Tape::backward_from(Var output, const Tensor& gradient) {
   scope_ = saved;
 }
 
-// Everything that reads this value or this gradient has run.
-void Tape::release(Slot& slot, const Node& node) {
-  if (slot.gradient) ctx.arena->recycle(slot.gradient);
-  slot.gradient = {};
+void Tape::release_if_unread(Var x) {
+  Slot& slot = slots_[x.id];
+  if (slot.kind != Kind::result) return;
+  for (const Node& node : nodes_) {
+    for (const Var& input : node.inputs) {
+      if (input.tape && input.id == x.id) return;
+    }
+  }
+  const Node& own = nodes_[slot.node];
+  if (!slot.requires_grad || !own.reads_output) release_value(slot, own);
+}
+
+void Tape::release_value(Slot& slot, const Node& node) {
   if (slot.kept || node.is_view || !slot.value) return;
   ctx.arena->recycle(slot.value);
   slot.value.bytes = nullptr;  // shape and dtype stay readable
+}
+
+void Tape::release_saved(Node& node) {
+  for (Tensor& saved : node.saved) {
+    if (saved) ctx.arena->recycle(saved);
+    saved = {};
+  }
+}
+
+// Everything that reads this value, this gradient and what was saved has run.
+void Tape::release(Slot& slot, Node& node) {
+  if (slot.gradient) ctx.arena->recycle(slot.gradient);
+  slot.gradient = {};
+  release_saved(node);
+  release_value(slot, node);
 }
 
 void Tape::release_all_but_last(int first) {

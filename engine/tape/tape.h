@@ -1,9 +1,10 @@
 // Reverse-mode differentiation as a list. Ops append a node when they run; backward() walks the list from its end.
 // There is no graph to search and nothing to register: recording is the registration.
 //
-// Memory: a node owns the block of its output (unless it is a view). backward() hands each block back to the arena once
-// the node's own backward has run, because everything that reads it stands later in the list; gradients are taken from
-// what was handed back. Values that are read after backward() must be kept (`keep`) or copied out before.
+// Memory: a node owns the block of its output (unless it is a view) and of what it saved. backward() hands the output
+// back to the arena as soon as nobody will read it: before the node's own backward runs, or after it, if that reads it;
+// everybody else who does stands later in the list. Gradients are taken from what was handed back. Values that are read
+// after backward() must be kept (`keep`) or copied out before.
 #pragma once
 #include <array>
 #include <chrono>
@@ -25,9 +26,9 @@ class Tape;
 struct Var {
   Tape* tape = nullptr;
   int id = -1;
-  const Tensor& value() const;
-  const Shape& shape() const { return value().shape; }
-  DType dtype() const { return value().dtype; }
+  const Tensor& value() const;  // throws if it was given back
+  const Shape& shape() const;
+  DType dtype() const;
   bool requires_grad() const;
 };
 
@@ -39,11 +40,13 @@ enum class Mode : uint8_t {
 };
 
 struct Node {
-  static constexpr int kMaxInputs = 4;
+  static constexpr int kMaxInputs = 4, kMaxSaved = 3;
   const char* name = "";
   std::array<Var, kMaxInputs> inputs{};  // an unused slot has tape == nullptr
   Tensor output;
-  bool is_view = false;  // the output's bytes belong to an input
+  std::array<Tensor, kMaxSaved> saved{};  // what the backward pass reads besides, memory of the arena: the node's own
+  bool is_view = false;                   // the output's bytes belong to an input
+  bool reads_output = true;               // .. does the backward pass
   BackwardFunction backward;
 };
 
@@ -71,6 +74,9 @@ class Tape {
   Tensor alloc(const Shape& shape, DType dtype) { return ctx.arena->alloc(shape, dtype); }
   Var record(const Node& node);
   void keep(Var var);  // its value outlives backward(); a view keeps what it looks at
+  // An op is done with the value of x: it is given back unless it belongs to a leaf, is kept, or is still to be read by
+  // the backward pass of its own node or by any op recorded so far. Who asks for it later is told so.
+  void release_if_unread(Var x);
 
   // Runs one kernel in the current scope: kernel(ctx, args...). Accounts for its work, times it if a profile is
   // attached, and names the layer in whatever it throws. If `work` does not say how many bytes it moves, these are the
@@ -122,7 +128,9 @@ class Tape {
   };
 
   Var add_slot(const Slot& slot);
-  void release(Slot& slot, const Node& node);
+  void release_value(Slot& slot, const Node& node);
+  void release(Slot& slot, Node& node);
+  void release_saved(Node& node);
   void release_all_but_last(int first);
   void finish_launch(const Work& work, double seconds);
   void wait_for_device();

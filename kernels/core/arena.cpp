@@ -55,19 +55,29 @@ Tensor Arena::view(size_t offset, const Shape& shape, DType dtype) const {
 
 void Arena::note_peak() { peak_ = std::max(peak_, bottom_ + (capacity_ - top_)); }
 
-Tensor Arena::alloc(const Shape& shape, DType dtype) {
-  const size_t bytes = align_up(std::max<size_t>(1, static_cast<size_t>(shape.elements()) * size_of(dtype)));
-  // Best fit among recycled blocks: the smallest that holds it, the lowest address among equals.
+// Among recycled blocks the smallest that holds it, the lowest address among equals.
+std::vector<Arena::Block>::iterator Arena::best_fit(size_t bytes) {
   auto best = free_.end();
   for (auto it = free_.begin(); it != free_.end(); ++it) {
     if (it->bytes >= bytes && (best == free_.end() || it->bytes < best->bytes)) best = it;
   }
+  return best;
+}
+
+size_t Arena::take(std::vector<Block>::iterator block, size_t bytes) {
+  const size_t offset = block->offset;
+  block->offset += bytes;
+  block->bytes -= bytes;
+  if (block->bytes == 0) free_.erase(block);
+  return offset;
+}
+
+Tensor Arena::alloc(const Shape& shape, DType dtype) {
+  require(!has_workspace_, "nothing is allocated while a kernel has its workspace");
+  const size_t bytes = align_up(std::max<size_t>(1, static_cast<size_t>(shape.elements()) * size_of(dtype)));
   size_t offset;
-  if (best != free_.end()) {
-    offset = best->offset;
-    best->offset += bytes;
-    best->bytes -= bytes;
-    if (best->bytes == 0) free_.erase(best);
+  if (const auto block = best_fit(bytes); block != free_.end()) {
+    offset = take(block, bytes);
   } else {
     offset = bottom_;
     if (bottom_ + bytes > top_) {
@@ -137,5 +147,23 @@ Arena::Scratch::Scratch(Arena& arena, const Shape& shape, DType dtype)
 }
 
 Arena::Scratch::~Scratch() { arena_.top_ = saved_top_; }
+
+Arena::Workspace::Workspace(Arena& arena, size_t bytes) : arena_(arena) {
+  require(!arena.has_workspace_, "a kernel has one workspace");
+  const Shape shape{static_cast<int64_t>(bytes)};
+  const size_t rounded = align_up(std::max<size_t>(1, bytes));
+  if (const auto block = arena.best_fit(rounded); block != arena.free_.end()) {
+    tensor_ = arena.view(arena.take(block, rounded), shape, DType::u8);
+    arena.in_use_ += rounded;
+  } else {
+    tensor_ = at_top_.emplace(arena, bytes);
+  }
+  arena.has_workspace_ = true;
+}
+
+Arena::Workspace::~Workspace() {
+  arena_.has_workspace_ = false;
+  if (!at_top_) arena_.recycle(tensor_);
+}
 
 }  // namespace poise

@@ -1,9 +1,10 @@
-// The memory of one step. Values and gradients come from the bottom, scratch of a kernel from the top; a step that
-// repeats gets the same addresses every time, which is what a captured graph needs.
+// The memory of one step. Values and gradients come from the bottom, scratch from the top, workspaces of kernels from
+// wherever there is room; a step that repeats gets the same addresses every time, which is what a captured graph needs.
 //
 // Blocks can be given back early (`recycle`): the backward pass returns every value and gradient after its last use
 // and takes new gradients from there, so the peak of a training step is about the peak of its forward pass.
 #pragma once
+#include <optional>
 #include <vector>
 
 #include "kernels/core/memory.h"
@@ -26,7 +27,7 @@ class Arena {
   void recycle(const Tensor& tensor);
   void reset();  // every tensor of the arena is dead
 
-  // Scratch for the duration of one kernel call; scopes nest.
+  // Scratch of an op, from the top end; scopes nest.
   class Scratch {
    public:
     Scratch(Arena& arena, size_t bytes);
@@ -41,6 +42,23 @@ class Arena {
     Arena& arena_;
     size_t saved_top_;
     Tensor tensor_;
+  };
+
+  // Scratch for the duration of one kernel call: nothing is allocated while it lives (which throws), so it may lie
+  // between tensors and leave no trace there.
+  class Workspace {
+   public:
+    Workspace(Arena& arena, size_t bytes);
+    ~Workspace();
+    Workspace(const Workspace&) = delete;
+    Workspace& operator=(const Workspace&) = delete;
+    Tensor& tensor() { return tensor_; }  // u8 [bytes]
+    operator Tensor&() { return tensor_; }
+
+   private:
+    Arena& arena_;
+    Tensor tensor_;
+    std::optional<Scratch> at_top_;
   };
 
   Device device() const { return device_; }
@@ -60,7 +78,10 @@ class Arena {
   Device device_ = Device::cpu;
   size_t capacity_ = 0, bottom_ = 0, top_ = 0, in_use_ = 0, peak_ = 0;
   uint64_t generation_ = 0;
-  std::vector<Block> free_;  // below bottom_, sorted by offset, no two adjacent
+  bool has_workspace_ = false;
+  std::vector<Block> free_;                             // below bottom_, sorted by offset, no two adjacent
+  std::vector<Block>::iterator best_fit(size_t bytes);  // end() if there is none
+  size_t take(std::vector<Block>::iterator block, size_t bytes);
   void note_peak();
   Tensor view(size_t offset, const Shape& shape, DType dtype) const;
 };

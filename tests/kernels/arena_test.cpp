@@ -127,6 +127,29 @@ TEST(Arena, ScratchComesFromTheTopAndNests) {
   EXPECT_EQ(arena.alloc({15 * kLine}, DType::u8).bytes, address(bottom) + kLine);  // all of it is back
 }
 
+TEST(Arena, AWorkspaceTakesFreeMemoryFirstAndLeavesNoTrace) {
+  Arena arena(16 * kAlignment, Device::cpu);
+  const Tensor first = arena.alloc({kLine}, DType::u8), hole = arena.alloc({3 * kLine}, DType::u8);
+  const Tensor last = arena.alloc({kLine}, DType::u8);
+  arena.recycle(hole);
+  const size_t used = arena.in_use();
+  {
+    Arena::Workspace workspace(arena, 2 * kAlignment);
+    EXPECT_EQ(address(workspace), address(hole));
+    EXPECT_THROW(arena.alloc({1}, DType::u8), Error);
+    EXPECT_THROW(Arena::Workspace(arena, 1), Error);
+  }
+  EXPECT_EQ(arena.peak(), 5 * kAlignment);
+  EXPECT_EQ(arena.in_use(), used);
+  {
+    Arena::Workspace large(arena, 4 * kAlignment);
+    EXPECT_EQ(address(large) - address(first), 12 * kLine);
+  }
+  EXPECT_EQ(arena.peak(), 9 * kAlignment);
+  EXPECT_EQ(address(arena.alloc({3 * kLine}, DType::u8)), address(hole));  // one block, as before
+  EXPECT_EQ(address(last) - address(hole), 3 * kLine);
+}
+
 TEST(Arena, SaysWhatWasNeededAndWhatWasLeftWhenItIsFull) {
   Arena arena(4 * kAlignment, Device::cpu);
   arena.alloc({3 * kLine}, DType::u8);

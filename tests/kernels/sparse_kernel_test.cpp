@@ -374,7 +374,7 @@ TEST(SpectralNorm, StartsAnewWhenAMaskHasTakenItsVectorAway) {
                                 .v_used = v_used.tensor(),
                                 .sigma = sigma.tensor(),
                                 .y = y.tensor()};
-  Arena::Scratch workspace(c.arena, spectral_norm_workspace({&layer, 1}));
+  Arena::Workspace workspace(c.arena, spectral_norm_workspace({&layer, 1}));
   for (int i = 0; i < 2; ++i) {
     c.ctx.kernels->spectral_norm_forward(c.ctx, true, {&layer, 1}, workspace.tensor());
     for (const double x : values_of<double>(y.tensor())) ASSERT_TRUE(std::isfinite(x));

@@ -148,7 +148,7 @@ TEST_P(GoldenLayers, SpectralNorm) {
                                   .v_used = v_used.tensor(),
                                   .sigma = sigma.tensor(),
                                   .y = y_again.tensor()};
-    Arena::Scratch workspace(bench.arena, spectral_norm_workspace({&layer, 1}));
+    Arena::Workspace workspace(bench.arena, spectral_norm_workspace({&layer, 1}));
     bench.ctx.kernels->spectral_norm_forward(bench.ctx, false, {&layer, 1}, workspace.tensor());
     expect_near(name + "sigma" + i, sigma.tensor());
   }

@@ -69,6 +69,21 @@ OpCase relu_case(const std::string& name, const Image& x, int64_t c_out, Conv2dO
   return c;
 }
 
+// With a residual of [N,H',W',C_out], the sum of the last two inputs: the value that conv2d is given is nobody else's.
+OpCase residual_case(const std::string& name, const Image& x, int64_t c_out, const Conv2dOptions& o,
+                     const std::array<int64_t, 2>& expected_out) {
+  OpCase c = conv_case(name + "_residual", x, c_out, o, expected_out);
+  const Shape shape{x.n, expected_out[0], expected_out[1], c_out};
+  for (int i = 0; i < 2; ++i) c.inputs.push_back({shape});
+  c.build = [=](Tape&, const Vars& v, const Tensors&) { return conv2d(v[0], v[1], v[2], o, nullptr, add(v[3], v[4])); };
+  c.definition = [sums = c.definition](const HostValues& inputs, HostValues& states) {
+    std::vector<double> y = sums({inputs.begin(), inputs.begin() + 3}, states);
+    for (size_t i = 0; i < y.size(); ++i) y[i] += inputs[3][i] + inputs[4][i];
+    return y;
+  };
+  return c;
+}
+
 Conv2dOptions same(int64_t kernel, int64_t upsample = 1) {
   return {.kh = kernel, .kw = kernel, .pad_h = kernel / 2, .pad_w = kernel / 2, .upsample = upsample};
 }
@@ -142,6 +157,9 @@ void add_conv2d_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   add("1x1_padded", {1, 2, 3, 4}, 3, {.pad_h = 1, .pad_w = 2}, {4, 7});
   add("3x3_same", {2, 4, 5, 3}, 5, same(3), {4, 5});
   add("3x3_same_no_bias", {2, 4, 5, 3}, 5, same(3), {4, 5}, false);
+  cases.push_back(residual_case("3x3_same", {2, 4, 5, 3}, 5, same(3), {4, 5}));
+  cases.push_back(residual_case("3x3_pooled", {2, 4, 6, 3}, 5, pooled(same(3)), {2, 3}));
+  cases.push_back(residual_case("1x1_upsampled", {2, 3, 2, 4}, 3, same(1, 2), {6, 4}));
   add("3x3_rgb_out", {1, 5, 4, 7}, 3, same(3), {5, 4});
   add("3x3_one_channel", {3, 5, 4, 1}, 1, same(3), {5, 4});
   add("3x3_channel_tails", {1, 3, 4, 17}, 19, same(3), {3, 4});

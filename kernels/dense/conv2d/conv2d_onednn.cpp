@@ -2,7 +2,8 @@
 //
 // A layer is cut into tasks of whole images, a number that depends on the geometry alone, and each task is a oneDNN
 // primitive on one thread. Forward and input gradient write disjoint images; the weight gradient writes one partial sum
-// per task, added up in task order.
+// per task, added up in task order. Some tasks run at a time: the memory of their sums and of oneDNN's scratch grows with
+// the threads, not with the batch.
 //
 // A 3x3 convolution of a twice enlarged image is, read backwards, a 4x4 convolution with stride 2 of the large image
 // (upsample_fold.h): its forward pass is that one's input gradient, its input gradient that one's forward pass. A 1x1
@@ -87,31 +88,58 @@ struct Cut {
 // T: of x and y.
 template <class T>
 struct Workspace {
-  char* packed = nullptr;    // weights in oneDNN's layout; for the weight gradient: [task] partial sums in f32
+  int64_t at_once;           // tasks whose scratch and partial sums have room beside each other
+  char* packed = nullptr;    // weights in oneDNN's layout; for the weight gradient: sums in f32, see slot_of()
   size_t packed_bytes = 0;   // of one of them
   float* bias = nullptr;     // weight gradient: [task][C_out] partial sums; forward: zeros, should there be no bias
   T* folded = nullptr;       // transposed: [C_out,4,4,C_in]
   float* dfolded = nullptr;  // .. and its gradient
   T* small_y = nullptr;      // enlarge_output: the small output or its gradient, [N,H,W,C_out]
-  char* scratch = nullptr;   // [task][scratch_bytes]
+  char* scratch = nullptr;   // [at_once][scratch_bytes]
   size_t scratch_bytes = 0;
   size_t bytes = 0;
 
-  Workspace(const Cut& cut, Pass pass, void* base) {
+  Workspace(const Cut& cut, Pass pass, int64_t tasks_at_once, void* base)
+      : at_once(std::min(cut.tasks, tasks_at_once)) {
     WorkspaceLayout layout(base);
     const bool gradient = pass == Pass::backward_weight, transposed = cut.method == Method::transposed;
-    const size_t tasks = static_cast<size_t>(cut.tasks), channels = static_cast<size_t>(cut.geometry.c_out);
+    if (!gradient && cut.convolution().scratch_bytes() == 0) at_once = cut.tasks;
+    const auto tasks = static_cast<size_t>(cut.tasks), slots = static_cast<size_t>(at_once + (at_once < cut.tasks));
+    const auto channels = static_cast<size_t>(cut.geometry.c_out);
     packed_bytes = align_up(cut.convolution().weight_bytes());
     scratch_bytes = align_up(cut.convolution().scratch_bytes());
-    packed = layout.carve<char>((gradient ? tasks : 1) * packed_bytes);
+    packed = layout.carve<char>((gradient ? slots : 1) * packed_bytes);
     if (pass != Pass::backward_input) bias = layout.carve<float>((gradient ? tasks : 1) * channels);
     if (transposed && gradient) dfolded = layout.carve<float>(static_cast<size_t>(cut.folded_elements()));
     if (transposed && !gradient) folded = layout.carve<T>(static_cast<size_t>(cut.folded_elements()));
     if (cut.method == Method::enlarge_output) {
       small_y = layout.carve<T>(static_cast<size_t>(cut.geometry.n * cut.small_y_stride()));
     }
-    scratch = layout.carve<char>(tasks * scratch_bytes);
+    scratch = layout.carve<char>(static_cast<size_t>(at_once) * scratch_bytes);
     bytes = layout.bytes();
+  }
+  // The sum of a task of the weight gradient. The first, to which all are added, is that of task 0; so all turns but the
+  // first begin with the second.
+  float* sum_of(int64_t task) const {
+    const int64_t slot = task % at_once + (task >= at_once);
+    return reinterpret_cast<float*>(packed + static_cast<size_t>(slot) * packed_bytes);
+  }
+  // In memory that was planned perhaps for fewer threads than there are now.
+  static Workspace within(const Cut& cut, Pass pass, const Tensor& memory) {
+    int64_t at_once = cut.tasks;
+    while (at_once > 1 && Workspace(cut, pass, at_once, nullptr).bytes > memory.size_bytes()) --at_once;
+    return Workspace(cut, pass, at_once, memory.bytes);
+  }
+  char* scratch_of(int64_t task) const { return scratch + static_cast<size_t>(task % at_once) * scratch_bytes; }
+  // run(task) for the next at_once tasks beside each other, then done(first, last), and so on.
+  template <class Run, class Done = void (*)(int64_t, int64_t)>
+  void in_turns(
+      int64_t tasks, const Run& run, const Done& done = [](int64_t, int64_t) {}) const {
+    for (int64_t first = 0; first < tasks; first += at_once) {
+      const int64_t last = std::min(first + at_once, tasks);
+      parallel_for(last - first, [&](int64_t i) { run(first + i); });
+      done(first, last);
+    }
   }
 };
 
@@ -190,18 +218,18 @@ void sum_pixels(const T* dy, int64_t channels, int64_t pixels, float* sums) {
 }
 
 template <class T>
-void forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias, void* workspace,
-             Tensor& y) {
+void forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+             const Tensor& workspace, Tensor& y) {
   const Cut cut(g, x.dtype, Pass::forward);
-  const Workspace<T> ws(cut, Pass::forward, workspace);
+  const auto ws = Workspace<T>::within(cut, Pass::forward, workspace);
   pack(cut, weight, ws);
   if (!bias) std::fill_n(ws.bias, g.c_out, 0.0f);
   float* const added = bias ? bias.data<float>() : ws.bias;
   T *const xs = x.data<T>(), *const ys = y.data<T>();
-  parallel_for(cut.tasks, [&](int64_t task) {
+  ws.in_turns(cut.tasks, [&](int64_t task) {
     const int64_t first = task * cut.images, pixels = cut.images * g.out_h() * g.out_w();
     T *from = xs + first * cut.x_stride(), *to = ys + first * cut.y_stride();
-    char* scratch = ws.scratch + static_cast<size_t>(task) * ws.scratch_bytes;
+    char* scratch = ws.scratch_of(task);
     if (cut.method == Method::transposed) {
       cut.convolution().run(to, ws.packed, nullptr, from, scratch);
       return finish(bias ? added : nullptr, g.relu, g.c_out, pixels, to);
@@ -215,15 +243,16 @@ void forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, con
 }
 
 template <class T>
-void backward_input(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, void* workspace, Tensor& dx) {
+void backward_input(const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight, const Tensor& workspace,
+                    Tensor& dx) {
   const Cut cut(g, dy.dtype, Pass::backward_input);
-  const Workspace<T> ws(cut, Pass::backward_input, workspace);
+  const auto ws = Workspace<T>::within(cut, Pass::backward_input, workspace);
   pack(cut, weight, ws);
   T *const dys = dy.data<T>(), *const dxs = dx.data<T>();
-  parallel_for(cut.tasks, [&](int64_t task) {
+  ws.in_turns(cut.tasks, [&](int64_t task) {
     const int64_t first = task * cut.images;
     T *from = dys + first * cut.y_stride(), *to = dxs + first * cut.x_stride();
-    char* scratch = ws.scratch + static_cast<size_t>(task) * ws.scratch_bytes;
+    char* scratch = ws.scratch_of(task);
     if (cut.method == Method::transposed) return cut.convolution().run(from, ws.packed, nullptr, to, scratch);
     if (cut.method == Method::enlarge_output) {
       T* small = ws.small_y + first * cut.small_y_stride();
@@ -234,18 +263,38 @@ void backward_input(const Conv2dGeometry& g, const Tensor& dy, const Tensor& wei
   });
 }
 
+// sums += those of the tasks [first, last), in their order; both in oneDNN's layout.
 template <class T>
-void backward_weight(const Conv2dGeometry& g, const Tensor& x, const Tensor& dy, void* workspace, Tensor& dweight,
-                     Tensor& dbias) {
+void add_partial_sums(const Workspace<T>& ws, int64_t first, int64_t last, int64_t elements, float* sums) {
+  if (first == last) return;
+  const float* const parts = ws.sum_of(first);
+  const auto stride = static_cast<int64_t>(ws.packed_bytes / sizeof(float));
+  simd_chunks(elements, kElementGrain, [=, tasks = last - first](int64_t begin, int64_t end) {
+    for (int64_t task = 0; task < tasks; ++task) {
+      const float* part = parts + task * stride;
+#pragma GCC ivdep
+      for (int64_t i = begin; i < end; ++i) sums[i] += part[i];
+    }
+  });
+}
+
+template <class T>
+void backward_weight(const Conv2dGeometry& g, const Tensor& x, const Tensor& dy, const Tensor& workspace,
+                     Tensor& dweight, Tensor& dbias) {
   const Cut cut(g, x.dtype, Pass::backward_weight);
-  const Workspace<T> ws(cut, Pass::backward_weight, workspace);
+  const auto ws = Workspace<T>::within(cut, Pass::backward_weight, workspace);
   T *const xs = x.data<T>(), *const dys = dy.data<T>();
-  parallel_for(cut.tasks, [&](int64_t task) {
+  const auto elements = static_cast<int64_t>(cut.convolution().weight_bytes() / sizeof(float));
+  float* const sum = ws.sum_of(0);
+  const auto add_sums = [&](int64_t first, int64_t last) {
+    add_partial_sums(ws, std::max<int64_t>(first, 1), last, elements, sum);
+  };
+  const auto sum_images = [&](int64_t task) {
     const int64_t first = task * cut.images, pixels = cut.images * g.out_h() * g.out_w();
     T *of_x = xs + first * cut.x_stride(), *of_y = dys + first * cut.y_stride();
     float* bias_sums = ws.bias + task * g.c_out;
-    char* sums = ws.packed + static_cast<size_t>(task) * ws.packed_bytes;
-    char* scratch = ws.scratch + static_cast<size_t>(task) * ws.scratch_bytes;
+    float* sums = ws.sum_of(task);
+    char* scratch = ws.scratch_of(task);
     if (cut.method == Method::transposed) {
       if (dbias) sum_pixels(of_y, g.c_out, pixels, bias_sums);
       return cut.convolution().run(of_y, sums, nullptr, of_x, scratch);
@@ -256,18 +305,8 @@ void backward_weight(const Conv2dGeometry& g, const Tensor& x, const Tensor& dy,
       of_y = small;
     }
     cut.convolution().run(of_x, sums, bias_sums, of_y, scratch);
-  });
-  // Partial sums in task order, in oneDNN's layout, then one change of layout.
-  auto* const sum = reinterpret_cast<float*>(ws.packed);
-  const auto stride = static_cast<int64_t>(ws.packed_bytes / sizeof(float));
-  const auto elements = static_cast<int64_t>(cut.convolution().weight_bytes() / sizeof(float));
-  simd_chunks(elements, kElementGrain, [sum, stride, tasks = cut.tasks](int64_t begin, int64_t end) {
-    for (int64_t task = 1; task < tasks; ++task) {
-      const float* part = sum + task * stride;
-#pragma GCC ivdep
-      for (int64_t i = begin; i < end; ++i) sum[i] += part[i];
-    }
-  });
+  };
+  ws.in_turns(cut.tasks, sum_images, add_sums);
   const bool transposed = cut.method == Method::transposed;
   cut.convolution().unpack_weight(sum, transposed ? ws.dfolded : dweight.data<float>());
   if (transposed) {
@@ -296,8 +335,9 @@ Conv2dPlan conv2d_plan_onednn(const Context& ctx, const Conv2dGeometry& g, DType
   const Cut cut(g, dtype, pass);
   constexpr double kFolded = static_cast<double>(kFoldedPositions) / (kParities * 9), kRepeated = 1.0 / kParities;
   const double share = cut.method == Method::plain ? 1.0 : cut.method == Method::transposed ? kFolded : kRepeated;
-  const size_t bytes =
-      dtype == DType::bf16 ? Workspace<bf16>(cut, pass, nullptr).bytes : Workspace<float>(cut, pass, nullptr).bytes;
+  const int64_t at_once = 2 * thread_count();  // so that a thread on a busy core does not hold up the others
+  const size_t bytes = dtype == DType::bf16 ? Workspace<bf16>(cut, pass, at_once, nullptr).bytes
+                                            : Workspace<float>(cut, pass, at_once, nullptr).bytes;
   return {.workspace_bytes = bytes, .executed_macs = g.macs() * share};
 }
 
@@ -308,10 +348,10 @@ void conv2d_forward_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& 
     Widened wide(ctx, workspace);
     const Tensor wide_x = wide.in(x), wide_weight = wide.in(weight);
     Tensor wide_y = wide.out(y), rest = wide.rest();
-    forward<float>(g, wide_x, wide_weight, bias, rest.bytes, wide_y);
+    forward<float>(g, wide_x, wide_weight, bias, rest, wide_y);
     return wide.finish();
   }
-  (x.dtype == DType::bf16 ? forward<bf16> : forward<float>)(g, x, weight, bias, workspace.bytes, y);
+  (x.dtype == DType::bf16 ? forward<bf16> : forward<float>)(g, x, weight, bias, workspace, y);
 }
 
 void conv2d_backward_input_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
@@ -321,10 +361,10 @@ void conv2d_backward_input_onednn(Context& ctx, const Conv2dGeometry& g, const T
     Widened wide(ctx, workspace);
     const Tensor wide_dy = wide.in(dy), wide_weight = wide.in(weight);
     Tensor wide_dx = wide.out(dx), rest = wide.rest();
-    backward_input<float>(g, wide_dy, wide_weight, rest.bytes, wide_dx);
+    backward_input<float>(g, wide_dy, wide_weight, rest, wide_dx);
     return wide.finish();
   }
-  (dy.dtype == DType::bf16 ? backward_input<bf16> : backward_input<float>)(g, dy, weight, workspace.bytes, dx);
+  (dy.dtype == DType::bf16 ? backward_input<bf16> : backward_input<float>)(g, dy, weight, workspace, dx);
 }
 
 void conv2d_backward_weight_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& dy,
@@ -333,9 +373,9 @@ void conv2d_backward_weight_onednn(Context& ctx, const Conv2dGeometry& g, const 
   if (as_f32(x.dtype)) {
     Widened wide(ctx, workspace);
     const Tensor wide_x = wide.in(x), wide_dy = wide.in(dy), rest = wide.rest();
-    return backward_weight<float>(g, wide_x, wide_dy, rest.bytes, dweight, dbias);
+    return backward_weight<float>(g, wide_x, wide_dy, rest, dweight, dbias);
   }
-  (x.dtype == DType::bf16 ? backward_weight<bf16> : backward_weight<float>)(g, x, dy, workspace.bytes, dweight, dbias);
+  (x.dtype == DType::bf16 ? backward_weight<bf16> : backward_weight<float>)(g, x, dy, workspace, dweight, dbias);
 }
 
 }  // namespace poise::cpu
