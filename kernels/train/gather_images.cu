@@ -9,7 +9,7 @@
 namespace poise::POISE_GPU {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kGatherThreads = 256;
 
 struct Choice {
   int64_t image;
@@ -17,10 +17,10 @@ struct Choice {
 };
 
 template <class T>
-__global__ __launch_bounds__(kThreads) void gather_images_kernel(GatherOptions options, const StepState* step,
-                                                                 int64_t count, int h, int w, int c,
-                                                                 const uint8_t* images, const int32_t* labels, T* y,
-                                                                 int32_t* y_labels) {
+__global__ __launch_bounds__(kGatherThreads) void gather_images_kernel(GatherOptions options, const StepState* step,
+                                                                       int64_t count, int h, int w, int c,
+                                                                       const uint8_t* images, const int32_t* labels,
+                                                                       T* y, int32_t* y_labels) {
   GPU_SHARED(choice, Choice);
   if (threadIdx.x == 0) {
     const uint64_t seed = step->seed, batch = step->d_batches, j = blockIdx.x;
@@ -34,7 +34,7 @@ __global__ __launch_bounds__(kThreads) void gather_images_kernel(GatherOptions o
   const int elements = h * w * c, row_elements = w * c;
   const uint8_t* from = images + choice.image * elements;
   T* to = y + int64_t{blockIdx.x} * elements;
-  for (int i = static_cast<int>(threadIdx.x); i < elements; i += kThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < elements; i += kGatherThreads) {
     const int row = i / row_elements, column = i % row_elements / c, channel = i % c;
     const int source = choice.mirrored ? row * row_elements + (w - 1 - column) * c + channel : i;
     to[i] = from_float<T>(static_cast<float>(from[source]) / 127.5f - 1);
@@ -48,7 +48,7 @@ __global__ void count_batch_kernel(StepState* step) { step->d_batches += 1; }
 void gather_images(Context& ctx, const GatherOptions& options, const Tensor& images, const Tensor& labels, Tensor& y,
                    Tensor& y_labels) {
   dispatch_stored(y.dtype, [&]<class T>() {
-    launch(ctx, {.grid = static_cast<uint32_t>(y.shape[0]), .block = kThreads}, gather_images_kernel<T>, options,
+    launch(ctx, {.grid = static_cast<uint32_t>(y.shape[0]), .block = kGatherThreads}, gather_images_kernel<T>, options,
            ctx.step, images.shape[0], y.shape[1], y.shape[2], y.shape[3], images.data<uint8_t>(),
            labels ? labels.data<int32_t>() : nullptr, y.data<T>(), labels ? y_labels.data<int32_t>() : nullptr);
   });

@@ -74,28 +74,34 @@ Ledger& shared_ledger() {
   return *new (memory) Ledger;
 }
 
-// Runs a program in a process of its own, in `folder`, with its standard streams in files of `captured`.
+// Runs a program in this process, in `folder`, with its standard streams in files of `captured`.
+int run_here(const Scene& scene, const Words& arguments, const std::string& folder, const std::string& captured,
+             Ledger* ledger, const Fault& fault) {
+  if (::chdir(folder.c_str()) != 0) return 99;
+  for (const auto& [name, descriptor] : {std::pair("/out", STDOUT_FILENO), std::pair("/err", STDERR_FILENO)}) {
+    const int file = ::open((captured + name).c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    ::dup2(file, descriptor);
+    ::close(file);
+  }
+  ::setenv("POISE_CACHE", (folder + "/cache").c_str(), 1);
+  set_thread_count(1);
+  std::vector<const char*> argv = {scene.name.c_str()};
+  for (const std::string& word : arguments) argv.push_back(word.c_str());
+  if (ledger) faults::begin(folder, *ledger, fault);
+  return scene.main(static_cast<int>(argv.size()), argv.data());
+}
+
+// And in a process of its own.
 Outcome run(const Scene& scene, const Words& arguments, const std::string& folder, const std::string& captured,
             Ledger* ledger, const Fault& fault) {
-  const std::string out = captured + "/out", err = captured + "/err";
   const pid_t child = ::fork();
-  if (child == 0) {
-    if (::chdir(folder.c_str()) != 0) ::_exit(99);
-    ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666), 1);
-    ::dup2(::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666), 2);
-    ::setenv("POISE_CACHE", (folder + "/cache").c_str(), 1);
-    set_thread_count(1);
-    std::vector<const char*> argv = {scene.name.c_str()};
-    for (const std::string& word : arguments) argv.push_back(word.c_str());
-    if (ledger) faults::begin(folder, *ledger, fault);
-    ::_exit(scene.main(static_cast<int>(argv.size()), argv.data()));
-  }
+  if (child == 0) ::_exit(run_here(scene, arguments, folder, captured, ledger, fault));
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   return {.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status),
-          .out = test::read_bytes(out),
-          .err = test::read_bytes(err)};
+          .out = test::read_bytes(captured + "/out"),
+          .err = test::read_bytes(captured + "/err")};
 }
 
 std::vector<int> errors_of(Call call) {
@@ -136,6 +142,7 @@ std::vector<int> errors_of(Call call) {
 class Stage {
  public:
   Stage(const Scene& scene, const std::string& room) : scene_(scene), folder_(room + "/stage"), captured_(room) {
+    warm_up();
     set_up();
     before_ = snapshot_of(folder_);
     ledger_ = &shared_ledger();
@@ -173,6 +180,18 @@ class Stage {
   }
 
  private:
+  // oneDNN generates the machine code of its kernels in each process, which was half of a run's time. This process runs
+  // the program once, and those that it starts for the faults find the code.
+  void warm_up() {
+    set_up();
+    const int out = ::dup(STDOUT_FILENO), err = ::dup(STDERR_FILENO);
+    const int exit_code = run_here(scene_, scene_.arguments, folder_, captured_, nullptr, {});
+    std::fflush(nullptr);
+    ::dup2(out, STDOUT_FILENO), ::dup2(err, STDERR_FILENO);
+    ::close(out), ::close(err);
+    if (exit_code != 0) throw std::runtime_error(scene_.name + ": " + test::read_bytes(captured_ + "/err"));
+  }
+
   void set_up() {
     fs::remove_all(folder_);
     fs::create_directories(folder_);

@@ -141,7 +141,7 @@ __device__ inline void scale_elements(const LayerView& l, int64_t first, float f
   }
 }
 
-__global__ __launch_bounds__(kThreads) void normalise_kernel(Batch batch, bool iterate) {
+__global__ __launch_bounds__(kThreads) void normalise_weight_kernel(Batch batch, bool iterate) {
   GPU_SHARED(shared, float[kWarps]);
   const Share share(batch);
   const LayerView& l = batch.layers[share.layer];
@@ -235,7 +235,7 @@ void normalise_batch(Context& ctx, bool iterate, Batch& batch) {
       [](const LayerView& l) {
         return static_cast<int>(ceil_div(int64_t{l.out} * l.rest, int64_t{kElementsPerBlock}));
       },
-      normalise_kernel, iterate);
+      normalise_weight_kernel, iterate);
 }
 
 }  // namespace

@@ -7,14 +7,14 @@
 namespace poise::POISE_GPU {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kWarps = kThreads / kWarp;
+constexpr int kListThreads = 256;
+constexpr int kListWarps = kListThreads / kWarp;
 
 // The sum of `count` over the threads before this one, and over all. `shared` may be used again after the next barrier.
 struct Scan {
   int before, total;
 };
-__device__ inline Scan scan_block(int count, int (&shared)[kWarps]) {
+__device__ inline Scan scan_block(int count, int (&shared)[kListWarps]) {
   int inclusive = count;
 #pragma unroll
   for (int distance = 1; distance < kWarp; distance *= 2) {
@@ -24,7 +24,7 @@ __device__ inline Scan scan_block(int count, int (&shared)[kWarps]) {
   if (lane_id() == kWarp - 1) shared[warp_id()] = inclusive;
   __syncthreads();
   Scan scan{inclusive - count, 0};
-  for (int w = 0; w < kWarps; ++w) {
+  for (int w = 0; w < kListWarps; ++w) {
     if (w < warp_id()) scan.before += shared[w];
     scan.total += shared[w];
   }
@@ -32,8 +32,8 @@ __device__ inline Scan scan_block(int count, int (&shared)[kWarps]) {
 }
 
 // One block per key. A thread looks at one pair of blocks: those of the key with one other.
-__global__ void __launch_bounds__(kThreads) list_terms_kernel(const __grid_constant__ BuildTerms b) {
-  GPU_SHARED(shared, int[kWarps]);
+__global__ void __launch_bounds__(kListThreads) list_terms_kernel(const __grid_constant__ BuildTerms b) {
+  GPU_SHARED(shared, int[kListWarps]);
   const Positions& positions = b.positions;
   const int key = static_cast<int>(blockIdx.x), per_parity = positions.per_parity();
   const int others = b.transposed ? b.alive.out_blocks : b.alive.in_blocks;
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(kThreads) list_terms_kernel(const __grid_const
   Term* const terms = b.lists.terms + int64_t{key} * b.lists.capacity;
   int32_t* const starts = b.lists.starts + key * (b.lists.chunks + 1);
   int listed = 0;
-  for (int first = 0; first < others; first += kThreads) {
+  for (int first = 0; first < others; first += kListThreads) {
     const int other = first + static_cast<int>(threadIdx.x);
     const int out = b.transposed ? other : key / positions.parities, in = b.transposed ? key : other;
     const unsigned alive = other < others ? b.alive.taps_of(out, in) : 0;
@@ -87,8 +87,8 @@ __device__ inline int rank_of(const TermLists& lists, int key) {
 // A warp gathers the weights of one term: grid x = eight terms, y = key. Bytes: the weights of alive blocks, read once
 // per position and written once.
 template <class T>
-__global__ void __launch_bounds__(kThreads) pack_terms_kernel(const __grid_constant__ BuildTerms b) {
-  const int key = static_cast<int>(blockIdx.y), index = static_cast<int>(blockIdx.x) * kWarps + warp_id();
+__global__ void __launch_bounds__(kListThreads) pack_terms_kernel(const __grid_constant__ BuildTerms b) {
+  const int key = static_cast<int>(blockIdx.y), index = static_cast<int>(blockIdx.x) * kListWarps + warp_id();
   const TermLists& lists = b.lists;
   if (index == 0) {
     const int rank = rank_of(lists, key);
@@ -119,9 +119,9 @@ __global__ void __launch_bounds__(kThreads) pack_terms_kernel(const __grid_const
 }
 
 // One block per panel, one thread per pair of blocks in it.
-__global__ void __launch_bounds__(kThreads) list_items_kernel(const __grid_constant__ BuildItems b) {
-  static_assert(kThreads == kPanel * kPanel);
-  GPU_SHARED(shared, int[kWarps]);
+__global__ void __launch_bounds__(kListThreads) list_items_kernel(const __grid_constant__ BuildItems b) {
+  static_assert(kListThreads == kPanel * kPanel);
+  GPU_SHARED(shared, int[kListWarps]);
   const WorkItems& lists = b.lists;
   const Positions& positions = b.positions;
   const int panel = static_cast<int>(blockIdx.x), outs = kPanel / positions.parities;
@@ -197,8 +197,8 @@ __global__ void finish_items_kernel(const __grid_constant__ FinishItems f) {
 template <class T>
 void build_terms(Context& ctx, const BuildTerms& b) {
   const auto keys = static_cast<uint32_t>(b.lists.keys);
-  launch(ctx, {.grid = keys, .block = kThreads}, list_terms_kernel, b);
-  launch(ctx, {.grid = {static_cast<uint32_t>(ceil_div(b.lists.capacity, kWarps)), keys, 1}, .block = kThreads},
+  launch(ctx, {.grid = keys, .block = kListThreads}, list_terms_kernel, b);
+  launch(ctx, {.grid = {static_cast<uint32_t>(ceil_div(b.lists.capacity, kListWarps)), keys, 1}, .block = kListThreads},
          pack_terms_kernel<T>, b);
 }
 
@@ -206,7 +206,7 @@ template void build_terms<bf16>(Context&, const BuildTerms&);
 template void build_terms<float>(Context&, const BuildTerms&);
 
 void build_items(Context& ctx, const BuildItems& b) {
-  launch(ctx, {.grid = static_cast<uint32_t>(b.lists.panels()), .block = kThreads}, list_items_kernel, b);
+  launch(ctx, {.grid = static_cast<uint32_t>(b.lists.panels()), .block = kListThreads}, list_items_kernel, b);
   launch(ctx, elementwise(b.lists.panels() + 1), number_items_kernel, b.lists);
 }
 

@@ -12,7 +12,7 @@ __global__ void pack_runs_kernel(int64_t n, int64_t run, const int32_t* runs, co
   for_each_element(n, [&](int64_t i) { packed[i] = all[runs[i / run] * run + i % run]; });
 }
 
-__global__ void clear_kernel(int64_t n, float* all) {
+__global__ void clear_vector_kernel(int64_t n, float* all) {
   for_each_element(n, [&](int64_t i) { all[i] = 0; });
 }
 
@@ -30,7 +30,7 @@ void pack_runs(Context& ctx, int64_t run, const Tensor& runs, const Tensor& all,
 
 void unpack_runs(Context& ctx, int64_t run, const Tensor& runs, const Tensor& packed, Tensor& all) {
   const int64_t n = packed.elements();
-  launch(ctx, elementwise(all.elements()), clear_kernel, all.elements(), all.data<float>());
+  launch(ctx, elementwise(all.elements()), clear_vector_kernel, all.elements(), all.data<float>());
   if (n == 0) return;
   launch(ctx, elementwise(n), unpack_runs_kernel, n, run, runs.data<int32_t>(), packed.data<float>(),
          all.data<float>());
