@@ -209,7 +209,7 @@ class Evaluation {
                                          own ? "the images that it was trained on" : request_.reference));
     };
     if (request_.dataset != "auto" && (own || fixed)) refuse("dataset");
-    if (request_.split != "auto" && fixed) refuse("split");
+    if (request_.split != "auto" && fixed && request_.protocol == "none") refuse("split");
   }
 
   Opened open_reference(const Opened& source) const {

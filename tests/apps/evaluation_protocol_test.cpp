@@ -149,6 +149,14 @@ TEST(EvaluationProtocol, ANameStandsForItsReferenceOnly) {
   EXPECT_EQ(record["reference_images"], 1000);
   ASSERT_EQ(evaluate(folder, {"make-stats", "cifar", "--images", "900", "-o", "c.npz"}).exit_code, 0);
   expect_refusal(evaluate(folder, {"cifar", "--reference", "c.npz", "--protocol", protocol}), 2, "split train, 900");
+  // The split of a protocol is no flag that a generator would have to go without.
+  ASSERT_EQ(run(folder, POISE_TRAIN_GAN, test::small_run({"--iterations", "1"})).exit_code, 0);
+  expect_refusal(evaluate(folder, {"runs/latest", "--reference", "c.npz", "--protocol", protocol}), 2,
+                 "split train, 900");
+  ASSERT_EQ(evaluate(folder, {"make-stats", "cifar", "--images", "1000", "-o", "k.npz"}).exit_code, 0);
+  EXPECT_EQ(record_of(evaluate(folder,
+                               {"runs/latest", "--reference", "k.npz", "--protocol", protocol, "--json"}))["protocol"],
+            protocol);
 }
 
 TEST(EvaluationProtocol, WhatIsNoCovarianceIsRefused) {
