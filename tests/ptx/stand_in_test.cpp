@@ -142,7 +142,7 @@ TEST_F(StandIn, ACaptureTakesInStreamsThatWaitForIt) {
     EXPECT_EQ(cudaStreamWaitEvent(other, fork, 0), cudaSuccess);
     EXPECT_EQ(cudaMemcpyAsync(bytes() + 8, memory, 4, cudaMemcpyDeviceToDevice, other), cudaSuccess);
     EXPECT_EQ(cudaEventRecord(join, other), cudaSuccess);
-    if (joined) EXPECT_EQ(cudaStreamWaitEvent(stream, join, 0), cudaSuccess);
+    EXPECT_EQ(joined ? cudaStreamWaitEvent(stream, join, 0) : cudaSuccess, cudaSuccess);
     EXPECT_EQ(cudaMemsetAsync(memory, 2, 4, stream), cudaSuccess);
     return cudaStreamEndCapture(stream, &graph);
   };

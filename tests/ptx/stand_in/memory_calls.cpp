@@ -38,7 +38,7 @@ cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, 
   const bool pageable = (kind == cudaMemcpyHostToDevice && memory().kind(from) == PointerKind::ordinary) ||
                         (kind == cudaMemcpyDeviceToHost && memory().kind(to) == PointerKind::ordinary);
   if (pageable && stream->capturing) {
-    stream->invalidated = true;
+    streams.capturing()->invalidated = true;
     return refuse(cudaErrorStreamCaptureUnsupported, kCall, "a captured copy wants memory of cudaMallocHost");
   }
   if (kind == cudaMemcpyHostToDevice && pageable) {

@@ -1,6 +1,7 @@
 #include "tests/ptx/stand_in/streams.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "tests/ptx/stand_in/policy.h"
 
