@@ -165,7 +165,7 @@ void LaneImages::bring(const float* tensor, const LaneRegion& region, const Lane
           count += places(region, r - layout.frame.top, c - layout.frame.left, down + copy / 2, right + copy % 2,
                           of_lanes[count]);
         }
-        if (count == 3) std::fill_n(of_lanes[count++], kImages, int64_t{-1});
+        if (count == 3) std::fill_n(of_lanes[count++], kImages, int64_t{-1});  // a job takes 1, 2 or 4
         if (count > 0) {
           kernels.bring({.channels = next - plane,
                          .plane = layout.plane,

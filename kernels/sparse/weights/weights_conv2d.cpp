@@ -33,6 +33,16 @@ constexpr int64_t kSliceChannels = 256;        // whose sums of a tile are worke
 constexpr int64_t kWindowChannels = 128;       // .. if they are of four phases, with neighbours
 constexpr int64_t kBlock = 16;                 // channels to a transposition
 
+// Of a region. Where pixels do not meet, regions cost nothing, and every task has its own: those pixels, all outputs, as
+// other ops share out images. By outputs, it would write lines that another core wrote last.
+int64_t region_floats(const WeightTerms& terms, int64_t images, const WeightSide& read) {
+  if (!terms.pointwise()) return kRegionFloats;
+  constexpr int64_t kColumns = 8;  // of a tile
+  const int64_t columns = ceil_div(images * terms.y.grid_h() * terms.y.grid_w(), kImages);
+  const int64_t of_task = ceil_div(ceil_div(columns, kWeightTasks), kColumns) * kColumns;
+  return std::min(kRegionFloats, of_task * kImages * read.planes());
+}
+
 // One pass of one layer.
 struct Product {
   const Conv2dGeometry& g;
@@ -55,7 +65,8 @@ struct Product {
         list(forward ? index.by_output : index.by_input),
         read(forward ? terms.x : terms.y),
         written(forward ? terms.y : terms.x),
-        regions(g.n, written, terms.pointwise(), Frame::of(terms, !forward), read.planes(), kRegionFloats),
+        regions(g.n, written, terms.pointwise(), Frame::of(terms, !forward), read.planes(),
+                region_floats(terms, g.n, read)),
         layout(regions, Frame::of(terms, !forward)),
         phases(written.windows ? written.phases : 1) {
     ranges = std::min(kWeightTasks, regions.count());
