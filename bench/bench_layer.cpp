@@ -59,10 +59,10 @@ std::vector<Execution> BenchDevice::paths(const Cell& cell) const {
 
 BenchLayer::BenchLayer(BenchDevice& on, const Conv2dGeometry& g, const Cell& cell, double density, uint64_t seed)
     : on_(on),
-      dense_(g.dense_form(on.device, activation_dtype(on.precision))),
       sparse_(g.sparse_form()),
       stored_(activation_dtype(on.precision)),
       ctx_{.device = on.device, .precision = on.precision, .kernels = &on.kernels, .stream = on.stopwatch.stream()} {
+  dense_ = on.kernels.conv2d_form(ctx_, g, stored_);
   std::mt19937_64 random(seed);
   const std::vector<uint8_t> alive = random_mask(g, cell, density, random);
   mask_ = OwnedTensor(g.weight_shape(), DType::u8, on.device);

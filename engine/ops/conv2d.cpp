@@ -53,7 +53,8 @@ struct Convolution {
   static LayerPass pass_of(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass,
                            const LayerExecution* execution) {
     return LayerPass(ctx, "conv2d", geometry, dtype, pass, execution, [&] {
-      return ctx.kernels->conv2d_plan(ctx, geometry.dense_form(ctx.device, dtype), dtype, pass);
+      const KernelTable& k = *ctx.kernels;
+      return k.conv2d_plan(ctx, k.conv2d_form(ctx, geometry, dtype), dtype, pass);
     });
   }
 

@@ -26,7 +26,7 @@ struct LayerPass {
             const LayerExecution* execution, const DensePlan& dense_plan)
       : path(execution ? execution->now(pass) : Execution::dense), layer(execution) {
     const bool weights = path == Execution::weights && dtype != DType::f64;
-    geometry = is_dense() ? convolution.dense_form(ctx.device, dtype)
+    geometry = is_dense() ? ctx.kernels->conv2d_form(ctx, convolution, dtype)
                : weights  ? weights_form(convolution)
                           : convolution.sparse_form();
     const Conv2dPlan plan = is_dense() ? dense_plan() : sparse_plan(*ctx.kernels, ctx, dtype, pass);

@@ -38,6 +38,11 @@ double expected_positions(const Conv2dGeometry& g, const Cell& cell, double dens
          positions_with(4) * (1 - none * none * none * none);
 }
 
+double dense_macs(const Context& ctx, const Conv2dGeometry& layer, Pass pass) {
+  const KernelTable& k = *ctx.kernels;
+  return k.conv2d_plan(ctx, k.conv2d_form(ctx, layer, DType::f32), DType::f32, pass).executed_macs;
+}
+
 // Multiply-adds of one pass of a layer on a sparse path.
 double expected_macs(Execution path, const Conv2dGeometry& layer, const Cell& cell, double density) {
   const bool weights = path == Execution::weights;
@@ -222,8 +227,7 @@ std::vector<ExecutionDecision> NetworkExecution::update(Context& ctx) {
     const double density = layer.masked->density();
     const Conv2dGeometry form = e.geometry.sparse_form();
     for (Pass pass : kPasses) {
-      const double dense =
-          ctx.kernels->conv2d_plan(ctx, e.geometry.dense_form(ctx.device, DType::f32), DType::f32, pass).executed_macs;
+      const double dense = dense_macs(ctx, e.geometry, pass);
       const auto saved_by = [&](Execution path, double executed) {
         return !may_take(layer, path) ? 0.0 : executed > 0 ? dense / executed : kEverything;
       };
@@ -257,8 +261,7 @@ std::vector<ExecutionDecision> NetworkExecution::predict(const Context& ctx,
     const Conv2dGeometry& asked = layer.execution.geometry;
     if (asked.macs() == 0) continue;
     for (Pass pass : kPasses) {
-      const double dense =
-          ctx.kernels->conv2d_plan(ctx, asked.dense_form(ctx.device, DType::f32), DType::f32, pass).executed_macs;
+      const double dense = dense_macs(ctx, asked, pass);
       PathNumbers saved = {};
       for (const Execution path : paths_) {
         if (!may_take(layer, path) || too_dense(choice_, path, densities[i])) continue;

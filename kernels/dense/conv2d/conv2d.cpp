@@ -33,6 +33,11 @@ double share_of(const Conv2dGeometry& g) { return 1.0 / static_cast<double>(g.po
 
 }  // namespace
 
+// In f64 as on GPUs, so that gradient checks see the folding.
+Conv2dGeometry conv2d_form(const Context&, const Conv2dGeometry& layer, DType dtype) {
+  return layer.pools_sums() && dtype != DType::f64 ? layer : layer.folded_form();
+}
+
 Conv2dPlan conv2d_plan(const Context&, const Conv2dGeometry& g, DType, Pass) { return {.executed_macs = g.macs()}; }
 
 void conv2d_forward(Context&, const Conv2dGeometry& geometry, const Tensor& x, const Tensor& weight, const Tensor& bias,

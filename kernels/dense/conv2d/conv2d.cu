@@ -320,6 +320,8 @@ struct WeightGradientPass {
 
 }  // namespace
 
+Conv2dGeometry conv2d_form(const Context&, const Conv2dGeometry& layer, DType) { return layer.folded_form(); }
+
 Conv2dPlan conv2d_plan(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass) {
   if (pass == Pass::backward_weight) {
     const WeightGradientPass p(ctx, g, dtype, nullptr);

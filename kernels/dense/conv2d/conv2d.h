@@ -42,17 +42,14 @@ struct Conv2dGeometry {
     return pool == 1 || (pool == 2 && upsample == 1 && !relu && (keeps_size(1) || keeps_size(3)) && h > 1 && w > 1);
   }
   // As kernels compute it. A 1x1 convolution commutes with pooling: the same convolution of the pooled x, for all kernels.
-  // A 3x3 one: on the CPU sums of windows commute with it, too (window_sums.h), for dense kernels of f32 and bf16 and for
-  // single weights (weights_form() in kernels/sparse/weights/). On GPUs and in f64 it has stride 2 and folded weights
-  // (pooling_fold.h) for dense kernels. For block kernels, whose lists of what is alive are of the weight as it is, it is
-  // the plain convolution, pooled afterwards.
+  // A 3x3 one: conv2d_form() says what dense kernels want: itself, if sums of windows come before (window_sums.h), or
+  // stride 2 with folded weights (pooling_fold.h). Single weights have weights_form() (kernels/sparse/weights/). For block
+  // kernels, whose lists of what is alive are of the weight as it is, it is the plain convolution, pooled afterwards.
   bool pools_input() const { return pool == 2 && kh == 1; }
   bool pools_sums() const { return pool == 2 && kh == 3; }
-  Conv2dGeometry dense_form(Device device, DType dtype) const {
+  Conv2dGeometry folded_form() const {
     Conv2dGeometry form = sparse_form();
-    if (!pools_sums()) return form;
-    if (device == Device::cpu && dtype != DType::f64) return *this;
-    form.kh = form.kw = 4, form.stride_h = form.stride_w = 2;
+    if (pools_sums()) form.kh = form.kw = 4, form.stride_h = form.stride_w = 2;
     return form;
   }
   Conv2dGeometry sparse_form() const {
@@ -71,6 +68,8 @@ struct Conv2dPlan {
   size_t workspace_bytes = 0;
   double executed_macs = 0;
 };
+// The convolution that the dense kernels compute for a layer: of the pooled x or of folded weights, or the layer itself.
+using Conv2dFormOf = Conv2dGeometry(const Context&, const Conv2dGeometry& layer, DType);
 using Conv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, DType, Pass);
 
 // `workspace` has the bytes that the planner asked for in the same pass.
