@@ -318,9 +318,11 @@ TEST_F(RanksTest, TogetherTheyTrainAsOneProcessDoes) {
   expect_the_same_training(with_others, alone);
 }
 
+// On single weights of a seed for which rounding decides no ReLU in 12 iterations: 3 to 6 are such, 1, 2 and 7 are not.
 TEST_F(RanksTest, AlsoInMicroBatchesAndOnSparseKernels) {
-  for (const Settings& settings : {controlled({{"accumulate", "2"}}), controlled({{"execution", "weights"}}),
-                                   controlled({{"moment_policy", "keep"}})}) {
+  for (const Settings& settings :
+       {controlled({{"accumulate", "2"}}), controlled({{"execution", "weights"}, {"seed", "3"}}),
+        controlled({{"moment_policy", "keep"}})}) {
     expect_the_same_training(train(settings, &ranks(), 12), train(settings, nullptr, 12));
   }
 }

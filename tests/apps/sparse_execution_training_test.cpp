@@ -117,7 +117,9 @@ TEST_P(SparseExecutionTrainingTest, PlansMemoryForBothPathsAndSaysWhatItWillDo) 
   EXPECT_LE(plan.arena_bytes, without.arena_bytes + without.arena_bytes / 2);
 }
 
-TEST(SparseExecutionMemoryTest, BlocksTakeNoMoreMemoryThanDenseTrainingButForMasksOfOnePercent) {
+// Masks take a hundredth of the parameters. Sums that a block layer computes before it pools them take 8 MiB, while a
+// gradient of as much is taken from the arena: half of it beyond the peak of dense training.
+TEST(SparseExecutionMemoryTest, BlocksTakeLittleMoreMemoryThanDenseTraining) {
   const auto plan = [](const test::OptionTexts& more) {
     const Settings settings = test::settings_of({{"batch_size_d", "16"}, {"batch_size_g", "16"}}, more);
     return Trainer::plan(settings, 2000);
@@ -129,7 +131,7 @@ TEST(SparseExecutionMemoryTest, BlocksTakeNoMoreMemoryThanDenseTrainingButForMas
                                                      {"density_d", "0.1"}});
   EXPECT_GT(block.slab_bytes, dense.slab_bytes);
   EXPECT_LE(static_cast<double>(block.slab_bytes), 1.01 * static_cast<double>(dense.slab_bytes));
-  EXPECT_LE(static_cast<double>(block.arena_bytes), 1.01 * static_cast<double>(dense.arena_bytes));
+  EXPECT_LE(static_cast<double>(block.arena_bytes), static_cast<double>(dense.arena_bytes) + 4.5 * 1024 * 1024);
 }
 
 }  // namespace

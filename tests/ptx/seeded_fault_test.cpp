@@ -25,6 +25,7 @@ constexpr const char *kConv = "gpu_conv_test", *kOp = "gpu_op_test", *kSparse = 
 constexpr const char *kBlocks = "gpu_block_conv_test", *kDevice = "gpu_kernel_test";
 constexpr const char* kAgrees = "*AgreesWithTheCpu/cuda_ragged";
 constexpr const char* kSelects = "*Selection*/cuda";
+constexpr const char* kSelection = "best_kernel|histogram_kernel|choose_bucket_kernel|ties_kernel|apply_kernel";
 constexpr const char* kBlock = "*AddsUpManyTiles/cuda_kernel_3_upsample_1";
 // A product's operands: everything up to a list, and its four registers.
 #define UP_TO_A "(mma[^{]*\\{[^}]*\\}, \\{)"
@@ -71,11 +72,11 @@ const Fault kFaults[] = {
     {"no_barrier_in_a_ring", "implicit_gemm_kernel", "bar.sync 0;", "", kConv, kAgrees, "limit"},
     {"no_barrier_in_a_sum", "combine_moments_kernel|chunk_moments_kernel", "bar.sync 0;", "", kOp, "*cuda_batch_norm*",
      "is off by"},
-    {"a_mask_of_half_a_warp", "select", "(shfl.*), %r[0-9]*;", "$1, 65535;", kSparse, kSelects,
+    {"a_mask_of_half_a_warp", kSelection, "(shfl.*), %r[0-9]*;", "$1, 65535;", kSparse, kSelects,
      "are not in the mask they name"},
-    {"a_shuffle_from_the_wrong_lane", "select", "(shfl.sync.bfly.b32 [^,]*, [^,]*), [^,]*,", "$1, 3,", kSparse,
+    {"a_shuffle_from_the_wrong_lane", kSelection, "(shfl.sync.bfly.b32 [^,]*, [^,]*), [^,]*,", "$1, 3,", kSparse,
      kSelects, "FAILED"},
-    {"a_ticket_that_counts_twice", "select", "(atom.shared.add.u32.*), 1;", "$1, 2;", kSparse, kSelects, "FAILED"},
+    {"a_ticket_that_counts_twice", kSelection, "(atom.shared.add.u32.*), 1;", "$1, 2;", kSparse, kSelects, "FAILED"},
     // addresses, bounds and launches
     {"one_element_too_many", "relu_forward_kernel", "setp.ge.s64", "setp.gt.s64", kOp, "*MatchesTheCpu/cuda_relu*",
      "past the output"},
