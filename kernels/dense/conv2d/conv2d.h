@@ -11,7 +11,8 @@
 //
 // The enlargement belongs to the convolution because no kernel needs the enlarged tensor: an implicit GEMM reads x at
 // half the coordinate, and a 3x3 convolution of a twice enlarged image is four 2x2 convolutions of the small image (one
-// per output parity, on sums of the taps), 4/9 of the arithmetic.
+// per output parity, on sums of the taps), 4/9 of the arithmetic, or, on the CPU, one with stride 2 and sums of windows,
+// 1/4 of it (window_sums.h).
 #pragma once
 #include "kernels/core/context.h"
 

@@ -102,7 +102,7 @@ struct Cut {
 template <class T>
 struct Workspace {
   int64_t at_once;            // tasks whose scratch and partial sums have room beside each other
-  char* packed = nullptr;     // weights in oneDNN's layout; for the weight gradient: sums in f32, see slot_of()
+  char* packed = nullptr;     // weights in oneDNN's layout; for the weight gradient: sums in f32, see sum_of()
   size_t packed_bytes = 0;    // of one of them
   float* bias = nullptr;      // weight gradient: [task][C_out] partial sums; forward: zeros, should there be no bias
   T* flipped = nullptr;       // of enlarged images: weights, and

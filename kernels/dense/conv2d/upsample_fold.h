@@ -7,7 +7,7 @@
 //
 // Read as one convolution (the GPU's dense kernels): the transpose of a convolution with stride 2 and k + 1 taps.
 //
-// Read by the parity of P (oneDNN, block-sparse kernels): outputs of one parity see a window of two small pixels, so a
+// Read by the parity of P (block-sparse kernels): outputs of one parity see a window of two small pixels, so a
 // 3x3 convolution becomes four 2x2 convolutions of the small image, one per pair of parities:
 //
 //   parity 0:  offset -1 with tap 0,        offset 0 with taps 1 and 2

@@ -8,12 +8,10 @@
 //
 // with a term per tap (r, s).
 //
-// Sums of 2x2 neighbours commute with a convolution, and are cheap beside it. So pooling behind a 3x3 convolution comes
-// before it: the means of x at all of its pixels, convolved with stride 2, are the pooled output. And a 3x3 convolution
-// of a twice enlarged image is the one of the image with zeros between its pixels, of which a tap meets one in four,
-// summed up afterwards. Either way an alive weight costs one multiply-add per pixel of the small image, where the plain
-// sums need four and folded weights (kernels/dense/conv2d/upsample_fold.h) need 16/9 if all are alive and up to four if
-// few are. Along one axis, with t the tensor and s what the terms see,
+// A pooled 3x3 convolution sees sums of windows of x, one of an enlarged image makes such sums of y, as in
+// kernels/dense/conv2d/window_sums.h: an alive weight costs one multiply-add per pixel of the small image, where the plain
+// sums need four, and folded weights up to four if few are alive. Along one axis, with t the tensor and s what the terms
+// see,
 //
 //   read     s[u] = t[u] + t[u+1],   u = -1 ..         written  t[u] = s[u-1] + s[u]
 //
