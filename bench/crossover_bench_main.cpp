@@ -176,8 +176,8 @@ std::string json_of(const std::vector<Point>& points, const std::string& device,
 bool skips(const Conv2dGeometry& geometry, const Cell& cell, const std::vector<Execution>& paths) {
   if (!cell.divides(geometry.weight_shape()) || (cell.all_taps && geometry.kh * geometry.kw == 1)) return false;
   if (paths.size() < 2) return false;
-  return paths[1] == Execution::weights ? weights_conv2d_serves(weights_form(geometry))
-                                        : block_conv2d_serves(geometry.sparse_form(), block_of(cell));
+  const Conv2dGeometry form = sparse_form_on(paths[1], geometry);
+  return paths[1] == Execution::weights ? weights_conv2d_serves(form) : block_conv2d_serves(form, block_of(cell));
 }
 
 // The maskable convolutions of both networks, each once; o.layers of them, or all for 0.

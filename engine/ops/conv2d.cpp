@@ -52,10 +52,8 @@ struct Convolution {
   LayerPass pass_of(const Context& ctx, Pass pass) const { return pass_of(ctx, geometry, xv.dtype, pass, execution); }
   static LayerPass pass_of(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass,
                            const LayerExecution* execution) {
-    return LayerPass(ctx, "conv2d", geometry, dtype, pass, execution, [&] {
-      const KernelTable& k = *ctx.kernels;
-      return k.conv2d_plan(ctx, k.conv2d_form(ctx, geometry, dtype), dtype, pass);
-    });
+    return LayerPass(ctx, "conv2d", geometry, dtype, pass, execution,
+                     [&](const Conv2dGeometry& form) { return ctx.kernels->conv2d_plan(ctx, form, dtype, pass); });
   }
 
   void forward(Tape& t) {

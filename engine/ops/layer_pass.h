@@ -20,16 +20,13 @@ struct LayerPass {
   Work work;
   bool pools_sums;  // of the layer
 
-  // dense_plan(): the Conv2dPlan of the dense kernel. `execution` may be null.
+  // dense_plan(geometry): the Conv2dPlan of the dense kernel. `execution` may be null.
   template <class DensePlan>
   LayerPass(const Context& ctx, const char* op, const Conv2dGeometry& convolution, DType dtype, Pass pass,
             const LayerExecution* execution, const DensePlan& dense_plan)
       : path(execution ? execution->now(pass) : Execution::dense), layer(execution) {
-    const bool weights = path == Execution::weights && dtype != DType::f64;
-    geometry = is_dense() ? ctx.kernels->conv2d_form(ctx, convolution, dtype)
-               : weights  ? weights_form(convolution)
-                          : convolution.sparse_form();
-    const Conv2dPlan plan = is_dense() ? dense_plan() : sparse_plan(*ctx.kernels, ctx, dtype, pass);
+    geometry = is_dense() ? ctx.kernels->conv2d_form(ctx, convolution, dtype) : sparse_form_on(path, convolution);
+    const Conv2dPlan plan = is_dense() ? dense_plan(geometry) : sparse_plan(*ctx.kernels, ctx, dtype, pass);
     workspace_bytes = plan.workspace_bytes;
     work = conv_work(op, convolution, plan, pass);
     pools_sums = convolution.pools_sums();

@@ -26,7 +26,7 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
   const Tensor xv = x.value();
   const auto pass_of = [=, dtype = x.dtype()](const Context& ctx, Pass pass) {
     const Conv2dGeometry convolution{.n = geometry.n, .h = 1, .w = 1, .c_in = geometry.in, .c_out = geometry.out};
-    return LayerPass(ctx, "linear", convolution, dtype, pass, execution, [&] {
+    return LayerPass(ctx, "linear", convolution, dtype, pass, execution, [&](const Conv2dGeometry&) {
       return Conv2dPlan{.workspace_bytes = ctx.kernels->linear_plan(ctx, geometry, dtype, pass),
                         .executed_macs = convolution.macs()};
     });

@@ -46,7 +46,7 @@ double dense_macs(const Context& ctx, const Conv2dGeometry& layer, Pass pass) {
 // Multiply-adds of one pass of a layer on a sparse path.
 double expected_macs(Execution path, const Conv2dGeometry& layer, const Cell& cell, double density) {
   const bool weights = path == Execution::weights;
-  const Conv2dGeometry g = weights ? weights_form(layer) : layer.sparse_form();
+  const Conv2dGeometry g = sparse_form_on(path, layer);
   const auto pixels = static_cast<double>(g.upsample == 1 ? g.n * g.out_h() * g.out_w() : g.n * g.h * g.w);
   const double taps = weights ? density * static_cast<double>(g.kh * g.kw) : expected_positions(g, cell, density);
   return pixels * static_cast<double>(g.c_out * g.c_in) * taps;
@@ -84,8 +84,8 @@ BlockIndex full_index(const CellGrid& grid, int64_t block) {
 // Does the kernel of this path compute such a convolution?
 bool serves(Execution path, const Conv2dGeometry& geometry, int64_t block) {
   if (geometry.macs() == 0) return false;  // not asked for yet
-  return path == Execution::weights ? weights_conv2d_serves(weights_form(geometry))
-                                    : block_conv2d_serves(geometry.sparse_form(), block);
+  const Conv2dGeometry form = sparse_form_on(path, geometry);
+  return path == Execution::weights ? weights_conv2d_serves(form) : block_conv2d_serves(form, block);
 }
 
 bool too_dense(ExecutionChoice choice, Execution path, double density) {

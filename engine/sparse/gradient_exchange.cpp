@@ -43,12 +43,16 @@ GradientExchange::GradientExchange(Ranks& ranks, ParameterSlab& slab, const Netw
   for (const auto& [tensor, offset] : parts) tensor->bytes = memory_.bytes() + offset;
 
   for (const ParameterSlab::Entry& entry : slab.entries()) {
-    first_of_.push_back((static_cast<char*>(entry.grad.bytes) - static_cast<char*>(slab.grad.bytes)) /
-                        static_cast<int64_t>(size_of(slab.grad.dtype)));
+    first_of_.push_back(place_of(entry.grad));
   }
   first_of_.push_back(n);
   first_run_of_.assign(first_of_.size(), 0);
   make_buckets();
+}
+
+int64_t GradientExchange::place_of(const Tensor& grad) const {
+  return (static_cast<char*>(grad.bytes) - static_cast<char*>(slab_.grad.bytes)) /
+         static_cast<int64_t>(size_of(slab_.grad.dtype));
 }
 
 void GradientExchange::follow_masks(bool everything) {
@@ -122,8 +126,7 @@ void GradientExchange::begin_with(Tape& tape) {
 }
 
 void GradientExchange::is_final(Tape& tape, const Parameter& parameter) {
-  const int64_t at = (static_cast<char*>(parameter.grad.bytes) - static_cast<char*>(slab_.grad.bytes)) /
-                     static_cast<int64_t>(size_of(slab_.grad.dtype));
+  const int64_t at = place_of(parameter.grad);
   require(at >= 0 && at < slab_.grad.elements(), "a backward pass trains the network whose gradients are exchanged");
   Bucket& bucket = *std::find_if(buckets_.begin(), buckets_.end(), [=](const Bucket& b) { return b.first <= at; });
   if (--bucket.waits_for == 0) begin(tape, bucket);

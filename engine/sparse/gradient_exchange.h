@@ -55,6 +55,7 @@ class GradientExchange {
   };
   void list_alive();
   void make_buckets();
+  int64_t place_of(const Tensor& grad) const;  // in the slab, in elements
   int64_t elements_of(const Bucket& b) const { return everything_ ? b.size : b.runs * run_; }
   Tensor grad_of(const Bucket& b) const { return slab_.grad.slice(b.first, b.size); }
   Tensor runs_of(const Bucket& b) const { return list_.slice(b.first_run, b.runs); }

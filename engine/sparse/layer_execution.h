@@ -20,6 +20,11 @@ struct EnumNames<Execution> {
 };
 constexpr size_t kExecutions = std::size(EnumNames<Execution>::all);
 
+// A layer as a sparse path computes it. The dense kernels' is theirs to say: conv2d_form().
+inline Conv2dGeometry sparse_form_on(Execution path, const Conv2dGeometry& layer) {
+  return path == Execution::weights ? weights_form(layer) : layer.sparse_form();
+}
+
 struct LayerExecution {
   BlockIndex index;           // of the blocks that our kernels skip
   BlockIndex cusparse_index;  // of blocks as large as cells are, if cuSPARSE is a choice

@@ -271,17 +271,17 @@ void zero_dead_moments(State& state) {
 // What rounding may do in thirty iterations of a hundred sums each, by what gradients travel as.
 constexpr double kF32Limit = 1e-4, kBf16Limit = 2e-3;
 
-void expect_the_same_training(Trained got_all, Trained alone, double kLimit = kF32Limit) {
+void expect_the_same_training(Trained got_all, Trained alone, double limit = kF32Limit) {
   // Where rounding decides the sign of a ReLU's input, a gradient differs by all of that pixel's: moments show it at once,
   // weights by a learning rate. Without the gradients of one rank they differ by 0.03 to 19.
   constexpr double kMomentLimit = 0.02;
   ASSERT_EQ(got_all.reports.size(), alone.reports.size());
   for (size_t i = 0; i < alone.reports.size(); ++i) {
     const IterationReport &got = got_all.reports[i], &expected = alone.reports[i];
-    EXPECT_NEAR(got.loss_d, expected.loss_d, kLimit) << i;
-    EXPECT_NEAR(got.loss_g, expected.loss_g, kLimit) << i;
-    EXPECT_NEAR(got.mean_real, expected.mean_real, kLimit) << i;
-    EXPECT_NEAR(got.mean_fake, expected.mean_fake, kLimit) << i;
+    EXPECT_NEAR(got.loss_d, expected.loss_d, limit) << i;
+    EXPECT_NEAR(got.loss_g, expected.loss_g, limit) << i;
+    EXPECT_NEAR(got.mean_real, expected.mean_real, limit) << i;
+    EXPECT_NEAR(got.mean_fake, expected.mean_fake, limit) << i;
   }
   ASSERT_EQ(got_all.state.size(), alone.state.size());
   zero_dead_moments(got_all.state);
@@ -294,7 +294,7 @@ void expect_the_same_training(Trained got_all, Trained alone, double kLimit = kF
       // A bias before batch norm has no gradient, but for rounding.
       const bool moment = name.find(".adam_") != std::string::npos;
       const double found = difference(got, bytes, moment ? 0.1 : 1e-3);
-      EXPECT_FALSE(!(found <= (moment ? kMomentLimit : kLimit))) << name << " differs by " << found;
+      EXPECT_FALSE(!(found <= (moment ? kMomentLimit : limit))) << name << " differs by " << found;
     } else {
       EXPECT_EQ(got, bytes) << name;
     }

@@ -8,7 +8,8 @@
 //   s[k] = t[k-1] + t[k]     from t, of the pooled layer's x and of the gradient of the enlarged layer's y
 //   t[u] = s[u] + s[u+1]     from s, of the enlarged layer's y and of the gradient of the pooled layer's x
 #pragma once
-#include "kernels/dense/conv2d/tap_sums.h"
+#include "kernels/core/simd.h"
+#include "kernels/dense/conv2d/row_sums.h"
 
 namespace poise::cpu {
 
@@ -26,7 +27,7 @@ void sum_windows(int64_t images, int64_t channels, int64_t before, Computed<To> 
     for (int64_t row = 0; row < rows; ++row) {
       const int64_t image = row / to.h, p = row % to.h - before;
       for (int64_t q = 0; q < to.w; ++q) {
-        TapRows<From> pixels;
+        Rows<From> pixels;
         for (int64_t r = std::max<int64_t>(p, 0); r <= std::min(p + 1, from.h - 1); ++r) {
           for (int64_t s = std::max<int64_t>(q - before, 0); s <= std::min(q - before + 1, from.w - 1); ++s) {
             pixels.add(from.data + ((image * from.h + r) * from.w + s) * channels);
@@ -36,7 +37,7 @@ void sum_windows(int64_t images, int64_t channels, int64_t before, Computed<To> 
         if (pixels.count == 0) {
           std::fill_n(pixel, channels, To{});
         } else {
-          sum_taps(pixels, factor, channels, pixel);
+          sum_rows(pixels, factor, channels, pixel);
         }
       }
     }

@@ -12,8 +12,7 @@
 
 namespace poise {
 
-// A layer as this path computes f32 and bf16: pooling comes before a 3x3 convolution (weight_terms.h). f64 is computed
-// as other sparse paths do it, in Conv2dGeometry::sparse_form().
+// A layer as this path computes it: pooling belongs to a 3x3 convolution (weight_terms.h).
 inline Conv2dGeometry weights_form(const Conv2dGeometry& layer) {
   Conv2dGeometry form = layer.sparse_form();
   if (layer.pools_sums()) form.pool = layer.pool;
