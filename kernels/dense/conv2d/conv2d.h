@@ -47,8 +47,9 @@ struct Conv2dGeometry {
   }
   // As kernels compute it. A 1x1 convolution commutes with pooling: the same convolution of the pooled x, for all kernels.
   // A 3x3 one: conv2d_form() says what dense kernels want: itself, if sums of windows come before (window_sums.h), or
-  // stride 2 with folded weights (pooling_fold.h). Single weights have weights_form() (kernels/sparse/weights/). For block
-  // kernels, whose lists of what is alive are of the weight as it is, it is the plain convolution, pooled afterwards.
+  // stride 2 with folded weights (pooling_fold.h). Single weights have weights_form() (kernels/sparse/weights/). Block
+  // kernels, whose lists of what is alive are of the weight as it is, compute the sums: on the CPU region by region, pooled
+  // before they return to memory, on a GPU as a plain convolution, pooled afterwards.
   bool pools_input() const { return pool == 2 && kh == 1; }
   bool pools_sums() const { return pool == 2 && kh == 3; }
   Conv2dGeometry folded_form() const {

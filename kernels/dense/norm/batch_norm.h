@@ -46,7 +46,7 @@ inline Tensor batch_norm_exchange(const Tensor& workspace, int64_t rows, int64_t
 struct BatchNormForwardOperands {
   Tensor x, gamma, beta;
   Tensor running_mean, running_var;  // by the batch's statistics: updated, or empty; by the running statistics: read
-  Tensor mean, inv_std, y;           // results; the first two are kept for the backward pass
+  Tensor mean, inv_std, y;           // results; the first two are kept for the backward pass. y may be x
 
   auto tensors() const { return std::array{&x, &gamma, &beta, &running_mean, &running_var, &mean, &inv_std, &y}; }
 };
