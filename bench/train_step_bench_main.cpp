@@ -256,11 +256,12 @@ int run(int argc, char** argv) {
   double density = 1;
   app.add_option("--density", density, "of G and D, under static masks of single weights")
       ->check(CLI::Range(0.001, 1.0));
-  app.add_flag("--sweep", options.sweep, "static masks: dense, masked and sparse iterations in turns");
-  app.add_option("--densities", options.sweeping.densities, "of the sweep, falling")->delimiter(',');
-  app.add_option("--cells", options.sweeping.cells, "of the sweep")->delimiter(',');
-  app.add_option("--csv", options.sweeping.csv, "also write the sweep to this file");
-  app.add_option("--svg", options.sweeping.svg, "draw the sweep into this file");
+  CLI::Option* asks_sweep =
+      app.add_flag("--sweep", options.sweep, "static masks: dense, masked and sparse iterations in turns");
+  app.add_option("--densities", options.sweeping.densities, "of the sweep, falling")->delimiter(',')->needs(asks_sweep);
+  app.add_option("--cells", options.sweeping.cells, "of the sweep")->delimiter(',')->needs(asks_sweep);
+  app.add_option("--csv", options.sweeping.csv, "also write the sweep to this file")->needs(asks_sweep);
+  app.add_option("--svg", options.sweeping.svg, "draw the sweep into this file")->needs(asks_sweep);
   app.add_flag("--serve", options.serve,
                "obey commands on standard input, one per line: run, memory, profile, info, quit");
   if (!parse_flags(app, argc, argv)) return 0;
