@@ -240,6 +240,12 @@ ordered_json json_of(const std::vector<Point>& points) {
 
 }  // namespace
 
+Cell cell_named(const std::string& option, const std::string& text) {
+  const std::optional<Cell> cell = cell_of(text);
+  if (!cell) fail(ErrorKind::usage, option + ": expected a form like 16x16 or 16x16-all-taps but got " + text);
+  return *cell;
+}
+
 SparseOptions static_masks(double density, const Cell& cell, ExecutionChoice execution) {
   SparseOptions o;
   o.method = "static";
@@ -258,10 +264,9 @@ void run_density_sweep(const SweepOptions& options, const ImageSet& images) {
   const DeviceChoice& device = dense.device();
   print_result(heading(options, device));
   for (const std::string& text : options.cells) {
-    const std::optional<Cell> cell = cell_of(text);
-    if (!cell) fail(ErrorKind::usage, "--cells: expected a form like 16x16 or 16x16-all-taps but got " + text);
+    const Cell cell = cell_named("--cells", text);
     for (double density : options.densities) {
-      points.push_back(measure(options, images, dense, density, *cell));
+      points.push_back(measure(options, images, dense, density, cell));
       print_result(line_of(points.back()));
     }
   }

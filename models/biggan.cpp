@@ -43,7 +43,7 @@ Var BigGan32Generator::operator()(Var z, const Tensor& labels) {
   const Condition condition{.labels = labels};
   Var h = reshape(linear(z), {z.shape()[0], 4, 4, width_});
   h = block3(block2(block1(h, condition), condition), condition);
-  return tanh(conv_out(bn_out(h)));
+  return tanh(conv_out(bn_out(spent(h))));
 }
 
 BigGan32Discriminator::BigGan32Discriminator(int64_t width, int64_t class_count)
@@ -93,7 +93,7 @@ Var BigGan64Generator::operator()(Var z, const Tensor& labels) {
   h = block2(h, condition(2));
   h = attention(block3(h, condition(3)));
   h = block4(h, condition(4));
-  return tanh(conv_out(bn_out(h)));
+  return tanh(conv_out(bn_out(spent(h))));
 }
 
 BigGan64Discriminator::BigGan64Discriminator(int64_t width, int64_t class_count)

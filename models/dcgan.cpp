@@ -30,7 +30,7 @@ DcganGenerator::DcganGenerator(int64_t width, int64_t latent)
 Var DcganGenerator::operator()(Var z, const Tensor&) {
   Scope scope(*z.tape, path());
   Var h = bn1(reshape(linear(z), {z.shape()[0], 4, 4, 8 * width_}));
-  h = bn4(conv3(bn3(conv2(bn2(conv1(h))))));
+  h = bn4(spent(conv3(bn3(spent(conv2(bn2(spent(conv1(h)))))))));
   return tanh(conv_out(h));
 }
 

@@ -25,7 +25,7 @@ GenBlock::GenBlock(Module& parent, const std::string& name, int64_t c_in, int64_
 
 Var GenBlock::operator()(Var x) {
   Scope scope(*x.tape, path());
-  Var h = bn2(conv1(bn1(x)));
+  Var h = bn2(spent(conv1(bn1(x))));
   return conv2(h, shortcut(x));
 }
 

@@ -43,7 +43,7 @@ Var SnganGenerator::operator()(Var z, const Tensor&) {
   Scope scope(*z.tape, path());
   Var h = reshape(linear(z), {z.shape()[0], bottom_, bottom_, channels_});
   for (auto& block : blocks) h = (*block)(h);
-  return tanh(conv_out(bn_out(h)));
+  return tanh(conv_out(bn_out(spent(h))));
 }
 
 SnganDiscriminator::SnganDiscriminator(const std::vector<DisStage>& stages, DisHead head)

@@ -11,10 +11,16 @@ Var leaky_relu(Var x, float slope) {
   Tensor y = t.alloc(x.shape(), x.dtype());
   t.launch({"leaky_relu", Pass::forward}, t.ctx.kernels->leaky_relu_forward, slope, x.value(), y);
   return t.record(
-      {.name = "leaky_relu", .inputs = {x}, .output = y, .backward = [x, y, slope](Grads& g) {
-         Tensor dx = g.alloc(x);
-         g.tape().launch({"leaky_relu", Pass::backward}, g.kernels().leaky_relu_backward, slope, y, g.dy(), dx);
-         g.add(x, dx);
+      {.name = "leaky_relu",
+       .inputs = {x},
+       .output = y,
+       .is_rectified = slope == 0,
+       .backward = [x, y, slope](Grads& g) {
+         Tensor dx = g.dy();
+         if (!g.dy_is_before_relu()) {
+           g.tape().launch({"leaky_relu", Pass::backward}, g.kernels().leaky_relu_backward, slope, y, dx, dx);
+         }
+         g.move_dy_to(x, x.shape());
        }});
 }
 
@@ -23,9 +29,9 @@ Var tanh(Var x) {
   Tensor y = t.alloc(x.shape(), x.dtype());
   t.launch({"tanh", Pass::forward}, t.ctx.kernels->tanh_forward, x.value(), y);
   return t.record({.name = "tanh", .inputs = {x}, .output = y, .backward = [x, y](Grads& g) {
-                     Tensor dx = g.alloc(x);
-                     g.tape().launch({"tanh", Pass::backward}, g.kernels().tanh_backward, y, g.dy(), dx);
-                     g.add(x, dx);
+                     Tensor dx = g.dy();
+                     g.tape().launch({"tanh", Pass::backward}, g.kernels().tanh_backward, y, dx, dx);
+                     g.move_dy_to(x, x.shape());
                    }});
 }
 

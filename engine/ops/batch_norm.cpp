@@ -38,7 +38,8 @@ Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_v
   if (t.batch_norm_momentum >= 0) o.momentum = t.batch_norm_momentum;
   if (t.mode != Mode::evaluate_running) o.ranks = t.batch_norm_ranks;
   const size_t workspace_bytes = batch_norm_workspace(x.shape().rows(), channels[0], o.ranks ? o.ranks->size() : 1);
-  const Tensor xv = x.value(), y = t.alloc(x.shape(), x.dtype());
+  const Tensor xv = x.value(), taken = t.records_gradients() ? Tensor{} : t.take_if_spent(x);
+  const Tensor y = taken ? taken : t.alloc(x.shape(), x.dtype());
   const Tensor mean = t.alloc(channels, gamma.dtype()), inv_std = t.alloc(channels, gamma.dtype());
   BatchNormForwardOperands forward{.x = xv,
                                    .gamma = gamma.value(),
@@ -63,15 +64,15 @@ Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_v
                                                   .mean = mean,
                                                   .inv_std = inv_std,
                                                   .dy = g.dy(),
-                                                  .dx = g.wants(x) ? g.alloc(x) : Tensor{},
+                                                  .dx = g.wants(x) ? g.dy() : Tensor{},
                                                   .dgamma = g.alloc(gamma),
                                                   .dbeta = g.alloc(beta)};
          Arena::Workspace workspace(*g.ctx().arena, workspace_bytes);
          g.tape().launch({op, Pass::backward}, g.kernels().batch_norm_backward, o, batch_statistics, backward,
                          workspace);
-         if (backward.dx) g.add(x, backward.dx);
          g.add_or_recycle(gamma, backward.dgamma);
          g.add_or_recycle(beta, backward.dbeta);
+         if (backward.dx) g.move_dy_to(x, x.shape());
        }});
 }
 

@@ -47,6 +47,7 @@ struct Convolution {
   Conv2dGeometry geometry;
   const LayerExecution* execution;
   Tensor xv, y;                  // xv: x, or its pooled copy
+  bool y_holds_residual;         // until the results are added
   std::optional<LayerWeight> w;  // as all passes read it, unless pooling may be folded into it
 
   LayerPass pass_of(const Context& ctx, Pass pass) const { return pass_of(ctx, geometry, xv.dtype, pass, execution); }
@@ -58,34 +59,37 @@ struct Convolution {
 
   void forward(Tape& t) {
     if (!geometry.pools_sums()) w.emplace(weight, xv.dtype);
-    const LayerPass pass = pass_of(t.ctx, Pass::forward);
+    LayerPass pass = pass_of(t.ctx, Pass::forward);
     const KernelTable& k = *t.ctx.kernels;
     const Tensor b = bias.tape ? bias.value() : Tensor{};
     const WeightOfPass read(t, *this, pass);
+    const bool finished = pass.finishes_results(t.ctx, y.dtype);
+    pass.geometry.adds = y_holds_residual && finished && !pass.pools_output();
     Sums sums;
+    std::optional<Arena::Scratch> results;  // where they may not go to y yet
+    if (y_holds_residual && !pass.geometry.adds) results.emplace(*t.ctx.arena, y.shape, y.dtype);
+    Tensor result = results ? results->tensor() : y;
     if (pass.pools_output()) sums.emplace(*t.ctx.arena, pass.geometry.y_shape(), y.dtype);
     {
       Arena::Workspace workspace(*t.ctx.arena, pass.workspace_bytes);
-      Tensor out = sums ? sums->tensor() : y;
+      Tensor out = sums ? sums->tensor() : result;
       pass.launch(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward, k.conv2d_forward, xv,
                   read.value, b, workspace, out);
     }
-    if (!pass.is_dense() && geometry.relu) {  // sparse kernels leave it to us
+    if (geometry.relu && !pass.is_dense() && !finished) {
       t.launch({"leaky_relu", Pass::forward}, k.leaky_relu_forward, 0.0f, y, y);
     }
-    if (sums) t.launch({"avg_pool_2x2", Pass::forward}, k.avg_pool_2x2_forward, sums->tensor(), y);
-    if (residual.tape) {
-      t.launch({"add", Pass::forward}, k.add, y, residual.value(), y);
-      t.release_if_unread(residual);
+    if (sums) t.launch({"avg_pool_2x2", Pass::forward}, k.avg_pool_2x2_forward, sums->tensor(), result);
+    if (residual.tape && !pass.geometry.adds) {
+      t.launch({"add", Pass::forward}, k.add, result, y_holds_residual ? y : residual.value(), y);
     }
   }
 
   void backward(Grads& g) const {
     Tape& t = g.tape();
     Tensor dy = g.dy();
-    if (geometry.relu) {
-      dy = t.alloc(y.shape, y.dtype);
-      t.launch({"leaky_relu", Pass::backward}, g.kernels().leaky_relu_backward, 0.0f, y, g.dy(), dy);
+    if (geometry.relu && !g.dy_is_before_relu()) {
+      t.launch({"leaky_relu", Pass::backward}, g.kernels().leaky_relu_backward, 0.0f, y, dy, dy);
     }
     const LayerPass of_weight = pass_of(g.ctx(), Pass::backward_weight),
                     of_input = pass_of(g.ctx(), Pass::backward_input);
@@ -97,7 +101,6 @@ struct Convolution {
       if (!of_input.pools_output()) dsums.reset();
       if (wants_input) backward_input(g, of_input, gradient_of_output(t, of_input, dy, dsums));
     }
-    if (geometry.relu) g.ctx().arena->recycle(dy);
     if (g.wants(residual)) g.move_dy_to(residual, residual.shape());
   }
 
@@ -148,21 +151,29 @@ struct Convolution {
     if (db) g.add(bias, db);
   }
 
-  void backward_input(Grads& g, const LayerPass& pass, const Tensor& dy) const {
+  // After the last pass that reads x.
+  void backward_input(Grads& g, LayerPass pass, const Tensor& dy) const {
     const KernelTable& k = g.kernels();
-    Tensor dx = g.alloc(x);
-    Tensor dxv = geometry.pools_input() ? g.tape().alloc(xv.shape, xv.dtype) : dx;
+    Tape& t = g.tape();
+    const Tensor rectified = geometry.pools_input() ? Tensor{} : g.become_rectified_gradient(x);
+    pass.geometry.masks = rectified && pass.finishes_results(g.ctx(), xv.dtype);
+    Tensor dx = rectified ? rectified : g.alloc(x);
+    std::optional<Arena::Scratch> results;  // where they may not go to dx
+    if (geometry.pools_input() || (rectified && !pass.geometry.masks))
+      results.emplace(*g.ctx().arena, xv.shape, xv.dtype);
+    Tensor result = results ? results->tensor() : dx;
     {
-      const WeightOfPass read(g.tape(), *this, pass);
+      const WeightOfPass read(t, *this, pass);
       Arena::Workspace workspace(*g.ctx().arena, pass.workspace_bytes);
-      pass.launch(g.tape(), k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
-                  k.weights_conv2d_backward_input, k.conv2d_backward_input, dy, read.value, workspace, dxv);
+      pass.launch(t, k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input, k.weights_conv2d_backward_input,
+                  k.conv2d_backward_input, dy, read.value, workspace, result);
     }
     if (geometry.pools_input()) {
-      g.tape().launch({"avg_pool_2x2", Pass::backward}, k.avg_pool_2x2_backward, dxv, dx);
-      g.ctx().arena->recycle(dxv);
+      t.launch({"avg_pool_2x2", Pass::backward}, k.avg_pool_2x2_backward, result, dx);
+    } else if (results) {
+      t.launch({"leaky_relu", Pass::backward}, k.leaky_relu_backward, 0.0f, dx, result, dx);
     }
-    g.add(x, dx);
+    if (!rectified) g.add(x, dx);
   }
 };
 
@@ -191,7 +202,9 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
     xv = t.alloc(geometry.sparse_form().x_shape(), x.dtype());
     t.launch({"avg_pool_2x2", Pass::forward}, t.ctx.kernels->avg_pool_2x2_forward, x.value(), xv);
   }
-  const Tensor y = t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
+  const bool only_residual = residual.tape && residual.id != x.id;
+  const Tensor taken = only_residual ? t.take_if_unread(residual) : Tensor{};
+  const Tensor y = taken ? taken : t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
   Convolution convolution{.x = x,
                           .weight = weight,
                           .bias = bias,
@@ -200,6 +213,7 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
                           .execution = execution,
                           .xv = xv,
                           .y = y,
+                          .y_holds_residual = static_cast<bool>(taken),
                           .w = {}};
   convolution.forward(t);
   return t.record(
@@ -208,6 +222,7 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
        .output = y,
        .saved = {convolution.w ? convolution.w->saved_for(x) : Tensor{}, geometry.pools_input() ? xv : Tensor{}},
        .reads_output = geometry.relu,
+       .is_rectified = geometry.relu,
        .backward = [convolution](Grads& g) { convolution.backward(g); }});
 }
 

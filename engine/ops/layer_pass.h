@@ -26,12 +26,18 @@ struct LayerPass {
             const LayerExecution* execution, const DensePlan& dense_plan)
       : path(execution ? execution->now(pass) : Execution::dense), layer(execution) {
     geometry = is_dense() ? ctx.kernels->conv2d_form(ctx, convolution, dtype) : sparse_form_on(path, convolution);
+    if (convolution.pools_sums() && path == Execution::block && finishes_results(ctx, dtype)) geometry.pool = 2;
     const Conv2dPlan plan = is_dense() ? dense_plan(geometry) : sparse_plan(*ctx.kernels, ctx, dtype, pass);
     workspace_bytes = plan.workspace_bytes;
     work = conv_work(op, convolution, plan, pass);
     pools_sums = convolution.pools_sums();
   }
   bool is_dense() const { return path == Execution::dense; }
+  // Does the kernel see to `adds` and `masks` of its geometry, and on a sparse path to `relu`, and to `pool` of sums?
+  bool finishes_results(const Context& ctx, DType dtype) const {
+    return (path == Execution::weights && weights_conv2d_finishes(dtype)) ||
+           (path == Execution::block && block_conv2d_finishes(ctx.device, dtype, geometry));
+  }
   // The kernel reads and writes weights [C_out,4,4,C_in].
   bool folds_weight() const { return pools_sums && is_dense() && geometry.pool == 1; }
   // The kernel's y is four times as large.

@@ -54,7 +54,7 @@ struct Conv2dOptions {
   }
 };
 // x [N,H,W,C_in], weight [C_out,kh,kw,C_in], bias [C_out] or absent -> [N,H',W',C_out]. A residual of that shape, not
-// with ReLU, is added; its own memory is given back if nothing else reads it (Tape::release_if_unread).
+// with ReLU, is added; the result takes its memory if nothing else reads it (Tape::take_if_unread).
 Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution = nullptr,
            Var residual = {});
 
@@ -63,7 +63,7 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
 Var conv_transpose2d(Var x, Var weight, const Conv2dOptions& options);
 
 // x [...,C], gamma, beta [C], or both absent for 1 and 0; running statistics [C] are read or updated as tape.mode says.
-// options.relu adds a ReLU.
+// options.relu adds a ReLU. Without gradients the result takes the memory of a spent() x.
 constexpr const char* kBatchNormWithoutAffine = "batch_norm_without_affine";  // its name on the tape
 Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_var, const BatchNormOptions& options);
 

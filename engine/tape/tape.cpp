@@ -110,16 +110,22 @@ void Tape::all_readers_done(const Slot& slot, int id) {
   if (std::all_of(inputs.begin(), inputs.end(), is_no_result)) differentiate(id);
 }
 
-void Tape::release_if_unread(Var x) {
-  Slot& slot = slots_[x.id];
-  if (slot.kind != Kind::result) return;
+int Tape::reads_of(int id) const {
+  int reads = 0;
   for (const Node& node : nodes_) {
-    for (const Var& input : node.inputs) {
-      if (input.tape && input.id == x.id) return;
-    }
+    for (const Var& x : node.inputs) reads += x.tape && x.id == id;
   }
+  return reads;
+}
+
+Tensor Tape::take_if_unread(Var x) {
+  Slot& slot = slots_[x.id];
+  if (slot.kind != Kind::result || slot.kept || reads_of(x.id) > 0) return {};
   const Node& own = nodes_[slot.node];
-  if (!slot.requires_grad || !own.reads_output) release_value(slot, own);
+  if (own.is_view || (slot.requires_grad && own.reads_output)) return {};
+  const Tensor memory = slot.value;
+  slot.value.bytes = nullptr;  // shape and dtype stay readable
+  return memory;
 }
 
 void Tape::release_value(Slot& slot, const Node& node) {
@@ -182,6 +188,17 @@ void Grads::add(Var x, const Tensor& dx) {
   }
   tape_.launch({"add_gradients", Pass::backward}, kernels().add, slot.gradient, dx, slot.gradient);
   tape_.ctx.arena->recycle(dx);
+}
+
+Tensor Grads::become_rectified_gradient(Var x) {
+  auto& slot = tape_.slots_[x.id];
+  if (slot.kind != Tape::Kind::result || slot.kept || slot.gradient || !slot.value) return {};
+  const Node& own = tape_.nodes_[slot.node];
+  if (!own.is_rectified || own.is_view || tape_.reads_of(x.id) != 1) return {};
+  slot.gradient_before_relu = true;
+  slot.gradient = slot.value;
+  slot.value.bytes = nullptr;
+  return slot.gradient;
 }
 
 void Grads::add_or_recycle(Var x, const Tensor& dx) {

@@ -51,6 +51,7 @@ struct Node {
   std::array<Tensor, kMaxSaved> saved{};  // what the backward pass reads besides, memory of the arena: the node's own
   bool is_view = false;                   // the output's bytes belong to an input
   bool reads_output = true;               // .. does the backward pass
+  bool is_rectified = false;              // the output is a ReLU's, and by its sign the backward pass begins
   BackwardFunction backward;
 };
 
@@ -78,9 +79,12 @@ class Tape {
   Tensor alloc(const Shape& shape, DType dtype) { return ctx.arena->alloc(shape, dtype); }
   Var record(const Node& node);
   void keep(Var var);  // its value outlives backward(); a view keeps what it looks at
-  // An op is done with the value of x: it is given back unless it belongs to a leaf, is kept, or is still to be read by
-  // the backward pass of its own node or by any op recorded so far. Who asks for it later is told so.
-  void release_if_unread(Var x);
+  // The memory of x's value, for the output of an op that reads x element by element. Empty if it belongs to a leaf, is
+  // kept, or is still to be read by the backward pass of its own node or by any op recorded so far. Who asks for the value
+  // later is told so.
+  Tensor take_if_unread(Var x);
+  // Of x, if the caller of the op called it spent().
+  Tensor take_if_spent(Var x) { return slots_[x.id].spent ? take_if_unread(x) : Tensor{}; }
 
   // Runs one kernel in the current scope: kernel(ctx, args...). Accounts for its work, times it if a profile is
   // attached, and names the layer in whatever it throws. If `work` does not say how many bytes it moves, these are the
@@ -123,6 +127,7 @@ class Tape {
   friend class Grads;
   friend class Scope;
   friend struct Var;
+  friend Var spent(Var x);
 
   enum class Kind : uint8_t { constant, variable, parameter, result };
   struct Slot {
@@ -132,12 +137,14 @@ class Tape {
     int node = -1;
     int readers = 0;  // of nodes that are still to be differentiated, in a backward pass
     Kind kind = Kind::constant;
-    bool requires_grad = false, kept = false, differentiated = false;
+    bool requires_grad = false, kept = false, spent = false, differentiated = false;
+    bool gradient_before_relu = false;  // Grads::dy_is_before_relu
   };
 
   Var add_slot(const Slot& slot);
   void count_readers(int last);
   void differentiate(int id);
+  int reads_of(int id) const;  // by nodes; a node that reads it twice counts twice
   void all_readers_done(const Slot& slot, int id);
   void release_value(Slot& slot, const Node& node);
   void release(Slot& slot, Node& node);
@@ -154,6 +161,13 @@ class Tape {
   static const std::string kNoScope;
 };
 
+// Says of a value on its way into an op that no other will read it: bn(spent(conv(x))). Where nothing is differentiated the
+// op may leave its result in the value's memory.
+inline Var spent(Var x) {
+  x.tape->slots_[x.id].spent = true;
+  return x;
+}
+
 // What a backward closure sees.
 class Grads {
  public:
@@ -162,7 +176,10 @@ class Grads {
   Tape& tape() const { return tape_; }
   Context& ctx() const { return tape_.ctx; }
   const KernelTable& kernels() const { return *tape_.ctx.kernels; }
+  // The node's own: a kernel that reads it element by element may write to it, before move_dy_to().
   const Tensor& dy() const { return tape_.slots_[slot_].gradient; }
+  // Of a rectified output: somebody else has seen to the ReLU (become_rectified_gradient).
+  bool dy_is_before_relu() const { return tape_.slots_[slot_].gradient_before_relu; }
 
   // Is this input's gradient needed? (No: constants, frozen parameters, detached values.)
   bool wants(Var x) const { return x.tape != nullptr && tape_.slots_[x.id].requires_grad; }
@@ -171,6 +188,9 @@ class Grads {
   Tensor alloc(Var x) const;
   // x's gradient becomes, or grows by, dx; dx is spent.
   void add(Var x, const Tensor& dx);
+  // If x is a ReLU's output that this op alone reads, its memory becomes its gradient. The op, which no longer reads x, puts
+  // dx there where x > 0, and zero elsewhere: the ReLU's backward pass costs nothing then. Else an empty tensor.
+  Tensor become_rectified_gradient(Var x);
   // For a gradient that the kernel had to compute beside a wanted one: added if wanted, given back if not.
   void add_or_recycle(Var x, const Tensor& dx);
   // x receives dy itself (under x's shape): at most once per op, and only as the closure's last use of dy.

@@ -4,18 +4,15 @@
 
 namespace poise::cpu {
 
-Tensor Widened::in(const Tensor& narrow) {
-  Tensor wide = out(narrow);
-  convert(ctx_, narrow, wide);
-  return wide;
-}
+Tensor Widened::in(const Tensor& narrow) { return out(narrow, /*as_it_is=*/true); }
 
-Tensor Widened::out(const Tensor& narrow) {
+Tensor Widened::out(const Tensor& narrow, bool as_it_is) {
   narrow_ = narrow;
   wide_ = {.bytes = layout_.carve<float>(static_cast<size_t>(narrow.elements())),
            .shape = narrow.shape,
            .dtype = DType::f32,
            .device = narrow.device};
+  if (as_it_is) convert(ctx_, narrow, wide_);
   return wide_;
 }
 

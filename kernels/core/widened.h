@@ -24,10 +24,11 @@ class Widened {
  public:
   Widened(Context& ctx, const Tensor& workspace) : ctx_(ctx), workspace_(workspace), layout_(workspace.bytes) {}
 
-  Tensor in(const Tensor& narrow);   // a copy
-  Tensor out(const Tensor& narrow);  // room for its elements. One per kernel
-  Tensor rest();                     // of the workspace
-  void finish();                     // out() -> what it was asked for
+  Tensor in(const Tensor& narrow);  // a copy
+  // Room for its elements, or with as_it_is a copy that the kernel changes. One per kernel.
+  Tensor out(const Tensor& narrow, bool as_it_is = false);
+  Tensor rest();  // of the workspace
+  void finish();  // out() -> what it was asked for
 
  private:
   Context& ctx_;

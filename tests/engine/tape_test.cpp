@@ -194,6 +194,33 @@ TEST(Tape, AResidualLivesAsLongAsItIsRead) {
   EXPECT_EQ(bytes_of_residual(true), 64 * sizeof(double));
 }
 
+// .. and a ReLU's output that one convolution alone reads for its gradient, which has passed the ReLU then. The gradient is
+// the same whoever reads it.
+TEST(Tape, ARectifiedValueMakesRoomForItsGradient) {
+  enum class Case { read_once, kept, read_twice, also_residual };
+  for (const Case how : {Case::read_once, Case::kept, Case::read_twice, Case::also_residual}) {
+    SCOPED_TRACE(static_cast<int>(how));
+    TestContext c;
+    OwnedParameter first("first", {1, 1, 1, 1}, {3.0}), w("w", {1, 1, 1, 1}, {-2.0});
+    const OwnedTensor memory = tensor_of<double>({1, 2, 1, 1}, {0.5, -0.5});
+    const Var x = c.tape.variable(memory.tensor());
+    Conv2dOptions rectified;
+    rectified.relu = true;
+    const Var h = conv2d(x, c.tape.parameter(first.parameter), Var{}, rectified);  // 1.5, 0
+    if (how == Case::kept) c.tape.keep(h);
+    Var y = conv2d(h, c.tape.parameter(w.parameter), Var{}, {}, nullptr, how == Case::also_residual ? h : Var{});
+    if (how == Case::read_twice) y = add(y, h);
+    const double from_h = how == Case::also_residual || how == Case::read_twice ? -1 : -2;
+    c.tape.backward(sum_space(y));
+    EXPECT_EQ(values_of<double>(c.tape.gradient(x)), (Values{3 * from_h, 0}));
+    EXPECT_EQ(values_of<double>(c.tape.gradient(c.tape.parameter(w.parameter))), (Values{1.5}));
+    EXPECT_EQ(values_of<double>(c.tape.gradient(c.tape.parameter(first.parameter))), (Values{0.5 * from_h}));
+    if (how == Case::kept) {
+      EXPECT_EQ(values_of<double>(h.value()), (Values{1.5, 0}));
+    }
+  }
+}
+
 TEST(Tape, NoGradKeepsOnlyWhatAModuleReturns) {
   TestContext c;
   OwnedParameter w("w", {3, 3}, {1, 0, 0, 0, 1, 0, 0, 0, 1});

@@ -101,6 +101,30 @@ TEST_P(BlockConv2dTest, EqualsDenseOnMaskedWeights) {
   }
 }
 
+TEST_P(BlockConv2dTest, FinishesResults) {
+  const auto [kernel, upsample] = GetParam();
+  for (const int64_t side : {4, 8, 16, 5}) {
+    SCOPED_TRACE(side);
+    Layer layer(geometry_of({3, side, side, 2, 3}, kernel, upsample), 0.3, false, 5);
+    if (block_conv2d_finishes(Device::cpu, DType::f32, layer.g)) expect_finishes(layer);
+  }
+}
+
+TEST(BlockConv2d, PoolsItsSums) {
+  uint32_t seed = 50;
+  for (const auto& [h, w] :
+       {std::array<int64_t, 2>{4, 4}, {6, 6}, {8, 8}, {16, 16}, {32, 32}, {48, 48}, {5, 7}, {33, 9}}) {
+    for (const double density : {0.0, 0.1, 0.5}) {
+      SCOPED_TRACE(testing::Message() << h << "x" << w << ", density " << density);
+      Conv2dGeometry g = geometry_of({3, h, w, 2, 3}, 3, 1);
+      g.pool = 2;
+      Layer layer(g, density, false, ++seed);
+      expect_close(layer.run(), layer.run_dense_and_pool(cpu_kernels()), kLimit);
+      expect_finishes(layer);
+    }
+  }
+}
+
 TEST_P(BlockConv2dTest, GivesTheSameBitsAgainAndOnAnyNumberOfThreads) {
   const auto [kernel, upsample] = GetParam();
   Layer layer(geometry_of({5, 12, 12, 4, 2}, kernel, upsample), 0.3, false, 7);
@@ -208,7 +232,7 @@ TEST_P(TileTest, EveryInstructionSetComputesTheSameSums) {
     float* pixels[kTilePixels];
     for (int k = 0; k < kTilePixels; ++k) pixels[k] = out.data() + k * kBlock;
     pixels[5] = nullptr;  // outside the image: not written
-    set->multiply(shape, terms, 3, x.data(), w.data(), bias.data(), pixels, 0);
+    set->multiply(shape, terms, 3, x.data(), w.data(), bias.data(), Finish::store, pixels, 0);
     EXPECT_EQ(std::vector<float>(out.begin() + 5 * kBlock, out.begin() + 6 * kBlock),
               std::vector<float>(kBlock, -7.0f));
     std::copy_n(expected.begin() + 5 * kBlock, kBlock, out.begin() + 5 * kBlock);

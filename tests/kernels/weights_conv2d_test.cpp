@@ -62,26 +62,8 @@ struct Layer : HostLayer {
   }
 
   void expect_right() {
-    expect_close(run(), g.pool > 1 ? run_dense_and_pool() : run_dense(cpu_reference_kernels()), kLimit);
-  }
-
- private:
-  // Of the plain convolution, its output pooled.
-  HostResults run_dense_and_pool() {
-    Context ctx;
     const KernelTable& k = cpu_reference_kernels();
-    Conv2dGeometry plain = g;
-    plain.pool = 1;
-    HostLayer layer(plain);
-    std::swap(layer.mask, mask), std::swap(layer.x, x), std::swap(layer.weight, weight), std::swap(layer.bias, bias);
-    layer.dy = undefined(plain.y_shape());
-    k.avg_pool_2x2_backward(ctx, dy.tensor(), layer.dy.tensor());
-    HostResults results = layer.run_dense(k);
-    OwnedTensor pooled = undefined(g.y_shape());
-    k.avg_pool_2x2_forward(ctx, results.y.tensor(), pooled.tensor());
-    std::swap(results.y, pooled);
-    std::swap(layer.mask, mask), std::swap(layer.x, x), std::swap(layer.weight, weight), std::swap(layer.bias, bias);
-    return results;
+    expect_close(run(), g.pool > 1 ? run_dense_and_pool(k) : run_dense(k), kLimit);
   }
 };
 
@@ -118,6 +100,17 @@ class WeightsConv2dTest : public testing::TestWithParam<Form> {
 TEST_P(WeightsConv2dTest, EqualsPlainLoopsAtAnyDensity) {
   for (const double density : {0.0, kOneCell, 0.01, 0.05, 0.1, 0.3, 0.5, 1.0}) {
     for (const int64_t cell_out : {1, 2, 4, 8, 16}) expect_right(3, 6, 8, 40, 32, cell_out, density);
+  }
+}
+
+TEST_P(WeightsConv2dTest, FinishesResults) {
+  for (const int64_t side : {4, 5, 8}) {
+    for (const int64_t c : {19, 32}) {
+      const Conv2dGeometry g = form_of(3, side, side, c, c + 1);
+      SCOPED_TRACE(text(g, 1, 0.2));
+      Layer layer(g, 1, 0.2, 5);
+      expect_finishes(layer);
+    }
   }
 }
 

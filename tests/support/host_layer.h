@@ -76,6 +76,7 @@ inline void expect_same_bits(const HostResults& a, const HostResults& b) {
 struct HostLayer {
   Conv2dGeometry g;
   OwnedTensor mask, x, weight, bias, dy;  // mask u8, all dead at first
+  OwnedTensor y_before, dx_before;        // what results hold before the kernels run, if that is drawn
 
   explicit HostLayer(const Conv2dGeometry& geometry) : g(geometry), mask(g.weight_shape(), DType::u8, Device::cpu) {}
   // Once the mask is made.
@@ -97,6 +98,8 @@ struct HostLayer {
   HostResults run(const Plan& plan, const Forward& forward, const BackwardInput& backward_input,
                   const BackwardWeight& backward_weight) {
     HostResults r(g);
+    if (y_before.tensor()) copy_from_host(r.y.tensor(), y_before.tensor().bytes);
+    if (dx_before.tensor()) copy_from_host(r.dx.tensor(), dx_before.tensor().bytes);
     const auto scratch = [&](Pass pass) {
       return undefined({std::max<int64_t>(1, static_cast<int64_t>(plan(pass).workspace_bytes))}, DType::u8);
     };
@@ -117,6 +120,51 @@ struct HostLayer {
     apply_mask(r.dw);
     return r;
   }
+
+  // Of the plain convolution, its output pooled.
+  HostResults run_dense_and_pool(const KernelTable& k) {
+    Context ctx;
+    HostLayer plain(g);
+    plain.g.pool = 1;
+    const auto exchange_operands = [&] {
+      std::swap(plain.mask, mask), std::swap(plain.x, x), std::swap(plain.weight, weight), std::swap(plain.bias, bias);
+    };
+    exchange_operands();
+    plain.dy = undefined(plain.g.y_shape());
+    k.avg_pool_2x2_backward(ctx, dy.tensor(), plain.dy.tensor());
+    HostResults results = plain.run_dense(k);
+    OwnedTensor pooled = undefined(g.y_shape());
+    k.avg_pool_2x2_forward(ctx, results.y.tensor(), pooled.tensor());
+    std::swap(results.y, pooled);
+    exchange_operands();
+    return results;
+  }
 };
+
+// `relu`, `adds` and `masks` give the bits of a pass of its own over what the kernels write without. `Layer` is a HostLayer
+// with a run() of its own.
+template <class Layer>
+void expect_finishes(Layer& layer) {
+  std::mt19937 rng(11);
+  const HostResults plain = layer.run();
+  const auto expect_each = [](const char* what, const OwnedTensor& got, const OwnedTensor& from,
+                              const OwnedTensor& there, float (*finish)(float, float)) {
+    for (int64_t i = 0; i < got.tensor().elements(); ++i) {
+      const auto at = [&](const OwnedTensor& t) { return t.tensor() ? t.tensor().template data<float>()[i] : 0.0f; };
+      ASSERT_EQ(at(got), finish(at(from), at(there))) << what << ' ' << i;
+    }
+  };
+  layer.g.relu = true;
+  expect_each("relu", layer.run().y, plain.y, OwnedTensor{}, [](float sum, float) { return std::max(sum, 0.0f); });
+  layer.g.relu = false;
+
+  layer.g.adds = layer.g.masks = true;
+  layer.y_before = uniform(layer.g.y_shape(), rng);
+  layer.dx_before = uniform(layer.g.x_shape(), rng);
+  const HostResults results = layer.run();
+  expect_each("adds", results.y, plain.y, layer.y_before, [](float sum, float there) { return sum + there; });
+  expect_each("masks", results.dx, plain.dx, layer.dx_before,
+              [](float sum, float there) { return there > 0 ? sum : 0.0f; });
+}
 
 }  // namespace poise

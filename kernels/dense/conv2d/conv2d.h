@@ -25,6 +25,9 @@ struct Conv2dGeometry {
   int64_t upsample = 1;  // 1 or 2
   int64_t pool = 1;      // 1 or 2
   bool relu = false;     // of the forward pass. The other passes expect a dy that has passed the ReLU
+  // Asked of sparse kernels on the CPU alone (finishes_results() in engine/ops/layer_pass.h):
+  bool adds = false;   // forward: to what y holds, rounded once
+  bool masks = false;  // backward_input: dx holds x, the output of a ReLU, and becomes the gradient before the ReLU
 
   int64_t sum_h() const { return (h * upsample + 2 * pad_h - kh) / stride_h + 1; }  // before pooling
   int64_t sum_w() const { return (w * upsample + 2 * pad_w - kw) / stride_w + 1; }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "kernels/core/dispatch.h"
 #include "kernels/core/dot.h"
@@ -24,10 +25,28 @@ void scale_to_unit(T* vector, int64_t n, double eps) {
   for (int64_t i = 0; i < n; ++i) vector[i] = static_cast<T>(static_cast<double>(vector[i]) * factor);
 }
 
-// v = W^T u
 template <class T>
-void multiply_transposed(int64_t out, int64_t rest, const T* w, const T* u, T* v) {
-  simd_chunks(rest, kColumns, [=](int64_t begin, int64_t end) {
+struct Layer {
+  int64_t out, rest;
+  double eps;
+  const T* w;
+  T *u, *v, *u_used, *v_used, *sigma, *y;
+  double norm = 0;  // sigma, not rounded
+
+  explicit Layer(const SpectralNormLayer& l)
+      : out(l.u.elements()),
+        rest(l.v.elements()),
+        eps(l.eps),
+        w(l.weight.data<T>()),
+        u(l.u.data<T>()),
+        v(l.v.data<T>()),
+        u_used(l.u_used.data<T>()),
+        v_used(l.v_used.data<T>()),
+        sigma(l.sigma.data<T>()),
+        y(l.y.data<T>()) {}
+
+  // v = W^T u, columns begin..end-1
+  void multiply_transposed(int64_t begin, int64_t end) const {
     double sum[kColumns] = {};
     for (int64_t o = 0; o < out; ++o) {
       const double factor = static_cast<double>(u[o]);
@@ -35,53 +54,73 @@ void multiply_transposed(int64_t out, int64_t rest, const T* w, const T* u, T* v
       for (int64_t i = 0; i < end - begin; ++i) sum[i] += factor * static_cast<double>(row[i]);
     }
     for (int64_t i = begin; i < end; ++i) v[i] = static_cast<T>(sum[i - begin]);
-  });
-}
-
-// u = W v
-template <class T>
-void multiply(int64_t out, int64_t rest, const T* w, const T* v, T* u) {
-  simd_chunks(out, rows_per_group(out), [=](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o) u[o] = static_cast<T>(dot(w + o * rest, v, rest));
-  });
-}
-
-template <class T>
-void normalise(bool iterate, const SpectralNormLayer& layer) {
-  const int64_t out = layer.u.elements(), rest = layer.v.elements();
-  const T* w = layer.weight.data<T>();
-  T* left = layer.u.data<T>();
-  T* right = layer.v.data<T>();
-  if (iterate) {
-    multiply_transposed(out, rest, w, left, right);
-    if (dot(right, right, rest) <= layer.eps * layer.eps) std::fill_n(right, rest, static_cast<T>(1));
-    scale_to_unit(right, rest, layer.eps);
   }
-  T* product = layer.u_used.data<T>();  // holds W v until sigma is known
-  multiply(out, rest, w, right, product);
-  if (iterate) {
-    std::copy_n(product, out, left);
-    scale_to_unit(left, out, layer.eps);
+  void finish_v() const {
+    if (dot(v, v, rest) <= eps * eps) std::fill_n(v, rest, static_cast<T>(1));
+    scale_to_unit(v, rest, eps);
   }
-  const double norm = dot(left, product, out);
-  layer.sigma.data<T>()[0] = static_cast<T>(norm);
-  std::copy_n(left, out, layer.u_used.data<T>());
-  std::copy_n(right, rest, layer.v_used.data<T>());
-
-  T* normed = layer.y.data<T>();
-  const T inverse = static_cast<T>(1 / norm);
-  simd_chunks(out * rest, kElementGrain, [=](int64_t begin, int64_t end) {
+  // u_used = W v, rows begin..end-1; u_used holds the product until sigma is known
+  void multiply(int64_t begin, int64_t end) const {
+    for (int64_t o = begin; o < end; ++o) u_used[o] = static_cast<T>(dot(w + o * rest, v, rest));
+  }
+  void finish_u(bool iterate) {
+    if (iterate) {
+      std::copy_n(u_used, out, u);
+      scale_to_unit(u, out, eps);
+    }
+    norm = dot(u, u_used, out);
+    sigma[0] = static_cast<T>(norm);
+    std::copy_n(u, out, u_used);
+    std::copy_n(v, rest, v_used);
+  }
+  void divide(int64_t begin, int64_t end) const {
+    const T inverse = static_cast<T>(1 / norm);
 #pragma GCC ivdep
-    for (int64_t i = begin; i < end; ++i) normed[i] = w[i] * inverse;
+    for (int64_t i = begin; i < end; ++i) y[i] = w[i] * inverse;
+  }
+};
+
+// f(layer, begin, end) over [0, size(layer)) of every layer, in chunks of grain(layer), as one parallel loop: a layer
+// alone is so little work that threads would take longer to meet than to do it.
+template <class T, class Size, class Grain, class F>
+void for_each_chunk(std::vector<Layer<T>>& layers, Size size, Grain grain, F f) {
+  std::vector<int64_t> first{0};  // chunk of each layer
+  for (const Layer<T>& l : layers) first.push_back(first.back() + ceil_div(size(l), grain(l)));
+  simd_for(first.back(), [=, firsts = first.data(), all = layers.data()](int64_t chunk) {
+    int64_t number = 0;
+    while (chunk >= firsts[number + 1]) ++number;
+    Layer<T>& layer = all[number];
+    const int64_t begin = (chunk - firsts[number]) * grain(layer);
+    f(layer, begin, std::min(size(layer), begin + grain(layer)));
   });
+}
+
+template <class T>
+void normalise(bool iterate, std::span<const SpectralNormLayer> operands) {
+  using L = Layer<T>;
+  std::vector<L> layers(operands.begin(), operands.end());
+  const auto one = [](const L&) { return int64_t{1}; };
+  const auto rows = [](const L& l) { return l.out; };
+  if (iterate) {
+    for_each_chunk(
+        layers, [](const L& l) { return l.rest; }, [](const L&) { return kColumns; },
+        [](const L& l, int64_t begin, int64_t end) { l.multiply_transposed(begin, end); });
+    for_each_chunk(layers, one, one, [](const L& l, int64_t, int64_t) { l.finish_v(); });
+  }
+  for_each_chunk(
+      layers, rows, [](const L& l) { return rows_per_group(l.out); },
+      [](const L& l, int64_t begin, int64_t end) { l.multiply(begin, end); });
+  for_each_chunk(layers, one, one, [=](L& l, int64_t, int64_t) { l.finish_u(iterate); });
+  for_each_chunk(
+      layers, [](const L& l) { return l.out * l.rest; }, [](const L&) { return kElementGrain; },
+      [](const L& l, int64_t begin, int64_t end) { l.divide(begin, end); });
 }
 
 }  // namespace
 
 void spectral_norm_forward(Context&, bool iterate, std::span<const SpectralNormLayer> layers, Tensor&) {
-  for (const SpectralNormLayer& layer : layers) {
-    dispatch_float(layer.weight.dtype, [&]<class T>() { normalise<T>(iterate, layer); });
-  }
+  if (layers.empty()) return;
+  dispatch_float(layers.front().weight.dtype, [&]<class T>() { normalise<T>(iterate, layers); });
 }
 
 void spectral_norm_backward(Context&, const Tensor& y, const Tensor& u_used, const Tensor& v_used, const Tensor& sigma,

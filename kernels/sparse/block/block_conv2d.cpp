@@ -44,7 +44,7 @@ void for_each_tile(const Region& region, const Placement& placement, T* y, const
 }
 
 // The sums of one tile on their way to `out`: kernels write f32 to sums()[k] + channel, which is out[k] itself if that is
-// f32, else a place of the lane's, [pixel][channels], that store() rounds.
+// f32, else a place of the lane's, [pixel][channels], that store() finishes and rounds.
 template <class T>
 class TileSums {
  public:
@@ -64,24 +64,48 @@ class TileSums {
       return out_;
     }
   }
-  void store() const {
+  void store(Finish finish) const {
     if constexpr (std::is_same_v<T, bf16>) {
-      for (int k = 0; k < kTilePixels; ++k) {
-        if (out_[k]) round(sums_[k], out_[k], channels_);
-      }
+      dispatch_finish(finish, [&]<Finish kFinish>() {
+        for (int k = 0; k < kTilePixels; ++k) {
+          if (out_[k]) round<kFinish>(sums_[k], out_[k], channels_);
+        }
+      });
     }
   }
 
  private:
+  template <Finish kFinish>
   static void round(const float* from, bf16* to, int64_t n) {
     simd([=](int64_t count) {
-      for (int64_t i = 0; i < count; ++i) to[i] = to_bf16(from[i]);
+#pragma GCC ivdep
+      for (int64_t i = 0; i < count; ++i) to[i] = to_bf16(finished<kFinish>(from[i], to_float(to[i])));
     })(n);
   }
   int64_t channels_;
   T* const* out_;
   float* sums_[kTilePixels];
 };
+
+// y = the means of 2x2 sums of a region, [rows][columns][C_out], finished.
+template <Finish kFinish, class T>
+void pool_region(const Region& region, const Placement& placement, const float* sums, T* y) {
+  const int64_t c = placement.channels, line = region.all.columns() * c;
+  simd([=, &region](T* to) {
+    for (int64_t row = 0; row < region.all.rows; row += 2) {
+      for (int64_t column = 0; column < region.all.columns(); column += 2) {
+        const int64_t p = region.top + row, q = region.left + column;
+        if (!placement.has(region, p, q)) continue;
+        const float *a = sums + row * line + column * c, *b = a + c, *d = a + line, *e = d + c;
+        T* mean = to + placement.offset(region, p, q);
+#pragma GCC ivdep
+        for (int64_t i = 0; i < c; ++i) {
+          mean[i] = stored<T>(finished<kFinish>(0.25f * ((a[i] + b[i]) + (d[i] + e[i])), computed(mean[i])));
+        }
+      }
+    }
+  })(y);
+}
 
 // f(region, lane) for all regions of the job: lanes in parallel, the regions of each in order.
 template <class F>
@@ -109,14 +133,21 @@ void add_bias_gradient(const BlockJob& job, const PackedLayout& layout, const P*
   }
 }
 
+// Of what a tile's kernel writes: f32 lies where it stays, sums of bf16 do not.
+template <class T>
+constexpr Finish in_place(Finish finish) {
+  return std::is_same_v<T, float> ? finish : Finish::store;
+}
+
 const uint16_t* bits(const bf16* x) { return &x->bits; }
 
+// `finish`: of sums in their places.
 void multiply(TileShape shape, const BlockTerm* terms, int64_t count, const float* x, const float* w, const float* bias,
-              float* const* out, int64_t channel) {
-  tile_kernels().multiply(shape, terms, count, x, w, bias, out, channel);
+              Finish finish, float* const* out, int64_t channel) {
+  tile_kernels().multiply(shape, terms, count, x, w, bias, finish, out, channel);
 }
 void multiply(TileShape shape, const BlockTerm* terms, int64_t count, const bf16* x, const bf16* w, const float* bias,
-              float* const* out, int64_t channel) {
+              Finish, float* const* out, int64_t channel) {
   pair_kernels()->multiply(shape, terms, count, bits(x), bits(w), bias, out, channel);
 }
 
@@ -186,19 +217,35 @@ void forward(const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x, 
   }
   const T* xs = x.data<T>();
   const float* b = bias ? bias.data<float>() : nullptr;
+  const Finish finish = g.adds ? Finish::add : g.relu ? Finish::relu : Finish::store;
   T* ys = y.data<T>();
   for_each_region(job, [&](const Region& region, int64_t lane) {
     P* image = ws.images + lane * ws.image;
     pack_region(region, job.x_placement(), layout, job.neighbours(), false, xs, image);
+    if (job.pools()) {
+      float* sums = ws.tiles + lane * ws.tile;
+      for (int64_t row = 0; row < job.regions.rows; row += tile_rows(job.regions.shape)) {
+        float* out[kTilePixels];
+        for (int k = 0; k < kTilePixels; ++k) out[k] = sums + (row * job.regions.columns() + k) * g.c_out;
+        for (int64_t ob = 0; ob < job.out_blocks; ++ob) {
+          multiply(job.regions.shape, ws.terms + ws.offsets[ob], ws.offsets[ob + 1] - ws.offsets[ob],
+                   image + row * layout.row, ws.weights, b ? b + ob * kBlock : nullptr, Finish::store, out,
+                   ob * kBlock);
+        }
+      }
+      return dispatch_finish(finish,
+                             [&]<Finish kFinish>() { pool_region<kFinish>(region, job.y_placement(0), sums, ys); });
+    }
     for (int parity = 0; parity < job.planes; ++parity) {
       for_each_tile(region, job.y_placement(parity), ys, [&](int64_t row, T* const* out) {
         const TileSums<T> tile(ws, lane, g.c_out, out);
         for (int64_t ob = 0; ob < job.out_blocks; ++ob) {
           const int64_t key = parity * job.out_blocks + ob;
           multiply(job.regions.shape, ws.terms + ws.offsets[key], ws.offsets[key + 1] - ws.offsets[key],
-                   image + row * layout.row, ws.weights, b ? b + ob * kBlock : nullptr, tile.sums(), ob * kBlock);
+                   image + row * layout.row, ws.weights, b ? b + ob * kBlock : nullptr, in_place<T>(finish),
+                   tile.sums(), ob * kBlock);
         }
-        tile.store();
+        tile.store(finish);
       });
     }
     if (job.method != BlockMethod::enlarge_output) return;
@@ -229,6 +276,7 @@ void backward_input(const Conv2dGeometry& g, const BlockIndex& index, const Tens
                    .w = static_cast<int32_t>(k * kBlockWeights)};
   }
   const T* dys = dy.data<T>();
+  const Finish finish = g.masks ? Finish::mask : Finish::store;
   T* dxs = dx.data<T>();
   for_each_region(job, [&](const Region& region, int64_t lane) {
     P* image = ws.images + lane * ws.image;
@@ -237,9 +285,9 @@ void backward_input(const Conv2dGeometry& g, const BlockIndex& index, const Tens
       const TileSums<T> tile(ws, lane, g.c_in, out);
       for (int64_t ib = 0; ib < job.in_blocks; ++ib) {
         multiply(job.regions.shape, ws.terms + ws.offsets[ib], ws.offsets[ib + 1] - ws.offsets[ib],
-                 image + row * layout.row, ws.weights, nullptr, tile.sums(), ib * kBlock);
+                 image + row * layout.row, ws.weights, nullptr, in_place<T>(finish), tile.sums(), ib * kBlock);
       }
-      tile.store();
+      tile.store(finish);
     });
   });
 }

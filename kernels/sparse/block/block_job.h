@@ -38,7 +38,7 @@ struct BlockJob {
         method(geometry.upsample == 1 ? BlockMethod::plain
                : geometry.kh == 1     ? BlockMethod::enlarge_output
                                       : BlockMethod::four_parities),
-        regions(g.n, g.h, g.w, /*halo=*/geometry.upsample == 2 || geometry.kh == 3) {
+        regions(g.n, g.h, g.w, /*halo=*/geometry.upsample == 2 || geometry.kh == 3, /*whole_blocks=*/pools()) {
     require(block_conv2d_serves(g, kBlock) && index.block == kBlock, "the switch refuses other convolutions");
     blocks = method == BlockMethod::four_parities ? index.alive_in_parities : index.alive;
     out_blocks = g.c_out / kBlock;
@@ -49,6 +49,7 @@ struct BlockJob {
   }
 
   bool neighbours() const { return g.kh == 3; }
+  bool pools() const { return g.pool == 2; }
   double macs() const { return static_cast<double>(blocks) * kBlockWeights * static_cast<double>(g.n * g.h * g.w); }
   int64_t lane_begin(int64_t lane) const { return lane * regions.count() / lanes; }
   int64_t packed_x() const { return in_blocks * regions.packed_block(); }  // elements of a region
@@ -59,7 +60,7 @@ struct BlockJob {
     return dtype == DType::bf16 && method != BlockMethod::enlarge_output && pair_kernels();
   }
   Placement x_placement() const { return {1, 0, 0, g.c_in}; }
-  Placement y_placement(int parity) const { return {scale, parity / 2, parity % 2, g.c_out}; }
+  Placement y_placement(int parity) const { return {scale, parity / 2, parity % 2, g.c_out, pools()}; }
 
   // dy of a region, by parity; where outputs are repeats of each other their gradients add up.
   template <class From, class To>
@@ -88,7 +89,7 @@ struct BlockWorkspace {
   float* bias;       // weight gradient: [lanes][C_out]
   P* images;         // [lanes][image]
   int64_t image;     // elements
-  float* tiles;      // activations in bf16: [lanes][tile], a tile's sums
+  float* tiles;      // activations in bf16: [lanes][tile], a tile's sums; where they are pooled, a region's
   int64_t tile;      // floats
   size_t bytes;
 
@@ -107,6 +108,7 @@ struct BlockWorkspace {
                                            : kPixels<P> * job.packed_x() + job.dense_dy();
     images = layout.carve<P>(job.lanes * image);
     tile = dtype == DType::bf16 && !gradient ? kTilePixels * std::max(job.g.c_in, job.g.c_out) : 0;
+    if (job.pools() && pass == Pass::forward) tile = job.regions.rows * job.regions.columns() * job.g.c_out;
     tiles = layout.carve<float>(job.lanes * tile);
     bytes = layout.bytes();
   }

@@ -6,6 +6,7 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/dense/conv2d/finish.h"
 #include "kernels/sparse/block/block_size.h"
 
 namespace poise::cpu {
@@ -26,9 +27,9 @@ struct BlockTerm {
 };
 
 // out[k][0..15] = bias + sum over terms t, input channels i of  x[t.x + pixel k + i] * w[t.w + 16 i + 0..15].
-// bias may be null; a null out[k] is computed and not stored; `channel` is added to every out[k].
+// bias may be null; a null out[k] is computed and not stored; `channel` is added to every out[k]. `finish`: of each sum.
 using MultiplyTile = void(TileShape, const BlockTerm* terms, int64_t count, const float* x, const float* w,
-                          const float* bias, float* const* out, int64_t channel);
+                          const float* bias, Finish finish, float* const* out, int64_t channel);
 // dw[o][0..15] += sum over `rows` rows of a region as wide as a tile of  dy[pixel][o] * x[pixel][0..15].
 // x is a packed image of which the first pixel is given; dy [rows][columns][16].
 using AccumulateBlock = void(TileShape, int rows, const float* x, const float* dy, float* dw);
@@ -40,7 +41,7 @@ struct TileKernels {
 extern const TileKernels kTilesAvx512, kTilesAvx2, kTilesBaseline;
 const TileKernels& tile_kernels();  // the best that this machine runs
 
-// The same loops on bf16 (by its bits) with sums in f32: an instruction multiplies two pairs of each lane and adds both
+// The same loops on bf16 (by its bits) with sums in f32, stored as they are: an instruction multiplies two pairs of each lane and adds both
 // products. So operands lie in pairs of what is summed: of input channels for a tile, of neighbouring pixels for a block.
 //   x of a tile: as above;    w [8][16 outputs][2 inputs]
 //   x of a block: [row][column][16][2], where a column's second half is the next column;    dy [rows][columns/2][16][2]

@@ -14,7 +14,7 @@ struct Tile {
 
   template <int kFirst>
   static inline void multiply(const BlockTerm* terms, int64_t count, const float* x, const float* w, const float* bias,
-                              float* const* out, int64_t channel) {
+                              Finish finish, float* const* out, int64_t channel) {
     V sum[kPixels][kPerPixel];
     for (int v = 0; v < kPerPixel; ++v) {
       const V start = bias ? *reinterpret_cast<const V*>(bias + v * kVector) : V{};
@@ -35,14 +35,20 @@ struct Tile {
         }
       }
     }
+    dispatch_finish(
+        finish, [&]<Finish kFinish>() __attribute__((always_inline)) {
 #pragma GCC unroll 16
-    for (int k = 0; k < kPixels; ++k) {
-      float* to = out[kFirst + k];
-      if (!to) continue;
-      for (int v = 0; v < kPerPixel; ++v) *reinterpret_cast<V*>(to + channel + v * kVector) = sum[k][v];
-    }
+          for (int k = 0; k < kPixels; ++k) {
+            float* to = out[kFirst + k];
+            if (!to) continue;
+            for (int v = 0; v < kPerPixel; ++v) {
+              V& place = *reinterpret_cast<V*>(to + channel + v * kVector);
+              place = finished<kFinish>(sum[k][v], place);
+            }
+          }
+        });
     if constexpr (kFirst + kPixels < kTilePixels) {
-      multiply<kFirst + kPixels>(terms, count, x, w, bias, out, channel);
+      multiply<kFirst + kPixels>(terms, count, x, w, bias, finish, out, channel);
     }
   }
 
@@ -79,14 +85,17 @@ struct Tile {
 
 template <int kVector, int kPixels>
 void multiply_tile(TileShape shape, const BlockTerm* terms, int64_t count, const float* x, const float* w,
-                   const float* bias, float* const* out, int64_t channel) {
+                   const float* bias, Finish finish, float* const* out, int64_t channel) {
   switch (shape) {
     case TileShape::row_16:
-      return Tile<kVector, kPixels, TileShape::row_16>::template multiply<0>(terms, count, x, w, bias, out, channel);
+      return Tile<kVector, kPixels, TileShape::row_16>::template multiply<0>(terms, count, x, w, bias, finish, out,
+                                                                             channel);
     case TileShape::rows_2x8:
-      return Tile<kVector, kPixels, TileShape::rows_2x8>::template multiply<0>(terms, count, x, w, bias, out, channel);
+      return Tile<kVector, kPixels, TileShape::rows_2x8>::template multiply<0>(terms, count, x, w, bias, finish, out,
+                                                                               channel);
     case TileShape::rows_4x4:
-      return Tile<kVector, kPixels, TileShape::rows_4x4>::template multiply<0>(terms, count, x, w, bias, out, channel);
+      return Tile<kVector, kPixels, TileShape::rows_4x4>::template multiply<0>(terms, count, x, w, bias, finish, out,
+                                                                               channel);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "kernels/core/dispatch.h"
 #include "kernels/core/integer.h"
 
 namespace poise::cpu {
@@ -29,6 +30,10 @@ void copy_block(To* to, const From* from) {
     for (int i = 0; i < kBlock; ++i) to[i] = to_float(from[i]);
   }
 }
+template <class From, class To>
+void copy_quarter(To* to, const From* from) {
+  for (int i = 0; i < kBlock; ++i) to[i] = stored<To>(0.25f * to_float(from[i]));
+}
 template <class From>
 void add_block(float* to, const From* from) {
   for (int i = 0; i < kBlock; ++i) to[i] += to_float(from[i]);
@@ -37,17 +42,22 @@ void add_block(float* to, const From* from) {
 constexpr bf16 kZeros[kBlock] = {};
 
 // to [blocks][16][2]
-void pair_blocks(int64_t blocks, int64_t stride, const bf16* left, const bf16* right, bf16* to) {
+void pair_blocks(int64_t blocks, int64_t stride, const bf16* left, const bf16* right, bool quarters, bf16* to) {
   for (int64_t b = 0; b < blocks; ++b, to += stride) {
     const bf16* of_left = left ? left + b * kBlock : kZeros;
     const bf16* of_right = right ? right + b * kBlock : kZeros;
+    bf16 quarter_left[kBlock], quarter_right[kBlock];
+    if (quarters) {
+      copy_quarter(quarter_left, of_left), copy_quarter(quarter_right, of_right);
+      of_left = quarter_left, of_right = quarter_right;
+    }
     for (int i = 0; i < kBlock; ++i) to[2 * i] = of_left[i], to[2 * i + 1] = of_right[i];
   }
 }
 
 }  // namespace
 
-Regions::Regions(int64_t n, int64_t height, int64_t width, bool halo)
+Regions::Regions(int64_t n, int64_t height, int64_t width, bool halo, bool whole_blocks)
     : images(n), h(height), w(width), pixels(height * width) {
   if (!halo) {
     pixels = n * height * width;
@@ -56,7 +66,7 @@ Regions::Regions(int64_t n, int64_t height, int64_t width, bool halo)
     h = ceil_div(pixels, w);
   }
   shape = halo ? best_shape(h, w) : TileShape::row_16;
-  const int64_t tile = tile_rows(shape);
+  const int64_t tile = std::max(tile_rows(shape), whole_blocks ? 2 : 1);
   vertical = ceil_div(h, kRegionRows);
   rows = ceil_div(ceil_div(h, vertical), tile) * tile;
   vertical = ceil_div(h, rows);
@@ -77,7 +87,7 @@ void pack_region(const Region& region, const Placement& placement, const PackedL
     for (int64_t c = -edge; c < region.all.columns() + edge; ++c) {
       To* to = packed + (r + layout.frame) * layout.row + (c + layout.frame) * kBlock;
       const int64_t p = region.top + r, q = region.left + c;
-      if (!region.inside(p, q)) {
+      if (!placement.has(region, p, q)) {
         if (!add) {
           for (int64_t b = 0; b < blocks; ++b) std::fill_n(to + b * layout.block, kBlock, To{});
         }
@@ -91,6 +101,10 @@ void pack_region(const Region& region, const Placement& placement, const PackedL
         }
       }
       require(!add, "sums are f32");
+      if (placement.pooled) {
+        for (int64_t b = 0; b < blocks; ++b) copy_quarter(to + b * layout.block, pixel + b * kBlock);
+        continue;
+      }
       for (int64_t b = 0; b < blocks; ++b) copy_block(to + b * layout.block, pixel + b * kBlock);
     }
   }
@@ -102,13 +116,14 @@ void pack_pairs(const Region& region, const Placement& placement, const PackedLa
   const int64_t step = layout.frame ? 1 : 2, width = kBlock * (layout.frame ? 2 : 1);  // elements per column
   const auto pixel = [&](int64_t r, int64_t c) {
     const int64_t p = region.top + r, q = region.left + c;
-    const bool read = region.inside(p, q) && c < region.all.columns() + edge;
+    const bool read = placement.has(region, p, q) && c < region.all.columns() + edge;
     return read ? from + placement.offset(region, p, q) : nullptr;
   };
   for (int64_t r = -edge; r < region.all.rows + edge; ++r) {
     bf16* row = packed + (r + layout.frame) * layout.row;
     for (int64_t c = -edge; c < region.all.columns() + edge; c += step) {
-      pair_blocks(blocks, layout.block, pixel(r, c), pixel(r, c + 1), row + (c + layout.frame) * width);
+      pair_blocks(blocks, layout.block, pixel(r, c), pixel(r, c + 1), placement.pooled,
+                  row + (c + layout.frame) * width);
     }
   }
 }

@@ -14,7 +14,8 @@ struct Regions {
   int64_t vertical, horizontal;  // regions of an image
 
   // halo: neighbours matter. Without, the pixels of all images are one row of pixels, folded to a tile's width.
-  Regions(int64_t n, int64_t h, int64_t w, bool halo);
+  // whole_blocks: no 2x2 block of pixels lies in two regions.
+  Regions(int64_t n, int64_t h, int64_t w, bool halo, bool whole_blocks);
   int64_t count() const { return images * vertical * horizontal; }
   int columns() const { return tile_columns(shape); }
   int64_t packed_rows() const { return rows + 2; }
@@ -29,11 +30,17 @@ struct Region {
   bool inside(int64_t p, int64_t q) const { return p >= 0 && q >= 0 && q < all.w && p * all.w + q < all.pixels; }
 };
 
-// Where a pixel of the small image is in a tensor [N,scale*h,scale*w,C]: at (scale*p + a, scale*q + b).
+// Where a pixel of the small image is in a tensor [N,scale*h,scale*w,C]: at (scale*p + a, scale*q + b). Or, `pooled`, in
+// one of the means of 2x2 pixels, [N,h/2,w/2,C], of which it is a quarter; a last odd row or column is in none.
 struct Placement {
   int64_t scale, a, b, channels;
+  bool pooled = false;
+  bool has(const Region& region, int64_t p, int64_t q) const {
+    return region.inside(p, q) && !(pooled && (p / 2 >= region.all.h / 2 || q / 2 >= region.all.w / 2));
+  }
   int64_t offset(const Region& region, int64_t p, int64_t q) const {
     const Regions& r = region.all;
+    if (pooled) return ((region.image * (r.h / 2) + p / 2) * (r.w / 2) + q / 2) * channels;
     const int64_t big_w = scale * r.w;
     const int64_t image = r.pixels * scale * scale;
     return ((region.image * image) + (scale * p + a) * big_w + scale * q + b) * channels;
@@ -50,7 +57,8 @@ struct PackedLayout {
   static PackedLayout framed_pairs(const Regions& r) { return {2 * packed_row(r.columns()), 2 * r.packed_block(), 1}; }
 };
 
-// The region's pixels, and with `neighbours` those of the frame; zero outside the image. `add`: onto what is there.
+// The region's pixels (of a mean, a quarter each), and with `neighbours` those of the frame; zero outside the image.
+// `add`: onto what is there.
 // float to float, bf16 to either; `add` to float alone.
 template <class From, class To>
 void pack_region(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,

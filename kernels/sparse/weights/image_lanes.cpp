@@ -194,11 +194,15 @@ bool LaneImages::meets(const LaneRegion& region, int64_t tile) const {
 }
 
 void LaneImages::return_tile(const float* sums, const LaneRegion& region, int64_t tile, int phase, int64_t first,
-                             int64_t last, float* tensor) const {
+                             int64_t last, Finish finish, float* tensor) const {
   const int64_t rows = rows_of(regions_.tile), columns = columns_of(regions_.tile);
   const int64_t across = regions_.columns / columns;
   int64_t of_lanes[kImages];
-  ReturnJob job{.channels = last - first, .places = of_lanes, .count = side_.windows ? 4 : 1, .share = side_.share};
+  ReturnJob job{.channels = last - first,
+                .places = of_lanes,
+                .count = side_.windows ? 4 : 1,
+                .share = side_.share,
+                .finish = finish};
   const float* of_phase[4] = {sums};
   for (int i = 0; i < job.count; ++i) {
     job.plane[i] = pixels_of(tile_of(i)) * kImages;

@@ -91,7 +91,7 @@ class LaneImages {
   // A tile of channels first..last-1 of one phase, [channel][pixel of tile_of(phase)][16], to where it lies in the image;
   // with windows, of all phases, one behind the other.
   void return_tile(const float* sums, const LaneRegion& region, int64_t tile, int phase, int64_t first, int64_t last,
-                   float* tensor) const;
+                   Finish finish, float* tensor) const;
 
  private:
   // Where the lanes of a pixel of the grid lie, so far down and right in the tensor: offsets of their first channels,

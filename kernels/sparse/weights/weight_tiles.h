@@ -9,6 +9,8 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/dense/conv2d/finish.h"
+
 namespace poise::cpu {
 
 constexpr int kImages = 16;  // of a group: 64 bytes
@@ -97,7 +99,7 @@ struct BringJob {
   float share;
   int64_t soon = 0;  // floats from what is read to what a later job reads
 };
-// tensor[places[lane] + c] = share * sum over k < count of  from[k][c]
+// tensor[places[lane] + c] = share * sum over k < count of  from[k][c], finished
 struct ReturnJob {
   int64_t channels;
   const int64_t* places;
@@ -105,6 +107,7 @@ struct ReturnJob {
   const float* from[4];
   int64_t plane[4];
   float share;
+  Finish finish = Finish::store;
 };
 
 struct WeightTileKernels {

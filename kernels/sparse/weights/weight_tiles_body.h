@@ -347,7 +347,7 @@ void bring_images(const BringJob& job, const float* tensor, float* planes) {
   bring_sums<kVector, 4>(job, tensor, planes);
 }
 
-template <int kVector, int kCount>
+template <int kVector, int kCount, Finish kFinish>
 void return_sums(const ReturnJob& job, float* tensor) {
   using R = Vectors<kVector>;
   typename R::V v[kVector];
@@ -364,7 +364,9 @@ void return_sums(const ReturnJob& job, float* tensor) {
       R::transpose(v);
 #pragma GCC unroll 16
       for (int n = 0; n < kVector; ++n) {
-        if (job.places[first + n] >= 0) R::store(tensor + job.places[first + n] + c, v[n]);
+        if (job.places[first + n] < 0) continue;
+        float* to = tensor + job.places[first + n] + c;
+        R::store(to, finished<kFinish>(v[n], R::load(to)));
       }
     }
   }
@@ -373,15 +375,18 @@ void return_sums(const ReturnJob& job, float* tensor) {
       if (job.places[n] < 0) continue;
       float sum = job.from[0][c * job.plane[0] + n];
       for (int k = 1; k < kCount; ++k) sum += job.from[k][c * job.plane[k] + n];
-      tensor[job.places[n] + c] = job.share * sum;
+      float& to = tensor[job.places[n] + c];
+      to = finished<kFinish>(job.share * sum, to);
     }
   }
 }
 
 template <int kVector>
 void return_images(const ReturnJob& job, float* tensor) {
-  if (job.count == 1) return return_sums<kVector, 1>(job, tensor);
-  return_sums<kVector, 4>(job, tensor);
+  dispatch_finish(job.finish, [&]<Finish kFinish>() {
+    if (job.count == 1) return return_sums<kVector, 1, kFinish>(job, tensor);
+    return_sums<kVector, 4, kFinish>(job, tensor);
+  });
 }
 
 // kSums: registers that sums of one output may take; kKept: those of several, and pixels of a gradient that are kept.

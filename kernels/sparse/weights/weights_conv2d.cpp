@@ -121,6 +121,7 @@ struct Multiplication {
   const LaneImages source, target;
   const float* from;
   const float* bias;
+  Finish finish;
   float* to;
 
   float* planes(int64_t range) const { return ws.planes + range * job.planes_floats(); }
@@ -166,20 +167,21 @@ struct Multiplication {
       for (int64_t s = part * job.all_slices() / job.parts; s < (part + 1) * job.all_slices() / job.parts; ++s) {
         const Slice slice(job, s);
         multiply_slice(slice, planes(range), tile, sums);
-        target.return_tile(sums, region, tile, slice.phase, slice.first, slice.last, to);
+        target.return_tile(sums, region, tile, slice.phase, slice.first, slice.last, finish, to);
       }
     }
   }
 };
 
 void multiply(const Product& job, Workspace& ws, const float* from, const Tensor& weight, const float* bias,
-              float* to) {
+              Finish finish, float* to) {
   const Multiplication m{.job = job,
                          .ws = ws,
                          .source = LaneImages(job.read, job.g.n, job.regions),
                          .target = LaneImages(job.written, job.g.n, job.regions, /*own=*/true),
                          .from = from,
                          .bias = bias,
+                         .finish = finish,
                          .to = to};
   ws.weights.prepare(job.layout);
   const int64_t tasks = job.ranges * job.parts;
@@ -221,13 +223,14 @@ void weights_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const WeightI
   if (x.dtype == DType::bf16) {
     Widened wide(ctx, workspace);
     const Tensor wide_x = wide.in(x), wide_weight = wide.in(weight);
-    Tensor wide_y = wide.out(y), rest = wide.rest();
+    Tensor wide_y = wide.out(y, /*as_it_is=*/g.adds), rest = wide.rest();
     weights_conv2d_forward(ctx, g, index, wide_x, wide_weight, bias, rest, wide_y);
     return wide.finish();
   }
   const Product job(g, index, Pass::forward);
   Workspace ws(job, WorkspaceLayout(workspace.bytes));
-  multiply(job, ws, x.data<float>(), weight, bias ? bias.data<float>() : nullptr, y.data<float>());
+  const Finish finish = g.adds ? Finish::add : g.relu ? Finish::relu : Finish::store;
+  multiply(job, ws, x.data<float>(), weight, bias ? bias.data<float>() : nullptr, finish, y.data<float>());
 }
 
 void weights_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const Tensor& dy,
@@ -236,13 +239,13 @@ void weights_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const 
   if (dy.dtype == DType::bf16) {
     Widened wide(ctx, workspace);
     const Tensor wide_dy = wide.in(dy), wide_weight = wide.in(weight);
-    Tensor wide_dx = wide.out(dx), rest = wide.rest();
+    Tensor wide_dx = wide.out(dx, /*as_it_is=*/g.masks), rest = wide.rest();
     weights_conv2d_backward_input(ctx, g, index, wide_dy, wide_weight, rest, wide_dx);
     return wide.finish();
   }
   const Product job(g, index, Pass::backward_input);
   Workspace ws(job, WorkspaceLayout(workspace.bytes));
-  multiply(job, ws, dy.data<float>(), weight, nullptr, dx.data<float>());
+  multiply(job, ws, dy.data<float>(), weight, nullptr, g.masks ? Finish::mask : Finish::store, dx.data<float>());
 }
 
 void weights_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const Tensor& x,

@@ -19,6 +19,9 @@ inline Conv2dGeometry weights_form(const Conv2dGeometry& layer) {
   return form;
 }
 
+// Are `relu`, `adds` and `masks` of the geometry seen to? Elsewhere they are not asked for.
+constexpr bool weights_conv2d_finishes(DType dtype) { return dtype != DType::f64; }
+
 // What a pass needs and does with the weights that are alive now. The workspace grows with them.
 using WeightsConv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, const WeightIndex&, DType, Pass);
 using WeightsConv2dForward = void(Context&, const Conv2dGeometry&, const WeightIndex&, const Tensor& x,
