@@ -3,7 +3,7 @@
 //
 //   train_step_bench                      SNGAN-32 at full width, batches 8 and 16, 5 D steps: 0.444 TFLOP
 //   train_step_bench --sweep              the same under static masks, over densities and cells: dense, masked, block
-//   train_step_bench --density 0.1        under static masks of single weights, 10% alive in G and D
+//   train_step_bench --density 0.1        under static masks, 10% alive in G and D: of single weights, or of --cell 16x16
 //   train_step_bench --serve              one command per line on standard input, for runs interleaved with a peer:
 //                                         run -> milliseconds of one iteration; memory -> peak MiB of the process;
 //                                         profile, info -> a line of JSON; quit -> peak MiB, and ends
@@ -254,8 +254,9 @@ int run(int argc, char** argv) {
   app.add_option("--rows", options.rows, "rows of the table by layer")->check(at_least(0))->capture_default_str();
   app.add_option("--json", options.json, "also write the numbers to this file");
   double density = 1;
-  app.add_option("--density", density, "of G and D, under static masks of single weights")
-      ->check(CLI::Range(0.001, 1.0));
+  std::string cell_name = "1x1";
+  app.add_option("--density", density, "of G and D, under static masks")->check(CLI::Range(0.001, 1.0));
+  app.add_option("--cell", cell_name, "of these masks")->capture_default_str();
   app.add_flag("--sweep", options.sweep, "static masks: dense, masked and sparse iterations in turns");
   app.add_option("--densities", options.sweeping.densities, "of the sweep, falling")->delimiter(',');
   app.add_option("--cells", options.sweeping.cells, "of the sweep")->delimiter(',');
@@ -277,7 +278,9 @@ int run(int argc, char** argv) {
     run_density_sweep(sweep, random_images(options.trainer));
     return 0;
   }
-  if (density < 1) t.sparse = static_masks(density, Cell{}, ExecutionChoice::automatic);
+  const std::optional<Cell> cell = cell_of(cell_name);
+  if (!cell) fail(ErrorKind::usage, "--cell: expected a form like 1x1, 16x16 or 16x16-all-taps but got " + cell_name);
+  if (density < 1) t.sparse = static_masks(density, *cell, ExecutionChoice::automatic);
   TrainStepBench bench(options);
   if (!options.serve) return measure(bench, options);
   return serve({{"run", [&] { return fmt::format("{:.3f}", bench.milliseconds_of_one_iteration()); }},
