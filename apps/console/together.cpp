@@ -26,10 +26,15 @@ std::optional<int> fails_together(Ranks* ranks, const std::function<void()>& f) 
   return failed->front();
 }
 
-int run_together(const std::string& name, const std::function<int(Ranks*)>& body) {
+int run_together(const std::string& name, const char* const* argv, const std::function<int(Ranks*)>& body) {
   std::unique_ptr<Ranks> ranks;
-  const auto join = [&] { return ranks = join_ranks(), 0; };
-  if (const int code = run_program(name, join); code != 0) return code;
+  bool others_work = false;
+  const auto join = [&] {
+    others_work = leave_torchrun_to_mpirun(argv);
+    if (!others_work) ranks = join_ranks();
+    return 0;
+  };
+  if (const int code = run_program(name, join); code != 0 || others_work) return code;
   if (!ranks) return run_program(name, [&] { return body(nullptr); });
   bool together = true;
   const int code = run_program(name + ": " + ranks->name(), [&] {

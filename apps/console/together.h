@@ -23,8 +23,8 @@ struct SharedError : Error {
 std::optional<int> fails_together(Ranks* ranks, const std::function<void()>& f);
 
 // Runs `body` as one of the ranks that were started together, if any were; an error on one of them ends all, with its
-// exit code. Returns that of the program.
-int run_together(const std::string& name, const std::function<int(Ranks*)>& body);
+// exit code. Returns that of the program. `argv` is its command line, for leave_torchrun_to_mpirun().
+int run_together(const std::string& name, const char* const* argv, const std::function<int(Ranks*)>& body);
 
 // What signals asked of any rank. All ranks call it.
 struct Requests {

@@ -131,7 +131,7 @@ int train_gan(int argc, const char* const* argv, Ranks* ranks) {
 }  // namespace
 
 int run_train_gan(int argc, const char* const* argv) {
-  return run_together("train_gan", [&](Ranks* ranks) { return train_gan(argc, argv, ranks); });
+  return run_together("train_gan", argv, [&](Ranks* ranks) { return train_gan(argc, argv, ranks); });
 }
 
 }  // namespace poise

@@ -1,6 +1,11 @@
 #include "kernels/ranks/ranks.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
+#include <filesystem>
 #include <functional>
 
 #include "kernels/core/integer.h"
@@ -12,18 +17,30 @@ namespace {
 
 // The processes that the starter of this one says it started; 1 if none did.
 struct Started {
-  const char* by = "";
+  std::string by;
   int count = 1;
+
+  std::string text() const { return "started as one of " + std::to_string(count) + " processes by " + by; }
 };
+
+int number_in(const char* variable, int otherwise) {
+  const char* text = std::getenv(variable);
+  return text ? std::atoi(text) : otherwise;
+}
 
 Started started() {
   for (const auto& [variable, by] : {std::pair("OMPI_COMM_WORLD_SIZE", "mpirun"), std::pair("PMI_SIZE", "mpirun"),
                                      std::pair("SLURM_STEP_NUM_TASKS", "srun"), std::pair("WORLD_SIZE", "torchrun")}) {
-    const char* text = std::getenv(variable);
-    const int count = text ? std::atoi(text) : 1;
-    if (count > 1) return {by, count};
+    if (const int count = number_in(variable, 1); count > 1) return {by, count};
   }
   return {};
+}
+
+void require_mpi(const Started& start) {
+  if (!mpi_version().empty()) return;
+  fail(ErrorKind::environment, start.text() +
+                                   ", but this build has no MPI: install libopenmpi-dev and build again, or start one "
+                                   "process");
 }
 
 // On the emulated device, when its stream gets there.
@@ -75,21 +92,35 @@ std::string ranks_built_with() {
 std::unique_ptr<Ranks> join_ranks() {
   const Started start = started();
   if (start.count == 1) return nullptr;
-  const std::string processes = std::to_string(start.count) + " processes by " + start.by;
-  if (mpi_version().empty()) {
-    fail(ErrorKind::environment, "started as one of " + processes +
-                                     ", but this build has no MPI: install libopenmpi-dev and build again, or start "
-                                     "one process");
-  }
+  require_mpi(start);
   std::unique_ptr<Ranks> ranks = join_mpi_ranks();
   if (const int size = ranks->size(); size != start.count) {
     ranks->leave();
-    fail(ErrorKind::environment,
-         "started as one of " + processes + ", but MPI knows of " + std::to_string(size) +
-             ": start with mpirun, or with srun --mpi=pmix, of the MPI that Poise was built with (" + mpi_version() +
-             ")");
+    fail(ErrorKind::environment, start.text() + ", but MPI knows of " + std::to_string(size) +
+                                     ": start with mpirun, or with srun --mpi=pmix, of the MPI that Poise was built "
+                                     "with (" +
+                                     mpi_version() + ")");
   }
   return ranks;
+}
+
+bool leave_torchrun_to_mpirun(const char* const* argv) {
+  const Started start = started();
+  if (start.by != "torchrun") return false;
+  require_mpi(start);
+  if (number_in("LOCAL_WORLD_SIZE", 0) != start.count) {
+    fail(ErrorKind::environment, start.text() +
+                                     ", not all of them on this host (LOCAL_WORLD_SIZE): across hosts ranks meet by "
+                                     "MPI; start with srun --mpi=pmix, or with mpirun --host");
+  }
+  if (number_in("RANK", -1) != 0) return true;
+  const std::string count = std::to_string(start.count), program = std::filesystem::read_symlink("/proc/self/exe");
+  std::vector<const char*> command = {"mpirun", "-n", count.c_str(), program.c_str()};
+  for (const char* const* argument = argv + 1; *argument; ++argument) command.push_back(*argument);
+  command.push_back(nullptr);
+  ::execvp(command[0], const_cast<char* const*>(command.data()));
+  fail(ErrorKind::environment, start.text() + ", but mpirun cannot be started (" + std::strerror(errno) +
+                                   "): install openmpi-bin, or add its folder to PATH");
 }
 
 }  // namespace poise

@@ -77,4 +77,9 @@ std::string ranks_built_with();
 // several and this build cannot, with what it lacks.
 std::unique_ptr<Ranks> join_ranks();
 
+// torchrun starts processes that MPI knows nothing of. If all of them are on this host, the first of them becomes mpirun
+// with as many ranks of this program and does not return; true for the others, which have nothing left to do. False if
+// this process was started in another way. Error(environment) for several hosts, a build without MPI, or no mpirun.
+bool leave_torchrun_to_mpirun(const char* const* argv);
+
 }  // namespace poise

@@ -229,6 +229,26 @@ TEST_F(TrainRanks, WhatAllDoWrongIsSaidOnce) {
   EXPECT_EQ(std::count(version.out.begin(), version.out.end(), '\n'), 1) << version.out;
 }
 
+// As torchrun --no-python --nproc-per-node 2 starts it, whose first process becomes mpirun.
+TEST_F(TrainRanks, TorchrunOnOneHostLeavesThemToMpirun) {
+  const auto start_as = [&](const std::string& rank) {
+    std::vector<std::string> environment = kMpiSettings;
+    for (const std::string& more : {"RANK=" + rank, "LOCAL_RANK=" + rank, std::string("WORLD_SIZE=2"),
+                                    std::string("LOCAL_WORLD_SIZE=2"), std::string("MASTER_ADDR=localhost")}) {
+      environment.push_back(more);
+    }
+    return test::run_program_in({.folder = folder.path(), .environment = environment}, kTrainGan,
+                                run_in("runs", {"--iterations", "2"}));
+  };
+  const ProgramResult other = start_as("1");
+  EXPECT_EQ(other.exit_code, 0) << other.err;
+  EXPECT_EQ(other.out + other.err, "");
+  const ProgramResult first = start_as("0");
+  EXPECT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_NE((first.out + first.err).find("2 ranks"), std::string::npos) << first.out << first.err;
+  EXPECT_EQ(run_directories(folder.path() + "/runs").size(), 1u);
+}
+
 // Started by something that MPI knows nothing of, or in a build without it.
 TEST(RanksWithoutMpi, AreRefusedWithWhatIsMissing) {
   const TemporaryFolder folder;
@@ -237,7 +257,7 @@ TEST(RanksWithoutMpi, AreRefusedWithWhatIsMissing) {
       {"--preset", "tiny"});
   EXPECT_EQ(result.exit_code, static_cast<int>(ErrorKind::environment)) << result.err;
   EXPECT_NE(result.err.find("started as one of 2 processes by torchrun"), std::string::npos) << result.err;
-  EXPECT_NE(result.err.find(kMpirun.empty() ? "libopenmpi-dev" : "start with mpirun"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find(kMpirun.empty() ? "libopenmpi-dev" : "mpirun --host"), std::string::npos) << result.err;
 }
 
 }  // namespace
