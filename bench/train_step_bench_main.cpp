@@ -255,8 +255,9 @@ int run(int argc, char** argv) {
   app.add_option("--json", options.json, "also write the numbers to this file");
   double density = 1;
   std::string cell = "1x1";
-  app.add_option("--density", density, "of G and D, under static masks")->check(CLI::Range(0.001, 1.0));
-  app.add_option("--cell", cell, "of these masks: 1x1, 16x16, ..")->capture_default_str();
+  CLI::Option* asks_density =
+      app.add_option("--density", density, "of G and D, under static masks")->check(CLI::Range(0.001, 1.0));
+  app.add_option("--cell", cell, "of these masks: 1x1, 16x16, ..")->capture_default_str()->needs(asks_density);
   CLI::Option* asks_sweep =
       app.add_flag("--sweep", options.sweep, "static masks: dense, masked and sparse iterations in turns");
   app.add_option("--densities", options.sweeping.densities, "of the sweep, falling")->delimiter(',')->needs(asks_sweep);
