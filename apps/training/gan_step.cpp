@@ -33,9 +33,7 @@ Var generate(GanStep& s, const Labelled& z) {
   Tape& tape = *s.tape;
   const Var narrow = s.slab_g->narrow_weights(tape, *s.model->generator);
   const Var images = (*s.model->generator)(tape.constant(z.values), z.labels);
-  if (narrow.tape && !tape.records_gradients()) {  // a backward pass does it otherwise
-    if (const Tensor memory = tape.take_if_unread(narrow)) tape.ctx.arena->recycle(memory);
-  }
+  if (narrow.tape && !tape.records_gradients()) tape.ctx.arena->recycle(tape.take_if_unread(narrow));
   return images;
 }
 

@@ -114,10 +114,8 @@ void Tape::differentiate(int id) {
 }
 
 bool Tape::batch_is_read(int first) const {
-  for (int i = first; i < first + nodes_[slots_[first].node].batch; ++i) {
-    if (slots_[i].readers > 0) return false;
-  }
-  return true;
+  const auto begin = slots_.begin() + first;
+  return std::all_of(begin, begin + nodes_[slots_[first].node].batch, [](const Slot& s) { return s.readers == 0; });
 }
 
 void Tape::all_readers_done(const Slot& slot, int id) {
@@ -125,16 +123,14 @@ void Tape::all_readers_done(const Slot& slot, int id) {
   if (slot.kind != Kind::result) return;
   const auto is_no_result = [this](Var x) { return !x.tape || slots_[x.id].kind != Kind::result; };
   const Node& node = nodes_[slot.node];
-  if (std::all_of(node.inputs.begin(), node.inputs.end(), is_no_result) && batch_is_read(id - node.place)) {
-    differentiate(id);
-  }
+  const bool of_leaves = std::all_of(node.inputs.begin(), node.inputs.end(), is_no_result);
+  if (of_leaves && batch_is_read(id - node.place)) differentiate(id);
 }
 
 int Tape::reads_of(int id) const {
   int reads = 0;
-  for (const Node& node : nodes_) {
+  for (const Node& node : nodes_)
     for (const Var& x : node.inputs) reads += x.tape && x.id == id;
-  }
   return reads;
 }
 
@@ -202,10 +198,7 @@ Tensor Grads::alloc(Var x) const {
 
 void Grads::add(Var x, const Tensor& dx) const {
   auto& slot = tape_.slots_[x.id];
-  if (!slot.gradient) {
-    slot.gradient = dx;
-    return;
-  }
+  if (!slot.gradient) return static_cast<void>(slot.gradient = dx);
   tape_.launch({"add_gradients", Pass::backward}, kernels().add, slot.gradient, dx, slot.gradient);
   tape_.ctx.arena->recycle(dx);
 }
@@ -237,10 +230,8 @@ void Grads::move_dy_to(Var x, const Shape& shape) {
 void Grads::copy_dy_to(Var x) {
   auto& to = tape_.slots_[x.id];
   const Tensor source = dy().reshaped(to.value.shape);
-  if (to.gradient) {
-    tape_.launch({"add_gradients", Pass::backward}, kernels().add, to.gradient, source, to.gradient);
-    return;
-  }
+  if (to.gradient)
+    return tape_.launch({"add_gradients", Pass::backward}, kernels().add, to.gradient, source, to.gradient);
   Tensor dx = alloc(x);
   tape_.launch({"copy_gradient", Pass::backward}, kernels().copy, source, dx);
   to.gradient = dx;

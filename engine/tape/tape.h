@@ -53,9 +53,8 @@ struct Node {
   bool is_view = false;                   // the output's bytes belong to an input
   bool reads_output = true;               // .. does the backward pass
   bool is_rectified = false;              // the output is a ReLU's, and by its sign the backward pass begins
-  // A batch is this many nodes, recorded one after the other and differentiated by one call of the first one's backward.
-  int batch = 1;
-  int place = 0;  // in the batch
+  // A batch is so many nodes, recorded one after the other and differentiated by one call of the first one's backward.
+  int batch = 1, place = 0;
   BackwardFunction backward;
 };
 
@@ -89,8 +88,7 @@ class Tape {
   // kept, or is still to be read by the backward pass of its own node or by any op recorded so far. Who asks for the value
   // later is told so.
   Tensor take_if_unread(Var x);
-  // Of x, if the caller of the op called it spent().
-  Tensor take_if_spent(Var x) { return slots_[x.id].spent ? take_if_unread(x) : Tensor{}; }
+  Tensor take_if_spent(Var x) { return slots_[x.id].spent ? take_if_unread(x) : Tensor{}; }  // spent(), below
 
   // Runs one kernel in the current scope: kernel(ctx, args...). Accounts for its work, times it if a profile is
   // attached, and names the layer in whatever it throws. If `work` does not say how many bytes it moves, these are the
