@@ -44,10 +44,10 @@ double milliseconds(Trainer& trainer) {
   return ms;
 }
 
-// What a training holds: the step's arena, which fits every path at full density, and parameters, moments and masks.
+// What a training holds: the step's arena, which fits every path at full density, and parameters, moments, masks and
+// lists.
 double counted_mib(const Trainer& trainer) {
-  const TrainingPlan& plan = trainer.training_plan();
-  return static_cast<double>(plan.arena_bytes + plan.slab_bytes) / kMiB;
+  return static_cast<double>(trainer.training_plan().arena_bytes + trainer.slab_bytes()) / kMiB;
 }
 
 Point measure(const SweepOptions& options, const ImageSet& images, Trainer& dense, double density, const Cell& cell) {

@@ -12,8 +12,9 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$(cd "$1" && pwd)
 target=$2
-programs=(train_gan op_bench crossover_bench train_step_bench ceilings gpu_suite_table gpu_op_test gpu_kernel_test
-  gpu_conv_test gpu_block_conv_test cusparse_conv_test gpu_sparse_test prims_test train_gan_emulated_test)
+programs=(train_gan op_bench crossover_bench train_step_bench ceilings gpu_suite_table fragment_test gpu_op_test
+  gpu_kernel_test gpu_conv_test gpu_block_conv_test cusparse_conv_test gpu_sparse_test prims_test
+  train_gan_emulated_test)
 most_bytes=$((25 << 20))
 
 case $target in

@@ -90,8 +90,8 @@ build() {
 
 # Tests that run kernels on a real device where there is one, and three iterations of the small GAN. A filter that matches
 # nothing proves nothing, nor does a case that is skipped.
-cuda_tests=(gpu_op_test gpu_kernel_test gpu_conv_test gpu_block_conv_test cusparse_conv_test gpu_sparse_test prims_test
-  train_gan_emulated_test)
+cuda_tests=(fragment_test gpu_op_test gpu_kernel_test gpu_conv_test gpu_block_conv_test cusparse_conv_test
+  gpu_sparse_test prims_test train_gan_emulated_test)
 test_part() {
   local name count log status=0
   [ -z "$rehearse" ] || cuda_tests=(gpu_kernel_test prims_test)

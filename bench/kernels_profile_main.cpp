@@ -3,7 +3,8 @@
 //
 //   kernels_profile FILE [--rows N] [--budgets BUDGETS]
 //
-// Times are predictions of the model below and no measurements. With --budgets, exit code 6 if a kernel needs more than
+// Times are predictions of the model below and no measurements. Where the stand-in ran no kernel (STAND_IN_RUN=none) there
+// are only launches to print. With --budgets, exit code 6 if a kernel needs more than
 // BUDGETS (JSON) allows, or if a budget matches no kernel.
 #include <fmt/format.h>
 
@@ -100,12 +101,18 @@ Prediction predict(const Row& row) {
 struct Profile {
   std::vector<Row> rows;
   double seconds = 0, instructions = 0;
+  double launches() const {
+    double sum = 0;
+    for (const Row& row : rows) sum += row.launches;
+    return sum;
+  }
 };
 
 Profile read_profile(const std::string& path) {
   std::ifstream file(path);
   if (!file) fail(ErrorKind::data, path + ": cannot be read; make kernels-profile writes it");
   Profile profile;
+  bool complete = false;
   for (std::string line; std::getline(file, line);) {
     const json object = json::parse(line, nullptr, false);
     if (object.is_discarded())
@@ -113,6 +120,7 @@ Profile read_profile(const std::string& path) {
     if (object.contains("interpreted_seconds")) {
       profile.seconds = object["interpreted_seconds"];
       profile.instructions = object["warp_instructions"];
+      complete = true;
       continue;
     }
     Row row;
@@ -133,7 +141,7 @@ Profile read_profile(const std::string& path) {
     row.warps = object["warps"].get<std::map<std::string, double>>();
     profile.rows.push_back(row);
   }
-  if (profile.instructions == 0) fail(ErrorKind::data, path + ": no end; the program that wrote it was stopped");
+  if (!complete) fail(ErrorKind::data, path + ": no end; the program that wrote it was stopped");
   return profile;
 }
 
@@ -143,10 +151,9 @@ std::string ratio(double above, double below, const char* format = "{:.2f}") {
 
 std::string table(const Profile& profile, size_t most) {
   std::vector<std::pair<Row, Prediction>> rows;
-  double launches = 0, seconds = 0, floor = 0;
+  double seconds = 0, floor = 0;
   for (const Row& row : profile.rows) {
     rows.emplace_back(row, predict(row));
-    launches += row.launches;
     seconds += rows.back().second.seconds;
     floor += rows.back().second.floor;
   }
@@ -175,8 +182,19 @@ std::string table(const Profile& profile, size_t most) {
   return text + fmt::format(
                     "\n{:.0f} launches, predicted {:.3f} ms, floor {:.3f} ms. Interpreted {:.1f} million warp "
                     "instructions in {:.1f} s: {:.1f} million per second.\n",
-                    launches, seconds * 1e3, floor * 1e3, profile.instructions / 1e6, profile.seconds,
+                    profile.launches(), seconds * 1e3, floor * 1e3, profile.instructions / 1e6, profile.seconds,
                     profile.instructions / 1e6 / profile.seconds);
+}
+
+// Of each kernel, whatever its element type and sizes.
+std::string launch_table(const Profile& profile) {
+  std::map<std::string, double> sums;
+  for (const Row& row : profile.rows) sums[row.kernel.substr(0, row.kernel.find_first_of("<("))] += row.launches;
+  std::vector<std::pair<std::string, double>> rows(sums.begin(), sums.end());
+  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::string text;
+  for (const auto& [kernel, launches] : rows) text += fmt::format("{:>8.0f}  {}\n", launches, kernel);
+  return text + fmt::format("{:>8.0f}  launches\n", profile.launches());
 }
 
 // {"launches": N, "kernels": [{"kernel": REGEX, "instructions_per_mma": X, "passes": X, "sectors_per_request": X}, ..]}
@@ -186,12 +204,11 @@ std::vector<std::string> broken_budgets(const Profile& profile, const std::strin
   const json budgets = json::parse(file, nullptr, false);
   if (budgets.is_discarded()) fail(ErrorKind::data, path + ": expected budgets as JSON");
   std::vector<std::string> broken;
-  double launches = 0;
-  for (const Row& row : profile.rows) launches += row.launches;
+  const double launches = profile.launches();
   if (launches > budgets.at("launches").get<double>()) {
     broken.push_back(fmt::format("expected at most {} launches but got {:.0f}", budgets["launches"].dump(), launches));
   }
-  for (const json& budget : budgets.at("kernels")) {
+  for (const json& budget : budgets.value("kernels", json::array())) {
     const auto name = budget.at("kernel").get<std::string>();
     const std::regex expression(name);
     Row sum;
@@ -228,7 +245,7 @@ int run(int argc, char** argv) {
   app.add_option("--budgets", budgets, "what kernels may need at most (JSON)");
   if (!parse_flags(app, argc, argv)) return 0;
   const Profile profile = read_profile(file);
-  print_result(table(profile, rows));
+  print_result(profile.instructions > 0 ? table(profile, rows) : launch_table(profile));
   if (budgets.empty()) return 0;
   const std::vector<std::string> broken = broken_budgets(profile, budgets);
   for (const std::string& text : broken) print_result("over budget: " + text + "\n");

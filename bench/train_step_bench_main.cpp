@@ -255,13 +255,15 @@ int run(int argc, char** argv) {
   app.add_option("--json", options.json, "also write the numbers to this file");
   double density = 1;
   std::string cell = "1x1";
-  app.add_option("--density", density, "of G and D, under static masks")->check(CLI::Range(0.001, 1.0));
-  app.add_option("--cell", cell, "of these masks: 1x1, 16x16, ..")->capture_default_str();
-  app.add_flag("--sweep", options.sweep, "static masks: dense, masked and sparse iterations in turns");
-  app.add_option("--densities", options.sweeping.densities, "of the sweep, falling")->delimiter(',');
-  app.add_option("--cells", options.sweeping.cells, "of the sweep")->delimiter(',');
-  app.add_option("--csv", options.sweeping.csv, "also write the sweep to this file");
-  app.add_option("--svg", options.sweeping.svg, "draw the sweep into this file");
+  CLI::Option* asks_density =
+      app.add_option("--density", density, "of G and D, under static masks")->check(CLI::Range(0.001, 1.0));
+  app.add_option("--cell", cell, "of these masks: 1x1, 16x16, ..")->capture_default_str()->needs(asks_density);
+  CLI::Option* asks_sweep =
+      app.add_flag("--sweep", options.sweep, "static masks: dense, masked and sparse iterations in turns");
+  app.add_option("--densities", options.sweeping.densities, "of the sweep, falling")->delimiter(',')->needs(asks_sweep);
+  app.add_option("--cells", options.sweeping.cells, "of the sweep")->delimiter(',')->needs(asks_sweep);
+  app.add_option("--csv", options.sweeping.csv, "also write the sweep to this file")->needs(asks_sweep);
+  app.add_option("--svg", options.sweeping.svg, "draw the sweep into this file")->needs(asks_sweep);
   app.add_flag("--serve", options.serve,
                "obey commands on standard input, one per line: run, memory, profile, info, quit");
   if (!parse_flags(app, argc, argv)) return 0;

@@ -20,6 +20,7 @@ class FlagReader {
   std::string choice(const std::string& name, const std::vector<std::string>& words);
   int64_t integer(const std::string& name, int64_t otherwise, int64_t least, int64_t most);
   double real(const std::string& name, double otherwise, double least);
+  int threads();  // --threads of the CPU; 0, if it was not given: as many as OMP_NUM_THREADS says, else all
   // The argument that is no flag, a path as all of them are (engine/io/user_path.h); `problem` if it is missing.
   std::string positional(const std::string& problem);
   std::string path(const std::string& name) const;  // "" if it was not given

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "kernels/core/error.h"
 #include "kernels/core/parallel.h"
+#include "kernels/core/simd.h"
 #include "kernels/train/random.h"
 
 namespace poise {
@@ -14,17 +16,42 @@ constexpr uint64_t kDirectionSeed = 20230001;  // never to change: numbers of di
 
 // Sums of a fixed shape: eight lanes that a compiler can keep in one register, added at the end in order.
 constexpr int64_t kLanes = 8;
+using Lanes [[gnu::vector_size(kLanes * sizeof(double))]] = double;
+// Images at once, so that a sum need not wait for its last addition, and a direction is read once for all of them.
+constexpr int64_t kImagesAtOnce = 4;
 
-double dot(const double* direction, const double* x, int64_t count) {
-  double lanes[kLanes] = {};
+// sums[i] = direction . x_i for `images` of them, each `count` values after the other.
+template <int64_t images>
+void dots(const double* direction, const double* x, int64_t count, double* sums) {
+  Lanes lanes[images] = {};
   const int64_t whole = count / kLanes * kLanes;
   for (int64_t i = 0; i < whole; i += kLanes) {
-    for (int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] += direction[i + lane] * x[i + lane];
+    Lanes left, right;
+    std::memcpy(&left, direction + i, sizeof left);
+    for (int64_t image = 0; image < images; ++image) {
+      std::memcpy(&right, x + image * count + i, sizeof right);
+      lanes[image] += left * right;
+    }
   }
-  double sum = 0;
-  for (const double lane : lanes) sum += lane;
-  for (int64_t i = whole; i < count; ++i) sum += direction[i] * x[i];
-  return sum;
+  for (int64_t image = 0; image < images; ++image) {
+    double sum = 0;
+    for (int64_t lane = 0; lane < kLanes; ++lane) sum += lanes[image][lane];
+    for (int64_t i = whole; i < count; ++i) sum += direction[i] * x[image * count + i];
+    sums[image] = sum;
+  }
+}
+
+// sums[p][i], of rows `images` long, for images `first` to `last` and all directions p.
+void project(const double* directions, const double* pixels, int64_t values, int64_t first, int64_t last,
+             int64_t images, double* sums) {
+  for (int64_t p = 0; p < SlicedWasserstein::kProjections; ++p) {
+    const double* direction = directions + p * values;
+    double* row = sums + p * images;
+    int64_t i = first;
+    for (; i + kImagesAtOnce <= last; i += kImagesAtOnce)
+      dots<kImagesAtOnce>(direction, pixels + i * values, values, row + i);
+    for (; i < last; ++i) dots<1>(direction, pixels + i * values, values, row + i);
+  }
 }
 
 }  // namespace
@@ -36,7 +63,9 @@ SlicedWasserstein::SlicedWasserstein(std::span<const uint8_t> reference, int64_t
   parallel_for(kProjections, [&](int64_t p) {
     double* direction = directions_.data() + p * values_;
     normal_on_host(kDirectionSeed, RandomStream::metric, static_cast<uint64_t>(p), values_, direction);
-    const double length = std::sqrt(dot(direction, direction, values_));
+    double square = 0;
+    dots<1>(direction, direction, values_, &square);
+    const double length = std::sqrt(square);
     for (int64_t i = 0; i < values_; ++i) direction[i] /= length;
   });
   std::vector<const uint8_t*> chosen;  // data sets may be sorted by class: spread the choice
@@ -52,14 +81,11 @@ std::vector<double> SlicedWasserstein::sorted_projections(const std::vector<cons
     for (int64_t i = 0; i < values_; ++i) x[i] = images[static_cast<size_t>(image)][i] / 127.5 - 1;
   });
   // A task takes a few images to all projections: the directions pass through the cache once per task, not per image.
-  parallel_chunks(images_, 16, [&](int64_t first, int64_t last) {
-    for (int64_t p = 0; p < kProjections; ++p) {
-      for (int64_t image = first; image < last; ++image) {
-        rows[static_cast<size_t>(p * images_ + image)] =
-            dot(directions_.data() + p * values_, pixels.data() + image * values_, values_);
-      }
-    }
-  });
+  const double *directions = directions_.data(), *x = pixels.data();
+  double* sums = rows.data();
+  const int64_t values = values_, count = images_;
+  simd_chunks(images_, 32,
+              [=](int64_t first, int64_t last) { project(directions, x, values, first, last, count, sums); });
   parallel_for(kProjections,
                [&](int64_t p) { std::sort(rows.begin() + p * images_, rows.begin() + (p + 1) * images_); });
   return rows;

@@ -291,6 +291,7 @@ int evaluate_gan(int argc, const char* const* argv) {
   if (args.wants_help) return print_result(args.help), 0;
   if (args.has("version")) return print_result(version_line("evaluate_gan") + "\n"), 0;
   const EvaluationRequest request = evaluation_request_of(args, statistics);
+  set_thread_count(request.threads);
   Evaluation evaluation(request);
   if (statistics) {
     const std::string text = evaluation.make_statistics();

@@ -107,6 +107,7 @@ CommandLineSpec evaluation_command_line() {
       {"--splits", Kind::value, "N", "of the Inception Score (10)"},
       {"--shuffle", Kind::value, "SEED", "shuffle images before they are split: for sets sorted by class"},
       {"--device", Kind::value, "NAME", "auto, cpu, cuda or emulated (auto: cuda if it is there)"},
+      {"--threads", Kind::value, "N", "of the CPU (as OMP_NUM_THREADS says, else all)"},
       {"-o,--output", Kind::once, "FILE", "of make-stats (.npz)"},
       {"--json", Kind::on, "", "one JSON object per metric"},
       {"-q,--quiet", Kind::on, "", "no progress"},
@@ -138,6 +139,7 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   r.protocol = reader.choice("protocol", protocols);
   r.inception = reader.path("inception");
   r.device = named<Device>(reader.choice("device", {"auto", "cpu", "cuda", "emulated"}));
+  r.threads = reader.threads();
   r.image_size = reader.integer("image-size", 0, 1, largest_image_size());
   r.generated.count = reader.integer("images", 0, 2, kMost);
   r.reference_images = reader.integer("reference-images", 0, 2, kMost);

@@ -24,6 +24,7 @@ struct EvaluationRequest {
   std::string reference;  // "": a run's own training images
   std::string dataset = "auto", split = "auto", inception, protocol = "none";
   std::optional<Device> device;
+  int threads = 0;                   // 0: as many as there are
   std::vector<std::string> metrics;  // empty: those that the weights allow
   int64_t image_size = 0, reference_images = 0;
   GeneratedOptions generated;                // its count 0: all images of a set, 10,000 of a generator

@@ -47,6 +47,7 @@ same image in any company. --batch-norm batch: each batch of 64 normalises itsel
 struct Request {
   std::string source, output, raw;
   std::optional<Device> device;
+  int threads = 0;                    // 0: as many as there are
   std::string latents, save_latents;  // files to read and to write
   std::string frames;                 // folder
   std::vector<uint64_t> seeds;
@@ -85,6 +86,7 @@ CommandLineSpec command_line_spec() {
        "the pixels alone: unsigned bytes [N,H,W,C], rgb24 to ffmpeg; - for standard output"},
       {"--frames", Kind::once, "DIR", "each image as DIR/00000.png, DIR/00001.png, .."},
       {"--device", Kind::value, "NAME", "auto, cpu, cuda or emulated (auto: cuda if it is there)"},
+      {"--threads", Kind::value, "N", "of the CPU (as OMP_NUM_THREADS says, else all)"},
       {"--version", Kind::on, "", "print the version and exit"},
   };
   spec.footer = kExamples;
@@ -129,6 +131,7 @@ Request request_of(const CommandLine& args) {
   request.mode =
       reader.choice("batch-norm", {"running", "batch"}) == "running" ? Mode::evaluate_running : Mode::evaluate_batch;
   request.device = named<Device>(reader.choice("device", {"auto", "cpu", "cuda", "emulated"}));
+  request.threads = reader.threads();
   request.columns = reader.integer("columns", 0, 1, 100000);
   request.scale = reader.integer("scale", 2, 1, 16);
   request.steps = reader.integer("steps", 8, 2, kMostNumbers);
@@ -259,6 +262,7 @@ int sample_gan(int argc, const char* const* argv) {
   if (args.wants_help) return print_result(args.help), 0;
   if (args.has("version")) return print_result(version_line("sample_gan") + "\n"), 0;
   Request request = request_of(args);
+  set_thread_count(request.threads);
   const SafetensorsFile file = load_checkpoint(request.source, "sample_gan");
   request.weights = weights_of_file(file, args.has("weights"), request.weights);
   const std::unique_ptr<Trainer> trainer = sampler_of(file, request.device);

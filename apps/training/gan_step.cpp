@@ -29,7 +29,13 @@ void take_mean(Tape& tape, Var logits, Tensor& mean) {
               tape.ctx.kernels->mean_logit, logits.value(), mean);
 }
 
-Var generate(GanStep& s, const Labelled& z) { return (*s.model->generator)(s.tape->constant(z.values), z.labels); }
+Var generate(GanStep& s, const Labelled& z) {
+  Tape& tape = *s.tape;
+  const Var narrow = s.slab_g->narrow_weights(tape, *s.model->generator);
+  const Var images = (*s.model->generator)(tape.constant(z.values), z.labels);
+  if (narrow.tape && !tape.records_gradients()) tape.ctx.arena->recycle(tape.take_if_unread(narrow));
+  return images;
+}
 
 // The classes of a, then those of b; empty where the networks know none.
 Tensor concat_labels(Tape& tape, const Tensor& a, const Tensor& b) {

@@ -169,8 +169,7 @@ TrainingPlan Trainer::planned() {
   sparse_.plan_updates();
   plan.parameters_g = slab_g_.parameters;
   plan.parameters_d = slab_d_.parameters;
-  plan.slab_bytes = slab_g_.bytes + slab_d_.bytes + sparse_.bytes();
-  if (options_.ranks) plan.slab_bytes += exchange_g_->memory_bytes() + exchange_d_->memory_bytes();
+  plan.slab_bytes = slab_bytes();
   std::vector<NamedTensor> mask_state;
   sparse_.append_state(mask_state);
   for (const NamedTensor& t : mask_state) plan.mask_state_bytes += t.tensor.size_bytes();
@@ -186,6 +185,11 @@ TrainingPlan Trainer::planned() {
   plan.balance_flops = balance.flops;
   plan.balance_executed_flops = balance.executed_flops;
   return plan;
+}
+
+size_t Trainer::slab_bytes() const {
+  const size_t own = slab_g_.bytes + slab_d_.bytes + sparse_.bytes();
+  return options_.ranks ? own + exchange_g_->memory_bytes() + exchange_d_->memory_bytes() : own;
 }
 
 void Trainer::take_images(const std::shared_ptr<const ImageSet>& shared) {

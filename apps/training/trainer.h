@@ -110,6 +110,7 @@ class Trainer {
   Profile* profile() const { return ctx_.profile; }               // null unless set
   void set_profile(Profile* profile) { ctx_.profile = profile; }  // times every launch from now on
   const TrainingPlan& training_plan() const { return plan_; }
+  size_t slab_bytes() const;  // parameters, moments, masks and lists; the plan's are of the densest lists
   const TrainerOptions& options() const { return options_; }
   const DeviceChoice& device() const { return plan_.device; }
   int64_t latent_size() const { return model_.generator->latent_size; }

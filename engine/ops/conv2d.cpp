@@ -112,16 +112,17 @@ struct Convolution {
     Tensor value;
     std::optional<Arena::Scratch> copy;
 
-    WeightOfPass(Tape& t, const Convolution& c, const LayerPass& pass) : value(c.w ? c.w->value : c.weight.value()) {
+    WeightOfPass(Tape& t, const Convolution& c, const LayerPass& pass) {
       const KernelTable& k = *t.ctx.kernels;
+      if (!pass.folds_weight()) value = c.w ? c.w->value : c.weight.as(c.xv.dtype);
+      if (value) return;
+      copy.emplace(*t.ctx.arena, pass.geometry.weight_shape(), c.xv.dtype);
+      value = copy->tensor();
       if (pass.folds_weight()) {
-        copy.emplace(*t.ctx.arena, pass.geometry.weight_shape(), c.xv.dtype);
-        t.launch({"fold_pooling", Pass::forward}, k.fold_pooling, value, copy->tensor());
-      } else if (value.dtype != c.xv.dtype) {
-        copy.emplace(*t.ctx.arena, value.shape, c.xv.dtype);
-        t.launch({"convert", Pass::forward}, k.convert, value, copy->tensor());
+        t.launch({"fold_pooling", Pass::forward}, k.fold_pooling, c.weight.value(), value);
+      } else {
+        t.launch({"convert", Pass::forward}, k.convert, c.weight.value(), value);
       }
-      if (copy) value = copy->tensor();
     }
   };
 

@@ -1,19 +1,20 @@
 // The weight of conv2d and linear where activations are bf16 and parameters f32: the kernels multiply by a copy of it
-// in bf16, add the bias as it is, and write the gradients of both in f32.
+// in bf16, add the bias as it is, and write the gradients of both in f32. The copy is that of the network (Tape::set_narrow)
+// or, where there is none, the layer's own.
 #pragma once
 #include "engine/ops/check.h"
 
 namespace poise {
 
-// The weight in the type that the kernels read. A copy is memory of the arena.
+// The weight in the type that the kernels read. An own copy is memory of the arena.
 struct LayerWeight {
   Tensor value;
   bool is_copy;
 
-  LayerWeight(Var weight, DType dtype) : value(weight.value()), is_copy(dtype != weight.dtype()) {
+  LayerWeight(Var weight, DType dtype) : value(weight.as(dtype)), is_copy(!value) {
     if (!is_copy) return;
     Tape& t = *weight.tape;
-    const Tensor from = value;
+    const Tensor from = weight.value();
     value = t.alloc(from.shape, dtype);
     t.launch({"convert", Pass::forward}, t.ctx.kernels->convert, from, value);
   }

@@ -1,5 +1,5 @@
 // weight / sigma, sigma estimated by one power iteration per training pass (Miyato et al. 2018). All weights of a
-// network are normalised in one kernel call, and each is a node of its own: a layer's gradient is its own affair.
+// network are normalised in one kernel call, and differentiated in another: each is a node, all together a batch.
 #include <vector>
 
 #include "engine/ops/check.h"
@@ -11,6 +11,24 @@ namespace {
 // Iterating, a pass multiplies the weight with u, v and v; otherwise with v alone.
 double forward_flops(const Tensor& weight, bool iterate) {
   return (iterate ? 6.0 : 2.0) * static_cast<double>(weight.elements());
+}
+
+int64_t padded(int64_t elements) {  // so that every slice begins a line
+  return static_cast<int64_t>(align_up(static_cast<size_t>(elements) * size_of(DType::bf16)) / size_of(DType::bf16));
+}
+
+// Gives every y a place for its copy in bf16, if activations are that.
+void allocate_narrow(Tape& t, std::vector<SpectralNormLayer>& layers) {
+  if (activation_dtype(t.ctx.precision) != DType::bf16) return;
+  int64_t elements = 0;
+  for (const SpectralNormLayer& l : layers) elements += padded(l.y.elements());
+  const Tensor all = t.alloc({elements}, DType::bf16);
+  int64_t first = 0;
+  for (SpectralNormLayer& l : layers) {
+    l.narrow = all.slice(first, l.y.elements()).reshaped(l.y.shape);
+    first += padded(l.y.elements());
+  }
+  t.record({.name = "spectral_norm", .output = all});
 }
 
 SpectralNormLayer allocate(Tape& t, const SpectralNormOperand& operand) {
@@ -31,19 +49,33 @@ SpectralNormLayer allocate(Tape& t, const SpectralNormOperand& operand) {
           .y = t.alloc(w.shape, w.dtype)};
 }
 
-Var record(Tape& t, Var weight, const SpectralNormLayer& l) {
-  return t.record({.name = "spectral_norm",
-                   .inputs = {weight},
-                   .output = l.y,
-                   .saved = {l.u_used, l.v_used, l.sigma},
-                   .backward = [weight, y = l.y, u = l.u_used, v = l.v_used, sigma = l.sigma](Grads& g) {
-                     Tensor dw = g.alloc(weight);
-                     Arena::Workspace workspace(*g.ctx().arena, kSpectralNormBackwardWorkspace);
-                     g.tape().launch(
-                         arithmetic_work("spectral_norm", Pass::backward, 4.0 * static_cast<double>(y.elements())),
-                         g.kernels().spectral_norm_backward, y, u, v, sigma, g.dy(), workspace, dw);
-                     g.add(weight, dw);
-                   }});
+// `g`: of the first of a batch. Layers that no gradient has reached are left out.
+void differentiate(Grads& g) {
+  std::vector<SpectralNormGradient> layers;
+  std::vector<int> reached;
+  double flops = 0;
+  for (int i = 0; i < g.node().batch; ++i) {
+    const Grads of_layer = g.of_batch(i);
+    if (!of_layer.dy() || !of_layer.wants(of_layer.node().inputs[0])) continue;
+    const Node& n = of_layer.node();
+    layers.push_back({.y = n.output,
+                      .u_used = n.saved[0],
+                      .v_used = n.saved[1],
+                      .sigma = n.saved[2],
+                      .dy = of_layer.dy(),
+                      .dweight = of_layer.alloc(n.inputs[0])});
+    reached.push_back(i);
+    flops += 4.0 * static_cast<double>(n.output.elements());
+  }
+  {
+    Arena::Workspace workspace(*g.ctx().arena, spectral_norm_backward_workspace(layers.size()));
+    g.tape().launch(arithmetic_work("spectral_norm", Pass::backward, flops), g.kernels().spectral_norm_backward,
+                    std::span<const SpectralNormGradient>(layers), workspace);
+  }
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const Grads of_layer = g.of_batch(reached[i]);
+    of_layer.add(of_layer.node().inputs[0], layers[i].dweight);
+  }
 }
 
 }  // namespace
@@ -57,12 +89,23 @@ void spectral_norm(Tape& t, std::span<SpectralNormOperand> operands) {
     layers.push_back(allocate(t, operand));
     flops += forward_flops(layers.back().weight, iterate);
   }
-  Arena::Workspace workspace(*t.ctx.arena, spectral_norm_workspace(layers));
-  t.launch(arithmetic_work("spectral_norm", Pass::forward, flops), t.ctx.kernels->spectral_norm_forward, iterate,
-           std::span<const SpectralNormLayer>(layers), workspace);
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const Scope scope(t, *operands[i].layer);
-    operands[i].y = record(t, operands[i].weight, layers[i]);
+  allocate_narrow(t, layers);
+  {
+    Arena::Workspace workspace(*t.ctx.arena, spectral_norm_workspace(layers));
+    t.launch(arithmetic_work("spectral_norm", Pass::forward, flops), t.ctx.kernels->spectral_norm_forward, iterate,
+             std::span<const SpectralNormLayer>(layers), workspace);
+  }
+  const int count = static_cast<int>(layers.size());
+  for (int i = 0; i < count; ++i) {
+    const SpectralNormLayer& l = layers[i];
+    operands[i].y = t.record({.name = "spectral_norm",
+                              .inputs = {operands[i].weight},
+                              .output = l.y,
+                              .saved = {l.u_used, l.v_used, l.sigma},
+                              .batch = count,
+                              .place = i,
+                              .backward = differentiate});
+    t.set_narrow(operands[i].y, l.narrow);
   }
 }
 

@@ -55,6 +55,19 @@ ParameterSlab::ParameterSlab(Module& root, DType dtype, Memory memory, bool with
 
 void ParameterSlab::zero_grad(Context& ctx) { ctx.kernels->fill(ctx, 0.0, grad); }
 
+Var ParameterSlab::narrow_weights(Tape& tape, Module& root) const {
+  if (activation_dtype(tape.ctx.precision) != DType::bf16) return {};
+  Tensor narrow = tape.alloc(value.shape, DType::bf16);
+  tape.launch({"convert", Pass::forward}, tape.ctx.kernels->convert, value, narrow);
+  const Var all = tape.record({.name = "convert", .output = narrow});
+  root.for_each_parameter([&](Parameter& p) {
+    if (p.role != ParameterRole::weight && p.role != ParameterRole::unmasked_weight) return;
+    const int64_t first = p.value.data<float>() - value.data<float>();
+    tape.set_narrow(tape.parameter(p), narrow.slice(first, p.shape.elements()).reshaped(p.shape));
+  });
+  return all;
+}
+
 void ParameterSlab::copy_value_to_ema(Context& ctx) {
   require(static_cast<bool>(ema), "this slab keeps no moving average");
   ctx.kernels->copy(ctx, value, ema);

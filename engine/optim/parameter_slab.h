@@ -22,6 +22,9 @@ class ParameterSlab {
   size_t bytes = 0;        // everything together
 
   void zero_grad(Context& ctx);
+  // Where activations are bf16: the weights of `root` in bf16, one launch for all, for its next forward pass on this tape
+  // (Tape::set_narrow). Elsewhere nothing.
+  Var narrow_weights(Tape& tape, Module& root) const;
   void copy_value_to_ema(Context& ctx);  // this and swap: Error(runtime) without a moving average
   // Exchanges value and ema by way of grad, which is lost, so that the network computes with the averaged weights. For
   // use between steps, when gradients are not needed; call twice.

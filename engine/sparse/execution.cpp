@@ -363,9 +363,10 @@ size_t NetworkExecution::memory_bytes() const {
   size_t bytes = 0;
   for (const Layer& layer : layers_) {
     if (may_take(Execution::block)) bytes += OwnedLists::bytes(layer.execution.index, false);
-    if (layer.has_weights()) {
-      const double densest = choice_ == ExecutionChoice::automatic ? kDensest : 1;
-      bytes += weight_index_bytes(layer.execution.weights, densest);
+    if (const WeightIndex& weights = layer.execution.weights; weights.mask) {
+      bytes += weight_index_bytes(weights);
+    } else if (layer.has_weights()) {
+      bytes += weight_index_bytes(weights, choice_ == ExecutionChoice::automatic ? kDensest : 1);
     }
     if (may_take(Execution::cusparse)) bytes += OwnedLists::bytes(layer.execution.cusparse_index, true);
   }

@@ -72,6 +72,7 @@ class NetworkExecution {
   // Somebody follows the gradients of dead weights at every step: they are always computed.
   void always_dense_weight_gradients() { follows_dead_weights_ = true; }
 
+  // Of the lists as they are; before masks are drawn, the most that they can take.
   size_t memory_bytes() const;
 
  private:

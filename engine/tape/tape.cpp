@@ -13,6 +13,10 @@ const Tensor& Var::value() const {
   require(value || value.elements() == 0, "a value is read before it is given back");
   return value;
 }
+Tensor Var::as(DType dtype) const {
+  if (dtype == value().dtype) return value();
+  return dtype == DType::bf16 ? tape->slots_[id].narrow : Tensor{};
+}
 const Shape& Var::shape() const { return tape->slots_[id].value.shape; }
 DType Var::dtype() const { return tape->slots_[id].value.dtype; }
 bool Var::requires_grad() const { return tape->slots_[id].requires_grad; }
@@ -88,33 +92,45 @@ void Tape::count_readers(int last) {
 
 void Tape::differentiate(int id) {
   if (slots_[id].kind != Kind::result || slots_[id].differentiated) return;
-  slots_[id].differentiated = true;
-  Node& node = nodes_[slots_[id].node];
-  scope_ = slots_[id].scope;
-  if (slots_[id].requires_grad && slots_[id].gradient) {
-    Grads grads(*this, id);
-    if (!node.reads_output) release_value(slots_[id], node);
+  const int first = id - nodes_[slots_[id].node].place, last = first + nodes_[slots_[first].node].batch - 1;
+  bool reached = false;
+  for (int i = first; i <= last; ++i) {
+    slots_[i].differentiated = true;
+    reached = reached || (slots_[i].requires_grad && slots_[i].gradient);
+  }
+  Node& node = nodes_[slots_[first].node];
+  scope_ = slots_[first].scope;
+  if (reached) {
+    Grads grads(*this, first);
+    if (!node.reads_output) release_value(slots_[first], node);
     node.backward(grads);
   }
-  release(slots_[id], node);
-  for (const Var& x : node.inputs) {
-    if (x.tape && slots_[id].requires_grad && --slots_[x.id].readers == 0) all_readers_done(slots_[x.id], x.id);
+  for (int i = first; i <= last; ++i) {
+    release(slots_[i], nodes_[slots_[i].node]);
+    for (const Var& x : nodes_[slots_[i].node].inputs) {
+      if (x.tape && slots_[i].requires_grad && --slots_[x.id].readers == 0) all_readers_done(slots_[x.id], x.id);
+    }
   }
+}
+
+bool Tape::batch_is_read(int first) const {
+  const auto begin = slots_.begin() + first;
+  return std::all_of(begin, begin + nodes_[slots_[first].node].batch, [](const Slot& s) { return s.readers == 0; });
 }
 
 void Tape::all_readers_done(const Slot& slot, int id) {
   if (slot.kind == Kind::parameter && slot.requires_grad && gradient_is_final) gradient_is_final(*slot.parameter);
   if (slot.kind != Kind::result) return;
   const auto is_no_result = [this](Var x) { return !x.tape || slots_[x.id].kind != Kind::result; };
-  const auto& inputs = nodes_[slot.node].inputs;
-  if (std::all_of(inputs.begin(), inputs.end(), is_no_result)) differentiate(id);
+  const Node& node = nodes_[slot.node];
+  const bool of_leaves = std::all_of(node.inputs.begin(), node.inputs.end(), is_no_result);
+  if (of_leaves && batch_is_read(id - node.place)) differentiate(id);
 }
 
 int Tape::reads_of(int id) const {
   int reads = 0;
-  for (const Node& node : nodes_) {
+  for (const Node& node : nodes_)
     for (const Var& x : node.inputs) reads += x.tape && x.id == id;
-  }
   return reads;
 }
 
@@ -180,12 +196,9 @@ Tensor Grads::alloc(Var x) const {
   return tape_.alloc(slot.value.shape, slot.value.dtype);
 }
 
-void Grads::add(Var x, const Tensor& dx) {
+void Grads::add(Var x, const Tensor& dx) const {
   auto& slot = tape_.slots_[x.id];
-  if (!slot.gradient) {
-    slot.gradient = dx;
-    return;
-  }
+  if (!slot.gradient) return static_cast<void>(slot.gradient = dx);
   tape_.launch({"add_gradients", Pass::backward}, kernels().add, slot.gradient, dx, slot.gradient);
   tape_.ctx.arena->recycle(dx);
 }
@@ -217,10 +230,8 @@ void Grads::move_dy_to(Var x, const Shape& shape) {
 void Grads::copy_dy_to(Var x) {
   auto& to = tape_.slots_[x.id];
   const Tensor source = dy().reshaped(to.value.shape);
-  if (to.gradient) {
-    tape_.launch({"add_gradients", Pass::backward}, kernels().add, to.gradient, source, to.gradient);
-    return;
-  }
+  if (to.gradient)
+    return tape_.launch({"add_gradients", Pass::backward}, kernels().add, to.gradient, source, to.gradient);
   Tensor dx = alloc(x);
   tape_.launch({"copy_gradient", Pass::backward}, kernels().copy, source, dx);
   to.gradient = dx;

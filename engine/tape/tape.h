@@ -1,8 +1,8 @@
 // Reverse-mode differentiation as a list. Ops append a node when they run; backward() walks the list from its end.
 // There is no graph to search and nothing to register: recording is the registration.
 //
-// A node of leaves alone (a normalised weight) does not wait for its turn in the list: it is differentiated with the last of
-// those that read it, so that gradients of parameters become final one after the other.
+// A node of leaves alone (normalised weights) does not wait for its turn in the list: it is differentiated with the last
+// of those that read it. Nodes of a batch are differentiated together, when all of them could be.
 //
 // Memory: a node owns the block of its output (unless it is a view) and of what it saved. backward() hands the output
 // back to the arena as soon as nobody will read it: before the node's own backward runs, or after it, if that reads it;
@@ -30,7 +30,8 @@ class Tape;
 struct Var {
   Tape* tape = nullptr;
   int id = -1;
-  const Tensor& value() const;  // throws if it was given back
+  const Tensor& value() const;   // throws if it was given back
+  Tensor as(DType dtype) const;  // the value if it is of this type, or what set_narrow() was given; empty: neither
   const Shape& shape() const;
   DType dtype() const;
   bool requires_grad() const;
@@ -52,6 +53,8 @@ struct Node {
   bool is_view = false;                   // the output's bytes belong to an input
   bool reads_output = true;               // .. does the backward pass
   bool is_rectified = false;              // the output is a ReLU's, and by its sign the backward pass begins
+  // A batch is so many nodes, recorded one after the other and differentiated by one call of the first one's backward.
+  int batch = 1, place = 0;
   BackwardFunction backward;
 };
 
@@ -78,13 +81,14 @@ class Tape {
   // input does; otherwise the closure is dropped.
   Tensor alloc(const Shape& shape, DType dtype) { return ctx.arena->alloc(shape, dtype); }
   Var record(const Node& node);
+  // The same value in bf16, made for all weights of a network at once; memory of a node recorded before those that read it.
+  void set_narrow(Var x, const Tensor& narrow) { slots_[x.id].narrow = narrow; }
   void keep(Var var);  // its value outlives backward(); a view keeps what it looks at
   // The memory of x's value, for the output of an op that reads x element by element. Empty if it belongs to a leaf, is
   // kept, or is still to be read by the backward pass of its own node or by any op recorded so far. Who asks for the value
   // later is told so.
   Tensor take_if_unread(Var x);
-  // Of x, if the caller of the op called it spent().
-  Tensor take_if_spent(Var x) { return slots_[x.id].spent ? take_if_unread(x) : Tensor{}; }
+  Tensor take_if_spent(Var x) { return slots_[x.id].spent ? take_if_unread(x) : Tensor{}; }  // spent(), below
 
   // Runs one kernel in the current scope: kernel(ctx, args...). Accounts for its work, times it if a profile is
   // attached, and names the layer in whatever it throws. If `work` does not say how many bytes it moves, these are the
@@ -131,7 +135,7 @@ class Tape {
 
   enum class Kind : uint8_t { constant, variable, parameter, result };
   struct Slot {
-    Tensor value, gradient;
+    Tensor value, narrow, gradient;
     Parameter* parameter = nullptr;
     const std::string* scope = nullptr;
     int node = -1;
@@ -145,6 +149,7 @@ class Tape {
   void count_readers(int last);
   void differentiate(int id);
   int reads_of(int id) const;  // by nodes; a node that reads it twice counts twice
+  bool batch_is_read(int first) const;
   void all_readers_done(const Slot& slot, int id);
   void release_value(Slot& slot, const Node& node);
   void release(Slot& slot, Node& node);
@@ -176,10 +181,14 @@ class Grads {
   Tape& tape() const { return tape_; }
   Context& ctx() const { return tape_.ctx; }
   const KernelTable& kernels() const { return *tape_.ctx.kernels; }
-  // The node's own: a kernel that reads it element by element may write to it, before move_dy_to().
+  // The node's own, which a kernel that reads it element by element may write to, before move_dy_to(). In a batch, empty if
+  // none has arrived.
   const Tensor& dy() const { return tape_.slots_[slot_].gradient; }
   // Of a rectified output: somebody else has seen to the ReLU (become_rectified_gradient).
   bool dy_is_before_relu() const { return tape_.slots_[slot_].gradient_before_relu; }
+  const Node& node() const { return tape_.nodes_[tape_.slots_[slot_].node]; }
+  // Those of node i of the batch that this one is the first of.
+  Grads of_batch(int i) const { return {tape_, slot_ + i}; }
 
   // Is this input's gradient needed? (No: constants, frozen parameters, detached values.)
   bool wants(Var x) const { return x.tape != nullptr && tape_.slots_[x.id].requires_grad; }
@@ -187,7 +196,7 @@ class Grads {
   // parameter this is the parameter's gradient itself.
   Tensor alloc(Var x) const;
   // x's gradient becomes, or grows by, dx; dx is spent.
-  void add(Var x, const Tensor& dx);
+  void add(Var x, const Tensor& dx) const;
   // If x is a ReLU's output that this op alone reads, its memory becomes its gradient. The op, which no longer reads x, puts
   // dx there where x > 0, and zero elsewhere: the ReLU's backward pass costs nothing then. Else an empty tensor.
   Tensor become_rectified_gradient(Var x);

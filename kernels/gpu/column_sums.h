@@ -8,8 +8,26 @@ namespace poise::POISE_GPU {
 // y[row, c] += bias[c]
 void add_bias(Context& ctx, const Tensor& bias, Tensor& y);
 
-// sums[c] = sum_row from[row, c]; f32. `partial` has column_sum_blocks(rows) * channels elements.
-int64_t column_sum_blocks(int64_t rows);
+// Sums of columns in two passes. The first cuts the rows into ranges: partial[range, c] = sum of from[row, c] over the
+// rows of a range. It is a launch of its own (below), or done by blocks that the kernel of a weight gradient has
+// besides its own (column_sums.cuh). The second adds up the ranges in their order.
+struct ColumnSums {
+  const void* from = nullptr;  // [rows][channels], bf16 or f32
+  int rows = 0, channels = 0, ranges = 0;
+  float* partial = nullptr;  // [ranges][channels]; null: no sums are wanted
+
+  // sums[c], by whichever thread asks.
+  __device__ float total(int c) const {
+    float sum = 0;
+    for (int range = 0; range < ranges; ++range) sum += partial[int64_t{range} * channels + c];
+    return sum;
+  }
+};
+
+// As many as there are worth having.
+int64_t column_sum_ranges(int64_t rows);
+
+// sums[c] = sum_row from[row, c]; f32. `partial` has column_sum_ranges(rows) * channels elements.
 void column_sums(Context& ctx, const Tensor& from, float* partial, float* sums);
 
 }  // namespace poise::POISE_GPU

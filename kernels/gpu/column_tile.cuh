@@ -18,34 +18,37 @@ template <int N>
 constexpr int kTileColumns = kTileVectors* N;
 
 // One number per thread of the tile and column of its vector.
-template <int N>
-using TileShared = float[kTileRows][kTileColumns<N>];
+template <int N, int rows = kTileRows>
+using TileShared = float[rows][kTileColumns<N>];
 
 template <int N>
 struct TilePosition {
-  int row;     // 0..15, of the rows that the block reads at once
+  int row;     // of the rows that the block reads at once
   int column;  // first of this thread's, in the tile
 
   __device__ TilePosition()
       : row(static_cast<int>(threadIdx.x) / kTileVectors), column(static_cast<int>(threadIdx.x) % kTileVectors * N) {}
 };
 
-template <int N>
-__device__ inline void put_in_tile(TileShared<N>& shared, const TilePosition<N>& at, const Vector<float, N>& v) {
+template <int N, int rows>
+__device__ inline void put_in_tile(float (&shared)[rows][kTileColumns<N>], const TilePosition<N>& at,
+                                   const Vector<float, N>& v) {
 #pragma unroll
   for (int k = 0; k < N; ++k) shared[at.row][at.column + k] = v[k];
 }
 
-// f(column, sum over the tile's rows) for every column of the tile, one thread each.
-template <int N, class F>
-__device__ inline void sum_tile(TileShared<N>& shared, const TilePosition<N>& at, const Vector<float, N>& v,
+// f(column, sum over the tile's rows) for every column of the tile, one thread each. A block of fewer threads reads
+// fewer rows at once.
+template <int N, int rows = kTileRows, class F>
+__device__ inline void sum_tile(TileShared<N, rows>& shared, const TilePosition<N>& at, const Vector<float, N>& v,
                                 const F& f) {
-  put_in_tile<N>(shared, at, v);
+  static_assert(rows * kTileVectors >= kTileColumns<N>, "a thread per column");
+  put_in_tile<N, rows>(shared, at, v);
   __syncthreads();
   if (const int column = static_cast<int>(threadIdx.x); column < kTileColumns<N>) {
     float total = 0;
 #pragma unroll
-    for (int row = 0; row < kTileRows; ++row) total += shared[row][column];
+    for (int row = 0; row < rows; ++row) total += shared[row][column];
     f(column, total);
   }
 }

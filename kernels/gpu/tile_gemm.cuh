@@ -74,6 +74,26 @@ __device__ inline void sum_tiles(GemmShared<T, Shape>& shared, int tiles, LoadA&
   __syncthreads();
 }
 
+// Elements column .. column + kWidth - 1 of a row of sums, which the lanes of a warp read side by side. Of two vectors lanes
+// 4 to 7 of eight read the second first: so eight lanes, which get their 128 bytes at once, meet all banks.
+template <int kWidth>
+__device__ inline Vector<float, kWidth> read_sums(const float* from) {
+  if constexpr (kWidth <= 4) {
+    return load_vector<kWidth>(from);
+  } else {
+    static_assert(kWidth == 8);
+    const bool second_first = lane_id() / 4 % 2 != 0;
+    const auto a = load_vector<4>(from + (second_first ? 4 : 0)), b = load_vector<4>(from + (second_first ? 0 : 4));
+    Vector<float, kWidth> v;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      v[e] = second_first ? b[e] : a[e];
+      v[4 + e] = second_first ? a[e] : b[e];
+    }
+    return v;
+  }
+}
+
 // Writes columns 0 .. columns-1 of the block's sums, plus bias[column] if there is a bias, and with relu no less than
 // 0. place(row) is the offset in `to` of column 0 of a row, or negative for no such row. With `aligned`, every place
 // and `columns` are multiples of 16 bytes.
@@ -96,10 +116,11 @@ __device__ inline void store_sums(GemmShared<T, Shape>& shared, const Product& p
   for (int row = static_cast<int>(threadIdx.x) / kThreadsPerRow; row < Shape::m; row += kRows) {
     const int64_t at = place(row);
     if (at < 0) continue;
+    const Vector<float, kWidth> sums = read_sums<kWidth>(&shared.sums[row][column]);
     Vector<Out, kWidth> v;
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
-      const float sum = shared.sums[row][column + e] + added[e];
+      const float sum = sums[e] + added[e];
       v[e] = from_float<Out>(relu && sum < 0 ? 0.0f : sum);
     }
     Out* const out = to + at + column;

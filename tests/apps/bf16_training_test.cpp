@@ -90,12 +90,18 @@ TEST(Bf16Training, StaysWithinTheNoiseOfSeeds) {
 }
 
 TEST(Bf16Training, StartsCloseToFp32AndIsNotTheSame) {
-  Trainer exact(options(Precision::fp32), stripes()), rounded(options(Precision::bf16), stripes());
-  exact.iterate();
-  rounded.iterate();
-  const double a = rounded.report().loss_d, b = exact.report().loss_d;
-  EXPECT_LE(std::abs(a - b), limit_of(Precision::bf16) * std::max(1.0, b));
-  EXPECT_NE(a, b);
+  for (const int64_t parts : {1, 2}) {  // of a batch
+    double loss_d[2];
+    for (const bool rounded : {false, true}) {
+      TrainerOptions o = options(rounded ? Precision::bf16 : Precision::fp32);
+      o.train.accumulate = parts;
+      Trainer trainer(o, stripes());
+      trainer.iterate();
+      loss_d[rounded] = trainer.report().loss_d;
+    }
+    EXPECT_LE(std::abs(loss_d[1] - loss_d[0]), limit_of(Precision::bf16) * std::max(1.0, loss_d[0])) << parts;
+    EXPECT_NE(loss_d[1], loss_d[0]);
+  }
 }
 
 // Parameters, moments and everything else that a checkpoint holds stay f32.

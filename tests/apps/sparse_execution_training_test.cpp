@@ -134,5 +134,17 @@ TEST(SparseExecutionMemoryTest, BlocksTakeLittleMoreMemoryThanDenseTraining) {
   EXPECT_LE(static_cast<double>(block.arena_bytes), static_cast<double>(dense.arena_bytes) + 4.5 * 1024 * 1024);
 }
 
+// A plan knows no masks: its lists are of the densest layers that take this path.
+TEST(SparseExecutionMemoryTest, ListsOfFewWeightsTakeLessThanPlanned) {
+  const auto settings = [](const std::string& density) {
+    return test::settings_of(
+        {{"method", "static"}, {"execution", "weights"}, {"density_g", density}, {"density_d", density}}, {});
+  };
+  const Trainer few(settings("0.1"), images()), more(settings("0.5"), images());
+  EXPECT_EQ(few.training_plan().slab_bytes, more.training_plan().slab_bytes);
+  EXPECT_LT(few.slab_bytes(), more.slab_bytes());
+  EXPECT_LT(more.slab_bytes(), more.training_plan().slab_bytes);
+}
+
 }  // namespace
 }  // namespace poise

@@ -19,6 +19,9 @@ POISE_FRAGMENT_KERNELS
 namespace checked {
 POISE_FRAGMENT_KERNELS
 }
+namespace cuda {
+POISE_FRAGMENT_KERNELS
+}
 #undef POISE_FRAGMENT_KERNELS
 
 }  // namespace poise

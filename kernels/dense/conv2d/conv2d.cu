@@ -14,7 +14,6 @@
 
 #include "kernels/core/workspace_layout.h"
 #include "kernels/dense/conv2d/conv2d_passes.h"
-#include "kernels/gpu/column_sums.h"
 #include "kernels/gpu/device_limits.h"
 #include "kernels/gpu/tile_gemm.cuh"
 
@@ -289,7 +288,7 @@ struct WeightGradientPass {
     if (layer.in != g.c_in) x = layout.carve<char>(static_cast<size_t>(x_rows * layer.in) * element);
     if (layer.out != g.c_out) dy = layout.carve<char>(static_cast<size_t>(y_rows * layer.out) * element);
     partial = layout.carve<float>(static_cast<size_t>(tiling.splits * rows * columns));
-    bias_partial = layout.carve<float>(static_cast<size_t>(column_sum_blocks(y_rows) * g.c_out));
+    bias_partial = layout.carve<float>(static_cast<size_t>(column_sum_ranges(y_rows) * layer.out));
     workspace_bytes = layout.bytes();
   }
 
@@ -305,16 +304,21 @@ struct WeightGradientPass {
                                   .dense = gathers_y ? x_used : dy_used,
                                   .dense_channels = to_int(gathers_y ? layer.in : layer.out),
                                   .partial = partial,
-                                  .splits = tiling.splits};
+                                  .splits = tiling.splits,
+                                  .bias = {.from = dy_used,
+                                           .rows = to_int(g.y_shape().rows()),
+                                           .channels = to_int(layer.out),
+                                           .ranges = to_int(column_sum_ranges(g.y_shape().rows())),
+                                           .partial = dbias ? bias_partial : nullptr}};
     dispatch_math(ctx, dtype, [&]<class Math>() { launch_weight_gradient_gemm<Math>(ctx, gemm, tiling.size); });
     finish_weight_gradient(ctx, layer.weight,
                            {.partial = partial,
                             .splits = tiling.splits,
                             .rows = gemm.dense_channels,
                             .columns = gemm.gather.channels,
-                            .gathers_y = gathers_y},
-                           dweight.data<float>());
-    if (dbias) column_sums(ctx, dy_given, bias_partial, dbias.data<float>());
+                            .gathers_y = gathers_y,
+                            .bias = gemm.bias},
+                           dweight.data<float>(), dbias ? dbias.data<float>() : nullptr);
   }
 };
 

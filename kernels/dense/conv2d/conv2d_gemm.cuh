@@ -6,6 +6,7 @@
 // bf16 with 128 x 128. FLOPs: 2 * positions * outputs * taps * channels, rounded up to whole blocks.
 #pragma once
 #include "kernels/dense/conv2d/conv2d_loaders.cuh"
+#include "kernels/gpu/column_sums.cuh"
 #include "kernels/gpu/tile_gemm.cuh"
 
 namespace poise::POISE_GPU {
@@ -67,7 +68,8 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
   }
 }
 
-// Grid: x = (block of dense channels, block of (tap, channel) pairs), y = slice of the positions.
+// Grid: x = (block of dense channels, block of (tap, channel) pairs), y = slice of the positions; blocks beyond the last
+// of x sum columns of dy.
 template <class Math, class Shape>
 __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocessor)
     weight_gradient_gemm_kernel(const __grid_constant__ WeightGradientGemm c) {
@@ -78,6 +80,16 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
   const PlaneWalk walk(g, 0);
   const int columns = walk.taps() * g.channels, blocks_n = ceil_div(columns, Shape::n);
   const int block_m = static_cast<int>(blockIdx.x) / blocks_n;
+  if (const int beyond = static_cast<int>(blockIdx.x) - ceil_div(c.dense_channels, Shape::m) * blocks_n; beyond >= 0) {
+    constexpr int kWidth = kChunk<T>, kRows = Shape::threads / kTileVectors;
+    const int block = beyond * c.splits + static_cast<int>(blockIdx.y);
+    using Tile = TileShared<kWidth, kRows>;
+    static_assert(sizeof(Tile) <= sizeof(shared.sums));
+    void* const memory = shared.sums;
+    Tile& tile = *static_cast<Tile*>(memory);
+    if (block < column_sum_blocks<kWidth>(c.bias)) sum_columns<T, kWidth, kRows>(c.bias, block, tile);
+    return;
+  }
   const int first_channel = block_m * Shape::m;
   const int first_column = (static_cast<int>(blockIdx.x) - block_m * blocks_n) * Shape::n;
   const SplitRange range(ceil_div(g.positions, kTileK<T>), c.splits, static_cast<int>(blockIdx.y));
@@ -127,9 +139,10 @@ void launch_implicit_gemm_with(Context& ctx, const ImplicitGemm& c) {
 template <class Math, class Shape>
 void launch_weight_gradient_gemm_with(Context& ctx, const WeightGradientGemm& c) {
   const int columns = c.gather.h.taps * c.gather.w.taps * c.gather.channels;
+  const int blocks = ceil_div(c.dense_channels, Shape::m) * ceil_div(columns, Shape::n);
+  const int bias_blocks = column_sum_blocks<kChunk<typename Math::Element>>(c.bias);
   const LaunchShape launch_shape{
-      .grid = {static_cast<uint32_t>(ceil_div(c.dense_channels, Shape::m) * ceil_div(columns, Shape::n)),
-               static_cast<uint32_t>(c.splits), 1},
+      .grid = {static_cast<uint32_t>(blocks + ceil_div(bias_blocks, c.splits)), static_cast<uint32_t>(c.splits), 1},
       .block = static_cast<uint32_t>(Shape::threads),
       .shared_bytes = sizeof(GemmShared<typename Math::Element, Shape>)};
   launch(ctx, launch_shape, weight_gradient_gemm_kernel<Math, Shape>, c);

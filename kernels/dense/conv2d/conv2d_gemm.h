@@ -9,13 +9,14 @@
 //                   modulo stride only, so the positions fall into stride_h * stride_w phases, each with its own taps
 //
 //   ImplicitGemm        y[position, n] = bias[n] + sum_{tap,c} source[gathered(position, tap), c] * w(n, tap, c)
-//   WeightGradientGemm  partial[m, (tap, c)] = sum_positions dense[position, m] * source[gathered(position, tap), c]
+//   WeightGradientGemm  partial[m, (tap, c)] = sum_positions dense[position, m] * source[gathered(position, tap), c],
+//                       and by blocks of its own the first pass of the bias's gradient
 //
 // (conv2d.cu says which pass is which.) Channels of `source` and `dense` are multiples of 16 bytes, so that everything
 // is read in aligned vectors of 16 bytes.
 #pragma once
+#include "kernels/gpu/column_sums.h"
 #include "kernels/gpu/divisor.h"
-#include "kernels/gpu/gpu.h"
 
 namespace poise::POISE_GPU {
 
@@ -62,6 +63,7 @@ struct WeightGradientGemm {
   int dense_channels = 0;
   float* partial = nullptr;  // [splits][dense_channels][taps of h][taps of w][channels of the source]
   int splits = 1;            // of the positions
+  ColumnSums bias;           // of dy; channels are a multiple of 16 bytes
 };
 
 enum class BlockSize : uint8_t { large, small };

@@ -166,7 +166,8 @@ class WeightRows {
   TapCursor cursor_;
 };
 
-// Weights [channel][tap][outputs] as B of the implicit GEMM: rows of the tile are places in the sum.
+// Weights [channel][tap][outputs] as B of the implicit GEMM: rows of the tile are places in the sum. Where a tap's channels
+// are whole tiles, all rows of a tile belong to one tap.
 template <class T, int extent, int threads>
 class WeightColumns {
   using Chunks = ThreadChunks<T, Major::mn, extent, threads>;
@@ -176,26 +177,44 @@ class WeightColumns {
       : c_(c),
         walk_(walk),
         output_(first_output + chunks_.chunk * kChunk<T>),
-        cursor_(walk, c.gather.channels, first_k + chunks_.first_row) {}
+        cursor_(walk, c.gather.channels, first_k + chunks_.first_row),
+        whole_tiles_(c.gather.channels % kTileK<T> == 0) {}
 
   __device__ void next(T* tile) {
-    const T* const weight = static_cast<const T*>(c_.weight);
-    const int taps_w = c_.gather.w.taps, taps = c_.gather.h.taps * taps_w;
+    const int row_elements = c_.gather.h.taps * c_.gather.w.taps * c_.weight_inner;
+    if (!whole_tiles_) {
+#pragma unroll 1
+      for (int j = 0; j < Chunks::kCount; ++j) {
+        copy(tile, j, cursor_.channel, offset(row_elements));
+        cursor_.advance(Chunks::kStep);  // in the end by the depth of a tile
+      }
+      return;
+    }
+    const int first = offset(row_elements);
 #pragma unroll
     for (int j = 0; j < Chunks::kCount; ++j) {
-      const bool valid = cursor_.inside() && cursor_.channel < c_.weight_outer && output_ < c_.weight_inner;
-      const int row = cursor_.channel * taps + cursor_.weight_tap(walk_, taps_w);
-      chunks_.copy(tile, j, weight, row * c_.weight_inner + output_, valid);
-      cursor_.advance(Chunks::kStep);  // in the end by the depth of a tile
+      copy(tile, j, cursor_.channel + j * Chunks::kStep, first + j * (Chunks::kStep * row_elements));
     }
+    cursor_.advance(kTileK<T>);
   }
 
  private:
+  // Of the cursor's channel and tap.
+  __device__ int offset(int row_elements) const {
+    const int tap = cursor_.weight_tap(walk_, c_.gather.w.taps);
+    return cursor_.channel * row_elements + tap * c_.weight_inner + output_;
+  }
+  __device__ void copy(T* tile, int j, int channel, int offset) const {
+    const bool valid = cursor_.inside() && channel < c_.weight_outer && output_ < c_.weight_inner;
+    chunks_.copy(tile, j, static_cast<const T*>(c_.weight), offset, valid);
+  }
+
   const ImplicitGemm& c_;
   const PlaneWalk& walk_;
   const Chunks chunks_;
   const int output_;
   TapCursor cursor_;
+  const bool whole_tiles_;
 };
 
 // Patches as columns: B of the weight gradient. Rows of the tile are positions, columns (tap, channel).

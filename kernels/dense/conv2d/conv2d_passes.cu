@@ -72,13 +72,19 @@ __global__ void sum_taps_kernel(TapSums t, const float* bias, bool relu, T* y) {
   });
 }
 
-// Threads follow the partial sums, of which there are more than results, and scatter the latter.
-__global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials p, float* dweight) {
+// Threads follow the partial sums, of which there are more than results, and scatter the latter. Elements beyond those of
+// dweight are dbias's.
+__global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials p, float* dweight, float* dbias) {
   const int taps_h = shape.taps_h(), taps_w = shape.taps_w();
   const int fast = p.gathers_y ? shape.c_out : shape.c_in, slow = p.gathers_y ? shape.c_in : shape.c_out;
   const int64_t elements = int64_t{p.rows} * taps_h * taps_w * p.columns;
   const int copies = shape.fold ? 2 : 1;
-  for_each_element(int64_t{slow} * shape.kh * shape.kw * fast, [&](int64_t e) {
+  const int64_t weights = int64_t{slow} * shape.kh * shape.kw * fast;
+  for_each_element(weights + (dbias ? shape.c_out : 0), [&](int64_t e) {
+    if (e >= weights) {
+      dbias[e - weights] = p.bias.total(static_cast<int>(e - weights));
+      return;
+    }
     const int f = static_cast<int>(e % fast), rest = static_cast<int>(e / fast);
     const int s = rest % shape.kw, r = rest / shape.kw % shape.kh, l = rest / shape.kw / shape.kh;
     const int u = shape.fold ? first_fold(shape.kh, r) : r, v = shape.fold ? first_fold(shape.kw, s) : s;
@@ -126,9 +132,11 @@ void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const float* bias,
   });
 }
 
-void finish_weight_gradient(Context& ctx, const WeightShape& shape, const WeightPartials& partials, float* dweight) {
-  launch(ctx, elementwise(int64_t{shape.c_out} * shape.kh * shape.kw * shape.c_in), finish_weight_gradient_kernel,
-         shape, partials, dweight);
+void finish_weight_gradient(Context& ctx, const WeightShape& shape, const WeightPartials& partials, float* dweight,
+                            float* dbias) {
+  const int64_t weights = int64_t{shape.c_out} * shape.kh * shape.kw * shape.c_in;
+  launch(ctx, elementwise(weights + (dbias ? shape.c_out : 0)), finish_weight_gradient_kernel, shape, partials, dweight,
+         dbias);
 }
 
 }  // namespace poise::POISE_GPU

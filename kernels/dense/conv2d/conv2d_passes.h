@@ -44,7 +44,10 @@ struct WeightPartials {
   const float* partial;
   int splits, rows, columns;
   bool gathers_y;
+  ColumnSums bias;
 };
-void finish_weight_gradient(Context& ctx, const WeightShape& shape, const WeightPartials& partials, float* dweight);
+// dbias [c_out] may be null.
+void finish_weight_gradient(Context& ctx, const WeightShape& shape, const WeightPartials& partials, float* dweight,
+                            float* dbias);
 
 }  // namespace poise::POISE_GPU

@@ -41,7 +41,7 @@ struct BlasWorkspace {
   BlasWorkspace(const Context& ctx, const LinearGeometry& g, void* base) {
     WorkspaceLayout layout(base);
     gemm = layout.carve<char>(blas::workspace_bytes(ctx));
-    bias_partial = layout.carve<float>(static_cast<size_t>(column_sum_blocks(g.n) * g.out));
+    bias_partial = layout.carve<float>(static_cast<size_t>(column_sum_ranges(g.n) * g.out));
     bytes = layout.bytes();
   }
 };

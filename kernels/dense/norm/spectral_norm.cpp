@@ -10,6 +10,7 @@
 #include "kernels/core/dot.h"
 #include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
+#include "kernels/table.h"
 
 namespace poise::cpu {
 namespace {
@@ -116,39 +117,46 @@ void normalise(bool iterate, std::span<const SpectralNormLayer> operands) {
       [](const L& l, int64_t begin, int64_t end) { l.divide(begin, end); });
 }
 
-}  // namespace
+template <class T>
+void differentiate(const SpectralNormGradient& layer) {
+  const int64_t out = layer.y.shape[0], rest = layer.y.elements() / out, group = rows_per_group(out);
+  const T* normed = layer.y.data<T>();
+  const T* grad_out = layer.dy.data<T>();
+  double partial[kRowGroups] = {};
+  double* partials = partial;
+  simd_chunks(out, group, [=](int64_t begin, int64_t end) {
+    partials[begin / group] = dot(grad_out + begin * rest, normed + begin * rest, (end - begin) * rest);
+  });
+  double inner = 0;
+  for (double p : partial) inner += p;
 
-void spectral_norm_forward(Context&, bool iterate, std::span<const SpectralNormLayer> layers, Tensor&) {
-  if (layers.empty()) return;
-  dispatch_float(layers.front().weight.dtype, [&]<class T>() { normalise<T>(iterate, layers); });
+  const T* left = layer.u_used.data<T>();
+  const T* right = layer.v_used.data<T>();
+  T* grad = layer.dweight.data<T>();
+  const double inverse = 1 / static_cast<double>(layer.sigma.data<T>()[0]);
+  simd_chunks(out, group, [=, factor = static_cast<T>(inverse)](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o) {
+      const T along = static_cast<T>(inner * inverse * static_cast<double>(left[o]));
+#pragma GCC ivdep
+      for (int64_t i = 0; i < rest; ++i) grad[o * rest + i] = grad_out[o * rest + i] * factor - along * right[i];
+    }
+  });
 }
 
-void spectral_norm_backward(Context&, const Tensor& y, const Tensor& u_used, const Tensor& v_used, const Tensor& sigma,
-                            const Tensor& dy, Tensor&, Tensor& dweight) {
-  dispatch_float(y.dtype, [&]<class T>() {
-    const int64_t out = y.shape[0], rest = y.elements() / out, group = rows_per_group(out);
-    const T* normed = y.data<T>();
-    const T* grad_out = dy.data<T>();
-    double partial[kRowGroups] = {};
-    double* partials = partial;
-    simd_chunks(out, group, [=](int64_t begin, int64_t end) {
-      partials[begin / group] = dot(grad_out + begin * rest, normed + begin * rest, (end - begin) * rest);
-    });
-    double inner = 0;
-    for (double p : partial) inner += p;
+}  // namespace
 
-    const T* left = u_used.data<T>();
-    const T* right = v_used.data<T>();
-    T* grad = dweight.data<T>();
-    const double inverse = 1 / static_cast<double>(sigma.data<T>()[0]);
-    simd_chunks(out, group, [=, factor = static_cast<T>(inverse)](int64_t begin, int64_t end) {
-      for (int64_t o = begin; o < end; ++o) {
-        const T along = static_cast<T>(inner * inverse * static_cast<double>(left[o]));
-#pragma GCC ivdep
-        for (int64_t i = 0; i < rest; ++i) grad[o * rest + i] = grad_out[o * rest + i] * factor - along * right[i];
-      }
-    });
-  });
+void spectral_norm_forward(Context& ctx, bool iterate, std::span<const SpectralNormLayer> layers, Tensor&) {
+  if (layers.empty()) return;
+  dispatch_float(layers.front().weight.dtype, [&]<class T>() { normalise<T>(iterate, layers); });
+  for (const SpectralNormLayer& layer : layers) {
+    if (Tensor narrow = layer.narrow) convert(ctx, layer.y, narrow);
+  }
+}
+
+void spectral_norm_backward(Context&, std::span<const SpectralNormGradient> layers, Tensor&) {
+  for (const SpectralNormGradient& layer : layers) {
+    dispatch_float(layer.y.dtype, [&]<class T>() { differentiate<T>(layer); });
+  }
 }
 
 }  // namespace poise::cpu

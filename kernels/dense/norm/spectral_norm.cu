@@ -5,16 +5,18 @@
 //   1. t = W^T u           a block per tile of 64 columns (kernels/gpu/column_tile.cuh)
 //   2. p = W t / |t|       a warp per row, which sums |t|^2 beside its product: no launch waits for a norm; where it
 //                          vanishes every row takes t = 1 instead
-//   3. y = W / sigma       a block per 4096 elements, after summing |p|^2 = sigma^2 of its layer for itself
+//   3. y = W / sigma       a block per 4096 elements, after summing |p|^2 = sigma^2 of its layer for itself; in bf16 too,
+//                          if activations are
 //
 // v = t / |t| is written by the first block of 2, u = p / |p| and sigma by the first of 3; they are not read there.
 // Bytes: the weights three times read and once written, 6 FLOPs per weight; D of SNGAN-32 (1.05 M weights) 17 MB, of
-// which two reads come from L2. Backward, per layer: <dy, y> in partial sums, then dW; 5 tensors moved. Forward 2 us,
+// which two reads come from L2. Backward, two launches: <dy, y> in partial sums, then dW; 5 tensors moved. Forward 2 us,
 // backward 3 us of memory traffic at 4.3 TB/s, less than the launches. Predicted; not yet measured on a GPU.
 #include "kernels/dense/norm/spectral_norm.h"
 
 #include <utility>
 
+#include "kernels/core/workspace_layout.h"
 #include "kernels/gpu/column_tile.cuh"
 #include "kernels/gpu/reduce.cuh"
 
@@ -29,23 +31,34 @@ constexpr int kLayersPerLaunch = 32;  // so many views fit into the 4 KiB of ker
 struct LayerView {
   const float* weight;  // [out, rest]
   float *u, *v, *u_used, *v_used, *sigma, *y;
+  bf16* narrow;  // or null
   float *t, *p;  // [rest], [out]
   int out, rest;
   float eps;
   bool wide;  // rows begin at multiples of 16 bytes
 };
 
-// Layer l owns the blocks first_block[l] .. first_block[l + 1] - 1 of the grid.
-struct Batch {
-  LayerView layers[kLayersPerLaunch];
-  int first_block[kLayersPerLaunch + 1];
-  int count;
+struct GradientView {
+  const float *y, *u, *v, *sigma, *dy;  // [out, rest], [out], [rest], [1], [out, rest]
+  float *dweight, *partial;             // [out, rest], [partials]
+  int out, rest;
+  int per_block, partials;  // elements of a partial sum
+  bool wide;
 };
-static_assert(sizeof(Batch) + 16 <= 4096);
+
+// Layer l owns the blocks first_block[l] .. first_block[l + 1] - 1 of the grid.
+template <class View>
+struct Batch {
+  View layers[kLayersPerLaunch];
+  int first_block[kLayersPerLaunch + 1];
+  int count = 0;
+};
+static_assert(sizeof(Batch<LayerView>) + 16 <= 4096 && sizeof(Batch<GradientView>) <= 4096);
 
 struct Share {
   int layer, block;  // the block's layer, and its number there
-  __device__ explicit Share(const Batch& batch) : layer(0) {
+  template <class View>
+  __device__ explicit Share(const Batch<View>& batch) : layer(0) {
     while (static_cast<int>(blockIdx.x) >= batch.first_block[layer + 1]) ++layer;
     block = static_cast<int>(blockIdx.x) - batch.first_block[layer];
   }
@@ -72,7 +85,7 @@ __device__ inline void transposed_product(const LayerView& l, int tile, TileShar
   });
 }
 
-__global__ __launch_bounds__(kThreads) void transposed_products_kernel(Batch batch) {
+__global__ __launch_bounds__(kThreads) void transposed_products_kernel(Batch<LayerView> batch) {
   GPU_SHARED(wide, TileShared<4>);
   GPU_SHARED(narrow, TileShared<1>);
   const Share share(batch);
@@ -109,7 +122,7 @@ __device__ inline float row_sum(const float* row, int n) {
   return warp_sum(sum);
 }
 
-__global__ __launch_bounds__(kThreads) void products_kernel(Batch batch, bool iterate) {
+__global__ __launch_bounds__(kThreads) void products_kernel(Batch<LayerView> batch, bool iterate) {
   const Share share(batch);
   const LayerView& l = batch.layers[share.layer];
   const int row = min(share.block * kWarps + warp_id(), l.out - 1);  // a warp too many repeats the last row
@@ -138,10 +151,11 @@ __device__ inline void scale_elements(const LayerView& l, int64_t first, float f
 #pragma unroll
     for (int k = 0; k < N; ++k) w[k] *= factor;
     store_vector(l.y + i, w);
+    if (l.narrow) store_floats(l.narrow + i, w);
   }
 }
 
-__global__ __launch_bounds__(kThreads) void normalise_weight_kernel(Batch batch, bool iterate) {
+__global__ __launch_bounds__(kThreads) void normalise_weight_kernel(Batch<LayerView> batch, bool iterate) {
   GPU_SHARED(shared, float[kWarps]);
   const Share share(batch);
   const LayerView& l = batch.layers[share.layer];
@@ -164,55 +178,70 @@ __global__ __launch_bounds__(kThreads) void normalise_weight_kernel(Batch batch,
 
 // --- backward --------------------------------------------------------------------------------------------------------
 
-// partial[b] = <dy, y> over the elements of block b.
 template <int N>
-__global__ __launch_bounds__(kThreads) void partial_inner_products_kernel(int64_t n, int64_t per_block, const float* dy,
-                                                                          const float* y, float* partial) {
-  GPU_SHARED(shared, float[kWarps]);
-  const int64_t first = blockIdx.x * per_block, end = min(n, first + per_block);
+__device__ inline float inner_product(const GradientView& l, int64_t first) {
+  const int64_t end = min(int64_t{l.out} * l.rest, first + l.per_block);
   float sum = 0;
 #pragma unroll 4
   for (int64_t i = first + static_cast<int64_t>(threadIdx.x) * N; i < end; i += kThreads * N) {
-    const auto a = load_vector<N>(dy + i), b = load_vector<N>(y + i);
+    const auto a = load_vector<N>(l.dy + i), b = load_vector<N>(l.y + i);
 #pragma unroll
     for (int k = 0; k < N; ++k) sum = fmaf(a[k], b[k], sum);
   }
-  sum = block_sum(sum, shared);
-  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+  return sum;
+}
+
+// partial[b] = <dy, y> over the elements of block b.
+__global__ __launch_bounds__(kThreads) void inner_products_kernel(Batch<GradientView> batch) {
+  GPU_SHARED(shared, float[kWarps]);
+  const Share share(batch);
+  const GradientView& l = batch.layers[share.layer];
+  const int64_t first = int64_t{share.block} * l.per_block;
+  const float sum = block_sum(l.wide ? inner_product<4>(l, first) : inner_product<1>(l, first), shared);
+  if (threadIdx.x == 0) l.partial[share.block] = sum;
+}
+
+template <int N>
+__device__ inline void weight_gradient(const GradientView& l, int64_t first, float inverse, float along_factor) {
+  const int64_t end = min(int64_t{l.out} * l.rest, first + kElementsPerBlock);
+  for (int64_t i = first + static_cast<int64_t>(threadIdx.x) * N; i < end; i += kThreads * N) {
+    const auto row = static_cast<uint32_t>(i) / static_cast<uint32_t>(l.rest);
+    const float along = along_factor * l.u[row];
+    const auto direction = load_vector<N>(l.v + (i - int64_t{row} * l.rest));
+    auto g = load_vector<N>(l.dy + i);
+#pragma unroll
+    for (int k = 0; k < N; ++k) g[k] = g[k] * inverse - along * direction[k];
+    store_vector(l.dweight + i, g);
+  }
 }
 
 // dW = ( dy - <dy, y> u v^T ) / sigma. Every warp sums the partial products for itself.
-template <int N>
-__global__ __launch_bounds__(kThreads) void weight_gradient_kernel(int64_t n, uint32_t rest, int partials,
-                                                                   const float* partial, const float* u, const float* v,
-                                                                   const float* sigma, const float* dy,
-                                                                   float* dweight) {
+__global__ __launch_bounds__(kThreads) void weight_gradients_kernel(Batch<GradientView> batch) {
+  const Share share(batch);
+  const GradientView& l = batch.layers[share.layer];
   float inner = 0;
-  for (int i = lane_id(); i < partials; i += kWarp) inner += partial[i];
+  for (int i = lane_id(); i < l.partials; i += kWarp) inner += l.partial[i];
   inner = warp_sum(inner);
-  const float inverse = 1 / sigma[0], along_factor = inner * inverse;
-  const uint32_t vectors_per_row = rest / N;
-  for_each_element(n / N, [&](int64_t vector) {
-    const auto row = static_cast<uint32_t>(vector / vectors_per_row);
-    const auto column = static_cast<uint32_t>(vector % vectors_per_row) * N;
-    const float along = along_factor * u[row];
-    const auto direction = load_vector<N>(v + column);
-    auto g = load_vector<N>(dy + vector * N);
-#pragma unroll
-    for (int k = 0; k < N; ++k) g[k] = g[k] * inverse - along * direction[k];
-    store_vector(dweight + vector * N, g);
-  });
+  const float inverse = 1 / l.sigma[0];
+  const int64_t first = int64_t{share.block} * kElementsPerBlock;
+  l.wide ? weight_gradient<4>(l, first, inverse, inner * inverse)
+         : weight_gradient<1>(l, first, inverse, inner * inverse);
 }
 
 // --- the table's entries ---------------------------------------------------------------------------------------------
 
-bool rows_are_wide(const SpectralNormLayer& layer) {
-  return layer.v.elements() % 4 == 0 && aligned_to_16_bytes({&layer.weight, &layer.v, &layer.y});
+bool rows_are_wide(int64_t rest, std::initializer_list<const Tensor*> tensors) {
+  return rest % 4 == 0 && aligned_to_16_bytes(tensors);
+}
+
+template <class View>
+int blocks_of_elements(const View& l) {
+  return static_cast<int>(ceil_div(int64_t{l.out} * l.rest, int64_t{kElementsPerBlock}));
 }
 
 // Shares the grid out, blocks_of(layer) to each, and launches.
-template <class BlocksOf, class... P, class... A>
-void launch_shared(Context& ctx, Batch& batch, const BlocksOf& blocks_of, void (*kernel)(P...), A... args) {
+template <class View, class BlocksOf, class... P, class... A>
+void launch_shared(Context& ctx, Batch<View>& batch, const BlocksOf& blocks_of, void (*kernel)(P...), A... args) {
   int blocks = 0;
   for (int i = 0; i < batch.count; ++i) {
     batch.first_block[i] = blocks;
@@ -222,7 +251,7 @@ void launch_shared(Context& ctx, Batch& batch, const BlocksOf& blocks_of, void (
   launch(ctx, {.grid = static_cast<uint32_t>(blocks), .block = kThreads}, kernel, batch, args...);
 }
 
-void normalise_batch(Context& ctx, bool iterate, Batch& batch) {
+void normalise_batch(Context& ctx, bool iterate, Batch<LayerView>& batch) {
   if (iterate) {
     launch_shared(
         ctx, batch, [](const LayerView& l) { return ceil_div(l.rest, l.wide ? kTileColumns<4> : kTileColumns<1>); },
@@ -230,12 +259,19 @@ void normalise_batch(Context& ctx, bool iterate, Batch& batch) {
   }
   launch_shared(
       ctx, batch, [](const LayerView& l) { return ceil_div(l.out, kWarps); }, products_kernel, iterate);
-  launch_shared(
-      ctx, batch,
-      [](const LayerView& l) {
-        return static_cast<int>(ceil_div(int64_t{l.out} * l.rest, int64_t{kElementsPerBlock}));
-      },
-      normalise_weight_kernel, iterate);
+  launch_shared(ctx, batch, blocks_of_elements<LayerView>, normalise_weight_kernel, iterate);
+}
+
+// f(batch) for the layers, as many at a time as fit. view_of(layer): its View.
+template <class View, class Layer, class ViewOf, class F>
+void for_each_batch(std::span<const Layer> layers, const ViewOf& view_of, const F& f) {
+  Batch<View> batch;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    batch.layers[batch.count++] = view_of(layers[i]);
+    if (batch.count < kLayersPerLaunch && i + 1 < layers.size()) continue;
+    f(batch);
+    batch.count = 0;
+  }
 }
 
 }  // namespace
@@ -245,41 +281,49 @@ void spectral_norm_forward(Context& ctx, bool iterate, std::span<const SpectralN
   auto take = [&](const Tensor& like) {
     return reinterpret_cast<float*>(std::exchange(scratch, scratch + align_up(like.size_bytes())));
   };
-  Batch batch;
-  batch.count = 0;
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const SpectralNormLayer& layer = layers[i];
-    batch.layers[batch.count++] = {.weight = layer.weight.data<float>(),
-                                   .u = layer.u.data<float>(),
-                                   .v = layer.v.data<float>(),
-                                   .u_used = layer.u_used.data<float>(),
-                                   .v_used = layer.v_used.data<float>(),
-                                   .sigma = layer.sigma.data<float>(),
-                                   .y = layer.y.data<float>(),
-                                   .t = take(layer.v),
-                                   .p = take(layer.u),
-                                   .out = static_cast<int>(layer.u.elements()),
-                                   .rest = static_cast<int>(layer.v.elements()),
-                                   .eps = static_cast<float>(layer.eps),
-                                   .wide = rows_are_wide(layer)};
-    if (batch.count < kLayersPerLaunch && i + 1 < layers.size()) continue;
-    normalise_batch(ctx, iterate, batch);
-    batch.count = 0;
-  }
+  const auto view_of = [&](const SpectralNormLayer& layer) {
+    const int64_t rest = layer.v.elements();
+    return LayerView{.weight = layer.weight.data<float>(),
+                     .u = layer.u.data<float>(),
+                     .v = layer.v.data<float>(),
+                     .u_used = layer.u_used.data<float>(),
+                     .v_used = layer.v_used.data<float>(),
+                     .sigma = layer.sigma.data<float>(),
+                     .y = layer.y.data<float>(),
+                     .narrow = layer.narrow ? layer.narrow.data<bf16>() : nullptr,
+                     .t = take(layer.v),
+                     .p = take(layer.u),
+                     .out = static_cast<int>(layer.u.elements()),
+                     .rest = static_cast<int>(rest),
+                     .eps = static_cast<float>(layer.eps),
+                     .wide = rows_are_wide(rest, {&layer.weight, &layer.v, &layer.y})};
+  };
+  for_each_batch<LayerView>(layers, view_of, [&](Batch<LayerView>& batch) { normalise_batch(ctx, iterate, batch); });
 }
 
-void spectral_norm_backward(Context& ctx, const Tensor& y, const Tensor& u_used, const Tensor& v_used,
-                            const Tensor& sigma, const Tensor& dy, Tensor& workspace, Tensor& dweight) {
-  auto* partial = reinterpret_cast<float*>(workspace.data<uint8_t>());
-  const int64_t n = y.elements(), rest = v_used.elements();
-  const int64_t pieces = ceil_div(n, int64_t{kElementsPerBlock});
-  const int64_t per_block = kElementsPerBlock * ceil_div(pieces, kSpectralNormPartialSums);
-  const int64_t partials = ceil_div(n, per_block);
-  dispatch_width<float>(rest, {&y, &dy, &v_used, &dweight}, [&]<int N>() {
-    launch(ctx, {.grid = static_cast<uint32_t>(partials), .block = kThreads}, partial_inner_products_kernel<N>, n,
-           per_block, dy.data<float>(), y.data<float>(), partial);
-    launch(ctx, elementwise(n / N), weight_gradient_kernel<N>, n, rest, partials, partial, u_used.data<float>(),
-           v_used.data<float>(), sigma.data<float>(), dy.data<float>(), dweight.data<float>());
+void spectral_norm_backward(Context& ctx, std::span<const SpectralNormGradient> layers, Tensor& workspace) {
+  WorkspaceLayout layout(workspace.bytes);
+  const auto view_of = [&](const SpectralNormGradient& layer) {
+    const int64_t n = layer.y.elements(), rest = layer.v_used.elements();
+    const int64_t pieces = ceil_div(n, int64_t{kElementsPerBlock});
+    const int64_t per_block = kElementsPerBlock * ceil_div(pieces, kSpectralNormPartialSums);
+    return GradientView{.y = layer.y.data<float>(),
+                        .u = layer.u_used.data<float>(),
+                        .v = layer.v_used.data<float>(),
+                        .sigma = layer.sigma.data<float>(),
+                        .dy = layer.dy.data<float>(),
+                        .dweight = layer.dweight.data<float>(),
+                        .partial = layout.carve<float>(kSpectralNormPartialSums),
+                        .out = static_cast<int>(n / rest),
+                        .rest = static_cast<int>(rest),
+                        .per_block = static_cast<int>(per_block),
+                        .partials = static_cast<int>(ceil_div(n, per_block)),
+                        .wide = rows_are_wide(rest, {&layer.y, &layer.dy, &layer.v_used, &layer.dweight})};
+  };
+  for_each_batch<GradientView>(layers, view_of, [&](Batch<GradientView>& batch) {
+    launch_shared(
+        ctx, batch, [](const GradientView& l) { return l.partials; }, inner_products_kernel);
+    launch_shared(ctx, batch, blocks_of_elements<GradientView>, weight_gradients_kernel);
   });
 }
 

@@ -22,8 +22,9 @@ struct SpectralNormLayer {
   double eps = 1e-12;
   Tensor weight, u, v;
   Tensor u_used, v_used, sigma, y;  // results
+  Tensor narrow;                    // y in bf16, or empty: not wanted
 
-  auto tensors() const { return std::array{&weight, &u, &v, &u_used, &v_used, &sigma, &y}; }
+  auto tensors() const { return std::array{&weight, &u, &v, &u_used, &v_used, &sigma, &y, &narrow}; }
 };
 
 // Bytes of `workspace`: W^T u and W v of every layer before they are scaled, each on a cache line of its own.
@@ -32,12 +33,23 @@ inline size_t spectral_norm_workspace(std::span<const SpectralNormLayer> layers)
   for (const SpectralNormLayer& l : layers) bytes += align_up(l.u.size_bytes()) + align_up(l.v.size_bytes());
   return bytes;
 }
+
+// Of the backward pass of one layer.
+struct SpectralNormGradient {
+  Tensor y, u_used, v_used, sigma, dy;
+  Tensor dweight;  // result
+
+  auto tensors() const { return std::array{&y, &u_used, &v_used, &sigma, &dy, &dweight}; }
+};
+
+// Bytes of `workspace`: partial sums of <dy, y> for each of `layers`.
 constexpr int64_t kSpectralNormPartialSums = 64;
-constexpr size_t kSpectralNormBackwardWorkspace = kSpectralNormPartialSums * sizeof(double);
+constexpr size_t spectral_norm_backward_workspace(size_t layers) {
+  return layers * align_up(kSpectralNormPartialSums * sizeof(float));
+}
 
 // All weights of a network in one call: each alone is too little work for a GPU.
 using SpectralNormForward = void(Context&, bool iterate, std::span<const SpectralNormLayer> layers, Tensor& workspace);
-using SpectralNormBackward = void(Context&, const Tensor& y, const Tensor& u_used, const Tensor& v_used,
-                                  const Tensor& sigma, const Tensor& dy, Tensor& workspace, Tensor& dweight);
+using SpectralNormBackward = void(Context&, std::span<const SpectralNormGradient> layers, Tensor& workspace);
 
 }  // namespace poise

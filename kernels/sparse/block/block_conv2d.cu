@@ -14,7 +14,6 @@
 #include "kernels/core/workspace_layout.h"
 #include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/gpu/blocks_2x2.cuh"
-#include "kernels/gpu/column_sums.h"
 #include "kernels/gpu/device_limits.h"
 #include "kernels/gpu/tile_gemm.cuh"
 #include "kernels/sparse/block/block_products.h"
@@ -50,7 +49,7 @@ PixelTiles cut_pixels(int images, int h, int w, int halo, int log_pixels, int ma
   for (int log_w = 0; log_w <= log_pixels; ++log_w) {
     for (int log_h = 0; log_w + log_h <= log_pixels; ++log_h) {
       const int depth = 1 << (log_pixels - log_w - log_h);
-      PixelTiles t{.images = images, .h = h, .w = w, .log_w = log_w, .log_h = log_h, .log_pixels = log_pixels};
+      PixelTiles t{{.log_w = log_w, .log_h = log_h}, images, h, w, log_pixels};
       t.tiles_h = ceil_div(h, 1 << log_h);
       t.tiles_w = ceil_div(w, 1 << log_w);
       t.count = t.tiles_h * t.tiles_w * ceil_div(images, depth);
@@ -142,10 +141,14 @@ struct DsdPass {
     const int planes = static_cast<int>(size_of(dtype)) * kBlock / 16;
     DsdGemm& m = dsd;
     m.tiles = layer.tiles(forward && layer.repeats, kLogDsdPixels, kMaxSlots);
+    // Eight lanes read eight pixels at once. Two rows of four lie six slots apart and would meet the same banks twice; the
+    // same row of two images, 36 slots apart, does not.
+    m.tiles.pairs = layer.halo == 1 && m.tiles.log_w == 2 && m.tiles.log_h == 2;
     m.frame = Frame(m.tiles, layer.halo);
     m.source_blocks = forward ? layer.in_blocks : layer.out_blocks * parities;
     const int rings = kDsdWarps * kWeightStages * kBlockWeights * static_cast<int>(size_of(dtype));
-    const int fitting = std::min(kMaxChunk, (kDsdSharedBytes - rings) / (planes * m.frame.plane * 16));
+    const int fitting =
+        std::min(kMaxChunk, (kDsdSharedBytes - rings - kDsdPlacesBytes) / (planes * m.frame.plane * 16));
     TermLists& lists = m.lists;
     lists.chunks = ceil_div(m.source_blocks, fitting);
     m.chunk_blocks = ceil_div(m.source_blocks, lists.chunks);
@@ -229,7 +232,7 @@ struct SddPass {
     // No more parts than workers, unless there are more work items.
     o.partial = layout.carve<float>(static_cast<size_t>(std::max(most, o.splits.workers)) * kItemTerms * kBlockWeights);
     summed = layout.carve<char>(static_cast<size_t>(layer.summed_elements()) * size_of(dtype));
-    bias_partial = layout.carve<float>(static_cast<size_t>(column_sum_blocks(g.y_shape().rows()) * g.c_out));
+    bias_partial = layout.carve<float>(static_cast<size_t>(column_sum_ranges(g.y_shape().rows()) * g.c_out));
     workspace_bytes = layout.bytes();
 
     build = {.alive = layer.alive,
@@ -242,6 +245,12 @@ struct SddPass {
     build_items(ctx, build);
     sdd.x = layer.x_view(x.bytes);
     sdd.dy = layer.y_view(layer.sum_repeats(ctx, dy, summed).bytes, layer.repeats);
+    const int64_t rows = dy.shape.rows();
+    sdd.bias = {.from = dy.bytes,
+                .rows = static_cast<int>(rows),
+                .channels = static_cast<int>(layer.g.c_out),
+                .ranges = static_cast<int>(column_sum_ranges(rows)),
+                .partial = dbias ? bias_partial : nullptr};
     dispatch_math(ctx, x.dtype, [&]<class Math>() { launch_sdd_gemm<Math>(ctx, sdd); });
     finish_items(ctx, {.positions = layer.positions,
                        .lists = sdd.lists,
@@ -250,8 +259,9 @@ struct SddPass {
                        .in_blocks = layer.in_blocks,
                        .taps = layer.alive.taps,
                        .partial = sdd.partial,
-                       .dweight = dweight.data<float>()});
-    if (dbias) column_sums(ctx, dy, bias_partial, dbias.data<float>());
+                       .dweight = dweight.data<float>(),
+                       .bias = sdd.bias,
+                       .dbias = dbias ? dbias.data<float>() : nullptr});
   }
 };
 

@@ -11,6 +11,7 @@
 // pixels (bf16), 36 clocks of its 128 bytes each, where the tensor cores need 26 to 32. From memory: the source once
 // per tile with its frame, the target once.
 #pragma once
+#include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/gpu/tile_gemm.cuh"
 #include "kernels/sparse/block/block_products.h"
 
@@ -52,12 +53,18 @@ class TensorCoreBlockProduct {
     }
   }
 
-  // f(pixel, channel, four sums). Lanes trade with a neighbour for sums of adjacent channels, so that four lanes write
-  // a pixel's channels in one access.
+  // A lane's sums are of four channels, from this one on.
+  static constexpr int kFours = 1;
+  static __device__ int channel(int) {
+    const int quad = lane_id() % 4;
+    return quad % 2 != 0 ? 6 + 2 * quad : 2 * quad;
+  }
+  // f(pixel, 0, four sums). Lanes trade with a neighbour for sums of adjacent channels, so that four lanes write a pixel's
+  // channels in one access.
   template <class F>
   __device__ void for_each(const F& f) const {
-    const int group = lane_id() / 4, quad = lane_id() % 4;
-    const bool odd = quad % 2 != 0;
+    const int group = lane_id() / 4;
+    const bool odd = lane_id() % 2 != 0;
 #pragma unroll
     for (int i = 0; i < kFragments; ++i) {
 #pragma unroll
@@ -70,7 +77,7 @@ class TensorCoreBlockProduct {
           v[k] = odd ? other : left;
           v[2 + k] = odd ? right : other;
         }
-        f(16 * i + 8 * half + group, odd ? 6 + 2 * quad : 2 * quad, v);
+        f(16 * i + 8 * half + group, 0, v);
       }
     }
   }
@@ -103,14 +110,17 @@ class SimtBlockProduct {
     }
   }
 
+  static constexpr int kFours = 2;
+  static __device__ int channel(int four) { return lane_id() / 16 * 8 + four * 4; }
+  // f(pixel, number of the four, four sums)
   template <class F>
   __device__ void for_each(const F& f) const {
 #pragma unroll
     for (int i = 0; i < kFragments; ++i) {
 #pragma unroll
-      for (int j = 0; j < 8; j += 4) {
-        f(16 * i + lane_id() % 16, lane_id() / 16 * 8 + j,
-          Vector<float, 4>{sum_[i][j], sum_[i][j + 1], sum_[i][j + 2], sum_[i][j + 3]});
+      for (int j = 0; j < 2; ++j) {
+        f(16 * i + lane_id() % 16, j,
+          Vector<float, 4>{sum_[i][4 * j], sum_[i][4 * j + 1], sum_[i][4 * j + 2], sum_[i][4 * j + 3]});
       }
     }
   }
@@ -197,8 +207,38 @@ class WeightStream {
 template <class T>
 struct MultiplyShared {
   T rings[kDsdWarps][kWeightStages][kBlockWeights];
-  T tile[kChunk<T>];  // and as much more as the launch asks for
+  int32_t places[1 << kLogDsdPixels];  // of the tile's pixels in the target, or -1
+  T tile[kChunk<T>];                   // and as much more as the launch asks for
 };
+
+// Adds the bias of a key to its sums and writes them. All that is the same for every key or every pixel is computed
+// before, and the stores of a pixel's parities stand in one branch.
+template <class T, class Product>
+__device__ inline void store_key(const DsdGemm& m, const int32_t (&places)[1 << kLogDsdPixels], int key,
+                                 const Product& product) {
+  Vector<float, 4> bias[Product::kFours] = {};
+  if (m.bias) {
+    const float* const from = m.bias + (m.to.parities == 1 ? key : key / kParities) * kBlock;
+#pragma unroll
+    for (int j = 0; j < Product::kFours; ++j) bias[j] = load_vector<4>(from + Product::channel(j));
+  }
+  T* const to = static_cast<T*>(m.to.data) + m.to.block(key) + Product::channel(0);
+  const int line = m.to.w * m.to.scale * m.to.channels;
+  product.for_each([&](int pixel, int four, Vector<float, 4> v) {
+    const int place = places[pixel];
+    if (place < 0) return;
+    Vector<T, 4> stored;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) stored[e] = from_float<T>(v[e] + bias[four][e]);
+    T* const at = to + place + 4 * four;
+    store_vector(at, stored);
+    if (m.repeat) {
+      store_vector(at + m.to.channels, stored);
+      store_vector(at + line, stored);
+      store_vector(at + line + m.to.channels, stored);
+    }
+  });
+}
 
 // Grid: x = tile, y = group of keys.
 template <class Math>
@@ -215,6 +255,10 @@ __global__ void __launch_bounds__(kDsdThreads, BlockProductOf<Math>::kBlocksPerM
 #pragma unroll
   for (int i = 0; i < kFragments; ++i) base[i] = BlockProductOf<Math>::Type::base(m.frame, i);
   WeightStream<T> weights(work, shared.rings[warp_id()]);
+  // Read behind the barriers of the first chunk.
+  if (const int pixel = static_cast<int>(threadIdx.x); pixel < 1 << kLogDsdPixels) {
+    shared.places[pixel] = origin.place(m.tiles, m.to, pixel);
+  }
 
   int resident = -1;
 #pragma unroll 1
@@ -246,27 +290,7 @@ __global__ void __launch_bounds__(kDsdThreads, BlockProductOf<Math>::kBlocksPerM
       }
     }
     if (key < 0) continue;
-    T* const to = static_cast<T*>(m.to.data) + m.to.block(key);
-    product.for_each([&](int pixel, int channel, Vector<float, 4> v) {
-      const int place = origin.place(m.tiles, m.to, pixel);
-      if (place < 0) return;
-      if (m.bias) {
-        const float* const bias = m.bias + key / m.to.parities * kBlock + channel;
-#pragma unroll
-        for (int e = 0; e < 4; ++e) v[e] += bias[e];
-      }
-      Vector<T, 4> stored;
-#pragma unroll
-      for (int e = 0; e < 4; ++e) stored[e] = from_float<T>(v[e]);
-      T* const at = to + place + channel;
-      store_vector(at, stored);
-      if (m.repeat) {
-        const int line = m.to.w * m.to.scale * m.to.channels;
-        store_vector(at + m.to.channels, stored);
-        store_vector(at + line, stored);
-        store_vector(at + line + m.to.channels, stored);
-      }
-    });
+    store_key<T>(m, shared.places, key, product);
   }
 }
 

@@ -161,14 +161,18 @@ __global__ void number_items_kernel(WorkItems lists) {
   });
 }
 
-// A thread owns four neighbouring input channels of one tap. Bytes: the partial sums of alive blocks and all of
-// dweight.
+// A thread owns four neighbouring input channels of one tap, or a channel of dbias. Bytes: the partial sums of alive
+// blocks and all of dweight.
 __global__ void finish_items_kernel(const __grid_constant__ FinishItems f) {
   constexpr int kWidth = 4;
   const WorkItems& lists = f.lists;
   const int c_in = f.in_blocks * kBlock, parts = f.splits.count(lists.first_item[lists.panels()]);
   const int64_t vectors = int64_t{f.out_blocks} * kBlock * f.taps * c_in / kWidth;
-  for_each_element(vectors, [&](int64_t v) {
+  for_each_element(vectors + (f.dbias ? f.out_blocks * kBlock : 0), [&](int64_t v) {
+    if (v >= vectors) {
+      f.dbias[v - vectors] = f.bias.total(static_cast<int>(v - vectors));
+      return;
+    }
     const int in_channel = static_cast<int>(v * kWidth % c_in), rest = static_cast<int>(v * kWidth / c_in);
     const int tap = rest % f.taps, out_channel = rest / f.taps;
     const int out = out_channel / kBlock, in = in_channel / kBlock, pair = out * f.in_blocks + in;
@@ -211,7 +215,8 @@ void build_items(Context& ctx, const BuildItems& b) {
 }
 
 void finish_items(Context& ctx, const FinishItems& f) {
-  launch(ctx, elementwise(int64_t{f.out_blocks} * f.in_blocks * f.taps * kBlockWeights / 4), finish_items_kernel, f);
+  const int64_t vectors = int64_t{f.out_blocks} * f.in_blocks * f.taps * kBlockWeights / 4;
+  launch(ctx, elementwise(vectors + (f.dbias ? f.out_blocks * kBlock : 0)), finish_items_kernel, f);
 }
 
 }  // namespace poise::POISE_GPU

@@ -5,6 +5,7 @@
 // convolution of an enlarged image one of the four of each of the four 2x2 convolutions (upsample_fold.h), which is a sum
 // of taps and alive if one of them is. It moves x by (dr, dc) against y.
 #pragma once
+#include "kernels/gpu/column_sums.h"
 #include "kernels/sparse/block/block_pixels.cuh"
 
 namespace poise::POISE_GPU {
@@ -112,7 +113,7 @@ struct PixelSplits {
 };
 
 // dweight = the parts of each item added up in their order, through every position that a tap takes part in; zero
-// where dead.
+// where dead. dbias = the sums of `bias`.
 struct FinishItems {
   Positions positions;
   WorkItems lists;
@@ -120,6 +121,8 @@ struct FinishItems {
   int out_blocks, in_blocks, taps;
   const float* partial;  // [items][splits][kItemTerms][16][16]
   float* dweight;
+  ColumnSums bias;
+  float* dbias;  // or null
 };
 void finish_items(Context& ctx, const FinishItems& f);
 

@@ -35,25 +35,36 @@ struct ImageView {
   }
 };
 
+// The pixels of a tile: columns run fastest, then rows, then images; with `pairs`, two images run between columns and
+// rows.
+struct TilePixels {
+  int log_w = 0, log_h = 0;
+  bool pairs = false;
+
+  __device__ int column(int pixel) const { return pixel & ((1 << log_w) - 1); }
+  __device__ int row(int pixel) const { return pixel >> (log_w + (pairs ? 1 : 0)) & ((1 << log_h) - 1); }
+  __device__ int image(int pixel) const {
+    const int in_order = pixel >> (log_w + log_h);
+    return pairs ? (in_order & ~1) | (pixel >> log_w & 1) : in_order;
+  }
+};
+
 // All pixels, cut into tiles of 2^log_w x 2^log_h pixels of as many images as make 2^log_pixels.
-struct PixelTiles {
-  int images = 0, h = 0, w = 0;
-  int log_w = 0, log_h = 0, log_pixels = 0;
+struct PixelTiles : TilePixels {
+  int images = 0, h = 0, w = 0, log_pixels = 0;
   int tiles_h = 0, tiles_w = 0, count = 0;
 };
 
 // The layout of a tile in shared memory.
-struct Frame {
-  int halo = 0;  // pixels on each side
-  int log_w = 0, log_h = 0;
+struct Frame : TilePixels {
+  int halo = 0;              // pixels on each side
   int slots = 0, plane = 0;  // of a tile, and from one plane to the next
   Divisor pitch, per_image;  // slots of a row and of an image
 
   Frame() = default;
   Frame(const PixelTiles& tiles, int width_of_halo)
-      : halo(width_of_halo),
-        log_w(tiles.log_w),
-        log_h(tiles.log_h),
+      : TilePixels(tiles),
+        halo(width_of_halo),
         pitch(static_cast<uint32_t>((1 << log_w) + 2 * halo)),
         per_image(pitch.d * static_cast<uint32_t>((1 << log_h) + 2 * halo)) {
     slots = static_cast<int>(per_image.d) << (tiles.log_pixels - log_w - log_h);
@@ -66,8 +77,8 @@ struct Frame {
   }
 
   __device__ int slot(int pixel) const {
-    const int image = pixel >> (log_w + log_h), p = pixel >> log_w & ((1 << log_h) - 1), q = pixel & ((1 << log_w) - 1);
-    return image * static_cast<int>(per_image.d) + (p + halo) * static_cast<int>(pitch.d) + q + halo;
+    return image(pixel) * static_cast<int>(per_image.d) + (row(pixel) + halo) * static_cast<int>(pitch.d) +
+           column(pixel) + halo;
   }
 };
 
@@ -82,9 +93,7 @@ struct TileOrigin {
   }
   // The offset of a pixel of the tile in `view`, or -1 if there is none.
   __device__ int place(const PixelTiles& tiles, const ImageView& view, int pixel) const {
-    const int image = n + (pixel >> (tiles.log_w + tiles.log_h));
-    const int row = p + (pixel >> tiles.log_w & ((1 << tiles.log_h) - 1)),
-              column = q + (pixel & ((1 << tiles.log_w) - 1));
+    const int image = n + tiles.image(pixel), row = p + tiles.row(pixel), column = q + tiles.column(pixel);
     return image < tiles.images && row < tiles.h && column < tiles.w ? view.pixel(image, row, column) : -1;
   }
 };

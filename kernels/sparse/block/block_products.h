@@ -1,8 +1,10 @@
 // The two kernels of block-sparse convolution, named by what is dense and what is sparse (result, then operands).
 //
 //   DsdGemm   to[pixel, key] = bias[key] + sum over the key's terms of from[pixel moved, block] * weights
-//   SddGemm   partial[item, part, term] = sum over pixels of dy[pixel, block] x[pixel moved, block]^T
+//   SddGemm   partial[item, part, term] = sum over pixels of dy[pixel, block] x[pixel moved, block]^T, and by blocks of
+//             its own the first pass of the bias's gradient
 #pragma once
+#include "kernels/gpu/column_sums.h"
 #include "kernels/gpu/device_limits.h"
 #include "kernels/sparse/block/block_lists.h"
 
@@ -26,6 +28,7 @@ struct SddGemm {
   WorkItems lists;
   PixelSplits splits;
   float* partial;
+  ColumnSums bias;  // of dy
 };
 
 // Pixels of a tile.
@@ -38,8 +41,8 @@ template <class Math>
 void launch_sdd_gemm(Context& ctx, const SddGemm& o);
 
 // Warps of a block of `DsdGemm`, the blocks of weights in flight or in use in each, and the bytes of shared memory
-// that these and a tile of the source take together: two blocks fit on a multiprocessor.
-constexpr int kDsdWarps = 8, kWeightStages = 4;
+// that these, the places of pixels and a tile of the source take together: two blocks fit on a multiprocessor.
+constexpr int kDsdWarps = 8, kWeightStages = 4, kDsdPlacesBytes = (1 << kLogDsdPixels) * 4;
 constexpr int kDsdSharedBytes = 112 << 10;
 static_assert(2 * kDsdSharedBytes <= kMaxSharedBytes);
 

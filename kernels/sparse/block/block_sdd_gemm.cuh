@@ -12,6 +12,7 @@
 // Per tile, with a panel of 256 x 256 channels in use: 86 KiB (bf16) into shared memory for at most 1M multiply-adds;
 // from shared memory 512 bytes of x, and of dy where it changes, per 4096 multiply-adds.
 #pragma once
+#include "kernels/gpu/column_sums.cuh"
 #include "kernels/gpu/tile_gemm.cuh"
 #include "kernels/sparse/block/block_products.h"
 
@@ -193,6 +194,7 @@ __device__ inline void add_tile(const SddGemm& o, const WarpTerms<T>& mine, cons
 template <class Math>
 constexpr int kSddBlocksPerMultiprocessor = sizeof(typename Math::Element) == 2 ? 2 : 1;
 
+// Grid: workers, then the blocks that sum columns of dy.
 template <class Math>
 __global__ void __launch_bounds__(kSddThreads, kSddBlocksPerMultiprocessor<Math>)
     sdd_gemm_kernel(const __grid_constant__ SddGemm o) {
@@ -200,11 +202,16 @@ __global__ void __launch_bounds__(kSddThreads, kSddBlocksPerMultiprocessor<Math>
   using Product = SddProduct<Math>;
   GPU_DYNAMIC_SHARED(shared, SddShared);
   T* const x_tile = reinterpret_cast<T*>(shared.tile);
+  if (const int beyond = static_cast<int>(blockIdx.x) - o.splits.workers; beyond >= 0) {
+    constexpr int kWidth = kChunk<T>, kRows = kSddThreads / kTileVectors;
+    void* const memory = shared.tile;
+    return sum_columns<T, kWidth, kRows>(o.bias, beyond, *static_cast<TileShared<kWidth, kRows>*>(memory));
+  }
   T* const dy_tile = x_tile + o.x_frame.plane * kPlanes<T> * kPanel * kChunk<T>;
   const WorkItems& lists = o.lists;
   const int items = lists.first_item[lists.panels()], parts = o.splits.count(items);
 #pragma unroll 1
-  for (int task = static_cast<int>(blockIdx.x); task < items * parts; task += static_cast<int>(gridDim.x)) {
+  for (int task = static_cast<int>(blockIdx.x); task < items * parts; task += o.splits.workers) {
     const int item = task / parts, part = task - item * parts, panel = lists.panel_of_item[item];
     const int first = (item - lists.first_item[panel]) * kItemTerms;
     const int count = min(kItemTerms, lists.counts[panel] - first);
@@ -249,7 +256,7 @@ template <class Math>
 void launch_sdd_gemm(Context& ctx, const SddGemm& o) {
   using T = typename Math::Element;
   launch(ctx,
-         {.grid = static_cast<uint32_t>(o.splits.workers),
+         {.grid = static_cast<uint32_t>(o.splits.workers + column_sum_blocks<kChunk<T>>(o.bias)),
           .block = kSddThreads,
           .shared_bytes =
               sizeof(SddShared) + static_cast<size_t>(o.x_frame.bytes<T>(kPanel) + o.dy_frame.bytes<T>(kPanel))},

@@ -134,7 +134,7 @@ struct Job {
     WorkspaceLayout layout(workspace);
     for (Tensor* t : {&blocks.values, &library, &gathered, &small}) t->bytes = layout.carve<char>(t->size_bytes());
     bias_partial =
-        layout.carve<float>(gradient ? static_cast<size_t>(column_sum_blocks(g.y_shape().rows()) * g.c_out) : 0);
+        layout.carve<float>(gradient ? static_cast<size_t>(column_sum_ranges(g.y_shape().rows()) * g.c_out) : 0);
     workspace_bytes = layout.bytes();
     blocks.values.shape[0] = index.alive;
     blocks.columns.shape = {index.alive};

@@ -8,7 +8,8 @@ namespace poise {
 // for 16 images of any size or for 8 of an even number of rows, 0.5 for 8 of a single pixel.
 double weights_conv2d_full_share(const Conv2dGeometry& geometry);
 
-// Of lists with this share of all entries.
+// Of lists with this share of all entries; of the lists that have been built.
 size_t weight_index_bytes(const WeightIndex& index, double share);
+size_t weight_index_bytes(const WeightIndex& index);
 
 }  // namespace poise

@@ -149,6 +149,10 @@ size_t weight_index_bytes(const WeightIndex& index, double share) {
          list_bytes(index.by_input, of(index.full_entries_by_input));
 }
 
+size_t weight_index_bytes(const WeightIndex& index) {
+  return list_bytes(index.by_output, index.by_output.entries) + list_bytes(index.by_input, index.by_input.entries);
+}
+
 namespace cpu {
 
 void build_weight_index(Context&, const Tensor& mask, WeightIndex& index) {

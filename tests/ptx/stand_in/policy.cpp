@@ -17,6 +17,8 @@ Policy from_environment() {
     policy.order = ptx::Order::random;
     if (text.size() > 7) policy.seed = std::strtoull(text.c_str() + 7, nullptr, 10);
   }
+  const char* run = std::getenv("STAND_IN_RUN");
+  policy.runs_kernels = !run || std::string(run) != "none";
   return policy;
 }
 
@@ -60,7 +62,9 @@ const Policy& policy() { return changeable(); }
 
 void set_order(uint64_t seed) {
   changeable() = from_environment();
-  if (seed > 0) changeable() = {seed == 1 ? ptx::Order::descending : ptx::Order::random, seed};
+  if (seed == 0) return;
+  changeable().order = seed == 1 ? ptx::Order::descending : ptx::Order::random;
+  changeable().seed = seed;
 }
 
 std::string changed_by_policy(std::string ptx) {

@@ -3,6 +3,7 @@
 //   STAND_IN_ORDER=ascending | descending | random[:SEED]   of warps, blocks, and work in streams
 //   STAND_IN_CHANGE=FILE       a seeded fault for the PTX: see below
 //   STAND_IN_PROFILE=FILE      what every kernel did, counted (profile.h)
+//   STAND_IN_RUN=none          launches are checked and counted, but no kernel runs: for counting launches in large sizes
 //
 // A fault is lines of `kernel NAME`, `from TEXT` and `to TEXT`: in every kernel of whose name the regular expression NAME
 // matches a part, lines become what a replacement of TEXT makes of them.
@@ -16,6 +17,7 @@ namespace poise::stand_in {
 struct Policy {
   ptx::Order order = ptx::Order::ascending;
   uint64_t seed = 1;
+  bool runs_kernels = true;
 };
 const Policy& policy();
 

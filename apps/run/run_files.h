@@ -1,0 +1,80 @@
+// What a run writes while it trains, and how it begins: with a new directory, or with what an earlier process left in
+// one. Of several ranks the first alone has files.
+//
+// Everything here throws Error(runtime) that names the file if it cannot be written.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/options/options.h"
+#include "apps/run/execution_tally.h"
+#include "apps/run/run_directory.h"
+#include "apps/run/run_log.h"
+#include "apps/run/tensorboard.h"
+#include "apps/training/trainer.h"
+#include "engine/io/checkpoint.h"
+#include "engine/io/jsonl.h"
+
+namespace poise {
+
+class RunFiles {
+ public:
+  // Of what they are; it outlives them.
+  struct Run {
+    const OptionSet& options;
+    const Settings& settings;
+    Trainer& trainer;
+    const ImageSet& images;
+  };
+
+  // A new directory, with the pictures and the checkpoint of the trainer as it is.
+  static std::unique_ptr<RunFiles> create(const Run& run, const std::string& label);
+  // Puts the trainer where the newest valid checkpoint of a run directory is. What lies beyond it goes: it will be written
+  // again. Error(checkpoint) if it is of another run, Error(usage) if it is beyond the last iteration; then nothing has
+  // changed.
+  static std::unique_ptr<RunFiles> resume(const Run& run, const std::string& path);
+
+  const RunDirectory& directory() const { return directory_; }
+  const CheckpointStore& checkpoints() const { return store_; }
+  const std::string& last_checkpoint() const { return last_checkpoint_; }
+  const std::string& last_picture() const { return last_picture_; }       // in the directory
+  double earlier_seconds() const { return earlier_seconds_; }             // of training, in earlier processes
+  const std::vector<std::string>& warnings() const { return warnings_; }  // of a resumed run's checkpoints
+
+  void log(const std::string& text) { log_->line(text); }  // log.txt
+  // A line of train.jsonl; `seconds` of training in this process.
+  void write_iteration(const IterationReport& report, double seconds);
+  void write_masks(const std::vector<MaskEvent>& masks, const std::vector<ExecutionEvent>& executions);
+  void write_speed(const SpeedComparison& speed);
+  // A line of metrics.jsonl. `label` and `value` name the metric that the record is of.
+  void write_metric(std::vector<JsonField> record, const std::string& label, double value);
+  void draw_fakes();
+  // A checkpoint of the present iteration, unless there is one.
+  void save();
+  // save(), and the checkpoint is kept as the best.
+  void save_best(double score, const std::string& metric, const std::string& protocol);
+
+ private:
+  RunFiles(const Run& run, RunDirectory directory);
+  void open();  // the logs, once nothing is left to cut off
+  void continue_from(const CheckpointStore::Loaded& checkpoint);
+  double unmasked(double flops) const;
+
+  const Run run_;
+  RunDirectory directory_;
+  CheckpointStore store_;
+  std::optional<TextLog> log_;
+  std::optional<JsonlWriter> train_lines_, metric_lines_;
+  std::optional<TensorBoardLog> tensorboard_;
+  ExecutionTally executions_;
+  std::vector<std::string> warnings_;
+  std::string last_checkpoint_, last_picture_;
+  double earlier_seconds_ = 0;
+  int64_t saved_at_ = 0;
+  int64_t written_at_ = 0;  // the line of train.jsonl before this one
+  double written_seconds_ = 0;
+};
+
+}  // namespace poise

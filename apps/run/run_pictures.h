@@ -1,0 +1,17 @@
+// The grids of images in a run's folder `samples/`.
+#pragma once
+#include <string>
+
+#include "apps/options/settings.h"
+#include "apps/training/trainer.h"
+#include "data/image_set.h"
+
+namespace poise {
+
+// What the averaged weights make of the same latents each time; returns the picture's name in the run's folder.
+std::string draw_fakes(const std::string& run, Trainer& trainer, const OutputOptions& output, const ImageSet& images);
+// Images of the training set, spread over it; returns the name.
+std::string draw_reals(const std::string& run, const Trainer& trainer, const OutputOptions& output,
+                       const ImageSet& images);
+
+}  // namespace poise
