@@ -1,5 +1,5 @@
-// One thread per element of the result, neighbouring threads on neighbouring elements; bytes: operands and results
-// once.
+// One thread per element of the result, or 16 bytes of them where the channels allow it, neighbouring threads on
+// neighbouring elements; bytes: operands and results once.
 #include "kernels/dense/conv2d/conv2d_passes.h"
 
 #include "kernels/dense/conv2d/upsample_fold.h"
@@ -20,21 +20,25 @@ __global__ void pad_channels_kernel(int64_t rows, int channels, int padded, cons
 // The taps of a k-tap axis that tap u of the packed weight is the sum of.
 __device__ inline TapRange packed_taps(bool fold, int k, int u) { return fold ? folded_taps(k, u) : TapRange{u, u}; }
 
-template <class T>
+// N neighbouring input channels per thread; they are all there, or N is 1.
+template <class T, int N>
 __global__ void pack_weight_kernel(WeightShape shape, int padded, const T* weight, T* to) {
-  const int taps_h = shape.taps_h(), taps_w = shape.taps_w();
-  for_each_element(int64_t{shape.c_out} * taps_h * taps_w * padded, [&](int64_t e) {
-    const int i = static_cast<int>(e % padded), rest = static_cast<int>(e / padded);
+  const int taps_h = shape.taps_h(), taps_w = shape.taps_w(), vectors = padded / N;
+  for_each_element(int64_t{shape.c_out} * taps_h * taps_w * vectors, [&](int64_t e) {
+    const int i = static_cast<int>(e % vectors) * N, rest = static_cast<int>(e / vectors);
     const TapRange columns = packed_taps(shape.fold, shape.kw, rest % taps_w);
     const TapRange rows = packed_taps(shape.fold, shape.kh, rest / taps_w % taps_h);
     const int o = rest / taps_w / taps_h;
-    float sum = 0;
+    Vector<float, N> sum{};
     for (int r = rows.first; r <= rows.last; ++r) {
       for (int s = columns.first; s <= columns.last; ++s) {
-        if (i < shape.c_in) sum += to_float(weight[((int64_t{o} * shape.kh + r) * shape.kw + s) * shape.c_in + i]);
+        if (i >= shape.c_in) continue;
+        const auto w = load_floats<N>(weight + ((int64_t{o} * shape.kh + r) * shape.kw + s) * shape.c_in + i);
+#pragma unroll
+        for (int k = 0; k < N; ++k) sum[k] += w[k];
       }
     }
-    to[e] = from_float<T>(sum);
+    store_floats(to + e * N, sum);
   });
 }
 
@@ -72,32 +76,46 @@ __global__ void sum_taps_kernel(TapSums t, const float* bias, bool relu, T* y) {
   });
 }
 
-// Threads follow the partial sums, of which there are more than results, and scatter the latter. Elements beyond those of
-// dweight are dbias's.
+// Threads follow the partial sums, of which there are more than results, N neighbours each, and scatter the latter.
+// Elements beyond those of dweight are dbias's.
+template <int N>
 __global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials p, float* dweight, float* dbias) {
   const int taps_h = shape.taps_h(), taps_w = shape.taps_w();
   const int fast = p.gathers_y ? shape.c_out : shape.c_in, slow = p.gathers_y ? shape.c_in : shape.c_out;
   const int64_t elements = int64_t{p.rows} * taps_h * taps_w * p.columns;
-  const int copies = shape.fold ? 2 : 1;
-  const int64_t weights = int64_t{slow} * shape.kh * shape.kw * fast;
+  const int copies = shape.fold ? 2 : 1, vectors = fast / N;
+  const int64_t weights = int64_t{slow} * shape.kh * shape.kw * vectors;
   for_each_element(weights + (dbias ? shape.c_out : 0), [&](int64_t e) {
     if (e >= weights) {
       dbias[e - weights] = p.bias.total(static_cast<int>(e - weights));
       return;
     }
-    const int f = static_cast<int>(e % fast), rest = static_cast<int>(e / fast);
+    const int f = static_cast<int>(e % vectors) * N, rest = static_cast<int>(e / vectors);
     const int s = rest % shape.kw, r = rest / shape.kw % shape.kh, l = rest / shape.kw / shape.kh;
     const int u = shape.fold ? first_fold(shape.kh, r) : r, v = shape.fold ? first_fold(shape.kw, s) : s;
-    float sum = 0;
+    Vector<float, N> sum{};
     for (int a = u; a < u + copies; ++a) {
       for (int b = v; b < v + copies; ++b) {
         const int64_t at = ((int64_t{l} * taps_h + a) * taps_w + b) * p.columns + f;
-        for (int split = 0; split < p.splits; ++split) sum += p.partial[split * elements + at];
+        for (int split = 0; split < p.splits; ++split) {
+          const auto part = load_vector<N>(p.partial + split * elements + at);
+#pragma unroll
+          for (int k = 0; k < N; ++k) sum[k] += part[k];
+        }
       }
     }
-    const int o = p.gathers_y ? f : l, i = p.gathers_y ? l : f;
-    dweight[((int64_t{o} * shape.kh + r) * shape.kw + s) * shape.c_in + i] = sum;
+    const auto place = [&](int o, int i) { return ((int64_t{o} * shape.kh + r) * shape.kw + s) * shape.c_in + i; };
+    if (!p.gathers_y) return store_vector(dweight + place(l, f), sum);
+#pragma unroll
+    for (int k = 0; k < N; ++k) dweight[place(f + k, l)] = sum[k];
   });
+}
+
+// f<N>(): N elements of T at a time if `extent`, of the fastest dimension, is made of as many, otherwise one.
+template <class T, class F>
+void dispatch_vectors(int64_t extent, const F& f) {
+  constexpr int kWide = 16 / sizeof(T);
+  extent % kWide == 0 ? f.template operator()<kWide>() : f.template operator()<1>();
 }
 
 }  // namespace
@@ -112,8 +130,11 @@ void pad_channels(Context& ctx, DType dtype, int64_t rows, int64_t channels, int
 
 void pack_weight(Context& ctx, DType dtype, const WeightShape& shape, int64_t padded_in, const void* weight, void* to) {
   dispatch_stored(dtype, [&]<class T>() {
-    launch(ctx, elementwise(int64_t{shape.c_out} * shape.taps_h() * shape.taps_w() * padded_in), pack_weight_kernel<T>,
-           shape, static_cast<int>(padded_in), static_cast<const T*>(weight), static_cast<T*>(to));
+    dispatch_vectors<T>(shape.c_in, [&]<int N>() {
+      launch(ctx, elementwise(int64_t{shape.c_out} * shape.taps_h() * shape.taps_w() * padded_in / N),
+             pack_weight_kernel<T, N>, shape, static_cast<int>(padded_in), static_cast<const T*>(weight),
+             static_cast<T*>(to));
+    });
   });
 }
 
@@ -135,8 +156,10 @@ void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const float* bias,
 void finish_weight_gradient(Context& ctx, const WeightShape& shape, const WeightPartials& partials, float* dweight,
                             float* dbias) {
   const int64_t weights = int64_t{shape.c_out} * shape.kh * shape.kw * shape.c_in;
-  launch(ctx, elementwise(weights + (dbias ? shape.c_out : 0)), finish_weight_gradient_kernel, shape, partials, dweight,
-         dbias);
+  dispatch_vectors<float>(partials.gathers_y ? shape.c_out : shape.c_in, [&]<int N>() {
+    launch(ctx, elementwise(weights / N + (dbias ? shape.c_out : 0)), finish_weight_gradient_kernel<N>, shape, partials,
+           dweight, dbias);
+  });
 }
 
 }  // namespace poise::POISE_GPU
