@@ -82,6 +82,7 @@ Trainer::Trainer(const TrainerOptions& options, const TrainingPlan& plan, int64_
       balance_graph_(
           tape_, [this] { sparse_.measure_balance(step_, latents_g(), options_.ranks); }, options.train.graph) {
   if (options.train.sync_batch_norm) tape_.batch_norm_ranks = options.ranks;
+  tape_.in_batches = !options.ranks;
 }
 
 Trainer::Trainer(const TrainerOptions& options, const TrainingPlan& plan, std::shared_ptr<const ImageSet> images)

@@ -102,8 +102,8 @@ void spectral_norm(Tape& t, std::span<SpectralNormOperand> operands) {
                               .inputs = {operands[i].weight},
                               .output = l.y,
                               .saved = {l.u_used, l.v_used, l.sigma},
-                              .batch = count,
-                              .place = i,
+                              .batch = t.in_batches ? count : 1,
+                              .place = t.in_batches ? i : 0,
                               .backward = differentiate});
     t.set_narrow(operands[i].y, l.narrow);
   }

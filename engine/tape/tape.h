@@ -71,6 +71,7 @@ class Tape {
   Mode mode = Mode::train;
   double batch_norm_momentum = -1;    // negative: each layer's own. Recalibration of running statistics overrides it.
   Ranks* batch_norm_ranks = nullptr;  // whose batches have their statistics in common; null: this process's alone
+  bool in_batches = true;             // Node::batch; false: each node alone, so that its gradients are final early
 
   // Leaves. The memory of all three belongs to the caller.
   Var constant(const Tensor& value);
@@ -85,8 +86,7 @@ class Tape {
   void set_narrow(Var x, const Tensor& narrow) { slots_[x.id].narrow = narrow; }
   void keep(Var var);  // its value outlives backward(); a view keeps what it looks at
   // The memory of x's value, for the output of an op that reads x element by element. Empty if it belongs to a leaf, is
-  // kept, or is still to be read by the backward pass of its own node or by any op recorded so far. Who asks for the value
-  // later is told so.
+  // kept, or is still to be read, by the backward pass of its own node or an op recorded so far. No one may read it after.
   Tensor take_if_unread(Var x);
   Tensor take_if_spent(Var x) { return slots_[x.id].spent ? take_if_unread(x) : Tensor{}; }  // spent(), below
 

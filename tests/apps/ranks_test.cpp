@@ -352,6 +352,7 @@ struct OneBackward {
     c.tape.reset();
     c.arena.reset();
     c.tape.mode = Mode::evaluate_batch;  // else spectral norm would be another one the next time
+    c.tape.in_batches = false;
     const OwnedTensor images = tensor_of<float>({2, 32, 32, 3}, drawn<float>(2 * 32 * 32 * 3, 20 + rank));
     const Var loss = gan_loss_g(d(c.tape.constant(images.tensor()), {}), GanLoss::bce);
     if (exchange) exchange->begin_with(c.tape);
