@@ -17,7 +17,7 @@ export POISE_WIDTH_G=16 POISE_WIDTH_D=16 POISE_LATENT_SIZE=20 POISE_BATCH_SIZE_D
   POISE_ITERATIONS=2 POISE_SAMPLE_COUNT=4 POISE_SAMPLE_EVERY=0 POISE_CHECKPOINT_EVERY=0 POISE_EVAL_EVERY=0 POISE_LOG_EVERY=1
 
 # Files that a study's evaluations name; there they are only looked for.
-export INCEPTION_768=none INCEPTION_IV3Q=none STATISTICS_768=none.npz STATISTICS_IV3Q=none.npz
+export INCEPTION_768=none INCEPTION_IV3Q=none STATISTICS_768=none.npz STATISTICS_IV3Q=none.npz STATISTICS_RANDOM=none.npz
 
 complain() { echo "readme_test: $*" >&2 && return 1; }
 
