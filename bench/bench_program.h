@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <functional>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "apps/console/program.h"
 #include "apps/console/suggestion.h"
+#include "engine/sparse/cell.h"
 #include "kernels/core/error.h"
 
 namespace poise {
@@ -34,6 +36,13 @@ inline CLI::Validator device_name(bool with_auto = true) {
                    : CLI::Validator(CLI::IsMember({"cuda", "emulated"}));
 }
 inline CLI::Validator precision_name() { return CLI::IsMember({"auto", "fp32", "tf32", "bf16"}); }
+
+// What an option says, "16x16"; Error(usage) that names the option if that is no cell.
+inline Cell cell_named(const std::string& option, const std::string& text) {
+  const std::optional<Cell> cell = cell_of(text);
+  if (!cell) fail(ErrorKind::usage, option + ": expected a form like 4x1 or 16x16-all-taps but got " + text);
+  return *cell;
+}
 
 // Obeys commands on standard input, one per line, until it ends: each prints a line. To those given it adds memory, the
 // peak of the process in MiB, and quit, the same before the end. Error(usage) for any other.

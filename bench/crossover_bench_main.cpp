@@ -290,11 +290,10 @@ int run(int argc, char** argv) {
   std::string slow;
   for (const Conv2dGeometry& geometry : layers) {
     for (const std::string& text : o.cells) {
-      const std::optional<Cell> cell = cell_of(text);
-      if (!cell) fail(ErrorKind::usage, "--cells: expected forms like 4x1 or 16x16-all-taps but got " + text);
-      const std::vector<Execution> paths = device.paths(*cell);
-      if (!skips(geometry, *cell, paths)) continue;
-      const std::vector<Point> measured = measure_layer(o, device, geometry, *cell, paths, table);
+      const Cell cell = cell_named("--cells", text);
+      const std::vector<Execution> paths = device.paths(cell);
+      if (!skips(geometry, cell, paths)) continue;
+      const std::vector<Point> measured = measure_layer(o, device, geometry, cell, paths, table);
       print_result(lines_of(measured, paths, table));
       slow += slow_points(measured);
       points.insert(points.end(), measured.begin(), measured.end());

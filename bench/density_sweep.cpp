@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/console/program.h"
+#include "bench/bench_program.h"
 #include "engine/io/atomic_file.h"
 
 namespace poise {
@@ -239,12 +240,6 @@ ordered_json json_of(const std::vector<Point>& points) {
 }
 
 }  // namespace
-
-Cell cell_named(const std::string& option, const std::string& text) {
-  const std::optional<Cell> cell = cell_of(text);
-  if (!cell) fail(ErrorKind::usage, option + ": expected a form like 16x16 or 16x16-all-taps but got " + text);
-  return *cell;
-}
 
 SparseOptions static_masks(double density, const Cell& cell, ExecutionChoice execution) {
   SparseOptions o;

@@ -16,9 +16,6 @@ struct SweepOptions {
   std::string csv, json, svg;
 };
 
-// What an option says, "16x16"; an error that names the option if that is no cell.
-Cell cell_named(const std::string& option, const std::string& text);
-
 // Masks of G and D that never change.
 SparseOptions static_masks(double density, const Cell& cell, ExecutionChoice execution);
 

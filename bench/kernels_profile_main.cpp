@@ -4,8 +4,8 @@
 //   kernels_profile FILE [--rows N] [--budgets BUDGETS]
 //
 // Times are predictions of the model below and no measurements. Where the stand-in ran no kernel (STAND_IN_RUN=none) there
-// are only launches to print. With --budgets, exit code 6 if a kernel needs more than
-// BUDGETS (JSON) allows, or if a budget matches no kernel.
+// are only launches to print. With --budgets, exit code 6 if a kernel needs more than BUDGETS (JSON) allows, or if a budget
+// matches no kernel.
 #include <fmt/format.h>
 
 #include <algorithm>

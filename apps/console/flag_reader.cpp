@@ -53,7 +53,7 @@ int64_t FlagReader::integer(const std::string& name, int64_t otherwise, int64_t 
   return value;
 }
 
-int FlagReader::threads() { return static_cast<int>(integer("threads", 0, 1, 4096)); }
+int FlagReader::threads() { return static_cast<int>(integer("threads", 0, 1, kMostThreads)); }
 
 double FlagReader::real(const std::string& name, double otherwise, double least) {
   if (!args_.has(name)) return otherwise;

@@ -11,6 +11,8 @@ namespace poise {
 // "a,b" -> {"a", "b"}; "" -> {""}.
 std::vector<std::string> split_at_commas(const std::string& text);
 
+constexpr int64_t kMostThreads = 4096;  // that a user may ask for
+
 class FlagReader {
  public:
   // `args` stay.

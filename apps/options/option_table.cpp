@@ -1,4 +1,5 @@
 // The table of options: key, help, limits, and whether a run that is resumed may have another value.
+#include "apps/console/flag_reader.h"
 #include "apps/evaluation/feature_metric.h"
 #include "apps/options/options.h"
 #include "apps/training/sparse_methods.h"
@@ -141,7 +142,8 @@ Rows train_rows() {
       {"train", FIELD(train, seed), fixed, at_least(0), "seed of every random number"},
       {"train", FIELD(train, rank_timeout), free, from_to(1, 86400),
        "with several ranks: seconds to wait for one that does not answer"},
-      {"train", FIELD(train, threads), free, from_to(0, 4096), "CPU threads; 0: as OMP_NUM_THREADS says, else all"},
+      {"train", FIELD(train, threads), free, from_to(0, kMostThreads),
+       "CPU threads; 0: as OMP_NUM_THREADS says, else all"},
       {"train", FIELD(train, device), free, any,
        "where to compute; auto: cuda if it is there; emulated: the CUDA kernels on the host, slowly"},
       {"train", FIELD(train, precision), free, any,

@@ -15,7 +15,6 @@ namespace poise {
 namespace {
 
 constexpr int kStopped = 75;  // as train_gan: run me again
-constexpr int64_t kMostThreads = 4096;
 
 const char* kExamples = R"(Examples:
   sweep_gan sweeps/density --preset tiny --vary method=static,sdst-rigl --vary density_g=0.1,0.3 --seeds 1,2

@@ -4,11 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <iterator>
 #include <memory>
-#include <numeric>
 #include <optional>
 
 #include "apps/console/program.h"

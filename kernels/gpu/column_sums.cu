@@ -35,13 +35,17 @@ int64_t column_sum_ranges(int64_t rows) {
   return ranges < kRanges ? ranges : kRanges;
 }
 
+ColumnSums sums_of_columns(const void* from, int64_t rows, int64_t channels, float* partial) {
+  return {.from = from,
+          .rows = static_cast<int>(rows),
+          .channels = static_cast<int>(channels),
+          .ranges = static_cast<int>(column_sum_ranges(rows)),
+          .partial = partial};
+}
+
 void column_sums(Context& ctx, const Tensor& from, float* partial, float* sums) {
-  const int64_t rows = from.shape.rows(), channels = from.shape.back();
-  const ColumnSums columns{.from = from.bytes,
-                           .rows = static_cast<int>(rows),
-                           .channels = static_cast<int>(channels),
-                           .ranges = static_cast<int>(column_sum_ranges(rows)),
-                           .partial = partial};
+  const int64_t channels = from.shape.back();
+  const ColumnSums columns = sums_of_columns(from.bytes, from.shape.rows(), channels, partial);
   dispatch_stored(from.dtype, [&]<class T>() {
     dispatch_width<T>(channels, {&from}, [&]<int N>() {
       launch(ctx, {.grid = static_cast<uint32_t>(column_sum_blocks<N>(columns)), .block = kTileThreads},

@@ -26,8 +26,10 @@ struct ColumnSums {
 
 // As many as there are worth having.
 int64_t column_sum_ranges(int64_t rows);
+// Of from [rows][channels]; `partial` has column_sum_ranges(rows) * channels elements, or is null.
+ColumnSums sums_of_columns(const void* from, int64_t rows, int64_t channels, float* partial);
 
-// sums[c] = sum_row from[row, c]; f32. `partial` has column_sum_ranges(rows) * channels elements.
+// sums[c] = sum_row from[row, c]; f32. `partial` as above.
 void column_sums(Context& ctx, const Tensor& from, float* partial, float* sums);
 
 }  // namespace poise::POISE_GPU

@@ -299,17 +299,14 @@ struct WeightGradientPass {
     if (dy) pad_channels(ctx, dtype, g.y_shape().rows(), g.c_out, layer.out, dy_given.bytes, dy);
     const void* const x_used = x ? x : x_given.bytes;
     const void* const dy_used = dy ? dy : dy_given.bytes;
-    const WeightGradientGemm gemm{.gather = layer.gather(walk, gathers_y ? layer.out : layer.in),
-                                  .source = gathers_y ? dy_used : x_used,
-                                  .dense = gathers_y ? x_used : dy_used,
-                                  .dense_channels = to_int(gathers_y ? layer.in : layer.out),
-                                  .partial = partial,
-                                  .splits = tiling.splits,
-                                  .bias = {.from = dy_used,
-                                           .rows = to_int(g.y_shape().rows()),
-                                           .channels = to_int(layer.out),
-                                           .ranges = to_int(column_sum_ranges(g.y_shape().rows())),
-                                           .partial = dbias ? bias_partial : nullptr}};
+    const WeightGradientGemm gemm{
+        .gather = layer.gather(walk, gathers_y ? layer.out : layer.in),
+        .source = gathers_y ? dy_used : x_used,
+        .dense = gathers_y ? x_used : dy_used,
+        .dense_channels = to_int(gathers_y ? layer.in : layer.out),
+        .partial = partial,
+        .splits = tiling.splits,
+        .bias = sums_of_columns(dy_used, g.y_shape().rows(), layer.out, dbias ? bias_partial : nullptr)};
     dispatch_math(ctx, dtype, [&]<class Math>() { launch_weight_gradient_gemm<Math>(ctx, gemm, tiling.size); });
     finish_weight_gradient(ctx, layer.weight,
                            {.partial = partial,

@@ -111,13 +111,6 @@ __global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials 
   });
 }
 
-// f<N>(): N elements of T at a time if `extent`, of the fastest dimension, is made of as many, otherwise one.
-template <class T, class F>
-void dispatch_vectors(int64_t extent, const F& f) {
-  constexpr int kWide = 16 / sizeof(T);
-  extent % kWide == 0 ? f.template operator()<kWide>() : f.template operator()<1>();
-}
-
 }  // namespace
 
 void pad_channels(Context& ctx, DType dtype, int64_t rows, int64_t channels, int64_t padded, const void* from,
@@ -130,7 +123,7 @@ void pad_channels(Context& ctx, DType dtype, int64_t rows, int64_t channels, int
 
 void pack_weight(Context& ctx, DType dtype, const WeightShape& shape, int64_t padded_in, const void* weight, void* to) {
   dispatch_stored(dtype, [&]<class T>() {
-    dispatch_vectors<T>(shape.c_in, [&]<int N>() {
+    dispatch_width<T>(shape.c_in, {}, [&]<int N>() {
       launch(ctx, elementwise(int64_t{shape.c_out} * shape.taps_h() * shape.taps_w() * padded_in / N),
              pack_weight_kernel<T, N>, shape, static_cast<int>(padded_in), static_cast<const T*>(weight),
              static_cast<T*>(to));
@@ -156,7 +149,7 @@ void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const float* bias,
 void finish_weight_gradient(Context& ctx, const WeightShape& shape, const WeightPartials& partials, float* dweight,
                             float* dbias) {
   const int64_t weights = int64_t{shape.c_out} * shape.kh * shape.kw * shape.c_in;
-  dispatch_vectors<float>(partials.gathers_y ? shape.c_out : shape.c_in, [&]<int N>() {
+  dispatch_width<float>(partials.gathers_y ? shape.c_out : shape.c_in, {}, [&]<int N>() {
     launch(ctx, elementwise(weights / N + (dbias ? shape.c_out : 0)), finish_weight_gradient_kernel<N>, shape, partials,
            dweight, dbias);
   });

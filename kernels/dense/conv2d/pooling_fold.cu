@@ -1,5 +1,5 @@
-// A thread per four elements that are written. A weight of 128 x 128 channels is 0.6 MB and its fold 1 MB: microseconds, and a
-// launch. Not yet measured on a GPU.
+// A thread per four elements that are written. A weight of 128 x 128 channels is 0.6 MB and its fold 1 MB: microseconds,
+// and a launch. Not yet measured on a GPU.
 #include "kernels/dense/conv2d/pooling_fold.h"
 
 #include "kernels/gpu/elementwise.cuh"

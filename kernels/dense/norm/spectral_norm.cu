@@ -14,8 +14,6 @@
 // backward 3 us of memory traffic at 4.3 TB/s, less than the launches. Predicted; not yet measured on a GPU.
 #include "kernels/dense/norm/spectral_norm.h"
 
-#include <utility>
-
 #include "kernels/core/workspace_layout.h"
 #include "kernels/gpu/column_tile.cuh"
 #include "kernels/gpu/reduce.cuh"
@@ -277,12 +275,9 @@ void for_each_batch(std::span<const Layer> layers, const ViewOf& view_of, const 
 }  // namespace
 
 void spectral_norm_forward(Context& ctx, bool iterate, std::span<const SpectralNormLayer> layers, Tensor& workspace) {
-  uint8_t* scratch = workspace.data<uint8_t>();
-  auto take = [&](const Tensor& like) {
-    return reinterpret_cast<float*>(std::exchange(scratch, scratch + align_up(like.size_bytes())));
-  };
+  WorkspaceLayout layout(workspace.bytes);
   const auto view_of = [&](const SpectralNormLayer& layer) {
-    const int64_t rest = layer.v.elements();
+    const int64_t out = layer.u.elements(), rest = layer.v.elements();
     return LayerView{.weight = layer.weight.data<float>(),
                      .u = layer.u.data<float>(),
                      .v = layer.v.data<float>(),
@@ -291,9 +286,9 @@ void spectral_norm_forward(Context& ctx, bool iterate, std::span<const SpectralN
                      .sigma = layer.sigma.data<float>(),
                      .y = layer.y.data<float>(),
                      .narrow = layer.narrow ? layer.narrow.data<bf16>() : nullptr,
-                     .t = take(layer.v),
-                     .p = take(layer.u),
-                     .out = static_cast<int>(layer.u.elements()),
+                     .t = layout.carve<float>(static_cast<size_t>(rest)),
+                     .p = layout.carve<float>(static_cast<size_t>(out)),
+                     .out = static_cast<int>(out),
                      .rest = static_cast<int>(rest),
                      .eps = static_cast<float>(layer.eps),
                      .wide = rows_are_wide(rest, {&layer.weight, &layer.v, &layer.y})};

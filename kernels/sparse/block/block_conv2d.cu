@@ -245,12 +245,7 @@ struct SddPass {
     build_items(ctx, build);
     sdd.x = layer.x_view(x.bytes);
     sdd.dy = layer.y_view(layer.sum_repeats(ctx, dy, summed).bytes, layer.repeats);
-    const int64_t rows = dy.shape.rows();
-    sdd.bias = {.from = dy.bytes,
-                .rows = static_cast<int>(rows),
-                .channels = static_cast<int>(layer.g.c_out),
-                .ranges = static_cast<int>(column_sum_ranges(rows)),
-                .partial = dbias ? bias_partial : nullptr};
+    sdd.bias = sums_of_columns(dy.bytes, dy.shape.rows(), layer.g.c_out, dbias ? bias_partial : nullptr);
     dispatch_math(ctx, x.dtype, [&]<class Math>() { launch_sdd_gemm<Math>(ctx, sdd); });
     finish_items(ctx, {.positions = layer.positions,
                        .lists = sdd.lists,
