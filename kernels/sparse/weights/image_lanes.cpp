@@ -41,8 +41,8 @@ Frame Frame::of(const WeightTerms& terms, bool backwards) {
   return frame;
 }
 
-LaneRegions::LaneRegions(int64_t images, const WeightSide& written, bool pointwise, const Frame& frame, int64_t planes,
-                         int64_t most)
+LaneRegions::LaneRegions(int64_t images, const WeightSide& written, bool pointwise, const Frame& frame, int64_t framed,
+                         int64_t bare, int64_t most)
     : h(written.grid_h()), w(written.grid_w()), flat(pointwise) {
   if (flat) {
     image_pixels = h * w;
@@ -66,7 +66,7 @@ LaneRegions::LaneRegions(int64_t images, const WeightSide& written, bool pointwi
   const int64_t whole_rows = up_to_multiple(h, tile_rows), whole_columns = up_to_multiple(w, tile_columns);
   rows = tile_rows, columns = tile_columns;
   const auto fits = [&](int64_t r, int64_t c) {
-    return planes * (r + frame.top + frame.bottom) * (c + frame.left + frame.right) * kImages <= most;
+    return (framed * (r + frame.top + frame.bottom) * (c + frame.left + frame.right) + bare * r * c) * kImages <= most;
   };
   // Grown by tiles, the shorter side first: the less frame there is to bring in.
   for (bool grown = true; grown;) {
@@ -93,13 +93,6 @@ LaneRegion::LaneRegion(const LaneRegions& all, int64_t number)
     : group(number / (all.down * all.across)),
       top(number / all.across % all.down * all.rows),
       left(number % all.across * all.columns) {}
-
-PlaneRange::PlaneRange(int64_t planes, int64_t part, int64_t parts) {
-  constexpr int64_t kBlock = 16;
-  const int64_t blocks = ceil_div(planes, kBlock);
-  first = part * blocks / parts * kBlock;
-  last = std::min(planes, (part + 1) * blocks / parts * kBlock);
-}
 
 LaneLayout::LaneLayout(const LaneRegions& regions, const Frame& around) : frame(around) {
   rows = regions.rows + frame.top + frame.bottom;
@@ -149,9 +142,35 @@ bool LaneImages::places(const LaneRegion& region, int64_t r, int64_t c, int64_t 
   return any;
 }
 
+void LaneImages::list_places(const LaneRegion& region, const LaneLayout& layout, Places* of_pixels) const {
+  for (int64_t r = -layout.frame.top; r < layout.rows - layout.frame.top; ++r) {
+    for (int64_t c = -layout.frame.left; c < layout.columns - layout.frame.left; ++c, ++of_pixels) {
+      if (!places(region, r, c, 0, 0, *of_pixels)) std::fill_n(*of_pixels, kImages, kNowhere);
+    }
+  }
+}
+
 void LaneImages::bring(const float* tensor, const LaneRegion& region, const LaneLayout& layout, int64_t first,
-                       int64_t last, float* planes) const {
+                       int64_t last, const Places* of_pixels, bool clean, float* planes) const {
   const WeightTileKernels& kernels = weight_tile_kernels();
+  if (of_pixels) {
+    for (int64_t pixel = 0; pixel < layout.pixels(); ++pixel) {
+      float* to = planes + pixel * kImages;
+      if (of_pixels[pixel][0] != kNowhere) {
+        kernels.bring({.channels = last - first,
+                       .plane = layout.plane,
+                       .places = of_pixels + pixel,
+                       .count = 1,
+                       .share = side_.share,
+                       .soon = regions_.step(side_)},
+                      tensor + first, to);
+        continue;
+      }
+      if (clean) continue;
+      for (int64_t i = first; i < last; ++i, to += layout.plane) std::memset(to, 0, kImages * sizeof(float));
+    }
+    return;
+  }
   int64_t of_lanes[4][kImages];
   for (int64_t r = 0; r < layout.rows; ++r) {
     for (int64_t c = 0; c < layout.columns; ++c) {

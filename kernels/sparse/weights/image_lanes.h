@@ -5,6 +5,8 @@
 // a task needs few images, those which the tasks of other ops gave the same core. Where pixels do not meet (pointwise),
 // lanes are simply filled with pixel after pixel.
 #pragma once
+#include <algorithm>
+
 #include "kernels/core/tensor.h"
 #include "kernels/sparse/weights/weight_terms.h"
 #include "kernels/sparse/weights/weight_tiles.h"
@@ -32,9 +34,9 @@ struct LaneRegions {
   int64_t rows = 1, columns = 1;  // of a region, multiples of the tile's
   int64_t down = 1, across = 1;   // regions of an image
 
-  // `most`: floats of `planes` planes of a region, frame included, unless one tile takes more.
-  LaneRegions(int64_t images, const WeightSide& written, bool pointwise, const Frame& frame, int64_t planes,
-              int64_t most);
+  // `most`: floats of `framed` planes of a region, frame included, and `bare` ones, unless one tile takes more.
+  LaneRegions(int64_t images, const WeightSide& written, bool pointwise, const Frame& frame, int64_t framed,
+              int64_t bare, int64_t most);
   // Of the computed lanes, how many have a pixel, on average.
   double full_share(int64_t images, const WeightSide& written) const;
   // Floats from a pixel to the next of the same lane and row.
@@ -55,11 +57,12 @@ struct RegionRange {
       : first(number * all.count() / ranges), last((number + 1) * all.count() / ranges) {}
 };
 
-// One of `parts` parts of so many planes, whole transpositions but for the last.
-struct PlaneRange {
-  int64_t first, last;
-  PlaneRange(int64_t planes, int64_t part, int64_t parts);
-};
+// How many planes are brought in at a time: at least so many, for the sake of several lines of each pixel, and whole chunks
+// of a list.
+constexpr int64_t kBroughtPlanes = 32;
+inline int64_t brought_planes(const WeightSide& read, int64_t chunk) {
+  return std::min(read.planes(), ceil_div(kBroughtPlanes, chunk) * chunk);
+}
 
 // Planes of a region: [plane][rows + frame][columns + frame][16].
 struct LaneLayout {
@@ -67,12 +70,16 @@ struct LaneLayout {
   int64_t rows, columns;  // frame included
   int64_t row, plane;     // floats from one to the next
   LaneLayout(const LaneRegions& regions, const Frame& around);
+  int64_t pixels() const { return rows * columns; }
   int64_t at(int64_t r, int64_t c) const {
     return (r + frame.top) * row + (c + frame.left) * kImages;
   }  // of the region
   // The first pixel of a tile.
   int64_t at_tile(const LaneRegions& regions, int64_t tile) const;
 };
+
+// Of the lanes of a pixel: offsets of their first channels in the tensor, negative if there is none.
+using Places = int64_t[kImages];
 
 // A tensor [images, side.h, side.w, side.channels] of f32 by regions of its grid.
 class LaneImages {
@@ -81,9 +88,14 @@ class LaneImages {
   LaneImages(const WeightSide& side, int64_t images, const LaneRegions& regions, bool own = false)
       : side_(side), images_(images), regions_(regions), own_(own) {}
 
-  // Planes first..last-1 of a region, zero outside the image. Repeated phases and windows are added up.
+  // A pixel of the tensor is one of the region: then where pixels lie can be listed once for all planes.
+  bool listed() const { return side_.phases == 1 && copies() == 1; }
+  // Of all pixels of a region, frame included: what places() says; kNowhere in front where it says false.
+  void list_places(const LaneRegion& region, const LaneLayout& layout, Places* of_pixels) const;
+  // Planes first..last-1 of a region, zero outside the image. Repeated phases and windows are added up. With a list,
+  // `clean` says that the zeros are there already, from other planes of the region.
   void bring(const float* tensor, const LaneRegion& region, const LaneLayout& layout, int64_t first, int64_t last,
-             float* planes) const;
+             const Places* of_pixels, bool clean, float* planes) const;
   // Is any pixel of the tile inside the image?
   bool meets(const LaneRegion& region, int64_t tile) const;
   // The tile of a phase: with windows, as grown as the neighbours before it demand that are added to its pixels.
@@ -94,8 +106,8 @@ class LaneImages {
                    Finish finish, float* tensor) const;
 
  private:
-  // Where the lanes of a pixel of the grid lie, so far down and right in the tensor: offsets of their first channels,
-  // negative if there is none. False: nowhere.
+  static constexpr int64_t kNowhere = -2;
+  // Where the lanes of a pixel of the grid lie, so far down and right in the tensor. False: nowhere.
   bool places(const LaneRegion& region, int64_t r, int64_t c, int64_t down, int64_t right, int64_t* of_lanes) const;
   int64_t place(int64_t image, int64_t p, int64_t q, int64_t down, int64_t right) const;
   int copies() const { return side_.repeats || side_.windows ? 4 : 1; }

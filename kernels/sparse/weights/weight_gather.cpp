@@ -27,11 +27,17 @@ void WeightGather::prepare(const LaneLayout& layout) {
     const int64_t sign = by_output_ ? 1 : -1, phase = by_output_ ? term.in_phase : term.out_phase;
     const int64_t shift = sign * (term.dr * layout.row + term.dc * kImages);
     const int64_t tap = (term.r * g_.kw + term.s) * g_.c_in;
+    const auto step = static_cast<int32_t>(by_output_ ? 1 : kernel()), plane_step = static_cast<int32_t>(layout.plane);
     int64_t plane = phase * channels % list_.chunk;  // of its chunk
-    for (int64_t channel = 0; channel < channels; ++channel, ++code) {
-      offset_of_code_[code] = static_cast<int32_t>(plane * layout.plane + shift);
-      weight_of_code_[code] = static_cast<int32_t>(tap + channel * (by_output_ ? 1 : kernel()));
-      if (++plane == list_.chunk) plane = 0;
+    for (int64_t channel = 0; channel < channels;) {
+      const auto count = static_cast<int32_t>(std::min(list_.chunk - plane, channels - channel));
+      const auto offset = static_cast<int32_t>(plane * layout.plane + shift);
+      const auto weight = static_cast<int32_t>(tap + channel * step);
+      for (int32_t i = 0; i < count; ++i) {
+        offset_of_code_[code + i] = offset + i * plane_step;
+        weight_of_code_[code + i] = weight + i * step;
+      }
+      channel += count, code += count, plane = 0;
     }
   }
 }

@@ -1,22 +1,23 @@
 // One of x and dy is kept, a tile of a plane at a time in registers, and the other streams past it: x, by the list of an
 // output's alive weights, or dy where its windows have neighbours that other tiles keep.
 //
-// Regions are dealt out in a few ranges. Of each, x and dy are brought in region by region, and all alive weights of the
-// region's pixels added up tile by tile, into sums of that range; tasks of a range own some kept planes each. In the end
-// the ranges are added up, in a fixed order. The number of ranges depends on the geometry alone, so results have the same
-// bits for any number of threads.
+// Regions are dealt out in a few ranges. Of each, the kept planes are brought in region by region, the streamed ones a few
+// chunks at a time, and what the alive weights of these planes gain from the region's pixels is added, tile by tile, to
+// sums of that range. In the end the ranges are added up, in a fixed order. The number of ranges depends on the geometry
+// alone, so results have the same bits for any number of threads.
 #include "kernels/sparse/weights/weight_gradient.h"
 
 #include <algorithm>
 
 #include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
+#include "kernels/core/task_slots.h"
 #include "kernels/sparse/weights/weight_gather.h"
 
 namespace poise::cpu {
 namespace {
 
-constexpr int64_t kRegionFloats = 176 * 1024;  // of x and dy: well inside the second-level cache
+constexpr int64_t kRegionFloats = 176 * 1024;  // of a task: well inside the second-level cache
 constexpr int64_t kMostRanges = 4;             // copies of the sums
 
 struct Gradient {
@@ -25,10 +26,11 @@ struct Gradient {
   const bool keeps_x;
   const WeightList& list;
   const WeightSide &kept, &streamed;
+  const int64_t brought;  // planes at a time, of those streamed
   const LaneRegions regions;
   const LaneLayout kept_layout, streamed_layout;
   int64_t ranges;  // of regions
-  int64_t slices;  // of rows, each a task
+  int64_t parts;   // that a range's rows may be cut into, each a task
 
   Gradient(const Conv2dGeometry& geometry, const WeightIndex& index)
       : g(geometry),
@@ -37,23 +39,18 @@ struct Gradient {
         list(keeps_x ? index.by_input : index.by_output),
         kept(keeps_x ? terms.x : terms.y),
         streamed(keeps_x ? terms.y : terms.x),
-        regions(g.n, kept, terms.pointwise(), Frame::of(terms, keeps_x), kept.planes() + streamed.planes(),
-                kRegionFloats),
+        brought(brought_planes(streamed, list.chunk)),
+        regions(g.n, kept, terms.pointwise(), Frame::of(terms, keeps_x), std::min(streamed.planes(), kBroughtPlanes),
+                kept.planes(), kRegionFloats),
         kept_layout(regions, Frame{}),
         streamed_layout(regions, Frame::of(terms, keeps_x)) {
     ranges = std::min(kMostRanges, regions.count());
-    slices = std::min(list.rows, ceil_div(kWeightTasks, ranges));
+    parts = std::min(list.rows, ceil_div(kWeightTasks, ranges));
   }
 
-  int64_t tasks() const { return ranges * slices; }
-  int64_t rounds() const { return ceil_div(regions.count(), ranges); }
-  // The region that a range works on in a round; negative: it is done.
-  int64_t region(int64_t range, int64_t round) const {
-    const RegionRange all(regions, range, ranges);
-    return all.first + round < all.last ? all.first + round : -1;
-  }
   int64_t kept_floats() const { return kept.planes() * kept_layout.plane; }  // of a region
-  int64_t streamed_floats() const { return streamed.planes() * streamed_layout.plane; }
+  int64_t streamed_floats() const { return brought * streamed_layout.plane; }
+  int64_t most_streamed_floats() const { return brought_planes(streamed, list.most_chunk) * streamed_layout.plane; }
   // Planes of dy whose sum is that of all: of windows those of one phase, in which every pixel occurs once.
   int64_t bias_planes() const { return terms.y.windows ? terms.y.channels : terms.y.planes(); }
   double macs() const {
@@ -65,16 +62,19 @@ struct Gradient {
 struct Workspace {
   WeightGather weights;
   float* quads;     // [ranges][quads][4]
-  float* kept;      // [ranges][kept_floats]
-  float* streamed;  // [ranges][streamed_floats]
+  float* kept;      // [tasks][kept_floats]
+  float* streamed;  // [tasks][streamed_floats]
+  Places* places;   // [tasks][pixels of the streamed layout]
   float* bias;      // [regions][bias_planes]
   size_t bytes;
 
   Workspace(const Gradient& job, WorkspaceLayout layout)
       : weights(job.terms, job.g, job.list, /*by_output=*/!job.keeps_x, /*values=*/false, layout) {
     quads = layout.carve<float>(static_cast<size_t>(job.ranges * job.list.quads * kQuad));
-    kept = layout.carve<float>(static_cast<size_t>(job.ranges * job.kept_floats()));
-    streamed = layout.carve<float>(static_cast<size_t>(job.ranges * job.streamed_floats()));
+    const auto tasks = static_cast<size_t>(job.ranges * job.parts);
+    kept = layout.carve<float>(tasks * static_cast<size_t>(job.kept_floats()));
+    streamed = layout.carve<float>(tasks * static_cast<size_t>(job.most_streamed_floats()));
+    places = layout.carve<Places>(tasks * static_cast<size_t>(job.streamed_layout.pixels()));
     bias = layout.carve<float>(static_cast<size_t>(job.regions.count() * job.bias_planes()));
     bytes = layout.bytes();
   }
@@ -105,47 +105,64 @@ struct Accumulation {
   const float *kept_tensor, *streamed_tensor;
   bool bias;
 
-  float* kept_of(int64_t range) const { return ws.kept + range * job.kept_floats(); }
-  float* streamed_of(int64_t range) const { return ws.streamed + range * job.streamed_floats(); }
-
-  // A slice of what a region has.
-  void bring(int64_t number, int64_t range, int64_t slice) const {
+  // A region's sums of planes first..last-1 of dy, which have been brought in.
+  void add_up_bias(int64_t number, const LaneLayout& layout, int64_t first, int64_t last, const float* planes) const {
+    last = std::min(last, job.bias_planes());
+    if (!bias || first >= last) return;
     const LaneRegion region(job.regions, number);
-    const auto part = [&](const LaneImages& images, const float* tensor, const LaneLayout& layout, int64_t planes,
-                          float* of_range, bool is_dy) {
-      const PlaneRange mine(planes, slice, job.slices);
-      images.bring(tensor, region, layout, mine.first, mine.last, of_range + mine.first * layout.plane);
-      if (!bias || !is_dy || mine.first >= job.bias_planes()) return;
-      const int64_t rows = std::min(job.regions.rows, job.regions.h - region.top);  // those below are another stripe's
-      sum_planes(of_range + mine.first * layout.plane, std::min(mine.last, job.bias_planes()) - mine.first, layout,
-                 rows, job.regions.columns, ws.bias + number * job.bias_planes() + mine.first);
-    };
-    part(kept, kept_tensor, job.kept_layout, job.kept.planes(), kept_of(range), !job.keeps_x);
-    part(streamed, streamed_tensor, job.streamed_layout, job.streamed.planes(), streamed_of(range), job.keeps_x);
+    const int64_t rows = std::min(job.regions.rows, job.regions.h - region.top);  // those below are another stripe's
+    sum_planes(planes, last - first, layout, rows, job.regions.columns, ws.bias + number * job.bias_planes() + first);
   }
 
-  void accumulate(int64_t number, int64_t range, int64_t slice) const {
+  // What rows row..end-1 of a chunk gain from a region; x: its streamed planes.
+  void accumulate(const LaneRegion& region, int64_t chunk, int64_t row, int64_t end, const float* x,
+                  const float* of_kept, float* quads) const {
     const WeightList& list = job.list;
-    const LaneRegion region(job.regions, number);
-    const int64_t row = slice * list.rows / job.slices, end = (slice + 1) * list.rows / job.slices;
-    for (int64_t chunk = 0; chunk < list.chunks; ++chunk) {
-      const int64_t segment = chunk * list.rows + row;
-      const int64_t quad = range * list.quads + list.quad_of_row[static_cast<size_t>(segment)];
-      for (int64_t tile = 0; tile < job.regions.tiles(); ++tile) {
-        if (!kept.meets(region, tile)) continue;
-        weight_tile_kernels().accumulate(job.regions.tile, static_cast<int>(list.outputs),
-                                         {.begin = list.begin.data() + segment,
-                                          .rows = end - row,
-                                          .codes = list.codes.data(),
-                                          .offsets = ws.weights.offsets(),
-                                          .x = streamed_of(range) + chunk * list.chunk * job.streamed_layout.plane +
-                                               job.streamed_layout.at_tile(job.regions, tile),
-                                          .x_row = job.streamed_layout.row,
-                                          .kept = kept_of(range) + row * list.outputs * job.kept_layout.plane +
-                                                  job.kept_layout.at_tile(job.regions, tile),
-                                          .kept_plane = job.kept_layout.plane,
-                                          .kept_row = job.kept_layout.row,
-                                          .sums = ws.quads + quad * kQuad});
+    for (int64_t tile = 0; tile < job.regions.tiles(); ++tile) {
+      if (!kept.meets(region, tile)) continue;
+      weight_tile_kernels().accumulate(job.regions.tile, static_cast<int>(list.outputs),
+                                       {.begin = list.begin.data() + chunk * list.rows + row,
+                                        .rows = end - row,
+                                        .codes = list.codes.data(),
+                                        .offsets = ws.weights.offsets(),
+                                        .x = x + job.streamed_layout.at_tile(job.regions, tile),
+                                        .x_row = job.streamed_layout.row,
+                                        .kept = of_kept + job.kept_layout.at_tile(job.regions, tile),
+                                        .kept_plane = job.kept_layout.plane,
+                                        .kept_row = job.kept_layout.row,
+                                        .sums = quads});
+    }
+  }
+
+  // Rows row..end-1 of a range, in memory of their own.
+  void accumulate(int64_t range, int64_t row, int64_t end, int64_t slot) const {
+    const WeightList& list = job.list;
+    float* of_kept = ws.kept + slot * job.kept_floats();
+    float* of_streamed = ws.streamed + slot * job.streamed_floats();
+    Places* places = streamed.listed() ? ws.places + slot * job.streamed_layout.pixels() : nullptr;
+    float* of_range = ws.quads + range * list.quads * kQuad;
+    const auto quads_of = [&](size_t segment) {
+      return of_range + (segment < list.quad_of_row.size() ? list.quad_of_row[segment] : list.quads) * kQuad;
+    };
+    const RegionRange numbers(job.regions, range, job.ranges);
+    for (int64_t number = numbers.first; number < numbers.last; ++number) {
+      const LaneRegion region(job.regions, number);
+      if (places) streamed.list_places(region, job.streamed_layout, places);
+      const int64_t first_kept = row * list.outputs, last_kept = end * list.outputs;
+      kept.bring(kept_tensor, region, job.kept_layout, first_kept, last_kept, nullptr, false, of_kept);
+      if (!job.keeps_x) add_up_bias(number, job.kept_layout, first_kept, last_kept, of_kept);
+      for (int64_t first = 0, last; first < job.streamed.planes(); first = last) {
+        last = std::min(job.streamed.planes(), first + job.brought);
+        streamed.bring(streamed_tensor, region, job.streamed_layout, first, last, places, first > 0, of_streamed);
+        if (job.keeps_x && row == 0) add_up_bias(number, job.streamed_layout, first, last, of_streamed);
+        for (int64_t plane = first; plane < last; plane += list.chunk) {
+          const int64_t chunk = plane / list.chunk;
+          const auto segment = static_cast<size_t>(chunk * list.rows);
+          float* quads = quads_of(segment + static_cast<size_t>(row));
+          if (number == numbers.first) std::fill(quads, quads_of(segment + static_cast<size_t>(end)), 0.0f);
+          accumulate(region, chunk, row, end, of_streamed + (plane - first) * job.streamed_layout.plane, of_kept,
+                     quads);
+        }
       }
     }
   }
@@ -181,18 +198,14 @@ void weight_gradient(const Conv2dGeometry& g, const WeightIndex& index, const Te
                        .kept_tensor = (job.keeps_x ? x : dy).data<float>(),
                        .streamed_tensor = (job.keeps_x ? dy : x).data<float>(),
                        .bias = static_cast<bool>(dbias)};
-  const int64_t sums = job.ranges * job.list.quads * kQuad;
-  for (int64_t round = 0; round < job.rounds(); ++round) {
-    parallel_for(job.tasks(), [&](int64_t task) {
-      const int64_t range = task / job.slices, region = job.region(range, round);
-      if (round == 0) std::fill(ws.quads + task * sums / job.tasks(), ws.quads + (task + 1) * sums / job.tasks(), 0.0f);
-      if (region >= 0) a.bring(region, range, task % job.slices);
-    });
-    parallel_for(job.tasks(), [&](int64_t task) {
-      const int64_t range = task / job.slices, region = job.region(range, round);
-      if (region >= 0) a.accumulate(region, range, task % job.slices);
-    });
-  }
+  // Parts of a range bring in the same streamed planes, which is better than an idle thread.
+  const int64_t parts = std::min(job.parts, ceil_div(thread_count(), job.ranges)), tasks = job.ranges * parts;
+  TaskSlots slots(tasks);
+  parallel_for(tasks, [&](int64_t task) {
+    const int64_t part = task % parts, slot = slots.take();
+    a.accumulate(task / parts, part * job.list.rows / parts, (part + 1) * job.list.rows / parts, slot);
+    slots.give_back(slot);
+  });
   ws.weights.scatter(ws.quads, job.ranges, dweight.data<float>());
   if (dbias) sum_bias(job, ws, dbias.data<float>());
 }

@@ -77,6 +77,7 @@ WeightList empty_list(const ListView& view, int64_t outputs) {
   list.rows = view.written().planes() / outputs;
   list.chunk = std::min(chunk_of(view.terms, view.kind), view.read().planes());
   list.chunks = ceil_div(view.read().planes(), list.chunk);
+  list.most_chunk = std::min(view.read().planes(), kMostTimes * list.chunk);
   return list;
 }
 

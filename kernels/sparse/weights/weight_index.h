@@ -19,6 +19,7 @@ namespace poise {
 struct WeightList {
   int64_t outputs = 1;
   int64_t rows = 0, chunk = 1, chunks = 0;
+  int64_t most_chunk = 1;  // at any density
   int64_t entries = 0;
   int64_t quads = 0;                 // weight_tiles.h, if gradients are accumulated by this list
   std::vector<int32_t> begin;        // [chunks * rows + 1]: of each chunk's rows

@@ -39,6 +39,7 @@ enum class WeightTile : uint8_t {
 constexpr int kWeightTiles = 7;  // that regions are cut into
 constexpr int kAllWeightTiles = 17;
 constexpr int kMostTileRows = 5;
+constexpr int kMostTilePixels = 16;  // of those that regions are cut into
 constexpr int columns_of(WeightTile t) {
   constexpr int columns[kAllWeightTiles] = {4, 4, 8, 2, 4, 2, 1, 5, 4, 5, 5, 4, 5, 3, 2, 3, 1};
   return columns[static_cast<int>(t)];

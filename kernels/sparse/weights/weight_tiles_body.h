@@ -306,7 +306,7 @@ void accumulate_weights(WeightTile tile, int outputs, const AccumulateJob& job) 
   });
 }
 
-template <int kVector, int kCount>
+template <int kVector, int kCount, bool kScaled>
 void bring_sums(const BringJob& job, const float* tensor, float* planes) {
   using R = Vectors<kVector>;
   typename R::V v[kVector];
@@ -324,7 +324,7 @@ void bring_sums(const BringJob& job, const float* tensor, float* planes) {
         }
         // Sixteen streams, often a power of two apart, are more than the hardware's own prefetching follows.
         __builtin_prefetch(tensor + job.places[kCount - 1][first + n] + c + job.soon);
-        v[n] *= job.share;
+        if constexpr (kScaled) v[n] *= job.share;
       }
       R::transpose(v);
 #pragma GCC unroll 16
@@ -342,9 +342,10 @@ void bring_sums(const BringJob& job, const float* tensor, float* planes) {
 
 template <int kVector>
 void bring_images(const BringJob& job, const float* tensor, float* planes) {
-  if (job.count == 1) return bring_sums<kVector, 1>(job, tensor, planes);
-  if (job.count == 2) return bring_sums<kVector, 2>(job, tensor, planes);
-  bring_sums<kVector, 4>(job, tensor, planes);
+  if (job.count == 1 && job.share == 1) return bring_sums<kVector, 1, false>(job, tensor, planes);
+  if (job.count == 1) return bring_sums<kVector, 1, true>(job, tensor, planes);
+  if (job.count == 2) return bring_sums<kVector, 2, true>(job, tensor, planes);
+  bring_sums<kVector, 4, true>(job, tensor, planes);
 }
 
 template <int kVector, int kCount, Finish kFinish>

@@ -1,16 +1,20 @@
-// Forward and input gradient. Either is a product of planes with a list: planes of a region are brought in, all of a
-// tile's outputs are summed up chunk by chunk (weight_index.h), and what is done returns to its tensor.
+// Forward and input gradient. Either is a product of planes with a list: planes of a region are brought in a few chunks
+// (weight_index.h) at a time, of which the sums of all outputs of all tiles are held meanwhile, and what is done returns to
+// its tensor. So what a task works on fits into its core's second-level cache, and the next region finds it there. Where
+// sums take too much, as those of four phases do, all planes are brought in and each tile is finished by itself.
 //
 // bf16 is computed as f32, from copies.
 //
-// Work is cut into tasks by ranges of regions and, where regions are few, by outputs as well: a number that depends on
-// the geometry alone, and each writes its own output, so results have the same bits for any number of threads.
+// Work is cut into tasks by ranges of regions and, where there are more threads than ranges, by outputs as well. Each
+// writes its own output, and sums are added up in the order of the list, so results have the same bits for any number of
+// threads.
 #include "kernels/sparse/weights/weights_conv2d.h"
 
 #include <algorithm>
 
 #include "kernels/core/integer.h"
 #include "kernels/core/parallel.h"
+#include "kernels/core/task_slots.h"
 #include "kernels/core/widened.h"
 #include "kernels/sparse/weights/lane_share.h"
 #include "kernels/sparse/weights/weight_gather.h"
@@ -21,27 +25,18 @@ namespace poise {
 
 double weights_conv2d_full_share(const Conv2dGeometry& g) {
   const WeightTerms terms(g);
-  const cpu::LaneRegions regions(g.n, terms.y, terms.pointwise(), {}, 1, 0);
+  const cpu::LaneRegions regions(g.n, terms.y, terms.pointwise(), {}, 1, 0, 0);
   return regions.full_share(g.n, terms.y);
 }
 
 namespace cpu {
 namespace {
 
-constexpr int64_t kRegionFloats = 160 * 1024;  // with the sums of a tile well inside the second-level cache
+constexpr int64_t kRegionFloats = 160 * 1024;  // of a task, well inside the second-level cache
+constexpr int64_t kHeldFloats = 128 * 1024;    // sums of a tile that may be held
 constexpr int64_t kSliceChannels = 256;        // whose sums of a tile are worked on at once
 constexpr int64_t kWindowChannels = 128;       // .. if they are of four phases, with neighbours
 constexpr int64_t kBlock = 16;                 // channels to a transposition
-
-// Of a region. Where pixels do not meet, regions cost nothing, and every task has its own: those pixels, all outputs, as
-// other ops share out images. By outputs, it would write lines that another core wrote last.
-int64_t region_floats(const WeightTerms& terms, int64_t images, const WeightSide& read) {
-  if (!terms.pointwise()) return kRegionFloats;
-  constexpr int64_t kColumns = 8;  // of a tile
-  const int64_t columns = ceil_div(images * terms.y.grid_h() * terms.y.grid_w(), kImages);
-  const int64_t of_task = ceil_div(ceil_div(columns, kWeightTasks), kColumns) * kColumns;
-  return std::min(kRegionFloats, of_task * kImages * read.planes());
-}
 
 // One pass of one layer.
 struct Product {
@@ -50,13 +45,15 @@ struct Product {
   const bool forward;
   const WeightList& list;
   const WeightSide &read, &written;
+  const bool holds;       // the sums of a region, while planes are brought in a few chunks at a time
+  const int64_t brought;  // planes at a time
   const LaneRegions regions;
   const LaneLayout layout;
-  const int phases;  // that are worked on together
-  int64_t ranges;    // of regions
-  int64_t parts;     // of a region's outputs, each a task
-  int64_t slices;    // of a phase's channels
-  int64_t slice_channels;
+  const int phases;    // that are worked on together
+  int64_t ranges;      // of regions
+  int64_t most_parts;  // that a region's outputs may be cut into
+  int64_t parts;       // .. and are, each a task that brings in the same planes, which is better than an idle thread
+  int64_t slices;      // of a phase's channels
 
   Product(const Conv2dGeometry& geometry, const WeightIndex& index, Pass pass)
       : g(geometry),
@@ -65,42 +62,61 @@ struct Product {
         list(forward ? index.by_output : index.by_input),
         read(forward ? terms.x : terms.y),
         written(forward ? terms.y : terms.x),
-        regions(g.n, written, terms.pointwise(), Frame::of(terms, !forward), read.planes(),
-                region_floats(terms, g.n, read)),
+        holds(!written.windows && written.planes() * kMostTilePixels * kImages <= kHeldFloats),
+        brought(holds ? brought_planes(read, list.chunk) : read.planes()),
+        regions(g.n, written, terms.pointwise(), Frame::of(terms, !forward), region_planes(),
+                holds ? written.planes() : 0, region_floats()),
         layout(regions, Frame::of(terms, !forward)),
         phases(written.windows ? written.phases : 1) {
     ranges = std::min(kWeightTasks, regions.count());
-    parts = ceil_div(kWeightTasks, ranges);
-    const int64_t blocks = ceil_div(written.channels, kBlock);
-    const int64_t most = written.windows ? kWindowChannels : kSliceChannels;
-    slices = std::max(ceil_div(written.channels, most), ceil_div(parts, written.phases / phases));
-    slices = std::min(slices, blocks);
+    most_parts = ceil_div(kWeightTasks, ranges);
+    parts = std::min(most_parts, ceil_div(thread_count(), ranges));
+    slices = std::max(ceil_div(written.channels, most_channels()), ceil_div(parts, written.phases / phases));
+    slices = std::min(slices, ceil_div(written.channels, kBlock));
     parts = std::min(parts, all_slices());
-    slice_channels = std::min(written.channels, ceil_div(blocks, slices) * kBlock);
   }
+  int64_t most_channels() const { return written.windows ? kWindowChannels : kSliceChannels; }  // of a slice
 
+  // That regions are cut for, whatever the density.
+  int64_t region_planes() const { return holds ? std::min(read.planes(), kBroughtPlanes) : read.planes(); }
+  // Of a region. Where pixels do not meet, regions cost nothing, and every task has its own: those pixels, all outputs, as
+  // other ops share out images. By outputs, it would write lines that another core wrote last.
+  int64_t region_floats() const {
+    if (!terms.pointwise()) return kRegionFloats;
+    constexpr int64_t kColumns = 8;  // of a tile
+    const int64_t columns = ceil_div(g.n * terms.y.grid_h() * terms.y.grid_w(), kImages);
+    const int64_t of_task = ceil_div(ceil_div(columns, kWeightTasks), kColumns) * kColumns;
+    return std::min(kRegionFloats, of_task * kImages * (region_planes() + (holds ? written.planes() : 0)));
+  }
   double macs() const {
     const int64_t pixels = g.n * written.grid_h() * written.grid_w();
     return static_cast<double>(list.entries * list.outputs) * static_cast<double>(pixels);
   }
-  int64_t planes_floats() const { return read.planes() * layout.plane; }
+  int64_t planes_floats() const { return brought * layout.plane; }
+  int64_t most_planes_floats() const {
+    return (holds ? brought_planes(read, list.most_chunk) : read.planes()) * layout.plane;
+  }
   int64_t all_slices() const { return slices * written.phases / phases; }
   int64_t sums_floats() const {
+    if (holds) return regions.tiles() * written.planes() * pixels_of(regions.tile) * kImages;
     const WeightTile largest = phases > 1 ? grown(regions.tile, 1, 1) : regions.tile;
-    return phases * slice_channels * pixels_of(largest) * kImages;
+    return phases * std::min(most_channels(), written.channels) * pixels_of(largest) * kImages;
   }
 };
 
 struct Workspace {
   WeightGather weights;
-  float* planes;  // [ranges][planes_floats]
-  float* sums;    // [ranges][parts][sums_floats]
+  float* planes;   // [tasks][planes_floats]
+  float* sums;     // [tasks][sums_floats]
+  Places* places;  // [tasks][pixels of the layout]
   size_t bytes;
 
   Workspace(const Product& job, WorkspaceLayout layout)
       : weights(job.terms, job.g, job.list, job.forward, /*values=*/true, layout) {
-    planes = layout.carve<float>(static_cast<size_t>(job.ranges * job.planes_floats()));
-    sums = layout.carve<float>(static_cast<size_t>(job.ranges * job.parts * job.sums_floats()));
+    const auto tasks = static_cast<size_t>(job.ranges * job.most_parts);
+    planes = layout.carve<float>(tasks * static_cast<size_t>(job.most_planes_floats()));
+    sums = layout.carve<float>(tasks * static_cast<size_t>(job.sums_floats()));
+    places = layout.carve<Places>(tasks * static_cast<size_t>(job.layout.pixels()));
     bytes = layout.bytes();
   }
 };
@@ -124,18 +140,13 @@ struct Multiplication {
   Finish finish;
   float* to;
 
-  float* planes(int64_t range) const { return ws.planes + range * job.planes_floats(); }
-
-  void bring(int64_t region, int64_t range, const PlaneRange& part) const {
-    source.bring(from, LaneRegion(job.regions, region), job.layout, part.first, part.last,
-                 planes(range) + part.first * job.layout.plane);
-  }
-  // The sums of one slice of one tile, phase by phase. Of a list by chunks: whose planes the first-level cache holds while
-  // all of its phases are worked on.
-  void multiply_slice(const Slice& slice, const float* planes, int64_t tile, float* sums) const {
+  // The sums of one slice of one tile, phase by phase, of planes first..last-1. Of a list by chunks: whose planes the
+  // first-level cache holds while all of its phases are worked on.
+  void multiply_slice(const Slice& slice, const float* planes, int64_t first, int64_t last, int64_t tile,
+                      float* sums) const {
     const WeightList& list = job.list;
     const int64_t rows_of_phase = job.written.channels / list.outputs;
-    for (int64_t chunk = 0; chunk < list.chunks; ++chunk) {
+    for (int64_t plane = first; plane < last; plane += list.chunk) {
       float* of_phase = sums;
       for (int phase = slice.phase; phase < slice.phase + job.phases; ++phase) {
         const WeightTile phase_tile = target.tile_of(phase);
@@ -144,30 +155,42 @@ struct Multiplication {
         const int64_t row = phase * rows_of_phase + slice.first / list.outputs;
         weight_tile_kernels().multiply(
             phase_tile, static_cast<int>(list.outputs),
-            {.begin = list.begin.data() + chunk * list.rows + row,
+            {.begin = list.begin.data() + plane / list.chunk * list.rows + row,
              .rows = (slice.last - slice.first) / list.outputs,
              .codes = list.codes.data(),
              .offsets = ws.weights.offsets(),
              .values = ws.weights.values(),
-             .x = planes + chunk * list.chunk * job.layout.plane + job.layout.at_tile(job.regions, tile) -
+             .x = planes + (plane - first) * job.layout.plane + job.layout.at_tile(job.regions, tile) -
                   up * job.layout.row - left * kImages,
              .x_row = job.layout.row,
-             .first = chunk == 0,
+             .first = plane == 0,
              .start = bias && phase == slice.phase ? bias + slice.first : nullptr,
              .sums = of_phase});
         of_phase += (slice.last - slice.first) * pixels_of(phase_tile) * kImages;
       }
     }
   }
-  void multiply(int64_t number, int64_t range, int64_t part) const {
-    const LaneRegion region(job.regions, number);
-    float* sums = ws.sums + (range * job.parts + part) * job.sums_floats();
-    for (int64_t tile = 0; tile < job.regions.tiles(); ++tile) {
-      if (!target.meets(region, tile)) continue;
-      for (int64_t s = part * job.all_slices() / job.parts; s < (part + 1) * job.all_slices() / job.parts; ++s) {
-        const Slice slice(job, s);
-        multiply_slice(slice, planes(range), tile, sums);
-        target.return_tile(sums, region, tile, slice.phase, slice.first, slice.last, finish, to);
+  // Slices first_slice..last_slice-1 of a region.
+  void multiply(const LaneRegion& region, int64_t first_slice, int64_t last_slice, int64_t slot) const {
+    Places* places = nullptr;
+    if (source.listed()) {
+      places = ws.places + slot * job.layout.pixels();
+      source.list_places(region, job.layout, places);
+    }
+    float* planes = ws.planes + slot * job.planes_floats();
+    const int64_t all = job.read.planes();
+    for (int64_t first = 0, last; first < all; first = last) {
+      last = std::min(all, first + job.brought);
+      source.bring(from, region, job.layout, first, last, places, first > 0, planes);
+      float* sums = ws.sums + slot * job.sums_floats();  // next to each other, if they are held
+      for (int64_t tile = 0; tile < job.regions.tiles(); ++tile) {
+        if (!target.meets(region, tile)) continue;
+        for (int64_t s = first_slice; s < last_slice; ++s) {
+          const Slice slice(job, s);
+          multiply_slice(slice, planes, first, last, tile, sums);
+          if (last == all) target.return_tile(sums, region, tile, slice.phase, slice.first, slice.last, finish, to);
+          if (job.holds) sums += (slice.last - slice.first) * pixels_of(job.regions.tile) * kImages;
+        }
       }
     }
   }
@@ -184,21 +207,17 @@ void multiply(const Product& job, Workspace& ws, const float* from, const Tensor
                          .finish = finish,
                          .to = to};
   ws.weights.prepare(job.layout);
+  parallel_for(kWeightTasks, [&](int64_t task) { ws.weights.gather(task, kWeightTasks, weight.data<float>()); });
   const int64_t tasks = job.ranges * job.parts;
-  const bool few = job.parts > 1;  // regions, one to a range: tasks share what they bring in
+  TaskSlots slots(tasks);
   parallel_for(tasks, [&](int64_t task) {
-    ws.weights.gather(task, tasks, weight.data<float>());
-    const int64_t range = task / job.parts;
-    if (few) m.bring(range, range, PlaneRange(job.read.planes(), task % job.parts, job.parts));
-  });
-  parallel_for(tasks, [&](int64_t task) {
-    const int64_t range = task / job.parts;
-    if (few) return m.multiply(range, range, task % job.parts);
-    const RegionRange regions(job.regions, range, job.ranges);
+    const int64_t slot = slots.take(), part = task % job.parts;
+    const RegionRange regions(job.regions, task / job.parts, job.ranges);
     for (int64_t region = regions.first; region < regions.last; ++region) {
-      m.bring(region, range, PlaneRange(job.read.planes(), 0, 1));
-      m.multiply(region, range, 0);
+      m.multiply(LaneRegion(job.regions, region), part * job.all_slices() / job.parts,
+                 (part + 1) * job.all_slices() / job.parts, slot);
     }
+    slots.give_back(slot);
   });
 }
 
