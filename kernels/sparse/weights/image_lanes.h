@@ -57,11 +57,12 @@ struct RegionRange {
       : first(number * all.count() / ranges), last((number + 1) * all.count() / ranges) {}
 };
 
-// How many planes are brought in at a time: at least so many, for the sake of several lines of each pixel, and whole chunks
-// of a list.
-constexpr int64_t kBroughtPlanes = 32;
+// How many planes are brought in at a time: whole chunks of a list, and no fewer than make runs of lines. Windows, which
+// read four pixels for each of theirs, need longer runs than others.
 inline int64_t brought_planes(const WeightSide& read, int64_t chunk) {
-  return std::min(read.planes(), ceil_div(kBroughtPlanes, chunk) * chunk);
+  constexpr int64_t kFewest = 32;
+  const int64_t fewest = read.windows ? read.channels : kFewest;
+  return std::min(read.planes(), ceil_div(fewest, chunk) * chunk);
 }
 
 // Planes of a region: [plane][rows + frame][columns + frame][16].

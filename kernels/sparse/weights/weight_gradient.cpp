@@ -40,8 +40,8 @@ struct Gradient {
         kept(keeps_x ? terms.x : terms.y),
         streamed(keeps_x ? terms.y : terms.x),
         brought(brought_planes(streamed, list.chunk)),
-        regions(g.n, kept, terms.pointwise(), Frame::of(terms, keeps_x), std::min(streamed.planes(), kBroughtPlanes),
-                kept.planes(), kRegionFloats),
+        regions(g.n, kept, terms.pointwise(), Frame::of(terms, keeps_x), brought_planes(streamed, 1), kept.planes(),
+                kRegionFloats),
         kept_layout(regions, Frame{}),
         streamed_layout(regions, Frame::of(terms, keeps_x)) {
     ranges = std::min(kMostRanges, regions.count());
@@ -49,7 +49,6 @@ struct Gradient {
   }
 
   int64_t kept_floats() const { return kept.planes() * kept_layout.plane; }  // of a region
-  int64_t streamed_floats() const { return brought * streamed_layout.plane; }
   int64_t most_streamed_floats() const { return brought_planes(streamed, list.most_chunk) * streamed_layout.plane; }
   // Planes of dy whose sum is that of all: of windows those of one phase, in which every pixel occurs once.
   int64_t bias_planes() const { return terms.y.windows ? terms.y.channels : terms.y.planes(); }
@@ -62,8 +61,8 @@ struct Gradient {
 struct Workspace {
   WeightGather weights;
   float* quads;     // [ranges][quads][4]
-  float* kept;      // [tasks][kept_floats]
-  float* streamed;  // [tasks][streamed_floats]
+  float* kept;      // [ranges][kept_floats]
+  float* streamed;  // [tasks][most_streamed_floats]
   Places* places;   // [tasks][pixels of the streamed layout]
   float* bias;      // [regions][bias_planes]
   size_t bytes;
@@ -72,7 +71,7 @@ struct Workspace {
       : weights(job.terms, job.g, job.list, /*by_output=*/!job.keeps_x, /*values=*/false, layout) {
     quads = layout.carve<float>(static_cast<size_t>(job.ranges * job.list.quads * kQuad));
     const auto tasks = static_cast<size_t>(job.ranges * job.parts);
-    kept = layout.carve<float>(tasks * static_cast<size_t>(job.kept_floats()));
+    kept = layout.carve<float>(static_cast<size_t>(job.ranges * job.kept_floats()));
     streamed = layout.carve<float>(tasks * static_cast<size_t>(job.most_streamed_floats()));
     places = layout.carve<Places>(tasks * static_cast<size_t>(job.streamed_layout.pixels()));
     bias = layout.carve<float>(static_cast<size_t>(job.regions.count() * job.bias_planes()));
@@ -137,8 +136,10 @@ struct Accumulation {
   // Rows row..end-1 of a range, in memory of their own.
   void accumulate(int64_t range, int64_t row, int64_t end, int64_t slot) const {
     const WeightList& list = job.list;
-    float* of_kept = ws.kept + slot * job.kept_floats();
-    float* of_streamed = ws.streamed + slot * job.streamed_floats();
+    const bool alone = end - row == list.rows;  // else those of a range's parts lie next to each other
+    float* of_kept = ws.kept + (alone ? slot * job.kept_floats()
+                                      : range * job.kept_floats() + row * list.outputs * job.kept_layout.plane);
+    float* of_streamed = ws.streamed + slot * job.most_streamed_floats();
     Places* places = streamed.listed() ? ws.places + slot * job.streamed_layout.pixels() : nullptr;
     float* of_range = ws.quads + range * list.quads * kQuad;
     const auto quads_of = [&](size_t segment) {

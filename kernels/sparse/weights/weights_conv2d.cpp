@@ -32,11 +32,13 @@ double weights_conv2d_full_share(const Conv2dGeometry& g) {
 namespace cpu {
 namespace {
 
-constexpr int64_t kRegionFloats = 160 * 1024;  // of a task, well inside the second-level cache
-constexpr int64_t kHeldFloats = 128 * 1024;    // sums of a tile that may be held
-constexpr int64_t kSliceChannels = 256;        // whose sums of a tile are worked on at once
-constexpr int64_t kWindowChannels = 128;       // .. if they are of four phases, with neighbours
-constexpr int64_t kBlock = 16;                 // channels to a transposition
+// Of a task, well inside the second-level cache: planes of a region, or with the sums of all of its outputs. Of the latter,
+// planes are as many as few alive weights need, and seldom so many.
+constexpr int64_t kRegionFloats = 160 * 1024, kHeldRegionFloats = 192 * 1024;
+constexpr int64_t kHeldFloats = 128 * 1024;  // sums of a tile that may be held
+constexpr int64_t kSliceChannels = 256;      // whose sums of a tile are worked on at once
+constexpr int64_t kWindowChannels = 128;     // .. if they are of four phases, with neighbours
+constexpr int64_t kBlock = 16;               // channels to a transposition
 
 // One pass of one layer.
 struct Product {
@@ -64,7 +66,7 @@ struct Product {
         written(forward ? terms.y : terms.x),
         holds(!written.windows && written.planes() * kMostTilePixels * kImages <= kHeldFloats),
         brought(holds ? brought_planes(read, list.chunk) : read.planes()),
-        regions(g.n, written, terms.pointwise(), Frame::of(terms, !forward), region_planes(),
+        regions(g.n, written, terms.pointwise(), Frame::of(terms, !forward), most_brought(),
                 holds ? written.planes() : 0, region_floats()),
         layout(regions, Frame::of(terms, !forward)),
         phases(written.windows ? written.phases : 1) {
@@ -77,25 +79,23 @@ struct Product {
   }
   int64_t most_channels() const { return written.windows ? kWindowChannels : kSliceChannels; }  // of a slice
 
-  // That regions are cut for, whatever the density.
-  int64_t region_planes() const { return holds ? std::min(read.planes(), kBroughtPlanes) : read.planes(); }
+  // Planes at a time, at any density.
+  int64_t most_brought() const { return holds ? brought_planes(read, list.most_chunk) : read.planes(); }
   // Of a region. Where pixels do not meet, regions cost nothing, and every task has its own: those pixels, all outputs, as
   // other ops share out images. By outputs, it would write lines that another core wrote last.
   int64_t region_floats() const {
-    if (!terms.pointwise()) return kRegionFloats;
+    const int64_t most = holds ? kHeldRegionFloats : kRegionFloats;
+    if (!terms.pointwise()) return most;
     constexpr int64_t kColumns = 8;  // of a tile
     const int64_t columns = ceil_div(g.n * terms.y.grid_h() * terms.y.grid_w(), kImages);
     const int64_t of_task = ceil_div(ceil_div(columns, kWeightTasks), kColumns) * kColumns;
-    return std::min(kRegionFloats, of_task * kImages * (region_planes() + (holds ? written.planes() : 0)));
+    return std::min(most, of_task * kImages * (most_brought() + (holds ? written.planes() : 0)));
   }
   double macs() const {
     const int64_t pixels = g.n * written.grid_h() * written.grid_w();
     return static_cast<double>(list.entries * list.outputs) * static_cast<double>(pixels);
   }
-  int64_t planes_floats() const { return brought * layout.plane; }
-  int64_t most_planes_floats() const {
-    return (holds ? brought_planes(read, list.most_chunk) : read.planes()) * layout.plane;
-  }
+  int64_t most_planes_floats() const { return most_brought() * layout.plane; }
   int64_t all_slices() const { return slices * written.phases / phases; }
   int64_t sums_floats() const {
     if (holds) return regions.tiles() * written.planes() * pixels_of(regions.tile) * kImages;
@@ -106,8 +106,8 @@ struct Product {
 
 struct Workspace {
   WeightGather weights;
-  float* planes;   // [tasks][planes_floats]
-  float* sums;     // [tasks][sums_floats]
+  float* planes;   // [tasks][most_planes_floats]
+  float* sums;     // [ranges, if they are held, else tasks][sums_floats]
   Places* places;  // [tasks][pixels of the layout]
   size_t bytes;
 
@@ -115,7 +115,8 @@ struct Workspace {
       : weights(job.terms, job.g, job.list, job.forward, /*values=*/true, layout) {
     const auto tasks = static_cast<size_t>(job.ranges * job.most_parts);
     planes = layout.carve<float>(tasks * static_cast<size_t>(job.most_planes_floats()));
-    sums = layout.carve<float>(tasks * static_cast<size_t>(job.sums_floats()));
+    sums = layout.carve<float>(
+        static_cast<size_t>((job.holds ? job.ranges : job.ranges * job.most_parts) * job.sums_floats()));
     places = layout.carve<Places>(tasks * static_cast<size_t>(job.layout.pixels()));
     bytes = layout.bytes();
   }
@@ -170,19 +171,25 @@ struct Multiplication {
       }
     }
   }
-  // Slices first_slice..last_slice-1 of a region.
-  void multiply(const LaneRegion& region, int64_t first_slice, int64_t last_slice, int64_t slot) const {
+  // Slices first_slice..last_slice-1 of a region of a range.
+  void multiply(const LaneRegion& region, int64_t range, int64_t first_slice, int64_t last_slice, int64_t slot) const {
+    const int64_t tile_sums = job.regions.tiles() * pixels_of(job.regions.tile) * kImages;  // of a channel
     Places* places = nullptr;
     if (source.listed()) {
       places = ws.places + slot * job.layout.pixels();
       source.list_places(region, job.layout, places);
     }
-    float* planes = ws.planes + slot * job.planes_floats();
+    float* planes = ws.planes + slot * job.most_planes_floats();
+    float* first_sums = ws.sums + slot * job.sums_floats();
+    if (job.holds && job.parts > 1) {  // those of a range's parts lie next to each other
+      const Slice slice(job, first_slice);
+      first_sums = ws.sums + range * job.sums_floats() + (slice.phase * job.written.channels + slice.first) * tile_sums;
+    }
     const int64_t all = job.read.planes();
     for (int64_t first = 0, last; first < all; first = last) {
       last = std::min(all, first + job.brought);
       source.bring(from, region, job.layout, first, last, places, first > 0, planes);
-      float* sums = ws.sums + slot * job.sums_floats();  // next to each other, if they are held
+      float* sums = first_sums;
       for (int64_t tile = 0; tile < job.regions.tiles(); ++tile) {
         if (!target.meets(region, tile)) continue;
         for (int64_t s = first_slice; s < last_slice; ++s) {
@@ -214,7 +221,7 @@ void multiply(const Product& job, Workspace& ws, const float* from, const Tensor
     const int64_t slot = slots.take(), part = task % job.parts;
     const RegionRange regions(job.regions, task / job.parts, job.ranges);
     for (int64_t region = regions.first; region < regions.last; ++region) {
-      m.multiply(LaneRegion(job.regions, region), part * job.all_slices() / job.parts,
+      m.multiply(LaneRegion(job.regions, region), task / job.parts, part * job.all_slices() / job.parts,
                  (part + 1) * job.all_slices() / job.parts, slot);
     }
     slots.give_back(slot);
