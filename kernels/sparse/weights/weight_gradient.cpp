@@ -39,9 +39,8 @@ struct Gradient {
         list(keeps_x ? index.by_input : index.by_output),
         kept(keeps_x ? terms.x : terms.y),
         streamed(keeps_x ? terms.y : terms.x),
-        brought(brought_planes(streamed, list.chunk)),
-        regions(g.n, kept, terms.pointwise(), Frame::of(terms, keeps_x), brought_planes(streamed, 1), kept.planes(),
-                kRegionFloats),
+        brought(at_a_time(list.chunk)),
+        regions(g.n, kept, terms.pointwise(), Frame::of(terms, keeps_x), at_a_time(1), kept.planes(), kRegionFloats),
         kept_layout(regions, Frame{}),
         streamed_layout(regions, Frame::of(terms, keeps_x)) {
     ranges = std::min(kMostRanges, regions.count());
@@ -49,7 +48,12 @@ struct Gradient {
   }
 
   int64_t kept_floats() const { return kept.planes() * kept_layout.plane; }  // of a region
-  int64_t most_streamed_floats() const { return brought_planes(streamed, list.most_chunk) * streamed_layout.plane; }
+  int64_t most_streamed_floats() const { return at_a_time(list.most_chunk) * streamed_layout.plane; }
+  // Streamed planes. Windows of all phases: these read the same pixels, which are near while one pixel after the other is
+  // brought in.
+  int64_t at_a_time(int64_t chunk) const {
+    return streamed.windows ? streamed.planes() : brought_planes(streamed, chunk);
+  }
   // Planes of dy whose sum is that of all: of windows those of one phase, in which every pixel occurs once.
   int64_t bias_planes() const { return terms.y.windows ? terms.y.channels : terms.y.planes(); }
   double macs() const {
