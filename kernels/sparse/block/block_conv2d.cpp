@@ -118,19 +118,23 @@ void for_each_region(const BlockJob& job, const F& f) {
 // db[c] += dy's sum over the pixels of a packed region, plain or in pairs.
 template <class P>
 void add_bias_gradient(const BlockJob& job, const PackedLayout& layout, const P* dy_image, float* db) {
-  for (int64_t block = 0; block < job.planes * job.out_blocks; ++block) {
-    const P* from = dy_image + block * layout.block;
-    float* to = db + block % job.out_blocks * kBlock;
-    for (int64_t at = 0; at < job.regions.dense_block(); at += kPixels<P> * kBlock) {
-      for (int o = 0; o < kBlock; ++o) {
-        if constexpr (kPixels<P> == 2) {
-          to[o] += to_float(from[at + 2 * o]) + to_float(from[at + 2 * o + 1]);
-        } else {
-          to[o] += from[at + o];
+  simd([=, &job, &layout] {
+    for (int64_t block = 0; block < job.planes * job.out_blocks; ++block) {
+      const P* from = dy_image + block * layout.block;
+      float sums[kBlock] = {};
+      for (int64_t at = 0; at < job.regions.dense_block(); at += kPixels<P> * kBlock) {
+        for (int o = 0; o < kBlock; ++o) {
+          if constexpr (kPixels<P> == 2) {
+            sums[o] += to_float(from[at + 2 * o]) + to_float(from[at + 2 * o + 1]);
+          } else {
+            sums[o] += from[at + o];
+          }
         }
       }
+      float* to = db + block % job.out_blocks * kBlock;
+      for (int o = 0; o < kBlock; ++o) to[o] += sums[o];
     }
-  }
+  })();
 }
 
 // Of what a tile's kernel writes: f32 lies where it stays, sums of bf16 do not.
