@@ -8,8 +8,8 @@
 // A 3x3 convolution of a twice enlarged image, or one whose output is pooled, is one with stride 2 between the small image
 // and sums of windows of the large one (window_sums.h). Where the image is enlarged, it is read backwards: its forward
 // pass is that one's input gradient, its input gradient that one's forward pass, and its taps are flipped. A 1x1
-// convolution commutes with the enlargement: one multiply-add instead of four. One of 3x3 to a few channels is a product
-// with more, and sums (tap_channels.h).
+// convolution commutes with the enlargement: one multiply-add instead of four. One of 3x3 to a few channels, or the input
+// gradient of one of a few, is a product with more, and sums (tap_channels.h).
 //
 // Where oneDNN has no bf16 for the processor, bf16 is computed as f32, from copies.
 #include "kernels/core/parallel.h"
@@ -55,11 +55,11 @@ struct Cut {
            .bias = pass != Pass::backward_input};
     if (method == Method::windows) read_windows();
     if (method == Method::tap_channels) {
-      key.c_out = kTaps * g.c_out;
+      (pass == Pass::backward_input ? key.c_in : key.c_out) *= kTaps;
       key.kh = key.kw = 1;
       key.pad_h = key.pad_w = 0;
       key.bias = false;
-      key.f32_y = pass == Pass::forward;  // summands
+      key.f32_x = pass == Pass::backward_input, key.f32_y = pass == Pass::forward;  // summands
     }
     // Enough tasks for a handful of cores; for the weight gradient only as many as pay for their partial sums.
     int64_t wanted = 8;
@@ -74,9 +74,8 @@ struct Cut {
   static Method method_of(const Conv2dGeometry& g, Pass pass) {
     if (g.pools_sums() || (g.upsample == 2 && g.keeps_size(3))) return Method::windows;
     if (g.upsample == 2 && g.keeps_size(1)) return Method::enlarge_output;
-    const bool few = g.keeps_size(3) && g.pool == 1 && g.c_out <= kFewChannels;
-    if (few && pass != Pass::backward_input) return Method::tap_channels;  // oneDNN's input gradient is good
-    return Method::plain;
+    const int64_t channels = pass == Pass::backward_input ? g.c_in : g.c_out;
+    return g.keeps_size(3) && g.pool == 1 && channels <= kFewChannels ? Method::tap_channels : Method::plain;
   }
 
   const OnednnConvolution& convolution() const { return OnednnConvolution::of(key); }
@@ -88,9 +87,9 @@ struct Cut {
   int64_t weight_elements() const { return geometry.weight_shape().elements(); }
   // Sums of windows, or channels of taps.
   int64_t window_elements() const {
-    return method == Method::windows        ? images * key.h * key.w * key.c_in
-           : method == Method::tap_channels ? images * key.h * key.w * key.c_out
-                                            : 0;
+    if (method != Method::windows && method != Method::tap_channels) return 0;
+    const bool of_x = method == Method::windows || key.pass == Pass::backward_input;
+    return images * key.h * key.w * (of_x ? key.c_in : key.c_out);
   }
   // What the convolution writes there is in f32, for it is a summand.
   size_t window_bytes() const {
@@ -292,7 +291,7 @@ void forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, con
     if (cut.method == Method::tap_channels) {
       float* const z = ws.template windows_of<float>(cut, task).data;
       cut.convolution().run(from, ws.packed, nullptr, z, scratch);
-      sum_taps(cut.images, g.h, g.w, g.c_out, z, to);
+      sum_taps(TapOrder::outputs(), cut.images, g.h, g.w, g.c_out, z, to);
       return finish(bias ? added : nullptr, g.relu, g.c_out, pixels, to);
     }
     const bool repeats = cut.method == Method::enlarge_output;
@@ -323,6 +322,11 @@ void backward_input(const Conv2dGeometry& g, const Tensor& dy, const Tensor& wei
       const auto windows = ws.template windows_of<float>(cut, task);
       cut.convolution().run(windows.data, ws.packed, nullptr, from, scratch);
       return sum_windows<T>(cut.images, g.c_in, 0, kMean, windows, {g.h, g.w, to});
+    }
+    if (cut.method == Method::tap_channels) {
+      float* const z = ws.template windows_of<float>(cut, task).data;
+      cut.convolution().run(z, ws.packed, nullptr, from, scratch);
+      return sum_taps(TapOrder::inputs(g.c_in), cut.images, g.h, g.w, g.c_in, z, to);
     }
     if (cut.method == Method::enlarge_output) {
       T* small = ws.small_y + first * cut.small_y_stride();

@@ -4,7 +4,10 @@
 //   z[p,q, 9 o + tap] = sum over i  w[o,tap,i] x[p,q,i],     y[p,q,o] = sum over taps  z[p+dr, q+dc, 9 o + tap]
 //
 // The weight [C_out,3,3,C_in] lies in memory as the product wants it, [9 C_out, C_in]; pixels outside of an image count
-// as 0.
+// as 0. So does the input gradient of a convolution of few channels, such as the first one of a discriminator, with
+// [C_out, 9 C_in]:
+//
+//   z[p,q, C_in tap + i] = sum over o  w[o,tap,i] dy[p,q,o],   dx[p,q,i] = sum over taps  z[p-dr, q-dc, C_in tap + i]
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -26,22 +29,31 @@ void for_each_tap(int64_t h, int64_t w, int64_t p, int64_t q, const F& f) {
   }
 }
 
-// y from z (f32).
+// How z has the channels of a tap, and where a tap reads: at its own offset (+1) or the opposite one (-1).
+struct TapOrder {
+  int64_t of_tap, of_channel;  // steps
+  int64_t side;
+  static TapOrder outputs() { return {1, kTaps, 1}; }
+  static TapOrder inputs(int64_t channels) { return {channels, 1, -1}; }
+};
+
+// y, or dx, from z (f32).
 template <class T>
-void sum_taps(int64_t images, int64_t h, int64_t w, int64_t channels, const float* z, T* y) {
+void sum_taps(const TapOrder& order, int64_t images, int64_t h, int64_t w, int64_t channels, const float* z, T* y) {
   simd([=] {
     for (int64_t pixel = 0; pixel < images * h * w; ++pixel) {
       float sums[kFewChannels] = {};
       for_each_tap(h, w, pixel / w % h, pixel % w, [&](int64_t tap, int64_t offset) {
-        const float* from = z + (pixel + offset) * kTaps * channels + tap;
-        for (int64_t o = 0; o < channels; ++o) sums[o] += from[o * kTaps];
+        const int64_t read = order.side > 0 ? tap : kTaps - 1 - tap;  // the tap whose own offset is the opposite
+        const float* from = z + (pixel + offset) * kTaps * channels + read * order.of_tap;
+        for (int64_t c = 0; c < channels; ++c) sums[c] += from[c * order.of_channel];
       });
-      for (int64_t o = 0; o < channels; ++o) y[pixel * channels + o] = stored<T>(sums[o]);
+      for (int64_t c = 0; c < channels; ++c) y[pixel * channels + c] = stored<T>(sums[c]);
     }
   })();
 }
 
-// The transpose: dz from dy, copies.
+// The transpose of the first: dz from dy, copies.
 template <class T>
 void spread_taps(int64_t images, int64_t h, int64_t w, int64_t channels, const T* dy, T* dz) {
   simd([=] {
