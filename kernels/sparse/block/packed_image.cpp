@@ -44,17 +44,29 @@ void add_block(float* to, const From* from) {
 template <class T>
 constexpr T kZeros[kBlock] = {};
 
+using Halves [[gnu::vector_size(kBlock * sizeof(bf16)), gnu::aligned(alignof(bf16)), gnu::may_alias]] = uint16_t;
+static_assert(kBlock == 16, "the orders below");
+
+// to [16][2]
+void interleave(const bf16* left, const bf16* right, bf16* to) {
+  const Halves a = *reinterpret_cast<const Halves*>(left), b = *reinterpret_cast<const Halves*>(right);
+  auto* pairs = reinterpret_cast<Halves*>(to);
+  pairs[0] = __builtin_shuffle(a, b, Halves{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23});
+  pairs[1] = __builtin_shuffle(a, b, Halves{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31});
+}
+
 // to [blocks][16][2]
 void pair_blocks(int64_t blocks, int64_t stride, const bf16* left, const bf16* right, bool quarters, bf16* to) {
   for (int64_t b = 0; b < blocks; ++b, to += stride) {
     const bf16* of_left = left ? left + b * kBlock : kZeros<bf16>;
     const bf16* of_right = right ? right + b * kBlock : kZeros<bf16>;
-    bf16 quarter_left[kBlock], quarter_right[kBlock];
     if (quarters) {
+      bf16 quarter_left[kBlock], quarter_right[kBlock];
       copy_quarter(quarter_left, of_left), copy_quarter(quarter_right, of_right);
-      of_left = quarter_left, of_right = quarter_right;
+      interleave(quarter_left, quarter_right, to);
+    } else {
+      interleave(of_left, of_right, to);
     }
-    for (int i = 0; i < kBlock; ++i) to[2 * i] = of_left[i], to[2 * i + 1] = of_right[i];
   }
 }
 
@@ -124,13 +136,15 @@ void pack_pairs(const Region& region, const Placement& placement, const PackedLa
     const bool read = placement.has(region, p, q) && c < region.all.columns() + edge;
     return read ? from + placement.offset(region, p, q) : nullptr;
   };
-  for (int64_t r = -edge; r < region.all.rows + edge; ++r) {
-    bf16* row = packed + (r + layout.frame) * layout.row;
-    for (int64_t c = -edge; c < region.all.columns() + edge; c += step) {
-      pair_blocks(blocks, layout.block, pixel(r, c), pixel(r, c + 1), placement.pooled,
-                  row + (c + layout.frame) * width);
+  simd([&] {
+    for (int64_t r = -edge; r < region.all.rows + edge; ++r) {
+      bf16* row = packed + (r + layout.frame) * layout.row;
+      for (int64_t c = -edge; c < region.all.columns() + edge; c += step) {
+        pair_blocks(blocks, layout.block, pixel(r, c), pixel(r, c + 1), placement.pooled,
+                    row + (c + layout.frame) * width);
+      }
     }
-  }
+  })();
 }
 
 template void pack_region(const Region&, const Placement&, const PackedLayout&, bool, bool, const float*, float*);
