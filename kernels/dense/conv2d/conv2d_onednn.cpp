@@ -74,8 +74,10 @@ struct Cut {
   static Method method_of(const Conv2dGeometry& g, Pass pass) {
     if (g.pools_sums() || (g.upsample == 2 && g.keeps_size(3))) return Method::windows;
     if (g.upsample == 2 && g.keeps_size(1)) return Method::enlarge_output;
-    const int64_t channels = pass == Pass::backward_input ? g.c_in : g.c_out;
-    return g.keeps_size(3) && g.pool == 1 && channels <= kFewChannels ? Method::tap_channels : Method::plain;
+    const bool of_input = pass == Pass::backward_input;
+    const int64_t few = of_input ? g.c_in : g.c_out, many = of_input ? g.c_out : g.c_in;
+    const bool pays = few <= kFewChannels && kTaps * few <= many;  // what is summed up takes memory too
+    return g.keeps_size(3) && g.pool == 1 && pays ? Method::tap_channels : Method::plain;
   }
 
   const OnednnConvolution& convolution() const { return OnednnConvolution::of(key); }
