@@ -40,8 +40,9 @@ demo: packages
 	@cmake --build $(BUILD) -j $(JOBS) --target train_gan sample_gan
 	@$(BUILD)/bin/train_gan --preset demo
 
+# One more at a time than there are cores: many wait for the disk, which checkpoints are synced to.
 test: build
-	@ctest --test-dir $(BUILD) --output-on-failure -j 2
+	@ctest --test-dir $(BUILD) --output-on-failure -j $$(($(JOBS) + 1))
 
 bench: build
 	@$(BUILD)/bin/op_bench

@@ -30,7 +30,7 @@ for program in "${programs[@]}"; do
 done
 
 # Not carried: the C library and its companions, which every machine has, and what belongs to CUDA.
-provided='^(linux-vdso|ld-linux|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+|libcuda|libcudart|libcublas|libcublasLt|libcusparse|libnvJitLink)[-.]'
+provided='^(linux-vdso|ld-linux|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+|libcuda|libcudart)[-.]'
 ldd "$bundle"/bin/* | awk '$2 == "=>" && $3 ~ /^\// { print $1, $3 }' | sort -u | while read -r name path; do
   [[ $name =~ $provided ]] || strip -o "$bundle/lib/$name" "$path"
 done

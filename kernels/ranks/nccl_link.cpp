@@ -1,7 +1,5 @@
-// The library is opened when several ranks first use GPUs: it is large, and a process alone must start without it.
 #include "kernels/ranks/nccl_link.h"
 
-#include <dlfcn.h>
 #include <nccl.h>
 
 #include <cstdlib>
@@ -10,6 +8,7 @@
 
 #include "kernels/gpu/cuda/handles.h"
 #include "kernels/gpu/cuda/runtime.h"
+#include "kernels/gpu/cuda/shared_library.h"
 #include "kernels/ranks/mpi_ranks.h"
 
 namespace poise {
@@ -18,40 +17,19 @@ namespace {
 static_assert(NcclLink::kIdBytes == sizeof(ncclUniqueId));
 
 struct Library {
-  decltype(&ncclGetUniqueId) get_unique_id;
-  decltype(&ncclCommInitRank) comm_init_rank;
-  decltype(&ncclCommDestroy) comm_destroy;
-  decltype(&ncclAllReduce) all_reduce;
-  decltype(&ncclAllGather) all_gather;
-  decltype(&ncclGetErrorString) error_string;
-  decltype(&ncclGetLastError) last_error;
-
-  Library() {
-    constexpr const char* kName = "libnccl.so.2";
-    void* const handle = ::dlopen(kName, RTLD_NOW | RTLD_GLOBAL);
-    if (!handle) {
-      fail(ErrorKind::environment,
-           std::string("several ranks on GPUs need ") + kName +
-               ", which was not found: install libnccl2, or name its folder in LD_LIBRARY_PATH (that of the CUDA "
-               "toolkit or of PyTorch's packages)");
-    }
-    const auto find = [&](auto& function, const char* name) {
-      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(::dlsym(handle, name));
-      if (!function) fail(ErrorKind::environment, std::string(kName) + " has no " + name + ": install NCCL 2.28");
-    };
-    find(get_unique_id, "ncclGetUniqueId");
-    find(comm_init_rank, "ncclCommInitRank");
-    find(comm_destroy, "ncclCommDestroy");
-    find(all_reduce, "ncclAllReduce");
-    find(all_gather, "ncclAllGather");
-    find(error_string, "ncclGetErrorString");
-    find(last_error, "ncclGetLastError");
-  }
+  cuda::SharedLibrary nccl{"training by several ranks on GPUs", "libnccl.so.2", "libnccl2 2.28"};
+  decltype(&ncclGetUniqueId) get_unique_id = nccl["ncclGetUniqueId"];
+  decltype(&ncclCommInitRank) comm_init_rank = nccl["ncclCommInitRank"];
+  decltype(&ncclCommDestroy) comm_destroy = nccl["ncclCommDestroy"];
+  decltype(&ncclAllReduce) all_reduce = nccl["ncclAllReduce"];
+  decltype(&ncclAllGather) all_gather = nccl["ncclAllGather"];
+  decltype(&ncclGetErrorString) error_string = nccl["ncclGetErrorString"];
+  decltype(&ncclGetLastError) last_error = nccl["ncclGetLastError"];
 };
 
 const Library& library() {
-  static const Library nccl;
-  return nccl;
+  static const Library opened;
+  return opened;
 }
 
 void check(ncclResult_t result, const char* call) {

@@ -21,6 +21,16 @@ void begin_step(Context& ctx, Network network, const AdamOptions& options) {
 
 namespace {
 
+constexpr int64_t kRun = 16;  // of masks of 16x16: a cache line of each tensor
+
+// Of a run: is any element not zero?
+template <class T, class... More>
+bool any(const T* x, const More*... more) {
+  int found = 0;
+  for (int64_t i = 0; i < kRun; ++i) found |= static_cast<int>(x[i] != 0) | (static_cast<int>(more[i] != 0) | ...);
+  return found != 0;
+}
+
 // Among w[begin .. end-1], whole runs.
 template <class T>
 void zero_dead(int64_t run, const uint8_t* alive, T* w, int64_t begin, int64_t end) {
@@ -54,7 +64,7 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
     const uint8_t* alive = slab.mask ? slab.mask.data<uint8_t>() : nullptr;
     const int64_t run = slab.mask ? run_of(slab.mask, slab.value) : 1;
     T* average = slab.ema ? slab.ema.data<T>() : nullptr;
-    simd_chunks(slab.value.elements(), kAdamGrain, [=](int64_t begin, int64_t end) {
+    const auto update = [=](int64_t begin, int64_t end) {
 #pragma GCC ivdep
       for (int64_t i = begin; i < end; ++i) {
         first[i] = beta1 * first[i] + one_minus_beta1 * g[i];
@@ -65,6 +75,15 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
       if (!average) return;
 #pragma GCC ivdep
       for (int64_t i = begin; i < end; ++i) average[i] = decay * average[i] + one_minus_decay * w[i];
+    };
+    if (run != kRun) return simd_chunks(slab.value.elements(), kAdamGrain, update);
+    // What is dead and has been so for long is read, not written.
+    simd_chunks(slab.value.elements(), kAdamGrain, [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i += kRun) {
+        if (alive[i / kRun] || any(g + i, w + i, first + i, second + i, average ? average + i : g + i)) {
+          update(i, i + kRun);
+        }
+      }
     });
   });
 }

@@ -161,6 +161,10 @@ void add_conv2d_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   cases.push_back(residual_case("3x3_pooled", {2, 4, 6, 3}, 5, pooled(same(3)), {2, 3}));
   cases.push_back(residual_case("1x1_upsampled", {2, 3, 2, 4}, 3, same(1, 2), {6, 4}));
   add("3x3_rgb_out", {1, 5, 4, 7}, 3, same(3), {5, 4});
+  add("3x3_rgb_of_many", {3, 5, 4, 30}, 3, same(3), {5, 4});
+  add("3x3_rgb_of_many_no_bias", {2, 3, 6, 27}, 3, same(3), {3, 6}, false);
+  add("3x3_one_of_many", {1, 2, 5, 11}, 1, same(3), {2, 5});
+  add("3x3_many_of_rgb", {2, 5, 4, 3}, 30, same(3), {5, 4});
   add("3x3_one_channel", {3, 5, 4, 1}, 1, same(3), {5, 4});
   add("3x3_channel_tails", {1, 3, 4, 17}, 19, same(3), {3, 4});
   add("3x3_valid", {2, 5, 6, 3}, 4, {.kh = 3, .kw = 3}, {3, 4});
@@ -193,6 +197,7 @@ void add_conv2d_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   // A ReLU behind each way that a kernel may take: plain, few outputs, split sums, enlarged input.
   cases.push_back(relu_case("3x3_same", {2, 4, 5, 3}, 5, same(3), {4, 5}));
   cases.push_back(relu_case("3x3_same_no_bias", {2, 4, 5, 3}, 12, same(3), {4, 5}, false));
+  cases.push_back(relu_case("3x3_rgb_of_many", {2, 5, 4, 30}, 3, same(3), {5, 4}));
   cases.push_back(relu_case("1x1", {3, 3, 5, 4}, 18, same(1), {3, 5}));
   cases.push_back(relu_case("1x7_channel_tails", {2, 3, 8, 17}, 19, {.kh = 1, .kw = 7, .pad_w = 3}, {3, 8}));
   cases.push_back(relu_case("3x3_stride2", {3, 5, 7, 3}, 10, {.kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2}, {2, 3}));

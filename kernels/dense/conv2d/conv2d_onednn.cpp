@@ -8,13 +8,15 @@
 // A 3x3 convolution of a twice enlarged image, or one whose output is pooled, is one with stride 2 between the small image
 // and sums of windows of the large one (window_sums.h). Where the image is enlarged, it is read backwards: its forward
 // pass is that one's input gradient, its input gradient that one's forward pass, and its taps are flipped. A 1x1
-// convolution commutes with the enlargement: one multiply-add instead of four.
+// convolution commutes with the enlargement: one multiply-add instead of four. One of 3x3 to a few channels, or the input
+// gradient of one of a few, is a product with more, and sums (tap_channels.h).
 //
 // Where oneDNN has no bf16 for the processor, bf16 is computed as f32, from copies.
 #include "kernels/core/parallel.h"
 #include "kernels/core/simd.h"
 #include "kernels/core/widened.h"
 #include "kernels/dense/conv2d/onednn_convolution.h"
+#include "kernels/dense/conv2d/tap_channels.h"
 #include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/dense/conv2d/window_sums.h"
 #include "kernels/table.h"
@@ -24,7 +26,7 @@ namespace {
 
 constexpr float kMean = 0.25f;  // of a window
 
-enum class Method : uint8_t { plain, enlarge_output, windows };
+enum class Method : uint8_t { plain, enlarge_output, windows, tap_channels };
 
 // How one pass of one layer is cut.
 struct Cut {
@@ -33,7 +35,7 @@ struct Cut {
   int64_t images, tasks;  // images per task
   ConvolutionKey key;     // of a task. With windows, its x are their sums
 
-  Cut(const Conv2dGeometry& g, DType dtype, Pass pass) : geometry(g), method(method_of(g)) {
+  Cut(const Conv2dGeometry& g, DType dtype, Pass pass) : geometry(g), method(method_of(g, pass)) {
     require(g.enlargement_allowed(), "the op refuses other enlarged convolutions");
     const bool plain = method == Method::plain;
     key = {.pass = pass,
@@ -52,6 +54,13 @@ struct Cut {
            .pad_w = g.pad_w,
            .bias = pass != Pass::backward_input};
     if (method == Method::windows) read_windows();
+    if (method == Method::tap_channels) {
+      (pass == Pass::backward_input ? key.c_in : key.c_out) *= kTaps;
+      key.kh = key.kw = 1;
+      key.pad_h = key.pad_w = 0;
+      key.bias = false;
+      key.f32_x = pass == Pass::backward_input, key.f32_y = pass == Pass::forward;  // summands
+    }
     // Enough tasks for a handful of cores; for the weight gradient only as many as pay for their partial sums.
     int64_t wanted = 8;
     if (pass == Pass::backward_weight) wanted = std::clamp<int64_t>(g.n * key.out_h * key.out_w / 1024, 2, 8);
@@ -62,10 +71,13 @@ struct Cut {
     key.n = images;
   }
 
-  static Method method_of(const Conv2dGeometry& g) {
+  static Method method_of(const Conv2dGeometry& g, Pass pass) {
     if (g.pools_sums() || (g.upsample == 2 && g.keeps_size(3))) return Method::windows;
     if (g.upsample == 2 && g.keeps_size(1)) return Method::enlarge_output;
-    return Method::plain;
+    const bool of_input = pass == Pass::backward_input;
+    const int64_t few = of_input ? g.c_in : g.c_out, many = of_input ? g.c_out : g.c_in;
+    const bool pays = few <= kFewChannels && kTaps * few <= many;  // what is summed up takes memory too
+    return g.keeps_size(3) && g.pool == 1 && pays ? Method::tap_channels : Method::plain;
   }
 
   const OnednnConvolution& convolution() const { return OnednnConvolution::of(key); }
@@ -75,9 +87,16 @@ struct Cut {
   bool enlarges() const { return method == Method::windows && geometry.upsample == 2; }
   bool pools() const { return method == Method::windows && geometry.pool == 2; }
   int64_t weight_elements() const { return geometry.weight_shape().elements(); }
-  int64_t window_elements() const { return method == Method::windows ? images * key.h * key.w * key.c_in : 0; }
-  // Windows that the convolution writes are in f32, for they are summands.
-  size_t window_bytes() const { return key.pass == Pass::backward_input ? sizeof(float) : size_of(key.dtype); }
+  // Sums of windows, or channels of taps.
+  int64_t window_elements() const {
+    if (method != Method::windows && method != Method::tap_channels) return 0;
+    const bool of_x = method == Method::windows || key.pass == Pass::backward_input;
+    return images * key.h * key.w * (of_x ? key.c_in : key.c_out);
+  }
+  // What the convolution writes there is in f32, for it is a summand.
+  size_t window_bytes() const {
+    return key.pass == Pass::backward_input || key.f32_y ? sizeof(float) : size_of(key.dtype);
+  }
 
  private:
   void read_windows() {
@@ -107,7 +126,7 @@ struct Workspace {
   float* bias = nullptr;      // weight gradient: [task][C_out] partial sums; forward: zeros, should there be no bias
   T* flipped = nullptr;       // of enlarged images: weights, and
   float* dflipped = nullptr;  // .. their gradient
-  char* windows = nullptr;    // [at_once] sums of the windows of a task's images
+  char* windows = nullptr;    // [at_once] sums of the windows of a task's images, or their channels of taps
   size_t windows_bytes = 0;   // of one of them
   T* small_y = nullptr;       // enlarge_output: the small output or its gradient, [N,H,W,C_out]
   char* scratch = nullptr;    // [at_once][scratch_bytes]
@@ -199,7 +218,6 @@ void collect(const Conv2dGeometry& g, int64_t images, T* small, T* large) {
 // [C_out,3,3,C_in], each kernel turned by 180 degrees.
 template <class T>
 void flip_taps(int64_t c_out, int64_t c_in, const T* from, T* to) {
-  constexpr int64_t kTaps = 9;
   parallel_for(c_out, [=](int64_t o) {
     for (int64_t tap = 0; tap < kTaps; ++tap) {
       std::copy_n(from + (o * kTaps + tap) * c_in, c_in, to + (o * kTaps + kTaps - 1 - tap) * c_in);
@@ -272,6 +290,12 @@ void forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, con
       sum_windows<T>(cut.images, g.c_in, 1, kMean, ImageRows<T>{g.h, g.w, from}, windows);
       return cut.convolution().run(windows.data, ws.packed, added, to, scratch);
     }
+    if (cut.method == Method::tap_channels) {
+      float* const z = ws.template windows_of<float>(cut, task).data;
+      cut.convolution().run(from, ws.packed, nullptr, z, scratch);
+      sum_taps(TapOrder::outputs(), cut.images, g.h, g.w, g.c_out, z, to);
+      return finish(bias ? added : nullptr, g.relu, g.c_out, pixels, to);
+    }
     const bool repeats = cut.method == Method::enlarge_output;
     T* small = repeats ? ws.small_y + first * cut.small_y_stride() : to;
     cut.convolution().run(from, ws.packed, added, small, scratch);
@@ -300,6 +324,11 @@ void backward_input(const Conv2dGeometry& g, const Tensor& dy, const Tensor& wei
       const auto windows = ws.template windows_of<float>(cut, task);
       cut.convolution().run(windows.data, ws.packed, nullptr, from, scratch);
       return sum_windows<T>(cut.images, g.c_in, 0, kMean, windows, {g.h, g.w, to});
+    }
+    if (cut.method == Method::tap_channels) {
+      float* const z = ws.template windows_of<float>(cut, task).data;
+      cut.convolution().run(z, ws.packed, nullptr, from, scratch);
+      return sum_taps(TapOrder::inputs(g.c_in), cut.images, g.h, g.w, g.c_in, z, to);
     }
     if (cut.method == Method::enlarge_output) {
       T* small = ws.small_y + first * cut.small_y_stride();
@@ -350,6 +379,12 @@ void backward_weight(const Conv2dGeometry& g, const Tensor& x, const Tensor& dy,
       if (dbias) sum_pixels(of_y, g.c_out, pixels, bias_sums);
       return cut.convolution().run(windows.data, sums, nullptr, of_x, scratch);
     }
+    if (cut.method == Method::tap_channels) {
+      T* const dz = ws.template windows_of<T>(cut, task).data;
+      spread_taps(cut.images, g.h, g.w, g.c_out, of_y, dz);
+      if (dbias) sum_pixels(of_y, g.c_out, pixels, bias_sums);
+      return cut.convolution().run(of_x, sums, nullptr, dz, scratch);
+    }
     if (cut.method == Method::enlarge_output) {
       T* small = ws.small_y + first * cut.small_y_stride();
       collect(g, cut.images, small, of_y);
@@ -380,7 +415,8 @@ Conv2dPlan conv2d_plan_onednn(const Context& ctx, const Conv2dGeometry& g, DType
     return plan;
   }
   const Cut cut(g, dtype, pass);
-  const double share = cut.method == Method::plain ? 1.0 : 1.0 / kParities;
+  const bool fewer = cut.method == Method::windows || cut.method == Method::enlarge_output;
+  const double share = fewer ? 1.0 / kParities : 1.0;
   const int64_t at_once = 2 * thread_count();  // so that a thread on a busy core does not hold up the others
   const size_t bytes = dtype == DType::bf16 ? Workspace<bf16>(cut, pass, at_once, nullptr).bytes
                                             : Workspace<float>(cut, pass, at_once, nullptr).bytes;

@@ -34,7 +34,7 @@ OnednnConvolution::OnednnConvolution(const ConvolutionKey& k) : key_(k) {
   const auto type = k.dtype == DType::bf16 ? memory::data_type::bf16 : f32;
   const memory::dims weight_dims{k.c_out, k.c_in, k.kh, k.kw};
   x_desc_ = {{k.n, k.c_in, k.h, k.w}, k.f32_x ? f32 : type, Tag::nhwc};
-  y_desc_ = {{k.n, k.c_out, k.out_h, k.out_w}, type, Tag::nhwc};
+  y_desc_ = {{k.n, k.c_out, k.out_h, k.out_w}, k.f32_y ? f32 : type, Tag::nhwc};
   bias_desc_ = k.bias ? memory::desc({k.c_out}, f32, Tag::x) : memory::desc();
   const memory::desc any_weight(weight_dims, type, Tag::any), any_gradient(weight_dims, f32, Tag::any);
   our_desc_ = {weight_dims, backward_weight ? f32 : type, k.transposed ? Tag::ihwo : Tag::ohwi};

@@ -15,6 +15,7 @@ struct ConvolutionKey {
   int64_t pad_h = 0, pad_w = 0;
   bool bias = false;
   bool f32_x = false;       // x is f32 whatever dtype; not in the forward pass
+  bool f32_y = false;       // y is f32 whatever dtype; in the forward pass alone
   bool transposed = false;  // our weight is [C_in,kh,kw,C_out], not [C_out,kh,kw,C_in]
   auto operator<=>(const ConvolutionKey&) const = default;
 };

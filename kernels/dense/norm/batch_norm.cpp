@@ -1,14 +1,15 @@
 // Batch normalisation on the CPU. All passes are bound by memory, so the tensor is read as rarely as the formula
 // allows: forward once for both moments and once to normalise, backward once for both sums and once to write dx.
 //
-// Moments in one read, safely: each chunk of rows (it fits into the cache) takes its own mean first and then sums
-// deviations from it (the corrected two-pass algorithm); the chunks combine in double, in order (Chan, Golub, LeVeque,
-// "Algorithms for computing the sample variance", 1983):
+// Moments in one read, safely: each chunk of rows sums deviations from the mean of its first few, and their squares
+// (the shifted algorithm of Chan, Golub, LeVeque, "Algorithms for computing the sample variance", 1983); the chunks
+// combine in double, in order (there too):
 //   mean = sum_k n_k mean_k / M;   M var = sum_k ( M2_k + n_k (mean_k - mean)^2 )
 #include "kernels/dense/norm/batch_norm.h"
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "kernels/core/dispatch.h"
 #include "kernels/core/integer.h"
@@ -19,7 +20,7 @@ namespace poise::cpu {
 namespace {
 
 constexpr int64_t kChannels = 256;  // channels whose sums or coefficients a task keeps on its stack
-constexpr int64_t kRowsAhead = 4;   // how far the summing loops prefetch
+constexpr int64_t kRowsAtOnce = 4;  // in the summing loops: else they write their sums as often as they read
 
 // The matrix [M,C] as tasks see it. Workspace: doubles, [chunks][2][C].
 struct Rows {
@@ -51,29 +52,46 @@ Number activation_floor(const BatchNormOptions& options) {
   return options.relu ? Number{0} : -std::numeric_limits<Number>::infinity();
 }
 
+// Sums over `rows` rows of what term(row, c) gives, a pair: sums[i][c] = sum of the pair's member i, for `channels`
+// <= kChannels. Four rows are added to each other first.
+template <class Number, class Term>
+void sum_rows(int64_t rows, int64_t channels, Number (&sums)[2][kChannels], const Term& term) {
+  int64_t row = 0;
+  for (; row + kRowsAtOnce <= rows; row += kRowsAtOnce) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const auto a = term(row, c), b = term(row + 1, c), d = term(row + 2, c), e = term(row + 3, c);
+      sums[0][c] += (a.first + b.first) + (d.first + e.first);
+      sums[1][c] += (a.second + b.second) + (d.second + e.second);
+    }
+  }
+  for (; row < rows; ++row) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const auto a = term(row, c);
+      sums[0][c] += a.first;
+      sums[1][c] += a.second;
+    }
+  }
+}
+
 // mean[c] and m2[c] (sum of squared deviations) of `rows` rows, for `channels` <= kChannels.
 template <class T>
 void chunk_moments(const T* x, int64_t rows, int64_t stride, int64_t channels, double* mean, double* m2) {
   using Number = Computed<T>;
-  alignas(64) Number centre[kChannels] = {}, sum[kChannels] = {}, square[kChannels] = {};
-  for (int64_t row = 0; row < rows; ++row) {
-    prefetch(x + (row + kRowsAhead) * stride, channels);
+  alignas(64) Number centre[kChannels] = {}, sums[2][kChannels] = {};
+  const int64_t first_rows = std::min(rows, kRowsAtOnce);
+  for (int64_t row = 0; row < first_rows; ++row) {
     for (int64_t c = 0; c < channels; ++c) centre[c] += computed(x[row * stride + c]);
   }
-  for (int64_t c = 0; c < channels; ++c) centre[c] /= static_cast<Number>(rows);
-  for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t c = 0; c < channels; ++c) {
-      const Number deviation = computed(x[row * stride + c]) - centre[c];
-      sum[c] += deviation;
-      square[c] += deviation * deviation;
-    }
-  }
-  // The centre is only nearly the mean; `sum` is what it misses.
+  for (int64_t c = 0; c < channels; ++c) centre[c] /= static_cast<Number>(first_rows);
+  sum_rows(rows, channels, sums, [&](int64_t row, int64_t c) {
+    const Number deviation = computed(x[row * stride + c]) - centre[c];
+    return std::pair(deviation, deviation * deviation);
+  });
   const double n = static_cast<double>(rows);
   for (int64_t c = 0; c < channels; ++c) {
-    const double missed = static_cast<double>(sum[c]);
+    const double missed = static_cast<double>(sums[0][c]);  // what the centre misses of the mean, times n
     mean[c] = static_cast<double>(centre[c]) + missed / n;
-    m2[c] = static_cast<double>(square[c]) - missed * missed / n;
+    m2[c] = std::max(static_cast<double>(sums[1][c]) - missed * missed / n, 0.0);
   }
 }
 
@@ -163,26 +181,21 @@ void gradient_sums(const Rows& m, const BatchNormOptions& options, const BatchNo
     for (int64_t first = 0; first < m.channels; first += kChannels) {
       const int64_t channels = std::min(kChannels, m.channels - first);
       alignas(64) Number scale[kChannels], centre[kChannels], offset[kChannels];
-      alignas(64) Number sum[kChannels] = {}, product[kChannels] = {};
+      alignas(64) Number total[2][kChannels] = {};
       for (int64_t c = 0; c < channels; ++c) {
         scale[c] = gamma[first + c] * inv_std[first + c];
         centre[c] = mean[first + c];
         offset[c] = beta[first + c];
       }
-      for (int64_t row = 0; row < m.rows_of(chunk); ++row) {
-        const int64_t at = m.offset(chunk) + row * m.channels + first;
-        prefetch(x + at + kRowsAhead * m.channels, channels);
-        prefetch(dy + at + kRowsAhead * m.channels, channels);
-        for (int64_t c = 0; c < channels; ++c) {
-          const Number value = computed(x[at + c]), upstream = computed(dy[at + c]);
-          const Number grad = normalised(value, centre[c], scale[c], offset[c]) <= floor ? Number{0} : upstream;
-          sum[c] += grad;
-          product[c] += grad * (value - centre[c]);
-        }
-      }
+      const T *values = x + m.offset(chunk) + first, *upstreams = dy + m.offset(chunk) + first;
+      sum_rows(m.rows_of(chunk), channels, total, [&, stride = m.channels](int64_t row, int64_t c) {
+        const Number value = computed(values[row * stride + c]), upstream = computed(upstreams[row * stride + c]);
+        const Number grad = normalised(value, centre[c], scale[c], offset[c]) <= floor ? Number{0} : upstream;
+        return std::pair(grad, grad * (value - centre[c]));
+      });
       for (int64_t c = 0; c < channels; ++c) {
-        chunk_sums[first + c] = static_cast<double>(sum[c]);
-        chunk_sums[m.channels + first + c] = static_cast<double>(product[c]);
+        chunk_sums[first + c] = static_cast<double>(total[0][c]);
+        chunk_sums[m.channels + first + c] = static_cast<double>(total[1][c]);
       }
     }
   });

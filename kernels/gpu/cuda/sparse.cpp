@@ -5,25 +5,48 @@
 #include <cusparse.h>
 
 #include "kernels/gpu/cuda/handles.h"
+#include "kernels/gpu/cuda/shared_library.h"
 
 namespace poise::cuda {
 namespace {
+
+struct Library {
+  SharedLibrary cusparse{"a block-sparse product on the GPU", "libcusparse.so." + std::to_string(CUSPARSE_VER_MAJOR),
+                         "CUDA's libcusparse " + std::to_string(CUSPARSE_VER_MAJOR)};
+  decltype(&cusparseCreate) create = cusparse["cusparseCreate"];
+  decltype(&cusparseSetStream) set_stream = cusparse["cusparseSetStream"];
+  decltype(&cusparseCreateBsr) create_bsr = cusparse["cusparseCreateBsr"];
+  decltype(&cusparseCreateDnMat) create_dense = cusparse["cusparseCreateDnMat"];
+  decltype(&cusparseDestroyDnMat) destroy_dense = cusparse["cusparseDestroyDnMat"];
+  decltype(&cusparseDestroySpMat) destroy_sparse = cusparse["cusparseDestroySpMat"];
+  decltype(&cusparseSpMM_bufferSize) spmm_buffer_size = cusparse["cusparseSpMM_bufferSize"];
+  decltype(&cusparseSpMM) spmm = cusparse["cusparseSpMM"];
+  decltype(&cusparseSDDMM_bufferSize) sddmm_buffer_size = cusparse["cusparseSDDMM_bufferSize"];
+  decltype(&cusparseSDDMM) sddmm = cusparse["cusparseSDDMM"];
+  decltype(&cusparseGetErrorName) error_name = cusparse["cusparseGetErrorName"];
+  decltype(&cusparseGetErrorString) error_string = cusparse["cusparseGetErrorString"];
+};
+
+const Library& library() {
+  static const Library opened;
+  return opened;
+}
 
 void check(cusparseStatus_t status, const char* call, const char* file = __builtin_FILE(),
            int line = __builtin_LINE()) {
   if (status == CUSPARSE_STATUS_SUCCESS) return;
   fail(ErrorKind::runtime, std::string(file) + ":" + std::to_string(line) + ": " + call + ": " +
-                               cusparseGetErrorString(status) + " (" + cusparseGetErrorName(status) + ")");
+                               library().error_string(status) + " (" + library().error_name(status) + ")");
 }
 
 // One handle for the program: it knows the device, and is told the stream before each call.
 cusparseHandle_t handle_for(const Context& ctx) {
   static cusparseHandle_t handle = [] {
     cusparseHandle_t h = nullptr;
-    check(cusparseCreate(&h), "cusparseCreate");
+    check(library().create(&h), "cusparseCreate");
     return h;
   }();
-  check(cusparseSetStream(handle, stream_of(ctx)), "cusparseSetStream");
+  check(library().set_stream(handle, stream_of(ctx)), "cusparseSetStream");
   return handle;
 }
 
@@ -41,10 +64,10 @@ void* address_of(const Tensor& t) {
 struct DenseMatrix {
   DenseMatrix(const Tensor& t, int64_t rows, int64_t cols, cusparseOrder_t order) {
     const int64_t leading = order == CUSPARSE_ORDER_ROW ? cols : rows;
-    check(cusparseCreateDnMat(&descriptor, rows, cols, leading, address_of(t), type_of(t), order),
+    check(library().create_dense(&descriptor, rows, cols, leading, address_of(t), type_of(t), order),
           "cusparseCreateDnMat");
   }
-  ~DenseMatrix() { cusparseDestroyDnMat(descriptor); }
+  ~DenseMatrix() { library().destroy_dense(descriptor); }
   DenseMatrix(const DenseMatrix&) = delete;
   DenseMatrix& operator=(const DenseMatrix&) = delete;
   cusparseDnMatDescr_t descriptor = nullptr;
@@ -52,12 +75,13 @@ struct DenseMatrix {
 
 struct SparseMatrix {
   explicit SparseMatrix(const gpu::BlockSparse& a) {
-    check(cusparseCreateBsr(&descriptor, a.rows / a.block, a.cols / a.block, a.columns.elements(), a.block, a.block,
-                            address_of(a.row_offsets), address_of(a.columns), address_of(a.values), CUSPARSE_INDEX_32I,
-                            CUSPARSE_INDEX_32I, CUSPARSE_INDEX_BASE_ZERO, type_of(a.values), CUSPARSE_ORDER_ROW),
-          "cusparseCreateBsr");
+    check(
+        library().create_bsr(&descriptor, a.rows / a.block, a.cols / a.block, a.columns.elements(), a.block, a.block,
+                             address_of(a.row_offsets), address_of(a.columns), address_of(a.values), CUSPARSE_INDEX_32I,
+                             CUSPARSE_INDEX_32I, CUSPARSE_INDEX_BASE_ZERO, type_of(a.values), CUSPARSE_ORDER_ROW),
+        "cusparseCreateBsr");
   }
-  ~SparseMatrix() { cusparseDestroySpMat(descriptor); }
+  ~SparseMatrix() { library().destroy_sparse(descriptor); }
   SparseMatrix(const SparseMatrix&) = delete;
   SparseMatrix& operator=(const SparseMatrix&) = delete;
   cusparseSpMatDescr_t descriptor = nullptr;
@@ -79,8 +103,8 @@ void with_spmm(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, const T
 size_t spmm_workspace(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, const Tensor& c) {
   size_t bytes = 0;
   with_spmm(ctx, a, b, c, [&](auto handle, auto sparse, auto right, auto result) {
-    check(cusparseSpMM_bufferSize(handle, kPlain, kPlain, &kOne, sparse, right, &kZero, result, CUDA_R_32F,
-                                  CUSPARSE_SPMM_BSR_ALG1, &bytes),
+    check(library().spmm_buffer_size(handle, kPlain, kPlain, &kOne, sparse, right, &kZero, result, CUDA_R_32F,
+                                     CUSPARSE_SPMM_BSR_ALG1, &bytes),
           "cusparseSpMM_bufferSize");
   });
   return bytes == 0 ? 1 : bytes;
@@ -88,8 +112,8 @@ size_t spmm_workspace(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, 
 
 void spmm(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, Tensor& workspace, Tensor& c) {
   with_spmm(ctx, a, b, c, [&](auto handle, auto sparse, auto right, auto result) {
-    check(cusparseSpMM(handle, kPlain, kPlain, &kOne, sparse, right, &kZero, result, CUDA_R_32F, CUSPARSE_SPMM_BSR_ALG1,
-                       workspace.bytes),
+    check(library().spmm(handle, kPlain, kPlain, &kOne, sparse, right, &kZero, result, CUDA_R_32F,
+                         CUSPARSE_SPMM_BSR_ALG1, workspace.bytes),
           "cusparseSpMM");
   });
 }
@@ -105,8 +129,8 @@ void with_sddmm(Context& ctx, const Tensor& x, const Tensor& y, const gpu::Block
 size_t sddmm_workspace(Context& ctx, const Tensor& x, const Tensor& y, const gpu::BlockSparse& a) {
   size_t bytes = 0;
   with_sddmm(ctx, x, y, a, [&](auto handle, auto left, auto right, auto sparse) {
-    check(cusparseSDDMM_bufferSize(handle, kPlain, kPlain, &kOne, left, right, &kZero, sparse, CUDA_R_32F,
-                                   CUSPARSE_SDDMM_ALG_DEFAULT, &bytes),
+    check(library().sddmm_buffer_size(handle, kPlain, kPlain, &kOne, left, right, &kZero, sparse, CUDA_R_32F,
+                                      CUSPARSE_SDDMM_ALG_DEFAULT, &bytes),
           "cusparseSDDMM_bufferSize");
   });
   return bytes == 0 ? 1 : bytes;
@@ -114,8 +138,8 @@ size_t sddmm_workspace(Context& ctx, const Tensor& x, const Tensor& y, const gpu
 
 void sddmm(Context& ctx, const Tensor& x, const Tensor& y, bool add, Tensor& workspace, gpu::BlockSparse& a) {
   with_sddmm(ctx, x, y, a, [&](auto handle, auto left, auto right, auto sparse) {
-    check(cusparseSDDMM(handle, kPlain, kPlain, &kOne, left, right, add ? &kOne : &kZero, sparse, CUDA_R_32F,
-                        CUSPARSE_SDDMM_ALG_DEFAULT, workspace.bytes),
+    check(library().sddmm(handle, kPlain, kPlain, &kOne, left, right, add ? &kOne : &kZero, sparse, CUDA_R_32F,
+                          CUSPARSE_SDDMM_ALG_DEFAULT, workspace.bytes),
           "cusparseSDDMM");
   });
 }

@@ -12,6 +12,7 @@
 #include "kernels/sparse/block/block_conv2d.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "kernels/core/simd.h"
@@ -115,22 +116,32 @@ void for_each_region(const BlockJob& job, const F& f) {
   });
 }
 
+// Channel o of a pixel, and of the two of a pair.
+float pixel_sum(const float* pixel, int o) { return pixel[o]; }
+float pixel_sum(const bf16* pair, int o) {
+  uint32_t both;  // loads of single halves would not become a vector's
+  std::memcpy(&both, pair + 2 * o, sizeof both);
+  return std::bit_cast<float>(both << 16) + std::bit_cast<float>(both & 0xffff0000u);
+}
+
 // db[c] += dy's sum over the pixels of a packed region, plain or in pairs.
 template <class P>
 void add_bias_gradient(const BlockJob& job, const PackedLayout& layout, const P* dy_image, float* db) {
-  for (int64_t block = 0; block < job.planes * job.out_blocks; ++block) {
-    const P* from = dy_image + block * layout.block;
-    float* to = db + block % job.out_blocks * kBlock;
-    for (int64_t at = 0; at < job.regions.dense_block(); at += kPixels<P> * kBlock) {
-      for (int o = 0; o < kBlock; ++o) {
-        if constexpr (kPixels<P> == 2) {
-          to[o] += to_float(from[at + 2 * o]) + to_float(from[at + 2 * o + 1]);
-        } else {
-          to[o] += from[at + o];
+  simd([=, &job, &layout] {
+    for (int64_t block = 0; block < job.planes * job.out_blocks; ++block) {
+      const P* from = dy_image + block * layout.block;
+      constexpr int kChains = 4;  // additions that do not wait for each other
+      constexpr int64_t kStep = kPixels<P> * kBlock;
+      float sums[kChains][kBlock] = {};
+      for (int64_t at = 0; at < job.regions.dense_block(); at += kChains * kStep) {
+        for (int chain = 0; chain < kChains; ++chain) {
+          for (int o = 0; o < kBlock; ++o) sums[chain][o] += pixel_sum(from + at + chain * kStep, o);
         }
       }
+      float* to = db + block % job.out_blocks * kBlock;
+      for (int o = 0; o < kBlock; ++o) to[o] += (sums[0][o] + sums[1][o]) + (sums[2][o] + sums[3][o]);
     }
-  }
+  })();
 }
 
 // Of what a tile's kernel writes: f32 lies where it stays, sums of bf16 do not.

@@ -5,7 +5,7 @@
 #include <type_traits>
 
 #include "kernels/core/dispatch.h"
-#include "kernels/core/parallel.h"
+#include "kernels/core/simd.h"
 #include "kernels/core/workspace_layout.h"
 #include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/sparse/block/block_conv2d.h"
@@ -173,7 +173,7 @@ template <class T, class P>
 void pack_weights(const BlockJob& job, const T* w, bool transposed, BlockWorkspace<P>& ws) {
   const int64_t c_in = job.g.c_in, row = job.g.kh * job.g.kw * c_in;
   constexpr int64_t kGrain = 64;
-  parallel_chunks(job.blocks, kGrain, [&](int64_t begin, int64_t end) {
+  simd_chunks(job.blocks, kGrain, [=, &ws](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
       const Block& b = ws.blocks[k];
       alignas(64) float sum[kBlock][kBlock] = {};

@@ -5,6 +5,7 @@
 
 #include "kernels/core/dispatch.h"
 #include "kernels/core/integer.h"
+#include "kernels/core/simd.h"
 
 namespace poise::cpu {
 namespace {
@@ -25,7 +26,8 @@ TileShape best_shape(int64_t h, int64_t w) {
 template <class From, class To>
 void copy_block(To* to, const From* from) {
   if constexpr (std::is_same_v<From, To>) {
-    std::copy_n(from, kBlock, to);
+    using Bytes [[gnu::vector_size(kBlock * sizeof(To)), gnu::aligned(alignof(To)), gnu::may_alias]] = char;
+    *reinterpret_cast<Bytes*>(to) = *reinterpret_cast<const Bytes*>(from);  // a call of memmove would take longer
   } else {
     for (int i = 0; i < kBlock; ++i) to[i] = to_float(from[i]);
   }
@@ -39,19 +41,32 @@ void add_block(float* to, const From* from) {
   for (int i = 0; i < kBlock; ++i) to[i] += to_float(from[i]);
 }
 
-constexpr bf16 kZeros[kBlock] = {};
+template <class T>
+constexpr T kZeros[kBlock] = {};
+
+using Halves [[gnu::vector_size(kBlock * sizeof(bf16)), gnu::aligned(alignof(bf16)), gnu::may_alias]] = uint16_t;
+static_assert(kBlock == 16, "the orders below");
+
+// to [16][2]
+void interleave(const bf16* left, const bf16* right, bf16* to) {
+  const Halves a = *reinterpret_cast<const Halves*>(left), b = *reinterpret_cast<const Halves*>(right);
+  auto* pairs = reinterpret_cast<Halves*>(to);
+  pairs[0] = __builtin_shuffle(a, b, Halves{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23});
+  pairs[1] = __builtin_shuffle(a, b, Halves{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31});
+}
 
 // to [blocks][16][2]
 void pair_blocks(int64_t blocks, int64_t stride, const bf16* left, const bf16* right, bool quarters, bf16* to) {
   for (int64_t b = 0; b < blocks; ++b, to += stride) {
-    const bf16* of_left = left ? left + b * kBlock : kZeros;
-    const bf16* of_right = right ? right + b * kBlock : kZeros;
-    bf16 quarter_left[kBlock], quarter_right[kBlock];
+    const bf16* of_left = left ? left + b * kBlock : kZeros<bf16>;
+    const bf16* of_right = right ? right + b * kBlock : kZeros<bf16>;
     if (quarters) {
+      bf16 quarter_left[kBlock], quarter_right[kBlock];
       copy_quarter(quarter_left, of_left), copy_quarter(quarter_right, of_right);
-      of_left = quarter_left, of_right = quarter_right;
+      interleave(quarter_left, quarter_right, to);
+    } else {
+      interleave(of_left, of_right, to);
     }
-    for (int i = 0; i < kBlock; ++i) to[2 * i] = of_left[i], to[2 * i + 1] = of_right[i];
   }
 }
 
@@ -82,32 +97,34 @@ Region::Region(const Regions& regions, int64_t index) : all(regions) {
 template <class From, class To>
 void pack_region(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
                  bool add, const From* from, To* packed) {
-  const int64_t blocks = placement.channels / kBlock, edge = neighbours ? 1 : 0;
-  for (int64_t r = -edge; r < region.all.rows + edge; ++r) {
-    for (int64_t c = -edge; c < region.all.columns() + edge; ++c) {
-      To* to = packed + (r + layout.frame) * layout.row + (c + layout.frame) * kBlock;
-      const int64_t p = region.top + r, q = region.left + c;
-      if (!placement.has(region, p, q)) {
-        if (!add) {
-          for (int64_t b = 0; b < blocks; ++b) std::fill_n(to + b * layout.block, kBlock, To{});
-        }
-        continue;
-      }
-      const From* pixel = from + placement.offset(region, p, q);
-      if constexpr (std::is_same_v<To, float>) {
-        if (add) {
-          for (int64_t b = 0; b < blocks; ++b) add_block(to + b * layout.block, pixel + b * kBlock);
+  require(!add || std::is_same_v<To, float>, "sums are f32");
+  simd([=, &region, &placement, &layout] {
+    const int64_t blocks = placement.channels / kBlock, edge = neighbours ? 1 : 0;
+    for (int64_t r = -edge; r < region.all.rows + edge; ++r) {
+      for (int64_t c = -edge; c < region.all.columns() + edge; ++c) {
+        To* to = packed + (r + layout.frame) * layout.row + (c + layout.frame) * kBlock;
+        const int64_t p = region.top + r, q = region.left + c;
+        if (!placement.has(region, p, q)) {
+          if (!add) {
+            for (int64_t b = 0; b < blocks; ++b) copy_block(to + b * layout.block, kZeros<To>);
+          }
           continue;
         }
+        const From* pixel = from + placement.offset(region, p, q);
+        if constexpr (std::is_same_v<To, float>) {
+          if (add) {
+            for (int64_t b = 0; b < blocks; ++b) add_block(to + b * layout.block, pixel + b * kBlock);
+            continue;
+          }
+        }
+        if (placement.pooled) {
+          for (int64_t b = 0; b < blocks; ++b) copy_quarter(to + b * layout.block, pixel + b * kBlock);
+          continue;
+        }
+        for (int64_t b = 0; b < blocks; ++b) copy_block(to + b * layout.block, pixel + b * kBlock);
       }
-      require(!add, "sums are f32");
-      if (placement.pooled) {
-        for (int64_t b = 0; b < blocks; ++b) copy_quarter(to + b * layout.block, pixel + b * kBlock);
-        continue;
-      }
-      for (int64_t b = 0; b < blocks; ++b) copy_block(to + b * layout.block, pixel + b * kBlock);
     }
-  }
+  })();
 }
 
 void pack_pairs(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
@@ -119,13 +136,15 @@ void pack_pairs(const Region& region, const Placement& placement, const PackedLa
     const bool read = placement.has(region, p, q) && c < region.all.columns() + edge;
     return read ? from + placement.offset(region, p, q) : nullptr;
   };
-  for (int64_t r = -edge; r < region.all.rows + edge; ++r) {
-    bf16* row = packed + (r + layout.frame) * layout.row;
-    for (int64_t c = -edge; c < region.all.columns() + edge; c += step) {
-      pair_blocks(blocks, layout.block, pixel(r, c), pixel(r, c + 1), placement.pooled,
-                  row + (c + layout.frame) * width);
+  simd([&] {
+    for (int64_t r = -edge; r < region.all.rows + edge; ++r) {
+      bf16* row = packed + (r + layout.frame) * layout.row;
+      for (int64_t c = -edge; c < region.all.columns() + edge; c += step) {
+        pair_blocks(blocks, layout.block, pixel(r, c), pixel(r, c + 1), placement.pooled,
+                    row + (c + layout.frame) * width);
+      }
     }
-  }
+  })();
 }
 
 template void pack_region(const Region&, const Placement&, const PackedLayout&, bool, bool, const float*, float*);
