@@ -62,7 +62,7 @@ BenchLayer::BenchLayer(BenchDevice& on, const Conv2dGeometry& g, const Cell& cel
       sparse_(g.sparse_form()),
       stored_(activation_dtype(on.precision)),
       ctx_{.device = on.device, .precision = on.precision, .kernels = &on.kernels, .stream = on.stopwatch.stream()} {
-  dense_ = on.kernels.conv2d_form(ctx_, g, stored_);
+  dense_ = g.dense_form();
   std::mt19937_64 random(seed);
   const std::vector<uint8_t> alive = random_mask(g, cell, density, random);
   mask_ = OwnedTensor(g.weight_shape(), DType::u8, on.device);
@@ -81,9 +81,9 @@ BenchLayer::BenchLayer(BenchDevice& on, const Conv2dGeometry& g, const Cell& cel
   bias_ = uniform({g.c_out}, DType::f32, on.device, random);
   y_ = uniform(g.y_shape(), stored_, on.device, random);
   dx_ = OwnedTensor(sparse_.x_shape(), stored_, on.device);
-  dw_ = OwnedTensor(dense_.weight_shape(), DType::f32, on.device);  // room for either
+  dw_ = OwnedTensor(dense_.weight_shape(), DType::f32, on.device);
+  derived_ = uniform(on.kernels.conv2d_weight_shape(ctx_, dense_, stored_), stored_, on.device, random);
   if (dense_ != sparse_) {
-    folded_ = uniform(dense_.weight_shape(), stored_, on.device, random);
     sums_ = uniform(sparse_.y_shape(), stored_, on.device, random);
   }
   db_ = OwnedTensor({g.c_out}, DType::f32, on.device);
@@ -129,15 +129,14 @@ void BenchLayer::launch(Pass pass, Execution path) {
   const Tensor &x = x_.tensor(), &bias = bias_.tensor();
   Tensor &ws = workspaces_[static_cast<size_t>(path)].tensor(), &dx = dx_.tensor(), &db = db_.tensor();
   if (path == Execution::dense) {
-    const Tensor& weight = dense_ != sparse_ ? folded_.tensor() : weight_.tensor();
+    const Tensor& weight = derived_.tensor();
     Tensor &y = y_.tensor(), &dw = dw_.tensor();
-    if (pass == Pass::forward) return k.conv2d_forward(ctx_, dense_, x, weight, bias, ws, y);
-    if (pass == Pass::backward_input) return k.conv2d_backward_input(ctx_, dense_, y, weight, ws, dx);
+    if (pass == Pass::forward) return k.conv2d_forward(ctx_, dense_, x, weight, bias, {}, ws, y);
+    if (pass == Pass::backward_input) return k.conv2d_backward_input(ctx_, dense_, y, weight, {}, ws, dx);
     return k.conv2d_backward_weight(ctx_, dense_, x, y, ws, dw, db);
   }
   const Tensor& weight = weight_.tensor();
-  Tensor dw = dw_.tensor();
-  dw.shape = sparse_.weight_shape();
+  Tensor& dw = dw_.tensor();
   if (path == Execution::weights) {
     const Conv2dGeometry& g = weights_.kind;
     Tensor& y = y_.tensor();

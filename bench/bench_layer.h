@@ -50,7 +50,8 @@ class BenchLayer {
   WeightIndex weights_;
   Lists lists_, cusparse_lists_;
   OwnedTensor mask_, x_, weight_, bias_, y_, dx_, dw_, db_;
-  OwnedTensor folded_, sums_;  // if dense_ and sparse_ differ: weights for dense_, y of sparse_
+  OwnedTensor derived_;  // weights as the dense kernels read them
+  OwnedTensor sums_;     // y of sparse_, if dense_ differs
   // One per path: a training takes one path, and its cores find the workspace where they left it.
   std::array<OwnedTensor, kExecutions> workspaces_;
 };

@@ -11,7 +11,7 @@
 #include "kernels/dense/conditional/embedding.h"
 #include "kernels/dense/conditional/row_dot.h"
 #include "kernels/dense/conv2d/conv2d.h"
-#include "kernels/dense/conv2d/pooling_fold.h"
+#include "kernels/dense/conv2d/derived_weights.h"
 #include "kernels/dense/linear/linear.h"
 #include "kernels/dense/loss/loss.h"
 #include "kernels/dense/norm/batch_norm.h"

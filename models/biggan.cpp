@@ -60,7 +60,8 @@ BigGan32Discriminator::BigGan32Discriminator(int64_t width, int64_t class_count)
 Var BigGan32Discriminator::operator()(Var x, const Tensor& labels) {
   Scope scope(*x.tape, path());
   const NormalisedWeights normalised(*this, *x.tape);
-  return projection_head(linear, embedding, block4(block3(block2(block1(x)))), labels);
+  for (DisBlock* block : {&block1, &block2, &block3, &block4}) x = (*block)(x, /*then_relu=*/true);
+  return projection_head(linear, embedding, x, labels);
 }
 
 BigGan64Generator::BigGan64Generator(int64_t width, int64_t latent, int64_t class_count)

@@ -55,11 +55,11 @@ DisBlock::DisBlock(Module& parent, const std::string& name, int64_t c_in, int64_
   shortcut = std::make_unique<Conv2d>(*this, "shortcut", c_in, c_out, conv, layer);
 }
 
-Var DisBlock::operator()(Var x) {
+Var DisBlock::operator()(Var x, bool then_relu) {
   Scope scope(*x.tape, path());
   Var h = conv1(kind_ == DisBlockKind::first ? x : relu(x));
-  if (!shortcut) return conv2(h, x);
-  return conv2(h, (*shortcut)(kind_ == DisBlockKind::first ? avg_pool_2x2(x) : x));
+  if (!shortcut) return conv2(h, x, then_relu);
+  return conv2(h, (*shortcut)(kind_ == DisBlockKind::first ? avg_pool_2x2(x) : x), then_relu);
 }
 
 SelfAttention::SelfAttention(Module& parent, const std::string& name, int64_t channels, LayerOptions layer)

@@ -45,7 +45,6 @@ int main(int argc, char** argv) {
   const auto step = [&](Network network, ParameterSlab& slab, const auto& loss_of) {
     tape.reset(), arena.reset();
     ctx.kernels->begin_step(ctx, network, {});
-    slab.zero_grad(ctx);
     Tensor z = tape.alloc({kBatch, kLatent}, DType::f32);
     ctx.kernels->random_normal(ctx, RandomStream::latent_g, z);
     const Var loss = loss_of(g(tape.constant(z)));

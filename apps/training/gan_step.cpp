@@ -8,7 +8,6 @@ namespace {
 
 void update(GanStep& s, Network network, const Module& module, ParameterSlab& slab, const Tensor& mask,
             GradientExchange* exchange) {
-  Context& ctx = s.tape->ctx;
   Scope scope(*s.tape, module.path());
   if (exchange) exchange->finish(*s.tape);
   const double parameters = static_cast<double>(slab.value.elements());
@@ -19,7 +18,7 @@ void update(GanStep& s, Network network, const Module& module, ParameterSlab& sl
        .flops = 12 * parameters,
        .executed_flops = 12 * parameters,
        .bytes = words * parameters * static_cast<double>(size_of(slab.value.dtype))},
-      ctx.kernels->adam, network, s.train.adam(network), s.train.ema_decay,
+      s.tape->ctx.kernels->adam, network, s.train.adam(network), s.train.ema_decay,
       AdamOperands{
           .grad = slab.grad, .mask = mask, .value = slab.value, .m = slab.adam_m, .v = slab.adam_v, .ema = slab.ema});
 }
@@ -31,21 +30,15 @@ void take_mean(Tape& tape, Var logits, Tensor& mean) {
 
 Var generate(GanStep& s, const Labelled& z) {
   Tape& tape = *s.tape;
-  const Var narrow = s.slab_g->narrow_weights(tape, *s.model->generator);
+  const Var derived = s.slab_g->derive_weights(tape, *s.model->generator);
   const Var images = (*s.model->generator)(tape.constant(z.values), z.labels);
-  if (narrow.tape && !tape.records_gradients()) tape.ctx.arena->recycle(tape.take_if_unread(narrow));
+  if (derived.tape && !tape.records_gradients()) tape.ctx.arena->recycle(tape.take_if_unread(derived));
   return images;
 }
 
 // The classes of a, then those of b; empty where the networks know none.
 Tensor concat_labels(Tape& tape, const Tensor& a, const Tensor& b) {
-  if (!a) return {};
-  const int64_t n_a = a.shape[0], n_b = b.shape[0];
-  Tensor both = tape.alloc({n_a + n_b}, DType::i32), head = both.slice(0, n_a), tail = both.slice(n_a, n_b);
-  const auto& copy = tape.ctx.kernels->copy;
-  tape.launch({.op = "concat_labels", .bytes = 2 * static_cast<double>(head.size_bytes())}, copy, a, head);
-  tape.launch({.op = "concat_labels", .bytes = 2 * static_cast<double>(tail.size_bytes())}, copy, b, tail);
-  return both;
+  return a ? concat_batch(tape.constant(a), tape.constant(b)).value() : Tensor{};
 }
 
 // x as D sees it; `first`: the index of its first image among all that this step augments.
@@ -97,10 +90,8 @@ void for_each_part(GanStep& s, std::initializer_list<Tensor> results, const F& f
 
 void d_step(GanStep& s, const Labelled& all_real, const Labelled& all_z) {
   Tape& tape = *s.tape;
-  Context& ctx = tape.ctx;
   Discriminator& d = *s.model->discriminator;
-  ctx.kernels->begin_step(ctx, Network::discriminator, s.train.adam(Network::discriminator));
-  s.slab_d->zero_grad(ctx);
+  tape.ctx.kernels->begin_step(tape.ctx, Network::discriminator, s.train.adam(Network::discriminator));
   d.set_requires_grad(true);
 
   for_each_part(s, {s.loss_d, s.means_d.slice(0, 1), s.means_d.slice(1, 1)}, [&](const Part& part) {
@@ -114,8 +105,7 @@ void d_step(GanStep& s, const Labelled& all_real, const Labelled& all_z) {
     const Var shown = augmented(s, tape.constant(real.values), part.first(all_real));
     const Tensor labels = concat_labels(tape, real.labels, z.labels);
     Var logits = d(concat_batch(shown, fake), labels);
-    Var loss = gan_loss_d(logits, real.values.shape[0], s.train.loss, s.means_d);
-    ctx.kernels->copy(ctx, loss.value(), s.loss_d);
+    Var loss = gan_loss_d(logits, real.values.shape[0], s.train.loss, s.means_d, s.loss_d);
     if (s.exchange_d && part.is_last()) s.exchange_d->begin_with(tape);
     tape.backward(loss, 1.0 / static_cast<double>(part.count));
   });
@@ -124,18 +114,15 @@ void d_step(GanStep& s, const Labelled& all_real, const Labelled& all_z) {
 
 void g_step(GanStep& s, const Labelled& all_z) {
   Tape& tape = *s.tape;
-  Context& ctx = tape.ctx;
   Discriminator& d = *s.model->discriminator;
-  ctx.kernels->begin_step(ctx, Network::generator, s.train.adam(Network::generator));
-  s.slab_g->zero_grad(ctx);
+  tape.ctx.kernels->begin_step(tape.ctx, Network::generator, s.train.adam(Network::generator));
   d.set_requires_grad(false);
 
   const auto learn = [&](const Part& part) {
     const Labelled z = part.of(all_z);
     Var logits = d(augmented(s, generate(s, z), part.first(all_z)), z.labels);
     if (s.mean_g) take_mean(tape, logits, s.mean_g);
-    Var loss = gan_loss_g(logits, s.train.loss);
-    ctx.kernels->copy(ctx, loss.value(), s.loss_g);
+    Var loss = gan_loss_g(logits, s.train.loss, s.loss_g);
     if (s.exchange_g && part.is_last()) s.exchange_g->begin_with(tape);
     tape.backward(loss, 1.0 / static_cast<double>(part.count));
   };

@@ -19,8 +19,12 @@ NormalisedWeights::NormalisedWeights(Module& network, Tape& tape) {
   std::vector<SpectralNormOperand> operands;
   network.for_each_normalised_weight([&](const Module& layer, Weight& w) {
     weights_.push_back(&w);
-    operands.push_back(
-        {.weight = tape.parameter(w.parameter), .u = w.u.value, .v = w.v.value, .eps = w.eps, .layer = &layer.path()});
+    operands.push_back({.weight = tape.parameter(w.parameter),
+                        .u = w.u.value,
+                        .v = w.v.value,
+                        .eps = w.eps,
+                        .layer = &layer.path(),
+                        .parameter = &w.parameter});
   });
   spectral_norm(tape, operands);
   for (size_t i = 0; i < weights_.size(); ++i) weights_[i]->current_ = operands[i].y;
@@ -59,14 +63,16 @@ Conv2d::Conv2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_
     : WeightedLayer(parent, name), conv_(conv), options_(options) {
   const int64_t fan_in = c_in * conv.kh * conv.kw, fan_out = c_out * conv.kh * conv.kw;
   add_weight(weight, options, {c_out, conv.kh, conv.kw, c_in}, role_of(options), fan_in, fan_out);
+  weight.parameter.convolution = conv.geometry({0, 0, 0, c_in}, c_out);
   if (options.bias) add_parameter(bias, "bias", {c_out}, ParameterRole::bias, fan_in, fan_out);
 }
 
-Var Conv2d::operator()(Var x, Var residual) {
+Var Conv2d::operator()(Var x, Var residual, bool then_relu) {
   Tape& tape = *x.tape;
   Scope scope(tape, path());
   Var w = weight(tape);
-  return conv2d(x, w, options_.bias ? tape.parameter(bias) : Var{}, conv_, weight.parameter.execution, residual);
+  return conv2d(x, w, options_.bias ? tape.parameter(bias) : Var{}, conv_, weight.parameter.execution, residual,
+                then_relu);
 }
 
 ConvTranspose2d::ConvTranspose2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_out,

@@ -8,12 +8,14 @@ Var leaky_relu(Var x, float slope) {
   Tape& t = *x.tape;
   check(t, slope >= 0 && slope < 1,
         [&] { return "leaky_relu expects a slope in [0,1) but got " + std::to_string(slope); });
-  Tensor y = t.alloc(x.shape(), x.dtype());
-  t.launch({"leaky_relu", Pass::forward}, t.ctx.kernels->leaky_relu_forward, slope, x.value(), y);
+  const Tensor made = slope == 0 ? x.rectified() : Tensor{};
+  Tensor y = made ? made : t.alloc(x.shape(), x.dtype());
+  if (!made) t.launch({"leaky_relu", Pass::forward}, t.ctx.kernels->leaky_relu_forward, slope, x.value(), y);
   return t.record(
       {.name = "leaky_relu",
        .inputs = {x},
        .output = y,
+       .reads_inputs = false,
        .is_rectified = slope == 0,
        .backward = [x, y, slope](Grads& g) {
          Tensor dx = g.dy();

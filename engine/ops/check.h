@@ -37,6 +37,15 @@ inline void check_parameter(const char* op, Var x, Var parameter) {
   });
 }
 
+// A bias of so many outputs, or none.
+inline void check_bias(const char* op, Var x, Var bias, int64_t outputs) {
+  if (!bias.tape) return;
+  check_parameter(op, x, bias);
+  check(*x.tape, bias.shape() == Shape{outputs}, [&] {
+    return std::string(op) + " expects bias " + Shape{outputs}.to_string() + " but got " + bias.shape().to_string();
+  });
+}
+
 // Of a kernel that performs the FLOPs of the op's definition; its bytes are those of its operands (Tape::launch).
 inline Work arithmetic_work(const char* op, Pass pass, double flops) {
   return {.op = op, .pass = pass, .flops = flops, .executed_flops = flops};

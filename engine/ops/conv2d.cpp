@@ -3,7 +3,6 @@
 #include <optional>
 #include <utility>
 
-#include "engine/ops/layer_pass.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
 
@@ -46,9 +45,10 @@ struct Convolution {
   Var x, weight, bias, residual;
   Conv2dGeometry geometry;
   const LayerExecution* execution;
-  Tensor xv, y;                  // xv: x, or its pooled copy
-  bool y_holds_residual;         // until the results are added
-  std::optional<LayerWeight> w;  // as all passes read it, unless pooling may be folded into it
+  Tensor xv, y;           // xv: x, or its pooled copy
+  Tensor y_rectified;     // or empty: not wanted
+  bool y_holds_residual;  // until the results are added
+  LayerWeight w;
 
   LayerPass pass_of(const Context& ctx, Pass pass) const { return pass_of(ctx, geometry, xv.dtype, pass, execution); }
   static LayerPass pass_of(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass,
@@ -58,13 +58,13 @@ struct Convolution {
   }
 
   void forward(Tape& t) {
-    if (!geometry.pools_sums()) w.emplace(weight, xv.dtype);
     LayerPass pass = pass_of(t.ctx, Pass::forward);
     const KernelTable& k = *t.ctx.kernels;
     const Tensor b = bias.tape ? bias.value() : Tensor{};
-    const WeightOfPass read(t, *this, pass);
     const bool finished = pass.finishes_results(t.ctx, y.dtype);
     pass.geometry.adds = y_holds_residual && finished && !pass.pools_output();
+    const bool complete = finished && pass.is_dense() && (!residual.tape || pass.geometry.adds);
+    const Tensor beside = complete ? y_rectified : Tensor{};  // what the kernel rectifies
     Sums sums;
     std::optional<Arena::Scratch> results;  // where they may not go to y yet
     if (y_holds_residual && !pass.geometry.adds) results.emplace(*t.ctx.arena, y.shape, y.dtype);
@@ -73,8 +73,12 @@ struct Convolution {
     {
       Arena::Workspace workspace(*t.ctx.arena, pass.workspace_bytes);
       Tensor out = sums ? sums->tensor() : result;
-      pass.launch(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward, k.conv2d_forward, xv,
-                  read.value, b, workspace, out);
+      if (pass.is_dense()) {
+        t.launch(pass.work, k.conv2d_forward, pass.geometry, xv, w.read_by(pass), b, beside, workspace, out);
+      } else {
+        pass.launch_sparse(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward, xv, w.value,
+                           b, workspace, out);
+      }
     }
     if (geometry.relu && !pass.is_dense() && !finished) {
       t.launch({"leaky_relu", Pass::forward}, k.leaky_relu_forward, 0.0f, y, y);
@@ -82,6 +86,9 @@ struct Convolution {
     if (sums) t.launch({"avg_pool_2x2", Pass::forward}, k.avg_pool_2x2_forward, sums->tensor(), result);
     if (residual.tape && !pass.geometry.adds) {
       t.launch({"add", Pass::forward}, k.add, result, y_holds_residual ? y : residual.value(), y);
+    }
+    if (y_rectified && !beside) {
+      t.launch({"leaky_relu", Pass::forward}, k.leaky_relu_forward, 0.0f, y, y_rectified);
     }
   }
 
@@ -107,25 +114,6 @@ struct Convolution {
  private:
   using Sums = std::optional<Arena::Scratch>;
 
-  // The weight as the kernel of a pass reads it.
-  struct WeightOfPass {
-    Tensor value;
-    std::optional<Arena::Scratch> copy;
-
-    WeightOfPass(Tape& t, const Convolution& c, const LayerPass& pass) {
-      const KernelTable& k = *t.ctx.kernels;
-      if (!pass.folds_weight()) value = c.w ? c.w->value : c.weight.as(c.xv.dtype);
-      if (value) return;
-      copy.emplace(*t.ctx.arena, pass.geometry.weight_shape(), c.xv.dtype);
-      value = copy->tensor();
-      if (pass.folds_weight()) {
-        t.launch({"fold_pooling", Pass::forward}, k.fold_pooling, c.weight.value(), value);
-      } else {
-        t.launch({"convert", Pass::forward}, k.convert, c.weight.value(), value);
-      }
-    }
-  };
-
   // The gradient of what the kernel of the pass calls y.
   static Tensor gradient_of_output(Tape& t, const LayerPass& pass, const Tensor& dy, Sums& dsums) {
     if (!pass.pools_output()) return dy;
@@ -139,57 +127,59 @@ struct Convolution {
   void backward_weight(Grads& g, const LayerPass& pass, const Tensor& dy) const {
     const KernelTable& k = g.kernels();
     Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
-    std::optional<Arena::Scratch> folded;
-    if (pass.folds_weight()) folded.emplace(*g.ctx().arena, pass.geometry.weight_shape(), dw.dtype);
     {
       Arena::Workspace workspace(*g.ctx().arena, pass.workspace_bytes);
       pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
-                  k.weights_conv2d_backward_weight, k.conv2d_backward_weight, xv, dy, workspace,
-                  folded ? folded->tensor() : dw, db);
+                  k.weights_conv2d_backward_weight, k.conv2d_backward_weight, xv, dy, workspace, dw, db);
     }
-    if (folded) g.tape().launch({"fold_pooling", Pass::backward}, k.unfold_pooling, folded->tensor(), dw);
     g.add_or_recycle(weight, dw);
     if (db) g.add(bias, db);
   }
 
   // After the last pass that reads x.
   void backward_input(Grads& g, LayerPass pass, const Tensor& dy) const {
-    const KernelTable& k = g.kernels();
     Tape& t = g.tape();
-    const Tensor rectified = geometry.pools_input() ? Tensor{} : g.become_rectified_gradient(x);
-    pass.geometry.masks = rectified && pass.finishes_results(g.ctx(), xv.dtype);
-    Tensor dx = rectified ? rectified : g.alloc(x);
+    const bool finished = pass.finishes_results(g.ctx(), xv.dtype) && !geometry.pools_input();
+    Grads::ReluGradient relu;
+    if (!geometry.pools_input()) relu = g.take_over_relu(x, finished && pass.is_dense());
+    const Tensor rectified = relu.adds ? x.value() : relu.memory;
+    pass.geometry.adds = relu.adds;
+    pass.geometry.masks = rectified && finished;
+    Tensor dx = rectified ? relu.memory : g.alloc(x);
     std::optional<Arena::Scratch> results;  // where they may not go to dx
-    if (geometry.pools_input() || (rectified && !pass.geometry.masks))
-      results.emplace(*g.ctx().arena, xv.shape, xv.dtype);
+    if (geometry.pools_input() || (rectified && !finished)) results.emplace(*g.ctx().arena, xv.shape, xv.dtype);
     Tensor result = results ? results->tensor() : dx;
-    {
-      const WeightOfPass read(t, *this, pass);
-      Arena::Workspace workspace(*g.ctx().arena, pass.workspace_bytes);
-      pass.launch(t, k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input, k.weights_conv2d_backward_input,
-                  k.conv2d_backward_input, dy, read.value, workspace, result);
-    }
+    launch_backward_input(t, pass, dy, finished ? rectified : Tensor{}, result);
     if (geometry.pools_input()) {
-      t.launch({"avg_pool_2x2", Pass::backward}, k.avg_pool_2x2_backward, result, dx);
+      t.launch({"avg_pool_2x2", Pass::backward}, t.ctx.kernels->avg_pool_2x2_backward, result, dx);
     } else if (results) {
-      t.launch({"leaky_relu", Pass::backward}, k.leaky_relu_backward, 0.0f, dx, result, dx);
+      t.launch({"leaky_relu", Pass::backward}, t.ctx.kernels->leaky_relu_backward, 0.0f, dx, result, dx);
     }
     if (!rectified) g.add(x, dx);
+  }
+
+  // rectified: x, if the kernel is to see to its ReLU.
+  void launch_backward_input(Tape& t, const LayerPass& pass, const Tensor& dy, const Tensor& rectified,
+                             Tensor& dx) const {
+    const KernelTable& k = *t.ctx.kernels;
+    const Tensor read = w.read_by(pass);
+    Arena::Workspace workspace(*t.ctx.arena, pass.workspace_bytes);
+    if (pass.is_dense()) {
+      return t.launch(pass.work, k.conv2d_backward_input, pass.geometry, dy, read, rectified, workspace, dx);
+    }
+    pass.launch_sparse(t, k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
+                       k.weights_conv2d_backward_input, dy, read, workspace, dx);
   }
 };
 
 }  // namespace
 
-Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution, Var residual) {
+Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution, Var residual,
+           bool then_relu) {
   Tape& t = *x.tape;
   check_parameter("conv2d", x, weight);
   const Conv2dGeometry geometry = geometry_of(x, weight, options);
-  if (bias.tape) {
-    check_parameter("conv2d", x, bias);
-    check(t, bias.shape() == Shape{geometry.c_out}, [&] {
-      return "conv2d expects bias " + Shape{geometry.c_out}.to_string() + " but got " + bias.shape().to_string();
-    });
-  }
+  check_bias("conv2d", x, bias, geometry.c_out);
   if (residual.tape) {
     check_operands("conv2d", x, residual);
     check(t, residual.shape() == geometry.y_shape() && !geometry.relu, [&] {
@@ -214,17 +204,19 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
                           .execution = execution,
                           .xv = xv,
                           .y = y,
+                          .y_rectified = then_relu ? t.alloc(y.shape, y.dtype) : Tensor{},
                           .y_holds_residual = static_cast<bool>(taken),
-                          .w = {}};
+                          .w = LayerWeight(weight, x.dtype())};
   convolution.forward(t);
-  return t.record(
-      {.name = "conv2d",
-       .inputs = {x, weight, bias, residual},
-       .output = y,
-       .saved = {convolution.w ? convolution.w->saved_for(x) : Tensor{}, geometry.pools_input() ? xv : Tensor{}},
-       .reads_output = geometry.relu,
-       .is_rectified = geometry.relu,
-       .backward = [convolution](Grads& g) { convolution.backward(g); }});
+  const Var result = t.record({.name = "conv2d",
+                               .inputs = {x, weight, bias, residual},
+                               .output = y,
+                               .saved = {convolution.w.saved_for(x), geometry.pools_input() ? xv : Tensor{}},
+                               .reads_output = geometry.relu,
+                               .is_rectified = geometry.relu,
+                               .backward = [convolution](Grads& g) { convolution.backward(g); }});
+  t.set_rectified(result, convolution.y_rectified);
+  return result;
 }
 
 }  // namespace poise

@@ -1,5 +1,4 @@
 // Transposed convolution: the input gradient of the convolution that goes the other way, on that one's kernels.
-#include "engine/ops/layer_pass.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
 
@@ -42,7 +41,7 @@ Var conv_transpose2d(Var x, Var weight, const Conv2dOptions& options) {
   {
     const TransposedPass pass(t.ctx, geometry, dtype, Pass::forward, Pass::backward_input);
     Arena::Workspace workspace(*t.ctx.arena, pass.plan.workspace_bytes);
-    t.launch(pass.work, t.ctx.kernels->conv2d_backward_input, geometry, xv, w.value, workspace, y);
+    t.launch(pass.work, t.ctx.kernels->conv2d_backward_input, geometry, xv, w.value, Tensor{}, workspace, y);
   }
   return t.record(
       {.name = "conv_transpose2d",
@@ -62,7 +61,8 @@ Var conv_transpose2d(Var x, Var weight, const Conv2dOptions& options) {
            Tensor dx = g.alloc(x), no_bias;
            const TransposedPass pass(g.ctx(), geometry, dtype, Pass::backward_input, Pass::forward);
            Arena::Workspace workspace(*g.ctx().arena, pass.plan.workspace_bytes);
-           g.tape().launch(pass.work, g.kernels().conv2d_forward, geometry, g.dy(), w.value, no_bias, workspace, dx);
+           g.tape().launch(pass.work, g.kernels().conv2d_forward, geometry, g.dy(), w.value, no_bias, Tensor{},
+                           workspace, dx);
            g.add(x, dx);
          }
        }});

@@ -25,21 +25,21 @@ struct LayerPass {
   LayerPass(const Context& ctx, const char* op, const Conv2dGeometry& convolution, DType dtype, Pass pass,
             const LayerExecution* execution, const DensePlan& dense_plan)
       : path(execution ? execution->now(pass) : Execution::dense), layer(execution) {
-    geometry = is_dense() ? ctx.kernels->conv2d_form(ctx, convolution, dtype) : sparse_form_on(path, convolution);
-    if (convolution.pools_sums() && path == Execution::block && finishes_results(ctx, dtype)) geometry.pool = 2;
+    geometry = is_dense() ? convolution.dense_form() : sparse_form_on(path, convolution);
+    if (convolution.pools_sums() && path == Execution::block && block_conv2d_pools(ctx.device, dtype))
+      geometry.pool = 2;
     const Conv2dPlan plan = is_dense() ? dense_plan(geometry) : sparse_plan(*ctx.kernels, ctx, dtype, pass);
     workspace_bytes = plan.workspace_bytes;
     work = conv_work(op, convolution, plan, pass);
     pools_sums = convolution.pools_sums();
   }
   bool is_dense() const { return path == Execution::dense; }
-  // Does the kernel see to `adds` and `masks` of its geometry, and on a sparse path to `relu`, and to `pool` of sums?
+  // Does the kernel see to `adds` and to the ReLU's gradient, and on a sparse path to `relu`, and to `pool` of sums?
   bool finishes_results(const Context& ctx, DType dtype) const {
-    return (path == Execution::weights && weights_conv2d_finishes(dtype)) ||
-           (path == Execution::block && block_conv2d_finishes(ctx.device, dtype, geometry));
+    return (is_dense() && ctx.kernels->conv2d_finishes(ctx)) ||
+           (path == Execution::weights && weights_conv2d_finishes(dtype)) ||
+           (path == Execution::block && block_conv2d_finishes(dtype, geometry));
   }
-  // The kernel reads and writes weights [C_out,4,4,C_in].
-  bool folds_weight() const { return pools_sums && is_dense() && geometry.pool == 1; }
   // The kernel's y is four times as large.
   bool pools_output() const { return pools_sums && !is_dense() && geometry.pool == 1; }
 
@@ -47,21 +47,19 @@ struct LayerPass {
   // geometry, a dense linear layer the arguments alone.
   template <class Blocks, class Weights, class Dense, class... Args>
   void launch(Tape& tape, Blocks* block, Blocks* cusparse, Weights* weights, Dense* dense, Args&&... args) const {
-    switch (path) {
-      case Execution::block:
-        return tape.launch(work, block, geometry, layer->index, args...);
-      case Execution::cusparse:
-        return tape.launch(work, cusparse, geometry, layer->cusparse_index, args...);
-      case Execution::weights:
-        return tape.launch(work, weights, geometry, layer->weights, args...);
-      case Execution::dense:
-        break;
-    }
+    if (!is_dense()) return launch_sparse(tape, block, cusparse, weights, args...);
     if constexpr (std::is_invocable_v<Dense*, Context&, Args&...>) {
       tape.launch(work, dense, args...);
     } else {
       tape.launch(work, dense, geometry, args...);
     }
+  }
+
+  template <class Blocks, class Weights, class... Args>
+  void launch_sparse(Tape& tape, Blocks* block, Blocks* cusparse, Weights* weights, Args&&... args) const {
+    if (path == Execution::weights) return tape.launch(work, weights, geometry, layer->weights, args...);
+    if (path == Execution::block) return tape.launch(work, block, geometry, layer->index, args...);
+    tape.launch(work, cusparse, geometry, layer->cusparse_index, args...);
   }
 
  private:

@@ -1,5 +1,4 @@
 // y = x w^T + b. On a sparse path, as a 1x1 convolution of N images of one pixel.
-#include "engine/ops/layer_pass.h"
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
 
@@ -13,13 +12,7 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
     return "linear expects input [N," + (ws.rank() == 2 ? std::to_string(ws[1]) : "in") + "] for weight " +
            ws.to_string() + " but got " + xs.to_string();
   });
-  if (bias.tape) {
-    check_parameter("linear", x, bias);
-    check(t, bias.shape() == Shape{ws[0]}, [&] {
-      return "linear expects bias " + Shape{ws[0]}.to_string() + " for weight " + ws.to_string() + " but got " +
-             bias.shape().to_string();
-    });
-  }
+  check_bias("linear", x, bias, ws[0]);
   const LinearGeometry geometry{.n = xs[0], .in = xs[1], .out = ws[0]};
   Tensor y = t.alloc({xs[0], ws[0]}, x.dtype());
   const LayerWeight w(weight, x.dtype());

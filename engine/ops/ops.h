@@ -54,9 +54,10 @@ struct Conv2dOptions {
   }
 };
 // x [N,H,W,C_in], weight [C_out,kh,kw,C_in], bias [C_out] or absent -> [N,H',W',C_out]. A residual of that shape, not
-// with ReLU, is added; the result takes its memory if nothing else reads it (Tape::take_if_unread).
+// with ReLU, is added; the result takes its memory if nothing else reads it (Tape::take_if_unread). then_relu: the next op is
+// relu() of the result, which dense kernels on GPUs compute beside it.
 Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution = nullptr,
-           Var residual = {});
+           Var residual = {}, bool then_relu = false);
 
 // x [N,H,W,C_in], weight [C_in,kh,kw,C_out] -> [N,H',W',C_out], H' = (H-1) stride_h - 2 pad_h + kh. No upsample, no
 // bias, no block-sparse execution.
@@ -74,8 +75,9 @@ struct SpectralNormOperand {
   Var weight;
   Tensor u, v;
   double eps = 1e-12;
-  const std::string* layer = nullptr;  // path, for errors and profiles
-  Var y;                               // result
+  const std::string* layer = nullptr;    // path, for errors and profiles
+  const Parameter* parameter = nullptr;  // whose derived form is wanted as well, or null
+  Var y;                                 // result
 };
 void spectral_norm(Tape& tape, std::span<SpectralNormOperand> operands);
 
@@ -106,7 +108,8 @@ Var diff_augment(Var x, const DiffAugmentOptions& options);
 // --- losses (kernels/dense/loss/loss.h) -----------------------------------------------------------------------------------
 // logits [N,1], the first n_real of real images -> loss [1]. `means` [2], the caller's memory, receives the mean logit
 // of real and of fake images.
-Var gan_loss_d(Var logits, int64_t n_real, GanLoss loss, Tensor means);
-Var gan_loss_g(Var logits, GanLoss loss);
+// The loss goes to `memory` [1], if there is any.
+Var gan_loss_d(Var logits, int64_t n_real, GanLoss loss, Tensor means, const Tensor& memory = {});
+Var gan_loss_g(Var logits, GanLoss loss, const Tensor& memory = {});
 
 }  // namespace poise

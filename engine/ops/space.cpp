@@ -17,9 +17,11 @@ Var scaled_sum_space(const char* op, Var x, double scale) {
   Tensor y = t.alloc({s[0], s[3]}, parameter_dtype(x.dtype()));
   t.launch({op, Pass::forward}, t.ctx.kernels->sum_space_forward, scale, xv, y);
   return t.record({.name = op, .inputs = {x}, .output = y, .reads_output = false, .backward = [x, op, scale](Grads& g) {
-                     Tensor dx = g.alloc(x);
-                     g.tape().launch({op, Pass::backward}, g.kernels().sum_space_backward, scale, g.dy(), dx);
-                     g.add(x, dx);
+                     const Tensor rectified = g.take_over_relu(x).memory;
+                     Tensor dx = rectified ? rectified : g.alloc(x);
+                     g.tape().launch({op, Pass::backward}, g.kernels().sum_space_backward, scale,
+                                     static_cast<bool>(rectified), g.dy(), dx);
+                     if (!rectified) g.add(x, dx);
                    }});
 }
 

@@ -2,7 +2,7 @@
 // network are normalised in one kernel call, and differentiated in another: each is a node, all together a batch.
 #include <vector>
 
-#include "engine/ops/check.h"
+#include "engine/ops/derived_weights.h"
 #include "engine/ops/ops.h"
 
 namespace poise {
@@ -95,6 +95,11 @@ void spectral_norm(Tape& t, std::span<SpectralNormOperand> operands) {
     t.launch(arithmetic_work("spectral_norm", Pass::forward, flops), t.ctx.kernels->spectral_norm_forward, iterate,
              std::span<const SpectralNormLayer>(layers), workspace);
   }
+  DerivedWeights derived(t);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    derived.add_convolution(operands[i].parameter ? *operands[i].parameter : Parameter{}, layers[i].y);
+  }
+  derived.make();
   const int count = static_cast<int>(layers.size());
   for (int i = 0; i < count; ++i) {
     const SpectralNormLayer& l = layers[i];
@@ -105,7 +110,7 @@ void spectral_norm(Tape& t, std::span<SpectralNormOperand> operands) {
                               .batch = t.in_batches ? count : 1,
                               .place = t.in_batches ? i : 0,
                               .backward = differentiate});
-    t.set_narrow(operands[i].y, l.narrow);
+    t.set_forms(operands[i].y, l.narrow, derived.of(static_cast<size_t>(i)));
   }
 }
 

@@ -1,6 +1,6 @@
 #include "engine/optim/parameter_slab.h"
 
-#include "kernels/table.h"
+#include "engine/ops/derived_weights.h"
 
 namespace poise {
 namespace {
@@ -53,17 +53,20 @@ ParameterSlab::ParameterSlab(Module& root, DType dtype, Memory memory, bool with
   });
 }
 
-void ParameterSlab::zero_grad(Context& ctx) { ctx.kernels->fill(ctx, 0.0, grad); }
-
-Var ParameterSlab::narrow_weights(Tape& tape, Module& root) const {
-  if (activation_dtype(tape.ctx.precision) != DType::bf16) return {};
-  Tensor narrow = tape.alloc(value.shape, DType::bf16);
-  tape.launch({"convert", Pass::forward}, tape.ctx.kernels->convert, value, narrow);
-  const Var all = tape.record({.name = "convert", .output = narrow});
+Var ParameterSlab::derive_weights(Tape& tape, Module& root) const {
+  DerivedWeights derived(tape);
+  const bool narrows = activation_dtype(tape.ctx.precision) == DType::bf16;
+  if (narrows) derived.add_converted(value);
+  size_t count = narrows ? 1 : 0;
+  root.for_each_parameter([&](Parameter& p) { derived.add_convolution(p, p.value); });
+  const Var all = derived.make();
+  if (!all.tape) return {};
   root.for_each_parameter([&](Parameter& p) {
-    if (p.role != ParameterRole::weight && p.role != ParameterRole::unmasked_weight) return;
     const int64_t first = p.value.data<float>() - value.data<float>();
-    tape.set_narrow(tape.parameter(p), narrow.slice(first, p.shape.elements()).reshaped(p.shape));
+    const Tensor& form = derived.of(count++);
+    if (p.role != ParameterRole::weight && p.role != ParameterRole::unmasked_weight) return;
+    const Tensor narrow = narrows ? derived.of(0).slice(first, p.shape.elements()).reshaped(p.shape) : Tensor{};
+    tape.set_forms(tape.parameter(p), narrow, form);
   });
   return all;
 }

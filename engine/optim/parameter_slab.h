@@ -1,5 +1,5 @@
 // The state of one network in one allocation: values, gradients, Adam's moments, the moving average, and the buffers.
-// One memset clears the gradients, one launch updates everything.
+// One launch updates everything.
 #pragma once
 #include <memory>
 #include <string>
@@ -21,10 +21,9 @@ class ParameterSlab {
   int64_t parameters = 0;  // without padding
   size_t bytes = 0;        // everything together
 
-  void zero_grad(Context& ctx);
-  // Where activations are bf16: the weights of `root` in bf16, one launch for all, for its next forward pass on this tape
-  // (Tape::set_narrow). Elsewhere nothing.
-  Var narrow_weights(Tape& tape, Module& root) const;
+  // The weights of `root` in the forms that kernels read, one launch for all, for its next forward pass on this tape
+  // (Tape::set_forms); on the CPU nothing but bf16. Empty: kernels read them as they are.
+  Var derive_weights(Tape& tape, Module& root) const;
   void copy_value_to_ema(Context& ctx);  // this and swap: Error(runtime) without a moving average
   // Exchanges value and ema by way of grad, which is lost, so that the network computes with the averaged weights. For
   // use between steps, when gradients are not needed; call twice.

@@ -40,7 +40,7 @@ double expected_positions(const Conv2dGeometry& g, const Cell& cell, double dens
 
 double dense_macs(const Context& ctx, const Conv2dGeometry& layer, Pass pass) {
   const KernelTable& k = *ctx.kernels;
-  return k.conv2d_plan(ctx, k.conv2d_form(ctx, layer, DType::f32), DType::f32, pass).executed_macs;
+  return k.conv2d_plan(ctx, layer.dense_form(), DType::f32, pass).executed_macs;
 }
 
 // Multiply-adds of one pass of a layer on a sparse path.
@@ -54,22 +54,29 @@ double expected_macs(Execution path, const Conv2dGeometry& layer, const Cell& ce
 
 // The memory of a BlockIndex.
 struct OwnedLists {
-  OwnedTensor row_offsets, col_of_block, in_offsets, out_of_block;
+  OwnedTensor row_offsets, col_of_block, in_offsets, out_of_block, kept_memory;
+  KeptLists kept;
 
   void attach(BlockIndex& index, bool transposed, Device device) {
     row_offsets = OwnedTensor({index.out_blocks + 1}, DType::i32, device);
     col_of_block = OwnedTensor({index.capacity()}, DType::i32, device);
     index.row_offsets = row_offsets.tensor();
     index.col_of_block = col_of_block.tensor();
+    if (!transposed && device != Device::cpu) {
+      kept_memory = OwnedTensor({static_cast<int64_t>(kept_lists_bytes(index))}, DType::u8, device);
+      kept = KeptLists(kept_memory.tensor());
+      index.kept = &kept;
+    }
     if (!transposed) return;
     in_offsets = OwnedTensor({index.in_blocks + 1}, DType::i32, device);
     out_of_block = OwnedTensor({index.capacity()}, DType::i32, device);
     index.in_offsets = in_offsets.tensor();
     index.out_of_block = out_of_block.tensor();
   }
-  static size_t bytes(const BlockIndex& index, bool transposed) {
+  static size_t bytes(const BlockIndex& index, bool transposed, Device device) {
     const int64_t one = index.out_blocks + 1 + index.capacity(), other = index.in_blocks + 1 + index.capacity();
-    return static_cast<size_t>(one + (transposed ? other : 0)) * sizeof(int32_t);
+    return static_cast<size_t>(one + (transposed ? other : 0)) * sizeof(int32_t) +
+           (transposed || device == Device::cpu ? 0 : kept_lists_bytes(index));
   }
 };
 
@@ -152,7 +159,7 @@ struct NetworkExecution::Layer {
 
 NetworkExecution::NetworkExecution(Module& network, NetworkMasks& masks, ExecutionChoice choice,
                                    const CrossoverTable& crossovers, Memory memory)
-    : choice_(choice), crossovers_(crossovers) {
+    : choice_(choice), crossovers_(crossovers), device_(memory.device) {
   if (choice == ExecutionChoice::dense || masks.layers().empty()) return;
   const bool automatic = choice == ExecutionChoice::automatic;
   const Cell& cell = masks.layers().front().mask.cell;
@@ -362,13 +369,13 @@ void NetworkExecution::set_dense_weight_gradients(bool wanted) {
 size_t NetworkExecution::memory_bytes() const {
   size_t bytes = 0;
   for (const Layer& layer : layers_) {
-    if (may_take(Execution::block)) bytes += OwnedLists::bytes(layer.execution.index, false);
+    if (may_take(Execution::block)) bytes += OwnedLists::bytes(layer.execution.index, false, device_);
     if (const WeightIndex& weights = layer.execution.weights; weights.mask) {
       bytes += weight_index_bytes(weights);
     } else if (layer.has_weights()) {
       bytes += weight_index_bytes(weights, choice_ == ExecutionChoice::automatic ? kDensest : 1);
     }
-    if (may_take(Execution::cusparse)) bytes += OwnedLists::bytes(layer.execution.cusparse_index, true);
+    if (may_take(Execution::cusparse)) bytes += OwnedLists::bytes(layer.execution.cusparse_index, true, device_);
   }
   return bytes;
 }

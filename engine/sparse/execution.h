@@ -87,6 +87,7 @@ class NetworkExecution {
 
   const ExecutionChoice choice_;
   const CrossoverTable& crossovers_;
+  const Device device_;
   std::vector<Execution> paths_;  // besides dense, that may be taken
   std::deque<Layer> layers_;      // parameters point into it
   OwnedTensor choices_;

@@ -20,7 +20,7 @@ struct EnumNames<Execution> {
 };
 constexpr size_t kExecutions = std::size(EnumNames<Execution>::all);
 
-// A layer as a sparse path computes it. The dense kernels' is theirs to say: conv2d_form().
+// A layer as a sparse path computes it. (Conv2dGeometry::dense_form() is the dense kernels'.)
 inline Conv2dGeometry sparse_form_on(Execution path, const Conv2dGeometry& layer) {
   return path == Execution::weights ? weights_form(layer) : layer.sparse_form();
 }

@@ -3,7 +3,7 @@
 #pragma once
 #include <string>
 
-#include "kernels/core/tensor.h"
+#include "kernels/dense/conv2d/conv2d.h"
 
 namespace poise {
 
@@ -22,6 +22,7 @@ struct Parameter {
   int64_t fan_out = 1;
   Tensor value, grad;  // set by ParameterSlab
   bool requires_grad = true;
+  Conv2dGeometry convolution;           // of a convolution's weight, but for the size of x; else c_out is 0
   LayerExecution* execution = nullptr;  // of a layer under a mask, once it has been chosen; null: dense
 };
 

@@ -17,6 +17,8 @@ Tensor Var::as(DType dtype) const {
   if (dtype == value().dtype) return value();
   return dtype == DType::bf16 ? tape->slots_[id].narrow : Tensor{};
 }
+Tensor Var::derived() const { return tape->slots_[id].derived; }
+Tensor Var::rectified() const { return tape->slots_[id].rectified; }
 const Shape& Var::shape() const { return tape->slots_[id].value.shape; }
 DType Var::dtype() const { return tape->slots_[id].value.dtype; }
 bool Var::requires_grad() const { return tape->slots_[id].requires_grad; }
@@ -75,6 +77,10 @@ void Tape::backward_from(Var output, const Tensor& gradient) {
   const std::string* saved = scope_;
   count_readers(output.id);
   for (int id = output.id; id >= 0; --id) differentiate(id);
+  for (const Slot& slot : slots_) {
+    const bool unreached = slot.kind == Kind::parameter && slot.requires_grad && !slot.gradient;
+    if (unreached) ctx.kernels->fill(ctx, 0.0, slot.parameter->grad);
+  }
   scope_ = saved;
 }
 
@@ -127,16 +133,16 @@ void Tape::all_readers_done(const Slot& slot, int id) {
   if (of_leaves && batch_is_read(id - node.place)) differentiate(id);
 }
 
-int Tape::reads_of(int id) const {
+int Tape::reads_of(int id, bool in_backward_pass) const {
   int reads = 0;
   for (const Node& node : nodes_)
-    for (const Var& x : node.inputs) reads += x.tape && x.id == id;
+    for (const Var& x : node.inputs) reads += x.tape && x.id == id && (node.reads_inputs || !in_backward_pass);
   return reads;
 }
 
 Tensor Tape::take_if_unread(Var x) {
   Slot& slot = slots_[x.id];
-  if (slot.kind != Kind::result || slot.kept || reads_of(x.id) > 0) return {};
+  if (slot.kind != Kind::result || slot.kept || reads_of(x.id, true) > 0) return {};
   const Node& own = nodes_[slot.node];
   if (own.is_view || (slot.requires_grad && own.reads_output)) return {};
   const Tensor memory = slot.value;
@@ -179,8 +185,6 @@ void Tape::reset() {
   slots_.clear();
 }
 
-void Tape::finish_launch(const Work& work, double seconds) { ctx.profile->add(*scope_, work, seconds); }
-
 void Tape::wait_for_device() {
   if (ctx.stream && !ctx.planning) gpu::runtime(ctx.device).synchronize(*ctx.stream);
 }
@@ -203,15 +207,17 @@ void Grads::add(Var x, const Tensor& dx) const {
   tape_.ctx.arena->recycle(dx);
 }
 
-Tensor Grads::become_rectified_gradient(Var x) {
+Grads::ReluGradient Grads::take_over_relu(Var x, bool may_add) {
   auto& slot = tape_.slots_[x.id];
   if (slot.kind != Tape::Kind::result || slot.kept || slot.gradient || !slot.value) return {};
   const Node& own = tape_.nodes_[slot.node];
-  if (!own.is_rectified || own.is_view || tape_.reads_of(x.id) != 1) return {};
+  if (!own.is_rectified || own.is_view || tape_.reads_of(x.id, false) != 1) return {};
+  const Tensor behind = own.inputs[1].tape ? Tensor{} : tape_.slots_[own.inputs[0].id].gradient;
+  if (may_add && behind) return {behind, true};
   slot.gradient_before_relu = true;
   slot.gradient = slot.value;
   slot.value.bytes = nullptr;
-  return slot.gradient;
+  return {slot.gradient, false};
 }
 
 void Grads::add_or_recycle(Var x, const Tensor& dx) {

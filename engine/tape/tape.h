@@ -31,7 +31,9 @@ struct Var {
   Tape* tape = nullptr;
   int id = -1;
   const Tensor& value() const;   // throws if it was given back
-  Tensor as(DType dtype) const;  // the value if it is of this type, or what set_narrow() was given; empty: neither
+  Tensor as(DType dtype) const;  // the value if it is of this type, or the narrow form; empty: neither
+  Tensor derived() const;        // or empty
+  Tensor rectified() const;      // max(0, value), if its op made that as well; or empty
   const Shape& shape() const;
   DType dtype() const;
   bool requires_grad() const;
@@ -52,6 +54,7 @@ struct Node {
   std::array<Tensor, kMaxSaved> saved{};  // what the backward pass reads besides, memory of the arena: the node's own
   bool is_view = false;                   // the output's bytes belong to an input
   bool reads_output = true;               // .. does the backward pass
+  bool reads_inputs = true;               // .. or inputs
   bool is_rectified = false;              // the output is a ReLU's, and by its sign the backward pass begins
   // A batch is so many nodes, recorded one after the other and differentiated by one call of the first one's backward.
   int batch = 1, place = 0;
@@ -82,11 +85,15 @@ class Tape {
   // input does; otherwise the closure is dropped.
   Tensor alloc(const Shape& shape, DType dtype) { return ctx.arena->alloc(shape, dtype); }
   Var record(const Node& node);
-  // The same value in bf16, made for all weights of a network at once; memory of a node recorded before those that read it.
-  void set_narrow(Var x, const Tensor& narrow) { slots_[x.id].narrow = narrow; }
+  // A weight in other forms, or empty: in bf16, and as dense convolutions read it (derived_weights.h). They are made for a
+  // whole network at once, in memory of a node recorded before those that read it.
+  void set_forms(Var x, const Tensor& narrow, const Tensor& derived) {
+    slots_[x.id].narrow = narrow, slots_[x.id].derived = derived;
+  }
+  void set_rectified(Var x, const Tensor& rectified) { slots_[x.id].rectified = rectified; }  // memory of who reads it
   void keep(Var var);  // its value outlives backward(); a view keeps what it looks at
   // The memory of x's value, for the output of an op that reads x element by element. Empty if it belongs to a leaf, is
-  // kept, or is still to be read, by the backward pass of its own node or an op recorded so far. No one may read it after.
+  // kept, or will be read by the backward pass of its own node or of an op recorded so far. No one may read it after.
   Tensor take_if_unread(Var x);
   Tensor take_if_spent(Var x) { return slots_[x.id].spent ? take_if_unread(x) : Tensor{}; }  // spent(), below
 
@@ -99,7 +106,8 @@ class Tape {
   // Told in a backward pass of each trained parameter, once nothing more will be added to its gradient.
   std::function<void(const Parameter&)> gradient_is_final;
 
-  // d(loss)/d(everything that requires a gradient). `loss` has one element; its gradient starts as `seed`.
+  // d(loss)/d(everything that requires a gradient): zero for a parameter on the tape that is not reached. `loss` has one
+  // element; its gradient starts as `seed`.
   void backward(Var loss, double seed = 1.0);
   // The same from a given gradient of an output of any shape; the gradient, memory of the arena, is spent.
   void backward_from(Var output, const Tensor& gradient);
@@ -135,7 +143,7 @@ class Tape {
 
   enum class Kind : uint8_t { constant, variable, parameter, result };
   struct Slot {
-    Tensor value, narrow, gradient;
+    Tensor value, narrow, derived, rectified, gradient;
     Parameter* parameter = nullptr;
     const std::string* scope = nullptr;
     int node = -1;
@@ -148,14 +156,13 @@ class Tape {
   Var add_slot(const Slot& slot);
   void count_readers(int last);
   void differentiate(int id);
-  int reads_of(int id) const;  // by nodes; a node that reads it twice counts twice
+  int reads_of(int id, bool in_backward_pass) const;  // by nodes; a node that reads it twice counts twice
   bool batch_is_read(int first) const;
   void all_readers_done(const Slot& slot, int id);
   void release_value(Slot& slot, const Node& node);
   void release(Slot& slot, Node& node);
   void release_saved(Node& node);
   void release_all_but_last(int first);
-  void finish_launch(const Work& work, double seconds);
   void wait_for_device();
   [[noreturn]] void rethrow_with_scope(const Error& error) const;
 
@@ -184,7 +191,7 @@ class Grads {
   // The node's own, which a kernel that reads it element by element may write to, before move_dy_to(). In a batch, empty if
   // none has arrived.
   const Tensor& dy() const { return tape_.slots_[slot_].gradient; }
-  // Of a rectified output: somebody else has seen to the ReLU (become_rectified_gradient).
+  // Of a rectified output: somebody else has seen to the ReLU (take_over_relu).
   bool dy_is_before_relu() const { return tape_.slots_[slot_].gradient_before_relu; }
   const Node& node() const { return tape_.nodes_[tape_.slots_[slot_].node]; }
   // Those of node i of the batch that this one is the first of.
@@ -197,9 +204,13 @@ class Grads {
   Tensor alloc(Var x) const;
   // x's gradient becomes, or grows by, dx; dx is spent.
   void add(Var x, const Tensor& dx) const;
-  // If x is a ReLU's output that this op alone reads, its memory becomes its gradient. The op, which no longer reads x, puts
-  // dx there where x > 0, and zero elsewhere: the ReLU's backward pass costs nothing then. Else an empty tensor.
-  Tensor become_rectified_gradient(Var x);
+  // If x is a ReLU's output that this op alone reads, the op, which no longer reads x, puts dx into `memory` where x > 0, and zero
+  // elsewhere: the ReLU's backward pass costs nothing then. It is x's; or, with `adds`, it holds what others added before it.
+  struct ReluGradient {
+    Tensor memory;
+    bool adds = false;
+  };
+  ReluGradient take_over_relu(Var x, bool may_add = false);
   // For a gradient that the kernel had to compute beside a wanted one: added if wanted, given back if not.
   void add_or_recycle(Var x, const Tensor& dx);
   // x receives dy itself (under x's shape): at most once per op, and only as the closure's last use of dy.
@@ -246,7 +257,7 @@ void Tape::launch(Work work, Kernel* kernel, Args&&... args) {
     wait_for_device();  // else neither the time nor an error would be this launch's
     if (!ctx.profile) return;
     if (work.bytes == 0) work.bytes = (0.0 + ... + operand_bytes(args));
-    finish_launch(work, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    ctx.profile->add(*scope_, work, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   } catch (const Error& error) {
     rethrow_with_scope(error);
   }

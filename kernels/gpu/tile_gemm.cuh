@@ -2,6 +2,7 @@
 // of A and B into a ring of `stages` slots with cp.async while the tensor cores work on older ones; a sum leaves
 // through shared memory, so that it is written in whole rows of 16-byte accesses.
 #pragma once
+#include "kernels/gpu/ending.cuh"
 #include "kernels/gpu/simt_product.cuh"
 #include "kernels/gpu/tensor_core_product.cuh"
 
@@ -94,12 +95,11 @@ __device__ inline Vector<float, kWidth> read_sums(const float* from) {
   }
 }
 
-// Writes columns 0 .. columns-1 of the block's sums, plus bias[column] if there is a bias, and with relu no less than
-// 0. place(row) is the offset in `to` of column 0 of a row, or negative for no such row. With `aligned`, every place
-// and `columns` are multiples of 16 bytes.
+// Writes columns 0 .. columns-1 of the block's sums. place(row) is the offset in `to` of column 0 of a row, or negative for
+// no such row. With `aligned`, every place and `columns` are multiples of 16 bytes.
 template <class Out, class T, class Shape, class Product, class Place>
-__device__ inline void store_sums(GemmShared<T, Shape>& shared, const Product& product, const float* bias, bool relu,
-                                  Out* to, int columns, bool aligned, const Place& place) {
+__device__ inline void store_sums(GemmShared<T, Shape>& shared, const Product& product, const Ending& ending, Out* to,
+                                  int columns, bool aligned, const Place& place) {
   if constexpr (Product::kNeighbouringColumns) {
     product.for_each(
         [&](int row, int column, const Vector<float, 2>& v) { store_vector(&shared.sums[row][column], v); });
@@ -110,28 +110,14 @@ __device__ inline void store_sums(GemmShared<T, Shape>& shared, const Product& p
   constexpr int kWidth = kChunk<Out>, kThreadsPerRow = Shape::n / kWidth, kRows = Shape::threads / kThreadsPerRow;
   const int column = static_cast<int>(threadIdx.x) % kThreadsPerRow * kWidth;
   const int width = columns - column < kWidth ? columns - column : kWidth;
-  float added[kWidth];
+  float bias[kWidth];
 #pragma unroll
-  for (int e = 0; e < kWidth; ++e) added[e] = bias && e < width ? bias[column + e] : 0.0f;
+  for (int e = 0; e < kWidth; ++e) bias[e] = ending.bias && e < width ? ending.bias[column + e] : 0.0f;
   for (int row = static_cast<int>(threadIdx.x) / kThreadsPerRow; row < Shape::m; row += kRows) {
     const int64_t at = place(row);
     if (at < 0) continue;
-    const Vector<float, kWidth> sums = read_sums<kWidth>(&shared.sums[row][column]);
-    Vector<Out, kWidth> v;
-#pragma unroll
-    for (int e = 0; e < kWidth; ++e) {
-      const float sum = sums[e] + added[e];
-      v[e] = from_float<Out>(relu && sum < 0 ? 0.0f : sum);
-    }
-    Out* const out = to + at + column;
-    if (aligned && width == kWidth) {
-      store_vector(out, v);
-    } else {
-#pragma unroll
-      for (int e = 0; e < kWidth; ++e) {
-        if (e < width) out[e] = v[e];
-      }
-    }
+    const Neighbours<kWidth> neighbours{at + column, width, aligned && width == kWidth};
+    store_ending(ending, read_sums<kWidth>(&shared.sums[row][column]), bias, neighbours, to);
   }
 }
 

@@ -348,7 +348,6 @@ struct OneBackward {
                layer_densities(maskable_layers(d, MaskableHead::dense), DensityRule::erk, density, Cell{}));
   }
   void run(int rank, GradientExchange* exchange) {
-    slab.zero_grad(c.ctx);
     c.tape.reset();
     c.arena.reset();
     c.tape.mode = Mode::evaluate_batch;  // else spectral norm would be another one the next time

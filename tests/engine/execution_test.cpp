@@ -78,7 +78,6 @@ struct NetRun {
     test.tape.reset();
     test.arena.reset();
     test.tape.mode = Mode::evaluate_running;  // spectral norm stays where it is
-    slab.zero_grad(test.ctx);
     return net(test.tape.variable(x.tensor()));
   }
   // Output, gradient of x, gradients of all parameters.

@@ -167,22 +167,29 @@ TEST(Tape, KeptValuesSurviveBackward) {
 // Sampling and the D step need an image, not the way to it: each module gives back all but what it returns.
 // A residual that only its convolution reads makes room for what comes next; one that others read stays.
 TEST(Tape, AResidualLivesAsLongAsItIsRead) {
-  const auto bytes_of_residual = [](bool read_by_another) {
+  enum class Other { nobody, relu, product };
+  const auto bytes_of_residual = [](Other reader) {
     TestContext c;
     OwnedParameter w("w", {1, 1, 1, 1}, {2.0});
     const OwnedTensor memory = tensor_of<double>({64, 1, 1, 1}, Values(64, 0.5));
     const Var x = c.tape.variable(memory.tensor());
     const Var residual = add(x, x);  // 1
-    const Var other = read_by_another ? leaky_relu(residual, 0) : residual;
+    const Var weight = c.tape.parameter(w.parameter);
+    const Var other = reader == Other::relu      ? leaky_relu(residual, 0)
+                      : reader == Other::product ? conv2d(residual, weight, Var{}, {})
+                                                 : Var{};
     const size_t before = c.arena.in_use();
-    const Var y = conv2d(x, c.tape.parameter(w.parameter), Var{}, {}, nullptr, residual);  // 2 * 0.5 + 1
+    const Var y = conv2d(x, weight, Var{}, {}, nullptr, residual);  // 2 * 0.5 + 1
     EXPECT_EQ(values_of<double>(y.value()), Values(64, 2.0));
-    if (!read_by_another) {
+    if (reader == Other::relu) {
+      EXPECT_EQ(values_of<double>(other.value()), Values(64, 1.0));
+    }
+    if (reader != Other::product) {
       EXPECT_THROW(residual.value(), Error);
       EXPECT_THROW(c.tape.keep(residual), Error);
       EXPECT_EQ(residual.shape(), (Shape{64, 1, 1, 1}));
     } else {
-      EXPECT_EQ(values_of<double>(other.value()), Values(64, 1.0));
+      EXPECT_EQ(values_of<double>(other.value()), Values(64, 2.0));
       EXPECT_EQ(values_of<double>(residual.value()), Values(64, 1.0));
     }
     const size_t after = c.arena.in_use();
@@ -190,8 +197,9 @@ TEST(Tape, AResidualLivesAsLongAsItIsRead) {
     EXPECT_EQ(values_of<double>(c.tape.gradient(x)), Values(64, 4.0));
     return after - before;
   };
-  EXPECT_EQ(bytes_of_residual(false), 0);  // y took its place
-  EXPECT_EQ(bytes_of_residual(true), 64 * sizeof(double));
+  EXPECT_EQ(bytes_of_residual(Other::nobody), 0);  // y took its place
+  EXPECT_EQ(bytes_of_residual(Other::relu), 0);    // whose gradient asks for its output
+  EXPECT_EQ(bytes_of_residual(Other::product), 64 * sizeof(double));
 }
 
 // .. and a ReLU's output that one convolution alone reads for its gradient, which has passed the ReLU then. The gradient is

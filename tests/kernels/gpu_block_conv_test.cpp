@@ -93,6 +93,37 @@ TEST_P(GpuBlockConvTest, GivesTheSameBitsInAnyOrder) {
   }
 }
 
+TEST_P(GpuBlockConvTest, FinishesItsResults) {
+  const Conv2dGeometry g = geometry_of({.n = 3, .h = 5, .w = 6, .in_blocks = 2, .out_blocks = 3}, kernel(), upsample());
+  if (!block_conv2d_finishes(DType::f32, g)) GTEST_SKIP() << "its outputs repeat";
+  for (const Precision precision : {Precision::fp32, Precision::tf32}) {
+    SCOPED_TRACE(name_of(precision));
+    const Convolution convolution(g, 0.3, false, precision, device(), 11);
+    convolution.expect_finishes(kernels_on(device(), checked::kernels()));
+  }
+}
+
+// Lists are made by the first pass, read by all others, and made anew in their places when the index changes; where there is no
+// room they are made by each pass.
+TEST_P(GpuBlockConvTest, KeepsItsLists) {
+  const KernelTable& kernels = kernels_on(device(), checked::kernels());
+  Context ctx{.device = device(), .kernels = &kernels};
+  Convolution convolution(geometry_of({.n = 2, .h = 6, .w = 4, .in_blocks = 3, .out_blocks = 2}, kernel(), upsample()),
+                          0.4, false, Precision::bf16, device(), 5);
+  const LayerResults plain = convolution.run(kernels);
+  convolution.keep_lists(64);
+  EXPECT_TRUE(convolution.run(kernels) == plain);
+  convolution.keep_lists(convolution.most_kept_bytes());
+  EXPECT_TRUE(convolution.run(kernels) == plain) << "made";
+  EXPECT_TRUE(convolution.run(kernels) == plain) << "kept";
+  Tensor words = convolution.kept_memory();
+  words.dtype = DType::f32, words.shape = {words.shape[0] / 4};
+  kernels.fill(ctx, 0.0, words);
+  EXPECT_FALSE(convolution.run(kernels) == plain) << "of nothing alive";
+  convolution.kept().list_all(ctx);
+  EXPECT_TRUE(convolution.run(kernels) == plain) << "made anew";
+}
+
 TEST_P(GpuBlockConvTest, NeedsTheSameMemoryForAnyMask) {
   const Conv2dGeometry g = geometry_of({.n = 4, .h = 8, .w = 8, .in_blocks = 4, .out_blocks = 4}, kernel(), upsample());
   std::mt19937 rng(3);

@@ -41,21 +41,72 @@ class Convolution {
         operands_(uniform_operands(g_.x_shape(), g_.weight_shape(), {g_.c_out}, g_.y_shape(), dtype_, where)) {}
 
   LayerResults run(const KernelTable& kernels, const GemmChoice& choice = {}) const {
+    return run_with(kernels, choice, operands_.weight.device.tensor());
+  }
+
+  void expect_right(const LayerResults& r) const { expect_near(r, conv2d_reference(g_, operands_), precision_); }
+
+  // From a derived weight.
+  LayerResults run_derived(const KernelTable& kernels) const {
+    Context ctx{.device = where_, .precision = precision_, .kernels = &kernels};
+    const Tensor& weight = operands_.weight.device.tensor();
+    GuardedTensor wide(weight.shape, DType::f32, where_);
+    GuardedTensor derived(kernels.conv2d_weight_shape(ctx, g_, dtype_), dtype_, where_);
+    dtype_ == DType::f32 ? kernels.copy(ctx, weight, wide.tensor()) : kernels.convert(ctx, weight, wide.tensor());
+    const DerivedWeight job{.geometry = g_, .weight = wide.tensor(), .derived = derived.tensor()};
+    kernels.derive_weights(ctx, {&job, 1});
+    EXPECT_TRUE(derived.intact());
+    return run_with(kernels, {}, derived.tensor());
+  }
+
+  // y becomes dy + y, and its ReLU stands beside it; dx becomes x + dx where x > 0, else x.
+  void expect_finishes(const KernelTable& kernels, const GemmChoice& choice) const {
     Context ctx{.device = where_, .precision = precision_, .kernels = &kernels, .gemm = choice};
-    const Tensor &x = operands_.x.device.tensor(), &w = operands_.weight.device.tensor();
-    const Tensor &dy = operands_.dy.device.tensor(), &bias = operands_.bias.device.tensor();
+    const Tensor &x = operands_.x.device.tensor(), &dy = operands_.dy.device.tensor();
+    const Tensor& w = operands_.weight.device.tensor();
+    Conv2dGeometry g = g_;
+    g.adds = true;
+    GuardedTensor beside(g.y_shape(), dtype_, where_);
+    const LayerResults plain = run(kernels, choice);
+    const LayerResults finished = operands_.run(
+        [&](Pass pass) { return kernels.conv2d_plan(ctx, g, dtype_, pass).workspace_bytes; },
+        [&](Tensor& forward, Tensor& for_input, Tensor&, LayerResults& r) {
+          kernels.copy(ctx, dy, r.y.tensor());
+          kernels.copy(ctx, x, r.dx.tensor());
+          kernels.conv2d_forward(ctx, g, x, w, operands_.bias.device.tensor(), beside.tensor(), forward, r.y.tensor());
+          kernels.conv2d_backward_input(ctx, g, dy, w, x, for_input, r.dx.tensor());
+        });
+    EXPECT_TRUE(beside.intact());
+    const auto expect = [&](const char* what, const GuardedTensor& got, const GuardedTensor& sums, const Operand& there,
+                            double (*finish)(double, double)) {
+      const std::vector<double> a = to_host(got.tensor()), b = to_host(sums.tensor()),
+                                c = to_host(there.device.tensor());
+      for (size_t i = 0; i < a.size(); ++i) {
+        const double expected = finish(b[i], c[i]);  // of a sum that was rounded before
+        const double limit = dtype_ == DType::f32 ? 0 : 0.01 * (std::abs(b[i]) + std::abs(expected));
+        ASSERT_NEAR(a[i], dtype_ == DType::f32 ? static_cast<float>(expected) : expected, limit) << what << ' ' << i;
+      }
+    };
+    expect("y", finished.y, plain.y, operands_.dy, [](double sum, double there) { return sum + there; });
+    expect("relu", beside, plain.y, operands_.dy, [](double sum, double there) { return std::max(sum + there, 0.0); });
+    expect("dx", finished.dx, plain.dx, operands_.x,
+           [](double sum, double there) { return there > 0 ? sum + there : there; });
+  }
+
+ private:
+  LayerResults run_with(const KernelTable& kernels, const GemmChoice& choice, const Tensor& w) const {
+    Context ctx{.device = where_, .precision = precision_, .kernels = &kernels, .gemm = choice};
+    const Tensor &x = operands_.x.device.tensor(), &dy = operands_.dy.device.tensor();
+    const Tensor& bias = operands_.bias.device.tensor();
     return operands_.run([&](Pass pass) { return kernels.conv2d_plan(ctx, g_, dtype_, pass).workspace_bytes; },
                          [&](Tensor& forward, Tensor& for_input, Tensor& for_weight, LayerResults& r) {
-                           kernels.conv2d_forward(ctx, g_, x, w, bias, forward, r.y.tensor());
-                           kernels.conv2d_backward_input(ctx, g_, dy, w, for_input, r.dx.tensor());
+                           kernels.conv2d_forward(ctx, g_, x, w, bias, {}, forward, r.y.tensor());
+                           kernels.conv2d_backward_input(ctx, g_, dy, w, {}, for_input, r.dx.tensor());
                            kernels.conv2d_backward_weight(ctx, g_, x, dy, for_weight, r.dweight.tensor(),
                                                           r.dbias.tensor());
                          });
   }
 
-  void expect_right(const LayerResults& r) const { expect_near(r, conv2d_reference(g_, operands_), precision_); }
-
- private:
   const Conv2dGeometry g_;
   const Precision precision_;
   const DType dtype_;
@@ -100,6 +151,10 @@ const Case kCases[] = {
     {"enlarged_3x3_odd_channels",
      {.n = 1, .h = 3, .w = 4, .c_in = 5, .c_out = 3, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1, .upsample = 2}},
     {"enlarged_1x1", {.n = 2, .h = 4, .w = 5, .c_in = 24, .c_out = 16, .upsample = 2}},
+    {"pooled_3x3",
+     {.n = 2, .h = 6, .w = 9, .c_in = 40, .c_out = 24, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1, .pool = 2}},
+    {"pooled_3x3_odd_channels",
+     {.n = 1, .h = 5, .w = 4, .c_in = 5, .c_out = 3, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1, .pool = 2}},
     {"one_pixel", {.n = 1, .h = 1, .w = 1, .c_in = 8, .c_out = 8, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
 };
 
@@ -122,6 +177,24 @@ TEST_P(GpuConvTest, AgreesWithTheCpu) {
                    std::to_string(choice.splits));
       c.expect_right(c.run(kernels(), choice));
     }
+  }
+}
+
+TEST_P(GpuConvTest, FinishesItsResults) {
+  for (const Precision precision : kAllPrecisions) {
+    const Convolution c = convolution(precision);
+    for (const GemmChoice choice : {GemmChoice{}, GemmChoice{.block = 64, .splits = 1}, GemmChoice{.splits = 2}}) {
+      SCOPED_TRACE(std::string(name_of(precision)) + ", splits " + std::to_string(choice.splits));
+      c.expect_finishes(kernels(), choice);
+    }
+  }
+}
+
+TEST_P(GpuConvTest, ReadsDerivedWeights) {
+  for (const Precision precision : kAllPrecisions) {
+    SCOPED_TRACE(name_of(precision));
+    const Convolution c = convolution(precision);
+    EXPECT_TRUE(c.run_derived(kernels()) == c.run(kernels()));
   }
 }
 
@@ -226,13 +299,14 @@ TEST(GpuConvPlan, CountsWhatIsExecuted) {
     return emulated::kernels().conv2d_plan(ctx, g, DType::bf16, pass).executed_macs / g.macs();
   };
   const Conv2dGeometry same{.n = 2, .h = 8, .w = 6, .c_in = 3, .c_out = 20, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1};
-  Conv2dGeometry enlarged = same, strided = same;
-  enlarged.upsample = 2;
+  Conv2dGeometry enlarged = same, pooled = same, strided = same;
+  enlarged.upsample = pooled.pool = 2;
   strided.stride_h = strided.stride_w = 2;
   const Conv2dGeometry enlarged_1x1{.n = 2, .h = 8, .w = 6, .c_in = 3, .c_out = 20, .upsample = 2};
   for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
     EXPECT_DOUBLE_EQ(share(same, pass), 1);
     EXPECT_DOUBLE_EQ(share(enlarged, pass), 16.0 / 36);
+    EXPECT_DOUBLE_EQ(share(pooled, pass), 16.0 / 36);
     EXPECT_DOUBLE_EQ(share(enlarged_1x1, pass), 1);
     EXPECT_DOUBLE_EQ(share(strided, pass), 1);
   }

@@ -110,6 +110,51 @@ class Convolution {
                   uniform(g_.weight_shape(), dtype_, where, rng_, mask_.bytes.tensor().data<uint8_t>()),
                   uniform({g_.c_out}, DType::f32, where, rng_), uniform(g_.y_shape(), dtype_, where, rng_)} {}
 
+  // From now on passes keep their lists, in so much memory.
+  void keep_lists(size_t bytes) {
+    kept_memory_ = OwnedTensor({static_cast<int64_t>(bytes)}, DType::u8, where_);
+    kept_ = KeptLists(kept_memory_.tensor());
+    mask_.index.kept = &kept_;
+  }
+  size_t most_kept_bytes() const { return kept_lists_bytes(mask_.index); }
+  Tensor& kept_memory() { return kept_memory_.tensor(); }
+  const KeptLists& kept() const { return kept_; }
+
+  // The forward pass and the input gradient of this geometry, y and dx holding what they held before.
+  LayerResults run_as(const KernelTable& kernels, const Conv2dGeometry& g) const {
+    Context ctx{.device = where_, .precision = precision_, .kernels = &kernels};
+    const BlockPath path = our_path(kernels);
+    const Tensor &x = operands_.x.device.tensor(), &w = operands_.weight.device.tensor();
+    const Tensor &dy = operands_.dy.device.tensor(), &bias = operands_.bias.device.tensor();
+    return operands_.run([&](Pass pass) { return path.plan(ctx, g, mask_.index, dtype_, pass).workspace_bytes; },
+                         [&](Tensor& forward, Tensor& for_input, Tensor&, LayerResults& r) {
+                           kernels.copy(ctx, dy, r.y.tensor());
+                           kernels.copy(ctx, x, r.dx.tensor());
+                           path.forward(ctx, g, mask_.index, x, w, bias, forward, r.y.tensor());
+                           path.backward_input(ctx, g, mask_.index, dy, w, for_input, r.dx.tensor());
+                         });
+  }
+  // `relu`, `adds` and `masks` give the bits of a pass of its own over f32 results.
+  void expect_finishes(const KernelTable& kernels) const {
+    const auto each = [](const GuardedTensor& sums, const Operand& before, float (*finish)(float, float)) {
+      std::vector<double> all = to_host(sums.tensor());
+      const std::vector<double> there = to_host(before.device.tensor());
+      for (size_t i = 0; i < all.size(); ++i) all[i] = finish(static_cast<float>(all[i]), static_cast<float>(there[i]));
+      return all;
+    };
+    const LayerResults plain = run_as(kernels, g_);
+    Conv2dGeometry g = g_;
+    g.relu = true;
+    EXPECT_EQ(to_host(run_as(kernels, g).y.tensor()),
+              each(plain.y, operands_.dy, [](float sum, float) { return std::max(sum, 0.0f); }));
+    g.relu = false, g.adds = g.masks = true;
+    const LayerResults finished = run_as(kernels, g);
+    EXPECT_EQ(to_host(finished.y.tensor()),
+              each(plain.y, operands_.dy, [](float sum, float there) { return sum + there; }));
+    EXPECT_EQ(to_host(finished.dx.tensor()),
+              each(plain.dx, operands_.x, [](float sum, float there) { return there > 0 ? sum : 0.0f; }));
+  }
+
   LayerResults run(const KernelTable& kernels, const GemmChoice& choice = {},
                    const BlockPath* other_path = nullptr) const {
     const BlockPath path = other_path ? *other_path : our_path(kernels);
@@ -146,8 +191,10 @@ class Convolution {
   const DType dtype_;
   const Device where_;
   std::mt19937 rng_;
-  const RandomMask mask_;
+  RandomMask mask_;
   const LayerOperands operands_;
+  OwnedTensor kept_memory_;
+  KeptLists kept_;
 };
 
 }  // namespace poise

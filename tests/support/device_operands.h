@@ -86,8 +86,8 @@ inline LayerReference conv2d_reference(const Conv2dGeometry& g, const LayerOpera
   const Tensor &x = operands.x.host.tensor(), &w = operands.weight.host.tensor(), &dy = operands.dy.host.tensor();
   Context ctx;
   Tensor none;
-  cpu::conv2d_forward(ctx, g, x, w, operands.bias.host.tensor(), none, r.y.tensor());
-  cpu::conv2d_backward_input(ctx, g, dy, w, none, r.dx.tensor());
+  cpu::conv2d_forward(ctx, g, x, w, operands.bias.host.tensor(), {}, none, r.y.tensor());
+  cpu::conv2d_backward_input(ctx, g, dy, w, {}, none, r.dx.tensor());
   cpu::conv2d_backward_weight(ctx, g, x, dy, none, r.dweight.tensor(), r.dbias.tensor());
   return r;
 }

@@ -114,8 +114,8 @@ struct HostLayer {
   HostResults run_dense(const KernelTable& k) {
     Context ctx;
     HostResults r = run([&](Pass pass) { return k.conv2d_plan(ctx, g, DType::f32, pass); },
-                        [&](auto&... args) { k.conv2d_forward(ctx, g, args...); },
-                        [&](auto&... args) { k.conv2d_backward_input(ctx, g, args...); },
+                        [&](auto& in, auto& w, auto& b, auto&... to) { k.conv2d_forward(ctx, g, in, w, b, {}, to...); },
+                        [&](auto& in, auto& w, auto&... to) { k.conv2d_backward_input(ctx, g, in, w, {}, to...); },
                         [&](auto&... args) { k.conv2d_backward_weight(ctx, g, args...); });
     apply_mask(r.dw);
     return r;

@@ -13,6 +13,8 @@
 namespace poise::cpu {
 namespace {
 
+constexpr const char* kNoRelu = "dense kernels on the CPU leave the ReLU to others";
+
 // The weight gradients of one task: 4 KiB of sums on its stack.
 constexpr int64_t kInputChannels = 64, kOutputChannels = 8;
 
@@ -33,15 +35,13 @@ double share_of(const Conv2dGeometry& g) { return 1.0 / static_cast<double>(g.po
 
 }  // namespace
 
-// In f64 as on GPUs, so that gradient checks see the folding.
-Conv2dGeometry conv2d_form(const Context&, const Conv2dGeometry& layer, DType dtype) {
-  return layer.pools_sums() && dtype != DType::f64 ? layer : layer.folded_form();
-}
+bool conv2d_finishes(const Context&) { return false; }
 
 Conv2dPlan conv2d_plan(const Context&, const Conv2dGeometry& g, DType, Pass) { return {.executed_macs = g.macs()}; }
 
 void conv2d_forward(Context&, const Conv2dGeometry& geometry, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                    Tensor&, Tensor& y) {
+                    const Tensor& rectified, Tensor&, Tensor& y) {
+  require(!rectified, kNoRelu);
   dispatch_stored(x.dtype, [&]<class T>() {
     const Conv2dGeometry g = geometry;
     const T* inputs = x.data<T>();
@@ -77,8 +77,9 @@ void conv2d_forward(Context&, const Conv2dGeometry& geometry, const Tensor& x, c
   });
 }
 
-void conv2d_backward_input(Context&, const Conv2dGeometry& geometry, const Tensor& dy, const Tensor& weight, Tensor&,
-                           Tensor& dx) {
+void conv2d_backward_input(Context&, const Conv2dGeometry& geometry, const Tensor& dy, const Tensor& weight,
+                           const Tensor& rectified, Tensor&, Tensor& dx) {
+  require(!rectified, kNoRelu);
   dispatch_stored(dy.dtype, [&]<class T>() {
     const Conv2dGeometry g = geometry;
     const T* grad_out = dy.data<T>();

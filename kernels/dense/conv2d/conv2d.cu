@@ -12,8 +12,11 @@
 // enlarged layer costs 16 multiply-adds where its definition has 36.
 #include "kernels/dense/conv2d/conv2d.h"
 
+#include <vector>
+
 #include "kernels/core/workspace_layout.h"
 #include "kernels/dense/conv2d/conv2d_passes.h"
+#include "kernels/dense/conv2d/derived_weights.h"
 #include "kernels/gpu/device_limits.h"
 #include "kernels/gpu/tile_gemm.cuh"
 
@@ -92,7 +95,14 @@ struct Layer {
   WeightShape weight;
 
   Layer(const Conv2dGeometry& geometry, DType dtype) : g(geometry), enlarged(g.upsample == 2) {
-    require(g.enlargement_allowed(), "the op refuses other enlarged convolutions");
+    require(g.enlargement_allowed() && (g.pool == 1 || g.pools_sums()), "the op refuses other convolutions");
+    Fold fold = enlarged ? Fold::enlarged : Fold::none;
+    if (g.pools_sums()) {
+      fold = Fold::pooled;
+      g.pool = 1;
+      g.kh = g.kw = kPooledTaps;
+      g.stride_h = g.stride_w = 2;
+    }
     constexpr int64_t kMaxExtent = 1 << 13;
     if (g.h > kMaxExtent || g.w > kMaxExtent) {
       fail(ErrorKind::runtime,
@@ -104,11 +114,12 @@ struct Layer {
     const int64_t chunk = 16 / static_cast<int64_t>(size_of(dtype));
     in = round_up(g.c_in, chunk);
     out = round_up(g.c_out, chunk);
-    weight = {to_int(g.c_out), to_int(g.kh), to_int(g.kw), to_int(g.c_in), enlarged};
+    weight = {to_int(g.c_out), to_int(geometry.kh), to_int(geometry.kw), to_int(g.c_in), fold};
   }
 
-  bool packs_weight() const { return enlarged || in != g.c_in; }
-  int64_t packed_elements() const { return g.c_out * weight.taps_h() * weight.taps_w() * in; }
+  Shape packed_shape() const { return {g.c_out, weight.taps_h(), weight.taps_w(), in}; }
+  bool packs_weight() const { return weight.folds() || in != g.c_in; }
+  PackedWeight packing(const Tensor& from, void* to) const { return {weight, to_int(in), from.bytes, to}; }
   // Positions, and multiply-adds, of a pass that walks so.
   int64_t positions_h(Walk walk) const { return walk == Walk::outputs ? h.small : ceil_div(h.large, h.stride); }
   int64_t positions_w(Walk walk) const { return walk == Walk::outputs ? w.small : ceil_div(w.large, w.stride); }
@@ -147,7 +158,7 @@ struct Layer {
 // second kernel adds up what the taps of one position gave: 6 times fewer bytes and multiply-adds for 256 channels
 // to 3.
 struct ImplicitGemmPass {
-  Layer layer;
+  Layer layer;  // whose g is the convolution of the product: pooling is a stride
   bool forward, taps_as_outputs;
   Walk walk;
   int64_t source_channels, padded_channels, channels;  // of the source; of the result
@@ -158,8 +169,9 @@ struct ImplicitGemmPass {
   float* partial = nullptr;
   size_t workspace_bytes;
 
-  ImplicitGemmPass(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass, void* workspace)
-      : layer(g, dtype), forward(pass == Pass::forward) {
+  ImplicitGemmPass(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass, void* workspace)
+      : layer(geometry, dtype), forward(pass == Pass::forward) {
+    const Conv2dGeometry& g = layer.g;
     walk = forward == layer.enlarged ? Walk::inputs : Walk::outputs;
     source_channels = forward ? g.c_in : g.c_out;
     padded_channels = forward ? layer.in : layer.out;
@@ -191,7 +203,9 @@ struct ImplicitGemmPass {
     if (source_channels != padded_channels) {
       source = layout.carve<char>(static_cast<size_t>(source_shape.rows() * padded_channels) * element);
     }
-    if (layer.packs_weight()) weight = layout.carve<char>(static_cast<size_t>(layer.packed_elements()) * element);
+    if (layer.packs_weight()) {
+      weight = layout.carve<char>(static_cast<size_t>(layer.packed_shape().elements()) * element);
+    }
     if (tiling.splits > 1 || taps_as_outputs) {
       partial = layout.carve<float>(static_cast<size_t>(to_int(tiling.splits * rows * columns)));
     }
@@ -204,16 +218,15 @@ struct ImplicitGemmPass {
                            : layer.macs(walk);
   }
 
-  void run(Context& ctx, DType dtype, const Tensor& from, const Tensor& weights, const Tensor& bias, Tensor& y) const {
+  void run(Context& ctx, DType dtype, const Tensor& from, const Tensor& weights, const Ending& ending,
+           Tensor& y) const {
     if (source) pad_channels(ctx, dtype, source_shape.rows(), source_channels, padded_channels, from.bytes, source);
-    if (weight) pack_weight(ctx, dtype, layer.weight, layer.in, weights.bytes, weight);
-    const float* const added = bias ? bias.data<float>() : nullptr;
-    const bool relu = forward && layer.g.relu;
+    const bool packs = weight && weights.shape != layer.packed_shape();
+    if (packs) pack_weights(ctx, dtype, dtype, {{layer.packing(weights, weight)}});
     const ImplicitGemm gemm{.gather = taps_as_outputs ? each_pixel() : layer.gather(walk, padded_channels),
                             .order = forward ? WeightOrder::outputs_slowest : WeightOrder::outputs_fastest,
                             .source = source ? source : from.bytes,
-                            .weight = weight ? weight : weights.bytes,
-                            .bias = added,
+                            .weight = packs ? weight : weights.bytes,
                             .y = y.bytes,
                             .partial = partial,
                             .outputs = to_int(columns),
@@ -221,12 +234,12 @@ struct ImplicitGemmPass {
                             .weight_outer = to_int(layer.g.c_out),
                             .splits = tiling.splits,
                             .y_elements = rows * columns,
-                            .relu = relu};
+                            .ending = ending};
     dispatch_math(ctx, dtype, [&]<class Math>() { launch_implicit_gemm<Math>(ctx, gemm, tiling.size); });
     if (taps_as_outputs) {
-      sum_taps(ctx, dtype, tap_sums(), added, relu, y.bytes);
+      sum_taps(ctx, dtype, tap_sums(), ending, y.bytes);
     } else if (partial) {
-      sum_splits(ctx, dtype, rows * columns, channels, tiling.splits, partial, added, relu, y.bytes);
+      sum_splits(ctx, dtype, rows * columns, channels, tiling.splits, partial, ending, y.bytes);
     }
   }
 
@@ -270,7 +283,9 @@ struct WeightGradientPass {
   float *partial = nullptr, *bias_partial = nullptr;
   size_t workspace_bytes;
 
-  WeightGradientPass(const Context& ctx, const Conv2dGeometry& g, DType dtype, void* workspace) : layer(g, dtype) {
+  WeightGradientPass(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, void* workspace)
+      : layer(geometry, dtype) {
+    const Conv2dGeometry& g = layer.g;
     // Every tap of the gathered side has a column of the product: better the side with few channels, where a block's
     // other dimension is not mostly padding.
     const bool either = !layer.enlarged && g.stride_h == 1 && g.stride_w == 1;
@@ -321,7 +336,23 @@ struct WeightGradientPass {
 
 }  // namespace
 
-Conv2dGeometry conv2d_form(const Context&, const Conv2dGeometry& layer, DType) { return layer.folded_form(); }
+Shape conv2d_weight_shape(const Context&, const Conv2dGeometry& g, DType dtype) {
+  const Layer layer(g, dtype);
+  return layer.packs_weight() ? layer.packed_shape() : g.weight_shape();
+}
+
+void derive_weights(Context& ctx, std::span<const DerivedWeight> weights) {
+  std::vector<PackedWeight> packed;
+  for (const DerivedWeight& w : weights) {
+    const bool stays = w.derived.shape == w.weight.shape;
+    const int n = to_int(w.weight.elements());
+    packed.push_back(stays ? PackedWeight{{1, 1, 1, n, Fold::none}, n, w.weight.bytes, w.derived.bytes}
+                           : Layer(w.geometry, w.derived.dtype).packing(w.weight, w.derived.bytes));
+  }
+  if (!weights.empty()) pack_weights(ctx, DType::f32, weights.front().derived.dtype, packed);
+}
+
+bool conv2d_finishes(const Context&) { return true; }
 
 Conv2dPlan conv2d_plan(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass) {
   if (pass == Pass::backward_weight) {
@@ -333,13 +364,16 @@ Conv2dPlan conv2d_plan(const Context& ctx, const Conv2dGeometry& g, DType dtype,
 }
 
 void conv2d_forward(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                    Tensor& workspace, Tensor& y) {
-  ImplicitGemmPass(ctx, g, x.dtype, Pass::forward, workspace.bytes).run(ctx, x.dtype, x, weight, bias, y);
+                    const Tensor& rectified, Tensor& workspace, Tensor& y) {
+  const Ending ending{
+      .bias = bias ? bias.data<float>() : nullptr, .adds = g.adds, .relu = g.relu, .also_rectified = rectified.bytes};
+  ImplicitGemmPass(ctx, g, x.dtype, Pass::forward, workspace.bytes).run(ctx, x.dtype, x, weight, ending, y);
 }
 
 void conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
-                           Tensor& workspace, Tensor& dx) {
-  ImplicitGemmPass(ctx, g, dy.dtype, Pass::backward_input, workspace.bytes).run(ctx, dy.dtype, dy, weight, {}, dx);
+                           const Tensor& rectified, Tensor& workspace, Tensor& dx) {
+  const Ending ending{.mask = rectified.bytes, .adds = g.adds};
+  ImplicitGemmPass(ctx, g, dy.dtype, Pass::backward_input, workspace.bytes).run(ctx, dy.dtype, dy, weight, ending, dx);
 }
 
 void conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& dy, Tensor& workspace,

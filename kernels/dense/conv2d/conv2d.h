@@ -5,7 +5,7 @@
 //   u[n,a,b,i] = x[n, a/upsample, b/upsample, i]        (zero outside)
 //
 // and, with relu, max(0, y): the sums are then rectified on their way to memory. With pool 2 the op's output is the mean of
-// each 2x2 of y (a last odd row or column is left out); dense and block kernels compute another form (below).
+// each 2x2 of y (a last odd row or column is left out); kernels compute another form of it (below).
 //
 // x [N,H,W,C_in], w [C_out,kh,kw,C_in], b [C_out] or empty, y [N,out_h,out_w,C_out].
 //
@@ -25,8 +25,8 @@ struct Conv2dGeometry {
   int64_t upsample = 1;  // 1 or 2
   int64_t pool = 1;      // 1 or 2
   bool relu = false;     // of the forward pass. The other passes expect a dy that has passed the ReLU
-  // Asked of sparse kernels on the CPU alone (finishes_results() in engine/ops/layer_pass.h):
-  bool adds = false;   // forward: to what y holds, rounded once
+  // Asked of kernels that finish their results (finishes_results() in engine/ops/layer_pass.h). All are rounded once.
+  bool adds = false;   // to what y holds; dense kernels: backward_input, to what dx holds
   bool masks = false;  // backward_input: dx holds x, the output of a ReLU, and becomes the gradient before the ReLU
 
   int64_t sum_h() const { return (h * upsample + 2 * pad_h - kh) / stride_h + 1; }  // before pooling
@@ -46,17 +46,13 @@ struct Conv2dGeometry {
     return pool == 1 || (pool == 2 && upsample == 1 && !relu && (keeps_size(1) || keeps_size(3)) && h > 1 && w > 1);
   }
   // As kernels compute it. A 1x1 convolution commutes with pooling: the same convolution of the pooled x, for all kernels.
-  // A 3x3 one: conv2d_form() says what dense kernels want: itself, if sums of windows come before (window_sums.h), or
-  // stride 2 with folded weights (pooling_fold.h). Single weights have weights_form() (kernels/sparse/weights/). Block
-  // kernels, whose lists of what is alive are of the weight as it is, compute the sums: on the CPU region by region, pooled
-  // before they return to memory, on a GPU as a plain convolution, pooled afterwards.
+  // A 3x3 one is computed by dense kernels as such: in f64 sum by sum, otherwise on the CPU after sums of windows
+  // (window_sums.h), on GPUs with stride 2 and folded weights (pooling_fold.h). Single weights have weights_form()
+  // (kernels/sparse/weights/). Block kernels, whose lists of what is alive are of the weight as it is, compute the sums: on
+  // the CPU region by region, pooled before they return to memory, on a GPU as a plain convolution, pooled afterwards.
   bool pools_input() const { return pool == 2 && kh == 1; }
   bool pools_sums() const { return pool == 2 && kh == 3; }
-  Conv2dGeometry folded_form() const {
-    Conv2dGeometry form = sparse_form();
-    if (pools_sums()) form.kh = form.kw = 4, form.stride_h = form.stride_w = 2;
-    return form;
-  }
+  Conv2dGeometry dense_form() const { return pools_sums() ? *this : sparse_form(); }
   Conv2dGeometry sparse_form() const {
     Conv2dGeometry form = *this;
     if (pools_input()) form.h /= 2, form.w /= 2;
@@ -73,15 +69,18 @@ struct Conv2dPlan {
   size_t workspace_bytes = 0;
   double executed_macs = 0;
 };
-// The convolution that the dense kernels compute for a layer: of the pooled x or of folded weights, or the layer itself.
-using Conv2dFormOf = Conv2dGeometry(const Context&, const Conv2dGeometry& layer, DType);
+// Do the dense kernels what `adds`, and their operand `rectified`, ask for? Elsewhere they are not asked.
+using Conv2dFinishes = bool(const Context&);
 using Conv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, DType, Pass);
 
-// `workspace` has the bytes that the planner asked for in the same pass.
+// `workspace` has the bytes that the planner asked for in the same pass. `weight` may be derived (derived_weights.h).
+// `rectified` is empty, or, for kernels that finish their results, receives max(0, y) beside y.
 using Conv2dForward = void(Context&, const Conv2dGeometry&, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                           Tensor& workspace, Tensor& y);
+                           const Tensor& rectified, Tensor& workspace, Tensor& y);
+// `rectified` is empty, or, for kernels that finish their results, x, the output of a ReLU: zero where it is not positive. It
+// may be dx.
 using Conv2dBackwardInput = void(Context&, const Conv2dGeometry&, const Tensor& dy, const Tensor& weight,
-                                 Tensor& workspace, Tensor& dx);
+                                 const Tensor& rectified, Tensor& workspace, Tensor& dx);
 // dbias may be empty.
 using Conv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const Tensor& x, const Tensor& dy, Tensor& workspace,
                                   Tensor& dweight, Tensor& dbias);

@@ -60,11 +60,11 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
   const int columns = c.outputs - first_output;
   if (c.partial) {
     float* const part = c.partial + static_cast<int64_t>(blockIdx.y) * c.y_elements;
-    store_sums<float>(shared, product, nullptr, false, part, columns, c.outputs % 4 == 0 && c.y_elements % 4 == 0,
-                      place);
+    store_sums<float>(shared, product, {}, part, columns, c.outputs % 4 == 0 && c.y_elements % 4 == 0, place);
   } else {
-    const float* const bias = c.bias ? c.bias + first_output : nullptr;
-    store_sums<T>(shared, product, bias, c.relu, static_cast<T*>(c.y), columns, c.outputs % kChunk<T> == 0, place);
+    Ending ending = c.ending;
+    if (ending.bias) ending.bias += first_output;
+    store_sums<T>(shared, product, ending, static_cast<T*>(c.y), columns, c.outputs % kChunk<T> == 0, place);
   }
 }
 
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
   sum_tiles<T, Shape>(shared, range.count, load_a, load_b, product);
 
   float* const part = c.partial + static_cast<int64_t>(blockIdx.y) * c.dense_channels * columns;
-  store_sums<float>(shared, product, nullptr, false, part, columns - first_column, true, [&](int row) -> int64_t {
+  store_sums<float>(shared, product, {}, part, columns - first_column, true, [&](int row) -> int64_t {
     const int channel = first_channel + row;
     return channel < c.dense_channels ? int64_t{channel} * columns + first_column : -1;
   });

@@ -8,7 +8,7 @@
 //   Walk::inputs    small position = (a + pad - tap) / stride, for the taps where that is whole: they depend on a
 //                   modulo stride only, so the positions fall into stride_h * stride_w phases, each with its own taps
 //
-//   ImplicitGemm        y[position, n] = bias[n] + sum_{tap,c} source[gathered(position, tap), c] * w(n, tap, c)
+//   ImplicitGemm        y[position, n] = ending(sum_{tap,c} source[gathered(position, tap), c] * w(n, tap, c))
 //   WeightGradientGemm  partial[m, (tap, c)] = sum_positions dense[position, m] * source[gathered(position, tap), c],
 //                       and by blocks of its own the first pass of the bias's gradient
 //
@@ -17,6 +17,7 @@
 #pragma once
 #include "kernels/gpu/column_sums.h"
 #include "kernels/gpu/divisor.h"
+#include "kernels/gpu/ending.h"
 
 namespace poise::POISE_GPU {
 
@@ -46,14 +47,13 @@ struct ImplicitGemm {
   WeightOrder order = WeightOrder::outputs_slowest;
   const void* source = nullptr;
   const void* weight = nullptr;
-  const float* bias = nullptr;  // or null
-  void* y = nullptr;            // [images, large or small positions, outputs]
-  float* partial = nullptr;     // instead of y, and without bias and ReLU: [splits] of it
+  void* y = nullptr;         // [images, large or small positions, outputs]
+  float* partial = nullptr;  // instead of y, and without `ending`: [splits] of it
   int outputs = 0;
   int weight_inner = 0, weight_outer = 0;  // extents of the weight's fastest and slowest dimensions
   int splits = 1;                          // of the sum
   int64_t y_elements = 0;
-  bool relu = false;
+  Ending ending;
 };
 
 struct WeightGradientGemm {

@@ -2,8 +2,8 @@
 // neighbouring elements; bytes: operands and results once.
 #include "kernels/dense/conv2d/conv2d_passes.h"
 
-#include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/gpu/elementwise.cuh"
+#include "kernels/gpu/ending.cuh"
 
 namespace poise::POISE_GPU {
 namespace {
@@ -17,44 +17,25 @@ __global__ void pad_channels_kernel(int64_t rows, int channels, int padded, cons
   });
 }
 
-// The taps of a k-tap axis that tap u of the packed weight is the sum of.
-__device__ inline TapRange packed_taps(bool fold, int k, int u) { return fold ? folded_taps(k, u) : TapRange{u, u}; }
-
-// N neighbouring input channels per thread; they are all there, or N is 1.
-template <class T, int N>
-__global__ void pack_weight_kernel(WeightShape shape, int padded, const T* weight, T* to) {
-  const int taps_h = shape.taps_h(), taps_w = shape.taps_w(), vectors = padded / N;
-  for_each_element(int64_t{shape.c_out} * taps_h * taps_w * vectors, [&](int64_t e) {
-    const int i = static_cast<int>(e % vectors) * N, rest = static_cast<int>(e / vectors);
-    const TapRange columns = packed_taps(shape.fold, shape.kw, rest % taps_w);
-    const TapRange rows = packed_taps(shape.fold, shape.kh, rest / taps_w % taps_h);
-    const int o = rest / taps_w / taps_h;
-    Vector<float, N> sum{};
-    for (int r = rows.first; r <= rows.last; ++r) {
-      for (int s = columns.first; s <= columns.last; ++s) {
-        if (i >= shape.c_in) continue;
-        const auto w = load_floats<N>(weight + ((int64_t{o} * shape.kh + r) * shape.kw + s) * shape.c_in + i);
-#pragma unroll
-        for (int k = 0; k < N; ++k) sum[k] += w[k];
-      }
-    }
-    store_floats(to + e * N, sum);
-  });
+// Element e of the result, of this channel.
+template <class T>
+__device__ inline void store_sum(float sum, const Ending& ending, int channel, T* y, int64_t e) {
+  const float bias[1] = {ending.bias ? ending.bias[channel] : 0.0f};
+  store_ending(ending, Vector<float, 1>{sum}, bias, Neighbours<1>{e, 1, true}, y);
 }
 
 template <class T>
-__global__ void sum_splits_kernel(int64_t elements, int channels, int splits, const float* partial, const float* bias,
-                                  bool relu, T* y) {
+__global__ void sum_splits_kernel(int64_t elements, int channels, int splits, const float* partial, Ending ending,
+                                  T* y) {
   for_each_element(elements, [&](int64_t e) {
     float sum = 0;
     for (int split = 0; split < splits; ++split) sum += partial[split * elements + e];
-    if (bias) sum += bias[e % channels];
-    y[e] = from_float<T>(relu && sum < 0 ? 0.0f : sum);
+    store_sum(sum, ending, static_cast<int>(e % channels), y, e);
   });
 }
 
 template <class T>
-__global__ void sum_taps_kernel(TapSums t, const float* bias, bool relu, T* y) {
+__global__ void sum_taps_kernel(TapSums t, Ending ending, T* y) {
   const int64_t elements = int64_t{t.images} * t.source_h * t.source_w * t.columns;
   for_each_element(int64_t{t.images} * t.y_h * t.y_w * t.channels, [&](int64_t e) {
     const int c = static_cast<int>(e % t.channels), pixel = static_cast<int>(e / t.channels);
@@ -71,8 +52,7 @@ __global__ void sum_taps_kernel(TapSums t, const float* bias, bool relu, T* y) {
         for (int split = 0; split < t.splits; ++split) sum += t.partial[split * elements + at];
       }
     }
-    if (bias) sum += bias[c];
-    y[e] = from_float<T>(relu && sum < 0 ? 0.0f : sum);
+    store_sum(sum, ending, c, y, e);
   });
 }
 
@@ -83,7 +63,7 @@ __global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials 
   const int taps_h = shape.taps_h(), taps_w = shape.taps_w();
   const int fast = p.gathers_y ? shape.c_out : shape.c_in, slow = p.gathers_y ? shape.c_in : shape.c_out;
   const int64_t elements = int64_t{p.rows} * taps_h * taps_w * p.columns;
-  const int copies = shape.fold ? 2 : 1, vectors = fast / N;
+  const int copies = shape.folds() ? 2 : 1, vectors = fast / N;
   const int64_t weights = int64_t{slow} * shape.kh * shape.kw * vectors;
   for_each_element(weights + (dbias ? shape.c_out : 0), [&](int64_t e) {
     if (e >= weights) {
@@ -92,7 +72,7 @@ __global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials 
     }
     const int f = static_cast<int>(e % vectors) * N, rest = static_cast<int>(e / vectors);
     const int s = rest % shape.kw, r = rest / shape.kw % shape.kh, l = rest / shape.kw / shape.kh;
-    const int u = shape.fold ? first_fold(shape.kh, r) : r, v = shape.fold ? first_fold(shape.kw, s) : s;
+    const int u = shape.first_of(shape.kh, r), v = shape.first_of(shape.kw, s);
     Vector<float, N> sum{};
     for (int a = u; a < u + copies; ++a) {
       for (int b = v; b < v + copies; ++b) {
@@ -104,6 +84,8 @@ __global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials 
         }
       }
     }
+#pragma unroll
+    for (int k = 0; k < N; ++k) sum[k] *= shape.factor();
     const auto place = [&](int o, int i) { return ((int64_t{o} * shape.kh + r) * shape.kw + s) * shape.c_in + i; };
     if (!p.gathers_y) return store_vector(dweight + place(l, f), sum);
 #pragma unroll
@@ -121,28 +103,18 @@ void pad_channels(Context& ctx, DType dtype, int64_t rows, int64_t channels, int
   });
 }
 
-void pack_weight(Context& ctx, DType dtype, const WeightShape& shape, int64_t padded_in, const void* weight, void* to) {
-  dispatch_stored(dtype, [&]<class T>() {
-    dispatch_width<T>(shape.c_in, {}, [&]<int N>() {
-      launch(ctx, elementwise(int64_t{shape.c_out} * shape.taps_h() * shape.taps_w() * padded_in / N),
-             pack_weight_kernel<T, N>, shape, static_cast<int>(padded_in), static_cast<const T*>(weight),
-             static_cast<T*>(to));
-    });
-  });
-}
-
 void sum_splits(Context& ctx, DType dtype, int64_t elements, int64_t channels, int splits, const float* partial,
-                const float* bias, bool relu, void* y) {
+                const Ending& ending, void* y) {
   dispatch_stored(dtype, [&]<class T>() {
     launch(ctx, elementwise(elements), sum_splits_kernel<T>, elements, static_cast<int>(channels), splits, partial,
-           bias, relu, static_cast<T*>(y));
+           ending, static_cast<T*>(y));
   });
 }
 
-void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const float* bias, bool relu, void* y) {
+void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const Ending& ending, void* y) {
   dispatch_stored(dtype, [&]<class T>() {
-    launch(ctx, elementwise(int64_t{sums.images} * sums.y_h * sums.y_w * sums.channels), sum_taps_kernel<T>, sums, bias,
-           relu, static_cast<T*>(y));
+    launch(ctx, elementwise(int64_t{sums.images} * sums.y_h * sums.y_w * sums.channels), sum_taps_kernel<T>, sums,
+           ending, static_cast<T*>(y));
   });
 }
 

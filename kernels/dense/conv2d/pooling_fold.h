@@ -5,7 +5,6 @@
 //
 // with w[-1] = w[3] = 0: four taps, stride 2, padding 1. 16 multiply-adds per mean where the plain sums have 36.
 #pragma once
-#include "kernels/core/context.h"
 #include "kernels/dense/conv2d/upsample_fold.h"
 
 namespace poise {
@@ -16,11 +15,5 @@ constexpr int kPooledTaps = 4;  // per axis
 POISE_HOST_DEVICE constexpr TapRange pooled_taps(int u) { return folded_taps(3, 3 - u); }
 // Tap r folds into this u and the next one.
 POISE_HOST_DEVICE constexpr int first_pooled_fold(int r) { return r; }
-
-// folded[o,u,v,i] = 1/4 sum of weight[o,r,s,i] over the taps that fold into (u, v).
-// weight [C_out,3,3,C_in]; folded [C_out,4,4,C_in], of the same type, or bf16 of f32: summed in f32, rounded once.
-using FoldPooling = void(Context&, const Tensor& weight, Tensor& folded);
-// Its transpose: dweight[o,r,s,i] = 1/4 sum of dfolded[o,u,v,i] over u = r, r+1 and v = s, s+1. Both of one type.
-using UnfoldPooling = void(Context&, const Tensor& dfolded, Tensor& dweight);
 
 }  // namespace poise

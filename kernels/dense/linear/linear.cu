@@ -58,7 +58,7 @@ void linear_forward(Context& context, const Tensor& x, const Tensor& weight, con
                     Tensor& y) {
   const LinearGeometry g{.n = x.shape[0], .in = x.shape[1], .out = y.shape[1]};
   Context ctx = context_of(context, g);
-  if (!uses_blas(ctx, g)) return conv2d_forward(ctx, as_convolution(g), x, weight, bias, workspace, y);
+  if (!uses_blas(ctx, g)) return conv2d_forward(ctx, as_convolution(g), x, weight, bias, {}, workspace, y);
   blas::gemm(ctx, {.m = g.n, .n = g.out, .k = g.in, .transpose_b = true}, x, weight, workspace, y);
   if (bias) add_bias(ctx, bias, y);
 }
@@ -66,7 +66,7 @@ void linear_forward(Context& context, const Tensor& x, const Tensor& weight, con
 void linear_backward_input(Context& context, const Tensor& dy, const Tensor& weight, Tensor& workspace, Tensor& dx) {
   const LinearGeometry g{.n = dx.shape[0], .in = dx.shape[1], .out = dy.shape[1]};
   Context ctx = context_of(context, g);
-  if (!uses_blas(ctx, g)) return conv2d_backward_input(ctx, as_convolution(g), dy, weight, workspace, dx);
+  if (!uses_blas(ctx, g)) return conv2d_backward_input(ctx, as_convolution(g), dy, weight, {}, workspace, dx);
   blas::gemm(ctx, {.m = g.n, .n = g.in, .k = g.out}, dy, weight, workspace, dx);
 }
 

@@ -33,7 +33,7 @@ void sum_space_forward(Context&, double scale, const Tensor& x, Tensor& y) {
   });
 }
 
-void sum_space_backward(Context&, double scale, const Tensor& dy, Tensor& dx) {
+void sum_space_backward(Context&, double scale, bool masks, const Tensor& dy, Tensor& dx) {
   dispatch_stored(dx.dtype, [&]<class T>() {
     const int64_t n = dx.shape[0], pixels = dx.shape[1] * dx.shape[2], c = dx.shape[3];
     const auto* grad_out = dy.data<Computed<T>>();
@@ -44,7 +44,10 @@ void sum_space_backward(Context&, double scale, const Tensor& dy, Tensor& dx) {
       for (int64_t pixel = 0; pixel < pixels; ++pixel) {
         T* to = grad_in + (image * pixels + pixel) * c;
 #pragma GCC ivdep
-        for (int64_t i = 0; i < c; ++i) to[i] = stored<T>(factor * from[i]);
+        for (int64_t i = 0; i < c; ++i) {
+          const auto gradient = factor * from[i];
+          to[i] = stored<T>(masks && !(computed(to[i]) > 0) ? 0 * gradient : gradient);
+        }
       }
     });
   });

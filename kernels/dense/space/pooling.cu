@@ -33,10 +33,10 @@ __global__ __launch_bounds__(kTileThreads) void sum_space_forward_kernel(float s
   });
 }
 
-// dx[n,pixel,c] = scale * dy[n,c]
+// dx[n,pixel,c] = scale * dy[n,c]; with `masks`, where dx is positive, else zero.
 template <class T, int N>
-__global__ void sum_space_backward_kernel(float scale, int64_t vectors, uint32_t pixels, uint32_t c, const float* dy,
-                                          T* dx) {
+__global__ void sum_space_backward_kernel(float scale, bool masks, int64_t vectors, uint32_t pixels, uint32_t c,
+                                          const float* dy, T* dx) {
   const uint32_t vectors_per_pixel = c / N;
   for_each_element(vectors, [&](int64_t v) {
     const auto pixel = static_cast<uint32_t>(v / vectors_per_pixel);
@@ -45,6 +45,11 @@ __global__ void sum_space_backward_kernel(float scale, int64_t vectors, uint32_t
     Vector<float, N> value;
 #pragma unroll
     for (int k = 0; k < N; ++k) value[k] = scale * from[k];
+    if (masks) {
+      const auto there = load_floats<N>(dx + v * N);
+#pragma unroll
+      for (int k = 0; k < N; ++k) value[k] = there[k] > 0 ? value[k] : 0 * value[k];
+    }
     store_floats(dx + v * N, value);
   });
 }
@@ -63,13 +68,13 @@ void sum_space_forward(Context& ctx, double scale, const Tensor& x, Tensor& y) {
   });
 }
 
-void sum_space_backward(Context& ctx, double scale, const Tensor& dy, Tensor& dx) {
+void sum_space_backward(Context& ctx, double scale, bool masks, const Tensor& dy, Tensor& dx) {
   const auto pixels = static_cast<uint32_t>(dx.shape[1] * dx.shape[2]), c = static_cast<uint32_t>(dx.shape[3]);
   dispatch_stored(dx.dtype, [&]<class T>() {
     dispatch_width<T>(c, {&dx}, [&]<int N>() {
       const int64_t vectors = dx.elements() / N;
-      launch(ctx, elementwise(vectors), sum_space_backward_kernel<T, N>, static_cast<float>(scale), vectors, pixels, c,
-             dy.data<float>(), dx.data<T>());
+      launch(ctx, elementwise(vectors), sum_space_backward_kernel<T, N>, static_cast<float>(scale), masks, vectors,
+             pixels, c, dy.data<float>(), dx.data<T>());
     });
   });
 }

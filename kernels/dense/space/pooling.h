@@ -11,6 +11,7 @@ using AvgPool2x2Backward = void(Context&, const Tensor& dy, Tensor& dx);
 // y[n,c] = scale * sum_{h,w} x[n,h,w,c]: scale 1 is the sum, 1/(H W) the mean.  x [N,H,W,C], y [N,C].
 // For x in bf16 y is f32.
 using SumSpaceForward = void(Context&, double scale, const Tensor& x, Tensor& y);
-using SumSpaceBackward = void(Context&, double scale, const Tensor& dy, Tensor& dx);
+// With `masks` dx holds x, the output of a ReLU, and becomes the gradient before the ReLU.
+using SumSpaceBackward = void(Context&, double scale, bool masks, const Tensor& dy, Tensor& dx);
 
 }  // namespace poise

@@ -371,13 +371,13 @@ Conv2dPlan block_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const 
 
 void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
                           const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
-  if (x.dtype == DType::f64) return conv2d_forward(ctx, g, x, weight, bias, workspace, y);
+  if (x.dtype == DType::f64) return conv2d_forward(ctx, g, x, weight, bias, {}, workspace, y);
   choose(g, index, x.dtype, [&]<class T, class P>() { forward<T, P>(g, index, x, weight, bias, workspace.bytes, y); });
 }
 
 void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy,
                                  const Tensor& weight, Tensor& workspace, Tensor& dx) {
-  if (dy.dtype == DType::f64) return conv2d_backward_input(ctx, g, dy, weight, workspace, dx);
+  if (dy.dtype == DType::f64) return conv2d_backward_input(ctx, g, dy, weight, {}, workspace, dx);
   choose(g, index, dy.dtype,
          [&]<class T, class P>() { backward_input<T, P>(g, index, dy, weight, workspace.bytes, dx); });
 }

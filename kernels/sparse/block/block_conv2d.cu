@@ -125,9 +125,27 @@ struct Layer {
   }
 };
 
+// Puts the lists of a pass in place: those that the index keeps for this form, or, where there is no room for more, new ones in the
+// workspace. `build`: what they are built from, whose lists.carve(layout) takes memory; list(ctx, build) makes them.
+template <class Build, class List>
+void provide_lists(Context& ctx, const BlockIndex& index, const KeptLists::Form& form, Build& build, const List& list) {
+  if (!index.kept) return list(ctx, build);
+  const KeptLists::Entry* const entry = index.kept->find(form);
+  WorkspaceLayout measured(nullptr);
+  Build(build).lists.carve(measured);
+  void* const memory = entry ? entry->memory : index.kept->room_for(measured.bytes());
+  if (!memory) return list(ctx, build);
+  WorkspaceLayout layout(memory);
+  build.lists.carve(layout);
+  if (entry) return;
+  index.kept->add({form, memory, [build, list](Context& c) { list(c, build); }});
+  list(ctx, build);
+}
+
 // forward and backward_input.
 struct DsdPass {
   Layer layer;
+  const BlockIndex& blocks;
   bool forward;
   BuildTerms build{};
   DsdGemm dsd{};
@@ -135,7 +153,7 @@ struct DsdPass {
   size_t workspace_bytes;
 
   DsdPass(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype, Pass pass, void* workspace)
-      : layer(g, index), forward(pass == Pass::forward) {
+      : layer(g, index), blocks(index), forward(pass == Pass::forward) {
     constexpr int kMaxSlots = 320, kMaxChunk = 32;
     const int parities = layer.positions.parities;
     const int planes = static_cast<int>(size_of(dtype)) * kBlock / 16;
@@ -156,14 +174,15 @@ struct DsdPass {
     lists.keys = forward ? layer.out_blocks * parities : layer.in_blocks;
     lists.capacity = m.source_blocks * layer.positions.per_parity();
     m.repeat = forward && layer.repeats;
+    m.adds = forward && g.adds;
+    m.masks = !forward && g.masks;
+    m.relu = forward && g.relu;
     const int full = 2 * kMultiprocessors / m.tiles.count;
     m.key_groups = std::max(1, std::min(full, ceil_div(lists.keys, kDsdWarps)));
 
     WorkspaceLayout layout(workspace);
     const size_t terms = static_cast<size_t>(lists.keys) * static_cast<size_t>(lists.capacity);
-    lists.terms = layout.carve<Term>(terms);
-    lists.starts = layout.carve<int32_t>(static_cast<size_t>(lists.keys * (lists.chunks + 1)));
-    lists.order = layout.carve<int32_t>(static_cast<size_t>(lists.keys));
+    lists.carve(layout);
     lists.weights = layout.carve<char>(terms * kBlockWeights * size_of(dtype));
     if (!forward) {
       summed = layout.carve<char>(static_cast<size_t>(layer.summed_elements()) * size_of(dtype));
@@ -181,8 +200,11 @@ struct DsdPass {
   }
 
   void run(Context& ctx, const Tensor& from, const Tensor& weight, const Tensor& bias, Tensor& to) {
+    const KeptLists::Form form = {forward ? 1 : 2, build.chunk_blocks, build.plane, build.pitch};
+    provide_lists(ctx, blocks, form, build, list_terms);
+    dsd.lists = build.lists;
     build.weight = weight.bytes;
-    dispatch_stored(from.dtype, [&]<class T>() { build_terms<T>(ctx, build); });
+    dispatch_stored(from.dtype, [&]<class T>() { pack_terms<T>(ctx, build); });
     dsd.bias = bias ? bias.data<float>() : nullptr;
     if (forward) {
       dsd.from = layer.x_view(from.bytes);
@@ -197,6 +219,7 @@ struct DsdPass {
 
 struct SddPass {
   Layer layer;
+  const BlockIndex& blocks;
   BuildItems build{};
   SddGemm sdd{};
   void* summed;
@@ -204,7 +227,7 @@ struct SddPass {
   size_t workspace_bytes;
 
   SddPass(const Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, DType dtype, void* workspace)
-      : layer(g, index) {
+      : layer(g, index), blocks(index) {
     constexpr int kMaxSlots = 147;
     const int parities = layer.positions.parities, outs = kPanel / parities;
     SddGemm& o = sdd;
@@ -221,14 +244,9 @@ struct SddPass {
                 .most = ctx.gemm.splits == 0 ? o.tiles.count : std::min(ctx.gemm.splits, o.tiles.count)};
 
     WorkspaceLayout layout(workspace);
-    const size_t pairs = static_cast<size_t>(layer.out_blocks * layer.in_blocks);
-    const auto panels = static_cast<size_t>(lists.panels());
-    lists.terms = layout.carve<SddTerm>(panels * static_cast<size_t>(lists.capacity));
-    lists.counts = layout.carve<int32_t>(panels);
-    lists.first_item = layout.carve<int32_t>(panels + 1);
-    lists.panel_of_item = layout.carve<int32_t>(static_cast<size_t>(most));
-    lists.place = layout.carve<int32_t>(pairs * static_cast<size_t>(layer.positions.count));
-    lists.alive = layout.carve<uint16_t>(pairs);
+    lists.pairs = layer.out_blocks * layer.in_blocks;
+    lists.positions = layer.positions.count;
+    lists.carve(layout);
     // No more parts than workers, unless there are more work items.
     o.partial = layout.carve<float>(static_cast<size_t>(std::max(most, o.splits.workers)) * kItemTerms * kBlockWeights);
     summed = layout.carve<char>(static_cast<size_t>(layer.summed_elements()) * size_of(dtype));
@@ -242,7 +260,8 @@ struct SddPass {
   }
 
   void run(Context& ctx, const Tensor& x, const Tensor& dy, Tensor& dweight, Tensor& dbias) {
-    build_items(ctx, build);
+    provide_lists(ctx, blocks, {3, build.pitch, 0, 0}, build, list_items);
+    sdd.lists = build.lists;
     sdd.x = layer.x_view(x.bytes);
     sdd.dy = layer.y_view(layer.sum_repeats(ctx, dy, summed).bytes, layer.repeats);
     sdd.bias = sums_of_columns(dy.bytes, dy.shape.rows(), layer.g.c_out, dbias ? bias_partial : nullptr);

@@ -15,12 +15,12 @@ namespace poise {
 
 bool block_conv2d_serves(const Conv2dGeometry& geometry, int64_t block);
 
-// Do kernels on this device do what `relu`, `adds`, `masks` and `pool` of the geometry ask for? Elsewhere they are not
-// asked.
-constexpr bool block_conv2d_finishes(Device device, DType dtype, const Conv2dGeometry& geometry) {
+// Do kernels do what `relu`, `adds` and `masks` of the geometry ask for? And on this device `pool`? Elsewhere they are not asked.
+constexpr bool block_conv2d_finishes(DType dtype, const Conv2dGeometry& geometry) {
   const bool repeats_outputs = geometry.upsample == 2 && geometry.kh == 1;
-  return device == Device::cpu && dtype != DType::f64 && !repeats_outputs;
+  return dtype != DType::f64 && !repeats_outputs;
 }
+constexpr bool block_conv2d_pools(Device device, DType dtype) { return device == Device::cpu && dtype != DType::f64; }
 
 // What a pass needs and does with the blocks that are alive now.
 using BlockConv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, const BlockIndex&, DType, Pass);

@@ -224,20 +224,32 @@ __device__ inline void store_key(const DsdGemm& m, const int32_t (&places)[1 << 
   }
   T* const to = static_cast<T*>(m.to.data) + m.to.block(key) + Product::channel(0);
   const int line = m.to.w * m.to.scale * m.to.channels;
-  product.for_each([&](int pixel, int four, Vector<float, 4> v) {
-    const int place = places[pixel];
-    if (place < 0) return;
-    Vector<T, 4> stored;
+  const auto store = [&]<bool kFinishes>() {
+    product.for_each([&](int pixel, int four, Vector<float, 4> v) {
+      const int place = places[pixel];
+      if (place < 0) return;
+      T* const at = to + place + 4 * four;
+      Vector<T, 4> stored;
+      if (kFinishes && (m.adds || m.masks)) stored = load_vector<4>(at);
 #pragma unroll
-    for (int e = 0; e < 4; ++e) stored[e] = from_float<T>(v[e] + bias[four][e]);
-    T* const at = to + place + 4 * four;
-    store_vector(at, stored);
-    if (m.repeat) {
-      store_vector(at + m.to.channels, stored);
-      store_vector(at + line, stored);
-      store_vector(at + line + m.to.channels, stored);
-    }
-  });
+      for (int e = 0; e < 4; ++e) {
+        float sum = v[e] + bias[four][e];
+        if constexpr (kFinishes) {
+          if (m.adds) sum += to_float(stored[e]);
+          if (m.masks) sum = to_float(stored[e]) > 0 ? sum : 0 * sum;
+          sum = m.relu && sum < 0 ? 0.0f : sum;
+        }
+        stored[e] = from_float<T>(sum);
+      }
+      store_vector(at, stored);
+      if (m.repeat) {
+        store_vector(at + m.to.channels, stored);
+        store_vector(at + line, stored);
+        store_vector(at + line + m.to.channels, stored);
+      }
+    });
+  };
+  m.adds || m.masks || m.relu ? store.template operator()<true>() : store.template operator()<false>();
 }
 
 // Grid: x = tile, y = group of keys.

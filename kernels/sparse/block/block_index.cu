@@ -74,6 +74,7 @@ void build_block_index(Context& ctx, const Tensor& mask, BlockIndex& index) {
   std::vector<int32_t> offsets(static_cast<size_t>(rows) + 1), list(static_cast<size_t>(index.capacity()));
   copy_to_host(offsets.data(), index.row_offsets);
   copy_to_host(list.data(), index.col_of_block);
+  if (index.kept) index.kept->list_all(ctx);
   index.alive = offsets.back();
   index.alive_in_parities = blocks_in_parities(index, offsets.data(), list.data());
   if (!index.in_offsets) return;

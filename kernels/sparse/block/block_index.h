@@ -2,12 +2,54 @@
 // of out/b rows of blocks by taps*in/b columns; column = tap * (in/b) + input block. A block is alive if any of its
 // weights is. Rebuilt when a mask changes, in memory of fixed capacity, so that captured graphs stay valid.
 #pragma once
+#include <array>
+#include <functional>
 #include <vector>
 
 #include "kernels/core/context.h"
+#include "kernels/core/integer.h"
+#include "kernels/core/memory.h"
 #include "kernels/sparse/block/block_size.h"
 
 namespace poise {
+
+// What GPU kernels list from a BlockIndex for passes of one form, kept until the index is rebuilt, when it is listed anew in
+// the same memory: captured graphs stay valid.
+class KeptLists {
+ public:
+  using Form = std::array<int, 4>;  // whatever the lists depend on beside the index
+  struct Entry {
+    Form form;
+    void* memory;
+    std::function<void(Context&)> list;
+  };
+
+  KeptLists() = default;
+  explicit KeptLists(const Tensor& memory) : memory_(memory) {}  // u8
+  // Null: not listed yet.
+  const Entry* find(const Form& form) const {
+    for (const Entry& e : entries_) {
+      if (e.form == form) return &e;
+    }
+    return nullptr;
+  }
+  // Memory for lists of a new form; null if there is no room.
+  void* room_for(size_t bytes) {
+    const size_t first = used_;
+    if (!memory_ || first + align_up(bytes) > memory_.size_bytes()) return nullptr;
+    used_ += align_up(bytes);
+    return static_cast<char*>(memory_.bytes) + first;
+  }
+  void add(const Entry& entry) { entries_.push_back(entry); }
+  void list_all(Context& ctx) const {
+    for (const Entry& e : entries_) e.list(ctx);
+  }
+
+ private:
+  Tensor memory_;
+  size_t used_ = 0;
+  std::vector<Entry> entries_;
+};
 
 struct BlockIndex {
   int64_t block = kSparseBlock;  // b: output channels and input channels of a block
@@ -23,10 +65,21 @@ struct BlockIndex {
   Tensor in_offsets;    // i32 [in_blocks + 1]
   Tensor out_of_block;  // i32 [capacity]
 
+  KeptLists* kept = nullptr;  // or lists are made in each pass
+
   int64_t columns() const { return taps * in_blocks; }
   int64_t capacity() const { return out_blocks * columns(); }
   double density() const { return static_cast<double>(alive) / static_cast<double>(capacity()); }
 };
+
+// Bytes of KeptLists with room for the three passes of two forms: training asks the layers of a generator for two batches. Lists
+// hold panels of 16x16 pairs of blocks and, of an enlarged 3x3 layer, 16 positions for nine taps.
+inline size_t kept_lists_bytes(const BlockIndex& index) {
+  constexpr int64_t kForms = 2, kPanel = 16, kBytesPerPosition = 24, kRest = 8192;
+  const int64_t pairs = kPanel * kPanel * ceil_div(index.out_blocks, kPanel) * ceil_div(index.in_blocks, kPanel);
+  const int64_t positions = index.taps == 9 ? 16 : index.taps;
+  return static_cast<size_t>(kForms * (pairs * positions * kBytesPerPosition + kRest));
+}
 
 // BlockIndex::alive_in_parities, of lists on the host.
 int64_t blocks_in_parities(const BlockIndex& index, const int32_t* row_offsets, const int32_t* col_of_block);

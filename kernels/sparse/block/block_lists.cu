@@ -198,18 +198,21 @@ __global__ void finish_items_kernel(const __grid_constant__ FinishItems f) {
 
 }  // namespace
 
+void list_terms(Context& ctx, const BuildTerms& b) {
+  launch(ctx, {.grid = static_cast<uint32_t>(b.lists.keys), .block = kListThreads}, list_terms_kernel, b);
+}
+
 template <class T>
-void build_terms(Context& ctx, const BuildTerms& b) {
+void pack_terms(Context& ctx, const BuildTerms& b) {
   const auto keys = static_cast<uint32_t>(b.lists.keys);
-  launch(ctx, {.grid = keys, .block = kListThreads}, list_terms_kernel, b);
   launch(ctx, {.grid = {static_cast<uint32_t>(ceil_div(b.lists.capacity, kListWarps)), keys, 1}, .block = kListThreads},
          pack_terms_kernel<T>, b);
 }
 
-template void build_terms<bf16>(Context&, const BuildTerms&);
-template void build_terms<float>(Context&, const BuildTerms&);
+template void pack_terms<bf16>(Context&, const BuildTerms&);
+template void pack_terms<float>(Context&, const BuildTerms&);
 
-void build_items(Context& ctx, const BuildItems& b) {
+void list_items(Context& ctx, const BuildItems& b) {
   launch(ctx, {.grid = static_cast<uint32_t>(b.lists.panels()), .block = kListThreads}, list_items_kernel, b);
   launch(ctx, elementwise(b.lists.panels() + 1), number_items_kernel, b.lists);
 }

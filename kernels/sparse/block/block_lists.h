@@ -1,10 +1,12 @@
-// What the block-sparse kernels walk, built on the device from a BlockIndex before each pass, in memory of fixed
-// capacity: nothing that a launch is given depends on which blocks are alive, so captured graphs outlive a mask update.
+// What the block-sparse kernels walk, built on the device from a BlockIndex, in memory of fixed capacity: nothing that a launch
+// is given depends on which blocks are alive, so captured graphs outlive a mask update. Lists are kept until then (KeptLists),
+// weights are packed in each pass.
 //
 // A position of a pair (output block, input block) is one of the weights that lie between them: a tap, or for a 3x3
 // convolution of an enlarged image one of the four of each of the four 2x2 convolutions (upsample_fold.h), which is a sum
 // of taps and alive if one of them is. It moves x by (dr, dc) against y.
 #pragma once
+#include "kernels/core/workspace_layout.h"
 #include "kernels/gpu/column_sums.h"
 #include "kernels/sparse/block/block_pixels.cuh"
 
@@ -58,6 +60,12 @@ struct TermLists {
   int32_t* starts;             // [keys][chunks + 1]: where the terms of a chunk start; the last is the number of terms
   int32_t* order;              // [keys]: the longest first
   void* weights;               // [keys][capacity][plane][16 of the target][16 bytes of the source]
+
+  void carve(WorkspaceLayout& layout) {  // for all but `weights`
+    terms = layout.carve<Term>(static_cast<size_t>(keys) * static_cast<size_t>(capacity));
+    starts = layout.carve<int32_t>(static_cast<size_t>(keys * (chunks + 1)));
+    order = layout.carve<int32_t>(static_cast<size_t>(keys));
+  }
 };
 
 struct BuildTerms {
@@ -70,8 +78,9 @@ struct BuildTerms {
   const void* weight;  // [C_out][taps][C_in]
   bool round_to_tf32;
 };
+void list_terms(Context& ctx, const BuildTerms& b);  // all but `order` and `weights`
 template <class T>
-void build_terms(Context& ctx, const BuildTerms& b);
+void pack_terms(Context& ctx, const BuildTerms& b);
 
 // --- Weight gradient: dw[term] = sum over pixels of dy[block] x[block, moved] ---
 
@@ -87,6 +96,7 @@ struct SddTerm {
 
 struct WorkItems {
   int panels_out, panels_in, capacity;  // capacity: terms of a panel
+  int pairs, positions;                 // of blocks; of a pair
   SddTerm* terms;                       // [panels][capacity], by block of x, then of dy
   int32_t* counts;                      // [panels]
   int32_t* first_item;                  // [panels + 1]
@@ -96,6 +106,14 @@ struct WorkItems {
 
   POISE_HOST_DEVICE int panels() const { return panels_out * panels_in; }
   POISE_HOST_DEVICE int items_capacity() const { return panels() * ceil_div(capacity, kItemTerms); }
+  void carve(WorkspaceLayout& layout) {
+    terms = layout.carve<SddTerm>(static_cast<size_t>(panels()) * static_cast<size_t>(capacity));
+    counts = layout.carve<int32_t>(static_cast<size_t>(panels()));
+    first_item = layout.carve<int32_t>(static_cast<size_t>(panels() + 1));
+    panel_of_item = layout.carve<int32_t>(static_cast<size_t>(items_capacity()));
+    place = layout.carve<int32_t>(static_cast<size_t>(pairs) * static_cast<size_t>(positions));
+    alive = layout.carve<uint16_t>(static_cast<size_t>(pairs));
+  }
 };
 
 struct BuildItems {
@@ -104,7 +122,7 @@ struct BuildItems {
   int pitch;  // slots of a row of x
   WorkItems lists;
 };
-void build_items(Context& ctx, const BuildItems& b);
+void list_items(Context& ctx, const BuildItems& b);
 
 // An item is done in as many parts, of the tiles of pixels, as there are workers for it.
 struct PixelSplits {

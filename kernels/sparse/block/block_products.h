@@ -18,7 +18,9 @@ struct DsdGemm {
   int source_blocks, chunk_blocks;
   const float* bias;  // or null
   bool repeat;        // the target's pixels of all four parities are the same
-  int key_groups;     // thread blocks that share the keys of a tile
+  // After the bias: + what is there; zero where what is there, the output of a ReLU, is not positive; no less than 0.
+  bool adds, masks, relu;
+  int key_groups;  // thread blocks that share the keys of a tile
 };
 
 struct SddGemm {

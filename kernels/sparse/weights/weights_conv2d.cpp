@@ -245,7 +245,7 @@ Conv2dPlan weights_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, cons
 
 void weights_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const Tensor& x,
                             const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
-  if (x.dtype == DType::f64) return conv2d_forward(ctx, g, x, weight, bias, workspace, y);
+  if (x.dtype == DType::f64) return conv2d_forward(ctx, g, x, weight, bias, {}, workspace, y);
   if (x.dtype == DType::bf16) {
     Widened wide(ctx, workspace);
     const Tensor wide_x = wide.in(x), wide_weight = wide.in(weight);
@@ -261,7 +261,7 @@ void weights_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const WeightI
 
 void weights_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const Tensor& dy,
                                    const Tensor& weight, Tensor& workspace, Tensor& dx) {
-  if (dy.dtype == DType::f64) return conv2d_backward_input(ctx, g, dy, weight, workspace, dx);
+  if (dy.dtype == DType::f64) return conv2d_backward_input(ctx, g, dy, weight, {}, workspace, dx);
   if (dy.dtype == DType::bf16) {
     Widened wide(ctx, workspace);
     const Tensor wide_dy = wide.in(dy), wide_weight = wide.in(weight);

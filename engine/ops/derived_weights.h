@@ -1,0 +1,72 @@
+// Collects the weights of a network that dense convolutions read in another form (kernels/dense/conv2d/derived_weights.h), and
+// makes all of these forms by one launch, in memory of the tape's arena.
+#pragma once
+#include <vector>
+
+#include "engine/ops/check.h"
+#include "engine/sparse/layer_execution.h"
+
+namespace poise {
+
+class DerivedWeights {
+ public:
+  explicit DerivedWeights(Tape& tape) : tape_(tape), dtype_(activation_dtype(tape.ctx.precision)) {}
+
+  // The same values in the type of activations.
+  void add_converted(const Tensor& weight) { add(weight.shape, {.weight = weight}, true); }
+  // `weight`: the value of this parameter, or what spectral norm makes of it. Room is made for each form, but a form that
+  // no pass of its layer reads now is not computed.
+  void add_convolution(const Parameter& parameter, const Tensor& weight) {
+    const Conv2dGeometry form = parameter.convolution.dense_form();
+    const bool convolves = parameter.convolution.c_out > 0;
+    const Shape shape = convolves ? tape_.ctx.kernels->conv2d_weight_shape(tape_.ctx, form, dtype_) : weight.shape;
+    add(shape == weight.shape ? Shape{0} : shape, {.geometry = form, .weight = weight},
+        reads_dense(parameter.execution));
+  }
+  // Without any, an empty Var.
+  Var make() {
+    int64_t elements = 0;
+    for (const Entry& e : entries_) elements += padded(e.weight.derived.elements());
+    if (elements == 0) return {};
+    const Tensor all = tape_.alloc({elements}, dtype_);
+    std::vector<DerivedWeight> wanted;
+    int64_t first = 0;
+    for (Entry& e : entries_) {
+      Tensor& derived = e.weight.derived;
+      const Shape shape = derived.shape;
+      derived = shape.elements() == 0 ? Tensor{} : all.slice(first, shape.elements()).reshaped(shape);
+      first += padded(shape.elements());
+      if (derived && e.is_wanted) wanted.push_back(e.weight);
+    }
+    if (!wanted.empty()) {
+      tape_.launch({"derive_weights", Pass::forward}, tape_.ctx.kernels->derive_weights,
+                   std::span<const DerivedWeight>(wanted));
+    }
+    return tape_.record({.name = "derive_weights", .output = all});
+  }
+  // Of the weight that was added as number i; empty if it stays as it is.
+  const Tensor& of(size_t i) const { return entries_[i].weight.derived; }
+
+ private:
+  struct Entry {
+    DerivedWeight weight;
+    bool is_wanted;
+  };
+
+  void add(const Shape& shape, DerivedWeight weight, bool is_wanted) {
+    weight.derived.shape = shape;
+    entries_.push_back({weight, is_wanted});
+  }
+  static bool reads_dense(const LayerExecution* execution) {
+    return !execution || execution->forward == Execution::dense || execution->backward_input == Execution::dense;
+  }
+  int64_t padded(int64_t elements) const {  // so that every form begins a line
+    return static_cast<int64_t>(align_up(static_cast<size_t>(elements) * size_of(dtype_)) / size_of(dtype_));
+  }
+
+  Tape& tape_;
+  DType dtype_;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace poise

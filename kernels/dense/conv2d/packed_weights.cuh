@@ -1,0 +1,39 @@
+// How the dense kernels read weights: [c_out][taps_h][taps_w][c_in padded to 16 bytes]. A convolution of a twice enlarged
+// image is the transpose of a convolution with stride 2, one tap more per axis and folded weights (upsample_fold.h); one
+// whose outputs are averaged over 2x2 is a convolution with stride 2 and one tap more (pooling_fold.h):
+//   packed[o, u, v, i] = factor * sum of weight[o, r, s, i] over the r that fold into u and the s that fold into v
+#pragma once
+#include <span>
+
+#include "kernels/dense/conv2d/pooling_fold.h"
+#include "kernels/gpu/gpu.h"
+
+namespace poise::POISE_GPU {
+
+enum class Fold : uint8_t { none, enlarged, pooled };
+
+struct WeightShape {
+  int c_out, kh, kw, c_in;  // as the weight is stored
+  Fold fold;
+
+  POISE_HOST_DEVICE bool folds() const { return fold != Fold::none; }
+  POISE_HOST_DEVICE int taps_h() const { return kh + (folds() ? 1 : 0); }
+  POISE_HOST_DEVICE int taps_w() const { return kw + (folds() ? 1 : 0); }
+  POISE_HOST_DEVICE float factor() const { return fold == Fold::pooled ? 0.25f : 1.0f; }
+  // The taps of an axis of k that fold into u; and the first of the two that tap r folds into.
+  POISE_HOST_DEVICE TapRange taps_of(int k, int u) const {
+    return fold == Fold::none ? TapRange{u, u} : fold == Fold::pooled ? pooled_taps(u) : folded_taps(k, u);
+  }
+  POISE_HOST_DEVICE int first_of(int k, int r) const { return fold == Fold::enlarged ? first_fold(k, r) : r; }
+};
+
+struct PackedWeight {
+  WeightShape shape;
+  int padded;        // channels of `to`
+  const void* from;  // of the kernel's type
+  void* to;
+};
+// `from` may be of the type of `to` or f32.
+void pack_weights(Context& ctx, DType from, DType to, std::span<const PackedWeight> weights);
+
+}  // namespace poise::POISE_GPU
