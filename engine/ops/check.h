@@ -37,12 +37,14 @@ inline void check_parameter(const char* op, Var x, Var parameter) {
   });
 }
 
-// A bias of so many outputs, or none.
-inline void check_bias(const char* op, Var x, Var bias, int64_t outputs) {
+// A bias for each output of the weight [outputs, ..], or none.
+inline void check_bias(const char* op, Var x, Var weight, Var bias) {
   if (!bias.tape) return;
   check_parameter(op, x, bias);
-  check(*x.tape, bias.shape() == Shape{outputs}, [&] {
-    return std::string(op) + " expects bias " + Shape{outputs}.to_string() + " but got " + bias.shape().to_string();
+  const Shape expected{weight.shape()[0]};
+  check(*x.tape, bias.shape() == expected, [&] {
+    return std::string(op) + " expects bias " + expected.to_string() + " for weight " + weight.shape().to_string() +
+           " but got " + bias.shape().to_string();
   });
 }
 

@@ -179,7 +179,7 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
   Tape& t = *x.tape;
   check_parameter("conv2d", x, weight);
   const Conv2dGeometry geometry = geometry_of(x, weight, options);
-  check_bias("conv2d", x, bias, geometry.c_out);
+  check_bias("conv2d", x, weight, bias);
   if (residual.tape) {
     check_operands("conv2d", x, residual);
     check(t, residual.shape() == geometry.y_shape() && !geometry.relu, [&] {

@@ -14,14 +14,14 @@ class DerivedWeights {
 
   // The same values in the type of activations.
   void add_converted(const Tensor& weight) { add(weight.shape, {.weight = weight}, true); }
-  // `weight`: the value of this parameter, or what spectral norm makes of it. Room is made for each form, but a form that
-  // no pass of its layer reads now is not computed.
-  void add_convolution(const Parameter& parameter, const Tensor& weight) {
-    const Conv2dGeometry form = parameter.convolution.dense_form();
-    const bool convolves = parameter.convolution.c_out > 0;
-    const Shape shape = convolves ? tape_.ctx.kernels->conv2d_weight_shape(tape_.ctx, form, dtype_) : weight.shape;
+  // `weight`: the value of this parameter, or what spectral norm makes of it; it stays as it is if the parameter is null or
+  // no convolution's. Room is made for each form, but a form that no pass of its layer reads now is not computed.
+  void add_convolution(const Parameter* parameter, const Tensor& weight) {
+    if (!parameter || parameter->convolution.c_out == 0) return add({0}, {}, false);
+    const Conv2dGeometry form = parameter->convolution.dense_form();
+    const Shape shape = tape_.ctx.kernels->conv2d_weight_shape(tape_.ctx, form, dtype_);
     add(shape == weight.shape ? Shape{0} : shape, {.geometry = form, .weight = weight},
-        reads_dense(parameter.execution));
+        reads_dense(parameter->execution));
   }
   // Without any, an empty Var.
   Var make() {

@@ -12,7 +12,7 @@ Var linear(Var x, Var weight, Var bias, LayerExecution* execution) {
     return "linear expects input [N," + (ws.rank() == 2 ? std::to_string(ws[1]) : "in") + "] for weight " +
            ws.to_string() + " but got " + xs.to_string();
   });
-  check_bias("linear", x, bias, ws[0]);
+  check_bias("linear", x, weight, bias);
   const LinearGeometry geometry{.n = xs[0], .in = xs[1], .out = ws[0]};
   Tensor y = t.alloc({xs[0], ws[0]}, x.dtype());
   const LayerWeight w(weight, x.dtype());

@@ -96,9 +96,7 @@ void spectral_norm(Tape& t, std::span<SpectralNormOperand> operands) {
              std::span<const SpectralNormLayer>(layers), workspace);
   }
   DerivedWeights derived(t);
-  for (size_t i = 0; i < layers.size(); ++i) {
-    derived.add_convolution(operands[i].parameter ? *operands[i].parameter : Parameter{}, layers[i].y);
-  }
+  for (size_t i = 0; i < layers.size(); ++i) derived.add_convolution(operands[i].parameter, layers[i].y);
   derived.make();
   const int count = static_cast<int>(layers.size());
   for (int i = 0; i < count; ++i) {

@@ -58,7 +58,7 @@ Var ParameterSlab::derive_weights(Tape& tape, Module& root) const {
   const bool narrows = activation_dtype(tape.ctx.precision) == DType::bf16;
   if (narrows) derived.add_converted(value);
   size_t count = narrows ? 1 : 0;
-  root.for_each_parameter([&](Parameter& p) { derived.add_convolution(p, p.value); });
+  root.for_each_parameter([&](Parameter& p) { derived.add_convolution(&p, p.value); });
   const Var all = derived.make();
   if (!all.tape) return {};
   root.for_each_parameter([&](Parameter& p) {

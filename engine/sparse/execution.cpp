@@ -62,7 +62,7 @@ struct OwnedLists {
     col_of_block = OwnedTensor({index.capacity()}, DType::i32, device);
     index.row_offsets = row_offsets.tensor();
     index.col_of_block = col_of_block.tensor();
-    if (!transposed && device != Device::cpu) {
+    if (keeps_lists(transposed, device)) {
       kept_memory = OwnedTensor({static_cast<int64_t>(kept_lists_bytes(index))}, DType::u8, device);
       kept = KeptLists(kept_memory.tensor());
       index.kept = &kept;
@@ -73,10 +73,12 @@ struct OwnedLists {
     index.in_offsets = in_offsets.tensor();
     index.out_of_block = out_of_block.tensor();
   }
+  // Of our own kernels on GPUs, which make them from the index.
+  static bool keeps_lists(bool transposed, Device device) { return !transposed && device != Device::cpu; }
   static size_t bytes(const BlockIndex& index, bool transposed, Device device) {
     const int64_t one = index.out_blocks + 1 + index.capacity(), other = index.in_blocks + 1 + index.capacity();
     return static_cast<size_t>(one + (transposed ? other : 0)) * sizeof(int32_t) +
-           (transposed || device == Device::cpu ? 0 : kept_lists_bytes(index));
+           (keeps_lists(transposed, device) ? kept_lists_bytes(index) : 0);
   }
 };
 

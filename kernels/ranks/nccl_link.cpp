@@ -16,7 +16,7 @@ namespace {
 
 static_assert(NcclLink::kIdBytes == sizeof(ncclUniqueId));
 
-struct Library {
+struct Nccl {
   cuda::SharedLibrary nccl{"training by several ranks on GPUs", "libnccl.so.2", "libnccl2 2.28"};
   decltype(&ncclGetUniqueId) get_unique_id = nccl["ncclGetUniqueId"];
   decltype(&ncclCommInitRank) comm_init_rank = nccl["ncclCommInitRank"];
@@ -27,15 +27,10 @@ struct Library {
   decltype(&ncclGetLastError) last_error = nccl["ncclGetLastError"];
 };
 
-const Library& library() {
-  static const Library opened;
-  return opened;
-}
-
 void check(ncclResult_t result, const char* call) {
   if (result == ncclSuccess) return;
-  fail(ErrorKind::runtime, std::string(call) + ": " + library().error_string(result) + ": " +
-                               library().last_error(nullptr) + "; NCCL_DEBUG=INFO says more");
+  fail(ErrorKind::runtime, std::string(call) + ": " + cuda::opened<Nccl>().error_string(result) + ": " +
+                               cuda::opened<Nccl>().last_error(nullptr) + "; NCCL_DEBUG=INFO says more");
 }
 
 }  // namespace
@@ -69,7 +64,7 @@ void use_gpu_of_local_rank(int local_rank) {
 
 std::string NcclLink::new_id() {
   ncclUniqueId id;
-  check(library().get_unique_id(&id), "ncclGetUniqueId");
+  check(cuda::opened<Nccl>().get_unique_id(&id), "ncclGetUniqueId");
   return {id.internal, sizeof id.internal};
 }
 
@@ -78,17 +73,17 @@ NcclLink::NcclLink(const std::string& id, int rank, int size) : state_(std::make
   ::setenv("NCCL_ALGO", "Ring,Tree", /*overwrite=*/0);
   ncclUniqueId unique;
   std::memcpy(unique.internal, id.data(), sizeof unique.internal);
-  check(library().comm_init_rank(&state_->all, size, unique, rank), "ncclCommInitRank");
+  check(cuda::opened<Nccl>().comm_init_rank(&state_->all, size, unique, rank), "ncclCommInitRank");
 }
 
-NcclLink::~NcclLink() { library().comm_destroy(state_->all); }
+NcclLink::~NcclLink() { cuda::opened<Nccl>().comm_destroy(state_->all); }
 
 void NcclLink::begin_mean(Context& ctx, const Tensor& x) {
   state_->means = true;
-  check(
-      library().all_reduce(x.bytes, x.bytes, static_cast<size_t>(x.elements()),
-                           x.dtype == DType::bf16 ? ncclBfloat16 : ncclFloat, ncclAvg, state_->all, state_->after(ctx)),
-      "ncclAllReduce");
+  check(cuda::opened<Nccl>().all_reduce(x.bytes, x.bytes, static_cast<size_t>(x.elements()),
+                                        x.dtype == DType::bf16 ? ncclBfloat16 : ncclFloat, ncclAvg, state_->all,
+                                        state_->after(ctx)),
+        "ncclAllReduce");
 }
 
 void NcclLink::finish_means(Context& ctx) {
@@ -96,7 +91,7 @@ void NcclLink::finish_means(Context& ctx) {
 }
 
 void NcclLink::gather(Context& ctx, const Tensor& x, const Tensor& all) {
-  check(library().all_gather(x.bytes, all.bytes, x.size_bytes(), ncclChar, state_->all, state_->after(ctx)),
+  check(cuda::opened<Nccl>().all_gather(x.bytes, all.bytes, x.size_bytes(), ncclChar, state_->all, state_->after(ctx)),
         "ncclAllGather");
   state_->join(ctx);
 }

@@ -13,8 +13,6 @@
 namespace poise::cpu {
 namespace {
 
-constexpr const char* kNoRelu = "dense kernels on the CPU leave the ReLU to others";
-
 // The weight gradients of one task: 4 KiB of sums on its stack.
 constexpr int64_t kInputChannels = 64, kOutputChannels = 8;
 
@@ -41,7 +39,7 @@ Conv2dPlan conv2d_plan(const Context&, const Conv2dGeometry& g, DType, Pass) { r
 
 void conv2d_forward(Context&, const Conv2dGeometry& geometry, const Tensor& x, const Tensor& weight, const Tensor& bias,
                     const Tensor& rectified, Tensor&, Tensor& y) {
-  require(!rectified, kNoRelu);
+  require(!rectified, kDoesNotFinish);
   dispatch_stored(x.dtype, [&]<class T>() {
     const Conv2dGeometry g = geometry;
     const T* inputs = x.data<T>();
@@ -79,7 +77,7 @@ void conv2d_forward(Context&, const Conv2dGeometry& geometry, const Tensor& x, c
 
 void conv2d_backward_input(Context&, const Conv2dGeometry& geometry, const Tensor& dy, const Tensor& weight,
                            const Tensor& rectified, Tensor&, Tensor& dx) {
-  require(!rectified, kNoRelu);
+  require(!rectified, kDoesNotFinish);
   dispatch_stored(dy.dtype, [&]<class T>() {
     const Conv2dGeometry g = geometry;
     const T* grad_out = dy.data<T>();

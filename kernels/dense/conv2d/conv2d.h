@@ -71,6 +71,7 @@ struct Conv2dPlan {
 };
 // Do the dense kernels what `adds`, and their operand `rectified`, ask for? Elsewhere they are not asked.
 using Conv2dFinishes = bool(const Context&);
+constexpr const char* kDoesNotFinish = "dense kernels on the CPU leave the ReLU to others";  // if they are
 using Conv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, DType, Pass);
 
 // `workspace` has the bytes that the planner asked for in the same pass. `weight` may be derived (derived_weights.h).

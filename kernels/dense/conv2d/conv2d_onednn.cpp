@@ -426,7 +426,7 @@ Conv2dPlan conv2d_plan_onednn(const Context& ctx, const Conv2dGeometry& g, DType
 void conv2d_forward_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& weight,
                            const Tensor& bias, const Tensor& rectified, Tensor& workspace, Tensor& y) {
   if (x.dtype == DType::f64) return conv2d_forward(ctx, g, x, weight, bias, rectified, workspace, y);
-  require(!rectified, "dense kernels on the CPU leave the ReLU to others");
+  require(!rectified, kDoesNotFinish);
   if (as_f32(x.dtype)) {
     Widened wide(ctx, workspace);
     const Tensor wide_x = wide.in(x), wide_weight = wide.in(weight);
@@ -440,7 +440,7 @@ void conv2d_forward_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& 
 void conv2d_backward_input_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,
                                   const Tensor& rectified, Tensor& workspace, Tensor& dx) {
   if (dy.dtype == DType::f64) return conv2d_backward_input(ctx, g, dy, weight, rectified, workspace, dx);
-  require(!rectified, "dense kernels on the CPU leave the ReLU to others");
+  require(!rectified, kDoesNotFinish);
   if (as_f32(dy.dtype)) {
     Widened wide(ctx, workspace);
     const Tensor wide_dy = wide.in(dy), wide_weight = wide.in(weight);

@@ -24,7 +24,9 @@ struct WeightShape {
   POISE_HOST_DEVICE TapRange taps_of(int k, int u) const {
     return fold == Fold::none ? TapRange{u, u} : fold == Fold::pooled ? pooled_taps(u) : folded_taps(k, u);
   }
-  POISE_HOST_DEVICE int first_of(int k, int r) const { return fold == Fold::enlarged ? first_fold(k, r) : r; }
+  POISE_HOST_DEVICE int first_of(int k, int r) const {
+    return fold == Fold::none ? r : fold == Fold::pooled ? first_pooled_fold(r) : first_fold(k, r);
+  }
 };
 
 struct PackedWeight {

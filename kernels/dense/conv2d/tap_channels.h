@@ -29,12 +29,12 @@ void for_each_tap(int64_t h, int64_t w, int64_t p, int64_t q, const F& f) {
   }
 }
 
-// How z has the channels of a tap, and where a tap reads: at its own offset (+1) or the opposite one (-1).
+// Where z has the channels of the tap that reads at an offset: of an input gradient the opposite tap's.
 struct TapOrder {
+  int64_t first;               // of the first tap
   int64_t of_tap, of_channel;  // steps
-  int64_t side;
-  static TapOrder outputs() { return {1, kTaps, 1}; }
-  static TapOrder inputs(int64_t channels) { return {channels, 1, -1}; }
+  static TapOrder outputs() { return {0, 1, kTaps}; }
+  static TapOrder inputs(int64_t channels) { return {(kTaps - 1) * channels, -channels, 1}; }
 };
 
 // y, or dx, from z (f32).
@@ -44,8 +44,7 @@ void sum_taps(const TapOrder& order, int64_t images, int64_t h, int64_t w, int64
     for (int64_t pixel = 0; pixel < images * h * w; ++pixel) {
       float sums[kFewChannels] = {};
       for_each_tap(h, w, pixel / w % h, pixel % w, [&](int64_t tap, int64_t offset) {
-        const int64_t read = order.side > 0 ? tap : kTaps - 1 - tap;  // the tap whose own offset is the opposite
-        const float* from = z + (pixel + offset) * kTaps * channels + read * order.of_tap;
+        const float* from = z + (pixel + offset) * kTaps * channels + order.first + tap * order.of_tap;
         for (int64_t c = 0; c < channels; ++c) sums[c] += from[c * order.of_channel];
       });
       for (int64_t c = 0; c < channels; ++c) y[pixel * channels + c] = stored<T>(sums[c]);

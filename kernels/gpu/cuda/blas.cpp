@@ -17,7 +17,7 @@ using GemmEx = cublasStatus_t(cublasHandle_t, cublasOperation_t, cublasOperation
                               int ldb, const void* beta, void* c, cudaDataType, int ldc, cublasComputeType_t,
                               cublasGemmAlgo_t);
 
-struct Library {
+struct Cublas {
   SharedLibrary cublas{"a matrix product on the GPU", "libcublas.so." + std::to_string(CUBLAS_VER_MAJOR),
                        "CUDA's libcublas " + std::to_string(CUBLAS_VER_MAJOR)};
   decltype(&cublasCreate_v2) create = cublas["cublasCreate_v2"];
@@ -28,15 +28,11 @@ struct Library {
   decltype(&cublasGetStatusString) status_string = cublas["cublasGetStatusString"];
 };
 
-const Library& library() {
-  static const Library opened;
-  return opened;
-}
-
 void check(cublasStatus_t status, const char* call, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   fail(ErrorKind::runtime, std::string(file) + ":" + std::to_string(line) + ": " + call + ": " +
-                               library().status_string(status) + " (" + library().status_name(status) + ")");
+                               opened<Cublas>().status_string(status) + " (" + opened<Cublas>().status_name(status) +
+                               ")");
 }
 
 // One handle for the program: it knows the device, and is told stream and workspace before each call. (A stream of its
@@ -44,14 +40,14 @@ void check(cublasStatus_t status, const char* call, const char* file = __builtin
 cublasHandle_t handle_for(const Context& ctx, const Tensor& workspace) {
   static cublasHandle_t handle = [] {
     cublasHandle_t h = nullptr;
-    check(library().create(&h), "cublasCreate");
+    check(opened<Cublas>().create(&h), "cublasCreate");
     return h;
   }();
-  check(library().set_stream(handle, stream_of(ctx)), "cublasSetStream");
+  check(opened<Cublas>().set_stream(handle, stream_of(ctx)), "cublasSetStream");
   void* aligned = workspace.bytes;
   size_t bytes = workspace.size_bytes();
   require(std::align(blas::kCublasAlignment, blas::kCublasWorkspace, aligned, bytes), "a workspace of cuBLAS's size");
-  check(library().set_workspace(handle, aligned, blas::kCublasWorkspace), "cublasSetWorkspace");
+  check(opened<Cublas>().set_workspace(handle, aligned, blas::kCublasWorkspace), "cublasSetWorkspace");
   return handle;
 }
 
@@ -67,10 +63,11 @@ void gemm(Context& ctx, const blas::Gemm& shape, const Tensor& a, const Tensor& 
   constexpr float kOne = 1, kZero = 0;
   const auto m = static_cast<int>(shape.m), n = static_cast<int>(shape.n), k = static_cast<int>(shape.k);
   const bool tf32 = a.dtype == DType::f32 && ctx.precision == Precision::tf32;
-  check(library().gemm(handle_for(ctx, workspace), shape.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-                       shape.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, &kOne, b.bytes, type_of(b),
-                       shape.transpose_b ? k : n, a.bytes, type_of(a), shape.transpose_a ? m : k, &kZero, c.bytes,
-                       type_of(c), n, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+  check(opened<Cublas>().gemm(handle_for(ctx, workspace), shape.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
+                              shape.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, &kOne, b.bytes, type_of(b),
+                              shape.transpose_b ? k : n, a.bytes, type_of(a), shape.transpose_a ? m : k, &kZero,
+                              c.bytes, type_of(c), n, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
+                              CUBLAS_GEMM_DEFAULT),
         "cublasGemmEx");
 }
 

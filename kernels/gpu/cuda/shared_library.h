@@ -25,4 +25,11 @@ class SharedLibrary {
   void* handle_;  // never closed: what it made may outlive everything of ours
 };
 
+// The functions of a library: a struct of a SharedLibrary and of pointers that it fills, made at the first call.
+template <class Functions>
+const Functions& opened() {
+  static const Functions functions;
+  return functions;
+}
+
 }  // namespace poise::cuda

@@ -10,7 +10,7 @@
 namespace poise::cuda {
 namespace {
 
-struct Library {
+struct Cusparse {
   SharedLibrary cusparse{"a block-sparse product on the GPU", "libcusparse.so." + std::to_string(CUSPARSE_VER_MAJOR),
                          "CUDA's libcusparse " + std::to_string(CUSPARSE_VER_MAJOR)};
   decltype(&cusparseCreate) create = cusparse["cusparseCreate"];
@@ -27,26 +27,22 @@ struct Library {
   decltype(&cusparseGetErrorString) error_string = cusparse["cusparseGetErrorString"];
 };
 
-const Library& library() {
-  static const Library opened;
-  return opened;
-}
-
 void check(cusparseStatus_t status, const char* call, const char* file = __builtin_FILE(),
            int line = __builtin_LINE()) {
   if (status == CUSPARSE_STATUS_SUCCESS) return;
   fail(ErrorKind::runtime, std::string(file) + ":" + std::to_string(line) + ": " + call + ": " +
-                               library().error_string(status) + " (" + library().error_name(status) + ")");
+                               opened<Cusparse>().error_string(status) + " (" + opened<Cusparse>().error_name(status) +
+                               ")");
 }
 
 // One handle for the program: it knows the device, and is told the stream before each call.
 cusparseHandle_t handle_for(const Context& ctx) {
   static cusparseHandle_t handle = [] {
     cusparseHandle_t h = nullptr;
-    check(library().create(&h), "cusparseCreate");
+    check(opened<Cusparse>().create(&h), "cusparseCreate");
     return h;
   }();
-  check(library().set_stream(handle, stream_of(ctx)), "cusparseSetStream");
+  check(opened<Cusparse>().set_stream(handle, stream_of(ctx)), "cusparseSetStream");
   return handle;
 }
 
@@ -64,10 +60,10 @@ void* address_of(const Tensor& t) {
 struct DenseMatrix {
   DenseMatrix(const Tensor& t, int64_t rows, int64_t cols, cusparseOrder_t order) {
     const int64_t leading = order == CUSPARSE_ORDER_ROW ? cols : rows;
-    check(library().create_dense(&descriptor, rows, cols, leading, address_of(t), type_of(t), order),
+    check(opened<Cusparse>().create_dense(&descriptor, rows, cols, leading, address_of(t), type_of(t), order),
           "cusparseCreateDnMat");
   }
-  ~DenseMatrix() { library().destroy_dense(descriptor); }
+  ~DenseMatrix() { opened<Cusparse>().destroy_dense(descriptor); }
   DenseMatrix(const DenseMatrix&) = delete;
   DenseMatrix& operator=(const DenseMatrix&) = delete;
   cusparseDnMatDescr_t descriptor = nullptr;
@@ -75,13 +71,13 @@ struct DenseMatrix {
 
 struct SparseMatrix {
   explicit SparseMatrix(const gpu::BlockSparse& a) {
-    check(
-        library().create_bsr(&descriptor, a.rows / a.block, a.cols / a.block, a.columns.elements(), a.block, a.block,
-                             address_of(a.row_offsets), address_of(a.columns), address_of(a.values), CUSPARSE_INDEX_32I,
-                             CUSPARSE_INDEX_32I, CUSPARSE_INDEX_BASE_ZERO, type_of(a.values), CUSPARSE_ORDER_ROW),
-        "cusparseCreateBsr");
+    check(opened<Cusparse>().create_bsr(&descriptor, a.rows / a.block, a.cols / a.block, a.columns.elements(), a.block,
+                                        a.block, address_of(a.row_offsets), address_of(a.columns), address_of(a.values),
+                                        CUSPARSE_INDEX_32I, CUSPARSE_INDEX_32I, CUSPARSE_INDEX_BASE_ZERO,
+                                        type_of(a.values), CUSPARSE_ORDER_ROW),
+          "cusparseCreateBsr");
   }
-  ~SparseMatrix() { library().destroy_sparse(descriptor); }
+  ~SparseMatrix() { opened<Cusparse>().destroy_sparse(descriptor); }
   SparseMatrix(const SparseMatrix&) = delete;
   SparseMatrix& operator=(const SparseMatrix&) = delete;
   cusparseSpMatDescr_t descriptor = nullptr;
@@ -103,8 +99,8 @@ void with_spmm(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, const T
 size_t spmm_workspace(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, const Tensor& c) {
   size_t bytes = 0;
   with_spmm(ctx, a, b, c, [&](auto handle, auto sparse, auto right, auto result) {
-    check(library().spmm_buffer_size(handle, kPlain, kPlain, &kOne, sparse, right, &kZero, result, CUDA_R_32F,
-                                     CUSPARSE_SPMM_BSR_ALG1, &bytes),
+    check(opened<Cusparse>().spmm_buffer_size(handle, kPlain, kPlain, &kOne, sparse, right, &kZero, result, CUDA_R_32F,
+                                              CUSPARSE_SPMM_BSR_ALG1, &bytes),
           "cusparseSpMM_bufferSize");
   });
   return bytes == 0 ? 1 : bytes;
@@ -112,8 +108,8 @@ size_t spmm_workspace(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, 
 
 void spmm(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, Tensor& workspace, Tensor& c) {
   with_spmm(ctx, a, b, c, [&](auto handle, auto sparse, auto right, auto result) {
-    check(library().spmm(handle, kPlain, kPlain, &kOne, sparse, right, &kZero, result, CUDA_R_32F,
-                         CUSPARSE_SPMM_BSR_ALG1, workspace.bytes),
+    check(opened<Cusparse>().spmm(handle, kPlain, kPlain, &kOne, sparse, right, &kZero, result, CUDA_R_32F,
+                                  CUSPARSE_SPMM_BSR_ALG1, workspace.bytes),
           "cusparseSpMM");
   });
 }
@@ -129,8 +125,8 @@ void with_sddmm(Context& ctx, const Tensor& x, const Tensor& y, const gpu::Block
 size_t sddmm_workspace(Context& ctx, const Tensor& x, const Tensor& y, const gpu::BlockSparse& a) {
   size_t bytes = 0;
   with_sddmm(ctx, x, y, a, [&](auto handle, auto left, auto right, auto sparse) {
-    check(library().sddmm_buffer_size(handle, kPlain, kPlain, &kOne, left, right, &kZero, sparse, CUDA_R_32F,
-                                      CUSPARSE_SDDMM_ALG_DEFAULT, &bytes),
+    check(opened<Cusparse>().sddmm_buffer_size(handle, kPlain, kPlain, &kOne, left, right, &kZero, sparse, CUDA_R_32F,
+                                               CUSPARSE_SDDMM_ALG_DEFAULT, &bytes),
           "cusparseSDDMM_bufferSize");
   });
   return bytes == 0 ? 1 : bytes;
@@ -138,8 +134,8 @@ size_t sddmm_workspace(Context& ctx, const Tensor& x, const Tensor& y, const gpu
 
 void sddmm(Context& ctx, const Tensor& x, const Tensor& y, bool add, Tensor& workspace, gpu::BlockSparse& a) {
   with_sddmm(ctx, x, y, a, [&](auto handle, auto left, auto right, auto sparse) {
-    check(library().sddmm(handle, kPlain, kPlain, &kOne, left, right, add ? &kOne : &kZero, sparse, CUDA_R_32F,
-                          CUSPARSE_SDDMM_ALG_DEFAULT, workspace.bytes),
+    check(opened<Cusparse>().sddmm(handle, kPlain, kPlain, &kOne, left, right, add ? &kOne : &kZero, sparse, CUDA_R_32F,
+                                   CUSPARSE_SDDMM_ALG_DEFAULT, workspace.bytes),
           "cusparseSDDMM");
   });
 }
