@@ -24,36 +24,43 @@ void check(const Moments& m, const char* which) {
   }
 }
 
-// A covariance has no negative eigenvalue but for rounding: some tools store float32, and products of two have noise
-// wherever both are zero.
-void check_not_negative(const std::vector<double>& ascending, double noise) {
+// A covariance has no negative eigenvalue but for rounding: some tools store float32.
+void check_not_negative(const std::vector<double>& ascending) {
   constexpr double kRounding = 1e-5;
-  if (ascending.empty() || ascending.front() >= -kRounding * std::abs(ascending.back()) - noise) return;
+  if (ascending.empty() || ascending.front() >= -kRounding * std::abs(ascending.back())) return;
   fail(ErrorKind::data, "Fréchet distance: one of the covariances has the negative eigenvalue " +
                             std::to_string(ascending.front()) + ", so it is none; make its statistics anew");
 }
 
+// W [n, rank] by columns, S = W W^T, without the directions in which S is zero to rounding.
+struct Root {
+  std::vector<double> w;
+  int64_t rank;
+
+  explicit Root(const Moments& m) : w(m.covariance), rank(0) {
+    const int64_t n = m.dims;
+    const std::vector<double> values = symmetric_eigenvalues(w, n);
+    check_not_negative(values);
+    const double noise = static_cast<double>(n) * std::numeric_limits<double>::epsilon() * std::max(values.back(), 0.0);
+    int64_t null = 0;  // eigenvalues ascend
+    while (null < n && !(values[static_cast<size_t>(null)] > noise)) ++null;
+    rank = n - null;
+    w.erase(w.begin(), w.begin() + null * n);
+    for (int64_t column = 0; column < rank; ++column) {
+      const double root = std::sqrt(values[static_cast<size_t>(null + column)]);
+      for (int64_t i = 0; i < n; ++i) w[static_cast<size_t>(column * n + i)] *= root;
+    }
+  }
+};
+
 // tr (S_a S_b)^(1/2)
 double trace_of_root(const Moments& a, const Moments& b) {
-  const int64_t n = a.dims;
-  std::vector<double> w = a.covariance;
-  const std::vector<double> values = symmetric_eigenvalues(w, n, true);
-  check_not_negative(values, 0);
-  const double noise = static_cast<double>(n) * std::numeric_limits<double>::epsilon() * std::max(values.back(), 0.0);
-  int64_t null = 0;  // eigenvalues ascend
-  while (null < n && !(values[static_cast<size_t>(null)] > noise)) ++null;
-  const int64_t rank = n - null;
-  w.erase(w.begin(), w.begin() + null * n);  // [n, rank]
-  for (int64_t column = 0; column < rank; ++column) {
-    const double root = std::sqrt(values[static_cast<size_t>(null + column)]);
-    for (int64_t i = 0; i < n; ++i) w[static_cast<size_t>(column * n + i)] *= root;
-  }
-  const std::vector<double> s_w = matrix_product(false, b.covariance, w, n, rank, n);
-  std::vector<double> product = matrix_product(true, w, s_w, rank, rank, n);  // dsyevd reads its upper triangle
+  const Root of_a(a), of_b(b);
   double trace = 0;
-  const std::vector<double> squares = symmetric_eigenvalues(product, rank, false);
-  check_not_negative(squares, 1e-9 * std::abs(a.trace() * b.trace()));
-  for (const double value : squares) trace += std::sqrt(std::max(value, 0.0));
+  for (const double value :
+       singular_values(matrix_product(true, of_a.w, of_b.w, of_a.rank, of_b.rank, a.dims), of_a.rank, of_b.rank)) {
+    trace += value;
+  }
   return trace;
 }
 
@@ -75,9 +82,7 @@ FrechetDistance frechet_distance(const Moments& a, const Moments& b) {
   check(b, "second");
   FrechetDistance d{.trace_a = a.trace(), .trace_b = b.trace()};
   for (size_t i = 0; i < a.mean.size(); ++i) d.mean_term += (a.mean[i] - b.mean[i]) * (a.mean[i] - b.mean[i]);
-  // The set of lower rank takes the root: then what is left of the product has no null directions either.
-  const bool b_is_smaller = b.count > 0 && (a.count == 0 || b.count < a.count);
-  d.trace_root = b_is_smaller ? trace_of_root(b, a) : trace_of_root(a, b);
+  d.trace_root = trace_of_root(a, b);
   d.value = std::max(0.0, d.mean_term + d.trace_a + d.trace_b - 2 * d.trace_root);
   if (!std::isfinite(d.value)) {
     fail(ErrorKind::data, "Fréchet distance: the features are too large for float64; look at the images");

@@ -1,5 +1,6 @@
 #include "engine/metrics/linear_algebra.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 
@@ -14,6 +15,9 @@ void dgemm_(const char* transa, const char* transb, const int* m, const int* n, 
             const int* ldc, size_t, size_t);
 void dsyevd_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w, double* work,
              const int* lwork, int* iwork, const int* liwork, int* info, size_t, size_t);
+void dgesvd_(const char* jobu, const char* jobvt, const int* m, const int* n, double* a, const int* lda, double* s,
+             double* u, const int* ldu, double* vt, const int* ldvt, double* work, const int* lwork, int* info, size_t,
+             size_t);
 void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info, size_t);
 }
 
@@ -52,25 +56,50 @@ bool has_negative_eigenvalue(std::vector<double> matrix, int64_t n, double toler
   return info > 0;
 }
 
-std::vector<double> symmetric_eigenvalues(std::vector<double>& matrix, int64_t n, bool vectors) {
+namespace {
+
+void check_converged(int info, const char* routine, int64_t m, int64_t n) {
+  if (info == 0) return;
+  fail(ErrorKind::runtime, "Fréchet distance: LAPACK " + std::string(routine) + " of a matrix " + std::to_string(m) +
+                               "x" + std::to_string(n) + " did not converge (info " + std::to_string(info) +
+                               "); the features are degenerate: look at the images");
+}
+
+}  // namespace
+
+std::vector<double> symmetric_eigenvalues(std::vector<double>& matrix, int64_t n) {
   require(static_cast<int64_t>(matrix.size()) == n * n, "a square matrix");
   std::vector<double> values(static_cast<size_t>(n));
   if (n == 0) return values;
   const int size = static_cast<int>(n), ask = -1;
-  const char* job = vectors ? "V" : "N";
   double work_size = 0;
   int iwork_size = 0, info = 0;
-  dsyevd_(job, "U", &size, matrix.data(), &size, values.data(), &work_size, &ask, &iwork_size, &ask, &info, 1, 1);
+  dsyevd_("V", "U", &size, matrix.data(), &size, values.data(), &work_size, &ask, &iwork_size, &ask, &info, 1, 1);
   std::vector<double> work(static_cast<size_t>(work_size));
   std::vector<int> iwork(static_cast<size_t>(iwork_size));
   const int work_count = static_cast<int>(work.size());
-  dsyevd_(job, "U", &size, matrix.data(), &size, values.data(), work.data(), &work_count, iwork.data(), &iwork_size,
+  dsyevd_("V", "U", &size, matrix.data(), &size, values.data(), work.data(), &work_count, iwork.data(), &iwork_size,
           &info, 1, 1);
-  if (info != 0) {
-    fail(ErrorKind::runtime, "eigenvalues of a " + std::to_string(n) + "x" + std::to_string(n) +
-                                 " covariance: LAPACK dsyevd did not converge (info " + std::to_string(info) +
-                                 "); the features are degenerate: look at the images");
-  }
+  check_converged(info, "dsyevd", n, n);
+  return values;
+}
+
+std::vector<double> singular_values(std::vector<double> matrix, int64_t m, int64_t n) {
+  require(static_cast<int64_t>(matrix.size()) == m * n, "sizes of a matrix");
+  std::vector<double> values(static_cast<size_t>(std::min(m, n)));
+  if (values.empty()) return values;
+  const int rows = static_cast<int>(m), columns = static_cast<int>(n), one = 1, ask = -1;
+  double work_size = 0;
+  int info = 0;
+  const auto run = [&](double* work, const int* size) {
+    dgesvd_("N", "N", &rows, &columns, matrix.data(), &rows, values.data(), nullptr, &one, nullptr, &one, work, size,
+            &info, 1, 1);
+  };
+  run(&work_size, &ask);
+  std::vector<double> work(static_cast<size_t>(work_size));
+  const int work_count = static_cast<int>(work.size());
+  run(work.data(), &work_count);
+  check_converged(info, "dgesvd", m, n);
   return values;
 }
 

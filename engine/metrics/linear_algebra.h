@@ -21,7 +21,10 @@ std::vector<double> matrix_product(bool transpose_a, const std::vector<double>& 
 bool has_negative_eigenvalue(std::vector<double> matrix, int64_t n, double tolerance);
 
 // Eigenvalues of a symmetric matrix [n,n], ascending (LAPACK dsyevd). The matrix becomes its eigenvectors, one per
-// column, or, without `vectors`, rubbish. Error(runtime) if the iteration does not converge.
-std::vector<double> symmetric_eigenvalues(std::vector<double>& matrix, int64_t n, bool vectors);
+// column. Error(runtime) if the iteration does not converge.
+std::vector<double> symmetric_eigenvalues(std::vector<double>& matrix, int64_t n);
+
+// Of a matrix [m,n], descending (LAPACK dgesvd): min(m, n) numbers. Error(runtime) if the iteration does not converge.
+std::vector<double> singular_values(std::vector<double> matrix, int64_t m, int64_t n);
 
 }  // namespace poise
