@@ -4,6 +4,7 @@
 
 #include "engine/ops/derived_weights.h"
 #include "engine/ops/ops.h"
+#include "engine/sparse/layer_execution.h"
 
 namespace poise {
 namespace {
@@ -11,6 +12,22 @@ namespace {
 // Iterating, a pass multiplies the weight with u, v and v; otherwise with v alone.
 double forward_flops(const Tensor& weight, bool iterate) {
   return (iterate ? 6.0 : 2.0) * static_cast<double>(weight.elements());
+}
+
+const LayerExecution* execution_of(Var weight) { return weight.parameter() ? weight.parameter()->execution : nullptr; }
+
+// Of a layer under a mask with runs as long as the kernels can leave out; else empty.
+Tensor mask_of(Var weight) {
+  const LayerExecution* execution = execution_of(weight);
+  const bool fits =
+      execution && execution->mask && execution->mask.elements() * kSpectralNormRun == weight.shape().elements();
+  return fits ? execution->mask : Tensor{};
+}
+
+// Are gradients of dead weights wanted? Then those of the layer are computed by the dense kernels.
+bool wants_dead(Var weight) {
+  const LayerExecution* execution = execution_of(weight);
+  return !execution || execution->now(Pass::backward_weight) == Execution::dense;
 }
 
 int64_t padded(int64_t elements) {  // so that every slice begins a line
@@ -43,6 +60,7 @@ SpectralNormLayer allocate(Tape& t, const SpectralNormOperand& operand) {
           .weight = w,
           .u = u,
           .v = v,
+          .mask = mask_of(operand.weight),
           .u_used = t.alloc({out}, w.dtype),
           .v_used = t.alloc({rest}, w.dtype),
           .sigma = t.alloc({1}, w.dtype),
@@ -63,6 +81,7 @@ void differentiate(Grads& g) {
                       .v_used = n.saved[1],
                       .sigma = n.saved[2],
                       .dy = of_layer.dy(),
+                      .mask = wants_dead(n.inputs[0]) ? Tensor{} : mask_of(n.inputs[0]),
                       .dweight = of_layer.alloc(n.inputs[0])});
     reached.push_back(i);
     flops += 4.0 * static_cast<double>(n.output.elements());

@@ -179,6 +179,7 @@ NetworkExecution::NetworkExecution(Module& network, NetworkMasks& masks, Executi
     Layer& layer = layers_.emplace_back();
     layer.masked = &masked;
     LayerExecution& e = layer.execution;
+    e.mask = masked.bytes;
     if (may_take(Execution::block)) {
       e.index = full_index(masked.grid, block_of(cell));
       if (!memory.planned) layer.lists.attach(e.index, false, memory.device);

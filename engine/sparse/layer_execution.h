@@ -26,6 +26,7 @@ inline Conv2dGeometry sparse_form_on(Execution path, const Conv2dGeometry& layer
 }
 
 struct LayerExecution {
+  Tensor mask;                // u8, one byte per run of weights (kernels/sparse/masks/mask.h)
   BlockIndex index;           // of the blocks that our kernels skip
   BlockIndex cusparse_index;  // of blocks as large as cells are, if cuSPARSE is a choice
   WeightIndex weights;        // if single weights are a choice

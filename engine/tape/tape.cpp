@@ -19,6 +19,7 @@ Tensor Var::as(DType dtype) const {
 }
 Tensor Var::derived() const { return tape->slots_[id].derived; }
 Tensor Var::rectified() const { return tape->slots_[id].rectified; }
+const Parameter* Var::parameter() const { return tape->slots_[id].parameter; }
 const Shape& Var::shape() const { return tape->slots_[id].value.shape; }
 DType Var::dtype() const { return tape->slots_[id].value.dtype; }
 bool Var::requires_grad() const { return tape->slots_[id].requires_grad; }

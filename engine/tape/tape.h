@@ -30,10 +30,11 @@ class Tape;
 struct Var {
   Tape* tape = nullptr;
   int id = -1;
-  const Tensor& value() const;   // throws if it was given back
-  Tensor as(DType dtype) const;  // the value if it is of this type, or the narrow form; empty: neither
-  Tensor derived() const;        // or empty
-  Tensor rectified() const;      // max(0, value), if its op made that as well; or empty
+  const Tensor& value() const;         // throws if it was given back
+  Tensor as(DType dtype) const;        // the value if it is of this type, or the narrow form; empty: neither
+  Tensor derived() const;              // or empty
+  Tensor rectified() const;            // max(0, value), if its op made that as well; or empty
+  const Parameter* parameter() const;  // null: not a parameter's leaf
   const Shape& shape() const;
   DType dtype() const;
   bool requires_grad() const;

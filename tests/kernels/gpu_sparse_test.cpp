@@ -2,6 +2,7 @@
 // cells, densities and ties are drawn; on the emulated device the order of threads and blocks is, too.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -239,6 +240,59 @@ TEST_P(GpuSparseTest, AChangeOfAMaskHasTheBitsOfTheCpu) {
       });
       EXPECT_TRUE(same_bits(expected, got)) << layer.shape.to_string() << " by " << to_string(layer.cell);
     }
+  }
+}
+
+// On each device for itself: without dead runs, sums have the same bits, for zeros add nothing to them.
+TEST_P(GpuSparseTest, SpectralNormLeavesDeadRunsOut) {
+  Dice dice(11);
+  constexpr int64_t kOut = 32, kRest = 9 * 48, kN = kOut * kRest;
+  const std::vector<uint8_t> alive = dice.coins(kN / kSpectralNormRun, 0.1);
+  auto w = dice.normal<float>(kN), dy = dice.normal<float>(kN);
+  for (size_t i = 0; i < w.size(); ++i) {
+    if (!alive[i / kSpectralNormRun]) w[i] = 0, dy[i] = 0;
+  }
+  const auto u = dice.normal<float>(kOut), v = dice.normal<float>(kRest);
+  // The normalised weight, then its gradient.
+  const auto run = [&](Context& ctx, bool masked) {
+    const auto empty = [&](int64_t n) {
+      return Placed<float>(ctx.device, std::vector<float>(static_cast<size_t>(n), NAN));
+    };
+    const Placed<float> weight(ctx.device, w), left(ctx.device, u), right(ctx.device, v), gradient(ctx.device, dy);
+    const Placed<float> left_used = empty(kOut), right_used = empty(kRest), sigma = empty(1), y = empty(kN),
+                        dweight = empty(kN);
+    const Placed<uint8_t> mask(ctx.device, alive);
+    const Shape shape{kOut, kRest};
+    const SpectralNormLayer layer{.weight = weight.tensor.reshaped(shape),
+                                  .u = left.tensor,
+                                  .v = right.tensor,
+                                  .mask = masked ? mask.tensor : Tensor{},
+                                  .u_used = left_used.tensor,
+                                  .v_used = right_used.tensor,
+                                  .sigma = sigma.tensor,
+                                  .y = y.tensor.reshaped(shape)};
+    GuardedTensor workspace({static_cast<int64_t>(spectral_norm_workspace({&layer, 1}))}, DType::u8, ctx.device);
+    ctx.kernels->spectral_norm_forward(ctx, true, {&layer, 1}, workspace.tensor());
+    const SpectralNormGradient backward{.y = layer.y,
+                                        .u_used = layer.u_used,
+                                        .v_used = layer.v_used,
+                                        .sigma = layer.sigma,
+                                        .dy = gradient.tensor.reshaped(shape),
+                                        .mask = layer.mask,
+                                        .dweight = dweight.tensor.reshaped(shape)};
+    GuardedTensor partials({static_cast<int64_t>(spectral_norm_backward_workspace(1))}, DType::u8, ctx.device);
+    ctx.kernels->spectral_norm_backward(ctx, {&backward, 1}, partials.tensor());
+    return std::pair(y.values(), dweight.values());
+  };
+  const auto [on_cpu, on_gpu] = on_both([&](Context& ctx) { return std::pair(run(ctx, false), run(ctx, true)); });
+  for (const auto& [all, masked] : {on_cpu, on_gpu}) {
+    EXPECT_TRUE(same_bits(all.first, masked.first));
+    std::vector<float> expected = all.second;
+    EXPECT_NE(std::count(expected.begin(), expected.end(), 0.0f), std::count(alive.begin(), alive.end(), 0) * 16);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      if (!alive[i / kSpectralNormRun]) expected[i] = 0;
+    }
+    EXPECT_TRUE(same_bits(expected, masked.second));
   }
 }
 

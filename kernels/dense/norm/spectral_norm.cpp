@@ -26,11 +26,24 @@ void scale_to_unit(T* vector, int64_t n, double eps) {
   for (int64_t i = 0; i < n; ++i) vector[i] = static_cast<T>(static_cast<double>(vector[i]) * factor);
 }
 
+const uint8_t* bytes_of(const Tensor& mask) { return mask ? mask.data<uint8_t>() : nullptr; }
+
+// f(begin, end) for the runs of elements begin..end-1 that are alive; for all at once without a mask.
+template <class F>
+void for_alive(const uint8_t* alive, int64_t begin, int64_t end, F f) {
+  constexpr int64_t kRun = kSpectralNormRun;
+  if (!alive) return f(begin, end);
+  for (int64_t i = begin; i < end; i += kRun) {
+    if (alive[i / kRun]) f(i, i + kRun);
+  }
+}
+
 template <class T>
 struct Layer {
   int64_t out, rest;
   double eps;
   const T* w;
+  const uint8_t* alive;  // by runs, or null
   T *u, *v, *u_used, *v_used, *sigma, *y;
   double norm = 0;  // sigma, not rounded
 
@@ -39,6 +52,7 @@ struct Layer {
         rest(l.v.elements()),
         eps(l.eps),
         w(l.weight.data<T>()),
+        alive(bytes_of(l.mask)),
         u(l.u.data<T>()),
         v(l.v.data<T>()),
         u_used(l.u_used.data<T>()),
@@ -51,8 +65,10 @@ struct Layer {
     double sum[kColumns] = {};
     for (int64_t o = 0; o < out; ++o) {
       const double factor = static_cast<double>(u[o]);
-      const T* row = w + o * rest + begin;
-      for (int64_t i = 0; i < end - begin; ++i) sum[i] += factor * static_cast<double>(row[i]);
+      const int64_t first = o * rest + begin;
+      for_alive(alive, first, first + end - begin, [&](int64_t from, int64_t to) {
+        for (int64_t i = from; i < to; ++i) sum[i - first] += factor * static_cast<double>(w[i]);
+      });
     }
     for (int64_t i = begin; i < end; ++i) v[i] = static_cast<T>(sum[i - begin]);
   }
@@ -62,7 +78,12 @@ struct Layer {
   }
   // u_used = W v, rows begin..end-1; u_used holds the product until sigma is known
   void multiply(int64_t begin, int64_t end) const {
-    for (int64_t o = begin; o < end; ++o) u_used[o] = static_cast<T>(dot(w + o * rest, v, rest));
+    for (int64_t o = begin; o < end; ++o) {
+      DotSum sum;
+      for_alive(alive, o * rest, (o + 1) * rest,
+                [&](int64_t from, int64_t to) { sum.add(w + from, v + (from - o * rest), to - from); });
+      u_used[o] = static_cast<T>(sum.total());
+    }
   }
   void finish_u(bool iterate) {
     if (iterate) {
@@ -76,8 +97,11 @@ struct Layer {
   }
   void divide(int64_t begin, int64_t end) const {
     const T inverse = static_cast<T>(1 / norm);
+    if (alive) std::fill(y + begin, y + end, T{0});
+    for_alive(alive, begin, end, [=, this](int64_t from, int64_t to) {
 #pragma GCC ivdep
-    for (int64_t i = begin; i < end; ++i) y[i] = w[i] * inverse;
+      for (int64_t i = from; i < to; ++i) y[i] = w[i] * inverse;
+    });
   }
 };
 
@@ -122,10 +146,14 @@ void differentiate(const SpectralNormGradient& layer) {
   const int64_t out = layer.y.shape[0], rest = layer.y.elements() / out, group = rows_per_group(out);
   const T* normed = layer.y.data<T>();
   const T* grad_out = layer.dy.data<T>();
+  const uint8_t* alive = bytes_of(layer.mask);
   double partial[kRowGroups] = {};
   double* partials = partial;
   simd_chunks(out, group, [=](int64_t begin, int64_t end) {
-    partials[begin / group] = dot(grad_out + begin * rest, normed + begin * rest, (end - begin) * rest);
+    DotSum sum;
+    for_alive(alive, begin * rest, end * rest,
+              [&](int64_t from, int64_t to) { sum.add(grad_out + from, normed + from, to - from); });
+    partials[begin / group] = sum.total();
   });
   double inner = 0;
   for (double p : partial) inner += p;
@@ -137,8 +165,12 @@ void differentiate(const SpectralNormGradient& layer) {
   simd_chunks(out, group, [=, factor = static_cast<T>(inverse)](int64_t begin, int64_t end) {
     for (int64_t o = begin; o < end; ++o) {
       const T along = static_cast<T>(inner * inverse * static_cast<double>(left[o]));
+      const T* right_of_row = right - o * rest;
+      if (alive) std::fill_n(grad + o * rest, rest, T{0});
+      for_alive(alive, o * rest, (o + 1) * rest, [=](int64_t from, int64_t to) {
 #pragma GCC ivdep
-      for (int64_t i = 0; i < rest; ++i) grad[o * rest + i] = grad_out[o * rest + i] * factor - along * right[i];
+        for (int64_t i = from; i < to; ++i) grad[i] = grad_out[i] * factor - along * right_of_row[i];
+      });
     }
   });
 }

@@ -38,6 +38,7 @@ struct LayerView {
 
 struct GradientView {
   const float *y, *u, *v, *sigma, *dy;  // [out, rest], [out], [rest], [1], [out, rest]
+  const uint8_t* alive;                 // [out, rest / run], or null
   float *dweight, *partial;             // [out, rest], [partials]
   int out, rest;
   int per_block, partials;  // elements of a partial sum
@@ -209,6 +210,7 @@ __device__ inline void weight_gradient(const GradientView& l, int64_t first, flo
     auto g = load_vector<N>(l.dy + i);
 #pragma unroll
     for (int k = 0; k < N; ++k) g[k] = g[k] * inverse - along * direction[k];
+    if (l.alive && !l.alive[i / kSpectralNormRun]) g = {};
     store_vector(l.dweight + i, g);
   }
 }
@@ -307,6 +309,7 @@ void spectral_norm_backward(Context& ctx, std::span<const SpectralNormGradient> 
                         .v = layer.v_used.data<float>(),
                         .sigma = layer.sigma.data<float>(),
                         .dy = layer.dy.data<float>(),
+                        .alive = layer.mask ? layer.mask.data<uint8_t>() : nullptr,
                         .dweight = layer.dweight.data<float>(),
                         .partial = layout.carve<float>(kSpectralNormPartialSums),
                         .out = static_cast<int>(n / rest),

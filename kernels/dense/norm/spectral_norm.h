@@ -8,6 +8,9 @@
 // Where |W^T u| is not above eps, v restarts as the vector of equal elements and length 1: a mask that kills every
 // row that u has learned about would otherwise leave sigma at 0 for ever.
 //
+// Of a weight under a mask whose runs (kernels/sparse/masks/mask.h) are 16 weights, dead runs, which hold zeros, may be
+// left out of all sums, and their gradients set to zero instead of computed.
+//
 // weight, y [out,...]; u [out], v [rest], sigma [1]. u_used and v_used receive the vectors of this pass: a later
 // forward pass in the same step moves u and v, and the backward pass needs its own.
 #pragma once
@@ -18,13 +21,16 @@
 
 namespace poise {
 
+constexpr int64_t kSpectralNormRun = 16;
+
 struct SpectralNormLayer {
   double eps = 1e-12;
   Tensor weight, u, v;
+  Tensor mask;                      // u8 [weights / run], or empty: none
   Tensor u_used, v_used, sigma, y;  // results
   Tensor narrow;                    // y in bf16, or empty: not wanted
 
-  auto tensors() const { return std::array{&weight, &u, &v, &u_used, &v_used, &sigma, &y, &narrow}; }
+  auto tensors() const { return std::array{&weight, &u, &v, &mask, &u_used, &v_used, &sigma, &y, &narrow}; }
 };
 
 // Bytes of `workspace`: W^T u and W v of every layer before they are scaled, each on a cache line of its own.
@@ -37,9 +43,10 @@ inline size_t spectral_norm_workspace(std::span<const SpectralNormLayer> layers)
 // Of the backward pass of one layer.
 struct SpectralNormGradient {
   Tensor y, u_used, v_used, sigma, dy;
+  Tensor mask;     // u8 [weights / run], or empty: gradients of dead weights are wanted, or there is no mask
   Tensor dweight;  // result
 
-  auto tensors() const { return std::array{&y, &u_used, &v_used, &sigma, &dy, &dweight}; }
+  auto tensors() const { return std::array{&y, &u_used, &v_used, &sigma, &dy, &mask, &dweight}; }
 };
 
 // Bytes of `workspace`: partial sums of <dy, y> for each of `layers`.
