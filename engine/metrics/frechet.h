@@ -2,10 +2,10 @@
 //
 //   d^2 = |mu_a - mu_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2)
 //
-// With S = U L U^T and W = U sqrt(L) of each set, S_a S_b has the eigenvalues of (W_a^T W_b)(W_a^T W_b)^T, so the trace is
-// the sum of the singular values of W_a^T W_b: no complex square root, nothing added to diagonals, and no square root of
-// a product's eigenvalues, which would turn rounding of 1e-16 into 1e-8 wherever they are zero. For the same reason,
-// directions in which S is zero to rounding are left out of W; with fewer images than dimensions that is most of them.
+// With S = W W^T of each set, S_a S_b has the eigenvalues of (W_a^T W_b)(W_a^T W_b)^T, so the trace is the sum of the
+// singular values of W_a^T W_b: no complex square root, nothing added to diagonals, and no square root of a product's
+// eigenvalues, which would turn rounding of 1e-16 into 1e-8 wherever they are zero. For the same reason, directions in
+// which S is zero to rounding are left out of W; with fewer images than dimensions that is most of them.
 #pragma once
 #include <string>
 #include <vector>

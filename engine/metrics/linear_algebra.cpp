@@ -18,6 +18,8 @@ void dsyevd_(const char* jobz, const char* uplo, const int* n, double* a, const 
 void dgesvd_(const char* jobu, const char* jobvt, const int* m, const int* n, double* a, const int* lda, double* s,
              double* u, const int* ldu, double* vt, const int* ldvt, double* work, const int* lwork, int* info, size_t,
              size_t);
+void dpstrf_(const char* uplo, const int* n, double* a, const int* lda, int* piv, int* rank, const double* tol,
+             double* work, int* info, size_t);
 void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info, size_t);
 }
 
@@ -82,6 +84,27 @@ std::vector<double> symmetric_eigenvalues(std::vector<double>& matrix, int64_t n
           &info, 1, 1);
   check_converged(info, "dsyevd", n, n);
   return values;
+}
+
+Factor cholesky_factor(std::vector<double> matrix, int64_t n) {
+  require(static_cast<int64_t>(matrix.size()) == n * n, "a square matrix");
+  Factor factor;
+  if (n == 0) return factor;
+  const int size = static_cast<int>(n);
+  int rank = 0, info = 0;
+  const double rounding = -1;  // n * eps * the largest element of the diagonal
+  std::vector<int> pivots(static_cast<size_t>(n));
+  std::vector<double> work(static_cast<size_t>(2 * n));
+  dpstrf_("L", &size, matrix.data(), &size, pivots.data(), &rank, &rounding, work.data(), &info, 1);
+  factor.rank = rank;
+  factor.l.resize(static_cast<size_t>(n * rank));
+  for (int64_t column = 0; column < rank; ++column) {
+    for (int64_t i = column; i < n; ++i) {
+      const int64_t row = pivots[static_cast<size_t>(i)] - 1;
+      factor.l[static_cast<size_t>(column * n + row)] = matrix[static_cast<size_t>(column * n + i)];
+    }
+  }
+  return factor;
 }
 
 std::vector<double> singular_values(std::vector<double> matrix, int64_t m, int64_t n) {

@@ -24,6 +24,15 @@ bool has_negative_eigenvalue(std::vector<double> matrix, int64_t n, double toler
 // column. Error(runtime) if the iteration does not converge.
 std::vector<double> symmetric_eigenvalues(std::vector<double>& matrix, int64_t n);
 
+// L [n, rank] by columns with L L^T equal to a symmetric matrix [n,n] without negative eigenvalues, to rounding: a pivoted
+// Cholesky factorisation (LAPACK dpstrf), whose rows are where they were. What the matrix has of negative eigenvalues is
+// left out.
+struct Factor {
+  std::vector<double> l;
+  int64_t rank = 0;
+};
+Factor cholesky_factor(std::vector<double> matrix, int64_t n);
+
 // Of a matrix [m,n], descending (LAPACK dgesvd): min(m, n) numbers. Error(runtime) if the iteration does not converge.
 std::vector<double> singular_values(std::vector<double> matrix, int64_t m, int64_t n);
 
