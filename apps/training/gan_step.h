@@ -22,7 +22,7 @@ struct BatchShare {
 
 struct GanStep {
   GanModel* model = nullptr;
-  ParameterSlab* slab_g = nullptr;  // keeps a moving average
+  ParameterSlab* slab_g = nullptr;  // keeps a moving average; if it keeps forms of the weights, whoever takes steps makes them
   ParameterSlab* slab_d = nullptr;
   Tape* tape = nullptr;  // reset before each step
   // Loss, Adam, the moving average, augmentation of all that D sees, and `accumulate`: each step takes its batch in so
