@@ -67,7 +67,8 @@ void ParameterSlab::keep_forms(Tape& tape, Module& root, Memory memory) {
   const size_t size = static_cast<size_t>(derived.shape().elements()) * size_of(derived.dtype());
   if (size == 0) return;
   forms_memory_ = MemoryBlock(size, memory);
-  forms_ = {.bytes = forms_memory_.bytes(), .shape = derived.shape(), .dtype = derived.dtype(), .device = memory.device};
+  forms_ = {
+      .bytes = forms_memory_.bytes(), .shape = derived.shape(), .dtype = derived.dtype(), .device = memory.device};
   bytes += size;
 }
 

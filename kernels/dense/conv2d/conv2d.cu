@@ -321,8 +321,10 @@ struct WeightGradientPass {
     WorkspaceLayout layout(workspace);
     const size_t element = size_of(dtype);
     const int64_t x_rows = g.x_shape().rows(), y_rows = g.y_shape().rows();
-    if (layer.in != g.c_in && (gathers_y || !by_element)) x = layout.carve<char>(static_cast<size_t>(x_rows * layer.in) * element);
-    if (layer.out != g.c_out && (!gathers_y || !by_element)) dy = layout.carve<char>(static_cast<size_t>(y_rows * layer.out) * element);
+    if (layer.in != g.c_in && (gathers_y || !by_element))
+      x = layout.carve<char>(static_cast<size_t>(x_rows * layer.in) * element);
+    if (layer.out != g.c_out && (!gathers_y || !by_element))
+      dy = layout.carve<char>(static_cast<size_t>(y_rows * layer.out) * element);
     partial = layout.carve<float>(static_cast<size_t>(tiling.splits * rows * columns));
     bias_partial = layout.carve<float>(static_cast<size_t>(column_sum_ranges(y_rows) * layer.out));
     workspace_bytes = layout.bytes();

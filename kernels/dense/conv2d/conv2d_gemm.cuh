@@ -46,8 +46,7 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
                                    PatchRows<T, Shape::m, Shape::threads>>;
   using Rows = std::conditional_t<few_channels, FlatWeightRows<T, Shape::n, Shape::threads>,
                                   WeightRows<T, Shape::n, Shape::threads>>;
-  using LoadB =
-      std::conditional_t<kMajorB == Major::k, Rows, WeightColumns<T, Shape::n, Shape::threads>>;
+  using LoadB = std::conditional_t<kMajorB == Major::k, Rows, WeightColumns<T, Shape::n, Shape::threads>>;
   LoadA load_a(g, walk, c.source, range.first * kTileK<T>, first_position);
   LoadB load_b(c, walk, first_output, range.first * kTileK<T>);
   sum_tiles<T, Shape>(shared, range.count, load_a, load_b, product);

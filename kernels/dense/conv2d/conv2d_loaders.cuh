@@ -340,8 +340,9 @@ class FewChannels {
   const PlaneWalk& walk_;
   const T* const source_;
   int pair_, position_;
-  int busy_ = 1, chunk_;  // chunks of a row that hold something, rounded up to a power of two; this thread's
-  int shift_[kChunk<T>], offset_[kChunk<T>];  // of a pair from a patch's corner: h in the upper half, w in the lower; elements
+  int busy_ = 1, chunk_;   // chunks of a row that hold something, rounded up to a power of two; this thread's
+  int shift_[kChunk<T>];   // of a pair from a patch's corner: h in the upper half, w in the lower
+  int offset_[kChunk<T>];  // the same in elements
 };
 
 // A dense matrix [positions][channels] as A of the weight gradient.
