@@ -134,6 +134,7 @@ void balance_probe(GanStep& s, const Labelled& all_real, const Labelled& all_z, 
   Tape& tape = *s.tape;
   const Tape::NoGrad no_grad(tape);
   Discriminator& d = *s.model->discriminator;
+  s.slab_g->make_forms(tape, *s.model->generator);  // if they are kept: the G step has changed its weights
   for_each_part(s, {a_post}, [&](const Part& part) {
     const Labelled z = part.of(all_z);
     take_mean(tape, d(augmented(s, generate(s, z), part.first(all_z)), z.labels), a_post);

@@ -22,7 +22,8 @@ struct BatchShare {
 
 struct GanStep {
   GanModel* model = nullptr;
-  ParameterSlab* slab_g = nullptr;  // keeps a moving average
+  // Keeps a moving average. If it keeps forms of its weights, too, whoever takes steps makes them (make_forms).
+  ParameterSlab* slab_g = nullptr;
   ParameterSlab* slab_d = nullptr;
   Tape* tape = nullptr;  // reset before each step
   // Loss, Adam, the moving average, augmentation of all that D sees, and `accumulate`: each step takes its batch in so

@@ -83,6 +83,7 @@ Trainer::Trainer(const TrainerOptions& options, const TrainingPlan& plan, int64_
           tape_, [this] { sparse_.measure_balance(step_, latents_g(), options_.ranks); }, options.train.graph) {
   if (options.train.sync_batch_norm) tape_.batch_norm_ranks = options.ranks;
   tape_.in_batches = !options.ranks;
+  slab_g_.keep_forms(tape_, *model_.generator, memory);
 }
 
 Trainer::Trainer(const TrainerOptions& options, const TrainingPlan& plan, std::shared_ptr<const ImageSet> images)
@@ -272,6 +273,7 @@ void Trainer::run_g_step() {
 
 void Trainer::take_steps() {
   const bool fed = feed_ && !ctx_.planning;
+  slab_g_.make_forms(tape_, *model_.generator);  // here, for weights change between iterations, too: masks, checkpoints
   for (int64_t i = 0; i < options_.train.n_critic; ++i) {
     if (fed) feed_->before_step();
     d_graph_.launch();

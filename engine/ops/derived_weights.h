@@ -1,5 +1,5 @@
 // Collects the weights of a network that dense convolutions read in another form (kernels/dense/conv2d/derived_weights.h), and
-// makes all of these forms by one launch, in memory of the tape's arena.
+// makes all of these forms by one launch, in memory of the tape's arena or of whoever keeps them.
 #pragma once
 #include <vector>
 
@@ -23,25 +23,37 @@ class DerivedWeights {
     add(shape == weight.shape ? Shape{0} : shape, {.geometry = form, .weight = weight},
         reads_dense(parameter->execution));
   }
-  // Without any, an empty Var.
-  Var make() {
+  // Of all forms together: the shape of their memory.
+  Shape shape() const {
     int64_t elements = 0;
     for (const Entry& e : entries_) elements += padded(e.weight.derived.elements());
-    if (elements == 0) return {};
-    const Tensor all = tape_.alloc({elements}, dtype_);
-    std::vector<DerivedWeight> wanted;
+    return {elements};
+  }
+  DType dtype() const { return dtype_; }
+  void place_in(const Tensor& all) {
     int64_t first = 0;
     for (Entry& e : entries_) {
       Tensor& derived = e.weight.derived;
-      const Shape shape = derived.shape;
-      derived = shape.elements() == 0 ? Tensor{} : all.slice(first, shape.elements()).reshaped(shape);
-      first += padded(shape.elements());
-      if (derived && e.is_wanted) wanted.push_back(e.weight);
+      const Shape form = derived.shape;
+      derived = form.elements() == 0 ? Tensor{} : all.slice(first, form.elements()).reshaped(form);
+      first += padded(form.elements());
     }
-    if (!wanted.empty()) {
-      tape_.launch({"derive_weights", Pass::forward}, tape_.ctx.kernels->derive_weights,
-                   std::span<const DerivedWeight>(wanted));
+  }
+  void launch() const {  // once placed
+    std::vector<DerivedWeight> wanted;
+    for (const Entry& e : entries_) {
+      if (e.weight.derived && e.is_wanted) wanted.push_back(e.weight);
     }
+    if (wanted.empty()) return;
+    tape_.launch({"derive_weights", Pass::forward}, tape_.ctx.kernels->derive_weights,
+                 std::span<const DerivedWeight>(wanted));
+  }
+  // In memory of the arena. Without any, an empty Var.
+  Var make() {
+    if (shape().elements() == 0) return {};
+    const Tensor all = tape_.alloc(shape(), dtype_);
+    place_in(all);
+    launch();
     return tape_.record({.name = "derive_weights", .output = all});
   }
   // Of the weight that was added as number i; empty if it stays as it is.

@@ -53,14 +53,35 @@ ParameterSlab::ParameterSlab(Module& root, DType dtype, Memory memory, bool with
   });
 }
 
-Var ParameterSlab::derive_weights(Tape& tape, Module& root) const {
+// In bf16 the whole slab comes first, then a form for each parameter.
+DerivedWeights ParameterSlab::collect_forms(Tape& tape, Module& root) const {
   DerivedWeights derived(tape);
-  const bool narrows = activation_dtype(tape.ctx.precision) == DType::bf16;
-  if (narrows) derived.add_converted(value);
-  size_t count = narrows ? 1 : 0;
+  if (derived.dtype() == DType::bf16) derived.add_converted(value);
   root.for_each_parameter([&](Parameter& p) { derived.add_convolution(&p, p.value); });
-  const Var all = derived.make();
-  if (!all.tape) return {};
+  if (forms_) derived.place_in(forms_);
+  return derived;
+}
+
+void ParameterSlab::keep_forms(Tape& tape, Module& root, Memory memory) {
+  const DerivedWeights derived = collect_forms(tape, root);
+  const size_t size = static_cast<size_t>(derived.shape().elements()) * size_of(derived.dtype());
+  if (size == 0) return;
+  forms_memory_ = MemoryBlock(size, memory);
+  forms_ = {
+      .bytes = forms_memory_.bytes(), .shape = derived.shape(), .dtype = derived.dtype(), .device = memory.device};
+  bytes += size;
+}
+
+void ParameterSlab::make_forms(Tape& tape, Module& root) const {
+  if (forms_) collect_forms(tape, root).launch();
+}
+
+Var ParameterSlab::derive_weights(Tape& tape, Module& root) const {
+  DerivedWeights derived = collect_forms(tape, root);
+  const Var all = forms_ ? Var{} : derived.make();
+  if (!forms_ && !all.tape) return {};
+  const bool narrows = derived.dtype() == DType::bf16;
+  size_t count = narrows ? 1 : 0;
   root.for_each_parameter([&](Parameter& p) {
     const int64_t first = p.value.data<float>() - value.data<float>();
     const Tensor& form = derived.of(count++);

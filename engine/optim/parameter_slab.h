@@ -10,6 +10,8 @@
 
 namespace poise {
 
+class DerivedWeights;
+
 class ParameterSlab {
  public:
   // Lays out every parameter and buffer of `root` (each starts on a 64-byte line) and points them here. with_ema: keep a
@@ -21,9 +23,14 @@ class ParameterSlab {
   int64_t parameters = 0;  // without padding
   size_t bytes = 0;        // everything together
 
-  // The weights of `root` in the forms that kernels read, one launch for all, for its next forward pass on this tape
-  // (Tape::set_forms); on the CPU nothing but bf16. Empty: kernels read them as they are.
+  // The weights of `root` in the forms that kernels read, for its next forward pass on this tape (Tape::set_forms); on the
+  // CPU nothing but bf16. One launch makes them, in memory of the arena, which is returned; unless the slab keeps them.
   Var derive_weights(Tape& tape, Module& root) const;
+  // From now on the forms are kept in memory of the slab. They are what the weights were in the last make_forms(), one launch
+  // for all, which belongs behind every change of weights and before the next pass.
+  void keep_forms(Tape& tape, Module& root, Memory memory);
+  bool keeps_forms() const { return static_cast<bool>(forms_); }
+  void make_forms(Tape& tape, Module& root) const;
   void copy_value_to_ema(Context& ctx);  // this and swap: Error(runtime) without a moving average
   // Exchanges value and ema by way of grad, which is lost, so that the network computes with the averaged weights. For
   // use between steps, when gradients are not needed; call twice.
@@ -42,7 +49,10 @@ class ParameterSlab {
   const std::vector<BufferEntry>& buffers() const { return buffers_; }
 
  private:
-  MemoryBlock memory_;
+  DerivedWeights collect_forms(Tape& tape, Module& root) const;
+
+  MemoryBlock memory_, forms_memory_;
+  Tensor forms_;  // or empty: not kept, or there are none
   std::vector<Entry> entries_;
   std::vector<BufferEntry> buffers_;
 };

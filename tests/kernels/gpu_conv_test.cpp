@@ -126,6 +126,12 @@ const Case kCases[] = {
     {"odd_channels", {.n = 2, .h = 5, .w = 6, .c_in = 13, .c_out = 11, .kh = 3, .kw = 2, .pad_h = 1}},
     {"from_images", {.n = 2, .h = 8, .w = 8, .c_in = 3, .c_out = 72, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
     {"to_images", {.n = 2, .h = 8, .w = 8, .c_in = 72, .c_out = 3, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
+    {"few_channels", {.n = 2, .h = 6, .w = 5, .c_in = 3, .c_out = 2, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
+    {"few_channels_1x1", {.n = 2, .h = 6, .w = 5, .c_in = 3, .c_out = 40}},
+    // In several tiles along k.
+    {"few_channels_5x5", {.n = 1, .h = 6, .w = 7, .c_in = 3, .c_out = 24, .kh = 5, .kw = 5, .pad_h = 2, .pad_w = 2}},
+    {"few_channels_stride_2",
+     {.n = 1, .h = 7, .w = 6, .c_in = 2, .c_out = 3, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2, .pad_h = 1}},
     {"several_blocks", {.n = 1, .h = 12, .w = 13, .c_in = 136, .c_out = 152}},
     // More tiles along k than two rounds of the ring and one: forward and input gradient, and weight gradient.
     {"many_channels", {.n = 1, .h = 7, .w = 8, .c_in = 80, .c_out = 72, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},

@@ -86,15 +86,19 @@ int to_int(int64_t n) {
 
 int64_t round_up(int64_t n, int64_t multiple) { return ceil_div(n, multiple) * multiple; }
 
-// What a layer is on the GPU, the same for all passes.
+// What a layer is on the GPU, the same for all passes. A side with fewer channels than 16 bytes hold is gathered element by
+// element (FewChannels); where other numbers of channels are no multiple of 16 bytes, passes read padded copies.
 struct Layer {
   Conv2dGeometry g;
   Axis h, w;
   bool enlarged;
-  int64_t in, out;  // channels, rounded up to 16 bytes
+  int64_t chunk;    // elements of 16 bytes
+  int64_t in, out;  // channels, rounded up to chunks
   WeightShape weight;
+  bool is_flat;  // x has few channels, and its weights lie without gaps between taps in rows of flat_row() elements
 
-  Layer(const Conv2dGeometry& geometry, DType dtype) : g(geometry), enlarged(g.upsample == 2) {
+  Layer(const Conv2dGeometry& geometry, DType dtype)
+      : g(geometry), enlarged(g.upsample == 2), chunk(16 / static_cast<int64_t>(size_of(dtype))) {
     require(g.enlargement_allowed() && (g.pool == 1 || g.pools_sums()), "the op refuses other convolutions");
     Fold fold = enlarged ? Fold::enlarged : Fold::none;
     if (g.pools_sums()) {
@@ -111,15 +115,23 @@ struct Layer {
     for (const Shape& s : {g.x_shape(), g.weight_shape(), g.y_shape()}) to_int(s.elements());
     h = axis(g.h, g.out_h(), g.kh, g.stride_h, g.pad_h);
     w = axis(g.w, g.out_w(), g.kw, g.stride_w, g.pad_w);
-    const int64_t chunk = 16 / static_cast<int64_t>(size_of(dtype));
     in = round_up(g.c_in, chunk);
     out = round_up(g.c_out, chunk);
     weight = {to_int(g.c_out), to_int(geometry.kh), to_int(geometry.kw), to_int(g.c_in), fold};
+    is_flat = is_few(g.c_in) && fold == Fold::none && g.stride_h == 1 && g.stride_w == 1;
   }
 
-  Shape packed_shape() const { return {g.c_out, weight.taps_h(), weight.taps_w(), in}; }
-  bool packs_weight() const { return weight.folds() || in != g.c_in; }
-  PackedWeight packing(const Tensor& from, void* to) const { return {weight, to_int(in), from.bytes, to}; }
+  bool is_few(int64_t channels) const { return channels < chunk; }
+  int64_t pairs() const { return g.kh * g.kw * g.c_in; }
+  int64_t flat_row() const { return round_up(pairs(), chunk); }
+  Shape packed_shape() const {
+    return is_flat ? Shape{g.c_out, 1, 1, flat_row()} : Shape{g.c_out, weight.taps_h(), weight.taps_w(), in};
+  }
+  bool packs_weight() const { return is_flat ? flat_row() != pairs() : weight.folds() || in != g.c_in; }
+  PackedWeight packing(const Tensor& from, void* to) const {
+    if (!is_flat) return {weight, to_int(in), from.bytes, to};
+    return {{to_int(g.c_out), 1, 1, to_int(pairs()), Fold::none}, to_int(flat_row()), from.bytes, to};
+  }
   // Positions, and multiply-adds, of a pass that walks so.
   int64_t positions_h(Walk walk) const { return walk == Walk::outputs ? h.small : ceil_div(h.large, h.stride); }
   int64_t positions_w(Walk walk) const { return walk == Walk::outputs ? w.small : ceil_div(w.large, w.stride); }
@@ -161,7 +173,7 @@ struct ImplicitGemmPass {
   Layer layer;  // whose g is the convolution of the product: pooling is a stride
   bool forward, taps_as_outputs;
   Walk walk;
-  int64_t source_channels, padded_channels, channels;  // of the source; of the result
+  int64_t source_channels, read_channels, channels;  // of the source, as it is and as it is read; of the result
   Shape source_shape, y_shape;
   int64_t columns, rows;  // of the product: rows = positions of all phases
   TilingChoice tiling;
@@ -174,14 +186,15 @@ struct ImplicitGemmPass {
     const Conv2dGeometry& g = layer.g;
     walk = forward == layer.enlarged ? Walk::inputs : Walk::outputs;
     source_channels = forward ? g.c_in : g.c_out;
-    padded_channels = forward ? layer.in : layer.out;
+    const bool by_element = forward ? layer.is_flat : layer.is_few(g.c_out);
+    read_channels = by_element ? source_channels : forward ? layer.in : layer.out;
     channels = forward ? g.c_out : g.c_in;
     source_shape = forward ? g.x_shape() : g.y_shape();
     y_shape = forward ? g.y_shape() : g.x_shape();
 
     constexpr int64_t kFewOutputs = 8;
     const bool stride_1 = layer.h.stride == 1 && layer.w.stride == 1;
-    taps_as_outputs = stride_1 && g.kh * g.kw > 1 && channels <= kFewOutputs;
+    taps_as_outputs = stride_1 && g.kh * g.kw > 1 && channels <= kFewOutputs && !(forward && layer.is_flat);
     const int64_t stride_h = walk == Walk::outputs ? 1 : layer.h.stride,
                   stride_w = walk == Walk::outputs ? 1 : layer.w.stride;
     int64_t positions = g.n * layer.positions_h(walk) * layer.positions_w(walk);
@@ -190,18 +203,18 @@ struct ImplicitGemmPass {
     columns = channels;
     if (taps_as_outputs) {
       rows = positions = source_shape.rows();
-      columns = taps * (forward ? channels : layer.in);
+      columns = forward ? taps * channels : layer.is_flat ? layer.flat_row() : taps * layer.in;
       taps = 1;
     }
     dispatch_math(ctx, dtype, [&]<class Math>() {
-      tiling = TilingChoice::of<Math>(ctx.gemm, positions, columns, stride_h * stride_w, taps * padded_channels,
+      tiling = TilingChoice::of<Math>(ctx.gemm, positions, columns, stride_h * stride_w, taps * read_channels,
                                       taps_as_outputs);
     });
 
     WorkspaceLayout layout(workspace);
     const size_t element = size_of(dtype);
-    if (source_channels != padded_channels) {
-      source = layout.carve<char>(static_cast<size_t>(source_shape.rows() * padded_channels) * element);
+    if (source_channels != read_channels) {
+      source = layout.carve<char>(static_cast<size_t>(source_shape.rows() * read_channels) * element);
     }
     if (layer.packs_weight()) {
       weight = layout.carve<char>(static_cast<size_t>(layer.packed_shape().elements()) * element);
@@ -220,17 +233,17 @@ struct ImplicitGemmPass {
 
   void run(Context& ctx, DType dtype, const Tensor& from, const Tensor& weights, const Ending& ending,
            Tensor& y) const {
-    if (source) pad_channels(ctx, dtype, source_shape.rows(), source_channels, padded_channels, from.bytes, source);
+    if (source) pad_channels(ctx, dtype, source_shape.rows(), source_channels, read_channels, from.bytes, source);
     const bool packs = weight && weights.shape != layer.packed_shape();
     if (packs) pack_weights(ctx, dtype, dtype, {{layer.packing(weights, weight)}});
-    const ImplicitGemm gemm{.gather = taps_as_outputs ? each_pixel() : layer.gather(walk, padded_channels),
+    const ImplicitGemm gemm{.gather = taps_as_outputs ? each_pixel() : layer.gather(walk, read_channels),
                             .order = forward ? WeightOrder::outputs_slowest : WeightOrder::outputs_fastest,
                             .source = source ? source : from.bytes,
                             .weight = packs ? weight : weights.bytes,
                             .y = y.bytes,
                             .partial = partial,
                             .outputs = to_int(columns),
-                            .weight_inner = to_int(taps_as_outputs && !forward ? columns : layer.in),
+                            .weight_inner = to_int(weight_inner()),
                             .weight_outer = to_int(layer.g.c_out),
                             .splits = tiling.splits,
                             .y_elements = rows * columns,
@@ -243,10 +256,15 @@ struct ImplicitGemmPass {
     }
   }
 
+  int64_t weight_inner() const {
+    if (layer.is_flat) return layer.flat_row();
+    return taps_as_outputs && !forward ? columns : layer.in;
+  }
+
   // The source under a 1x1 convolution.
   Gather each_pixel() const {
     const int h = to_int(source_shape[1]), w = to_int(source_shape[2]);
-    Gather gather{.h = {.large = h, .small = h}, .w = {.large = w, .small = w}, .channels = to_int(padded_channels)};
+    Gather gather{.h = {.large = h, .small = h}, .w = {.large = w, .small = w}, .channels = to_int(read_channels)};
     gather.positions = to_int(source_shape.rows());
     gather.per_image = Divisor(static_cast<uint32_t>(h * w));
     gather.per_row = Divisor(static_cast<uint32_t>(w));
@@ -270,7 +288,7 @@ struct ImplicitGemmPass {
             .pad_w = w.pad,
             .sign = forward ? 1 : -1,
             .per_channel = forward ? h.taps * w.taps : 1,
-            .per_tap = forward ? 1 : to_int(layer.in)};
+            .per_tap = forward ? 1 : to_int(layer.is_flat ? layer.g.c_in : layer.in)};
   }
 };
 
@@ -278,6 +296,7 @@ struct WeightGradientPass {
   Layer layer;
   Walk walk;
   bool gathers_y;
+  int64_t gathered_channels;
   TilingChoice tiling;
   void *x = nullptr, *dy = nullptr;  // padded copies
   float *partial = nullptr, *bias_partial = nullptr;
@@ -292,7 +311,9 @@ struct WeightGradientPass {
     walk = either && g.c_out < g.c_in ? Walk::inputs : Walk::outputs;
     gathers_y = (walk == Walk::outputs) == layer.enlarged;
     const int64_t taps = int64_t{layer.h.taps} * layer.w.taps;
-    const int64_t rows = gathers_y ? layer.in : layer.out, columns = taps * (gathers_y ? layer.out : layer.in);
+    const bool by_element = layer.is_few(gathers_y ? g.c_out : g.c_in);
+    gathered_channels = gathers_y ? (by_element ? g.c_out : layer.out) : by_element ? g.c_in : layer.in;
+    const int64_t rows = gathers_y ? layer.in : layer.out, columns = taps * gathered_channels;
     const int64_t positions = g.n * layer.positions_h(walk) * layer.positions_w(walk);
     dispatch_math(ctx, dtype,
                   [&]<class Math>() { tiling = TilingChoice::of<Math>(ctx.gemm, rows, columns, 1, positions, true); });
@@ -300,8 +321,10 @@ struct WeightGradientPass {
     WorkspaceLayout layout(workspace);
     const size_t element = size_of(dtype);
     const int64_t x_rows = g.x_shape().rows(), y_rows = g.y_shape().rows();
-    if (layer.in != g.c_in) x = layout.carve<char>(static_cast<size_t>(x_rows * layer.in) * element);
-    if (layer.out != g.c_out) dy = layout.carve<char>(static_cast<size_t>(y_rows * layer.out) * element);
+    if (layer.in != g.c_in && (gathers_y || !by_element))
+      x = layout.carve<char>(static_cast<size_t>(x_rows * layer.in) * element);
+    if (layer.out != g.c_out && (!gathers_y || !by_element))
+      dy = layout.carve<char>(static_cast<size_t>(y_rows * layer.out) * element);
     partial = layout.carve<float>(static_cast<size_t>(tiling.splits * rows * columns));
     bias_partial = layout.carve<float>(static_cast<size_t>(column_sum_ranges(y_rows) * layer.out));
     workspace_bytes = layout.bytes();
@@ -315,13 +338,13 @@ struct WeightGradientPass {
     const void* const x_used = x ? x : x_given.bytes;
     const void* const dy_used = dy ? dy : dy_given.bytes;
     const WeightGradientGemm gemm{
-        .gather = layer.gather(walk, gathers_y ? layer.out : layer.in),
+        .gather = layer.gather(walk, gathered_channels),
         .source = gathers_y ? dy_used : x_used,
         .dense = gathers_y ? x_used : dy_used,
         .dense_channels = to_int(gathers_y ? layer.in : layer.out),
         .partial = partial,
         .splits = tiling.splits,
-        .bias = sums_of_columns(dy_used, g.y_shape().rows(), layer.out, dbias ? bias_partial : nullptr)};
+        .bias = sums_of_columns(dy_used, g.y_shape().rows(), dy ? layer.out : g.c_out, dbias ? bias_partial : nullptr)};
     dispatch_math(ctx, dtype, [&]<class Math>() { launch_weight_gradient_gemm<Math>(ctx, gemm, tiling.size); });
     finish_weight_gradient(ctx, layer.weight,
                            {.partial = partial,

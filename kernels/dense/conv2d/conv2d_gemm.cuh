@@ -5,6 +5,8 @@
 // to the multiprocessor, per block and tile of k, (m + n) * 128 bytes for m * n * kTileK multiply-adds: 32 per byte of
 // bf16 with 128 x 128. FLOPs: 2 * positions * outputs * taps * channels, rounded up to whole blocks.
 #pragma once
+#include <type_traits>
+
 #include "kernels/dense/conv2d/conv2d_loaders.cuh"
 #include "kernels/gpu/column_sums.cuh"
 #include "kernels/gpu/tile_gemm.cuh"
@@ -23,7 +25,7 @@ struct SplitRange {
 
 // Grid: x = (block of positions, block of outputs), outputs fastest, so that blocks that read the same patches run
 // together; y = split-K slice; z = stride phase.
-template <class Math, WeightOrder order, class Shape>
+template <class Math, WeightOrder order, class Shape, bool few_channels>
 __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocessor)
     implicit_gemm_kernel(const __grid_constant__ ImplicitGemm c) {
   using T = typename Math::Element;
@@ -40,14 +42,14 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
   const SplitRange range(tiles, c.splits, static_cast<int>(blockIdx.y));
 
   typename Math::template Product<Major::k, kMajorB, Shape> product;
-  PatchRows<T, Shape::m, Shape::threads> load_a(g, walk, c.source, first_position, range.first * kTileK<T>);
-  if constexpr (kMajorB == Major::k) {
-    WeightRows<T, Shape::n, Shape::threads> load_b(c, walk, first_output, range.first * kTileK<T>);
-    sum_tiles<T, Shape>(shared, range.count, load_a, load_b, product);
-  } else {
-    WeightColumns<T, Shape::n, Shape::threads> load_b(c, walk, first_output, range.first * kTileK<T>);
-    sum_tiles<T, Shape>(shared, range.count, load_a, load_b, product);
-  }
+  using LoadA = std::conditional_t<few_channels, FewChannels<T, Major::k, Shape::m, Shape::threads>,
+                                   PatchRows<T, Shape::m, Shape::threads>>;
+  using Rows = std::conditional_t<few_channels, FlatWeightRows<T, Shape::n, Shape::threads>,
+                                  WeightRows<T, Shape::n, Shape::threads>>;
+  using LoadB = std::conditional_t<kMajorB == Major::k, Rows, WeightColumns<T, Shape::n, Shape::threads>>;
+  LoadA load_a(g, walk, c.source, range.first * kTileK<T>, first_position);
+  LoadB load_b(c, walk, first_output, range.first * kTileK<T>);
+  sum_tiles<T, Shape>(shared, range.count, load_a, load_b, product);
 
   const auto place = [&](int row) -> int64_t {
     const int index = first_position + row;
@@ -68,9 +70,19 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
   }
 }
 
+// Block number `block` of the first pass of the bias's gradient, by vectors of N.
+template <class T, int N, class Shape>
+__device__ inline void sum_bias_columns(GemmShared<T, Shape>& shared, const ColumnSums& bias, int block) {
+  constexpr int kRows = Shape::threads / kTileVectors;
+  using Tile = TileShared<N, kRows>;
+  static_assert(sizeof(Tile) <= sizeof(shared.sums));
+  void* const memory = shared.sums;
+  if (block < column_sum_blocks<N>(bias)) sum_columns<T, N, kRows>(bias, block, *static_cast<Tile*>(memory));
+}
+
 // Grid: x = (block of dense channels, block of (tap, channel) pairs), y = slice of the positions; blocks beyond the last
 // of x sum columns of dy.
-template <class Math, class Shape>
+template <class Math, class Shape, bool few_channels>
 __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocessor)
     weight_gradient_gemm_kernel(const __grid_constant__ WeightGradientGemm c) {
   using T = typename Math::Element;
@@ -81,14 +93,9 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
   const int columns = walk.taps() * g.channels, blocks_n = ceil_div(columns, Shape::n);
   const int block_m = static_cast<int>(blockIdx.x) / blocks_n;
   if (const int beyond = static_cast<int>(blockIdx.x) - ceil_div(c.dense_channels, Shape::m) * blocks_n; beyond >= 0) {
-    constexpr int kWidth = kChunk<T>, kRows = Shape::threads / kTileVectors;
     const int block = beyond * c.splits + static_cast<int>(blockIdx.y);
-    using Tile = TileShared<kWidth, kRows>;
-    static_assert(sizeof(Tile) <= sizeof(shared.sums));
-    void* const memory = shared.sums;
-    Tile& tile = *static_cast<Tile*>(memory);
-    if (block < column_sum_blocks<kWidth>(c.bias)) sum_columns<T, kWidth, kRows>(c.bias, block, tile);
-    return;
+    if (few_channels && c.bias.channels % kChunk<T> != 0) return sum_bias_columns<T, 1>(shared, c.bias, block);
+    return sum_bias_columns<T, kChunk<T>>(shared, c.bias, block);
   }
   const int first_channel = block_m * Shape::m;
   const int first_column = (static_cast<int>(blockIdx.x) - block_m * blocks_n) * Shape::n;
@@ -96,11 +103,14 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
 
   typename Math::template Product<Major::mn, Major::mn, Shape> product;
   DenseColumns<T, Shape::m, Shape::threads> load_a(c, first_channel, range.first * kTileK<T>);
-  PatchColumns<T, Shape::n, Shape::threads> load_b(g, walk, c.source, first_column, range.first * kTileK<T>);
+  using LoadB = std::conditional_t<few_channels, FewChannels<T, Major::mn, Shape::n, Shape::threads>,
+                                   PatchColumns<T, Shape::n, Shape::threads>>;
+  LoadB load_b(g, walk, c.source, first_column, range.first * kTileK<T>);
   sum_tiles<T, Shape>(shared, range.count, load_a, load_b, product);
 
   float* const part = c.partial + static_cast<int64_t>(blockIdx.y) * c.dense_channels * columns;
-  store_sums<float>(shared, product, {}, part, columns - first_column, true, [&](int row) -> int64_t {
+  const bool aligned = !few_channels || columns % 4 == 0;
+  store_sums<float>(shared, product, {}, part, columns - first_column, aligned, [&](int row) -> int64_t {
     const int channel = first_channel + row;
     return channel < c.dense_channels ? int64_t{channel} * columns + first_column : -1;
   });
@@ -120,6 +130,13 @@ struct BlockShapes<Fp32> {
   using Small = BlockShape<64, 64, 32, 32, 3, 3>;
 };
 
+// f<few_channels>()
+template <class Math, class F>
+void dispatch_channels(const Gather& gather, const F& f) {
+  const bool whole = gather.channels % kChunk<typename Math::Element> == 0;
+  whole ? f.template operator()<false>() : f.template operator()<true>();
+}
+
 template <class Math, class Shape>
 void launch_implicit_gemm_with(Context& ctx, const ImplicitGemm& c) {
   const Gather& g = c.gather;
@@ -129,23 +146,29 @@ void launch_implicit_gemm_with(Context& ctx, const ImplicitGemm& c) {
                static_cast<uint32_t>(c.splits), phases},
       .block = static_cast<uint32_t>(Shape::threads),
       .shared_bytes = sizeof(GemmShared<typename Math::Element, Shape>)};
-  if (c.order == WeightOrder::outputs_slowest) {
-    launch(ctx, launch_shape, implicit_gemm_kernel<Math, WeightOrder::outputs_slowest, Shape>, c);
-  } else {
-    launch(ctx, launch_shape, implicit_gemm_kernel<Math, WeightOrder::outputs_fastest, Shape>, c);
-  }
+  dispatch_channels<Math>(g, [&]<bool few_channels>() {
+    if (c.order == WeightOrder::outputs_slowest) {
+      launch(ctx, launch_shape, implicit_gemm_kernel<Math, WeightOrder::outputs_slowest, Shape, few_channels>, c);
+    } else {
+      launch(ctx, launch_shape, implicit_gemm_kernel<Math, WeightOrder::outputs_fastest, Shape, few_channels>, c);
+    }
+  });
 }
 
 template <class Math, class Shape>
 void launch_weight_gradient_gemm_with(Context& ctx, const WeightGradientGemm& c) {
   const int columns = c.gather.h.taps * c.gather.w.taps * c.gather.channels;
   const int blocks = ceil_div(c.dense_channels, Shape::m) * ceil_div(columns, Shape::n);
-  const int bias_blocks = column_sum_blocks<kChunk<typename Math::Element>>(c.bias);
+  constexpr int kWidth = kChunk<typename Math::Element>;
+  const int bias_blocks =
+      c.bias.channels % kWidth == 0 ? column_sum_blocks<kWidth>(c.bias) : column_sum_blocks<1>(c.bias);
   const LaunchShape launch_shape{
       .grid = {static_cast<uint32_t>(blocks + ceil_div(bias_blocks, c.splits)), static_cast<uint32_t>(c.splits), 1},
       .block = static_cast<uint32_t>(Shape::threads),
       .shared_bytes = sizeof(GemmShared<typename Math::Element, Shape>)};
-  launch(ctx, launch_shape, weight_gradient_gemm_kernel<Math, Shape>, c);
+  dispatch_channels<Math>(c.gather, [&]<bool few_channels>() {
+    launch(ctx, launch_shape, weight_gradient_gemm_kernel<Math, Shape, few_channels>, c);
+  });
 }
 
 template <class Math>

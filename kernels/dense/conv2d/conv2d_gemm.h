@@ -12,8 +12,9 @@
 //   WeightGradientGemm  partial[m, (tap, c)] = sum_positions dense[position, m] * source[gathered(position, tap), c],
 //                       and by blocks of its own the first pass of the bias's gradient
 //
-// (conv2d.cu says which pass is which.) Channels of `source` and `dense` are multiples of 16 bytes, so that everything
-// is read in aligned vectors of 16 bytes.
+// (conv2d.cu says which pass is which.) Channels of `dense` are multiples of 16 bytes, so that everything is read in aligned
+// vectors of 16 bytes. Those of `source` are, too, or they are few and read one by one; rows of weights [outputs][tap][channel]
+// are then a multiple of 16 bytes as a whole, not tap by tap.
 #pragma once
 #include "kernels/gpu/column_sums.h"
 #include "kernels/gpu/divisor.h"
@@ -63,7 +64,7 @@ struct WeightGradientGemm {
   int dense_channels = 0;
   float* partial = nullptr;  // [splits][dense_channels][taps of h][taps of w][channels of the source]
   int splits = 1;            // of the positions
-  ColumnSums bias;           // of dy; channels are a multiple of 16 bytes
+  ColumnSums bias;           // of dy
 };
 
 enum class BlockSize : uint8_t { large, small };

@@ -1,6 +1,7 @@
 // How tiles of the operands of conv2d_gemm.h get into shared memory. Each thread copies the same chunks of every tile,
 // several rows apart; what is outside of an image or a matrix becomes zero. next(tile) starts the copies of one tile
-// and moves on to the next along k.
+// and moves on to the next along k. Channels that are no whole chunks come element by element, through registers
+// (FewChannels): a padded copy of an image would cost a launch and more bytes than that.
 #pragma once
 #include "kernels/dense/conv2d/conv2d_gemm.h"
 #include "kernels/gpu/tile.cuh"
@@ -97,7 +98,7 @@ class PatchRows {
   static constexpr int kNowhere = -(1 << 14);  // a row of the image that no tap brings back inside
 
  public:
-  __device__ PatchRows(const Gather& g, const PlaneWalk& walk, const void* source, int first_position, int first_k)
+  __device__ PatchRows(const Gather& g, const PlaneWalk& walk, const void* source, int first_k, int first_position)
       : walk_(walk),
         source_(static_cast<const T*>(source)),
         cursor_(walk, g.channels, first_k + Chunks().chunk * kChunk<T>) {
@@ -164,6 +165,32 @@ class WeightRows {
   const int first_output_;
   const Chunks chunks_;
   TapCursor cursor_;
+};
+
+// The same of weights [outputs][weight_inner], whose rows hold all (tap, channel) pairs without gaps between taps.
+template <class T, int extent, int threads>
+class FlatWeightRows {
+  using Chunks = ThreadChunks<T, Major::k, extent, threads>;
+
+ public:
+  __device__ FlatWeightRows(const ImplicitGemm& c, const PlaneWalk&, int first_output, int first_k)
+      : c_(c), first_output_(first_output), pair_(first_k + chunks_.chunk * kChunk<T>) {}
+
+  __device__ void next(T* tile) {
+#pragma unroll
+    for (int j = 0; j < Chunks::kCount; ++j) {
+      const int output = first_output_ + chunks_.row(j);
+      const bool valid = pair_ < c_.weight_inner && output < c_.outputs;
+      chunks_.copy(tile, j, static_cast<const T*>(c_.weight), output * c_.weight_inner + pair_, valid);
+    }
+    pair_ += kTileK<T>;
+  }
+
+ private:
+  const ImplicitGemm& c_;
+  const int first_output_;
+  const Chunks chunks_;
+  int pair_;
 };
 
 // Weights [channel][tap][outputs] as B of the implicit GEMM: rows of the tile are places in the sum. Where a tap's channels
@@ -253,6 +280,69 @@ class PatchColumns {
   const Chunks chunks_;
   int position_, dh_, dw_, channel_;
   bool inside_;
+};
+
+// Patches of a source whose channels are no whole chunks. Rows of the tile are positions, its chunks neighbours among all (tap,
+// channel) pairs, along k (A of the implicit GEMM) or not (B of the weight gradient). There are few pairs, so chunks behind
+// the last are left out of the threads' work and become zero.
+template <class T, Major major, int extent, int threads>
+class FewChannels {
+  using Layout = TileLayout<T, major, extent>;
+  static constexpr int kNowhere = -(1 << 30);  // a row of the image that nothing brings back inside, as in corner()
+
+ public:
+  __device__ FewChannels(const Gather& g, const PlaneWalk& walk, const void* source, int first_pair, int first_position)
+      : gather_(g), walk_(walk), source_(static_cast<const T*>(source)), pair_(first_pair), position_(first_position) {
+    const int pairs = walk.taps() * g.channels - first_pair;
+    while (busy_ < Layout::kChunks && busy_ * kChunk<T> < pairs) busy_ *= 2;
+    chunk_ = static_cast<int>(threadIdx.x) % busy_;
+    if constexpr (major == Major::mn) aim();
+  }
+
+  __device__ void next(T* tile) {
+    if constexpr (major == Major::k) aim();
+    for (int row = static_cast<int>(threadIdx.x) / busy_; row < Layout::kRows; row += threads / busy_) {
+      const int index = position_ + row;
+      const Position p(gather_, index);
+      const int h = p.h * walk_.h.scale, w = p.w * walk_.w.scale;
+      const int corner = index < gather_.positions ? (h << 16) + w : kNowhere;
+      const int base = ((p.image * walk_.h.source + h) * walk_.w.source + w) * gather_.channels;
+      Vector<T, kChunk<T>> v{};
+#pragma unroll
+      for (int e = 0; e < kChunk<T>; ++e) {
+        const int at = corner + shift_[e];
+        if (walk_.in_source(at >> 16, at & 0xffff)) v[e] = source_[base + offset_[e]];
+      }
+      store_vector(tile + Layout::at(row, chunk_), v);
+    }
+    for (int row = static_cast<int>(threadIdx.x) / Layout::kChunks; row < Layout::kRows;
+         row += threads / Layout::kChunks) {
+      const int chunk = static_cast<int>(threadIdx.x) % Layout::kChunks;
+      if (chunk >= busy_) store_vector(tile + Layout::at(row, chunk), Vector<T, kChunk<T>>{});
+    }
+    (major == Major::k ? pair_ : position_) += kTileK<T>;
+  }
+
+ private:
+  // At the pairs of this thread's chunk.
+  __device__ void aim() {
+    TapCursor cursor(walk_, gather_.channels, pair_ + chunk_ * kChunk<T>);
+#pragma unroll
+    for (int e = 0; e < kChunk<T>; ++e) {
+      const int dh = cursor.tap_h * walk_.h.step + walk_.h.offset, dw = cursor.tap_w * walk_.w.step + walk_.w.offset;
+      shift_[e] = cursor.inside() ? dh * (1 << 16) + dw : kNowhere;
+      offset_[e] = (dh * walk_.w.source + dw) * gather_.channels + cursor.channel;
+      cursor.advance(1);
+    }
+  }
+
+  const Gather& gather_;
+  const PlaneWalk& walk_;
+  const T* const source_;
+  int pair_, position_;
+  int busy_ = 1, chunk_;   // chunks of a row that hold something, rounded up to a power of two; this thread's
+  int shift_[kChunk<T>];   // of a pair from a patch's corner: h in the upper half, w in the lower
+  int offset_[kChunk<T>];  // the same in elements
 };
 
 // A dense matrix [positions][channels] as A of the weight gradient.
