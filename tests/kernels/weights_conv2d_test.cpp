@@ -382,40 +382,58 @@ INSTANTIATE_TEST_SUITE_P(Tiles, WeightTileTest, testing::ValuesIn(all_tiles()), 
   return std::to_string(rows_of(p.param)) + "_by_" + std::to_string(columns_of(p.param));
 });
 
-TEST(WeightTransposeTest, BringsAndReturnsSumsOfAnyNumberOfChannelsAndImages) {
+TEST(WeightTransposeTest, BringsAndReturnsSumsOfAnyNumberOfPixelsChannelsAndImages) {
   std::mt19937 rng(9);
   for (const WeightTileKernels* set : instruction_sets()) {
     for (const int64_t channels : {1, 3, 16, 19, 40}) {
       for (const int64_t images : {1, 5, 16}) {
-        const int64_t stride = channels + 7, plane = 3 * kImages;
-        int64_t places[4][kImages];
-        for (int64_t k = 0; k < 4; ++k) {
-          for (int64_t n = 0; n < kImages; ++n) places[k][n] = n < images - k ? (n + k) * stride : -1;
+        const int64_t pixels = 3, stride = channels + 7, step = kImages * stride, plane = (pixels + 1) * kImages;
+        int64_t lanes[kImages], at[4];
+        uint32_t present[4];
+        for (int64_t n = 0; n < kImages; ++n) lanes[n] = n * stride;
+        for (int64_t k = 0; k < 4; ++k) {  // the next image
+          at[k] = k * stride;
+          present[k] = (1u << std::max<int64_t>(0, images - k)) - 1;
         }
-        const std::vector<float> from = drawn(static_cast<size_t>(images * stride), rng);
+        const std::vector<float> from = drawn(static_cast<size_t>(pixels * step), rng);
         for (const int count : {1, 2, 4}) {
           std::vector<float> planes(static_cast<size_t>(channels * plane), 7.0f), back(from.size(), 7.0f);
-          set->bring({.channels = channels, .plane = plane, .places = places, .count = count, .share = 0.5f},
-                     from.data(), planes.data());
+          BringJob bring{.pixels = pixels,
+                         .channels = channels,
+                         .plane = plane,
+                         .lanes = lanes,
+                         .step = step,
+                         .count = count,
+                         .share = 0.5f};
+          std::copy_n(at, 4, bring.at);
+          std::copy_n(present, 4, bring.present);
+          set->bring(bring, from.data(), planes.data());
           for (int64_t c = 0; c < channels; ++c) {
-            for (int64_t n = 0; n < plane; ++n) {
-              float right = n >= kImages ? 14.0f : 0.0f;
-              for (int64_t k = 0; k < count && n + k < images; ++k)
-                right += from[static_cast<size_t>((n + k) * stride + c)];
-              ASSERT_NEAR(planes[static_cast<size_t>(c * plane + n)], right / 2, 1e-6);
+            for (int64_t i = 0; i < plane; ++i) {
+              const int64_t pixel = i / kImages, n = i % kImages;
+              float right = pixel == pixels ? 14.0f : 0.0f;
+              for (int64_t k = 0; k < count && pixel < pixels && n + k < images; ++k)
+                right += from[static_cast<size_t>(pixel * step + (n + k) * stride + c)];
+              ASSERT_NEAR(planes[static_cast<size_t>(c * plane + i)], right / 2, 1e-6);
             }
           }
           if (count == 2) continue;
-          ReturnJob job{.channels = channels, .places = places[0], .count = count, .share = 0.25f};
+          ReturnJob job{.pixels = pixels,
+                        .channels = channels,
+                        .lanes = lanes,
+                        .step = step,
+                        .at = at[0],
+                        .present = present[0],
+                        .count = count,
+                        .share = 0.25f};
           std::fill_n(job.from, 4, planes.data());
           std::fill_n(job.plane, 4, plane);
           set->return_(job, back.data());
-          for (int64_t n = 0; n < images; ++n) {
-            for (int64_t c = 0; c < stride; ++c) {
-              const float right = 0.25f * static_cast<float>(count) *
-                                  planes[static_cast<size_t>(std::min(c, channels - 1) * plane + n)];
-              ASSERT_NEAR(back[static_cast<size_t>(n * stride + c)], c < channels ? right : 7.0f, 1e-6);
-            }
+          for (int64_t i = 0; i < pixels * step; ++i) {
+            const int64_t pixel = i / step, n = i % step / stride, c = i % stride;
+            const float right = 0.25f * static_cast<float>(count) *
+                                planes[static_cast<size_t>(std::min(c, channels - 1) * plane + pixel * kImages + n)];
+            ASSERT_NEAR(back[static_cast<size_t>(i)], c < channels && n < images ? right : 7.0f, 1e-6);
           }
         }
       }

@@ -1,12 +1,13 @@
 #include "kernels/sparse/weights/image_lanes.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/core/integer.h"
 
 namespace poise::cpu {
 namespace {
+
+constexpr uint32_t first_lanes(int64_t count) { return (uint32_t{1} << std::clamp<int64_t>(count, 0, kImages)) - 1; }
 
 int64_t up_to_multiple(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
@@ -107,95 +108,98 @@ int64_t LaneLayout::at_tile(const LaneRegions& regions, int64_t tile) const {
   return at(tile / across * rows_of(regions.tile), tile % across * columns_of(regions.tile));
 }
 
-int64_t LaneImages::place(int64_t image, int64_t p, int64_t q, int64_t down, int64_t right) const {
-  p = p * side_.scale_h + down, q = q * side_.scale_w + right;
-  if (image >= images_ || p < 0 || q < 0 || p >= side_.h || q >= side_.w) return -1;
-  return ((image * side_.h + p) * side_.w + q) * side_.channels;
+LaneImages::LaneImages(const WeightSide& side, int64_t images, const LaneRegions& regions, bool own)
+    : side_(side), images_(images), regions_(regions), own_(own), images_of_group_(kImages / regions.stripes) {
+  for (int64_t lane = 0; lane < kImages; ++lane) {
+    const int64_t stripe = lane / images_of_group_, image = lane % images_of_group_;
+    const int64_t row = image * side.h + stripe * regions.h * side.scale_h;
+    lanes_[lane] = (regions.flat ? lane : row * side.w) * side.channels;
+  }
 }
 
-bool LaneImages::places(const LaneRegion& region, int64_t r, int64_t c, int64_t down, int64_t right,
-                        int64_t* of_lanes) const {
-  const int64_t p = region.top + r, q = region.left + c;
-  bool any = false;
-  if (regions_.flat) {
-    if (p != 0 || q < 0 || q >= regions_.w) return false;
-    const int64_t pixel = q * kImages % regions_.image_pixels, across = side_.grid_w();
-    int64_t image = q * kImages / regions_.image_pixels, of_p = pixel / across, of_q = pixel % across;
-    for (int64_t lane = 0; lane < kImages; ++lane) {
-      of_lanes[lane] = place(image, of_p, of_q, down, right);
-      any = any || of_lanes[lane] >= 0;
-      if (++of_q == across) of_q = 0, ++of_p;
-      if (of_p * across == regions_.image_pixels) of_p = 0, ++image;
-    }
-    return any;
+const int64_t* LaneImages::lanes_of(const LaneRegion& region, int64_t c, int64_t* listed) const {
+  if (!regions_.flat || follow_each_other()) return lanes_;
+  const int64_t first = (region.left + c) * kImages, across = side_.grid_w();
+  int64_t image = first / regions_.image_pixels, row = first % regions_.image_pixels / across, column = first % across;
+  for (int64_t lane = 0; lane < kImages; ++lane) {
+    listed[lane] = ((image * side_.h + row * side_.scale_h) * side_.w + column * side_.scale_w) * side_.channels;
+    if (++column == across) column = 0, ++row;
+    if (row * across == regions_.image_pixels) row = 0, ++image;
   }
-  if (own_ && p >= regions_.h) return false;
-  const int64_t images = kImages / regions_.stripes, stride = side_.h * side_.w * side_.channels;
+  return listed;
+}
+
+int64_t LaneImages::at(const LaneRegion& region, int64_t r, int64_t c, int64_t down, int64_t right) const {
+  int64_t row = down, column = right;
+  if (!regions_.flat) {
+    row += region.group * images_of_group_ * side_.h + (region.top + r) * side_.scale_h;
+    column += (region.left + c) * side_.scale_w;
+  } else if (follow_each_other()) {
+    column += (region.left + c) * kImages;
+  }
+  return (row * side_.w + column) * side_.channels;
+}
+
+uint32_t LaneImages::lanes_in_row(const LaneRegion& region, int64_t r, int64_t down) const {
+  const int64_t p = region.top + r;
+  if (regions_.flat) return p == 0 ? kAllLanes : 0;
+  if (own_ && p >= regions_.h) return 0;
+  const uint32_t of_stripe = first_lanes(std::min(images_of_group_, images_ - region.group * images_of_group_));
+  uint32_t lanes = 0;
   for (int64_t stripe = 0; stripe < regions_.stripes; ++stripe) {
-    const int64_t first = place(region.group * images, p + stripe * regions_.h, q, down, right);
-    for (int64_t i = 0; i < images; ++i) {
-      const bool inside = first >= 0 && region.group * images + i < images_;
-      of_lanes[stripe * images + i] = inside ? first + i * stride : -1;
-    }
-    any = any || first >= 0;
+    const int64_t row = (p + stripe * regions_.h) * side_.scale_h + down;
+    if (row >= 0 && row < side_.h) lanes |= of_stripe << stripe * images_of_group_;
   }
-  return any;
+  return lanes;
 }
 
-void LaneImages::list_places(const LaneRegion& region, const LaneLayout& layout, Places* of_pixels) const {
-  for (int64_t r = -layout.frame.top; r < layout.rows - layout.frame.top; ++r) {
-    for (int64_t c = -layout.frame.left; c < layout.columns - layout.frame.left; ++c, ++of_pixels) {
-      if (!places(region, r, c, 0, 0, *of_pixels)) std::fill_n(*of_pixels, kImages, kNowhere);
-    }
+uint32_t LaneImages::lanes_in_column(const LaneRegion& region, int64_t c, int64_t right) const {
+  const int64_t q = region.left + c;
+  if (regions_.flat) return q >= 0 ? first_lanes(images_ * regions_.image_pixels - q * kImages) : 0;
+  const int64_t column = q * side_.scale_w + right;
+  return column >= 0 && column < side_.w ? kAllLanes : 0;
+}
+
+int64_t LaneImages::run(const LaneRegion& region, int64_t c, int64_t end, int64_t right) const {
+  if (regions_.flat && !follow_each_other()) return 1;
+  const uint32_t lanes = lanes_in_column(region, c, right), beside = lanes_in_column(region, c, right + 1);
+  int64_t next = c + 1;
+  while (next < end && lanes_in_column(region, next, right) == lanes &&
+         (copies() == 1 || lanes_in_column(region, next, right + 1) == beside)) {
+    ++next;
   }
+  return next - c;
 }
 
 void LaneImages::bring(const float* tensor, const LaneRegion& region, const LaneLayout& layout, int64_t first,
-                       int64_t last, const Places* of_pixels, bool clean, float* planes) const {
-  const WeightTileKernels& kernels = weight_tile_kernels();
-  if (of_pixels) {
-    for (int64_t pixel = 0; pixel < layout.pixels(); ++pixel) {
-      float* to = planes + pixel * kImages;
-      if (of_pixels[pixel][0] != kNowhere) {
-        kernels.bring({.channels = last - first,
-                       .plane = layout.plane,
-                       .places = of_pixels + pixel,
-                       .count = 1,
-                       .share = side_.share,
-                       .soon = regions_.step(side_)},
-                      tensor + first, to);
-        continue;
-      }
-      if (clean) continue;
-      for (int64_t i = first; i < last; ++i, to += layout.plane) std::memset(to, 0, kImages * sizeof(float));
-    }
-    return;
-  }
-  int64_t of_lanes[4][kImages];
-  for (int64_t r = 0; r < layout.rows; ++r) {
-    for (int64_t c = 0; c < layout.columns; ++c) {
-      float* to = planes + r * layout.row + c * kImages;
-      for (int64_t plane = first, next; plane < last; plane = next) {
-        const int64_t phase = plane / side_.channels;
-        next = std::min(last, (phase + 1) * side_.channels);
-        const int64_t down = phase / side_.scale_w, right = phase % side_.scale_w;
-        int count = 0;
+                       int64_t last, bool again, float* planes) const {
+  const bool clean = again && side_.phases == 1 && copies() == 1;
+  const int64_t end = layout.columns - layout.frame.left;
+  int64_t listed[kImages];
+  for (int64_t r = -layout.frame.top; r < layout.rows - layout.frame.top; ++r) {
+    for (int64_t plane = first, next; plane < last; plane = next) {
+      const int64_t phase = plane / side_.channels;
+      next = std::min(last, (phase + 1) * side_.channels);
+      const int64_t down = phase / side_.scale_w, right = phase % side_.scale_w;
+      const uint32_t of_row[2] = {lanes_in_row(region, r, down), lanes_in_row(region, r, down + 1)};
+      BringJob job{.channels = next - plane, .plane = layout.plane, .step = regions_.step(side_), .share = side_.share};
+      for (int64_t c = -layout.frame.left; c < end; c += job.pixels) {
+        job.pixels = run(region, c, end, right);
+        job.count = 0;
         for (int copy = 0; copy < copies(); ++copy) {
-          count += places(region, r - layout.frame.top, c - layout.frame.left, down + copy / 2, right + copy % 2,
-                          of_lanes[count]);
+          const uint32_t lanes = of_row[copy / 2] & lanes_in_column(region, c, right + copy % 2);
+          if (lanes == 0) continue;
+          job.present[job.count] = lanes;
+          job.at[job.count++] = at(region, r, c, down + copy / 2, right + copy % 2);
         }
-        if (count == 3) std::fill_n(of_lanes[count++], kImages, int64_t{-1});  // a job takes 1, 2 or 4
-        if (count > 0) {
-          kernels.bring({.channels = next - plane,
-                         .plane = layout.plane,
-                         .places = of_lanes,
-                         .count = count,
-                         .share = side_.share,
-                         .soon = regions_.step(side_)},
-                        tensor + plane % side_.channels, to);
-        }
-        for (int64_t i = 0; i < next - plane; ++i, to += layout.plane) {
-          if (count == 0) std::memset(to, 0, kImages * sizeof(float));
+        float* to = planes + (plane - first) * layout.plane + layout.at(r, c);
+        if (job.count > 0) {
+          job.lanes = lanes_of(region, c, listed);
+          weight_tile_kernels().bring(job, tensor + plane % side_.channels, to);
+        } else if (!clean) {
+          for (int64_t i = 0; i < job.channels; ++i) {
+            std::fill_n(to + i * layout.plane, job.pixels * kImages, 0.0f);
+          }
         }
       }
     }
@@ -216,9 +220,11 @@ void LaneImages::return_tile(const float* sums, const LaneRegion& region, int64_
                              int64_t last, Finish finish, float* tensor) const {
   const int64_t rows = rows_of(regions_.tile), columns = columns_of(regions_.tile);
   const int64_t across = regions_.columns / columns;
-  int64_t of_lanes[kImages];
+  const int64_t first_row = copies() > 1 ? 0 : phase / side_.scale_w;
+  const int64_t first_column = copies() > 1 ? 0 : phase % side_.scale_w;
+  int64_t listed[kImages];
   ReturnJob job{.channels = last - first,
-                .places = of_lanes,
+                .step = regions_.step(side_),
                 .count = side_.windows ? 4 : 1,
                 .share = side_.share,
                 .finish = finish};
@@ -228,12 +234,16 @@ void LaneImages::return_tile(const float* sums, const LaneRegion& region, int64_
     if (i > 0) of_phase[i] = of_phase[i - 1] + job.channels * job.plane[i - 1];
   }
   for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; ++c) {
+    const int64_t top = tile / across * rows + r, left = tile % across * columns;
+    for (int64_t c = 0; c < columns; c += job.pixels) {
+      // Copies are of the same sums, which are near while one pixel after the other is returned.
+      job.pixels = copies() > 1 ? 1 : run(region, left + c, left + columns, first_column);
+      job.lanes = lanes_of(region, left + c, listed);
       for (int copy = 0; copy < copies(); ++copy) {
-        const int64_t down = copies() > 1 ? copy / 2 : phase / side_.scale_w;
-        const int64_t right = copies() > 1 ? copy % 2 : phase % side_.scale_w;
-        const int64_t top = tile / across * rows + r, left = tile % across * columns + c;
-        if (!places(region, top, left, down, right, of_lanes)) continue;
+        const int64_t down = first_row + copy / 2, right = first_column + copy % 2;
+        job.present = lanes_in_row(region, top, down) & lanes_in_column(region, left + c, right);
+        if (job.present == 0) continue;
+        job.at = at(region, top, left + c, down, right);
         for (int i = 0; i < job.count; ++i) {
           const int64_t row = r + i / 2 * down, column = c + i % 2 * right;
           job.from[i] = of_phase[i] + (row * columns_of(tile_of(i)) + column) * kImages;

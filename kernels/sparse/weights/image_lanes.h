@@ -79,24 +79,16 @@ struct LaneLayout {
   int64_t at_tile(const LaneRegions& regions, int64_t tile) const;
 };
 
-// Of the lanes of a pixel: offsets of their first channels in the tensor, negative if there is none.
-using Places = int64_t[kImages];
-
 // A tensor [images, side.h, side.w, side.channels] of f32 by regions of its grid.
 class LaneImages {
  public:
   // `own`: a lane has nothing but the rows of its stripe, not those below either.
-  LaneImages(const WeightSide& side, int64_t images, const LaneRegions& regions, bool own = false)
-      : side_(side), images_(images), regions_(regions), own_(own) {}
+  LaneImages(const WeightSide& side, int64_t images, const LaneRegions& regions, bool own = false);
 
-  // A pixel of the tensor is one of the region: then where pixels lie can be listed once for all planes.
-  bool listed() const { return side_.phases == 1 && copies() == 1; }
-  // Of all pixels of a region, frame included: what places() says; kNowhere in front where it says false.
-  void list_places(const LaneRegion& region, const LaneLayout& layout, Places* of_pixels) const;
-  // Planes first..last-1 of a region, zero outside the image. Repeated phases and windows are added up. With a list,
-  // `clean` says that the zeros are there already, from other planes of the region.
+  // Planes first..last-1 of a region, zero outside the image. Repeated phases and windows are added up. `again`: there are
+  // other planes of the region already, which have their zeros where these do if a plane is one of pixels, not of sums.
   void bring(const float* tensor, const LaneRegion& region, const LaneLayout& layout, int64_t first, int64_t last,
-             const Places* of_pixels, bool clean, float* planes) const;
+             bool again, float* planes) const;
   // Is any pixel of the tile inside the image?
   bool meets(const LaneRegion& region, int64_t tile) const;
   // The tile of a phase: with windows, as grown as the neighbours before it demand that are added to its pixels.
@@ -107,16 +99,24 @@ class LaneImages {
                    Finish finish, float* tensor) const;
 
  private:
-  static constexpr int64_t kNowhere = -2;
-  // Where the lanes of a pixel of the grid lie, so far down and right in the tensor. False: nowhere.
-  bool places(const LaneRegion& region, int64_t r, int64_t c, int64_t down, int64_t right, int64_t* of_lanes) const;
-  int64_t place(int64_t image, int64_t p, int64_t q, int64_t down, int64_t right) const;
+  // Where pixel (r, c) of a region lies (weight_tiles.h), so far down and right in the tensor. The distances between its
+  // lanes are the same for all pixels, except where pixels of all images are alike and not all of them follow each other.
+  const int64_t* lanes_of(const LaneRegion& region, int64_t c, int64_t* listed) const;
+  int64_t at(const LaneRegion& region, int64_t r, int64_t c, int64_t down, int64_t right) const;
+  // Which lanes have such a row, and which such a column.
+  uint32_t lanes_in_row(const LaneRegion& region, int64_t r, int64_t down) const;
+  uint32_t lanes_in_column(const LaneRegion& region, int64_t c, int64_t right) const;
+  // The columns from c on, before `end`, that differ in nothing but where they begin; with copies, `right` and the next.
+  int64_t run(const LaneRegion& region, int64_t c, int64_t end, int64_t right) const;
+  bool follow_each_other() const { return side_.scale_h == 1 && side_.scale_w == 1; }
   int copies() const { return side_.repeats || side_.windows ? 4 : 1; }
 
   const WeightSide& side_;
   int64_t images_;
   const LaneRegions& regions_;
   bool own_;
+  int64_t images_of_group_;
+  int64_t lanes_[kImages];
 };
 
 }  // namespace poise::cpu

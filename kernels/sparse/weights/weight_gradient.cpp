@@ -67,7 +67,6 @@ struct Workspace {
   float* quads;     // [ranges][quads][4]
   float* kept;      // [ranges][kept_floats]
   float* streamed;  // [tasks][most_streamed_floats]
-  Places* places;   // [tasks][pixels of the streamed layout]
   float* bias;      // [regions][bias_planes]
   size_t bytes;
 
@@ -77,7 +76,6 @@ struct Workspace {
     const auto tasks = static_cast<size_t>(job.ranges * job.parts);
     kept = layout.carve<float>(static_cast<size_t>(job.ranges * job.kept_floats()));
     streamed = layout.carve<float>(tasks * static_cast<size_t>(job.most_streamed_floats()));
-    places = layout.carve<Places>(tasks * static_cast<size_t>(job.streamed_layout.pixels()));
     bias = layout.carve<float>(static_cast<size_t>(job.regions.count() * job.bias_planes()));
     bytes = layout.bytes();
   }
@@ -144,7 +142,6 @@ struct Accumulation {
     float* of_kept = ws.kept + (alone ? slot * job.kept_floats()
                                       : range * job.kept_floats() + row * list.outputs * job.kept_layout.plane);
     float* of_streamed = ws.streamed + slot * job.most_streamed_floats();
-    Places* places = streamed.listed() ? ws.places + slot * job.streamed_layout.pixels() : nullptr;
     float* of_range = ws.quads + range * list.quads * kQuad;
     const auto quads_of = [&](size_t segment) {
       return of_range + (segment < list.quad_of_row.size() ? list.quad_of_row[segment] : list.quads) * kQuad;
@@ -152,13 +149,12 @@ struct Accumulation {
     const RegionRange numbers(job.regions, range, job.ranges);
     for (int64_t number = numbers.first; number < numbers.last; ++number) {
       const LaneRegion region(job.regions, number);
-      if (places) streamed.list_places(region, job.streamed_layout, places);
       const int64_t first_kept = row * list.outputs, last_kept = end * list.outputs;
-      kept.bring(kept_tensor, region, job.kept_layout, first_kept, last_kept, nullptr, false, of_kept);
+      kept.bring(kept_tensor, region, job.kept_layout, first_kept, last_kept, false, of_kept);
       if (!job.keeps_x) add_up_bias(number, job.kept_layout, first_kept, last_kept, of_kept);
       for (int64_t first = 0, last; first < job.streamed.planes(); first = last) {
         last = std::min(job.streamed.planes(), first + job.brought);
-        streamed.bring(streamed_tensor, region, job.streamed_layout, first, last, places, first > 0, of_streamed);
+        streamed.bring(streamed_tensor, region, job.streamed_layout, first, last, first > 0, of_streamed);
         if (job.keeps_x && row == 0) add_up_bias(number, job.streamed_layout, first, last, of_streamed);
         for (int64_t plane = first; plane < last; plane += list.chunk) {
           const int64_t chunk = plane / list.chunk;

@@ -14,6 +14,7 @@
 namespace poise::cpu {
 
 constexpr int kImages = 16;  // of a group: 64 bytes
+constexpr uint32_t kAllLanes = (uint32_t{1} << kImages) - 1;
 
 // Tiles that regions are cut into, and those with one row or column more, or both, of pixels whose sums of 2x2 neighbours
 // are wanted (weight_terms.h).
@@ -89,21 +90,27 @@ struct AccumulateJob {
   float* sums;                   // the first row's first quad
 };
 
-// Values of `channels` neighbouring channels in sixteen places of a tensor, one to a lane, to and from
-// [channel][lane]. A place is an offset in floats; a lane whose offset is negative reads as zero and is not written.
+// Values of `channels` neighbouring channels of a run of pixels in sixteen lanes of a tensor, to and from
+// [channel][pixel][lane]: channel c of lane n of pixel i lies at[..] + lanes[n] + i * step + c floats from where the tensor
+// begins. Of `present`, bit n says that lane n has these pixels; one that has not reads as zero and is not written.
 
-// planes[c] = share * sum over k < count of  tensor[places[k][lane] + c]
+// planes[c][i] = share * sum over k < count of  tensor[at[k] + lanes[n] + i * step + c]
 struct BringJob {
-  int64_t channels, plane;  // floats from one channel's lanes to the next
-  const int64_t (*places)[kImages];
-  int count;  // 1, 2 or 4
+  int64_t pixels, channels;
+  int64_t plane;  // floats from one channel's lanes to the next
+  const int64_t* lanes;
+  int64_t step;
+  int count = 0;  // 1, 2 or 4
+  int64_t at[4] = {};
+  uint32_t present[4] = {};
   float share;
-  int64_t soon = 0;  // floats from what is read to what a later job reads
 };
-// tensor[places[lane] + c] = share * sum over k < count of  from[k][c], finished
+// tensor[at + lanes[n] + i * step + c] = share * sum over k < count of  from[k][c][i], finished
 struct ReturnJob {
-  int64_t channels;
-  const int64_t* places;
+  int64_t pixels, channels;
+  const int64_t* lanes;
+  int64_t step, at;
+  uint32_t present;
   int count;  // 1 or 4
   const float* from[4];
   int64_t plane[4];

@@ -306,8 +306,14 @@ void accumulate_weights(WeightTile tile, int outputs, const AccumulateJob& job) 
   });
 }
 
-template <int kVector, int kCount, bool kScaled>
-void bring_sums(const BringJob& job, const float* tensor, float* planes) {
+// Mostly all lanes are present, and asking for each of them would take longer than the rest.
+template <bool kAll>
+[[gnu::always_inline]] static inline bool has_lane(uint32_t present, int64_t lane) {
+  return kAll || (present >> lane & 1);
+}
+
+template <int kVector, int kCount, bool kScaled, bool kAll>
+[[gnu::always_inline]] static inline void bring_pixel(const BringJob& job, const float* tensor, float* planes) {
   using R = Vectors<kVector>;
   typename R::V v[kVector];
   int64_t c = 0;
@@ -315,15 +321,14 @@ void bring_sums(const BringJob& job, const float* tensor, float* planes) {
     for (int first = 0; first < kImages; first += kVector) {
 #pragma GCC unroll 16
       for (int n = 0; n < kVector; ++n) {
-        const int64_t place = job.places[0][first + n];
-        v[n] = place >= 0 ? R::load(tensor + place + c) : typename R::V{};
+        const float* lane = tensor + job.lanes[first + n] + c;
+        v[n] = has_lane<kAll>(job.present[0], first + n) ? R::load(lane + job.at[0]) : typename R::V{};
 #pragma GCC unroll 4
         for (int k = 1; k < kCount; ++k) {
-          const int64_t other = job.places[k][first + n];
-          if (other >= 0) v[n] += R::load(tensor + other + c);
+          if (has_lane<kAll>(job.present[k], first + n)) v[n] += R::load(lane + job.at[k]);
         }
         // Sixteen streams, often a power of two apart, are more than the hardware's own prefetching follows.
-        __builtin_prefetch(tensor + job.places[kCount - 1][first + n] + c + job.soon);
+        __builtin_prefetch(lane + job.at[kCount - 1] + job.step);
         if constexpr (kScaled) v[n] *= job.share;
       }
       R::transpose(v);
@@ -334,22 +339,40 @@ void bring_sums(const BringJob& job, const float* tensor, float* planes) {
   for (; c < job.channels; ++c) {
     for (int64_t n = 0; n < kImages; ++n) {
       float sum = 0;
-      for (int k = 0; k < kCount; ++k) sum += job.places[k][n] >= 0 ? tensor[job.places[k][n] + c] : 0.0f;
+      const float* lane = tensor + job.lanes[n] + c;
+      for (int k = 0; k < kCount; ++k) sum += has_lane<kAll>(job.present[k], n) ? lane[job.at[k]] : 0.0f;
       planes[c * job.plane + n] = job.share * sum;
     }
   }
 }
 
-template <int kVector>
-void bring_images(const BringJob& job, const float* tensor, float* planes) {
-  if (job.count == 1 && job.share == 1) return bring_sums<kVector, 1, false>(job, tensor, planes);
-  if (job.count == 1) return bring_sums<kVector, 1, true>(job, tensor, planes);
-  if (job.count == 2) return bring_sums<kVector, 2, true>(job, tensor, planes);
-  bring_sums<kVector, 4, true>(job, tensor, planes);
+template <int kVector, int kCount, bool kScaled, bool kAll>
+void bring_sums(const BringJob& job, const float* tensor, float* planes) {
+  for (int64_t i = 0; i < job.pixels; ++i) {
+    bring_pixel<kVector, kCount, kScaled, kAll>(job, tensor + i * job.step, planes + i * kImages);
+  }
 }
 
-template <int kVector, int kCount, Finish kFinish>
-void return_sums(const ReturnJob& job, float* tensor) {
+template <int kVector>
+void bring_images(const BringJob& job, const float* tensor, float* planes) {
+  uint32_t present = kAllLanes;
+  for (int k = 0; k < job.count; ++k) present &= job.present[k];
+  const auto bring = [&]<bool kAll>() {
+    if (job.count == 1 && job.share == 1) return bring_sums<kVector, 1, false, kAll>(job, tensor, planes);
+    if (job.count == 1) return bring_sums<kVector, 1, true, kAll>(job, tensor, planes);
+    if (job.count == 2) return bring_sums<kVector, 2, true, kAll>(job, tensor, planes);
+    bring_sums<kVector, 4, true, kAll>(job, tensor, planes);
+  };
+  if (present == kAllLanes) return bring.template operator()<true>();
+  bring.template operator()<false>();
+}
+
+template <int kVector, int kCount, Finish kFinish, bool kAll>
+[[gnu::always_inline]] static inline void return_pixel(const ReturnJob& job, int64_t pixel, float* tensor) {
+  const float* from[kCount];
+#pragma GCC unroll 4
+  for (int k = 0; k < kCount; ++k) from[k] = job.from[k] + pixel * kImages;
+  tensor += job.at + pixel * job.step;
   using R = Vectors<kVector>;
   typename R::V v[kVector];
   int64_t c = 0;
@@ -357,36 +380,45 @@ void return_sums(const ReturnJob& job, float* tensor) {
     for (int first = 0; first < kImages; first += kVector) {
 #pragma GCC unroll 16
       for (int i = 0; i < kVector; ++i) {
-        v[i] = R::load(job.from[0] + (c + i) * job.plane[0] + first);
+        v[i] = R::load(from[0] + (c + i) * job.plane[0] + first);
 #pragma GCC unroll 4
-        for (int k = 1; k < kCount; ++k) v[i] += R::load(job.from[k] + (c + i) * job.plane[k] + first);
+        for (int k = 1; k < kCount; ++k) v[i] += R::load(from[k] + (c + i) * job.plane[k] + first);
         v[i] *= job.share;
       }
       R::transpose(v);
 #pragma GCC unroll 16
       for (int n = 0; n < kVector; ++n) {
-        if (job.places[first + n] < 0) continue;
-        float* to = tensor + job.places[first + n] + c;
+        if (!has_lane<kAll>(job.present, first + n)) continue;
+        float* to = tensor + job.lanes[first + n] + c;
         R::store(to, finished<kFinish>(v[n], R::load(to)));
       }
     }
   }
   for (; c < job.channels; ++c) {
     for (int64_t n = 0; n < kImages; ++n) {
-      if (job.places[n] < 0) continue;
-      float sum = job.from[0][c * job.plane[0] + n];
-      for (int k = 1; k < kCount; ++k) sum += job.from[k][c * job.plane[k] + n];
-      float& to = tensor[job.places[n] + c];
+      if (!has_lane<kAll>(job.present, n)) continue;
+      float sum = from[0][c * job.plane[0] + n];
+      for (int k = 1; k < kCount; ++k) sum += from[k][c * job.plane[k] + n];
+      float& to = tensor[job.lanes[n] + c];
       to = finished<kFinish>(job.share * sum, to);
     }
   }
 }
 
+template <int kVector, int kCount, Finish kFinish, bool kAll>
+void return_sums(const ReturnJob& job, float* tensor) {
+  for (int64_t i = 0; i < job.pixels; ++i) return_pixel<kVector, kCount, kFinish, kAll>(job, i, tensor);
+}
+
 template <int kVector>
 void return_images(const ReturnJob& job, float* tensor) {
   dispatch_finish(job.finish, [&]<Finish kFinish>() {
-    if (job.count == 1) return return_sums<kVector, 1, kFinish>(job, tensor);
-    return_sums<kVector, 4, kFinish>(job, tensor);
+    const auto give_back = [&]<bool kAll>() {
+      if (job.count == 1) return return_sums<kVector, 1, kFinish, kAll>(job, tensor);
+      return_sums<kVector, 4, kFinish, kAll>(job, tensor);
+    };
+    if (job.present == kAllLanes) return give_back.template operator()<true>();
+    give_back.template operator()<false>();
   });
 }
 

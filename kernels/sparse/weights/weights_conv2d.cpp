@@ -106,9 +106,8 @@ struct Product {
 
 struct Workspace {
   WeightGather weights;
-  float* planes;   // [tasks][most_planes_floats]
-  float* sums;     // [ranges, if they are held, else tasks][sums_floats]
-  Places* places;  // [tasks][pixels of the layout]
+  float* planes;  // [tasks][most_planes_floats]
+  float* sums;    // [ranges, if they are held, else tasks][sums_floats]
   size_t bytes;
 
   Workspace(const Product& job, WorkspaceLayout layout)
@@ -117,7 +116,6 @@ struct Workspace {
     planes = layout.carve<float>(tasks * static_cast<size_t>(job.most_planes_floats()));
     sums = layout.carve<float>(
         static_cast<size_t>((job.holds ? job.ranges : job.ranges * job.most_parts) * job.sums_floats()));
-    places = layout.carve<Places>(tasks * static_cast<size_t>(job.layout.pixels()));
     bytes = layout.bytes();
   }
 };
@@ -174,11 +172,6 @@ struct Multiplication {
   // Slices first_slice..last_slice-1 of a region of a range.
   void multiply(const LaneRegion& region, int64_t range, int64_t first_slice, int64_t last_slice, int64_t slot) const {
     const int64_t tile_sums = job.regions.tiles() * pixels_of(job.regions.tile) * kImages;  // of a channel
-    Places* places = nullptr;
-    if (source.listed()) {
-      places = ws.places + slot * job.layout.pixels();
-      source.list_places(region, job.layout, places);
-    }
     float* planes = ws.planes + slot * job.most_planes_floats();
     float* first_sums = ws.sums + slot * job.sums_floats();
     if (job.holds && job.parts > 1) {  // those of a range's parts lie next to each other
@@ -188,7 +181,7 @@ struct Multiplication {
     const int64_t all = job.read.planes();
     for (int64_t first = 0, last; first < all; first = last) {
       last = std::min(all, first + job.brought);
-      source.bring(from, region, job.layout, first, last, places, first > 0, planes);
+      source.bring(from, region, job.layout, first, last, first > 0, planes);
       float* sums = first_sums;
       for (int64_t tile = 0; tile < job.regions.tiles(); ++tile) {
         if (!target.meets(region, tile)) continue;
