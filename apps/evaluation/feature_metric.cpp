@@ -153,25 +153,24 @@ FeatureSet reference_of(const FeatureStatistics& s, const std::vector<FeatureMet
            metric.name + " compares images, which statistics do not have; give them with --reference");
     }
     if (network.dims(metric.tap) != s.moments.dims) {
-      fail(ErrorKind::data,
-           fmt::format("{}: expected statistics of {} features for {}, found {}; make them with "
-                       "evaluate_gan make-stats --metrics {}",
-                       s.protocol.source, network.dims(metric.tap), metric.name, s.moments.dims, metric.name));
+      fail(ErrorKind::data, fmt::format("{}: expected statistics of {} features for {}, found {}; make them with "
+                                        "evaluate_gan make-stats --metrics {}",
+                                        s.path, network.dims(metric.tap), metric.name, s.moments.dims, metric.name));
     }
     set.moments[metric.tap] = s.moments;
   }
   if (s.protocol.height == 0 && !s.hash.empty()) {
-    warnings.push_back(s.protocol.source + " does not say of which size its images are; make it anew to be sure");
+    warnings.push_back(s.path + " does not say of which size its images are; make it anew to be sure");
   }
   if (s.hash.empty()) {
-    warnings.push_back(s.protocol.source +
+    warnings.push_back(s.path +
                        " does not say of which network, images and size it is; the number is comparable "
                        "with nothing unless you know");
   } else if (s.hash != network.hash() || s.resize != network.resize()) {
     fail(ErrorKind::data,
          fmt::format("{}: expected statistics of {} ({}, {}), found {} ({}, {}); numbers of different "
                      "networks do not mix",
-                     s.protocol.source, network.name(), network.hash(), network.resize(), s.network, s.hash, s.resize));
+                     s.path, network.name(), network.hash(), network.resize(), s.network, s.hash, s.resize));
   }
   return set;
 }

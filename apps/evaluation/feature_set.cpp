@@ -189,6 +189,7 @@ FeatureStatistics read_statistics(const std::string& path) {
   }
   FeatureStatistics s{.moments = {.dims = dims, .mean = std::move(mu.values), .covariance = std::move(sigma.values)},
                       .protocol = {.source = path, .split = "unknown"}};
+  s.path = path;
   if (!file.has("protocol")) return s;
   const auto protocol = nlohmann::json::parse(file.array("protocol").text, nullptr, /*allow_exceptions=*/false);
   if (!protocol.is_object()) fail(ErrorKind::data, path + ": its protocol is damaged; make it again");

@@ -88,6 +88,7 @@ struct FeatureStatistics {
   Moments moments;
   SetProtocol protocol;
   std::string network, hash, resize;  // "" in files of other tools
+  std::string path = {};              // of the file, once read; protocol.source is what it was made of
 };
 void write_statistics(const std::string& path, const FeatureStatistics& statistics);
 // Error(data) for anything that is not a mean and a finite covariance that fits it: symmetric, without negative variances

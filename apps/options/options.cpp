@@ -136,7 +136,7 @@ std::string Option::expected() const {
   if (!choices().empty()) return join_alternatives(choices());
   if (!field.form.empty()) return field.form;
   if (limits.file_name) return "a word of at most 100 letters, digits, '.', '_' and '-'";
-  if (field.type == Field::Type::text) return "text";
+  if (field.type == Field::Type::text) return "text that is not empty";
   std::string text = field.type == Field::Type::integer ? "an integer" : "a real number";
   text += fmt::format("{} {}", limits.open_least ? " above" : " from", limits.least);
   if (limits.most < kLargestExactInteger)

@@ -85,7 +85,8 @@ std::string runs_text(const SweepFolder& folder) {
 int write_summary(const SweepFolder& folder) {
   write_sweep_summary(folder);
   const SweepResults results = collect_results(folder);
-  for (const std::string& line : changed_data(results)) std::fprintf(stderr, "sweep_gan: warning: %s\n", line.c_str());
+  for (const std::string& line : incomparable_runs(results))
+    std::fprintf(stderr, "sweep_gan: warning: %s\n", line.c_str());
   std::string text = sweep_state_text(results) + "\n";
   for (const char* name : {"md", "json", "html"})
     text += fmt::format("summary     {}/summary.{}\n", folder.path(), name);

@@ -139,7 +139,8 @@ std::string sweep_page(const SweepFolder& folder, const SweepResults& results,
                        const std::vector<SweepFigure>& figures) {
   std::string body = fmt::format("<h1>Sweep</h1>\n<p>{}. Mean ± standard deviation over seeds. {}, Poise {}, {}.</p>\n",
                                  sweep_state_text(results), xml_escaped(cpu_model()), version(), iso_time_now());
-  for (const std::string& line : changed_data(results)) body += "<p><b>Warning:</b> " + xml_escaped(line) + ".</p>\n";
+  for (const std::string& line : incomparable_runs(results))
+    body += "<p><b>Warning:</b> " + xml_escaped(line) + ".</p>\n";
   for (const auto& [title, table] : sweep_tables(results)) {
     body += fmt::format("<h2>{}</h2>\n{}", title, html_table(table));
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/metrics/quantile.h"
@@ -173,6 +174,78 @@ class Collector {
   SweepResults results_;
 };
 
+// What should be one thing, by its name: what it was, and in which runs.
+using Sightings = std::map<std::string, std::map<std::string, std::vector<std::string>>>;
+
+std::string difference_text(const std::string& name, const Sightings::mapped_type& seen) {
+  std::string line = name + " changed while the sweep was under way, so these runs do not compare:";
+  for (const auto& [what, runs] : seen) line += fmt::format(" {} in {};", what, fmt::join(runs, ", "));
+  return line;
+}
+
+std::string images_of(const SweepRun& run) {
+  const Settings settings = run.options.settings();
+  const DataOptions& data = settings.data;
+  const int64_t side = data.image_size > 0 ? data.image_size : image_side_of(settings.model.name);
+  return fmt::format("{} ({}, {}, classes {}, {}x{})", data.data, data.dataset, data.split, data.only_classes, side,
+                     side);
+}
+
+std::vector<std::string> changed_data(const SweepResults& results) {
+  Sightings runs;  // by options and by crc
+  for (const RunResult& result : results.runs) {
+    if (result.data_crc.empty()) continue;
+    runs[images_of(*result.run)]["crc " + result.data_crc].push_back(result.run->name);
+  }
+  std::vector<std::string> lines;
+  for (const auto& [images, by_crc] : runs) {
+    if (by_crc.size() < 2) continue;
+    lines.push_back(difference_text(images, by_crc) + " remove those of the old images from runs/ to train them again");
+  }
+  return lines;
+}
+
+// $NAMES in the arguments of an evaluation may name other files in the next part of a sweep.
+std::vector<std::string> changed_evaluations(const SweepResults& results) {
+  Sightings runs;  // by metric, arguments and images, which may be the reference; and by what the number depends on
+  for (const RunResult& result : results.runs) {
+    for (const EvaluationRecord& record : result.state.results) {
+      const nlohmann::json all = nlohmann::json::parse(record.json);
+      std::vector<std::string> facts;
+      for (const char* key : {"network_hash", "reference_split", "reference_images", "reference_data_crc"}) {
+        const auto found = all.find(key);
+        if (found == all.end()) continue;
+        facts.push_back(fmt::format("{} {}", key, found->is_string() ? found->get<std::string>() : found->dump()));
+      }
+      const std::string what =
+          fmt::format("{} ({}) of runs on {}", record.metric, record.evaluation, images_of(*result.run));
+      runs[what][fmt::format("{}", fmt::join(facts, ", "))].push_back(result.run->name);
+    }
+  }
+  std::vector<std::string> lines;
+  for (const auto& [what, by_facts] : runs) {
+    if (by_facts.size() < 2) continue;
+    lines.push_back(difference_text(what, by_facts) +
+                    " remove those of the old files from evaluations/ to do them again");
+  }
+  return lines;
+}
+
+// Finished runs stay as long as they are when a sweep is started again with fewer iterations.
+std::string longer_runs(const SweepResults& results) {
+  std::vector<std::string> longer;
+  for (const RunResult& result : results.runs) {
+    const int64_t asked = result.run->options.settings().train.iterations;
+    if (result.state.finished() && result.state.iteration > asked)
+      longer.push_back(fmt::format("{} ({} instead of {})", result.run->name, result.state.iteration, asked));
+  }
+  if (longer.empty()) return "";
+  return fmt::format(
+      "these runs have more iterations than the sweep asks, and all numbers are of their end: {}; ask for as "
+      "many, or give the sweep another folder",
+      fmt::join(longer, ", "));
+}
+
 }  // namespace
 
 std::string Statistic::text() const {
@@ -182,24 +255,10 @@ std::string Statistic::text() const {
 
 SweepResults collect_results(const SweepFolder& folder) { return Collector(folder).collect(); }
 
-std::vector<std::string> changed_data(const SweepResults& results) {
-  std::map<std::string, std::map<std::string, std::vector<std::string>>> runs;  // by options and by crc
-  for (const RunResult& result : results.runs) {
-    if (result.data_crc.empty()) continue;
-    const Settings settings = result.run->options.settings();
-    const DataOptions& data = settings.data;
-    const int64_t side = data.image_size > 0 ? data.image_size : image_side_of(settings.model.name);
-    const std::string images = fmt::format("{} ({}, {}, classes {}, {}x{})", data.data, data.dataset, data.split,
-                                           data.only_classes, side, side);
-    runs[images][result.data_crc].push_back(result.run->name);
-  }
-  std::vector<std::string> lines;
-  for (const auto& [images, by_crc] : runs) {
-    if (by_crc.size() < 2) continue;
-    std::string line = images + " changed while the sweep was under way, so these runs do not compare:";
-    for (const auto& [crc, names] : by_crc) line += fmt::format(" crc {} in {};", crc, fmt::join(names, ", "));
-    lines.push_back(line + " remove those of the old images from runs/ to train them again");
-  }
+std::vector<std::string> incomparable_runs(const SweepResults& results) {
+  std::vector<std::string> lines = changed_data(results);
+  for (std::string& line : changed_evaluations(results)) lines.push_back(std::move(line));
+  if (std::string line = longer_runs(results); !line.empty()) lines.push_back(std::move(line));
   return lines;
 }
 

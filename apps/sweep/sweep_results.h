@@ -49,9 +49,10 @@ struct SweepResults {
 
 SweepResults collect_results(const SweepFolder& folder);
 
-// Runs that should have seen the same images, by their options, and did not: the files changed while the sweep was under
-// way. A line for each such set of images.
-std::vector<std::string> changed_data(const SweepResults& results);
+// What the tables put side by side although it does not compare, a line for each: runs that saw other images under the
+// same name, or were evaluated against other references or networks, since files changed while the sweep was under way;
+// runs that are longer than the sweep asks.
+std::vector<std::string> incomparable_runs(const SweepResults& results);
 
 // Mean over the seeds that have a point there, and from mean - deviation to mean + deviation where two or more have.
 struct MeanCurve {

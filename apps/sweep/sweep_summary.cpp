@@ -129,7 +129,7 @@ std::vector<std::pair<std::string, TextTable>> sweep_tables(const SweepResults& 
 std::string sweep_markdown(const SweepFolder& folder, const SweepResults& results) {
   std::string text = fmt::format("# Sweep\n\n{}. Mean ± standard deviation over seeds; {}, Poise {}, {}.\n",
                                  sweep_state_text(results), cpu_model(), version(), iso_time_now());
-  for (const std::string& line : changed_data(results)) text += "\n**Warning:** " + line + ".\n";
+  for (const std::string& line : incomparable_runs(results)) text += "\n**Warning:** " + line + ".\n";
   for (const auto& [title, table] : sweep_tables(results)) {
     text += fmt::format("\n## {}\n\n{}", title, markdown_table(table));
   }
@@ -145,7 +145,7 @@ std::string sweep_json(const SweepFolder& folder, const SweepResults& results) {
   Json json = {{"schema", kSchema},           {"written", iso_time_now()}, {"version", version()},
                {"cpu", cpu_model()},          {"preset", plan.preset},     {"options", json_of(plan.options)},
                {"evaluate", plan.evaluations}};
-  if (const auto warnings = changed_data(results); !warnings.empty()) json["warnings"] = warnings;
+  if (const auto warnings = incomparable_runs(results); !warnings.empty()) json["warnings"] = warnings;
   for (const Quantity& quantity : results.quantities) {
     Json entry = {{"name", quantity.name}};
     if (quantity.kind == Quantity::Kind::metric) entry["larger_is_better"] = quantity.larger_is_better;

@@ -9,6 +9,7 @@
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "engine/io/atomic_file.h"
 #include "engine/io/message.h"
@@ -177,18 +178,21 @@ CheckpointStore::Loaded CheckpointStore::newest_valid() const {
     const std::string path = path_of(step);
     // Outside of what may be skipped: a file that cannot be read is not known to be damaged.
     std::vector<std::byte> bytes = read_file(path, ErrorKind::environment, "restore it, or try again");
+    std::optional<SafetensorsFile> file;
+    int64_t found = -1;
     try {
-      SafetensorsFile file = SafetensorsFile::parse(std::move(bytes), path);
-      const int64_t found = verify(file);
-      if (found == step) return {step, path, std::move(file), std::move(warnings)};
-      fail(ErrorKind::environment,
-           fmt::format("{}: expected step {}, found {}: a whole checkpoint under another's name; rename it to {} or "
-                       "move it away",
-                       path, step, found, path_of(found)));
+      file = SafetensorsFile::parse(std::move(bytes), path);
+      found = verify(*file);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::checkpoint) throw;
       warnings.push_back(fmt::format("skipped a damaged checkpoint: {}", error.what()));
+      continue;
     }
+    if (found == step) return {step, path, std::move(*file), std::move(warnings)};
+    fail(ErrorKind::checkpoint,
+         fmt::format("{}: expected step {}, found {}: a whole checkpoint under another's name; rename it to {} or "
+                     "move it away",
+                     path, step, found, path_of(found)));
   }
   fail(ErrorKind::checkpoint,
        fmt::format("{}: expected a checkpoint step-NNNNNNNN.safetensors, found {}; start a new run or give another "

@@ -47,8 +47,8 @@ class CheckpointStore {
   std::vector<int64_t> list() const;  // steps, ascending; damaged files included
   std::string path_of(int64_t step) const;
 
-  // The newest that verifies. Error(checkpoint) if none does; Error(environment) if one on the way to it cannot be read,
-  // which says nothing about its bytes.
+  // The newest that verifies. Error(checkpoint) if none does, or if one has another's name; Error(environment) if one on the
+  // way to it cannot be read, which says nothing about its bytes.
   Loaded newest_valid() const;
 
   // Read and verified. Error(checkpoint) names what is wrong.

@@ -180,6 +180,10 @@ TEST(EvaluateGan, RefusesWithExitCodes) {
   expect({"nothing.safetensors"}, 5, "nothing.safetensors");
   expect({"a.bin", "--reference", "none.npz"}, 4, "none.npz");
   expect({"make-stats", "a.bin"}, 2, "-o");
+  // Named is the file that was given, not what its images were.
+  expect({"make-stats", "a.bin", "--metrics", "frechet-random-64", "-o", "small.npz"}, 0, "");
+  expect({"a.bin", "--reference", "small.npz", "--metrics", "frechet-random"}, 4,
+         "small.npz: expected statistics of 192");
 }
 
 TEST(RandomFeatures, RowsDependOnTheirImageAlone) {

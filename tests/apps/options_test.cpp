@@ -131,6 +131,9 @@ TEST(Options, AllProblemsAreReportedTogether) {
   one.set_text("seed", "-1", "here");
   EXPECT_THROW(one.throw_if_problems(), Error);
   EXPECT_EQ(one.problems()[0], "seed: expected an integer from 0 but got -1 [here]");
+  OptionSet empty;
+  empty.set("runs", std::string(), "here");
+  EXPECT_EQ(empty.problems()[0], "runs: expected text that is not empty but got \"\" [here]");
 }
 
 TEST(Options, FilesThatAreNoneAreProblems) {

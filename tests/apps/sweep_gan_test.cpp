@@ -226,6 +226,26 @@ TEST(SweepGan, EvaluationsOfFinishedRuns) {
   const json after = json::parse(test::read_bytes(where + "/summary.json"));
   EXPECT_EQ(after["runs"][0]["iteration"], 15);
   EXPECT_NE(after["runs"][0]["numbers"][metric], record["value"]);
+  EXPECT_FALSE(after.contains("warnings")) << after["warnings"];
+  // The variable names another file, and fewer iterations are asked for: what is finished stays, with a word.
+  const std::string statistics = folder / "other.npz";
+  ASSERT_EQ(
+      test::run_program_in({}, POISE_EVALUATE_GAN,
+                           {"make-stats", "sample", "--metrics", "frechet-random", "--images", "40", "-o", statistics})
+          .exit_code,
+      0);
+  setting.environment = {"SWEEP_REFERENCE=" + statistics};
+  const ProgramResult mixed =
+      test::run_program_in(setting, POISE_SWEEP_GAN, {where, "--iterations", "12", "--seeds", "1,2"});
+  ASSERT_EQ(mixed.exit_code, 0) << mixed.err;
+  EXPECT_FALSE(contains(mixed.err, "seed1: ")) << mixed.err;
+  const json warnings = json::parse(test::read_bytes(where + "/summary.json"))["warnings"];
+  ASSERT_EQ(warnings.size(), 2u) << warnings;
+  for (const char* part :
+       {"$SWEEP_REFERENCE) of runs on ", "reference_images 2000", "reference_images 40", "evaluations/"})
+    EXPECT_TRUE(contains(warnings[0], part)) << part << " in " << warnings[0];
+  EXPECT_TRUE(contains(warnings[1], "seed1 (15 instead of 12)")) << warnings[1];
+  EXPECT_FALSE(contains(warnings[1], "seed2")) << warnings[1];
 }
 
 // A second part of a sweep sees other pictures under the same name: its runs stand beside the first, with a word.

@@ -324,12 +324,12 @@ TEST(Checkpoint, OnlyBytesThatAreWrongAreDamage) {
   CheckpointStore store(folder.path(), 9);
   for (int64_t step = 1; step <= 3; ++step) save(store, step, static_cast<float>(step));
   const Steps all = {1, 2, 3, 4};
-  const auto stops_at_4 = [&](const std::vector<std::string>& parts) {
-    expect_error(ErrorKind::environment, parts, [&] { store.newest_valid(); });
+  const auto stops_at_4 = [&](const std::vector<std::string>& parts, ErrorKind kind = ErrorKind::environment) {
+    expect_error(kind, parts, [&] { store.newest_valid(); });
     EXPECT_EQ(store.list(), all);
   };
   std::filesystem::copy_file(store.path_of(1), store.path_of(4));
-  stops_at_4({store.path_of(4), "expected step 4, found 1", "rename it to " + store.path_of(1)});
+  stops_at_4({store.path_of(4), "expected step 4, found 1", "rename it to " + store.path_of(1)}, ErrorKind::checkpoint);
 
   std::filesystem::remove(store.path_of(4));
   std::filesystem::create_symlink(folder / "elsewhere", store.path_of(4));
