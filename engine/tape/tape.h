@@ -114,9 +114,7 @@ class Tape {
   void backward_from(Var output, const Tensor& gradient);
   // The gradient of a variable() or parameter() after backward(); an empty tensor if none arrived.
   const Tensor& gradient(Var leaf) const { return slots_[leaf.id].gradient; }
-
   void reset();  // forgets all nodes; the caller resets the arena
-
   const std::vector<Node>& nodes() const { return nodes_; }
   int size() const { return static_cast<int>(slots_.size()); }
 
