@@ -188,8 +188,8 @@ FeatureStatistics read_statistics(const std::string& path) {
     fail(ErrorKind::data, fmt::format("{}: sigma {}, so it is no covariance; make it again", path, problem));
   }
   FeatureStatistics s{.moments = {.dims = dims, .mean = std::move(mu.values), .covariance = std::move(sigma.values)},
-                      .protocol = {.source = path, .split = "unknown"}};
-  s.path = path;
+                      .protocol = {.source = path, .split = "unknown"},
+                      .path = path};
   if (!file.has("protocol")) return s;
   const auto protocol = nlohmann::json::parse(file.array("protocol").text, nullptr, /*allow_exceptions=*/false);
   if (!protocol.is_object()) fail(ErrorKind::data, path + ": its protocol is damaged; make it again");

@@ -177,10 +177,16 @@ class Collector {
 // What should be one thing, by its name: what it was, and in which runs.
 using Sightings = std::map<std::string, std::map<std::string, std::vector<std::string>>>;
 
-std::string difference_text(const std::string& name, const Sightings::mapped_type& seen) {
-  std::string line = name + " changed while the sweep was under way, so these runs do not compare:";
-  for (const auto& [what, runs] : seen) line += fmt::format(" {} in {};", what, fmt::join(runs, ", "));
-  return line;
+// A line for each of which more than one was seen, with what to do about it.
+std::vector<std::string> differences(const Sightings& sightings, const std::string& remedy) {
+  std::vector<std::string> lines;
+  for (const auto& [name, seen] : sightings) {
+    if (seen.size() < 2) continue;
+    std::string line = name + " changed while the sweep was under way, so these runs do not compare:";
+    for (const auto& [what, runs] : seen) line += fmt::format(" {} in {};", what, fmt::join(runs, ", "));
+    lines.push_back(line + " " + remedy);
+  }
+  return lines;
 }
 
 std::string images_of(const SweepRun& run) {
@@ -197,12 +203,7 @@ std::vector<std::string> changed_data(const SweepResults& results) {
     if (result.data_crc.empty()) continue;
     runs[images_of(*result.run)]["crc " + result.data_crc].push_back(result.run->name);
   }
-  std::vector<std::string> lines;
-  for (const auto& [images, by_crc] : runs) {
-    if (by_crc.size() < 2) continue;
-    lines.push_back(difference_text(images, by_crc) + " remove those of the old images from runs/ to train them again");
-  }
-  return lines;
+  return differences(runs, "remove those of the old images from runs/ to train them again");
 }
 
 // $NAMES in the arguments of an evaluation may name other files in the next part of a sweep.
@@ -222,13 +223,7 @@ std::vector<std::string> changed_evaluations(const SweepResults& results) {
       runs[what][fmt::format("{}", fmt::join(facts, ", "))].push_back(result.run->name);
     }
   }
-  std::vector<std::string> lines;
-  for (const auto& [what, by_facts] : runs) {
-    if (by_facts.size() < 2) continue;
-    lines.push_back(difference_text(what, by_facts) +
-                    " remove those of the old files from evaluations/ to do them again");
-  }
-  return lines;
+  return differences(runs, "remove those of the old files from evaluations/ to do them again");
 }
 
 // Finished runs stay as long as they are when a sweep is started again with fewer iterations.

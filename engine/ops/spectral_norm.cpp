@@ -20,7 +20,7 @@ const LayerExecution* execution_of(Var weight) { return weight.parameter() ? wei
 Tensor mask_of(Var weight) {
   const LayerExecution* execution = execution_of(weight);
   const bool fits =
-      execution && execution->mask && execution->mask.elements() * kSpectralNormRun == weight.shape().elements();
+      execution && execution->mask && execution->mask.elements() * kLongestRun == weight.shape().elements();
   return fits ? execution->mask : Tensor{};
 }
 

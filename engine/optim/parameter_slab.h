@@ -29,7 +29,6 @@ class ParameterSlab {
   // From now on the forms are kept in memory of the slab. They are what the weights were in the last make_forms(), one launch
   // for all, which belongs behind every change of weights and before the next pass.
   void keep_forms(Tape& tape, Module& root, Memory memory);
-  bool keeps_forms() const { return static_cast<bool>(forms_); }
   void make_forms(Tape& tape, Module& root) const;
   void copy_value_to_ema(Context& ctx);  // this and swap: Error(runtime) without a moving average
   // Exchanges value and ema by way of grad, which is lost, so that the network computes with the averaged weights. For

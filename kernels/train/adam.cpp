@@ -21,13 +21,12 @@ void begin_step(Context& ctx, Network network, const AdamOptions& options) {
 
 namespace {
 
-constexpr int64_t kRun = 16;  // of masks of 16x16: a cache line of each tensor
-
 // Of a run: is any element not zero?
 template <class T, class... More>
 bool any(const T* x, const More*... more) {
   int found = 0;
-  for (int64_t i = 0; i < kRun; ++i) found |= static_cast<int>(x[i] != 0) | (static_cast<int>(more[i] != 0) | ...);
+  for (int64_t i = 0; i < kLongestRun; ++i)
+    found |= static_cast<int>(x[i] != 0) | (static_cast<int>(more[i] != 0) | ...);
   return found != 0;
 }
 
@@ -76,12 +75,12 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
 #pragma GCC ivdep
       for (int64_t i = begin; i < end; ++i) average[i] = decay * average[i] + one_minus_decay * w[i];
     };
-    if (run != kRun) return simd_chunks(slab.value.elements(), kAdamGrain, update);
+    if (run != kLongestRun) return simd_chunks(slab.value.elements(), kAdamGrain, update);
     // What is dead and has been so for long is read, not written.
     simd_chunks(slab.value.elements(), kAdamGrain, [=](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; i += kRun) {
-        if (alive[i / kRun] || any(g + i, w + i, first + i, second + i, average ? average + i : g + i)) {
-          update(i, i + kRun);
+      for (int64_t i = begin; i < end; i += kLongestRun) {
+        if (alive[i / kLongestRun] || any(g + i, w + i, first + i, second + i, average ? average + i : g + i)) {
+          update(i, i + kLongestRun);
         }
       }
     });

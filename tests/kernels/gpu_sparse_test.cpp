@@ -247,10 +247,10 @@ TEST_P(GpuSparseTest, AChangeOfAMaskHasTheBitsOfTheCpu) {
 TEST_P(GpuSparseTest, SpectralNormLeavesDeadRunsOut) {
   Dice dice(11);
   constexpr int64_t kOut = 32, kRest = 9 * 48, kN = kOut * kRest;
-  const std::vector<uint8_t> alive = dice.coins(kN / kSpectralNormRun, 0.1);
+  const std::vector<uint8_t> alive = dice.coins(kN / kLongestRun, 0.1);
   auto w = dice.normal<float>(kN), dy = dice.normal<float>(kN);
   for (size_t i = 0; i < w.size(); ++i) {
-    if (!alive[i / kSpectralNormRun]) w[i] = 0, dy[i] = 0;
+    if (!alive[i / kLongestRun]) w[i] = 0, dy[i] = 0;
   }
   const auto u = dice.normal<float>(kOut), v = dice.normal<float>(kRest);
   // The normalised weight, then its gradient.
@@ -290,7 +290,7 @@ TEST_P(GpuSparseTest, SpectralNormLeavesDeadRunsOut) {
     std::vector<float> expected = all.second;
     EXPECT_NE(std::count(expected.begin(), expected.end(), 0.0f), std::count(alive.begin(), alive.end(), 0) * 16);
     for (size_t i = 0; i < expected.size(); ++i) {
-      if (!alive[i / kSpectralNormRun]) expected[i] = 0;
+      if (!alive[i / kLongestRun]) expected[i] = 0;
     }
     EXPECT_TRUE(same_bits(expected, masked.second));
   }

@@ -122,6 +122,8 @@ struct Layer {
   }
 
   bool is_few(int64_t channels) const { return channels < chunk; }
+  // Channels of a side that is gathered, element by element if they are few.
+  int64_t gathered(int64_t channels) const { return is_few(channels) ? channels : round_up(channels, chunk); }
   int64_t pairs() const { return g.kh * g.kw * g.c_in; }
   int64_t flat_row() const { return round_up(pairs(), chunk); }
   Shape packed_shape() const {
@@ -186,8 +188,7 @@ struct ImplicitGemmPass {
     const Conv2dGeometry& g = layer.g;
     walk = forward == layer.enlarged ? Walk::inputs : Walk::outputs;
     source_channels = forward ? g.c_in : g.c_out;
-    const bool by_element = forward ? layer.is_flat : layer.is_few(g.c_out);
-    read_channels = by_element ? source_channels : forward ? layer.in : layer.out;
+    read_channels = !forward ? layer.gathered(g.c_out) : layer.is_flat ? g.c_in : layer.in;
     channels = forward ? g.c_out : g.c_in;
     source_shape = forward ? g.x_shape() : g.y_shape();
     y_shape = forward ? g.y_shape() : g.x_shape();
@@ -311,8 +312,9 @@ struct WeightGradientPass {
     walk = either && g.c_out < g.c_in ? Walk::inputs : Walk::outputs;
     gathers_y = (walk == Walk::outputs) == layer.enlarged;
     const int64_t taps = int64_t{layer.h.taps} * layer.w.taps;
-    const bool by_element = layer.is_few(gathers_y ? g.c_out : g.c_in);
-    gathered_channels = gathers_y ? (by_element ? g.c_out : layer.out) : by_element ? g.c_in : layer.in;
+    gathered_channels = layer.gathered(gathers_y ? g.c_out : g.c_in);
+    const int64_t x_channels = gathers_y ? layer.in : gathered_channels;
+    const int64_t y_channels = gathers_y ? gathered_channels : layer.out;
     const int64_t rows = gathers_y ? layer.in : layer.out, columns = taps * gathered_channels;
     const int64_t positions = g.n * layer.positions_h(walk) * layer.positions_w(walk);
     dispatch_math(ctx, dtype,
@@ -321,10 +323,8 @@ struct WeightGradientPass {
     WorkspaceLayout layout(workspace);
     const size_t element = size_of(dtype);
     const int64_t x_rows = g.x_shape().rows(), y_rows = g.y_shape().rows();
-    if (layer.in != g.c_in && (gathers_y || !by_element))
-      x = layout.carve<char>(static_cast<size_t>(x_rows * layer.in) * element);
-    if (layer.out != g.c_out && (!gathers_y || !by_element))
-      dy = layout.carve<char>(static_cast<size_t>(y_rows * layer.out) * element);
+    if (x_channels != g.c_in) x = layout.carve<char>(static_cast<size_t>(x_rows * x_channels) * element);
+    if (y_channels != g.c_out) dy = layout.carve<char>(static_cast<size_t>(y_rows * y_channels) * element);
     partial = layout.carve<float>(static_cast<size_t>(tiling.splits * rows * columns));
     bias_partial = layout.carve<float>(static_cast<size_t>(column_sum_ranges(y_rows) * layer.out));
     workspace_bytes = layout.bytes();

@@ -31,10 +31,9 @@ const uint8_t* bytes_of(const Tensor& mask) { return mask ? mask.data<uint8_t>()
 // f(begin, end) for the runs of elements begin..end-1 that are alive; for all at once without a mask.
 template <class F>
 void for_alive(const uint8_t* alive, int64_t begin, int64_t end, F f) {
-  constexpr int64_t kRun = kSpectralNormRun;
   if (!alive) return f(begin, end);
-  for (int64_t i = begin; i < end; i += kRun) {
-    if (alive[i / kRun]) f(i, i + kRun);
+  for (int64_t i = begin; i < end; i += kLongestRun) {
+    if (alive[i / kLongestRun]) f(i, i + kLongestRun);
   }
 }
 

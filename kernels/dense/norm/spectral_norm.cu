@@ -210,7 +210,7 @@ __device__ inline void weight_gradient(const GradientView& l, int64_t first, flo
     auto g = load_vector<N>(l.dy + i);
 #pragma unroll
     for (int k = 0; k < N; ++k) g[k] = g[k] * inverse - along * direction[k];
-    if (l.alive && !l.alive[i / kSpectralNormRun]) g = {};
+    if (l.alive && !l.alive[i / kLongestRun]) g = {};
     store_vector(l.dweight + i, g);
   }
 }

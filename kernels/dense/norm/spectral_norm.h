@@ -8,7 +8,7 @@
 // Where |W^T u| is not above eps, v restarts as the vector of equal elements and length 1: a mask that kills every
 // row that u has learned about would otherwise leave sigma at 0 for ever.
 //
-// Of a weight under a mask whose runs (kernels/sparse/masks/mask.h) are 16 weights, dead runs, which hold zeros, may be
+// Of a weight under a mask whose runs are kLongestRun weights (kernels/sparse/masks/mask.h), dead runs, which hold zeros, may be
 // left out of all sums, and their gradients set to zero instead of computed.
 //
 // weight, y [out,...]; u [out], v [rest], sigma [1]. u_used and v_used receive the vectors of this pass: a later
@@ -18,10 +18,9 @@
 #include <span>
 
 #include "kernels/core/context.h"
+#include "kernels/core/memory.h"
 
 namespace poise {
-
-constexpr int64_t kSpectralNormRun = 16;
 
 struct SpectralNormLayer {
   double eps = 1e-12;
