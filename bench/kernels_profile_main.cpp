@@ -3,9 +3,8 @@
 //
 //   kernels_profile FILE [--rows N] [--budgets BUDGETS]
 //
-// Times are predictions of the model below and no measurements. Where the stand-in ran no kernel (STAND_IN_RUN=none) there
-// are only launches to print. With --budgets, exit code 6 if a kernel needs more than BUDGETS (JSON) allows, or if a budget
-// matches no kernel.
+// Times are predictions of the model below and no measurements. With --budgets, exit code 6 if a kernel needs more than
+// BUDGETS (JSON) allows, or if a budget matches no kernel.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -186,18 +185,7 @@ std::string table(const Profile& profile, size_t most) {
                     profile.instructions / 1e6 / profile.seconds);
 }
 
-// Of each kernel, whatever its element type and sizes.
-std::string launch_table(const Profile& profile) {
-  std::map<std::string, double> sums;
-  for (const Row& row : profile.rows) sums[row.kernel.substr(0, row.kernel.find_first_of("<("))] += row.launches;
-  std::vector<std::pair<std::string, double>> rows(sums.begin(), sums.end());
-  std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
-  std::string text;
-  for (const auto& [kernel, launches] : rows) text += fmt::format("{:>8.0f}  {}\n", launches, kernel);
-  return text + fmt::format("{:>8.0f}  launches\n", profile.launches());
-}
-
-// {"launches": N, "kernels": [{"kernel": REGEX, "instructions_per_mma": X, "passes": X, "sectors_per_request": X}, ..]}
+// {"launches": N, "predicted_ms": X, "kernels": [{"kernel": REGEX, "instructions_per_mma": X, "passes": X, "sectors_per_request": X}, ..]}
 // over all launches of the kernels whose name holds a match of REGEX; what is not named is not limited.
 std::vector<std::string> broken_budgets(const Profile& profile, const std::string& path) {
   std::ifstream file(path);
@@ -207,6 +195,12 @@ std::vector<std::string> broken_budgets(const Profile& profile, const std::strin
   const double launches = profile.launches();
   if (launches > budgets.at("launches").get<double>()) {
     broken.push_back(fmt::format("expected at most {} launches but got {:.0f}", budgets["launches"].dump(), launches));
+  }
+  double predicted_ms = 0;
+  for (const Row& row : profile.rows) predicted_ms += predict(row).seconds * 1e3;
+  if (predicted_ms > budgets.value("predicted_ms", predicted_ms)) {
+    broken.push_back(
+        fmt::format("expected at most {} ms predicted but got {:.3f}", budgets["predicted_ms"].dump(), predicted_ms));
   }
   for (const json& budget : budgets.value("kernels", json::array())) {
     const auto name = budget.at("kernel").get<std::string>();
@@ -245,7 +239,7 @@ int run(int argc, char** argv) {
   app.add_option("--budgets", budgets, "what kernels may need at most (JSON)");
   if (!parse_flags(app, argc, argv)) return 0;
   const Profile profile = read_profile(file);
-  print_result(profile.instructions > 0 ? table(profile, rows) : launch_table(profile));
+  print_result(table(profile, rows));
   if (budgets.empty()) return 0;
   const std::vector<std::string> broken = broken_budgets(profile, budgets);
   for (const std::string& text : broken) print_result("over budget: " + text + "\n");

@@ -78,6 +78,11 @@ class TrainStepBench {
     return result;
   }
 
+  gpu::Runtime* runtime() const {  // null on the CPU
+    const Device device = trainer_.device().device;
+    return device == Device::cpu ? nullptr : &gpu::runtime(device);
+  }
+
   const TrainingPlan& plan() const { return trainer_.training_plan(); }
   // Of an iteration under the masks and paths of now; the plan's is that of dense execution.
   Work work() { return trainer_.work_by_layer().total().work; }
@@ -179,8 +184,11 @@ std::string profile_text(const TrainStepBench::Profiled& profiled, int64_t row_l
 
 int measure(TrainStepBench& bench, const BenchOptions& options) {
   for (int64_t i = 0; i < options.warm_ups; ++i) bench.milliseconds_of_one_iteration();
+  gpu::Runtime* const device = bench.runtime();
+  if (device) device->begin_profile();
   std::vector<double> ms;
   for (int64_t i = 0; i < options.iterations; ++i) ms.push_back(bench.milliseconds_of_one_iteration());
+  if (device) device->end_profile();
   const double peak_mib = peak_memory_mib();
   std::vector<double> sorted = ms;
   std::sort(sorted.begin(), sorted.end());

@@ -81,6 +81,10 @@ class Runtime {
   virtual void replay(Graph& graph, Stream& stream) = 0;     // the graph may be destroyed before it has run
   bool capturing() const { return capturing_; }
 
+  // What lies between is what a profiler should look at, if it waits to be told (ncu --profile-from-start off).
+  virtual void begin_profile() {}
+  virtual void end_profile() {}
+
   const Counts& counts() const { return counts_; }
 
  protected:

@@ -423,6 +423,28 @@ TEST(PtxInterpreter, CountsSectorsAndBankConflicts) {
   EXPECT_EQ(columns.phases, 1u);
 }
 
+// Blocks that do alike: a sample of them tells what all do, and what they touch together. One thread reads what all blocks
+// read, and each block writes its own four sectors.
+TEST(PtxInterpreter, ASampleOfAlikeBlocksCountsAsAll) {
+  const auto counted = [](uint64_t sample) {
+    Profile profile;
+    results_of("setp.eq.u32 %p1, %r1, 0; @%p1 ld.global.u32 %r0, [%rd11+400]; mov.u32 %r0, 1;",
+               {.grid = {100, 1, 1}, .options = {.profile = &profile, .sampled_blocks = sample}});
+    return profile;
+  };
+  const Profile all = counted(0), some = counted(7);
+  EXPECT_EQ(all.touched_sectors, 400u);
+  EXPECT_NEAR(static_cast<double>(some.touched_sectors), 400, 4);
+  EXPECT_LT(some.touched.size(), 30u) << "7 blocks run";
+  EXPECT_EQ(some.blocks, 100u);
+  ASSERT_EQ(some.counts.size(), all.counts.size());
+  for (size_t i = 0; i < all.counts.size(); ++i) {
+    EXPECT_EQ(some.counts[i].warps, all.counts[i].warps);
+    EXPECT_EQ(some.counts[i].lanes, all.counts[i].lanes);
+    EXPECT_EQ(some.counts[i].sectors, all.counts[i].sectors);
+  }
+}
+
 // --- what is refused, and what goes wrong ----------------------------------------------------------------------------
 
 TEST(PtxInterpreter, RefusesByNameWhatItDoesNotKnow) {

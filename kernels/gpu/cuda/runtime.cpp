@@ -1,5 +1,7 @@
 #include "kernels/gpu/cuda/runtime.h"
 
+#include <cuda_profiler_api.h>
+
 #include <cstring>
 
 #include "kernels/gpu/cuda/handles.h"
@@ -115,6 +117,9 @@ class CudaRuntime final : public gpu::Runtime {
     note_stall(&Counts::synchronizations, "synchronization");
     check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
   }
+
+  void begin_profile() override { check(cudaProfilerStart(), "cudaProfilerStart"); }
+  void end_profile() override { check(cudaProfilerStop(), "cudaProfilerStop"); }
 
   void begin_capture(gpu::Stream& stream) override {
     require(!capturing_, "one capture at a time");

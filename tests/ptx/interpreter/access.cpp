@@ -176,6 +176,8 @@ void count_global(Warp& w, const Instruction& i, const uint64_t (&addresses)[kLa
   n = static_cast<size_t>(std::unique(sectors, sectors + n) - sectors);
   ++counts.requests;
   counts.sectors += n;
+  counts.first_sector = std::min(counts.first_sector, sectors[0]);
+  counts.last_sector = std::max(counts.last_sector, sectors[n - 1]);
   profile->touched.insert(sectors, sectors + n);
 }
 

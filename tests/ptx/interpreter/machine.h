@@ -35,6 +35,9 @@ struct LaunchOptions {
   Order order = Order::ascending;
   uint64_t seed = 1;
   Profile* profile = nullptr;  // counts, if it is there
+  // Of a profiled launch of more blocks, so many run (at least 2), from the first to the last, and the counts are
+  // extrapolated. 0: all run.
+  uint64_t sampled_blocks = 0;
 };
 
 struct Launch {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <mutex>
 
@@ -73,6 +74,21 @@ uint32_t value_of(Special special, const Launch& launch, const Dim3& block, uint
   return 0;
 }
 
+// From the first to the last of each instruction; what several instructions touch counts once.
+uint64_t sectors_between(const std::vector<InstructionCounts>& counts) {
+  std::vector<std::pair<uint64_t, uint64_t>> ranges;
+  for (const InstructionCounts& c : counts) {
+    if (c.requests > 0) ranges.emplace_back(c.first_sector, c.last_sector + 1);
+  }
+  std::sort(ranges.begin(), ranges.end());
+  uint64_t sum = 0, reached = 0;
+  for (const auto& [begin, end] : ranges) {
+    sum += end - std::min(end, std::max(begin, reached));
+    reached = std::max(reached, end);
+  }
+  return sum;
+}
+
 class Grid {
  public:
   explicit Grid(const Launch& launch) : launch_(launch), program_(*launch.program) {
@@ -102,7 +118,8 @@ class Grid {
   }
 
   void run() {
-    const uint64_t blocks = launch_.grid.count();
+    const uint64_t blocks = launch_.grid.count(), sample = launch_.options.sampled_blocks;
+    if (launch_.options.profile && sample > 0 && blocks > sample) return run_sample(blocks, sample);
     const Order order = launch_.options.order;
     std::vector<uint64_t> shuffled;
     if (order == Order::random) {
@@ -112,7 +129,43 @@ class Grid {
     for (uint64_t b = 0; b < blocks; ++b) {
       run_block(order == Order::random ? shuffled[b] : order == Order::descending ? blocks - 1 - b : b);
     }
-    if (Profile* profile = launch_.options.profile) profile->blocks += blocks;
+    if (Profile* profile = launch_.options.profile) {
+      profile->blocks += blocks;
+      profile->touched_sectors = profile->touched.size();
+    }
+  }
+
+  // Every block is taken to do what the sampled ones do on average.
+  void run_sample(uint64_t blocks, uint64_t sample) {
+    Profile& profile = *launch_.options.profile;
+    uint64_t of_blocks = 0, first = blocks, last = 0;
+    std::unordered_set<uint64_t> all;
+    for (uint64_t i = 0; i < sample; ++i) {
+      profile.touched.clear();
+      // By the golden ratio, which keeps step with no period of the grid.
+      const double place = static_cast<double>(i) * 0.6180339887498949;
+      const auto block = static_cast<uint64_t>((place - std::floor(place)) * static_cast<double>(blocks));
+      run_block(block);
+      first = std::min(first, block);
+      last = std::max(last, block);
+      of_blocks += profile.touched.size();
+      all.insert(profile.touched.begin(), profile.touched.end());
+    }
+    // Of the sectors that a block touches, some are its own, and some touched by all (weights, say): n blocks touch
+    // n own + shared different ones, n (own + shared) in all. Where neighbours share some, that is too many; but no more
+    // than lie between the first and the last sector of an instruction, of the part of the grid that blocks came from.
+    const double n = static_cast<double>(sample), each = static_cast<double>(of_blocks) / n;
+    const double own = (static_cast<double>(all.size()) - each) / (n - 1), shared = each - own;
+    const auto touched = static_cast<uint64_t>(std::llround(static_cast<double>(blocks) * own + shared));
+    profile.touched_sectors = std::min(touched, sectors_between(profile.counts) * blocks / (last - first + 1));
+    profile.touched = std::move(all);
+    profile.blocks += blocks;
+    const auto extrapolate = [&](uint64_t& count) { count = count * blocks / sample; };
+    for (InstructionCounts& c : profile.counts) {
+      for (uint64_t* count : {&c.warps, &c.lanes, &c.requests, &c.sectors, &c.wavefronts, &c.phases})
+        extrapolate(*count);
+    }
+    extrapolate(profile.divergent_branches);
   }
 
  private:

@@ -3,6 +3,7 @@
 
 #include "tests/ptx/stand_in/device_memory.h"
 #include "tests/ptx/stand_in/modules.h"
+#include "tests/ptx/stand_in/profile.h"
 #include "tests/ptx/stand_in/streams.h"
 
 using namespace poise::stand_in;
@@ -51,6 +52,19 @@ const ErrorName& name_of(cudaError_t error) {
 }  // namespace
 
 extern "C" {
+
+cudaError_t cudaProfilerStart() {
+  const std::lock_guard lock(one_call_at_a_time());
+  Streams::instance().run_all();
+  enter(Phase::between);
+  return answer(Streams::instance().broken);
+}
+cudaError_t cudaProfilerStop() {
+  const std::lock_guard lock(one_call_at_a_time());
+  Streams::instance().run_all();
+  enter(Phase::after);
+  return answer(Streams::instance().broken);
+}
 
 const char* cudaGetErrorName(cudaError_t error) { return name_of(error).name; }
 const char* cudaGetErrorString(cudaError_t error) { return name_of(error).text; }

@@ -55,18 +55,31 @@ cudaError_t error_of(const std::string& fault) {
   return cudaErrorLaunchFailure;
 }
 
+// Lists, which decide how much other kernels do, are made by launches of fewer blocks.
+constexpr uint64_t kSmallLaunch = 300;
+
+bool may_be_sampled(const ptx::Launch& launch) {
+  const auto& code = launch.program->code;
+  const auto multiplies = [](const ptx::Instruction& i) { return i.kind == ptx::Kind::matrix_product; };
+  return launch.grid.count() > kSmallLaunch || std::any_of(code.begin(), code.end(), multiplies);
+}
+
 void execute(Kernel& kernel, ptx::Launch launch) {
   Streams& streams = Streams::instance();
   if (streams.broken != cudaSuccess) return;
   try {
     ptx::Profile profile;
     if (profiling()) launch.options.profile = &profile;
+    if (phase() == Phase::between && may_be_sampled(launch)) launch.options.sampled_blocks = policy().sampled_blocks;
+    const uint64_t instructions = ptx::totals().warp_instructions;
     const auto before = std::chrono::steady_clock::now();
-    if (policy().runs_kernels) ptx::run(launch);
+    const bool sampling_is_over = policy().sampled_blocks > 0 && phase() == Phase::after;
+    if (!sampling_is_over) ptx::run(launch);
     if (!profiling()) return;
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - before;
     const int resident = resident_blocks(kernel, static_cast<int>(launch.block.count()), launch.dynamic_shared_bytes);
-    add_to_profile(kernel.name, kernel.registers, resident, launch, profile, seconds.count());
+    add_to_profile(kernel.name, kernel.registers, resident, launch, profile,
+                   ptx::totals().warp_instructions - instructions, seconds.count());
   } catch (const ptx::Fault& fault) {
     streams.broken = error_of(fault.what());
     complain("a kernel", fault.what());

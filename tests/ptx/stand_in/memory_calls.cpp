@@ -2,6 +2,8 @@
 #include <cstring>
 
 #include "tests/ptx/stand_in/device_memory.h"
+#include "tests/ptx/stand_in/policy.h"
+#include "tests/ptx/stand_in/profile.h"
 #include "tests/ptx/stand_in/streams.h"
 
 namespace poise::stand_in {
@@ -45,7 +47,13 @@ cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, 
     const std::vector<unsigned char> taken(source, source + bytes);
     streams.submit(*stream, [=] { std::memcpy(target, taken.data(), taken.size()); });
   } else {
-    streams.submit(*stream, [=] { std::memmove(target, source, bytes); });
+    streams.submit(*stream, [=] {
+      if (kind == cudaMemcpyDeviceToHost && policy().sampled_blocks > 0 && phase() != Phase::before) {
+        std::memset(target, 0, bytes);
+      } else {
+        std::memmove(target, source, bytes);
+      }
+    });
   }
   return answer(streams.broken);
 }

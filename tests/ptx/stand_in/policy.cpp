@@ -18,7 +18,10 @@ Policy from_environment() {
     if (text.size() > 7) policy.seed = std::strtoull(text.c_str() + 7, nullptr, 10);
   }
   const char* run = std::getenv("STAND_IN_RUN");
-  policy.runs_kernels = !run || std::string(run) != "none";
+  const std::string runs = run ? run : "";
+  if (runs.compare(0, 7, "sample:") == 0) {
+    policy.sampled_blocks = std::max<uint64_t>(2, std::strtoull(runs.c_str() + 7, nullptr, 10));
+  }
   return policy;
 }
 

@@ -3,7 +3,9 @@
 //   STAND_IN_ORDER=ascending | descending | random[:SEED]   of warps, blocks, and work in streams
 //   STAND_IN_CHANGE=FILE       a seeded fault for the PTX: see below
 //   STAND_IN_PROFILE=FILE      what every kernel did, counted (profile.h)
-//   STAND_IN_RUN=none          launches are checked and counted, but no kernel runs: for counting launches in large sizes
+//   STAND_IN_RUN=sample:N      with a profile, for large sizes: between cudaProfilerStart and cudaProfilerStop, N blocks of
+//                              each large launch run, and counts are extrapolated; what copies bring to the host from then
+//                              on is zeros. After that nothing runs
 //
 // A fault is lines of `kernel NAME`, `from TEXT` and `to TEXT`: in every kernel of whose name the regular expression NAME
 // matches a part, lines become what a replacement of TEXT makes of them.
@@ -17,7 +19,7 @@ namespace poise::stand_in {
 struct Policy {
   ptx::Order order = ptx::Order::ascending;
   uint64_t seed = 1;
-  bool runs_kernels = true;
+  uint64_t sampled_blocks = 0;  // of a launch, while the program asks to be profiled. 0: all run
 };
 const Policy& policy();
 

@@ -28,6 +28,11 @@ struct Collected {
   std::map<Key, Row> rows;
   double seconds = 0;
   uint64_t instructions = 0;
+  void forget() {
+    rows.clear();
+    seconds = 0;
+    instructions = 0;
+  }
   ~Collected() {
     const char* path = std::getenv("STAND_IN_PROFILE");
     if (!path || rows.empty()) return;
@@ -69,6 +74,8 @@ struct Collected {
   }
 };
 
+Phase current_phase = Phase::before;
+
 Collected& collected() {
   static Collected all;
   return all;
@@ -78,24 +85,30 @@ Collected& collected() {
 
 bool profiling() {
   static const bool on = std::getenv("STAND_IN_PROFILE") != nullptr;
-  return on;
+  return on && phase() != Phase::after;
+}
+
+Phase phase() { return current_phase; }
+void enter(Phase phase) {
+  if (phase == Phase::between) collected().forget();
+  current_phase = phase;
 }
 
 void add_to_profile(const std::string& kernel, int registers, int resident_blocks, const ptx::Launch& launch,
-                    const ptx::Profile& profile, double seconds) {
+                    const ptx::Profile& profile, uint64_t interpreted, double seconds) {
   const size_t shared = launch.program->static_shared_bytes + launch.dynamic_shared_bytes;
   Row& row = collected().rows[{kernel, launch.grid.count(), launch.block.count(), shared}];
   row.registers = registers;
   row.resident_blocks = resident_blocks;
   ++row.launches;
-  row.touched += profile.touched.size();
+  row.touched += profile.touched_sectors;
   row.divergent += profile.divergent_branches;
   collected().seconds += seconds;
+  collected().instructions += interpreted;
   const auto& text = launch.program->text->instructions;
   for (size_t i = 0; i < profile.counts.size(); ++i) {
     const ptx::InstructionCounts& counts = profile.counts[i];
     row.warps[static_cast<size_t>(launch.program->code[i].kind)] += counts.warps;
-    collected().instructions += counts.warps;
     row.lanes += counts.lanes;
     row.requests += counts.requests;
     row.sectors += counts.sectors;
