@@ -58,6 +58,12 @@ SweepPlan plan_of(const CommandLine& args, const std::string& folder, Problems& 
   return plan;
 }
 
+void check_file(const char* flag, const std::string& path, Problems& problems) {
+  if (!path.empty() && path != "sample" && !is_regular_file(path) && !is_folder(path)) {
+    problems.push_back(fmt::format("{}: {}: there is no such file or folder", flag, path));
+  }
+}
+
 // Its arguments would otherwise be found wrong when the first run is trained.
 void check_evaluation(const std::string& evaluation, Problems& problems) {
   std::vector<std::string> words = {"evaluate_gan", "RUN"};
@@ -65,8 +71,10 @@ void check_evaluation(const std::string& evaluation, Problems& problems) {
   std::vector<const char*> argv;
   for (const std::string& word : words) argv.push_back(word.c_str());
   try {
-    evaluation_request_of(parse_command_line(evaluation_command_line(), static_cast<int>(argv.size()), argv.data()),
-                          false);
+    const EvaluationRequest request = evaluation_request_of(
+        parse_command_line(evaluation_command_line(), static_cast<int>(argv.size()), argv.data()), false);
+    check_file("--reference", request.reference, problems);
+    check_file("--inception", request.inception, problems);
   } catch (const Error& error) {
     problems.push_back(fmt::format("evaluate \"{}\": {}", evaluation, error.what()));
   }
@@ -111,7 +119,9 @@ int sweep_gan(int argc, const char* const* argv) {
   }
   Problems problems;
   const SweepPlan plan = plan_of(args, path, problems);
-  for (const std::string& evaluation : plan.evaluations) check_evaluation(evaluation, problems);
+  if (!args.has("summary")) {  // which evaluates nothing
+    for (const std::string& evaluation : plan.evaluations) check_evaluation(evaluation, problems);
+  }
   const std::vector<SweepCell> cells = cells_of(plan, problems);
   for (const std::string& problem : problems) reader.add_problem(problem);
   reader.throw_if_problems();

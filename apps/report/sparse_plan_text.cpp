@@ -16,7 +16,7 @@ std::string mask_table(const std::string& title, Module& network, const SparseOp
   ParameterSlab slab(network, DType::f32, nowhere, false);
   const NetworkMasks masks(network, slab, o.cell, o.head(), nowhere);
   const std::vector<MaskableLayer> maskable = maskable_layers(network, o.head());
-  const std::vector<LayerDensity> densities = layer_densities(maskable, o.density_rule, density, o.cell);
+  const std::vector<LayerDensity> densities = densities_of(network, o, density);
   std::string text =
       fmt::format("{:<24}  {:>10}  {:>10}  {:>8}  {:>10}\n", title, "weights", "cells", "density", "alive");
   int64_t alive = 0;

@@ -88,7 +88,7 @@ class Collector {
   void add_run(const SweepRun& run) {
     results_.runs.push_back({.run = &run, .state = folder_.state(run), .numbers = {}, .curves = {}});
     RunResult& result = results_.runs.back();
-    if (!result.state.finished()) return;
+    if (!result.state.trained) return;
     const RunRecord record = read_run(result.state.directory);
     for (const auto& [key, value] : record.environment)
       if (key == "data_crc") result.data_crc = value;
@@ -155,7 +155,7 @@ class Collector {
       }
       if (result.name.empty()) result.name = cells[i].label;
       for (const RunResult& run : results_.runs)
-        if (run.run->cell == i && run.state.finished()) result.seeds.push_back(&run);
+        if (run.run->cell == i && run.state.trained) result.seeds.push_back(&run);
       for (const Quantity& quantity : results_.quantities) result.numbers[quantity.name] = over_seeds(result, quantity);
       results_.cells.push_back(std::move(result));
     }
@@ -231,7 +231,7 @@ std::string longer_runs(const SweepResults& results) {
   std::vector<std::string> longer;
   for (const RunResult& result : results.runs) {
     const int64_t asked = result.run->options.settings().train.iterations;
-    if (result.state.finished() && result.state.iteration > asked)
+    if (result.state.trained && result.state.iteration > asked)
       longer.push_back(fmt::format("{} ({} instead of {})", result.run->name, result.state.iteration, asked));
   }
   if (longer.empty()) return "";

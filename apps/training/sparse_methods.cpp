@@ -82,6 +82,14 @@ bool method_reads(SparseOptions options, const std::string& key) {
   return (policies.g && policies.g->reads(key)) || (policies.d && policies.d->reads(key));
 }
 
+std::vector<LayerDensity> densities_of(Module& network, const SparseOptions& options, double density) {
+  try {
+    return layer_densities(maskable_layers(network, options.head()), options.density_rule, density, options.cell);
+  } catch (const Error& error) {
+    fail(error.kind(), fmt::format("{}: {}", network.path(), error.what()));
+  }
+}
+
 std::string masked_execution_note(ExecutionChoice execution, const Cell& cell) {
   if (execution == ExecutionChoice::dense) return "dense: dead weights are multiplied as zeros";
   return fmt::format("masked (no speed-up): on a GPU no kernel skips cells of {}; use 16x16 or a multiple, or the CPU",

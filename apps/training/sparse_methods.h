@@ -40,6 +40,9 @@ MaskPolicies policies_of(const SparseOptions& options);
 // Does a policy of the method read the option `key` (MaskPolicy::reads)? Options may be incomplete.
 bool method_reads(SparseOptions options, const std::string& key);
 
+// Of the layers of `network` that a mask may thin out. Error(usage), naming the network, for a density that cannot be.
+std::vector<LayerDensity> densities_of(Module& network, const SparseOptions& options, double density);
+
 // Where no layer under masks can skip anything (TrainingPlan::execution is empty): what happens instead.
 std::string masked_execution_note(ExecutionChoice execution, const Cell& cell);
 

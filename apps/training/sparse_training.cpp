@@ -96,9 +96,7 @@ Tensor SparseTraining::mean_g() const { return measures_balance() ? means_.tenso
 void SparseTraining::draw_masks() {
   for (const auto& side : sides_) {
     MaskedNetwork& masked = side->masked;
-    masked.masks.draw(ctx_, masked.stream,
-                      layer_densities(maskable_layers(side->module, options_.head()), options_.density_rule,
-                                      masked.density, options_.cell));
+    masked.masks.draw(ctx_, masked.stream, densities_of(side->module, options_, masked.density));
     masked.target = masked.masks.alive_weights();
     note(*side, {.kind = "initial"}, 0, kNone);
     decide_execution(*side, 0);
@@ -130,8 +128,7 @@ std::vector<ExecutionDecision> SparseTraining::predict_execution() const {
   for (const auto& side : sides_) {
     const MaskedNetwork& masked = side->masked;
     const std::vector<MaskableLayer> maskable = maskable_layers(side->module, options_.head());
-    const std::vector<LayerDensity> densities =
-        layer_densities(maskable, options_.density_rule, masked.density, options_.cell);
+    const std::vector<LayerDensity> densities = densities_of(side->module, options_, masked.density);
     std::vector<double> of_masked;
     for (const MaskedLayer& layer : masked.masks.layers()) {
       for (size_t i = 0; i < maskable.size(); ++i) {

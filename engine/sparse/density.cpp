@@ -1,5 +1,7 @@
 #include "engine/sparse/density.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -65,7 +67,7 @@ void round_to_cells(const std::vector<MaskableLayer>& layers, std::vector<LayerD
 std::vector<LayerDensity> layer_densities(const std::vector<MaskableLayer>& layers, DensityRule rule, double density,
                                           const Cell& cell) {
   if (!(density > 0 && density <= 1)) {
-    fail(ErrorKind::usage, "density: expected a number above 0 to 1 but got " + std::to_string(density));
+    fail(ErrorKind::usage, fmt::format("density: expected a number above 0 to 1 but got {}", density));
   }
   std::vector<LayerDensity> result(layers.size());
   std::vector<bool> stays_dense(layers.size());
@@ -80,10 +82,22 @@ std::vector<LayerDensity> layer_densities(const std::vector<MaskableLayer>& laye
   }
   const double alive = density * static_cast<double>(weights);
   if (dense_weights > 0 && alive < static_cast<double>(dense_weights) && density < 1) {
-    fail(ErrorKind::usage, "density " + std::to_string(density) + " cannot be reached with cell " + to_string(cell) +
-                               ": the layers that it does not divide stay dense and hold " +
-                               std::to_string(dense_weights) + " of " + std::to_string(weights) +
-                               " weights; use a smaller cell or a higher density");
+    fail(ErrorKind::usage,
+         fmt::format("density {} cannot be reached with cell {}: the layers that it does not divide stay dense and hold {} "
+                     "of {} weights; use a smaller cell or a higher density",
+                     density, to_string(cell), dense_weights, weights));
+  }
+  int64_t least = 0;  // weights
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const int64_t n = layers[i].shape.elements();
+    least += stays_dense[i] ? n : n / result[i].cells;
+  }
+  if (alive < 0.5 * static_cast<double>(least)) {
+    fail(ErrorKind::usage,
+         fmt::format("density {} cannot be reached: each of {} layers keeps at least one cell {}, together {:.1e} of "
+                     "all weights; give a higher density{}",
+                     density, layers.size(), to_string(cell), static_cast<double>(least) / static_cast<double>(weights),
+                     to_string(cell) != "1x1" ? ", or a smaller cell" : ""));
   }
   const std::vector<double> densities = formula(layers, rule, alive, stays_dense);
   for (size_t i = 0; i < layers.size(); ++i) result[i].density = densities[i];

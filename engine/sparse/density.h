@@ -39,7 +39,7 @@ struct LayerDensity {
 
 // One entry per layer. The alive weights of all layers together are round(density * N), or as near as half of the
 // smallest cell among the sparse layers; each layer has at least one alive cell. Error(usage) for a density outside
-// (0, 1], or one below the share of the layers that the cell does not divide.
+// (0, 1], one below the share of the layers that the cell does not divide, or one that would be less than half reached.
 std::vector<LayerDensity> layer_densities(const std::vector<MaskableLayer>& layers, DensityRule rule, double density,
                                           const Cell& cell);
 

@@ -208,6 +208,15 @@ TEST(SweepGan, EvaluationsOfFinishedRuns) {
   const ProgramResult unset = evaluated({});
   EXPECT_EQ(unset.exit_code, 2);
   EXPECT_TRUE(contains(unset.err, "$SWEEP_REFERENCE in the environment")) << unset.err;
+  const ProgramResult missing = evaluated({"SWEEP_REFERENCE=nowhere.npz"});
+  EXPECT_EQ(missing.exit_code, 2);
+  EXPECT_TRUE(contains(missing.err, "--reference: nowhere.npz: there is no such file")) << missing.err;
+  // What is trained is in the summary before it is evaluated, and a summary evaluates nothing.
+  const ProgramResult summary = sweep({where, "--evaluate", evaluation, "--summary"});
+  EXPECT_EQ(summary.exit_code, 0) << summary.err;
+  const json trained = json::parse(test::read_bytes(where + "/summary.json"));
+  EXPECT_EQ(trained["runs"][0]["state"], "begun");
+  EXPECT_TRUE(trained["runs"][0]["numbers"].contains("seconds")) << trained["runs"][0];
   const ProgramResult result = evaluated({"SWEEP_REFERENCE=sample"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_FALSE(contains(result.err, ": trains")) << result.err;

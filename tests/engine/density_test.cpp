@@ -151,7 +151,7 @@ TEST(Density, CellsKeepTheTotalAndLeaveWhatTheyDoNotDivideDense) {
 
 TEST(Density, EveryLayerKeepsACell) {
   const std::vector<MaskableLayer> layers = {{"large", {256, 3, 3, 256}}, {"small", {16, 16}}};
-  const auto result = layer_densities(layers, DensityRule::uniform, 1e-4, Cell{16, 16, false});
+  const auto result = layer_densities(layers, DensityRule::uniform, 5e-4, Cell{16, 16, false});
   EXPECT_EQ(result[1].cells, 1);
   EXPECT_EQ(result[1].alive_cells, 1);
   EXPECT_GE(result[0].alive_cells, 1);
@@ -167,6 +167,8 @@ TEST(Density, WhatCannotBeIsAUsageError) {
   expect_error(ErrorKind::usage, {"cell 16x16", "432 of 2736", "smaller cell"}, [&] {
     layer_densities(layers, DensityRule::erk, 0.1, Cell{16, 16, false});
   });
+  expect_error(ErrorKind::usage, {"density 1e-300 cannot be reached: each of 2 layers keeps at least one cell 1x1"},
+               [&] { layer_densities(layers, DensityRule::erk, 1e-300, Cell{}); });
   EXPECT_EQ(named<DensityRule>("erk"), DensityRule::erk);
   EXPECT_EQ(named<DensityRule>("ERK"), std::nullopt);
 }
