@@ -110,8 +110,9 @@ void SweepFolder::check() const {
       if (std::find(problems.begin(), problems.end(), problem) == problems.end()) problems.push_back(problem);
     }
     if (run.name.size() > 90) {
-      problems.push_back(run.name + ": too long for a name; vary less in one grid, and give what all runs share under "
-                                    "[options]");
+      problems.push_back(run.name +
+                         ": too long for a name; vary less in one grid, and give what all runs share under "
+                         "[options]");
     }
   }
   throw_if_problems(problems, " with the sweep");

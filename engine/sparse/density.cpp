@@ -83,9 +83,10 @@ std::vector<LayerDensity> layer_densities(const std::vector<MaskableLayer>& laye
   const double alive = density * static_cast<double>(weights);
   if (dense_weights > 0 && alive < static_cast<double>(dense_weights) && density < 1) {
     fail(ErrorKind::usage,
-         fmt::format("density {} cannot be reached with cell {}: the layers that it does not divide stay dense and hold {} "
-                     "of {} weights; use a smaller cell or a higher density",
-                     density, to_string(cell), dense_weights, weights));
+         fmt::format(
+             "density {} cannot be reached with cell {}: the layers that it does not divide stay dense and hold {} "
+             "of {} weights; use a smaller cell or a higher density",
+             density, to_string(cell), dense_weights, weights));
   }
   int64_t least = 0;  // weights
   for (size_t i = 0; i < layers.size(); ++i) {

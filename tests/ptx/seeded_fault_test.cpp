@@ -24,12 +24,14 @@ void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
 constexpr const char *kConv = "gpu_conv_test", *kOp = "gpu_op_test", *kSparse = "gpu_sparse_test";
 constexpr const char *kBlocks = "gpu_block_conv_test", *kDevice = "gpu_kernel_test";
 constexpr const char* kAgrees = "*AgreesWithTheCpu/cuda_ragged";
+constexpr const char* kFew = "*AgreesWithTheCpu/cuda_few_channels";
 constexpr const char* kSelects = "*Selection*/cuda";
 constexpr const char* kSelection = "best_kernel|histogram_kernel|choose_bucket_kernel|ties_kernel|apply_kernel";
 constexpr const char* kBlock = "*AddsUpManyTiles/cuda_kernel_3_upsample_1";
 // A product's operands: everything up to a list, and its four registers.
 #define UP_TO_A "(mma[^{]*\\{[^}]*\\}, \\{)"
 #define UP_TO_B "(mma[^{]*\\{[^}]*\\}, \\{[^}]*\\}, \\{)"
+#define GATHERED_ELEMENT "(ld.global[a-z0-9.]*\\.[ub]16 .*\\[%rd[0-9]*)\\]"
 #define FOUR "([^,]*), *([^,]*), *([^,]*), *([^}]*)"
 
 const Fault kFaults[] = {
@@ -59,6 +61,11 @@ const Fault kFaults[] = {
      kAgrees, "limit"},
     {"a_row_that_is_not_aligned", "dsd_gemm_kernelINS0_4Bf16", "(ldmatrix.*\\[%r[0-9]*)", "$1+8", kBlocks, kBlock,
      "misaligned: ldmatrix"},
+    // few channels, which are gathered by element
+    {"an_element_of_the_next_channel", "implicit_gemm_kernelINS0_4Bf16.*Lb1E", GATHERED_ELEMENT, "$1+2]", kConv, kFew,
+     "limit"},
+    {"an_element_of_the_next_channel_in_a_weight_gradient", "weight_gradient_gemm_kernelINS0_4Bf16.*Lb1E",
+     GATHERED_ELEMENT, "$1+2]", kConv, kFew, "limit"},
     // asynchronous copies
     {"a_copy_of_8_bytes", "implicit_gemm_kernelINS0_4Bf16", "cp.async.cg(.*), 16,", "cp.async.ca$1, 8,", kConv, kAgrees,
      "more valid bytes than bytes"},
