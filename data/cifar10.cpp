@@ -108,7 +108,8 @@ const DataSetFacts& cifar10_facts() {
 ImageSet parse_cifar10(std::span<const uint8_t> records, const std::string& source) {
   const auto bytes = static_cast<int64_t>(records.size());
   check_record_bytes(bytes, source);
-  ImageSet set = empty_cifar_set("cifar10_sample", source, class_names(), bytes / kFormat.record_bytes());
+  const char* const name = source.ends_with(kSampleFile) ? "cifar10_sample" : "cifar10";
+  ImageSet set = empty_cifar_set(name, source, class_names(), bytes / kFormat.record_bytes());
   append_cifar_records(cifar10_facts(), kFormat, records, source, set);
   set.crc = crc_of(set);
   return set;

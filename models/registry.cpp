@@ -47,9 +47,10 @@ GanModel make_biggan32(const Options& o) {
 GanModel make_biggan64(const Options& o) {
   constexpr int64_t kAttentionDivides = 8, kChunks = BigGan64Generator::kChunks;
   if (o.width_g % kAttentionDivides != 0 || o.width_d % kAttentionDivides != 0 || o.latent_size % kChunks != 0) {
-    fail(ErrorKind::usage, "model biggan64 expects widths that are multiples of " + std::to_string(kAttentionDivides) +
-                               " and a latent size that is one of " + std::to_string(kChunks) + " but got width_g " +
-                               std::to_string(o.width_g) + ", width_d " + std::to_string(o.width_d) + ", latent_size " +
+    fail(ErrorKind::usage, "model biggan64 expects width_g and width_d that are multiples of " +
+                               std::to_string(kAttentionDivides) + " and a latent_size that is a multiple of " +
+                               std::to_string(kChunks) + ", as 100, but got width_g " + std::to_string(o.width_g) +
+                               ", width_d " + std::to_string(o.width_d) + ", latent_size " +
                                std::to_string(o.latent_size));
   }
   return {std::make_unique<BigGan64Generator>(o.width_g, o.latent_size, o.classes),

@@ -30,9 +30,10 @@ struct ProgressView {
 std::string progress_bar_line(const ProgressView& view, int columns, bool colour);
 // "iteration 36500/100000  23.2 it/s  ETA 45m37s  loss_d 1.21  loss_g -0.34"
 std::string progress_plain_line(const ProgressView& view);
-std::string format_duration(double seconds);  // "45m37s", "3d04h", "0.8s"
-std::string format_count(int64_t count);      // "100,000"
-std::string iso_time_now();                   // "2026-01-31T06:10:02Z"
+std::string format_duration(double seconds);                  // "45m37s", "3d04h", "0.8s"
+std::string format_count(int64_t count);                      // "100,000"
+std::string counted(int64_t count, const std::string& noun);  // "1 run", "100,000 runs"
+std::string iso_time_now();                                   // "2026-01-31T06:10:02Z"
 
 class Progress {
  public:

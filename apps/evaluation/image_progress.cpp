@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "apps/console/progress.h"
 
 namespace poise {
@@ -15,8 +17,9 @@ void ImageProgress::done(int64_t images) {
   if (images == 0 || std::chrono::duration<double>(now - said_).count() < seconds_) return;
   said_ = now;
   const double rate = static_cast<double>(images) / std::chrono::duration<double>(now - started_).count();
-  say_(fmt::format("{}: {} of {} images, {:.3g} images/s, ETA {}", what_, format_count(images), format_count(total_),
-                   rate, format_duration(static_cast<double>(total_ - images) / rate)));
+  say_(fmt::format("{}: {} of {} images, {} images/s, ETA {}", what_, format_count(images), format_count(total_),
+                   rate < 10 ? fmt::format("{:.1f}", rate) : format_count(std::llround(rate)),
+                   format_duration(static_cast<double>(total_ - images) / rate)));
 }
 
 }  // namespace poise

@@ -53,8 +53,13 @@ ReadProgress reading_bar(const std::string& unit, bool quiet) {
 
 ImageSet load_images(const Settings& settings, bool quiet) {
   const DataOptions& data = settings.data;
-  ReadOptions options{.split = data.split, .image_size = data.image_size};
-  if (options.image_size == 0) options.image_size = image_side_of(settings.model.name);
+  const int64_t drawn = image_side_of(settings.model.name);
+  if (data.image_size != 0 && data.image_size != drawn) {
+    fail(ErrorKind::usage,
+         fmt::format("image_size: expected {}, the side that model {} draws, or 0 for that but got {}", drawn,
+                     settings.model.name, data.image_size));
+  }
+  ReadOptions options{.split = data.split, .image_size = drawn};
   if (data.data_cache) options.cache_folder = cache_folder().string();
   options.progress = reading_bar("pictures", quiet);
   options.note = [quiet](const std::string& text) {

@@ -181,6 +181,8 @@ void OptionSet::set(const std::string& key, const Value& given, const std::strin
     if (const auto* x = std::get_if<double>(&value); x && option->limits.single && inside(*x, option->limits)) {
       hint = fmt::format(", which is {} as a 32-bit float", static_cast<float>(*x));
     }
+    if (const auto* n = std::get_if<int64_t>(&value); n && static_cast<double>(*n) > kLargestExactInteger)
+      hint = ", which is above 2^53";
     add_problem(
         fmt::format("{}: expected {} but got {}{} [{}]", key, option->expected(), describe(value), hint, origin));
   }
@@ -189,6 +191,12 @@ void OptionSet::set(const std::string& key, const Value& given, const std::strin
 void OptionSet::set_text(const std::string& key, const std::string& text, const std::string& origin) {
   const Option* option = find_option(key);
   set(key, option ? option->parse(text) : Value(text), origin);
+}
+
+void OptionSet::set_origin(const std::string& key, const std::string& origin) {
+  const Option* option = find_option(key);
+  require(option, "the origin of an unknown option was set");
+  origins_[static_cast<size_t>(option - option_table().data())] = origin;
 }
 
 void OptionSet::throw_if_problems() const { poise::throw_if_problems(problems_, " with the options"); }

@@ -80,6 +80,7 @@ class OptionSet {
   // and are read as the option's type.
   void set(const std::string& key, const Value& value, const std::string& origin);
   void set_text(const std::string& key, const std::string& text, const std::string& origin);
+  void set_origin(const std::string& key, const std::string& origin);  // of the value that is there
 
   void add_problem(const std::string& problem) { problems_.push_back(problem); }
   const std::vector<std::string>& problems() const { return problems_; }

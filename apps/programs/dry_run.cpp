@@ -73,11 +73,11 @@ std::string time_text(const Settings& settings, const TrainingPlan& plan, const 
     const double planned = planned_seconds(cost, dense, end), all_dense = dense * cost.dense_iterations;
     std::string text = fmt::format("time        {} per iteration dense, {} under masks ({})\n", iteration_text(dense),
                                    iteration_text(end), here);
-    text +=
-        fmt::format("            {} dense, {} as planned for {}: {:.2g}x {}, {:.3g}x fewer FLOPs of alive weights\n",
-                    format_duration(all_dense), format_duration(planned), iterations,
-                    planned < all_dense ? all_dense / planned : planned / all_dense,
-                    planned < all_dense ? "faster" : "slower", 1 / cost.ratio());
+    text += fmt::format(
+        "            {} dense, {} as planned for {}: {:.2g}x {}, {}x fewer FLOPs of alive weights\n",
+        format_duration(all_dense), format_duration(planned), iterations,
+        planned < all_dense ? all_dense / planned : planned / all_dense, planned < all_dense ? "faster" : "slower",
+        cost.ratio() > 1e-3 ? fmt::format("{:.3g}", 1 / cost.ratio()) : format_count(std::llround(1 / cost.ratio())));
     if (policies.follow_balance()) text += "            as long as D keeps its first density\n";
     return text;
   } catch (const Error& error) {

@@ -72,13 +72,22 @@ Opened open_images(const std::string& path, const EvaluationRequest& r, int64_t 
   if (kind == PathKind::nothing) fail(ErrorKind::data, path + ": no such file or folder; correct the path");
   if (kind != PathKind::folder) refuse_statistics(path);  // .npz and .pt are zip archives, too
   if (kind != PathKind::folder && !is_archive(path)) {
+    if (path.ends_with(".safetensors")) {
+      fail(ErrorKind::data, path + ": a checkpoint is no reference; give images, or statistics (.npz)");
+    }
     if (!path.ends_with(".bin")) {
       fail(ErrorKind::data, path +
-                                ": expected a batch file of CIFAR-10 (.bin), a checkpoint (.safetensors), statistics "
-                                "(.npz), a folder, or a data set's archive; pictures go into a folder");
+                                ": expected a batch file of CIFAR-10 (.bin), statistics (.npz), a folder, or a data "
+                                "set's archive; pictures go into a folder");
     }
     const std::vector<std::byte> bytes = read_file(path, ErrorKind::data, "correct the path");
     return opened(parse_cifar10({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, path), "file", count);
+  }
+  if (is_regular_file(path + "/config.toml") && is_folder(path + "/checkpoints")) {
+    fail(ErrorKind::data,
+         path +
+             ": a run is no reference; give images or statistics (.npz), or leave --reference out: a run "
+             "is compared with what it was trained on");
   }
   const std::string name = r.dataset == "auto" ? data_set_of(path) : r.dataset;
   ReadOptions options{.split = r.split, .image_size = r.image_size};

@@ -2,12 +2,21 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
 #include "apps/console/flag_reader.h"
 #include "apps/console/program.h"
+#include "apps/console/progress.h"
+#include "apps/evaluation/networks.h"
+#include "apps/options/option_sources.h"
 #include "apps/programs/evaluation_request.h"
 #include "apps/run/run_directory.h"
 #include "apps/sweep/sweep_scheduler.h"
 #include "apps/sweep/sweep_summary.h"
+#include "engine/io/message.h"
 #include "engine/io/system_file.h"
 #include "engine/io/user_path.h"
 
@@ -46,6 +55,18 @@ CommandLineSpec command_line_spec() {
   return spec;
 }
 
+// What variables say is part of a new sweep: it goes on without them.
+void take_environment(SweepPlan& plan) {
+  OptionSet options;
+  read_options_environment(environ, options);
+  for (const Option& option : option_table()) {
+    const auto same = [&](const auto& assigned) { return assigned.first == option.key; };
+    if (option.on_resume != OnResume::fixed || !options.origin(option.key).starts_with("environment ")) continue;
+    if (std::none_of(plan.options.begin(), plan.options.end(), same))
+      plan.options.emplace_back(option.key, value_of(options.settings(), option));
+  }
+}
+
 // The plan of --config, else that of the folder, with the flags over it.
 SweepPlan plan_of(const CommandLine& args, const std::string& folder, Problems& problems) {
   SweepPlan plan;
@@ -54,6 +75,10 @@ SweepPlan plan_of(const CommandLine& args, const std::string& folder, Problems& 
     plan = read_sweep_plan(args.get("config", ""), problems);
   else if (is_regular_file(stored))
     plan = read_sweep_plan(stored, problems);
+  else if (!args.has("vary"))
+    fail(ErrorKind::usage,
+         folder + ": there is no sweep here to continue; a new one takes --vary KEY=A,B or --config FILE");
+  if (!is_regular_file(stored)) take_environment(plan);
   read_sweep_flags(args, plan, problems);
   return plan;
 }
@@ -75,8 +100,40 @@ void check_evaluation(const std::string& evaluation, Problems& problems) {
         parse_command_line(evaluation_command_line(), static_cast<int>(argv.size()), argv.data()), false);
     check_file("--reference", request.reference, problems);
     check_file("--inception", request.inception, problems);
+    for (const std::string& metric : request.metrics) {
+      if (find_feature_metric(metric)->random || !find_inception_weights(request.inception).empty()) continue;
+      problems.push_back(fmt::format(
+          "evaluate \"{}\": {} needs the weights of Inception; name them with --inception FILE", evaluation, metric));
+    }
   } catch (const Error& error) {
     problems.push_back(fmt::format("evaluate \"{}\": {}", evaluation, error.what()));
+  }
+}
+
+// Data that are not there fail every run that asks for them.
+void check_data(const SweepFolder& folder) {
+  Problems problems;
+  std::set<std::string> seen;
+  for (const SweepRun& run : folder.runs()) {
+    const std::string& data = run.options.settings().data.data;
+    if (data == "sample" || !seen.insert(data).second || path_exists(expand_home(data))) continue;
+    problems.push_back(fmt::format("data: {}: there is no such file or folder", data));
+  }
+  throw_if_problems(problems, " with the sweep");
+}
+
+// Each once: of all runs, or with the first run that it is of. An option of all that means nothing to one serves others.
+void print_warnings(const SweepFolder& folder) {
+  std::map<std::string, size_t> counts;
+  for (const SweepRun& run : folder.runs())
+    for (const std::string& warning : run.options.warnings()) ++counts[warning];
+  for (const SweepRun& run : folder.runs()) {
+    for (const std::string& warning : run.options.warnings()) {
+      const size_t count = std::exchange(counts[warning], 0);
+      const bool of_all = count == folder.runs().size(), shared = warning.ends_with("[file options.toml]");
+      if (count == 0 || (shared && !of_all)) continue;
+      std::fprintf(stderr, "sweep_gan: warning: %s%s\n", of_all ? "" : (run.name + ": ").c_str(), warning.c_str());
+    }
   }
 }
 
@@ -87,7 +144,8 @@ std::string runs_text(const SweepFolder& folder) {
     text += fmt::format("{:<48} {:>8} of {} iterations{}\n", run.name, state.iteration,
                         run.options.settings().train.iterations, state.finished() ? ", finished" : "");
   }
-  return text + fmt::format("{} runs of {} combinations\n", folder.runs().size(), folder.cells().size());
+  return text + fmt::format("{} of {}\n", counted(static_cast<int64_t>(folder.runs().size()), "run"),
+                            counted(static_cast<int64_t>(folder.cells().size()), "combination"));
 }
 
 int write_summary(const SweepFolder& folder) {
@@ -128,8 +186,10 @@ int sweep_gan(int argc, const char* const* argv) {
 
   const SweepFolder folder(path, plan, cells);
   folder.check();
-  if (args.has("dry-run")) return print_result(runs_text(folder)), 0;
   if (args.has("summary")) return write_summary(folder);
+  check_data(folder);
+  print_warnings(folder);
+  if (args.has("dry-run")) return print_result(runs_text(folder)), 0;
   for (const char* program : {"train_gan", "evaluate_gan"}) {
     if (!is_regular_file(schedule.programs + "/" + program)) {
       fail(ErrorKind::environment,

@@ -59,7 +59,10 @@ class TrainingRun {
   void forget_images();
   void log_iteration();
   void log_mask_events();
-  void evaluate();
+  bool evaluation_due(int64_t iteration) const;
+  bool evaluation_missing() const;
+  bool evaluate();
+  bool measure();
   void train();
   void compare_speed();
   int stop();
@@ -77,7 +80,8 @@ class TrainingRun {
   std::optional<Progress> progress_;
   int64_t logged_at_ = 0;
   std::optional<SpeedComparison> speed_;
-  bool nothing_left_ = false;  // of a finished run that is resumed
+  bool nothing_left_ = false;            // of a finished run that is resumed
+  bool evaluation_interrupted_ = false;  // by what stops the run
   std::string stopped_by_;
 };
 
@@ -167,9 +171,33 @@ void TrainingRun::log_mask_events() {
   if (files_) files_->write_masks(masks, executions);
 }
 
+bool TrainingRun::evaluation_due(int64_t iteration) const {
+  return evaluator_ && iteration > 0 &&
+         (due(settings_.evaluation.eval_every, iteration) || iteration == settings_.train.iterations);
+}
+
+// Of a resumed run: has its iteration no evaluation, because that was interrupted? All ranks call it.
+bool TrainingRun::evaluation_missing() const {
+  bool missing = files_ && !request_.resume.empty() && evaluation_due(trainer_.iteration()) &&
+                 files_->evaluated_at() != trainer_.iteration();
+  if (ranks_) ranks_->broadcast(&missing, sizeof missing);
+  return missing;
+}
+
+// False if what stops the run interrupted it. All ranks call it.
+bool TrainingRun::evaluate() {
+  bool done = measure();
+  if (ranks_) ranks_->broadcast(&done, sizeof done);
+  if (!done) {
+    evaluation_interrupted_ = true;
+    stopped_by_ = requests_of_all(ranks_, signals_).stop;
+  }
+  return done;
+}
+
 // The chosen metric of the averaged weights; the best checkpoint by it is kept. Whatever goes wrong in measuring, the
-// training itself is in order and goes on.
-void TrainingRun::evaluate() {
+// training itself is in order and goes on. False, on the first rank, if it was interrupted.
+bool TrainingRun::measure() {
   const std::string when = fmt::format("iteration {}", trainer_.iteration());
   const auto started = std::chrono::steady_clock::now();
   const auto warn = [&](const char* what) {
@@ -182,28 +210,29 @@ void TrainingRun::evaluate() {
         [this](const std::string& text) { note(text); }, [this] { return signals_.stop_requested(); });
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::ranks) throw;
-    return warn(error.what());
+    return warn(error.what()), true;
   } catch (const std::exception& error) {
-    return warn(error.what());
+    return warn(error.what()), true;
   }
   forget_images();
-  if (!files_) return;
-  if (!result) return note(fmt::format("{}: evaluation interrupted", when));
-  for (const std::string& warning : result->warnings) files_->log("warning: " + warning);
+  if (!files_) return true;
+  if (!result) return note(fmt::format("{}: evaluation interrupted; --resume makes it", when)), false;
+  for (const std::string& warning : result->warnings) note("warning: " + warning);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
   result->record.push_back({"evaluation_seconds", took.count()});
   files_->write_metric(result->record, evaluator_->label(), result->value);
   const std::string text = fmt::format("{}  {} {:.5f}", when, evaluator_->label(), result->value);
   const auto best = files_->checkpoints().best();
   const bool same = best && best->metric == evaluator_->label() && best->protocol == result->protocol();
-  if (same && !evaluator_->better(result->value, best->score)) return note(text);
+  if (same && !evaluator_->better(result->value, best->score)) return note(text), true;
   files_->save_best(result->value, evaluator_->label(), result->protocol());
   note(text + (best && !same ? " (the best so far was measured differently; a new one begins)" : " (best so far)"));
+  return true;
 }
 
 void TrainingRun::train() {
   const OutputOptions& s = settings_.output;
-  const int64_t iterations = settings_.train.iterations, eval_every = settings_.evaluation.eval_every;
+  const int64_t iterations = settings_.train.iterations;
   while (trainer_.iteration() < iterations) {
     const Requests asked = requests_of_all(ranks_, signals_);
     stopped_by_ = asked.stop;
@@ -215,9 +244,9 @@ void TrainingRun::train() {
     log_mask_events();
     if (logged(s.log_every, iteration) || last) log_iteration();
     progress_->pause();
-    const bool evaluates = eval_every > 0 && (due(eval_every, iteration) || last);
+    const bool evaluates = evaluation_due(iteration);
     const bool draws = due(s.sample_every, iteration), saves = due(s.checkpoint_every, iteration) || last || asked.save;
-    if (evaluates && evaluator_) evaluate();
+    if (evaluates) evaluate();
     if (draws && files_) files_->draw_fakes();
     if (saves) trainer_.check_ranks_agree();
     if (saves && files_) files_->save();
@@ -292,12 +321,12 @@ int TrainingRun::finish() {
   progress_->finish();
   std::string text;
   if (nothing_left_) {
-    text = fmt::format("nothing left to do: {} has all its {} iterations; --iterations N asks for more\n",
-                       directory.path(), format_count(iteration));
+    text = fmt::format("nothing left to do: {} has all of its {}; --iterations N asks for more\n", directory.path(),
+                       counted(iteration, "iteration"));
   }
-  text += fmt::format("{} iterations in {}, {:.3g} it/s, {:.1f} GFLOP/s dense-equivalent, peak memory {:.0f} MiB\n",
-                      format_count(iteration), format_duration(summary.seconds), summary.it_per_s(), summary.gflops(),
-                      peak_memory_mib());
+  text += fmt::format("{} in {}, {:.3g} it/s, {:.1f} GFLOP/s dense-equivalent, peak memory {:.0f} MiB\n",
+                      counted(iteration, "iteration"), format_duration(summary.seconds), summary.it_per_s(),
+                      summary.gflops(), peak_memory_mib());
   if (const auto best = files_->checkpoints().best()) {
     text += fmt::format("{:<11} best {:.5f} at iteration {}: {}\n", best->metric, best->score, best->step,
                         files_->checkpoints().path_of(best->step));
@@ -319,8 +348,15 @@ int TrainingRun::run() {
   if (!progress_) start_progress();
   forget_images();
   try {
-    train();
-    return trainer_.iteration() < settings_.train.iterations ? stop() : finish();
+    const bool missing = evaluation_missing();
+    if (missing) {
+      nothing_left_ = false;
+      progress_->pause();
+      evaluate();
+      progress_->resume();
+    }
+    if (!evaluation_interrupted_) train();
+    return evaluation_interrupted_ || trainer_.iteration() < settings_.train.iterations ? stop() : finish();
   } catch (const Error& error) {
     progress_->finish();
     try {
@@ -358,7 +394,11 @@ int run_training(RunRequest request) {
     settings = request.options.settings();
     settings.ranks = request.dry_run ? nullptr : ranks;  // a plan is that of one process
     plan = Trainer::plan(settings, images->count);
-    if (request.dry_run) return;
+    if (request.dry_run) {  // whose evaluations are to be possible, too
+      const EvaluationOptions& evaluation = settings.evaluation;
+      if (evaluation.eval_every > 0) Evaluator(evaluation, settings.data, plan.device.device, *images, nullptr);
+      return;
+    }
     check_memory(plan.device.device, plan.bytes());
     run.emplace(request, settings, plan, images);
   };

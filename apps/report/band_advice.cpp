@@ -40,9 +40,12 @@ BandAdvice band_advice(const RunRecord& run, std::optional<BalanceMode> mode) {
   if (a.values < kFewestValues) {
     fail(ErrorKind::usage,
          fmt::format("{}: expected at least {} values of the balance ratio after iteration {:.0f}, when its window is "
-                     "full, but got {}; let the pilot run measure it (--br-every 10), longer, or with a smaller "
+                     "full, but got {}; let the pilot run measure it (--br-every 10{}), longer, or with a smaller "
                      "--br-window or --log-every",
-                     run.name, kFewestValues, first, a.values));
+                     run.name, kFewestValues, first, a.values,
+                     run.option("method") == "dense"
+                         ? ", which takes a sparse method, as --method static --density-g 0.1"
+                         : ""));
   }
   a.q05 = quantile(values, 0.05);
   a.q25 = quantile(values, 0.25);
@@ -58,7 +61,14 @@ BandAdvice band_advice(const RunRecord& run, std::optional<BalanceMode> mode) {
              run.name, a.median));
   }
   if (window > 0 && every > 0) a.unusable = std::max(0.0, run.last("balance_unusable")) / std::ceil(window / every);
-  a.hold_low = std::max(0.0, std::min(a.q25, (1 - kLeastHalfWidth) * a.median));
+  a.hold_low = std::min(a.q25, (1 - kLeastHalfWidth) * a.median);
+  if (!(a.hold_low > 0)) {
+    fail(ErrorKind::usage,
+         fmt::format(
+             "{}: expected a balance ratio above 0 but its 25% quantile is {:.3g}: it has not settled, and a band "
+             "down to 0 would never let D grow; train the pilot longer, or average over more of it (--br-window)",
+             run.name, a.q25));
+  }
   a.hold_high = std::max(a.q75, (1 + kLeastHalfWidth) * a.median);
   a.grow_low = a.median * kPublishedLow / kPublishedMedian;
   a.grow_high = a.median * kPublishedHigh / kPublishedMedian;

@@ -225,7 +225,8 @@ Finding sample() {
   }
 }
 
-// The sets whose files lie in a folder; a verdict on each. Pictures are not looked for: any folder may have some.
+// The sets whose files lie in a folder; a verdict on each. Pictures are looked for where somebody asks: any folder may
+// have some.
 std::vector<Finding> data_sets_in(const std::string& path, bool asked, bool quiet) {
   std::vector<Finding> findings;
   for (const std::string& name : data_set_names()) {
@@ -245,11 +246,15 @@ std::vector<Finding> data_sets_in(const std::string& path, bool asked, bool quie
       if (error.kind() != ErrorKind::data) throw;  // of data: not this set
     }
   }
-  if (findings.empty() && asked) {
+  if (findings.empty() && asked && data_set_in(path) == "folder") {
+    findings.push_back(
+        {State::ok, "data", fmt::format("pictures in {}; inspect_run verify-data {} reads them all", path, path)});
+  } else if (findings.empty() && asked) {
     findings.push_back(
         {State::bad, "data",
-         fmt::format("{}: holds none of {}; correct the path, or train on pictures with --dataset folder", path,
-                     "cifar10, cifar100, stl10 and tiny-imagenet")});
+         fmt::format("{}: holds neither pictures nor cifar10, cifar100, stl10 or tiny-imagenet; correct the "
+                     "path",
+                     path)});
   }
   return findings;
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "apps/console/program.h"
@@ -19,16 +20,16 @@ namespace poise {
 namespace {
 
 constexpr int64_t kTrainLineSchema = 1;
+const std::string kConfigHeading =
+    "# The options of this run, each with its origin. To continue the run: train_gan --resume THIS_FOLDER.\n"
+    "# To start another one like it: train_gan --config THIS_FILE.\n\n";
 
 struct FirstPictures {
   std::string reals, fakes;
 };
 
 FirstPictures fill_new_directory(const RunFiles::Run& run, const std::string& path) {
-  const std::string heading = fmt::format(
-      "# The options of this run, each with its origin. To continue the run: train_gan --resume THIS_FOLDER.\n"
-      "# To start another one like it: train_gan --config THIS_FILE.\n\n");
-  write_file_atomically(path + "/config.toml", heading + run.options.to_toml(true));
+  write_file_atomically(path + "/config.toml", kConfigHeading + run.options.to_toml(true));
   write_file_atomically(path + "/env.json", environment_json(run.settings, run.trainer.device(), run.images));
   const FirstPictures pictures = {.reals = draw_reals(path, run.trainer, run.settings.output, run.images),
                                   .fakes = draw_fakes(path, run.trainer, run.settings.output, run.images)};
@@ -80,10 +81,24 @@ void RunFiles::continue_from(const CheckpointStore::Loaded& checkpoint) {
   truncate_jsonl_after(directory_.file("metrics.jsonl"), "iteration", checkpoint.step);
   const RunRecord record = read_run(directory_.path());
   if (const double seconds = record.last("seconds"); std::isfinite(seconds)) earlier_seconds_ = seconds;
+  if (const double flops = record.last("unmasked_flops"); std::isfinite(flops)) {
+    unmasked_flops_ = flops;
+    counted_flops_ = record.last("flops");
+  }
+  if (record.of("loss_d").empty() && checkpoint.step > 0) {
+    warnings_.push_back(fmt::format(
+        "train.jsonl has nothing of the {} iterations before: their curves and seconds are missing", checkpoint.step));
+  }
+  for (const RunRecord::Metric& metric : record.metrics()) {
+    evaluated_at_ = std::max<int64_t>(evaluated_at_, std::llround(metric.points->back().first));
+  }
   for (const RecordedExecution& e : record.executions) executions_.add(e.layer, e.pass, e.execution);
-  write_file_atomically(directory_.file("config.toml"),
-                        "# The options of this run, each with its origin.\n\n" + run_.options.to_toml(true));
-  warnings_ = checkpoint.warnings;
+  OptionSet options = run_.options;  // what this file has had from the start keeps its origin
+  for (const RecordedOption& o : record.options) {
+    if (options.origin(o.key).find("/config.toml, line ") != std::string::npos) options.set_origin(o.key, o.origin);
+  }
+  write_file_atomically(directory_.file("config.toml"), kConfigHeading + options.to_toml(true));
+  warnings_.insert(warnings_.end(), checkpoint.warnings.begin(), checkpoint.warnings.end());
   last_checkpoint_ = checkpoint.path;
   open();
 }
@@ -101,10 +116,12 @@ void RunFiles::open() {
 }
 
 // What of dense-equivalent arithmetic the kernels would execute if every weight were alive: less where they fold
-// convolutions and what stands beside them.
-double RunFiles::unmasked(double flops) const {
+// convolutions and what stands beside them, as those of this device do, which an earlier process may not have had.
+double RunFiles::unmasked(double flops) {
   const TrainingPlan& plan = run_.trainer.training_plan();
-  return plan.flops > 0 ? flops * plan.executed_flops / plan.flops : flops;
+  const double added = flops - counted_flops_;
+  counted_flops_ = flops;
+  return unmasked_flops_ += plan.flops > 0 ? added * plan.executed_flops / plan.flops : added;
 }
 
 void RunFiles::write_iteration(const IterationReport& report, double seconds) {

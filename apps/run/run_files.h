@@ -39,8 +39,9 @@ class RunFiles {
   const RunDirectory& directory() const { return directory_; }
   const CheckpointStore& checkpoints() const { return store_; }
   const std::string& last_checkpoint() const { return last_checkpoint_; }
-  const std::string& last_picture() const { return last_picture_; }       // in the directory
-  double earlier_seconds() const { return earlier_seconds_; }             // of training, in earlier processes
+  const std::string& last_picture() const { return last_picture_; }  // in the directory
+  double earlier_seconds() const { return earlier_seconds_; }        // of training, in earlier processes
+  int64_t evaluated_at() const { return evaluated_at_; }             // the last iteration in metrics.jsonl; -1: none
   const std::vector<std::string>& warnings() const { return warnings_; }  // of a resumed run's checkpoints
 
   void log(const std::string& text) { log_->line(text); }  // log.txt
@@ -60,7 +61,7 @@ class RunFiles {
   RunFiles(const Run& run, RunDirectory directory);
   void open();  // the logs, once nothing is left to cut off
   void continue_from(const CheckpointStore::Loaded& checkpoint);
-  double unmasked(double flops) const;
+  double unmasked(double flops);
 
   const Run run_;
   RunDirectory directory_;
@@ -72,6 +73,8 @@ class RunFiles {
   std::vector<std::string> warnings_;
   std::string last_checkpoint_, last_picture_;
   double earlier_seconds_ = 0;
+  int64_t evaluated_at_ = -1;
+  double unmasked_flops_ = 0, counted_flops_ = 0;  // of the run so far: see unmasked()
   int64_t saved_at_ = 0;
   int64_t written_at_ = 0;  // the line of train.jsonl before this one
   double written_seconds_ = 0;

@@ -83,7 +83,8 @@ std::string sweep_state_text(const SweepResults& results) {
     finished += run.state.finished();
     failed += !run.state.finished() && !run.state.failure.empty();
   }
-  std::string text = fmt::format("{} of {} runs finished", finished, results.runs.size());
+  std::string text =
+      fmt::format("{} of {} finished", finished, counted(static_cast<int64_t>(results.runs.size()), "run"));
   return failed > 0 ? text + fmt::format(", {} failed", failed) : text;
 }
 

@@ -311,7 +311,9 @@ TEST(SweepGan, MistakesAreFoundBeforeAnythingIsTrained) {
     for (const std::string& part : parts) EXPECT_TRUE(contains(result.err, part)) << part << "\nin\n" << result.err;
     EXPECT_TRUE(test::run_directories(where + "/runs").empty());
   };
-  expect({}, {"expected a grid"});
+  expect({}, {"there is no sweep here to continue"});
+  expect({"--vary", "method=static", "--vary", "density_g=0.1", "--data", "/nowhere"},
+         {"data: /nowhere: there is no such file or folder"});
   expect({"--vary", "densty_g=0.1"}, {"unknown option densty_g (did you mean density_g?)"});
   expect({"--vary", "method=static", "--vary", "density_g=0.1,7", "--vary", "seed=1,2"},
          {"density_g: expected", "seed: is given by seeds"});

@@ -190,6 +190,28 @@ TEST(TrainEvaluation, HonoursSignals) {
   EXPECT_EQ(CheckpointStore(run + "/checkpoints", 3).newest_valid().step, 2);
 }
 
+// What is interrupted in the last iteration is made up for: the run is not finished before.
+TEST(TrainEvaluation, AnInterruptedEvaluationIsMadeByTheResumedRun) {
+  const TemporaryFolder folder;
+  const std::vector<std::string> options = {
+      "--iterations", "2", "--eval-every", "2", "--eval-metric", "frechet-random", "--eval-images", "9000000"};
+  test::RunningProgram program(POISE_TRAIN_GAN, small_run(options), {.folder = folder.path()});
+  const std::string run = folder / "runs/latest";
+  ASSERT_TRUE(program.wait_until([&] { return !read_bytes(run + "/reference.npz").empty(); }));
+  program.send(SIGTERM);
+  const auto stopped = program.wait();
+  EXPECT_EQ(stopped.exit_code, 75) << stopped.err;
+  EXPECT_TRUE(read_bytes(run + "/metrics.jsonl").empty());
+  const auto resumed = train(folder, {"--resume", "runs/latest", "--eval-images", "200"});
+  EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_NE(read_bytes(run + "/metrics.jsonl").find("\"iteration\": 2, \"metric\": \"frechet-random\""),
+            std::string::npos);
+  EXPECT_EQ(resumed.out.find("nothing left to do"), std::string::npos) << resumed.out;
+  EXPECT_NE(train(folder, {"--resume", "runs/latest"}).out.find("nothing left to do"), std::string::npos);
+  // What the options came from is known as it was.
+  EXPECT_EQ(read_bytes(run + "/config.toml").find("/config.toml, line"), std::string::npos);
+}
+
 TEST(TrainEvaluation, AsksForWeightsBeforeTraining) {
   const TemporaryFolder folder;
   const auto result = test::run_program_in(
@@ -197,6 +219,10 @@ TEST(TrainEvaluation, AsksForWeightsBeforeTraining) {
       small_run({"--iterations", "3", "--eval-every", "2", "--eval-metric", "fid"}));
   EXPECT_EQ(result.exit_code, 2) << result.err;
   EXPECT_NE(result.err.find("frechet-random, which needs none"), std::string::npos) << result.err;
+  const auto planned = test::run_program_in(
+      {.folder = folder.path(), .environment = {"XDG_DATA_HOME=/nowhere", "POISE_INCEPTION=auto"}}, POISE_TRAIN_GAN,
+      small_run({"--iterations", "3", "--eval-every", "2", "--eval-metric", "fid", "--dry-run"}));
+  EXPECT_EQ(planned.exit_code, 2) << planned.err;
   EXPECT_TRUE(test::run_directories(folder / "runs").empty());
 }
 

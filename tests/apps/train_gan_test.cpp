@@ -249,7 +249,7 @@ TEST(TrainGan, FinishedRunsAreLeftAlone) {
   const auto again = train(folder, {"--resume", run});
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_TRUE(again.out.starts_with("nothing left to do: runs/" + std::filesystem::path(run).filename().string() +
-                                    " has all its 5 iterations; --iterations N asks for more\n"))
+                                    " has all of its 5 iterations; --iterations N asks for more\n"))
       << again.out;
   EXPECT_EQ(read_bytes(checkpoint(run, 5)), before);
   const auto fewer = train(folder, {"--resume", run, "--iterations", "3"});
