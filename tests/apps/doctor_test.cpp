@@ -105,6 +105,29 @@ TEST_F(Pictures, RunsAreComparedOnOnePage) {
   EXPECT_EQ(inspect(*folder_, {"compare", kDense, "nowhere"}).exit_code, 5);
 }
 
+TEST_F(Pictures, AreAsGoodAsADataSet) {
+  std::filesystem::create_directory(*folder_ / "own");
+  test::write_bytes(*folder_ / "own/reals.png",
+                    test::read_bytes(*folder_ / (std::string(kDense) + "/samples/reals.png")));
+  const ProgramResult result = inspect(*folder_, {"doctor", "--data", "own"});
+  EXPECT_EQ(result.exit_code, 0) << result.out;
+  EXPECT_TRUE(contains(line_of(result.out, "data"), "pictures in own")) << result.out;
+}
+
+// A run is no reference, nor is a checkpoint: what to do instead is said.
+TEST_F(Pictures, AreNotThoseOfARun) {
+  const auto evaluate = [&](const std::string& reference) {
+    return test::run_program_in({.folder = folder_->path()}, POISE_EVALUATE_GAN,
+                                {kDense, "--metrics", "frechet-random", "--images", "50", "--reference", reference});
+  };
+  const ProgramResult run = evaluate(kSparse),
+                      checkpoint = evaluate(kSparse + std::string("/checkpoints/") + "step-00000006.safetensors");
+  EXPECT_EQ(run.exit_code, 4) << run.err;
+  EXPECT_TRUE(contains(run.err, "a run is no reference")) << run.err;
+  EXPECT_EQ(checkpoint.exit_code, 4) << checkpoint.err;
+  EXPECT_TRUE(contains(checkpoint.err, "a checkpoint is no reference")) << checkpoint.err;
+}
+
 TEST_F(Pictures, MasksAreDrawnOverTime) {
   const ProgramResult result = inspect(*folder_, {"masks", kSparse, "-o", "masks.png", "--network", "G"});
   ASSERT_EQ(result.exit_code, 0) << result.err;

@@ -132,6 +132,21 @@ TEST(SweepGan, TwelveRunsAndWhatTheySay) {
             4);
 }
 
+// What variables said when a sweep began is part of it.
+TEST(SweepGan, KeepsWhatVariablesSaid) {
+  const TemporaryFolder folder;
+  const std::string where = folder / "sweep";
+  test::ProgramSetting setting;
+  setting.environment = {"POISE_LEARNING_RATE_G=0.0003"};
+  const ProgramResult first = test::run_program_in(
+      setting, POISE_SWEEP_GAN, {where, "--config", config_in(folder), "--vary", "density_g=0.3", "--seeds", "1"});
+  ASSERT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_TRUE(contains(test::read_bytes(where + "/sweep.toml"), "learning_rate_g = 0.0003"));
+  const ProgramResult longer = sweep({where, "--iterations", "15"});
+  EXPECT_EQ(longer.exit_code, 0) << longer.err;
+  EXPECT_TRUE(contains(longer.err, "trains from iteration 12")) << longer.err;
+}
+
 // Ten kills at random moments, of the program alone or with the runs that it has started.
 TEST(SweepGan, KilledAtRandomMomentsItEndsAsIfItHadNotBeen) {
   const TemporaryFolder folder;
