@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "apps/console/progress.h"
 #include "apps/report/arithmetic_text.h"
+#include "kernels/core/error.h"
 
 namespace poise {
 namespace {
@@ -22,19 +24,27 @@ constexpr Column kColumns[] = {{"loss_d", "loss D"},        {"loss_g", "loss G"}
 }  // namespace
 
 std::string run_summary(const RunRecord& run) {
+  if (run.options.empty()) {
+    fail(ErrorKind::checkpoint,
+         run.path + "/config.toml has no options: it is damaged; copy it from where the run was made");
+  }
   std::string text =
       fmt::format("{}: {} of {} iterations\n", run.name, format_count(run.last_iteration()), run.option("iterations"));
   text += fmt::format("model {}, widths {} and {}; {}\n", run.option("model"), run.option("width_g"),
                       run.option("width_d"), run.last_line.empty() ? "nothing logged yet" : run.last_line);
   if (const std::vector<double> logged = run.logged_iterations(kRows); !logged.empty()) {
     std::string heading = fmt::format("{:>12}", "iteration");
+    const auto known = [&](const char* key) {
+      const Points& points = run.of(key);
+      return std::any_of(points.begin(), points.end(), [](const auto& point) { return std::isfinite(point.second); });
+    };
     for (const auto& [key, name] : kColumns)
-      if (!run.of(key).empty()) heading += fmt::format("{:>11}", name);
+      if (known(key)) heading += fmt::format("{:>11}", name);
     text += "\n" + heading + "\n";
     for (const double iteration : logged) {
       text += fmt::format("{:>12}", format_count(std::llround(iteration)));
       for (const auto& [key, name] : kColumns)
-        if (!run.of(key).empty()) text += fmt::format("{:>11.4g}", run.at(key, iteration));
+        if (known(key)) text += fmt::format("{:>11.4g}", run.at(key, iteration));
       text += "\n";
     }
     text += "\n";
