@@ -162,7 +162,7 @@ struct DsdPass {
     // Eight lanes read eight pixels at once. Two rows of four lie six slots apart and would meet the same banks twice; the
     // same row of two images, 36 slots apart, does not.
     m.tiles.pairs = layer.halo == 1 && m.tiles.log_w == 2 && m.tiles.log_h == 2;
-    m.frame = Frame(m.tiles, layer.halo);
+    m.frame = Frame(m.tiles, layer.halo, dtype);
     m.source_blocks = forward ? layer.in_blocks : layer.out_blocks * parities;
     const int rings = kDsdWarps * kWeightStages * kBlockWeights * static_cast<int>(size_of(dtype));
     const int fitting =
@@ -232,8 +232,8 @@ struct SddPass {
     const int parities = layer.positions.parities, outs = kPanel / parities;
     SddGemm& o = sdd;
     o.tiles = layer.tiles(false, kLogSddPixels, kMaxSlots);
-    o.x_frame = Frame(o.tiles, layer.halo);
-    o.dy_frame = Frame(o.tiles, 0);
+    o.x_frame = Frame(o.tiles, layer.halo, dtype);
+    o.dy_frame = Frame(o.tiles, 0, dtype);
     WorkItems& lists = o.lists;
     lists.panels_out = ceil_div(layer.out_blocks, outs);
     lists.panels_in = ceil_div(layer.in_blocks, kPanel);

@@ -7,8 +7,8 @@
 //
 // A tap then is a constant number of slots, whatever the pixel, and so is a block: one offset names both, and that is
 // all that a list of blocks has to say. Eight neighbouring slots are 128 bytes, all banks, which is what ldmatrix
-// reads; planes are 3 or 5 slots longer than a multiple of 8, so that copies, which write planes side by side, and f32
-// fragments, which read two of them, spread over the banks as well.
+// reads. Planes of bf16 are 4 slots longer than a multiple of 8, so that copies, which write four slots of two planes side by
+// side, spread over the banks as well; those of f32 3 or 5, for the sake of fragments that read two of them.
 #pragma once
 #include "kernels/gpu/divisor.h"
 #include "kernels/gpu/tile.cuh"
@@ -62,14 +62,15 @@ struct Frame : TilePixels {
   Divisor pitch, per_image;  // slots of a row and of an image
 
   Frame() = default;
-  Frame(const PixelTiles& tiles, int width_of_halo)
+  Frame(const PixelTiles& tiles, int width_of_halo, DType dtype)
       : TilePixels(tiles),
         halo(width_of_halo),
         pitch(static_cast<uint32_t>((1 << log_w) + 2 * halo)),
         per_image(pitch.d * static_cast<uint32_t>((1 << log_h) + 2 * halo)) {
     slots = static_cast<int>(per_image.d) << (tiles.log_pixels - log_w - log_h);
     plane = slots;
-    while (plane % 8 != 3 && plane % 8 != 5) ++plane;
+    const auto spreads = [&](int rest) { return dtype == DType::bf16 ? rest == 4 : rest == 3 || rest == 5; };
+    while (!spreads(plane % 8)) ++plane;
   }
   template <class T>
   int bytes(int blocks) const {
