@@ -17,7 +17,9 @@ export POISE_WIDTH_G=16 POISE_WIDTH_D=16 POISE_LATENT_SIZE=20 POISE_BATCH_SIZE_D
   POISE_ITERATIONS=2 POISE_SAMPLE_COUNT=4 POISE_SAMPLE_EVERY=0 POISE_CHECKPOINT_EVERY=0 POISE_EVAL_EVERY=0 POISE_LOG_EVERY=1
 
 # Files that a study's evaluations name; there they are only looked for.
-export INCEPTION_768=none INCEPTION_IV3Q=none STATISTICS_768=none.npz STATISTICS_IV3Q=none.npz STATISTICS_RANDOM=none.npz
+none=$work/none && touch "$none.safetensors" "$none.npz"
+export INCEPTION_768=$none.safetensors INCEPTION_IV3Q=$none.safetensors
+export STATISTICS_768=$none.npz STATISTICS_IV3Q=$none.npz STATISTICS_RANDOM=$none.npz
 
 complain() { echo "readme_test: $*" >&2 && return 1; }
 
@@ -68,7 +70,7 @@ run_small() {
     3\ *--device\ cuda*) grep -q -e 'no CUDA' -e 'driver' "$work/output" ;;                    # no GPU here
     [23]\ evaluate_gan\ *fid*) grep -q 'needs the weights of Inception' "$work/output" ;;                     # no weights here
     [46]\ inspect_run\ verify-data\ *) grep -q 'md5' "$work/output" ;;                       # not the true files
-    [2-5]\ evaluate_gan\ make-stats*--inception*) grep -q 'give the path of a .safetensors' "$work/output" ;;
+    [2-5]\ evaluate_gan\ make-stats*--inception*) grep -q 'no safetensors file' "$work/output" ;;
     [2-5]\ inspect_run\ calibrate-band*) grep -q 'expected .*balance ratio' "$work/output" ;; # two iterations say nothing
     124\ mask_update_bench*) ;;
     6\ crossover_bench\ *) grep -q 'measured three times' "$work/output" ;;                 # times of a busy machine

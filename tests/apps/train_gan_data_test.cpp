@@ -104,7 +104,7 @@ TEST(TrainGanData, Refusals) {
   expect(2, {"(did you mean stl10?)"}, {"--dataset", "slt10", "--data", "."});
   expect(2, {"split: dataset cifar10 has auto, train, test but got val"}, {"--split", "val"});
   expect(4, {"unlabeled_X.bin", "stl10_binary.tar.gz"}, {"--dataset", "stl10", "--data", "."});
-  expect(4, {"expects images [32,32,3]"}, {"--image-size", "16"});
+  expect(2, {"image_size: expected 32, the side that model sngan32 draws"}, {"--image-size", "16"});
   make_pictures(folder);
   test::write_bytes(folder / "pictures/a/rgb.jpg", read_bytes(kPictures + "/rgb.jpg").substr(0, 700));
   expect(4, {"pictures/a/rgb.jpg: truncated JPEG"}, {"--dataset", "folder", "--data", "pictures"});
