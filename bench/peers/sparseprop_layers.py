@@ -8,8 +8,9 @@
 SparseProp (arXiv 2302.04852) executes masks that never change inside PyTorch, on AVX2. It has two variants of a
 convolution, vectorised over the batch or over the output's columns; the faster one counts, pass by pass. "Forward and
 backward" gives the gradients of x, of the alive weights and of the bias. Ours are the same three passes of op_bench
---sparse, the best of three averages; they pack and unpack the images within each. PyTorch's dense channels_last
-convolution is there to compare.
+--sparse; they pack and unpack the images within each. Either side's number is the best of three averages, of runs that
+take turns with the same passes of its own dense convolution, as op_bench does: so no one finds its tensors in the cache.
+PyTorch's dense channels_last convolution is there to compare.
 """
 import argparse
 import datetime
@@ -39,19 +40,27 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def shortest(run, seconds):
+REPETITIONS = 3
+
+
+def best_average(run, between, seconds):
+    """Milliseconds."""
     run()
-    best, spent = float("inf"), 0.0
-    while spent < seconds:
-        start = time.perf_counter()
-        run()
-        elapsed = time.perf_counter() - start
-        best, spent = min(best, elapsed), spent + elapsed
+    best = float("inf")
+    for _ in range(REPETITIONS):
+        spent, count = 0.0, 0
+        while spent < seconds:
+            between()
+            start = time.perf_counter()
+            run()
+            spent += time.perf_counter() - start
+            count += 1
+        best = min(best, spent / count)
     return best * 1e3
 
 
-def times_of(convolution, x, dy, seconds):
-    """Milliseconds: forward, forward and backward."""
+def passes_of(convolution, x, dy):
+    """Forward; forward and backward."""
     def forward():
         return convolution(x)
 
@@ -60,7 +69,7 @@ def times_of(convolution, x, dy, seconds):
         convolution.zero_grad(set_to_none=True)
         convolution(x).backward(dy)
 
-    return shortest(forward, seconds), shortest(both, seconds)
+    return forward, both
 
 
 def peers(torch, sparse_conv2d, channels, pixels, density, seconds):
@@ -73,19 +82,20 @@ def peers(torch, sparse_conv2d, channels, pixels, density, seconds):
         convolution.weight.mul_(alive.view_as(convolution.weight))
     x = torch.randn(IMAGES, channels, pixels, pixels, requires_grad=True)
     dy = torch.randn(IMAGES, channels, pixels, pixels)
-    variants = [times_of(sparse_conv2d.from_dense(convolution, vectorizing_over_on=over_columns), x, dy, seconds)
-                for over_columns in (False, True)]
+    sparse = [passes_of(sparse_conv2d.from_dense(convolution, vectorizing_over_on=over_columns), x, dy)
+              for over_columns in (False, True)]
     last = torch.channels_last
-    dense = times_of(convolution.to(memory_format=last), x.detach().contiguous(memory_format=last).requires_grad_(),
-                     dy.contiguous(memory_format=last), seconds)
-    return {"sparseprop": [min(pair) for pair in zip(*variants)], "torch_dense": list(dense)}
+    dense = passes_of(convolution.to(memory_format=last), x.detach().contiguous(memory_format=last).requires_grad_(),
+                      dy.contiguous(memory_format=last))
+    best = [min(best_average(variant[i], dense[i], seconds) for variant in sparse) for i in range(2)]
+    return {"sparseprop": best, "torch_dense": [best_average(run, lambda: None, seconds) for run in dense]}
 
 
 def ours(args, layer, per_cent):
     """Milliseconds of op_bench --sparse: forward, forward and backward."""
     pattern = f"^weights_{layer}/.*/cell1x1/d{per_cent}/"
     command = [args.ours, "--sparse", f"--benchmark_filter={pattern}", "--benchmark_format=json",
-               f"--benchmark_min_time={args.seconds}", "--benchmark_repetitions=3"]
+               f"--benchmark_min_time={args.seconds}", f"--benchmark_repetitions={REPETITIONS}"]
     result = subprocess.run(command, capture_output=True, text=True,
                             env=dict(os.environ, OMP_NUM_THREADS=str(args.threads)))
     if result.returncode != 0:
