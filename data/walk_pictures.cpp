@@ -43,10 +43,6 @@ bool earlier(const std::string& a, const std::string& b) {
   });
 }
 
-bool is_run_directory(const std::string& folder) {
-  return is_regular_file(join_path(folder, "config.toml")) && is_folder(join_path(folder, "checkpoints"));
-}
-
 struct stat status_of(const std::string& path, bool of_link, bool& there) {
   struct stat status {};
   there = true;
@@ -160,6 +156,10 @@ class Walk {
 };
 
 }  // namespace
+
+bool is_run_directory(const std::string& folder) {
+  return is_regular_file(join_path(folder, "config.toml")) && is_folder(join_path(folder, "checkpoints"));
+}
 
 void PassedOver::add(const std::string& reason, const std::string& path) { paths_[reason].push_back(path); }
 

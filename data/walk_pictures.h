@@ -41,6 +41,9 @@ struct FolderOfPictures {
 // is part of the tree already, which would be two classes in one.
 FolderOfPictures walk_pictures(const DataSetFacts& set, const std::string& folder);
 
+// Of Poise: what train_gan makes (apps/run/run_directory.h).
+bool is_run_directory(const std::string& folder);
+
 // Is this file one to decode? Its name says it, or its first bytes, for which it is opened. Else it is passed over.
 // Error(data) for a picture in another format.
 bool is_picture_file(const DataSetFacts& set, const std::string& path, const std::function<DataFile()>& open);

@@ -31,6 +31,17 @@ std::string find_inception_weights(const std::string& named) {
   return is_regular_file(path) ? path : "";
 }
 
+std::string inception_weights_for(const FeatureMetric& metric, const std::string& named) {
+  const std::string path = find_inception_weights(named);
+  if (path.empty()) {
+    fail(ErrorKind::usage,
+         metric.name +
+             " needs the weights of Inception, which do not come with Poise; name them with "
+             "--inception FILE (apps/README.md, \"Evaluation\"), or use frechet-random, which needs none");
+  }
+  return path;
+}
+
 std::unique_ptr<FeatureNetwork> make_feature_network(const std::vector<FeatureMetric>& metrics,
                                                      const std::string& inception, Device device) {
   require(!metrics.empty(), "a network for at least one metric");
@@ -41,15 +52,9 @@ std::unique_ptr<FeatureNetwork> make_feature_network(const std::vector<FeatureMe
          metrics[0].name + " and " + metric.name + " use different networks; ask for them one by one");
   }
   if (random) return std::make_unique<RandomFeatureNetwork>(device);
-  const std::string path = find_inception_weights(inception);
-  if (path.empty()) {
-    fail(ErrorKind::usage,
-         metrics[0].name +
-             " needs the weights of Inception, which do not come with Poise; name them with "
-             "--inception FILE (apps/README.md, \"Evaluation\"), or use frechet-random, which needs none");
-  }
-  auto network = std::make_unique<InceptionNetwork>(
-      path, InceptionNetworkOptions{.device = device, .batch = inception_batch(device)});
+  auto network =
+      std::make_unique<InceptionNetwork>(inception_weights_for(metrics[0], inception),
+                                         InceptionNetworkOptions{.device = device, .batch = inception_batch(device)});
   for (const FeatureMetric& metric : metrics) check_metric(metric, *network);
   return network;
 }

@@ -13,6 +13,9 @@ namespace poise {
 // $XDG_DATA_HOME/poise or ~/.local/share/poise if it is there; else "".
 std::string find_inception_weights(const std::string& named);
 
+// The same for a metric that needs them: Error(usage) if there are none.
+std::string inception_weights_for(const FeatureMetric& metric, const std::string& named);
+
 // The one network of all these metrics. Error(usage) if they are of two, or if no weights are found.
 std::unique_ptr<FeatureNetwork> make_feature_network(const std::vector<FeatureMetric>& metrics,
                                                      const std::string& inception, Device device);

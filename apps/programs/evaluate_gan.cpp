@@ -20,6 +20,7 @@
 #include "data/archive.h"
 #include "data/cifar10.h"
 #include "data/registry.h"
+#include "data/walk_pictures.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/read_file.h"
 #include "engine/io/system_file.h"
@@ -83,7 +84,7 @@ Opened open_images(const std::string& path, const EvaluationRequest& r, int64_t 
     const std::vector<std::byte> bytes = read_file(path, ErrorKind::data, "correct the path");
     return opened(parse_cifar10({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, path), "file", count);
   }
-  if (is_regular_file(path + "/config.toml") && is_folder(path + "/checkpoints")) {
+  if (is_run_directory(path)) {
     fail(ErrorKind::data,
          path +
              ": a run is no reference; give images or statistics (.npz), or leave --reference out: a run "

@@ -83,10 +83,10 @@ SweepPlan plan_of(const CommandLine& args, const std::string& folder, Problems& 
   return plan;
 }
 
-void check_file(const char* flag, const std::string& path, Problems& problems) {
-  if (!path.empty() && path != "sample" && !is_regular_file(path) && !is_folder(path)) {
-    problems.push_back(fmt::format("{}: {}: there is no such file or folder", flag, path));
-  }
+// What an option names is there, or one of Poise's own.
+void check_path(const char* option, const std::string& path, Problems& problems) {
+  if (path.empty() || path == "sample" || path_exists(expand_home(path))) return;
+  problems.push_back(fmt::format("{}: {}: there is no such file or folder", option, path));
 }
 
 // Its arguments would otherwise be found wrong when the first run is trained.
@@ -98,12 +98,11 @@ void check_evaluation(const std::string& evaluation, Problems& problems) {
   try {
     const EvaluationRequest request = evaluation_request_of(
         parse_command_line(evaluation_command_line(), static_cast<int>(argv.size()), argv.data()), false);
-    check_file("--reference", request.reference, problems);
-    check_file("--inception", request.inception, problems);
-    for (const std::string& metric : request.metrics) {
-      if (find_feature_metric(metric)->random || !find_inception_weights(request.inception).empty()) continue;
-      problems.push_back(fmt::format(
-          "evaluate \"{}\": {} needs the weights of Inception; name them with --inception FILE", evaluation, metric));
+    check_path("--reference", request.reference, problems);
+    check_path("--inception", request.inception, problems);
+    for (const std::string& name : request.metrics) {
+      const FeatureMetric metric = *find_feature_metric(name);
+      if (!metric.random) inception_weights_for(metric, request.inception);
     }
   } catch (const Error& error) {
     problems.push_back(fmt::format("evaluate \"{}\": {}", evaluation, error.what()));
@@ -116,8 +115,7 @@ void check_data(const SweepFolder& folder) {
   std::set<std::string> seen;
   for (const SweepRun& run : folder.runs()) {
     const std::string& data = run.options.settings().data.data;
-    if (data == "sample" || !seen.insert(data).second || path_exists(expand_home(data))) continue;
-    problems.push_back(fmt::format("data: {}: there is no such file or folder", data));
+    if (seen.insert(data).second) check_path("data", data, problems);
   }
   throw_if_problems(problems, " with the sweep");
 }
