@@ -41,39 +41,39 @@ Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_v
   const Tensor xv = x.value(), taken = t.records_gradients() ? Tensor{} : t.take_if_spent(x);
   const Tensor y = taken ? taken : t.alloc(x.shape(), x.dtype());
   const Tensor mean = t.alloc(channels, gamma.dtype()), inv_std = t.alloc(channels, gamma.dtype());
-  BatchNormForwardOperands forward{.x = xv,
-                                   .gamma = gamma.value(),
-                                   .beta = beta.value(),
-                                   .running_mean = running_mean,
-                                   .running_var = running_var,
-                                   .mean = mean,
-                                   .inv_std = inv_std,
-                                   .y = y};
+  BatchNormStatistics statistics{
+      .x = xv, .running_mean = running_mean, .running_var = running_var, .mean = mean, .inv_std = inv_std};
   if (batch_statistics) {
-    if (t.mode != Mode::train) forward.running_mean = forward.running_var = {};
+    if (t.mode != Mode::train) statistics.running_mean = statistics.running_var = {};
     Arena::Workspace workspace(*t.ctx.arena, workspace_bytes);
-    t.launch({op, Pass::forward}, t.ctx.kernels->batch_norm_forward_train, o, forward, workspace);
+    t.launch({op, Pass::forward}, t.ctx.kernels->batch_norm_batch_statistics, o, statistics, workspace);
   } else {
-    t.launch({op, Pass::forward}, t.ctx.kernels->batch_norm_forward_eval, o, forward);
+    t.launch({op, Pass::forward}, t.ctx.kernels->batch_norm_running_statistics, o, statistics);
   }
-  return t.record(
-      {.name = op, .inputs = {x, gamma, beta}, .output = y, .saved = {mean, inv_std}, .backward = [=](Grads& g) {
-         const BatchNormBackwardOperands backward{.x = xv,
-                                                  .gamma = gamma.value(),
-                                                  .beta = beta.value(),
-                                                  .mean = mean,
-                                                  .inv_std = inv_std,
-                                                  .dy = g.dy(),
-                                                  .dx = g.wants(x) ? g.dy() : Tensor{},
-                                                  .dgamma = g.alloc(gamma),
-                                                  .dbeta = g.alloc(beta)};
-         Arena::Workspace workspace(*g.ctx().arena, workspace_bytes);
-         g.tape().launch({op, Pass::backward}, g.kernels().batch_norm_backward, o, batch_statistics, backward,
-                         workspace);
-         g.add_or_recycle(gamma, backward.dgamma);
-         g.add_or_recycle(beta, backward.dbeta);
-         if (backward.dx) g.move_dy_to(x, x.shape());
-       }});
+  return t.record_unwritten(
+      {.name = op,
+       .inputs = {x, gamma, beta},
+       .output = y,
+       .saved = {mean, inv_std},
+       .backward =
+           [=](Grads& g) {
+             const BatchNormBackwardOperands backward{.x = xv,
+                                                      .gamma = gamma.value(),
+                                                      .beta = beta.value(),
+                                                      .mean = mean,
+                                                      .inv_std = inv_std,
+                                                      .dy = g.dy(),
+                                                      .dx = g.wants(x) ? g.dy() : Tensor{},
+                                                      .dgamma = g.alloc(gamma),
+                                                      .dbeta = g.alloc(beta)};
+             Arena::Workspace workspace(*g.ctx().arena, workspace_bytes);
+             g.tape().launch({op, Pass::backward}, g.kernels().batch_norm_backward, o, batch_statistics, backward,
+                             workspace);
+             g.add_or_recycle(gamma, backward.dgamma);
+             g.add_or_recycle(beta, backward.dbeta);
+             if (backward.dx) g.move_dy_to(x, x.shape());
+           }},
+      x, xv, {.gamma = gamma.value(), .beta = beta.value(), .mean = mean, .inv_std = inv_std, .relu = options.relu});
 }
 
 }  // namespace poise

@@ -45,12 +45,18 @@ struct Convolution {
   Var x, weight, bias, residual;
   Conv2dGeometry geometry;
   const LayerExecution* execution;
-  Tensor xv, y;           // xv: x, or its pooled copy
-  Tensor y_rectified;     // or empty: not wanted
+  Tensor pooled_x;        // or empty: not pooled
+  Tensor y, y_rectified;  // the latter may be empty: not wanted
   bool y_holds_residual;  // until the results are added
   LayerWeight w;
 
-  LayerPass pass_of(const Context& ctx, Pass pass) const { return pass_of(ctx, geometry, xv.dtype, pass, execution); }
+  LayerInput input_of(const LayerPass& pass) const {
+    if (pooled_x) return pooled_x;
+    if (!pass.normalises_input(x.tape->ctx, x.dtype())) return x.value();
+    return x.tape->layer_input(x, /*writes=*/pass.is_dense());
+  }
+  const Shape& input_shape() const { return pooled_x ? pooled_x.shape : x.shape(); }
+  LayerPass pass_of(const Context& ctx, Pass pass) const { return pass_of(ctx, geometry, x.dtype(), pass, execution); }
   static LayerPass pass_of(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, Pass pass,
                            const LayerExecution* execution) {
     return LayerPass(ctx, "conv2d", geometry, dtype, pass, execution,
@@ -74,10 +80,11 @@ struct Convolution {
       Arena::Workspace workspace(*t.ctx.arena, pass.workspace_bytes);
       Tensor out = sums ? sums->tensor() : result;
       if (pass.is_dense()) {
-        t.launch(pass.work, k.conv2d_forward, pass.geometry, xv, w.read_by(pass), b, beside, workspace, out);
+        t.launch(pass.work, k.conv2d_forward, pass.geometry, input_of(pass), w.read_by(pass), b, beside, workspace,
+                 out);
       } else {
-        pass.launch_sparse(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward, xv, w.value,
-                           b, workspace, out);
+        pass.launch_sparse(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward,
+                           input_of(pass), w.value, b, workspace, out);
       }
     }
     if (geometry.relu && !pass.is_dense() && !finished) {
@@ -129,8 +136,12 @@ struct Convolution {
     Tensor dw = g.alloc(weight), db = g.wants(bias) ? g.alloc(bias) : Tensor{};
     {
       Arena::Workspace workspace(*g.ctx().arena, pass.workspace_bytes);
-      pass.launch(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
-                  k.weights_conv2d_backward_weight, k.conv2d_backward_weight, xv, dy, workspace, dw, db);
+      if (pass.is_dense()) {
+        g.tape().launch(pass.work, k.conv2d_backward_weight, pass.geometry, input_of(pass).x, dy, workspace, dw, db);
+      } else {
+        pass.launch_sparse(g.tape(), k.block_conv2d_backward_weight, k.cusparse_conv2d_backward_weight,
+                           k.weights_conv2d_backward_weight, input_of(pass), dy, workspace, dw, db);
+      }
     }
     g.add_or_recycle(weight, dw);
     if (db) g.add(bias, db);
@@ -139,7 +150,7 @@ struct Convolution {
   // After the last pass that reads x.
   void backward_input(Grads& g, LayerPass pass, const Tensor& dy) const {
     Tape& t = g.tape();
-    const bool finished = pass.finishes_results(g.ctx(), xv.dtype) && !geometry.pools_input();
+    const bool finished = pass.finishes_results(g.ctx(), dy.dtype) && !geometry.pools_input();
     Grads::ReluGradient relu;
     if (!geometry.pools_input()) relu = g.take_over_relu(x, finished && pass.is_dense());
     const Tensor rectified = relu.adds ? x.value() : relu.memory;
@@ -147,7 +158,7 @@ struct Convolution {
     pass.geometry.masks = rectified && finished;
     Tensor dx = rectified ? relu.memory : g.alloc(x);
     std::optional<Arena::Scratch> results;  // where they may not go to dx
-    if (geometry.pools_input() || (rectified && !finished)) results.emplace(*g.ctx().arena, xv.shape, xv.dtype);
+    if (geometry.pools_input() || (rectified && !finished)) results.emplace(*g.ctx().arena, input_shape(), dy.dtype);
     Tensor result = results ? results->tensor() : dx;
     launch_backward_input(t, pass, dy, finished ? rectified : Tensor{}, result);
     if (geometry.pools_input()) {
@@ -188,10 +199,10 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
     });
   }
   if (execution && t.records_gradients()) execution->note(geometry);
-  Tensor xv = x.value();
+  Tensor pooled_x;
   if (geometry.pools_input()) {
-    xv = t.alloc(geometry.sparse_form().x_shape(), x.dtype());
-    t.launch({"avg_pool_2x2", Pass::forward}, t.ctx.kernels->avg_pool_2x2_forward, x.value(), xv);
+    pooled_x = t.alloc(geometry.sparse_form().x_shape(), x.dtype());
+    t.launch({"avg_pool_2x2", Pass::forward}, t.ctx.kernels->avg_pool_2x2_forward, x.value(), pooled_x);
   }
   const bool only_residual = residual.tape && residual.id != x.id;
   const Tensor taken = only_residual ? t.take_if_unread(residual) : Tensor{};
@@ -202,7 +213,7 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
                           .residual = residual,
                           .geometry = geometry,
                           .execution = execution,
-                          .xv = xv,
+                          .pooled_x = pooled_x,
                           .y = y,
                           .y_rectified = then_relu ? t.alloc(y.shape, y.dtype) : Tensor{},
                           .y_holds_residual = static_cast<bool>(taken),
@@ -211,7 +222,7 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
   const Var result = t.record({.name = "conv2d",
                                .inputs = {x, weight, bias, residual},
                                .output = y,
-                               .saved = {convolution.w.saved_for(x), geometry.pools_input() ? xv : Tensor{}},
+                               .saved = {convolution.w.saved_for(x), pooled_x},
                                .reads_output = geometry.relu,
                                .is_rectified = geometry.relu,
                                .backward = [convolution](Grads& g) { convolution.backward(g); }});

@@ -40,6 +40,12 @@ struct LayerPass {
            (path == Execution::weights && weights_conv2d_finishes(dtype)) ||
            (path == Execution::block && block_conv2d_finishes(dtype, geometry));
   }
+  // May the kernel be given a normalisation of x? A dense one, of a forward pass, writes the value.
+  bool normalises_input(const Context& ctx, DType dtype) const {
+    return (is_dense() && work.pass == Pass::forward && ctx.kernels->conv2d_normalises(ctx, dtype)) ||
+           (path == Execution::weights && weights_conv2d_normalises(dtype, geometry)) ||
+           (path == Execution::block && block_conv2d_normalises(ctx.device, dtype));
+  }
   // The kernel's y is four times as large.
   bool pools_output() const { return pools_sums && !is_dense() && geometry.pool == 1; }
 

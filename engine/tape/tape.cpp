@@ -9,6 +9,7 @@ namespace poise {
 const std::string Tape::kNoScope;
 
 const Tensor& Var::value() const {
+  tape->write(id);
   const Tensor& value = tape->slots_[id].value;
   require(value || value.elements() == 0, "a value is read before it is given back");
   return value;
@@ -60,6 +61,7 @@ Var Tape::record(const Node& node) {
 
 void Tape::keep(Var var) {
   require(static_cast<bool>(slots_[var.id].value), "a value is kept before it is given back");
+  write(var.id);
   slots_[var.id].kept = true;
   const int node = slots_[var.id].node;
   if (node >= 0 && nodes_[node].is_view) keep(nodes_[node].inputs[0]);
@@ -152,6 +154,7 @@ Tensor Tape::take_if_unread(Var x) {
 }
 
 void Tape::release_value(Slot& slot, const Node& node) {
+  forget_unwritten(static_cast<int>(&slot - slots_.data()));
   if (slot.kept || node.is_view || !slot.value) return;
   ctx.arena->recycle(slot.value);
   slot.value.bytes = nullptr;  // shape and dtype stay readable
@@ -174,6 +177,7 @@ void Tape::release(Slot& slot, Node& node) {
 
 void Tape::release_all_but_last(int first) {
   const int last = size() - 1;
+  if (!unwritten_.empty() && unwritten_.back().id == last && unwritten_.back().x >= first) write(last);
   for (int id = first; id < last; ++id) {
     Slot& slot = slots_[id];
     const bool shared_with_last = slot.value.bytes == slots_[last].value.bytes;  // the last is a view of this one
@@ -184,6 +188,7 @@ void Tape::release_all_but_last(int first) {
 void Tape::reset() {
   nodes_.clear();
   slots_.clear();
+  unwritten_.clear();
 }
 
 void Tape::wait_for_device() {
@@ -193,55 +198,6 @@ void Tape::wait_for_device() {
 void Tape::rethrow_with_scope(const Error& error) const {
   if (scope_->empty()) throw error;
   throw Error(error.kind(), *scope_ + ": " + error.what());
-}
-
-Tensor Grads::alloc(Var x) const {
-  const auto& slot = tape_.slots_[x.id];
-  if (slot.kind == Tape::Kind::parameter && slot.requires_grad && !slot.gradient) return slot.parameter->grad;
-  return tape_.alloc(slot.value.shape, slot.value.dtype);
-}
-
-void Grads::add(Var x, const Tensor& dx) const {
-  auto& slot = tape_.slots_[x.id];
-  if (!slot.gradient) return static_cast<void>(slot.gradient = dx);
-  tape_.launch({"add_gradients", Pass::backward}, kernels().add, slot.gradient, dx, slot.gradient);
-  tape_.ctx.arena->recycle(dx);
-}
-
-Grads::ReluGradient Grads::take_over_relu(Var x, bool may_add) {
-  auto& slot = tape_.slots_[x.id];
-  if (slot.kind != Tape::Kind::result || slot.kept || slot.gradient || !slot.value) return {};
-  const Node& own = tape_.nodes_[slot.node];
-  if (!own.is_rectified || own.is_view || tape_.reads_of(x.id, false) != 1) return {};
-  const Tensor behind = own.inputs[1].tape ? Tensor{} : tape_.slots_[own.inputs[0].id].gradient;
-  if (may_add && behind) return {behind, true};
-  slot.gradient_before_relu = true;
-  slot.gradient = slot.value;
-  slot.value.bytes = nullptr;
-  return {slot.gradient, false};
-}
-
-void Grads::add_or_recycle(Var x, const Tensor& dx) {
-  if (wants(x)) return add(x, dx);
-  tape_.ctx.arena->recycle(dx);
-}
-
-void Grads::move_dy_to(Var x, const Shape& shape) {
-  require(!moved_, "dy moves to one input only");
-  auto& to = tape_.slots_[x.id];
-  if (to.gradient || to.kind == Tape::Kind::parameter) return copy_dy_to(x);
-  moved_ = true;
-  to.gradient = std::exchange(tape_.slots_[slot_].gradient, Tensor{}).reshaped(shape);
-}
-
-void Grads::copy_dy_to(Var x) {
-  auto& to = tape_.slots_[x.id];
-  const Tensor source = dy().reshaped(to.value.shape);
-  if (to.gradient)
-    return tape_.launch({"add_gradients", Pass::backward}, kernels().add, to.gradient, source, to.gradient);
-  Tensor dx = alloc(x);
-  tape_.launch({"copy_gradient", Pass::backward}, kernels().copy, source, dx);
-  to.gradient = dx;
 }
 
 }  // namespace poise

@@ -67,6 +67,7 @@ class Tape {
   explicit Tape(Context& context) : ctx(context) {
     nodes_.reserve(512);
     slots_.reserve(1024);
+    unwritten_.reserve(64);
   }
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
@@ -86,6 +87,10 @@ class Tape {
   // input does; otherwise the closure is dropped.
   Tensor alloc(const Shape& shape, DType dtype) { return ctx.arena->alloc(shape, dtype); }
   Var record(const Node& node);
+  // The same of an output that is not written yet: what `normalisation` makes of x, once someone reads it. An op whose
+  // kernel normalises takes layer_input() instead; one whose kernel `writes` the value as well says so.
+  Var record_unwritten(const Node& node, Var x, const Tensor& xv, const Normalisation& normalisation);
+  LayerInput layer_input(Var x, bool writes);
   // A weight in other forms, or empty: in bf16, and as dense convolutions read it (derived_weights.h). They are made for a
   // whole network at once, in memory of a node recorded before those that read it.
   void set_forms(Var x, const Tensor& narrow, const Tensor& derived) {
@@ -141,6 +146,11 @@ class Tape {
   friend Var spent(Var x);
 
   enum class Kind : uint8_t { constant, variable, parameter, result };
+  // Of an output that is not written: in whose place x is read, and of which slot that is.
+  struct Unwritten {
+    int id, x;
+    LayerInput input;
+  };
   struct Slot {
     Tensor value, narrow, derived, rectified, gradient;
     Parameter* parameter = nullptr;
@@ -153,6 +163,9 @@ class Tape {
   };
 
   Var add_slot(const Slot& slot);
+  std::vector<Unwritten>::const_iterator find_unwritten(int id) const;
+  void write(int id);  // if it is unwritten
+  void forget_unwritten(int id);
   void count_readers(int last);
   void differentiate(int id);
   int reads_of(int id, bool in_backward_pass) const;  // by nodes; a node that reads it twice counts twice
@@ -167,6 +180,7 @@ class Tape {
 
   std::vector<Node> nodes_;
   std::vector<Slot> slots_;
+  std::vector<Unwritten> unwritten_;
   const std::string* scope_ = &kNoScope;
   bool no_grad_ = false;
   static const std::string kNoScope;

@@ -305,8 +305,8 @@ TEST(Tape, ALaunchMovesTheBytesOfItsOperandsUnlessItSaysOtherwise) {
   const auto kernel = +[](Context&, int, const Tensor&, const Tensor&, Tensor&, Tensor&) {};
   EXPECT_EQ(bytes_of({"op"}, kernel, 7, x.tensor(), none, scratch, y), 2 * 15 * 8);
   EXPECT_EQ(bytes_of({.op = "op", .bytes = 11}, kernel, 7, x.tensor(), none, scratch, y), 11);
-  const auto with_struct = +[](Context&, const BatchNormForwardOperands&) {};
-  EXPECT_EQ(bytes_of({"op"}, with_struct, BatchNormForwardOperands{.x = x.tensor(), .y = y}), 2 * 15 * 8);
+  const auto with_struct = +[](Context&, const BatchNormStatistics&) {};
+  EXPECT_EQ(bytes_of({"op"}, with_struct, BatchNormStatistics{.x = x.tensor(), .mean = y}), 2 * 15 * 8);
 }
 
 TEST(Tape, BackwardErrorsNameTheLayerOfTheForwardPass) {

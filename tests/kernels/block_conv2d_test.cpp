@@ -110,6 +110,17 @@ TEST_P(BlockConv2dTest, FinishesResults) {
   }
 }
 
+TEST_P(BlockConv2dTest, NormalisesWhatItReads) {
+  const auto [kernel, upsample] = GetParam();
+  for (const int64_t side : {1, 4, 5, 8, 16, 33}) {
+    SCOPED_TRACE(side);
+    Layer layer(geometry_of({3, side, side, 2, 3}, kernel, upsample), 0.3, false, 5);
+    expect_normalises(layer, [](Layer& l) { return l.run(); });
+    expect_normalises(
+        layer, [](Layer& l) { return l.run_dense(cpu_kernels()); }, /*writes=*/true);
+  }
+}
+
 TEST(BlockConv2d, PoolsItsSums) {
   uint32_t seed = 50;
   for (const auto& [h, w] :

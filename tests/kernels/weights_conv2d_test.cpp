@@ -114,6 +114,18 @@ TEST_P(WeightsConv2dTest, FinishesResults) {
   }
 }
 
+TEST_P(WeightsConv2dTest, NormalisesWhatItReads) {
+  for (const int64_t side : {1, 4, 5, 8, 16, 33}) {
+    for (const int64_t c : {3, 19, 32}) {
+      const Conv2dGeometry g = form_of(side == 8 ? 17 : 3, side, side, c, c + 1);
+      if (!weights_conv2d_normalises(DType::f32, g)) continue;
+      SCOPED_TRACE(text(g, 1, 0.2));
+      Layer layer(g, /*cell_out=*/1, 0.2, 5);
+      expect_normalises(layer, [](Layer& l) { return l.run(); });
+    }
+  }
+}
+
 TEST_P(WeightsConv2dTest, EqualsPlainLoopsForAnyNumberOfChannels) {
   for (const int64_t c_in : {1, 3, 5, 17, 100}) {
     for (const int64_t c_out : {1, 3, 5, 17, 100}) {

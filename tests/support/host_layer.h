@@ -73,10 +73,29 @@ inline void expect_same_bits(const HostResults& a, const HostResults& b) {
   });
 }
 
+// A batch normalisation of x's channels, drawn at random.
+struct HostNormalisation {
+  OwnedTensor gamma, beta, mean, inv_std;
+  HostNormalisation(int64_t channels, std::mt19937& rng)
+      : gamma(uniform({channels}, rng)),
+        beta(uniform({channels}, rng)),
+        mean(uniform({channels}, rng)),
+        inv_std(uniform({channels}, rng)) {}
+  Normalisation of(bool relu) const {
+    return {.gamma = gamma.tensor(),
+            .beta = beta.tensor(),
+            .mean = mean.tensor(),
+            .inv_std = inv_std.tensor(),
+            .relu = relu};
+  }
+};
+
 struct HostLayer {
   Conv2dGeometry g;
   OwnedTensor mask, x, weight, bias, dy;  // mask u8, all dead at first
   OwnedTensor y_before, dx_before;        // what results hold before the kernels run, if that is drawn
+  Normalisation normalisation;            // of x, or none
+  OwnedTensor written;                    // what that makes of x, if the kernel writes it
 
   explicit HostLayer(const Conv2dGeometry& geometry) : g(geometry), mask(g.weight_shape(), DType::u8, Device::cpu) {}
   // Once the mask is made.
@@ -104,11 +123,14 @@ struct HostLayer {
       return undefined({std::max<int64_t>(1, static_cast<int64_t>(plan(pass).workspace_bytes))}, DType::u8);
     };
     OwnedTensor w1 = scratch(Pass::forward), w2 = scratch(Pass::backward_input), w3 = scratch(Pass::backward_weight);
-    forward(x.tensor(), weight.tensor(), bias.tensor(), w1.tensor(), r.y.tensor());
+    const LayerInput in(x.tensor(), normalisation, written.tensor());
+    forward(in, weight.tensor(), bias.tensor(), w1.tensor(), r.y.tensor());
     backward_input(dy.tensor(), weight.tensor(), w2.tensor(), r.dx.tensor());
-    backward_weight(x.tensor(), dy.tensor(), w3.tensor(), r.dw.tensor(), r.db.tensor());
+    backward_weight(in, dy.tensor(), w3.tensor(), r.dw.tensor(), r.db.tensor());
     return r;
   }
+
+  static const Tensor& written_input(const LayerInput& in) { return in.written ? in.written : in.x; }
 
   // The table's dense kernels.
   HostResults run_dense(const KernelTable& k) {
@@ -116,7 +138,7 @@ struct HostLayer {
     HostResults r = run([&](Pass pass) { return k.conv2d_plan(ctx, g, DType::f32, pass); },
                         [&](auto& in, auto& w, auto& b, auto&... to) { k.conv2d_forward(ctx, g, in, w, b, {}, to...); },
                         [&](auto& in, auto& w, auto&... to) { k.conv2d_backward_input(ctx, g, in, w, {}, to...); },
-                        [&](auto&... args) { k.conv2d_backward_weight(ctx, g, args...); });
+                        [&](auto& in, auto&... to) { k.conv2d_backward_weight(ctx, g, written_input(in), to...); });
     apply_mask(r.dw);
     return r;
   }
@@ -140,6 +162,29 @@ struct HostLayer {
     return results;
   }
 };
+
+// Kernels that normalise x on the way in give the bits that they give of the normalised tensor. `run(layer)` runs them.
+template <class Layer, class Run>
+void expect_normalises(Layer& layer, const Run& run, bool writes = false) {
+  std::mt19937 rng(12);
+  const HostNormalisation drawn(layer.g.c_in, rng);
+  Context ctx;
+  for (const bool relu : {false, true}) {
+    SCOPED_TRACE(relu ? "with ReLU" : "without ReLU");
+    layer.normalisation = drawn.of(relu);
+    if (writes) layer.written = undefined(layer.g.x_shape());
+    const HostResults got = run(layer);
+    OwnedTensor normal = undefined(layer.g.x_shape());
+    cpu_kernels().batch_norm_normalise(ctx, layer.normalisation, layer.x.tensor(), normal.tensor());
+    if (writes) {
+      EXPECT_EQ(std::memcmp(normal.tensor().bytes, layer.written.tensor().bytes, normal.tensor().size_bytes()), 0);
+    }
+    layer.normalisation = {}, layer.written = {};
+    std::swap(layer.x, normal);
+    expect_same_bits(got, run(layer));
+    std::swap(layer.x, normal);
+  }
+}
 
 // `relu`, `adds` and `masks` give the bits of a pass of its own over what the kernels write without. `Layer` is a HostLayer
 // with a run() of its own.

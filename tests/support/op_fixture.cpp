@@ -195,6 +195,7 @@ OpPlan plan_of(const OpCase& c, const RunOptions& options) {
   OpPlan plan;
   const Var y = c.build(tape, leaves_of(tape, c, options, inputs, parameters), states);
   plan.output = y.shape();
+  y.value();  // as a run reads it, which may be what writes it
   plan.forward = profile.total().work;
   profile.clear();
   if (y.requires_grad()) tape.backward_from(y, tape.alloc(y.shape(), y.dtype()));

@@ -34,11 +34,13 @@ double share_of(const Conv2dGeometry& g) { return 1.0 / static_cast<double>(g.po
 }  // namespace
 
 bool conv2d_finishes(const Context&) { return false; }
+bool conv2d_normalises(const Context&, DType) { return false; }
 
 Conv2dPlan conv2d_plan(const Context&, const Conv2dGeometry& g, DType, Pass) { return {.executed_macs = g.macs()}; }
 
-void conv2d_forward(Context&, const Conv2dGeometry& geometry, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                    const Tensor& rectified, Tensor&, Tensor& y) {
+void conv2d_forward(Context&, const Conv2dGeometry& geometry, const LayerInput& in, const Tensor& weight,
+                    const Tensor& bias, const Tensor& rectified, Tensor&, Tensor& y) {
+  const Tensor& x = read_directly(in);
   require(!rectified, kDoesNotFinish);
   dispatch_stored(x.dtype, [&]<class T>() {
     const Conv2dGeometry g = geometry;

@@ -376,6 +376,7 @@ void derive_weights(Context& ctx, std::span<const DerivedWeight> weights) {
 }
 
 bool conv2d_finishes(const Context&) { return true; }
+bool conv2d_normalises(const Context&, DType) { return false; }
 
 Conv2dPlan conv2d_plan(const Context& ctx, const Conv2dGeometry& g, DType dtype, Pass pass) {
   if (pass == Pass::backward_weight) {
@@ -386,8 +387,9 @@ Conv2dPlan conv2d_plan(const Context& ctx, const Conv2dGeometry& g, DType dtype,
   return {.workspace_bytes = p.workspace_bytes, .executed_macs = p.macs()};
 }
 
-void conv2d_forward(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                    const Tensor& rectified, Tensor& workspace, Tensor& y) {
+void conv2d_forward(Context& ctx, const Conv2dGeometry& g, const LayerInput& in, const Tensor& weight,
+                    const Tensor& bias, const Tensor& rectified, Tensor& workspace, Tensor& y) {
+  const Tensor& x = read_directly(in);
   const Ending ending{
       .bias = bias ? bias.data<float>() : nullptr, .adds = g.adds, .relu = g.relu, .also_rectified = rectified.bytes};
   ImplicitGemmPass(ctx, g, x.dtype, Pass::forward, workspace.bytes).run(ctx, x.dtype, x, weight, ending, y);

@@ -15,6 +15,7 @@
 // 1/4 of it (window_sums.h).
 #pragma once
 #include "kernels/core/context.h"
+#include "kernels/core/layer_input.h"
 
 namespace poise {
 
@@ -72,12 +73,14 @@ struct Conv2dPlan {
 // Do the dense kernels what `adds`, and their operand `rectified`, ask for? Elsewhere they are not asked.
 using Conv2dFinishes = bool(const Context&);
 constexpr const char* kDoesNotFinish = "dense kernels on the CPU leave the ReLU to others";  // if they are
+// May x be normalised on the way in, to be `written`? Elsewhere it is not.
+using Conv2dNormalises = bool(const Context&, DType);
 using Conv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, DType, Pass);
 
 // `workspace` has the bytes that the planner asked for in the same pass. `weight` may be derived (derived_weights.h).
 // `rectified` is empty, or, for kernels that finish their results, receives max(0, y) beside y.
-using Conv2dForward = void(Context&, const Conv2dGeometry&, const Tensor& x, const Tensor& weight, const Tensor& bias,
-                           const Tensor& rectified, Tensor& workspace, Tensor& y);
+using Conv2dForward = void(Context&, const Conv2dGeometry&, const LayerInput& x, const Tensor& weight,
+                           const Tensor& bias, const Tensor& rectified, Tensor& workspace, Tensor& y);
 // `rectified` is empty, or, for kernels that finish their results, x, the output of a ReLU: zero where it is not positive. It
 // may be dx.
 using Conv2dBackwardInput = void(Context&, const Conv2dGeometry&, const Tensor& dy, const Tensor& weight,

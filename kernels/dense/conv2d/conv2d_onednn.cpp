@@ -267,8 +267,9 @@ void sum_pixels(const T* dy, int64_t channels, int64_t pixels, float* sums) {
 }
 
 template <class T>
-void forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, const Tensor& bias,
+void forward(Context& ctx, const Conv2dGeometry& g, const LayerInput& in, const Tensor& weight, const Tensor& bias,
              const Tensor& workspace, Tensor& y) {
+  const Tensor& x = in.normalisation ? in.written : in.x;
   const Cut cut(g, x.dtype, Pass::forward);
   const auto ws = Workspace<T>::within(cut, Pass::forward, workspace);
   pack(cut, weight, ws);
@@ -279,6 +280,10 @@ void forward(const Conv2dGeometry& g, const Tensor& x, const Tensor& weight, con
     const int64_t first = task * cut.images, pixels = cut.images * g.out_h() * g.out_w();
     T *from = xs + first * cut.x_stride(), *to = ys + first * cut.y_stride();
     char* scratch = ws.scratch_of(task);
+    if (in.normalisation) {  // of these images, which the cache holds then
+      Tensor normal = x.slice(first, cut.images);
+      batch_norm_normalise(ctx, in.normalisation, in.x.slice(first, cut.images), normal);
+    }
     if (cut.enlarges()) {
       const auto windows = ws.template windows_of<float>(cut, task);
       cut.convolution().run(windows.data, ws.packed, nullptr, from, scratch);
@@ -423,18 +428,21 @@ Conv2dPlan conv2d_plan_onednn(const Context& ctx, const Conv2dGeometry& g, DType
   return {.workspace_bytes = bytes, .executed_macs = g.macs() * share};
 }
 
-void conv2d_forward_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& x, const Tensor& weight,
+bool conv2d_normalises_onednn(const Context&, DType dtype) { return dtype != DType::f64 && !as_f32(dtype); }
+
+void conv2d_forward_onednn(Context& ctx, const Conv2dGeometry& g, const LayerInput& in, const Tensor& weight,
                            const Tensor& bias, const Tensor& rectified, Tensor& workspace, Tensor& y) {
-  if (x.dtype == DType::f64) return conv2d_forward(ctx, g, x, weight, bias, rectified, workspace, y);
+  const DType dtype = in.x.dtype;
+  if (dtype == DType::f64) return conv2d_forward(ctx, g, in, weight, bias, rectified, workspace, y);
   require(!rectified, kDoesNotFinish);
-  if (as_f32(x.dtype)) {
+  if (as_f32(dtype)) {
     Widened wide(ctx, workspace);
-    const Tensor wide_x = wide.in(x), wide_weight = wide.in(weight);
+    const Tensor wide_x = wide.in(read_directly(in)), wide_weight = wide.in(weight);
     Tensor wide_y = wide.out(y), rest = wide.rest();
-    forward<float>(g, wide_x, wide_weight, bias, rest, wide_y);
+    forward<float>(ctx, g, wide_x, wide_weight, bias, rest, wide_y);
     return wide.finish();
   }
-  (x.dtype == DType::bf16 ? forward<bf16> : forward<float>)(g, x, weight, bias, workspace, y);
+  (dtype == DType::bf16 ? forward<bf16> : forward<float>)(ctx, g, in, weight, bias, workspace, y);
 }
 
 void conv2d_backward_input_onednn(Context& ctx, const Conv2dGeometry& g, const Tensor& dy, const Tensor& weight,

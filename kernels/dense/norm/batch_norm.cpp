@@ -48,8 +48,8 @@ Number normalised(Number x, Number mean, Number scale, Number beta) {
 
 // The activation is max(value, floor); it passes gradient where value > floor.
 template <class Number>
-Number activation_floor(const BatchNormOptions& options) {
-  return options.relu ? Number{0} : -std::numeric_limits<Number>::infinity();
+Number activation_floor(bool relu) {
+  return relu ? Number{0} : -std::numeric_limits<Number>::infinity();
 }
 
 // Sums over `rows` rows of what term(row, c) gives, a pair: sums[i][c] = sum of the pair's member i, for `channels`
@@ -144,13 +144,14 @@ const double* exchange_moments(Context& ctx, Ranks& ranks, const Rows& m, const 
 }
 
 template <class T>
-void normalise(const Rows& m, const BatchNormOptions& options, const BatchNormForwardOperands& bn) {
+void normalise(const Normalisation& bn, const Tensor& from, Tensor& to) {
   using Number = Computed<T>;
-  const Number floor = activation_floor<Number>(options);
-  const T* x = bn.x.data<T>();
+  const Rows m(from, bn.gamma);
+  const Number floor = activation_floor<Number>(bn.relu);
+  const T* x = from.data<T>();
   const Number *gamma = bn.gamma.data<Number>(), *beta = bn.beta.data<Number>();
   const Number *mean = bn.mean.data<Number>(), *inv_std = bn.inv_std.data<Number>();
-  T* y = bn.y.data<T>();
+  T* y = to.data<T>();
   simd_for(m.chunks(), [=](int64_t chunk) {
     for (int64_t first = 0; first < m.channels; first += kChannels) {
       const int64_t channels = std::min(kChannels, m.channels - first);
@@ -172,7 +173,7 @@ void normalise(const Rows& m, const BatchNormOptions& options, const BatchNormFo
 template <class T>
 void gradient_sums(const Rows& m, const BatchNormOptions& options, const BatchNormBackwardOperands& bn, double* sums) {
   using Number = Computed<T>;
-  const Number floor = activation_floor<Number>(options);
+  const Number floor = activation_floor<Number>(options.relu);
   const T *x = bn.x.data<T>(), *dy = bn.dy.data<T>();
   const Number *gamma = bn.gamma.data<Number>(), *beta = bn.beta.data<Number>();
   const Number *mean = bn.mean.data<Number>(), *inv_std = bn.inv_std.data<Number>();
@@ -231,7 +232,7 @@ template <class T>
 void input_gradient(const Rows& m, const BatchNormOptions& options, bool train, const BatchNormBackwardOperands& bn,
                     const GradientTotals<Computed<T>>& totals) {
   using Number = Computed<T>;
-  const Number floor = activation_floor<Number>(options);
+  const Number floor = activation_floor<Number>(options.relu);
   const T *x = bn.x.data<T>(), *dy = bn.dy.data<T>();
   const Number *gamma = bn.gamma.data<Number>(), *beta = bn.beta.data<Number>();
   const Number *mean = bn.mean.data<Number>(), *inv_std = bn.inv_std.data<Number>();
@@ -264,11 +265,11 @@ void input_gradient(const Rows& m, const BatchNormOptions& options, bool train, 
 
 }  // namespace
 
-void batch_norm_forward_train(Context& ctx, const BatchNormOptions& options, const BatchNormForwardOperands& bn,
-                              Tensor& workspace) {
+void batch_norm_batch_statistics(Context& ctx, const BatchNormOptions& options, const BatchNormStatistics& bn,
+                                 Tensor& workspace) {
   dispatch_stored(bn.x.dtype, [&]<class T>() {
     using Number = Computed<T>;
-    const Rows m(bn.x, bn.gamma);
+    const Rows m(bn.x, bn.mean);
     double* sums = sums_in(workspace);
     moments(m, bn.x.data<T>(), sums);
 
@@ -296,21 +297,21 @@ void batch_norm_forward_train(Context& ctx, const BatchNormOptions& options, con
         if (past_var) blend(past_var[c], batch_var[c - begin] * unbias);
       }
     });
-    normalise<T>(m, options, bn);
   });
 }
 
-void batch_norm_forward_eval(Context&, const BatchNormOptions& options, const BatchNormForwardOperands& bn) {
-  dispatch_stored(bn.x.dtype, [&]<class T>() {
-    using Number = Computed<T>;
-    const Rows m(bn.x, bn.gamma);
-    for (int64_t c = 0; c < m.channels; ++c) {
+void batch_norm_running_statistics(Context&, const BatchNormOptions& options, const BatchNormStatistics& bn) {
+  dispatch_float(bn.mean.dtype, [&]<class Number>() {
+    for (int64_t c = 0; c < bn.mean.elements(); ++c) {
       const double variance = static_cast<double>(bn.running_var.data<Number>()[c]);
       bn.mean.data<Number>()[c] = bn.running_mean.data<Number>()[c];
       bn.inv_std.data<Number>()[c] = static_cast<Number>(1 / std::sqrt(variance + options.eps));
     }
-    normalise<T>(m, options, bn);
   });
+}
+
+void batch_norm_normalise(Context&, const Normalisation& normalisation, const Tensor& x, Tensor& y) {
+  dispatch_stored(x.dtype, [&]<class T>() { normalise<T>(normalisation, x, y); });
 }
 
 void batch_norm_backward(Context& ctx, const BatchNormOptions& options, bool train, const BatchNormBackwardOperands& bn,

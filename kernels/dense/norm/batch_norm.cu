@@ -286,24 +286,16 @@ struct Exchange {
   }
 };
 
-template <class T, int N>
-void normalise(Context& ctx, const BatchNormOptions& options, const BatchNormForwardOperands& bn) {
-  const RowChunks matrix = chunks_for_blocks<N>(bn.x, bn.gamma);
-  launch(ctx, tiles<N>(matrix), normalise_kernel<T, N>, matrix, activation_floor(options), bn.x.data<T>(),
-         bn.gamma.data<float>(), bn.beta.data<float>(), bn.mean.data<float>(), bn.inv_std.data<float>(),
-         bn.y.data<T>());
-}
-
 }  // namespace
 
-void batch_norm_forward_train(Context& ctx, const BatchNormOptions& options, const BatchNormForwardOperands& bn,
-                              Tensor& workspace) {
-  const RowChunks matrix(bn.x, bn.gamma, kMostChunks);
+void batch_norm_batch_statistics(Context& ctx, const BatchNormOptions& options, const BatchNormStatistics& bn,
+                                 Tensor& workspace) {
+  const RowChunks matrix(bn.x, bn.mean, kMostChunks);
   const RunningStatistics running{.mean = bn.running_mean ? bn.running_mean.data<float>() : nullptr,
                                   .var = bn.running_var ? bn.running_var.data<float>() : nullptr,
                                   .momentum = static_cast<float>(options.momentum)};
   dispatch_stored(bn.x.dtype, [&]<class T>() {
-    dispatch_width<T>(matrix.channels, {&bn.x, &bn.y, &bn.gamma, &bn.beta, &bn.mean, &bn.inv_std}, [&]<int N>() {
+    dispatch_width<T>(matrix.channels, {&bn.x}, [&]<int N>() {
       launch(ctx, tiles<N>(matrix), chunk_moments_kernel<T, N>, matrix, bn.x.data<T>(), sums_in(workspace));
       RowChunks summed = matrix;
       const float* partial = sums_in(workspace);
@@ -318,18 +310,24 @@ void batch_norm_forward_train(Context& ctx, const BatchNormOptions& options, con
       }
       launch(ctx, combine(summed), combine_moments_kernel, summed, partial, static_cast<float>(options.eps), running,
              bn.mean.data<float>(), bn.inv_std.data<float>());
-      normalise<T, N>(ctx, options, bn);
     });
   });
 }
 
-void batch_norm_forward_eval(Context& ctx, const BatchNormOptions& options, const BatchNormForwardOperands& bn) {
-  const int64_t channels = bn.gamma.elements();
+void batch_norm_running_statistics(Context& ctx, const BatchNormOptions& options, const BatchNormStatistics& bn) {
+  const int64_t channels = bn.mean.elements();
   launch(ctx, elementwise(channels), past_statistics_kernel, channels, static_cast<float>(options.eps),
          bn.running_mean.data<float>(), bn.running_var.data<float>(), bn.mean.data<float>(), bn.inv_std.data<float>());
-  dispatch_stored(bn.x.dtype, [&]<class T>() {
-    dispatch_width<T>(channels, {&bn.x, &bn.y, &bn.gamma, &bn.beta, &bn.mean, &bn.inv_std},
-                      [&]<int N>() { normalise<T, N>(ctx, options, bn); });
+}
+
+void batch_norm_normalise(Context& ctx, const Normalisation& bn, const Tensor& x, Tensor& y) {
+  dispatch_stored(x.dtype, [&]<class T>() {
+    dispatch_width<T>(bn.gamma.elements(), {&x, &y, &bn.gamma, &bn.beta, &bn.mean, &bn.inv_std}, [&]<int N>() {
+      const RowChunks matrix = chunks_for_blocks<N>(x, bn.gamma);
+      launch(ctx, tiles<N>(matrix), normalise_kernel<T, N>, matrix, activation_floor(bn.relu), x.data<T>(),
+             bn.gamma.data<float>(), bn.beta.data<float>(), bn.mean.data<float>(), bn.inv_std.data<float>(),
+             y.data<T>());
+    });
   });
 }
 
@@ -338,7 +336,7 @@ void batch_norm_backward(Context& ctx, const BatchNormOptions& options, bool tra
   const RowChunks matrix(bn.x, bn.gamma, kMostChunks);
   const bool exchanged = train && options.ranks && bn.dx;
   const int64_t rows = matrix.rows * (exchanged ? options.ranks->size() : 1);
-  const float floor = activation_floor(options), per_row = train ? 1 / static_cast<float>(rows) : 0;
+  const float floor = activation_floor(options.relu), per_row = train ? 1 / static_cast<float>(rows) : 0;
   const auto *gamma = bn.gamma.data<float>(), *beta = bn.beta.data<float>();
   const auto *mean = bn.mean.data<float>(), *inv_std = bn.inv_std.data<float>();
   auto *dgamma = bn.dgamma.data<float>(), *dbeta = bn.dbeta.data<float>();

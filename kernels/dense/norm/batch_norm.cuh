@@ -76,9 +76,7 @@ struct Channels {
 // the bit about where the ReLU passes, however the compiler contracts what stands around it.
 __device__ inline float normalised(float deviation, float scale, float beta) { return fmaf(deviation, scale, beta); }
 
-inline float activation_floor(const BatchNormOptions& options) {
-  return options.relu ? 0 : -std::numeric_limits<float>::infinity();
-}
+inline float activation_floor(bool relu) { return relu ? 0 : -std::numeric_limits<float>::infinity(); }
 
 // This thread's rows of a chunk, Count at a time: f(row, valid) stands for the rows row + 16 i, i < valid <= Count.
 template <int Count, class F>

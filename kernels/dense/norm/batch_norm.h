@@ -5,11 +5,15 @@
 // x, y [N,H,W,C] (or [N,C]); gamma, beta, mean, inv_std, running_* [C]. The variance that normalises is the biased one;
 // the running variance keeps the unbiased one, as PyTorch does. x, y and their gradients may be bf16; the
 // others are f32 all the same.
+//
+// The statistics and what is made of them are computed by kernels of their own: whoever reads y may compute it while
+// reading x instead (LayerInput), and y is never written.
 #pragma once
 #include <array>
 
 #include "kernels/core/context.h"
 #include "kernels/core/integer.h"
+#include "kernels/core/layer_input.h"
 
 namespace poise {
 
@@ -43,18 +47,21 @@ inline Tensor batch_norm_exchange(const Tensor& workspace, int64_t rows, int64_t
           .device = workspace.device};
 }
 
-struct BatchNormForwardOperands {
-  Tensor x, gamma, beta;
-  Tensor running_mean, running_var;  // by the batch's statistics: updated, or empty; by the running statistics: read
-  Tensor mean, inv_std, y;           // results; the first two are kept for the backward pass. y may be x
+struct BatchNormStatistics {
+  Tensor x;                          // not read for the running statistics
+  Tensor running_mean, running_var;  // of this batch: updated, or empty; else read
+  Tensor mean, inv_std;              // results
 
-  auto tensors() const { return std::array{&x, &gamma, &beta, &running_mean, &running_var, &mean, &inv_std, &y}; }
+  auto tensors() const { return std::array{&x, &running_mean, &running_var, &mean, &inv_std}; }
 };
-// With the statistics of this batch.
-using BatchNormForwardTrain = void(Context&, const BatchNormOptions&, const BatchNormForwardOperands&,
-                                   Tensor& workspace);
-// With the running statistics.
-using BatchNormForwardEval = void(Context&, const BatchNormOptions&, const BatchNormForwardOperands&);
+// Of this batch.
+using BatchNormBatchStatistics = void(Context&, const BatchNormOptions&, const BatchNormStatistics&, Tensor& workspace);
+// The running ones.
+using BatchNormRunningStatistics = void(Context&, const BatchNormOptions&, const BatchNormStatistics&);
+
+// y may be x.
+using BatchNormNormalise = void(Context&, const Normalisation&, const Tensor& x, Tensor& y);
+
 // With g = dy where act passes, else 0;  xhat = (x - mean) * inv_std;  M = rows:
 //   dbeta = sum g;  dgamma = sum g * xhat
 //   dx = gamma * inv_std * (g - dbeta / M - xhat * dgamma / M)     statistics of this batch (train)

@@ -1,5 +1,7 @@
-// Spectral normalisation on the CPU. One training pass reads the weight three times: W^T u by blocks of columns, W v by
-// rows, and the division. Norms and inner products are summed in double.
+// Spectral normalisation on the CPU. One training pass reads the weight three times: W^T u, W v, and the division; a
+// gradient is read twice. A layer that fits the second-level cache is one task, which finds it there the second time;
+// larger ones are cut, pass by pass: W^T u by blocks of columns, the others by rows. Norms and inner products are summed
+// in double, in an order that does not depend on which it is.
 #include "kernels/dense/norm/spectral_norm.h"
 
 #include <algorithm>
@@ -15,8 +17,9 @@
 namespace poise::cpu {
 namespace {
 
-constexpr int64_t kColumns = 128;   // columns of one task of W^T u
-constexpr int64_t kRowGroups = 64;  // tasks of the passes that go by rows, at most
+constexpr int64_t kColumns = 128;                 // columns of one task of W^T u
+constexpr int64_t kRowGroups = 64;                // tasks of the passes that go by rows, at most
+constexpr int64_t kTaskBytes = int64_t{1} << 20;  // of a layer that is a task
 
 int64_t rows_per_group(int64_t rows) { return ceil_div(rows, kRowGroups); }
 
@@ -60,8 +63,9 @@ struct Layer {
         y(l.y.data<T>()) {}
 
   // v = W^T u, columns begin..end-1
+  template <int64_t kMost = kColumns>
   void multiply_transposed(int64_t begin, int64_t end) const {
-    double sum[kColumns] = {};
+    double sum[kMost] = {};
     for (int64_t o = 0; o < out; ++o) {
       const double factor = static_cast<double>(u[o]);
       const int64_t first = o * rest + begin;
@@ -102,6 +106,18 @@ struct Layer {
       for (int64_t i = from; i < to; ++i) y[i] = w[i] * inverse;
     });
   }
+
+  bool fits() const { return out * rest * static_cast<int64_t>(sizeof(T)) <= kTaskBytes; }
+  void normalise(bool iterate) {
+    constexpr int64_t kMost = 2048;  // whole rows, mostly: a stripe of a matrix is read slowly
+    if (iterate) {
+      for (int64_t i = 0; i < rest; i += kMost) multiply_transposed<kMost>(i, std::min(rest, i + kMost));
+      finish_v();
+    }
+    multiply(0, out);
+    finish_u(iterate);
+    divide(0, out * rest);
+  }
 };
 
 // f(layer, begin, end) over [0, size(layer)) of every layer, in chunks of grain(layer), as one parallel loop: a layer
@@ -123,6 +139,11 @@ template <class T>
 void normalise(bool iterate, std::span<const SpectralNormLayer> operands) {
   using L = Layer<T>;
   std::vector<L> layers(operands.begin(), operands.end());
+  const auto large = std::partition(layers.begin(), layers.end(), [](const L& l) { return l.fits(); });
+  std::stable_sort(layers.begin(), large, [](const L& a, const L& b) { return a.out * a.rest > b.out * b.rest; });
+  simd_for(large - layers.begin(), [=, all = layers.data()](int64_t i) { all[i].normalise(iterate); });
+  layers.erase(layers.begin(), large);
+  if (layers.empty()) return;
   const auto one = [](const L&) { return int64_t{1}; };
   const auto rows = [](const L& l) { return l.out; };
   if (iterate) {

@@ -212,8 +212,9 @@ void zero_dead_gradients(const BlockIndex& index, double* dw) {
 }
 
 template <class T, class P>
-void forward(const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x, const Tensor& weight,
+void forward(const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in, const Tensor& weight,
              const Tensor& bias, void* workspace, Tensor& y) {
+  const Tensor& x = in.x;
   const BlockJob job(g, index);
   BlockWorkspace<P> ws(job, x.dtype, Pass::forward, workspace);
   const int64_t keys = job.planes * job.out_blocks;
@@ -232,7 +233,7 @@ void forward(const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x, 
   T* ys = y.data<T>();
   for_each_region(job, [&](const Region& region, int64_t lane) {
     P* image = ws.images + lane * ws.image;
-    pack_region(region, job.x_placement(), layout, job.neighbours(), false, xs, image);
+    pack_region(region, job.x_placement(), layout, job.neighbours(), false, xs, image, in.normalisation);
     if (job.pools()) {
       float* sums = ws.tiles + lane * ws.tile;
       for (int64_t row = 0; row < job.regions.rows; row += tile_rows(job.regions.shape)) {
@@ -304,8 +305,9 @@ void backward_input(const Conv2dGeometry& g, const BlockIndex& index, const Tens
 }
 
 template <class T, class P>
-void backward_weight(const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x, const Tensor& dy,
+void backward_weight(const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in, const Tensor& dy,
                      void* workspace, Tensor& dweight, Tensor& dbias) {
+  const Tensor& x = in.x;
   const BlockJob job(g, index);
   BlockWorkspace<P> ws(job, x.dtype, Pass::backward_weight, workspace);
   sort_blocks(
@@ -323,13 +325,13 @@ void backward_weight(const Conv2dGeometry& g, const BlockIndex& index, const Ten
     P* x_image = ws.images + lane * ws.image;
     P* dy_image = x_image + kPixels<P> * job.packed_x();
     if constexpr (pairs) {
-      pack_pairs(region, job.x_placement(), layout, job.neighbours(), xs, x_image);
+      pack_pairs(region, job.x_placement(), layout, job.neighbours(), xs, x_image, in.normalisation);
       for (int parity = 0; parity < job.planes; ++parity) {
         pack_pairs(region, job.y_placement(parity), dy_layout, false, dys,
                    dy_image + parity * job.out_blocks * dy_layout.block);
       }
     } else {
-      pack_region(region, job.x_placement(), layout, job.neighbours(), false, xs, x_image);
+      pack_region(region, job.x_placement(), layout, job.neighbours(), false, xs, x_image, in.normalisation);
       job.pack_dy(region, dy_layout, dys, dy_image);
     }
     for (int64_t k = 0; k < job.blocks; ++k) {
@@ -369,10 +371,11 @@ Conv2dPlan block_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const 
   return {.workspace_bytes = bytes, .executed_macs = job.macs()};
 }
 
-void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
+void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in,
                           const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
-  if (x.dtype == DType::f64) return conv2d_forward(ctx, g, x, weight, bias, {}, workspace, y);
-  choose(g, index, x.dtype, [&]<class T, class P>() { forward<T, P>(g, index, x, weight, bias, workspace.bytes, y); });
+  if (in.x.dtype == DType::f64) return conv2d_forward(ctx, g, in.x, weight, bias, {}, workspace, y);
+  choose(g, index, in.x.dtype,
+         [&]<class T, class P>() { forward<T, P>(g, index, in, weight, bias, workspace.bytes, y); });
 }
 
 void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy,
@@ -382,14 +385,14 @@ void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const Bl
          [&]<class T, class P>() { backward_input<T, P>(g, index, dy, weight, workspace.bytes, dx); });
 }
 
-void block_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
+void block_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in,
                                   const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias) {
-  if (x.dtype == DType::f64) {
-    conv2d_backward_weight(ctx, g, x, dy, workspace, dweight, dbias);
+  if (in.x.dtype == DType::f64) {
+    conv2d_backward_weight(ctx, g, in.x, dy, workspace, dweight, dbias);
     return zero_dead_gradients(index, dweight.data<double>());
   }
-  choose(g, index, x.dtype,
-         [&]<class T, class P>() { backward_weight<T, P>(g, index, x, dy, workspace.bytes, dweight, dbias); });
+  choose(g, index, in.x.dtype,
+         [&]<class T, class P>() { backward_weight<T, P>(g, index, in, dy, workspace.bytes, dweight, dbias); });
 }
 
 }  // namespace cpu

@@ -290,8 +290,9 @@ Conv2dPlan block_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const 
   return {.workspace_bytes = DsdPass(ctx, g, index, dtype, pass, nullptr).workspace_bytes, .executed_macs = macs};
 }
 
-void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
+void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in,
                           const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
+  const Tensor& x = read_directly(in);
   DsdPass(ctx, g, index, x.dtype, Pass::forward, workspace.bytes).run(ctx, x, weight, bias, y);
 }
 
@@ -300,8 +301,9 @@ void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const Bl
   DsdPass(ctx, g, index, dy.dtype, Pass::backward_input, workspace.bytes).run(ctx, dy, weight, {}, dx);
 }
 
-void block_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
+void block_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in,
                                   const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias) {
+  const Tensor& x = read_directly(in);
   SddPass(ctx, g, index, x.dtype, workspace.bytes).run(ctx, x, dy, dweight, dbias);
 }
 

@@ -8,6 +8,7 @@
 // Served: 1x1 and 3x3, stride 1, padding that keeps the size, upsample 1 or 2, both channel counts multiples of the
 // block. A linear layer [N,in] is a 1x1 convolution of N one-pixel images.
 #pragma once
+#include "kernels/core/layer_input.h"
 #include "kernels/dense/conv2d/conv2d.h"
 #include "kernels/sparse/block/block_index.h"
 
@@ -21,14 +22,16 @@ constexpr bool block_conv2d_finishes(DType dtype, const Conv2dGeometry& geometry
   return dtype != DType::f64 && !repeats_outputs;
 }
 constexpr bool block_conv2d_pools(Device device, DType dtype) { return device == Device::cpu && dtype != DType::f64; }
+// .. and may x be normalised on the way in? Elsewhere it is not.
+constexpr bool block_conv2d_normalises(Device device, DType dtype) { return block_conv2d_pools(device, dtype); }
 
 // What a pass needs and does with the blocks that are alive now.
 using BlockConv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, const BlockIndex&, DType, Pass);
-using BlockConv2dForward = void(Context&, const Conv2dGeometry&, const BlockIndex&, const Tensor& x,
+using BlockConv2dForward = void(Context&, const Conv2dGeometry&, const BlockIndex&, const LayerInput& x,
                                 const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y);
 using BlockConv2dBackwardInput = void(Context&, const Conv2dGeometry&, const BlockIndex&, const Tensor& dy,
                                       const Tensor& weight, Tensor& workspace, Tensor& dx);
-using BlockConv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const BlockIndex&, const Tensor& x,
+using BlockConv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const BlockIndex&, const LayerInput& x,
                                        const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias);
 
 }  // namespace poise

@@ -1,6 +1,7 @@
 #include "kernels/sparse/block/packed_image.h"
 
 #include <algorithm>
+#include <limits>
 #include <type_traits>
 
 #include "kernels/core/dispatch.h"
@@ -41,6 +42,29 @@ void add_block(float* to, const From* from) {
   for (int i = 0; i < kBlock; ++i) to[i] += to_float(from[i]);
 }
 
+// A batch normalisation of a pixel's channels, as kernels/dense/norm/batch_norm.cpp computes it.
+struct ChannelNorm {
+  const float *gamma, *beta, *mean, *inv_std;
+  float floor;
+  explicit ChannelNorm(const Normalisation& n)
+      : gamma(n ? n.gamma.data<float>() : nullptr),
+        beta(n ? n.beta.data<float>() : nullptr),
+        mean(n ? n.mean.data<float>() : nullptr),
+        inv_std(n ? n.inv_std.data<float>() : nullptr),
+        floor(n.relu ? 0.0f : -std::numeric_limits<float>::infinity()) {}
+  explicit operator bool() const { return gamma != nullptr; }
+};
+
+// Channels c.. of it. Rounded as a tensor of From is.
+template <class From, class To>
+void normalise_block(const ChannelNorm& n, int64_t c, To* to, const From* from) {
+  for (int i = 0; i < kBlock; ++i) {
+    const float value = (to_float(from[i]) - n.mean[c + i]) * (n.gamma[c + i] * n.inv_std[c + i]) + n.beta[c + i];
+    const From rounded = stored<From>(value < n.floor ? n.floor : value);
+    to[i] = stored<To>(to_float(rounded));
+  }
+}
+
 template <class T>
 constexpr T kZeros[kBlock] = {};
 
@@ -56,11 +80,17 @@ void interleave(const bf16* left, const bf16* right, bf16* to) {
 }
 
 // to [blocks][16][2]
-void pair_blocks(int64_t blocks, int64_t stride, const bf16* left, const bf16* right, bool quarters, bf16* to) {
+void pair_blocks(int64_t blocks, int64_t stride, const bf16* left, const bf16* right, bool quarters,
+                 const ChannelNorm& norm, bf16* to) {
   for (int64_t b = 0; b < blocks; ++b, to += stride) {
     const bf16* of_left = left ? left + b * kBlock : kZeros<bf16>;
     const bf16* of_right = right ? right + b * kBlock : kZeros<bf16>;
-    if (quarters) {
+    if (norm) {
+      bf16 normal_left[kBlock] = {}, normal_right[kBlock] = {};
+      if (left) normalise_block(norm, b * kBlock, normal_left, of_left);
+      if (right) normalise_block(norm, b * kBlock, normal_right, of_right);
+      interleave(normal_left, normal_right, to);
+    } else if (quarters) {
       bf16 quarter_left[kBlock], quarter_right[kBlock];
       copy_quarter(quarter_left, of_left), copy_quarter(quarter_right, of_right);
       interleave(quarter_left, quarter_right, to);
@@ -96,8 +126,10 @@ Region::Region(const Regions& regions, int64_t index) : all(regions) {
 
 template <class From, class To>
 void pack_region(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
-                 bool add, const From* from, To* packed) {
+                 bool add, const From* from, To* packed, const Normalisation& normalisation) {
   require(!add || std::is_same_v<To, float>, "sums are f32");
+  require(!normalisation || (!add && !placement.pooled), "pixels are normalised one by one");
+  const ChannelNorm norm(normalisation);
   simd([=, &region, &placement, &layout] {
     const int64_t blocks = placement.channels / kBlock, edge = neighbours ? 1 : 0;
     for (int64_t r = -edge; r < region.all.rows + edge; ++r) {
@@ -111,6 +143,12 @@ void pack_region(const Region& region, const Placement& placement, const PackedL
           continue;
         }
         const From* pixel = from + placement.offset(region, p, q);
+        if (norm) {
+          for (int64_t b = 0; b < blocks; ++b) {
+            normalise_block(norm, b * kBlock, to + b * layout.block, pixel + b * kBlock);
+          }
+          continue;
+        }
         if constexpr (std::is_same_v<To, float>) {
           if (add) {
             for (int64_t b = 0; b < blocks; ++b) add_block(to + b * layout.block, pixel + b * kBlock);
@@ -128,7 +166,9 @@ void pack_region(const Region& region, const Placement& placement, const PackedL
 }
 
 void pack_pairs(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
-                const bf16* from, bf16* packed) {
+                const bf16* from, bf16* packed, const Normalisation& normalisation) {
+  require(!normalisation || !placement.pooled, "pixels are normalised one by one");
+  const ChannelNorm norm(normalisation);
   const int64_t blocks = placement.channels / kBlock, edge = neighbours ? 1 : 0;
   const int64_t step = layout.frame ? 1 : 2, width = kBlock * (layout.frame ? 2 : 1);  // elements per column
   const auto pixel = [&](int64_t r, int64_t c) {
@@ -140,15 +180,18 @@ void pack_pairs(const Region& region, const Placement& placement, const PackedLa
     for (int64_t r = -edge; r < region.all.rows + edge; ++r) {
       bf16* row = packed + (r + layout.frame) * layout.row;
       for (int64_t c = -edge; c < region.all.columns() + edge; c += step) {
-        pair_blocks(blocks, layout.block, pixel(r, c), pixel(r, c + 1), placement.pooled,
+        pair_blocks(blocks, layout.block, pixel(r, c), pixel(r, c + 1), placement.pooled, norm,
                     row + (c + layout.frame) * width);
       }
     }
   })();
 }
 
-template void pack_region(const Region&, const Placement&, const PackedLayout&, bool, bool, const float*, float*);
-template void pack_region(const Region&, const Placement&, const PackedLayout&, bool, bool, const bf16*, float*);
-template void pack_region(const Region&, const Placement&, const PackedLayout&, bool, bool, const bf16*, bf16*);
+template void pack_region(const Region&, const Placement&, const PackedLayout&, bool, bool, const float*, float*,
+                          const Normalisation&);
+template void pack_region(const Region&, const Placement&, const PackedLayout&, bool, bool, const bf16*, float*,
+                          const Normalisation&);
+template void pack_region(const Region&, const Placement&, const PackedLayout&, bool, bool, const bf16*, bf16*,
+                          const Normalisation&);
 
 }  // namespace poise::cpu

@@ -1,6 +1,7 @@
 // Images as the block-sparse loops of the CPU read them (block_tiles.h), cut into regions: a region is a few rows of
 // output pixels, as wide as a tile, with all channels and one pixel around, small enough for the second-level cache.
 #pragma once
+#include "kernels/core/layer_input.h"
 #include "kernels/core/tensor.h"
 #include "kernels/sparse/block/block_tiles.h"
 
@@ -58,15 +59,15 @@ struct PackedLayout {
 };
 
 // The region's pixels (of a mean, a quarter each), and with `neighbours` those of the frame; zero outside the image.
-// `add`: onto what is there.
+// `add`: onto what is there. Of neither kind, they may be normalised.
 // float to float, bf16 to either; `add` to float alone.
 template <class From, class To>
 void pack_region(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
-                 bool add, const From* from, To* packed);
+                 bool add, const From* from, To* packed, const Normalisation& normalisation = {});
 
 // The same in pairs of pixels (block_tiles.h): a framed layout has one that begins at each column, the plain one at every
 // other.
 void pack_pairs(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
-                const bf16* from, bf16* packed);
+                const bf16* from, bf16* packed, const Normalisation& normalisation = {});
 
 }  // namespace poise::cpu

@@ -13,7 +13,7 @@ namespace {
 }  // namespace
 
 Conv2dPlan cusparse_conv2d_plan(const Context&, const Conv2dGeometry&, const BlockIndex&, DType, Pass) { refuse(); }
-void cusparse_conv2d_forward(Context&, const Conv2dGeometry&, const BlockIndex&, const Tensor&, const Tensor&,
+void cusparse_conv2d_forward(Context&, const Conv2dGeometry&, const BlockIndex&, const LayerInput&, const Tensor&,
                              const Tensor&, Tensor&, Tensor&) {
   refuse();
 }
@@ -21,8 +21,8 @@ void cusparse_conv2d_backward_input(Context&, const Conv2dGeometry&, const Block
                                     Tensor&, Tensor&) {
   refuse();
 }
-void cusparse_conv2d_backward_weight(Context&, const Conv2dGeometry&, const BlockIndex&, const Tensor&, const Tensor&,
-                                     Tensor&, Tensor&, Tensor&) {
+void cusparse_conv2d_backward_weight(Context&, const Conv2dGeometry&, const BlockIndex&, const LayerInput&,
+                                     const Tensor&, Tensor&, Tensor&, Tensor&) {
   refuse();
 }
 

@@ -195,8 +195,9 @@ Conv2dPlan cusparse_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, con
   return {.workspace_bytes = job.workspace_bytes, .executed_macs = job.macs()};
 }
 
-void cusparse_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
+void cusparse_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in,
                              const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
+  const Tensor& x = read_directly(in);
   Job job(ctx, g, index, x.dtype, Pass::forward, workspace.bytes);
   job.pack(ctx, weight);
   Tensor& result = job.repeats ? job.small : y;
@@ -221,8 +222,10 @@ void cusparse_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const
   });
 }
 
-void cusparse_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& x,
-                                     const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias) {
+void cusparse_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index,
+                                     const LayerInput& in, const Tensor& dy, Tensor& workspace, Tensor& dweight,
+                                     Tensor& dbias) {
+  const Tensor& x = read_directly(in);
   Job job(ctx, g, index, x.dtype, Pass::backward_weight, workspace.bytes);
   if (job.repeats) sum_blocks_2x2(ctx, 1.0, dy, job.small);
   const Tensor& gradient = job.repeats ? job.small : dy;

@@ -1,6 +1,7 @@
 #include "kernels/sparse/weights/image_lanes.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "kernels/core/integer.h"
 
@@ -108,8 +109,15 @@ int64_t LaneLayout::at_tile(const LaneRegions& regions, int64_t tile) const {
   return at(tile / across * rows_of(regions.tile), tile % across * columns_of(regions.tile));
 }
 
-LaneImages::LaneImages(const WeightSide& side, int64_t images, const LaneRegions& regions, bool own)
-    : side_(side), images_(images), regions_(regions), own_(own), images_of_group_(kImages / regions.stripes) {
+LaneImages::LaneImages(const WeightSide& side, int64_t images, const LaneRegions& regions, bool own,
+                       const Normalisation& normalisation)
+    : side_(side),
+      images_(images),
+      regions_(regions),
+      own_(own),
+      normalisation_(normalisation),
+      images_of_group_(kImages / regions.stripes) {
+  require(!normalisation || (copies() == 1 && side.share == 1), "pixels are normalised one by one");
   for (int64_t lane = 0; lane < kImages; ++lane) {
     const int64_t stripe = lane / images_of_group_, image = lane % images_of_group_;
     const int64_t row = image * side.h + stripe * regions.h * side.scale_h;
@@ -183,6 +191,14 @@ void LaneImages::bring(const float* tensor, const LaneRegion& region, const Lane
       const int64_t down = phase / side_.scale_w, right = phase % side_.scale_w;
       const uint32_t of_row[2] = {lanes_in_row(region, r, down), lanes_in_row(region, r, down + 1)};
       BringJob job{.channels = next - plane, .plane = layout.plane, .step = regions_.step(side_), .share = side_.share};
+      if (normalisation_) {
+        const int64_t channel = plane % side_.channels;
+        job.norm = {.gamma = normalisation_.gamma.data<float>() + channel,
+                    .beta = normalisation_.beta.data<float>() + channel,
+                    .mean = normalisation_.mean.data<float>() + channel,
+                    .inv_std = normalisation_.inv_std.data<float>() + channel,
+                    .floor = normalisation_.relu ? 0.0f : -std::numeric_limits<float>::infinity()};
+      }
       for (int64_t c = -layout.frame.left; c < end; c += job.pixels) {
         job.pixels = run(region, c, end, right);
         job.count = 0;

@@ -7,6 +7,7 @@
 #pragma once
 #include <algorithm>
 
+#include "kernels/core/layer_input.h"
 #include "kernels/core/tensor.h"
 #include "kernels/sparse/weights/weight_terms.h"
 #include "kernels/sparse/weights/weight_tiles.h"
@@ -82,8 +83,9 @@ struct LaneLayout {
 // A tensor [images, side.h, side.w, side.channels] of f32 by regions of its grid.
 class LaneImages {
  public:
-  // `own`: a lane has nothing but the rows of its stripe, not those below either.
-  LaneImages(const WeightSide& side, int64_t images, const LaneRegions& regions, bool own = false);
+  // `own`: a lane has nothing but the rows of its stripe, not those below either. A normalised tensor has no windows.
+  LaneImages(const WeightSide& side, int64_t images, const LaneRegions& regions, bool own = false,
+             const Normalisation& normalisation = {});
 
   // Planes first..last-1 of a region, zero outside the image. Repeated phases and windows are added up. `again`: there are
   // other planes of the region already, which have their zeros where these do if a plane is one of pixels, not of sums.
@@ -115,6 +117,7 @@ class LaneImages {
   int64_t images_;
   const LaneRegions& regions_;
   bool own_;
+  Normalisation normalisation_;
   int64_t images_of_group_;
   int64_t lanes_[kImages];
 };

@@ -187,18 +187,21 @@ Conv2dPlan weight_gradient_plan(const Conv2dGeometry& g, const WeightIndex& inde
   return {.workspace_bytes = Workspace(job, WorkspaceLayout(nullptr)).bytes, .executed_macs = job.macs()};
 }
 
-void weight_gradient(const Conv2dGeometry& g, const WeightIndex& index, const Tensor& x, const Tensor& dy,
+void weight_gradient(const Conv2dGeometry& g, const WeightIndex& index, const LayerInput& in, const Tensor& dy,
                      Tensor& workspace, Tensor& dweight, Tensor& dbias) {
+  const Tensor& x = in.x;
+  const Normalisation none;
   const Gradient job(g, index);
   Workspace ws(job, WorkspaceLayout(workspace.bytes));
   ws.weights.prepare(job.streamed_layout);
-  const Accumulation a{.job = job,
-                       .ws = ws,
-                       .kept = LaneImages(job.kept, g.n, job.regions, /*own=*/true),
-                       .streamed = LaneImages(job.streamed, g.n, job.regions),
-                       .kept_tensor = (job.keeps_x ? x : dy).data<float>(),
-                       .streamed_tensor = (job.keeps_x ? dy : x).data<float>(),
-                       .bias = static_cast<bool>(dbias)};
+  const Accumulation a{
+      .job = job,
+      .ws = ws,
+      .kept = LaneImages(job.kept, g.n, job.regions, /*own=*/true, job.keeps_x ? in.normalisation : none),
+      .streamed = LaneImages(job.streamed, g.n, job.regions, /*own=*/false, job.keeps_x ? none : in.normalisation),
+      .kept_tensor = (job.keeps_x ? x : dy).data<float>(),
+      .streamed_tensor = (job.keeps_x ? dy : x).data<float>(),
+      .bias = static_cast<bool>(dbias)};
   // Parts of a range bring in the same streamed planes, which is better than an idle thread.
   const int64_t parts = std::min(job.parts, ceil_div(thread_count(), job.ranges)), tasks = job.ranges * parts;
   TaskSlots slots(tasks);

@@ -95,6 +95,9 @@ struct AccumulateJob {
 // begins. Of `present`, bit n says that lane n has these pixels; one that has not reads as zero and is not written.
 
 // planes[c][i] = share * sum over k < count of  tensor[at[k] + lanes[n] + i * step + c]
+//
+// or, of a single one that is normalised (kernels/dense/norm/batch_norm.h), what that makes of it: lanes that are not
+// present stay zero.
 struct BringJob {
   int64_t pixels, channels;
   int64_t plane;  // floats from one channel's lanes to the next
@@ -104,6 +107,10 @@ struct BringJob {
   int64_t at[4] = {};
   uint32_t present[4] = {};
   float share;
+  struct ChannelNorm {
+    const float *gamma = nullptr, *beta = nullptr, *mean = nullptr, *inv_std = nullptr;  // of the first channel
+    float floor = 0;
+  } norm;
 };
 // tensor[at + lanes[n] + i * step + c] = share * sum over k < count of  from[k][c][i], finished
 struct ReturnJob {

@@ -312,12 +312,31 @@ template <bool kAll>
   return kAll || (present >> lane & 1);
 }
 
-template <int kVector, int kCount, bool kScaled, bool kAll>
+enum class Bring : uint8_t { plain, scaled, normalised };
+
+// To the bit what kernels/dense/norm/batch_norm.cpp writes, whose loops do not contract a product and a sum as this file's do.
+template <class Number>
+[[gnu::always_inline]] static inline Number normalised(Number x, Number mean, Number scale, Number beta, Number floor) {
+  Number product = (x - mean) * scale;
+#ifdef __x86_64__
+  asm("" : "+v"(product));
+#endif
+  const Number value = product + beta;
+  return value < floor ? floor : value;
+}
+
+template <int kVector, int kCount, Bring kBring, bool kAll>
 [[gnu::always_inline]] static inline void bring_pixel(const BringJob& job, const float* tensor, float* planes) {
   using R = Vectors<kVector>;
-  typename R::V v[kVector];
+  static_assert(kBring != Bring::normalised || kCount == 1);
+  typename R::V v[kVector], scale, mean, beta;
+  const auto floor = job.norm.floor - typename R::V{};
   int64_t c = 0;
   for (; c + kVector <= job.channels; c += kVector) {
+    if constexpr (kBring == Bring::normalised) {
+      scale = R::load(job.norm.gamma + c) * R::load(job.norm.inv_std + c);
+      mean = R::load(job.norm.mean + c), beta = R::load(job.norm.beta + c);
+    }
     for (int first = 0; first < kImages; first += kVector) {
 #pragma GCC unroll 16
       for (int n = 0; n < kVector; ++n) {
@@ -329,7 +348,10 @@ template <int kVector, int kCount, bool kScaled, bool kAll>
         }
         // Sixteen streams, often a power of two apart, are more than the hardware's own prefetching follows.
         __builtin_prefetch(lane + job.at[kCount - 1] + job.step);
-        if constexpr (kScaled) v[n] *= job.share;
+        if constexpr (kBring == Bring::scaled) v[n] *= job.share;
+        if constexpr (kBring == Bring::normalised) {
+          if (has_lane<kAll>(job.present[0], first + n)) v[n] = normalised(v[n], mean, scale, beta, floor);
+        }
       }
       R::transpose(v);
 #pragma GCC unroll 16
@@ -341,15 +363,22 @@ template <int kVector, int kCount, bool kScaled, bool kAll>
       float sum = 0;
       const float* lane = tensor + job.lanes[n] + c;
       for (int k = 0; k < kCount; ++k) sum += has_lane<kAll>(job.present[k], n) ? lane[job.at[k]] : 0.0f;
-      planes[c * job.plane + n] = job.share * sum;
+      if constexpr (kBring == Bring::normalised) {
+        const auto& of = job.norm;
+        const bool present = has_lane<kAll>(job.present[0], n);
+        planes[c * job.plane + n] =
+            present ? normalised(sum, of.mean[c], of.gamma[c] * of.inv_std[c], of.beta[c], of.floor) : 0.0f;
+      } else {
+        planes[c * job.plane + n] = job.share * sum;
+      }
     }
   }
 }
 
-template <int kVector, int kCount, bool kScaled, bool kAll>
+template <int kVector, int kCount, Bring kBring, bool kAll>
 void bring_sums(const BringJob& job, const float* tensor, float* planes) {
   for (int64_t i = 0; i < job.pixels; ++i) {
-    bring_pixel<kVector, kCount, kScaled, kAll>(job, tensor + i * job.step, planes + i * kImages);
+    bring_pixel<kVector, kCount, kBring, kAll>(job, tensor + i * job.step, planes + i * kImages);
   }
 }
 
@@ -358,10 +387,11 @@ void bring_images(const BringJob& job, const float* tensor, float* planes) {
   uint32_t present = kAllLanes;
   for (int k = 0; k < job.count; ++k) present &= job.present[k];
   const auto bring = [&]<bool kAll>() {
-    if (job.count == 1 && job.share == 1) return bring_sums<kVector, 1, false, kAll>(job, tensor, planes);
-    if (job.count == 1) return bring_sums<kVector, 1, true, kAll>(job, tensor, planes);
-    if (job.count == 2) return bring_sums<kVector, 2, true, kAll>(job, tensor, planes);
-    bring_sums<kVector, 4, true, kAll>(job, tensor, planes);
+    if (job.norm.mean) return bring_sums<kVector, 1, Bring::normalised, kAll>(job, tensor, planes);
+    if (job.count == 1 && job.share == 1) return bring_sums<kVector, 1, Bring::plain, kAll>(job, tensor, planes);
+    if (job.count == 1) return bring_sums<kVector, 1, Bring::scaled, kAll>(job, tensor, planes);
+    if (job.count == 2) return bring_sums<kVector, 2, Bring::scaled, kAll>(job, tensor, planes);
+    bring_sums<kVector, 4, Bring::scaled, kAll>(job, tensor, planes);
   };
   if (present == kAllLanes) return bring.template operator()<true>();
   bring.template operator()<false>();

@@ -196,13 +196,13 @@ struct Multiplication {
   }
 };
 
-void multiply(const Product& job, Workspace& ws, const float* from, const Tensor& weight, const float* bias,
+void multiply(const Product& job, Workspace& ws, const LayerInput& from, const Tensor& weight, const float* bias,
               Finish finish, float* to) {
   const Multiplication m{.job = job,
                          .ws = ws,
-                         .source = LaneImages(job.read, job.g.n, job.regions),
+                         .source = LaneImages(job.read, job.g.n, job.regions, /*own=*/false, from.normalisation),
                          .target = LaneImages(job.written, job.g.n, job.regions, /*own=*/true),
-                         .from = from,
+                         .from = from.x.data<float>(),
                          .bias = bias,
                          .finish = finish,
                          .to = to};
@@ -236,8 +236,9 @@ Conv2dPlan weights_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, cons
   return {.workspace_bytes = Workspace(job, WorkspaceLayout(nullptr)).bytes, .executed_macs = job.macs()};
 }
 
-void weights_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const Tensor& x,
+void weights_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const LayerInput& in,
                             const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
+  const Tensor& x = in.x;
   if (x.dtype == DType::f64) return conv2d_forward(ctx, g, x, weight, bias, {}, workspace, y);
   if (x.dtype == DType::bf16) {
     Widened wide(ctx, workspace);
@@ -249,7 +250,7 @@ void weights_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const WeightI
   const Product job(g, index, Pass::forward);
   Workspace ws(job, WorkspaceLayout(workspace.bytes));
   const Finish finish = g.adds ? Finish::add : g.relu ? Finish::relu : Finish::store;
-  multiply(job, ws, x.data<float>(), weight, bias ? bias.data<float>() : nullptr, finish, y.data<float>());
+  multiply(job, ws, in, weight, bias ? bias.data<float>() : nullptr, finish, y.data<float>());
 }
 
 void weights_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const Tensor& dy,
@@ -264,12 +265,14 @@ void weights_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const 
   }
   const Product job(g, index, Pass::backward_input);
   Workspace ws(job, WorkspaceLayout(workspace.bytes));
-  multiply(job, ws, dy.data<float>(), weight, nullptr, g.masks ? Finish::mask : Finish::store, dx.data<float>());
+  multiply(job, ws, dy, weight, nullptr, g.masks ? Finish::mask : Finish::store, dx.data<float>());
 }
 
-void weights_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const Tensor& x,
-                                    const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias) {
-  if (x.dtype == DType::f32) return weight_gradient(g, index, x, dy, workspace, dweight, dbias);
+void weights_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index,
+                                    const LayerInput& in, const Tensor& dy, Tensor& workspace, Tensor& dweight,
+                                    Tensor& dbias) {
+  const Tensor& x = in.x;
+  if (x.dtype == DType::f32) return weight_gradient(g, index, in, dy, workspace, dweight, dbias);
   if (x.dtype == DType::bf16) {
     Widened wide(ctx, workspace);
     const Tensor wide_x = wide.in(x), wide_dy = wide.in(dy);

@@ -12,7 +12,7 @@ namespace {
 
 void build_weight_index(Context&, const Tensor&, WeightIndex&) { refuse(); }
 Conv2dPlan weights_conv2d_plan(const Context&, const Conv2dGeometry&, const WeightIndex&, DType, Pass) { refuse(); }
-void weights_conv2d_forward(Context&, const Conv2dGeometry&, const WeightIndex&, const Tensor&, const Tensor&,
+void weights_conv2d_forward(Context&, const Conv2dGeometry&, const WeightIndex&, const LayerInput&, const Tensor&,
                             const Tensor&, Tensor&, Tensor&) {
   refuse();
 }
@@ -20,8 +20,8 @@ void weights_conv2d_backward_input(Context&, const Conv2dGeometry&, const Weight
                                    Tensor&, Tensor&) {
   refuse();
 }
-void weights_conv2d_backward_weight(Context&, const Conv2dGeometry&, const WeightIndex&, const Tensor&, const Tensor&,
-                                    Tensor&, Tensor&, Tensor&) {
+void weights_conv2d_backward_weight(Context&, const Conv2dGeometry&, const WeightIndex&, const LayerInput&,
+                                    const Tensor&, Tensor&, Tensor&, Tensor&) {
   refuse();
 }
 

@@ -8,6 +8,7 @@
 // Served: what weight_terms.h says. A linear layer [N,in] is a 1x1 convolution of N one-pixel images. Sixteen images are
 // computed at once, so batches are best multiples of 16; a batch of one costs as much as sixteen.
 #pragma once
+#include "kernels/core/layer_input.h"
 #include "kernels/sparse/weights/weight_index.h"
 
 namespace poise {
@@ -21,14 +22,18 @@ inline Conv2dGeometry weights_form(const Conv2dGeometry& layer) {
 
 // Are `relu`, `adds` and `masks` of the geometry seen to? Elsewhere they are not asked for.
 constexpr bool weights_conv2d_finishes(DType dtype) { return dtype != DType::f64; }
+// May x be normalised on the way in? Elsewhere it is not.
+constexpr bool weights_conv2d_normalises(DType dtype, const Conv2dGeometry& form) {
+  return dtype == DType::f32 && form.pool == 1;
+}
 
 // What a pass needs and does with the weights that are alive now. The workspace grows with them.
 using WeightsConv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, const WeightIndex&, DType, Pass);
-using WeightsConv2dForward = void(Context&, const Conv2dGeometry&, const WeightIndex&, const Tensor& x,
+using WeightsConv2dForward = void(Context&, const Conv2dGeometry&, const WeightIndex&, const LayerInput& x,
                                   const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y);
 using WeightsConv2dBackwardInput = void(Context&, const Conv2dGeometry&, const WeightIndex&, const Tensor& dy,
                                         const Tensor& weight, Tensor& workspace, Tensor& dx);
-using WeightsConv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const WeightIndex&, const Tensor& x,
+using WeightsConv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const WeightIndex&, const LayerInput& x,
                                          const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias);
 
 // Does execution weight by weight run on this device?
