@@ -167,22 +167,28 @@ struct Loops : Vectors<kVector> {
   template <int kFirst, int kEntries>
   [[gnu::always_inline]] static inline void accumulate_quad(const AccumulateJob& job, int32_t entry, const Rows& rows,
                                                             const V (&kept)[kOutputs][kSub][kPerPixel], float* quad) {
-    V sum[4] = {};
-#pragma GCC unroll 4
-    for (int e = 0; e < kEntries; ++e) {
-      const int64_t offset = job.offsets[job.codes[entry + e]];
+    // Of a single output two sums of each weight, of every other vector: one would wait for itself.
+    constexpr int kSums = kOutputs == 1 ? 2 : 1;
+    V sums[kSums][4] = {};
 #pragma GCC unroll 16
-      for (int k = 0; k < kSub; ++k) {
+    for (int k = 0; k < kSub; ++k) {
 #pragma GCC unroll 4
-        for (int v = 0; v < kPerPixel; ++v) {
-          const V x = load(rows.pixel(kFirst + k) + offset + v * kVector);
+      for (int v = 0; v < kPerPixel; ++v) {
+        V(&sum)[4] = sums[(k * kPerPixel + v) % kSums];
+#pragma GCC unroll 4
+        for (int e = 0; e < kEntries; ++e) {
+          const V x = load(rows.pixel(kFirst + k) + job.offsets[job.codes[entry + e]] + v * kVector);
 #pragma GCC unroll 4
           for (int b = 0; b < kOutputs; ++b) sum[e * kOutputs + b] += kept[b][k][v] * x;
         }
       }
     }
+    if constexpr (kSums > 1) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) sums[0][i] += sums[1][i];
+    }
     auto* to = reinterpret_cast<typename Base::Quad*>(quad);
-    *to = *to + Base::sums_of_four(sum);
+    *to = *to + Base::sums_of_four(sums[0]);
   }
 
   template <int kFirst>
@@ -196,7 +202,11 @@ struct Loops : Vectors<kVector> {
 #pragma GCC unroll 16
       for (int k = 0; k < kSub; ++k) {
 #pragma GCC unroll 4
-        for (int v = 0; v < kPerPixel; ++v) kept[b][k][v] = load(kept_rows.pixel(kFirst + k) + v * kVector);
+        for (int v = 0; v < kPerPixel; ++v) {
+          const float* pixel = kept_rows.pixel(kFirst + k) + v * kVector;
+          kept[b][k][v] = load(pixel);
+          __builtin_prefetch(pixel + kOutputs * job.kept_plane);
+        }
       }
     }
     int32_t e = job.begin[r];
