@@ -82,7 +82,7 @@ ImageSet read_sample(const DataFolder& folder, CifarSplit split) {
   }
   fail_data(cifar10_facts(),
             fmt::format("{}: expected data_batch_1.bin to data_batch_5.bin and test_batch.bin, or {}/, or {}, found "
-                        "{}; {}",
+                        "{}; {}; pictures of another data set need --dataset",
                         folder.path(), cifar10_facts().inner_folder, kSampleFile, found, cifar10_facts().where_to_get));
 }
 

@@ -46,8 +46,9 @@ void print_result(const std::string& text) {
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) {
       const int error = count < 0 ? errno : EIO;
-      fail(ErrorKind::runtime, "standard output: cannot write: " + errno_text(error) +
-                                   "; send it to an open pipe or a file on a disk with space");
+      const char* const remedy = error == EPIPE ? "its reader has ended before the output did"
+                                                : "send it to an open pipe or a file on a disk with space";
+      fail(ErrorKind::runtime, "standard output: cannot write: " + errno_text(error) + "; " + remedy);
     }
     done += static_cast<size_t>(count);
   }

@@ -14,6 +14,7 @@
 
 #include "apps/console/machine_memory.h"
 #include "apps/console/program.h"
+#include "apps/console/progress.h"
 #include "apps/evaluation/networks.h"
 #include "apps/options/complete_options.h"
 #include "apps/options/load_images.h"
@@ -72,8 +73,8 @@ Finding cores() {
   const int64_t mine = ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
   const int64_t all = ::sysconf(_SC_NPROCESSORS_ONLN);
   Finding finding{State::ok, "cores",
-                  fmt::format("{} for this program{}, {} threads", mine, mine < all ? fmt::format(" of {}", all) : "",
-                              thread_count())};
+                  fmt::format("{} for this program{}, {}", mine, mine < all ? fmt::format(" of {}", all) : "",
+                              counted(thread_count(), "thread"))};
   const std::optional<double> quota = core_quota();
   double load = 0;
   if (quota && *quota + 0.5 < thread_count()) {

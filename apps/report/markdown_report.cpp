@@ -17,7 +17,8 @@ namespace {
 std::string settings_section(const OptionSet& options) {
   std::string rows;
   for (const Option& option : option_table()) {
-    if (options.is_default(option)) continue;
+    const bool has_effect = !option.effect.holds || option.effect.holds(options.settings());
+    if (options.is_default(option) || !has_effect) continue;
     rows += fmt::format("| {} | `{}` | `{}` |\n", option.key, to_toml(value_of(options.settings(), option)),
                         to_toml(value_of(Settings{}, option)));
   }
@@ -62,8 +63,8 @@ std::string metric_section(const RunRecord& run) {
 std::string write_report(const RunDirectory& directory, const OptionSet& options, const RunSummary& s) {
   const RunRecord run = read_run(directory.path());
   std::string text = fmt::format("# {}\n\n", std::filesystem::path(directory.path()).filename().string());
-  text += fmt::format("Poise {}, {}, {}; {} threads of {}.\n\n", version(), build_type(), s.device, thread_count(),
-                      cpu_model());
+  text += fmt::format("Poise {}, {}, {}; {} of {}.\n\n", version(), build_type(), s.device,
+                      counted(thread_count(), "thread"), cpu_model());
   text += "| | |\n|---|---|\n";
   text += fmt::format("| iterations | {} |\n", format_count(s.iterations));
   text += fmt::format("| training time | {} ({:.1f} s, without pictures, checkpoints and measurements) |\n",

@@ -75,6 +75,10 @@ std::string run_summary(const RunRecord& run) {
                           updates, format_count(dropped), format_count(grown));
     }
   }
+  if (run.unread_lines > 0) {
+    text += fmt::format("warning     {} of train.jsonl and metrics.jsonl {} no record: left out here and in reports\n",
+                        counted(run.unread_lines, "line"), run.unread_lines == 1 ? "is" : "are");
+  }
   return text;
 }
 

@@ -110,9 +110,9 @@ void RunFiles::open() {
   const int64_t iteration = run_.trainer.iteration();
   if (run_.settings.output.tensorboard) tensorboard_.emplace(directory_.path(), iteration);
   saved_at_ = written_at_ = iteration;
-  log(fmt::format("poise {} {} {}, {} threads, seed {}, config {}, data {}", version(), build_type(), compiler(),
-                  thread_count(), run_.settings.train.seed, config_hash(fixed_settings(run_.settings)),
-                  crc_text(run_.images.crc)));
+  log(fmt::format("poise {} {} {}, {}, seed {}, config {}, data {}", version(), build_type(), compiler(),
+                  counted(thread_count(), "thread"), run_.settings.train.seed,
+                  config_hash(fixed_settings(run_.settings)), crc_text(run_.images.crc)));
 }
 
 // What of dense-equivalent arithmetic the kernels would execute if every weight were alive: less where they fold

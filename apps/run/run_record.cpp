@@ -84,8 +84,12 @@ SpeedComparison speed_of(const Json& object) {
 void read_lines(const std::string& path, RunRecord& run) {
   std::istringstream lines(text_of(path));
   for (std::string line; std::getline(lines, line);) {
+    const bool being_written = lines.eof();  // no end of line yet
     const Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!object.is_object() || !object.contains("iteration") || !object["iteration"].is_number_integer()) continue;
+    if (!object.is_object() || !object.contains("iteration") || !object["iteration"].is_number_integer()) {
+      run.unread_lines += !being_written;
+      continue;
+    }
     const int64_t iteration = object["iteration"].get<int64_t>();
     if (object.contains("event")) {
       if (object["event"] == "mask_update") run.updates.push_back(mask_update_of(object, iteration));
@@ -134,6 +138,13 @@ void read_environment(const std::string& path, RunRecord& run) {
   }
 }
 
+// Who reads a record later has nothing to expect from it: the run has ended, or gone on.
+std::string without_eta(std::string line) {
+  const size_t eta = line.find("  ETA ");
+  if (eta != std::string::npos) line.erase(eta, line.find("  ", eta + 2) - eta);
+  return line;
+}
+
 void read_log(const std::string& path, RunRecord& run) {
   std::istringstream lines(text_of(path));
   for (std::string line; std::getline(lines, line);) {
@@ -141,7 +152,7 @@ void read_log(const std::string& path, RunRecord& run) {
     if (space == std::string::npos) continue;
     if (run.started.empty()) run.started = line.substr(0, space);
     run.last_written = line.substr(0, space);
-    run.last_line = line.substr(space + 1);
+    run.last_line = without_eta(line.substr(space + 1));
     if (run.last_line.starts_with("resumed ")) ++run.resumed;
   }
 }

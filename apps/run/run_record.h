@@ -44,7 +44,8 @@ struct RunRecord {
   std::optional<SpeedComparison> speed;                   // the last
   std::vector<std::pair<int64_t, std::string>> pictures;  // iteration and path inside the run directory, ascending
   std::string started, last_written;                      // the times of the first and the last line of log.txt
-  std::string last_line;                                  // of log.txt, without its time
+  std::string last_line;                                  // of log.txt, without its time and ETA
+  int64_t unread_lines = 0;                               // of the *.jsonl files, that are no records
   int64_t resumed = 0;                                    // how often
 
   const Points& of(const std::string& key) const;    // empty if there is none

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/program_test_tools.h"
@@ -150,7 +151,15 @@ TEST(InspectRun, RunsLeaveAReportAndInspectRunWritesItAgain) {
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_EQ(again.out, "runs/latest/report.html\n");
   EXPECT_TRUE(contains(test::read_bytes(path), "<title>losses</title>"));
-  EXPECT_TRUE(contains(inspect({"summary", "runs/latest"}, {.folder = folder.path()}).out, "3 of 3 iterations"));
+  const auto summary = [&] { return inspect({"summary", "runs/latest"}, {.folder = folder.path()}).out; };
+  EXPECT_TRUE(contains(summary(), "3 of 3 iterations"));
+  EXPECT_FALSE(contains(summary(), "warning"));
+  std::ofstream(folder / "runs/latest/train.jsonl", std::ios::app) << "not JSON\n"
+                                                                   << R"({"iterat)";  // being written
+  EXPECT_TRUE(contains(summary(), "warning     1 line of train.jsonl")) << summary();
+  std::ofstream(folder / "runs/latest/log.txt", std::ios::app)
+      << "2026-01-01T00:00:00Z iteration 2/3  1 it/s  ETA 5m  loss_d 1\n";
+  EXPECT_TRUE(contains(summary(), "; iteration 2/3  1 it/s  loss_d 1\n")) << summary();
 
   const ProgramResult counted = inspect({"flops", "runs/latest", "--json"}, {.folder = folder.path()});
   EXPECT_EQ(counted.exit_code, 0) << counted.err;
