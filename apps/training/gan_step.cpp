@@ -11,6 +11,8 @@ void update(GanStep& s, Network network, const Module& module, ParameterSlab& sl
   Scope scope(*s.tape, module.path());
   if (exchange) exchange->finish(*s.tape);
   const double parameters = static_cast<double>(slab.value.elements());
+  AdamOptions adam = s.train.adam(network);
+  adam.dead_moments = s.dead_moments;
   const double words = slab.ema ? 9 : 7;  // value, m, v, ema read and written; grad read
   s.tape->launch(
       {.op = "adam",
@@ -18,7 +20,7 @@ void update(GanStep& s, Network network, const Module& module, ParameterSlab& sl
        .flops = 12 * parameters,
        .executed_flops = 12 * parameters,
        .bytes = words * parameters * static_cast<double>(size_of(slab.value.dtype))},
-      s.tape->ctx.kernels->adam, network, s.train.adam(network), s.train.ema_decay,
+      s.tape->ctx.kernels->adam, network, adam, s.train.ema_decay,
       AdamOperands{
           .grad = slab.grad, .mask = mask, .value = slab.value, .m = slab.adam_m, .v = slab.adam_v, .ema = slab.ema});
 }

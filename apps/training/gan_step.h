@@ -31,7 +31,8 @@ struct GanStep {
   // follows. Spectral norm iterates and running statistics follow in the first part alone, as in a step in one part;
   // batch norm normalises each part by itself.
   TrainOptions train;
-  Tensor mask_g, mask_d;  // u8 [parameters / run], empty where there is no mask
+  Tensor mask_g, mask_d;     // u8 [parameters / run], empty where there is no mask
+  bool dead_moments = true;  // does anyone read the moments of dead weights?
   // If several processes take the step together. Each is given the whole batch of latents and images and computes on its
   // share of every part; gradients are averaged before the update. Results are those of the share.
   BatchShare share;

@@ -121,6 +121,7 @@ GanStep Trainer::gan_step() {
           .train = options_.train,
           .mask_g = sparse_.mask(Network::generator),
           .mask_d = sparse_.mask(Network::discriminator),
+          .dead_moments = options_.sparse.moment_policy == MomentPolicy::keep,
           .share = share(),
           .exchange_g = exchange_g_.get(),
           .exchange_d = exchange_d_.get(),

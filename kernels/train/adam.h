@@ -8,7 +8,7 @@
 // t, lr and the powers of beta come from the StepState; begin_step advances them. lr and decay may follow a schedule, a
 // function of t alone: so captured steps stay valid and a resumed run needs no further state. All tensors [parameters],
 // but the mask u8 [parameters / run] of run = 1, 2, 4, 8 or 16 (sparse/masks/mask.h). The moments of dead weights follow
-// their gradients like all others.
+// their gradients like all others, or, without `dead_moments`, may stay as they are.
 #pragma once
 #include "kernels/core/context.h"
 #include "kernels/core/host_device.h"
@@ -26,6 +26,7 @@ struct UpdateSchedule {
 struct AdamOptions {
   double beta1 = 0.0, beta2 = 0.9, eps = 1e-8;
   UpdateSchedule schedule;
+  bool dead_moments = true;
 };
 
 POISE_HOST_DEVICE constexpr double scheduled_rate(const UpdateSchedule& schedule, const OptimizerClock& clock) {

@@ -288,7 +288,7 @@ TEST(Adam, UnderAMaskZeroesDeadWeightsAndTheirAverageAndNothingElse) {
   const Shape shape{kWeights};
   const auto w = random_values<float>(kWeights, 1), g = random_values<float>(kWeights, 2);
   const auto coin = random_values<double>(kWeights, 3);
-  const auto update = [&](const std::vector<uint8_t>& mask) {
+  const auto update = [&](const std::vector<uint8_t>& mask, bool dead_moments = true) {
     TestContext c;
     c.step.clocks[0].learning_rate = 0.01;
     OwnedTensor x = tensor_of(shape, w), ema(shape, DType::f32, Device::cpu);
@@ -296,7 +296,10 @@ TEST(Adam, UnderAMaskZeroesDeadWeightsAndTheirAverageAndNothingElse) {
     const OwnedTensor grad = tensor_of(shape, g);
     OwnedTensor bytes = mask.empty() ? OwnedTensor() : tensor_of({static_cast<int64_t>(mask.size())}, mask);
     c.ctx.kernels->begin_step(c.ctx, Network::generator, {});
-    c.ctx.kernels->adam(c.ctx, Network::generator, {}, 0.5,
+    if (!dead_moments) {  // dead weights hold zeros
+      for (size_t i = 0; i < w.size(); ++i) x.tensor().data<float>()[i] *= mask[i * mask.size() / w.size()];
+    }
+    c.ctx.kernels->adam(c.ctx, Network::generator, {.dead_moments = dead_moments}, 0.5,
                         {.grad = grad.tensor(),
                          .mask = bytes.tensor(),
                          .value = x.tensor(),
@@ -315,6 +318,14 @@ TEST(Adam, UnderAMaskZeroesDeadWeightsAndTheirAverageAndNothingElse) {
     const auto masked = update(alive);
     EXPECT_EQ(masked[2], first) << "the moments of dead weights follow their gradients";
     EXPECT_EQ(masked[3], second);
+    const auto without = update(alive, /*dead_moments=*/false);
+    EXPECT_EQ(without[0], masked[0]) << "whatever becomes of dead moments";
+    EXPECT_EQ(without[1], masked[1]);
+    for (size_t i = 0; i < w.size(); ++i) {
+      if (alive[i / static_cast<size_t>(run)] == 0) continue;
+      ASSERT_EQ(without[2][i], first[i]);
+      ASSERT_EQ(without[3][i], second[i]);
+    }
     for (size_t i = 0; i < w.size(); ++i) {
       const bool lives = alive[i / static_cast<size_t>(run)] != 0;
       ASSERT_EQ(masked[0][i], lives ? value[i] : 0) << "weight " << i << ", runs of " << run;
