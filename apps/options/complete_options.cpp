@@ -146,7 +146,7 @@ void complete_sparse_options(OptionSet& options) {
 void check_effects(OptionSet& options) {
   for (const Option& option : option_table()) {
     const Effect& effect = option.effect;
-    if (!effect.holds || options.is_default(option) || effect.holds(options.settings())) continue;
+    if (options.is_default(option) || effect.holds(options.settings())) continue;
     const std::string& origin = options.origin(option.key);
     const std::string text =
         fmt::format("{}: has no effect without {}; leave it out [{}]", option.key, effect.needs, origin);

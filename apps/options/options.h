@@ -35,7 +35,8 @@ struct Limits {
 // What must hold for an option to change anything.
 struct Effect {
   std::string needs;
-  std::function<bool(const Settings&)> holds;  // nothing: it always does
+  std::function<bool(const Settings&)> condition;  // nothing: it always holds
+  bool holds(const Settings& settings) const { return !condition || condition(settings); }
 };
 
 struct Option {

@@ -17,8 +17,7 @@ namespace {
 std::string settings_section(const OptionSet& options) {
   std::string rows;
   for (const Option& option : option_table()) {
-    const bool has_effect = !option.effect.holds || option.effect.holds(options.settings());
-    if (options.is_default(option) || !has_effect) continue;
+    if (options.is_default(option) || !option.effect.holds(options.settings())) continue;
     rows += fmt::format("| {} | `{}` | `{}` |\n", option.key, to_toml(value_of(options.settings(), option)),
                         to_toml(value_of(Settings{}, option)));
   }

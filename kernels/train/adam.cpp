@@ -80,14 +80,12 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
     if (run != kLongestRun) return simd_chunks(slab.value.elements(), kAdamGrain, update);
     // What is dead holds zeros (mask.h). If nobody asks for its moments, or they are zero too, and its gradient, nothing
     // becomes of it.
-    simd_chunks(slab.value.elements(), kAdamGrain,
-                [=, dead_moments = options.dead_moments](int64_t begin, int64_t end) {
-                  for (int64_t i = begin; i < end; i += kLongestRun) {
-                    if (alive[i / kLongestRun] || (dead_moments && any(g + i, first + i, second + i))) {
-                      update(i, i + kLongestRun);
-                    }
-                  }
-                });
+    const bool asks = options.dead_moments;
+    simd_chunks(slab.value.elements(), kAdamGrain, [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i += kLongestRun) {
+        if (alive[i / kLongestRun] || (asks && any(g + i, first + i, second + i))) update(i, i + kLongestRun);
+      }
+    });
   });
 }
 

@@ -8,9 +8,9 @@
 #include "kernels/dense/norm/batch_norm.h"
 
 #include <cmath>
-#include <limits>
 #include <utility>
 
+#include "kernels/core/channel_norm.h"
 #include "kernels/core/dispatch.h"
 #include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
@@ -39,18 +39,6 @@ struct RowsOfRanks {
 };
 
 double* sums_in(const Tensor& workspace) { return reinterpret_cast<double*>(workspace.data<uint8_t>()); }
-
-// The value before the activation, the same expression forward and backward.
-template <class Number>
-Number normalised(Number x, Number mean, Number scale, Number beta) {
-  return (x - mean) * scale + beta;
-}
-
-// The activation is max(value, floor); it passes gradient where value > floor.
-template <class Number>
-Number activation_floor(bool relu) {
-  return relu ? Number{0} : -std::numeric_limits<Number>::infinity();
-}
 
 // Sums over `rows` rows of what term(row, c) gives, a pair: sums[i][c] = sum of the pair's member i, for `channels`
 // <= kChannels. Four rows are added to each other first.

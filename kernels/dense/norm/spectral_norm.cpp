@@ -1,7 +1,7 @@
 // Spectral normalisation on the CPU. One training pass reads the weight three times: W^T u, W v, and the division.
-// A layer that fits the second-level cache is one task, which finds it there the second time;
-// larger ones are cut, pass by pass: W^T u by blocks of columns, the others by rows. Norms and inner products are summed
-// in double, in an order that does not depend on which it is.
+// A layer that fits the second-level cache is one task, which finds it there the second time; larger ones are cut, pass by
+// pass: W^T u by blocks of columns, the others by rows. Norms and inner products are summed in double, in an order that
+// does not depend on which it is.
 #include "kernels/dense/norm/spectral_norm.h"
 
 #include <algorithm>

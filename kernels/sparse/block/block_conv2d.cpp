@@ -373,7 +373,7 @@ Conv2dPlan block_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const 
 
 void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in,
                           const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
-  if (in.x.dtype == DType::f64) return conv2d_forward(ctx, g, in.x, weight, bias, {}, workspace, y);
+  if (in.x.dtype == DType::f64) return conv2d_forward(ctx, g, read_directly(in), weight, bias, {}, workspace, y);
   choose(g, index, in.x.dtype,
          [&]<class T, class P>() { forward<T, P>(g, index, in, weight, bias, workspace.bytes, y); });
 }
@@ -388,7 +388,7 @@ void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const Bl
 void block_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in,
                                   const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias) {
   if (in.x.dtype == DType::f64) {
-    conv2d_backward_weight(ctx, g, in.x, dy, workspace, dweight, dbias);
+    conv2d_backward_weight(ctx, g, read_directly(in), dy, workspace, dweight, dbias);
     return zero_dead_gradients(index, dweight.data<double>());
   }
   choose(g, index, in.x.dtype,

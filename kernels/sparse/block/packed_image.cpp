@@ -1,9 +1,9 @@
 #include "kernels/sparse/block/packed_image.h"
 
 #include <algorithm>
-#include <limits>
 #include <type_traits>
 
+#include "kernels/core/channel_norm.h"
 #include "kernels/core/dispatch.h"
 #include "kernels/core/integer.h"
 #include "kernels/core/simd.h"
@@ -42,24 +42,12 @@ void add_block(float* to, const From* from) {
   for (int i = 0; i < kBlock; ++i) to[i] += to_float(from[i]);
 }
 
-// A batch normalisation of a pixel's channels, as kernels/dense/norm/batch_norm.cpp computes it.
-struct ChannelNorm {
-  const float *gamma, *beta, *mean, *inv_std;
-  float floor;
-  explicit ChannelNorm(const Normalisation& n)
-      : gamma(n ? n.gamma.data<float>() : nullptr),
-        beta(n ? n.beta.data<float>() : nullptr),
-        mean(n ? n.mean.data<float>() : nullptr),
-        inv_std(n ? n.inv_std.data<float>() : nullptr),
-        floor(n.relu ? 0.0f : -std::numeric_limits<float>::infinity()) {}
-  explicit operator bool() const { return gamma != nullptr; }
-};
-
-// Channels c.. of it. Rounded as a tensor of From is.
+// Channels c.. of a pixel. Rounded as a tensor of From is.
 template <class From, class To>
 void normalise_block(const ChannelNorm& n, int64_t c, To* to, const From* from) {
   for (int i = 0; i < kBlock; ++i) {
-    const float value = (to_float(from[i]) - n.mean[c + i]) * (n.gamma[c + i] * n.inv_std[c + i]) + n.beta[c + i];
+    const float scale = n.gamma[c + i] * n.inv_std[c + i];
+    const float value = normalised(to_float(from[i]), n.mean[c + i], scale, n.beta[c + i]);
     const From rounded = stored<From>(value < n.floor ? n.floor : value);
     to[i] = stored<To>(to_float(rounded));
   }
@@ -129,7 +117,7 @@ void pack_region(const Region& region, const Placement& placement, const PackedL
                  bool add, const From* from, To* packed, const Normalisation& normalisation) {
   require(!add || std::is_same_v<To, float>, "sums are f32");
   require(!normalisation || (!add && !placement.pooled), "pixels are normalised one by one");
-  const ChannelNorm norm(normalisation);
+  const ChannelNorm norm = channel_norm(normalisation);
   simd([=, &region, &placement, &layout] {
     const int64_t blocks = placement.channels / kBlock, edge = neighbours ? 1 : 0;
     for (int64_t r = -edge; r < region.all.rows + edge; ++r) {
@@ -168,7 +156,7 @@ void pack_region(const Region& region, const Placement& placement, const PackedL
 void pack_pairs(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
                 const bf16* from, bf16* packed, const Normalisation& normalisation) {
   require(!normalisation || !placement.pooled, "pixels are normalised one by one");
-  const ChannelNorm norm(normalisation);
+  const ChannelNorm norm = channel_norm(normalisation);
   const int64_t blocks = placement.channels / kBlock, edge = neighbours ? 1 : 0;
   const int64_t step = layout.frame ? 1 : 2, width = kBlock * (layout.frame ? 2 : 1);  // elements per column
   const auto pixel = [&](int64_t r, int64_t c) {

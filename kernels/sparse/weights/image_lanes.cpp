@@ -1,7 +1,6 @@
 #include "kernels/sparse/weights/image_lanes.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "kernels/core/integer.h"
 
@@ -190,15 +189,11 @@ void LaneImages::bring(const float* tensor, const LaneRegion& region, const Lane
       next = std::min(last, (phase + 1) * side_.channels);
       const int64_t down = phase / side_.scale_w, right = phase % side_.scale_w;
       const uint32_t of_row[2] = {lanes_in_row(region, r, down), lanes_in_row(region, r, down + 1)};
-      BringJob job{.channels = next - plane, .plane = layout.plane, .step = regions_.step(side_), .share = side_.share};
-      if (normalisation_) {
-        const int64_t channel = plane % side_.channels;
-        job.norm = {.gamma = normalisation_.gamma.data<float>() + channel,
-                    .beta = normalisation_.beta.data<float>() + channel,
-                    .mean = normalisation_.mean.data<float>() + channel,
-                    .inv_std = normalisation_.inv_std.data<float>() + channel,
-                    .floor = normalisation_.relu ? 0.0f : -std::numeric_limits<float>::infinity()};
-      }
+      BringJob job{.channels = next - plane,
+                   .plane = layout.plane,
+                   .step = regions_.step(side_),
+                   .share = side_.share,
+                   .norm = channel_norm(normalisation_, plane % side_.channels)};
       for (int64_t c = -layout.frame.left; c < end; c += job.pixels) {
         job.pixels = run(region, c, end, right);
         job.count = 0;

@@ -9,6 +9,7 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/core/channel_norm.h"
 #include "kernels/dense/conv2d/finish.h"
 
 namespace poise::cpu {
@@ -96,7 +97,7 @@ struct AccumulateJob {
 
 // planes[c][i] = share * sum over k < count of  tensor[at[k] + lanes[n] + i * step + c]
 //
-// or, of a single one that is normalised (kernels/dense/norm/batch_norm.h), what that makes of it: lanes that are not
+// or, of a single one that is normalised (kernels/core/channel_norm.h), what that makes of it: lanes that are not
 // present stay zero.
 struct BringJob {
   int64_t pixels, channels;
@@ -107,10 +108,7 @@ struct BringJob {
   int64_t at[4] = {};
   uint32_t present[4] = {};
   float share;
-  struct ChannelNorm {
-    const float *gamma = nullptr, *beta = nullptr, *mean = nullptr, *inv_std = nullptr;  // of the first channel
-    float floor = 0;
-  } norm;
+  ChannelNorm norm;  // from the first channel on
 };
 // tensor[at + lanes[n] + i * step + c] = share * sum over k < count of  from[k][c][i], finished
 struct ReturnJob {

@@ -167,6 +167,9 @@ struct Loops : Vectors<kVector> {
   template <int kFirst, int kEntries>
   [[gnu::always_inline]] static inline void accumulate_quad(const AccumulateJob& job, int32_t entry, const Rows& rows,
                                                             const V (&kept)[kOutputs][kSub][kPerPixel], float* quad) {
+    int64_t offset[kEntries];
+#pragma GCC unroll 4
+    for (int e = 0; e < kEntries; ++e) offset[e] = job.offsets[job.codes[entry + e]];
     // Of a single output two sums of each weight, of every other vector: one would wait for itself.
     constexpr int kSums = kOutputs == 1 ? 2 : 1;
     V sums[kSums][4] = {};
@@ -177,7 +180,7 @@ struct Loops : Vectors<kVector> {
         V(&sum)[4] = sums[(k * kPerPixel + v) % kSums];
 #pragma GCC unroll 4
         for (int e = 0; e < kEntries; ++e) {
-          const V x = load(rows.pixel(kFirst + k) + job.offsets[job.codes[entry + e]] + v * kVector);
+          const V x = load(rows.pixel(kFirst + k) + offset[e] + v * kVector);
 #pragma GCC unroll 4
           for (int b = 0; b < kOutputs; ++b) sum[e * kOutputs + b] += kept[b][k][v] * x;
         }
@@ -324,15 +327,9 @@ template <bool kAll>
 
 enum class Bring : uint8_t { plain, scaled, normalised };
 
-// To the bit what kernels/dense/norm/batch_norm.cpp writes, whose loops do not contract a product and a sum as this file's do.
 template <class Number>
-[[gnu::always_inline]] static inline Number normalised(Number x, Number mean, Number scale, Number beta, Number floor) {
-  Number product = (x - mean) * scale;
-#ifdef __x86_64__
-  asm("" : "+v"(product));
-#endif
-  const Number value = product + beta;
-  return value < floor ? floor : value;
+[[gnu::always_inline]] static inline Number at_least(Number value, Number floor) {
+  return value < floor ? floor : value;  // this way round a NaN stays one
 }
 
 template <int kVector, int kCount, Bring kBring, bool kAll>
@@ -360,7 +357,7 @@ template <int kVector, int kCount, Bring kBring, bool kAll>
         __builtin_prefetch(lane + job.at[kCount - 1] + job.step);
         if constexpr (kBring == Bring::scaled) v[n] *= job.share;
         if constexpr (kBring == Bring::normalised) {
-          if (has_lane<kAll>(job.present[0], first + n)) v[n] = normalised(v[n], mean, scale, beta, floor);
+          if (has_lane<kAll>(job.present[0], first + n)) v[n] = at_least(normalised(v[n], mean, scale, beta), floor);
         }
       }
       R::transpose(v);
@@ -374,10 +371,10 @@ template <int kVector, int kCount, Bring kBring, bool kAll>
       const float* lane = tensor + job.lanes[n] + c;
       for (int k = 0; k < kCount; ++k) sum += has_lane<kAll>(job.present[k], n) ? lane[job.at[k]] : 0.0f;
       if constexpr (kBring == Bring::normalised) {
-        const auto& of = job.norm;
+        const ChannelNorm& of = job.norm;
         const bool present = has_lane<kAll>(job.present[0], n);
-        planes[c * job.plane + n] =
-            present ? normalised(sum, of.mean[c], of.gamma[c] * of.inv_std[c], of.beta[c], of.floor) : 0.0f;
+        const float value = normalised(sum, of.mean[c], of.gamma[c] * of.inv_std[c], of.beta[c]);
+        planes[c * job.plane + n] = present ? at_least(value, of.floor) : 0.0f;
       } else {
         planes[c * job.plane + n] = job.share * sum;
       }
@@ -397,7 +394,7 @@ void bring_images(const BringJob& job, const float* tensor, float* planes) {
   uint32_t present = kAllLanes;
   for (int k = 0; k < job.count; ++k) present &= job.present[k];
   const auto bring = [&]<bool kAll>() {
-    if (job.norm.mean) return bring_sums<kVector, 1, Bring::normalised, kAll>(job, tensor, planes);
+    if (job.norm) return bring_sums<kVector, 1, Bring::normalised, kAll>(job, tensor, planes);
     if (job.count == 1 && job.share == 1) return bring_sums<kVector, 1, Bring::plain, kAll>(job, tensor, planes);
     if (job.count == 1) return bring_sums<kVector, 1, Bring::scaled, kAll>(job, tensor, planes);
     if (job.count == 2) return bring_sums<kVector, 2, Bring::scaled, kAll>(job, tensor, planes);

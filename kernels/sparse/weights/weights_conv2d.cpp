@@ -238,11 +238,11 @@ Conv2dPlan weights_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, cons
 
 void weights_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const LayerInput& in,
                             const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
-  const Tensor& x = in.x;
-  if (x.dtype == DType::f64) return conv2d_forward(ctx, g, x, weight, bias, {}, workspace, y);
-  if (x.dtype == DType::bf16) {
+  const DType dtype = in.x.dtype;
+  if (dtype == DType::f64) return conv2d_forward(ctx, g, read_directly(in), weight, bias, {}, workspace, y);
+  if (dtype == DType::bf16) {
     Widened wide(ctx, workspace);
-    const Tensor wide_x = wide.in(x), wide_weight = wide.in(weight);
+    const Tensor wide_x = wide.in(read_directly(in)), wide_weight = wide.in(weight);
     Tensor wide_y = wide.out(y, /*as_it_is=*/g.adds), rest = wide.rest();
     weights_conv2d_forward(ctx, g, index, wide_x, wide_weight, bias, rest, wide_y);
     return wide.finish();
@@ -271,8 +271,8 @@ void weights_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const 
 void weights_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index,
                                     const LayerInput& in, const Tensor& dy, Tensor& workspace, Tensor& dweight,
                                     Tensor& dbias) {
-  const Tensor& x = in.x;
-  if (x.dtype == DType::f32) return weight_gradient(g, index, in, dy, workspace, dweight, dbias);
+  if (in.x.dtype == DType::f32) return weight_gradient(g, index, in, dy, workspace, dweight, dbias);
+  const Tensor& x = read_directly(in);
   if (x.dtype == DType::bf16) {
     Widened wide(ctx, workspace);
     const Tensor wide_x = wide.in(x), wide_dy = wide.in(dy);
