@@ -60,7 +60,7 @@ BigGan32Discriminator::BigGan32Discriminator(int64_t width, int64_t class_count)
 Var BigGan32Discriminator::operator()(Var x, const Tensor& labels) {
   Scope scope(*x.tape, path());
   const NormalisedWeights normalised(*this, *x.tape);
-  for (DisBlock* block : {&block1, &block2, &block3, &block4}) x = (*block)(x, /*then_relu=*/true);
+  for (DisBlock* block : {&block1, &block2, &block3, &block4}) x = (*block)(x, Next::relu);
   return projection_head(linear, embedding, x, labels);
 }
 

@@ -25,8 +25,8 @@ GenBlock::GenBlock(Module& parent, const std::string& name, int64_t c_in, int64_
 
 Var GenBlock::operator()(Var x) {
   Scope scope(*x.tape, path());
-  Var h = bn2(spent(conv1(bn1(x))));
-  return conv2(h, shortcut(x));
+  Var h = bn2(spent(conv1(bn1(x), Var{}, Next::batch_norm)));
+  return conv2(h, shortcut(x), Next::batch_norm);
 }
 
 ConditionalGenBlock::ConditionalGenBlock(Module& parent, const std::string& name, int64_t c_in, int64_t c_out,
@@ -40,8 +40,8 @@ ConditionalGenBlock::ConditionalGenBlock(Module& parent, const std::string& name
 
 Var ConditionalGenBlock::operator()(Var x, const Condition& condition) {
   Scope scope(*x.tape, path());
-  Var h = bn2(conv1(bn1(x, condition)), condition);
-  return conv2(h, shortcut(x));
+  Var h = bn2(conv1(bn1(x, condition), Var{}, Next::batch_norm), condition);
+  return conv2(h, shortcut(x), Next::batch_norm);
 }
 
 DisBlock::DisBlock(Module& parent, const std::string& name, int64_t c_in, int64_t c_out, DisBlockKind kind,
@@ -55,11 +55,11 @@ DisBlock::DisBlock(Module& parent, const std::string& name, int64_t c_in, int64_
   shortcut = std::make_unique<Conv2d>(*this, "shortcut", c_in, c_out, conv, layer);
 }
 
-Var DisBlock::operator()(Var x, bool then_relu) {
+Var DisBlock::operator()(Var x, Next next) {
   Scope scope(*x.tape, path());
   Var h = conv1(kind_ == DisBlockKind::first ? x : relu(x));
-  if (!shortcut) return conv2(h, x, then_relu);
-  return conv2(h, (*shortcut)(kind_ == DisBlockKind::first ? avg_pool_2x2(x) : x), then_relu);
+  if (!shortcut) return conv2(h, x, next);
+  return conv2(h, (*shortcut)(kind_ == DisBlockKind::first ? avg_pool_2x2(x) : x), next);
 }
 
 SelfAttention::SelfAttention(Module& parent, const std::string& name, int64_t channels, LayerOptions layer)

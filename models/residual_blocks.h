@@ -44,7 +44,7 @@ class DisBlock : public Module {
  public:
   DisBlock(Module& parent, const std::string& name, int64_t c_in, int64_t c_out, DisBlockKind kind,
            const LayerOptions& layer);
-  Var operator()(Var x, bool then_relu = false);  // then_relu: of the result; see conv2d()
+  Var operator()(Var x, Next next = Next::any);  // next: see conv2d()
 
   Conv2d conv1, conv2;
   std::unique_ptr<Conv2d> shortcut;  // null for plain

@@ -56,7 +56,7 @@ SnganDiscriminator::SnganDiscriminator(const std::vector<DisStage>& stages, DisH
 Var SnganDiscriminator::operator()(Var x, const Tensor&) {
   Scope scope(*x.tape, path());
   const NormalisedWeights normalised(*this, *x.tape);
-  for (auto& block : blocks) x = (*block)(x, /*then_relu=*/true);
+  for (auto& block : blocks) x = (*block)(x, Next::relu);
   Var h = relu(x);
   return linear(head_ == DisHead::mean_with_bias ? mean_space(h) : sum_space(h));
 }

@@ -67,12 +67,11 @@ Conv2d::Conv2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_
   if (options.bias) add_parameter(bias, "bias", {c_out}, ParameterRole::bias, fan_in, fan_out);
 }
 
-Var Conv2d::operator()(Var x, Var residual, bool then_relu) {
+Var Conv2d::operator()(Var x, Var residual, Next next) {
   Tape& tape = *x.tape;
   Scope scope(tape, path());
   Var w = weight(tape);
-  return conv2d(x, w, options_.bias ? tape.parameter(bias) : Var{}, conv_, weight.parameter.execution, residual,
-                then_relu);
+  return conv2d(x, w, options_.bias ? tape.parameter(bias) : Var{}, conv_, weight.parameter.execution, residual, next);
 }
 
 ConvTranspose2d::ConvTranspose2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_out,

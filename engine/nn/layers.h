@@ -67,7 +67,7 @@ class Conv2d : public WeightedLayer {
  public:
   Conv2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_out, const Conv2dOptions& conv,
          const LayerOptions& options = {});
-  Var operator()(Var x, Var residual = {}, bool then_relu = false);  // residual: added to the result; see conv2d()
+  Var operator()(Var x, Var residual = {}, Next next = Next::any);  // residual: added to the result; see conv2d()
   Weight weight;
   Parameter bias;
 

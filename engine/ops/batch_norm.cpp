@@ -41,15 +41,23 @@ Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_v
   const Tensor xv = x.value(), taken = t.records_gradients() ? Tensor{} : t.take_if_spent(x);
   const Tensor y = taken ? taken : t.alloc(x.shape(), x.dtype());
   const Tensor mean = t.alloc(channels, gamma.dtype()), inv_std = t.alloc(channels, gamma.dtype());
-  BatchNormStatistics statistics{
-      .x = xv, .running_mean = running_mean, .running_var = running_var, .mean = mean, .inv_std = inv_std};
+  const Tape::ChannelSums moments = t.take_sums(x);
+  BatchNormStatistics statistics{.x = xv,
+                                 .moments = moments.known ? moments.memory : Tensor{},
+                                 .running_mean = running_mean,
+                                 .running_var = running_var,
+                                 .mean = mean,
+                                 .inv_std = inv_std};
   if (batch_statistics) {
     if (t.mode != Mode::train) statistics.running_mean = statistics.running_var = {};
     Arena::Workspace workspace(*t.ctx.arena, workspace_bytes);
-    t.launch({op, Pass::forward}, t.ctx.kernels->batch_norm_batch_statistics, o, statistics, workspace);
+    Work work{op, Pass::forward};
+    if (moments.known) work.bytes = static_cast<double>(moments.memory.size_bytes());  // x is not read
+    t.launch(work, t.ctx.kernels->batch_norm_batch_statistics, o, statistics, workspace);
   } else {
     t.launch({op, Pass::forward}, t.ctx.kernels->batch_norm_running_statistics, o, statistics);
   }
+  if (moments.memory) t.ctx.arena->recycle(moments.memory);
   return t.record_unwritten(
       {.name = op,
        .inputs = {x, gamma, beta},
@@ -57,18 +65,21 @@ Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_v
        .saved = {mean, inv_std},
        .backward =
            [=](Grads& g) {
+             const Tape::ChannelSums sums = g.take_sums();
              const BatchNormBackwardOperands backward{.x = xv,
                                                       .gamma = gamma.value(),
                                                       .beta = beta.value(),
                                                       .mean = mean,
                                                       .inv_std = inv_std,
                                                       .dy = g.dy(),
+                                                      .sums = sums.known ? sums.memory : Tensor{},
                                                       .dx = g.wants(x) ? g.dy() : Tensor{},
                                                       .dgamma = g.alloc(gamma),
                                                       .dbeta = g.alloc(beta)};
              Arena::Workspace workspace(*g.ctx().arena, workspace_bytes);
              g.tape().launch({op, Pass::backward}, g.kernels().batch_norm_backward, o, batch_statistics, backward,
                              workspace);
+             if (sums.memory) g.ctx().arena->recycle(sums.memory);
              g.add_or_recycle(gamma, backward.dgamma);
              g.add_or_recycle(beta, backward.dbeta);
              if (backward.dx) g.move_dy_to(x, x.shape());

@@ -47,6 +47,7 @@ struct Convolution {
   const LayerExecution* execution;
   Tensor pooled_x;        // or empty: not pooled
   Tensor y, y_rectified;  // the latter may be empty: not wanted
+  Tensor moments;         // of y; or empty: not wanted
   bool y_holds_residual;  // until the results are added
   LayerWeight w;
 
@@ -63,7 +64,8 @@ struct Convolution {
                      [&](const Conv2dGeometry& form) { return ctx.kernels->conv2d_plan(ctx, form, dtype, pass); });
   }
 
-  void forward(Tape& t) {
+  // Are the moments there?
+  bool forward(Tape& t) {
     LayerPass pass = pass_of(t.ctx, Pass::forward);
     const KernelTable& k = *t.ctx.kernels;
     const Tensor b = bias.tape ? bias.value() : Tensor{};
@@ -76,6 +78,8 @@ struct Convolution {
     if (y_holds_residual && !pass.geometry.adds) results.emplace(*t.ctx.arena, y.shape, y.dtype);
     Tensor result = results ? results->tensor() : y;
     if (pass.pools_output()) sums.emplace(*t.ctx.arena, pass.geometry.y_shape(), y.dtype);
+    const bool takes_moments = moments && pass.takes_sums(t.ctx, y.dtype) && !sums && (finished || !geometry.relu) &&
+                               (!residual.tape || pass.geometry.adds);
     {
       Arena::Workspace workspace(*t.ctx.arena, pass.workspace_bytes);
       Tensor out = sums ? sums->tensor() : result;
@@ -84,7 +88,7 @@ struct Convolution {
                  out);
       } else {
         pass.launch_sparse(t, k.block_conv2d_forward, k.cusparse_conv2d_forward, k.weights_conv2d_forward,
-                           input_of(pass), w.value, b, workspace, out);
+                           input_of(pass), w.value, b, workspace, LayerOutput(out, takes_moments ? moments : Tensor{}));
       }
     }
     if (geometry.relu && !pass.is_dense() && !finished) {
@@ -97,6 +101,7 @@ struct Convolution {
     if (y_rectified && !beside) {
       t.launch({"leaky_relu", Pass::forward}, k.leaky_relu_forward, 0.0f, y, y_rectified);
     }
+    return takes_moments;
   }
 
   void backward(Grads& g) const {
@@ -151,6 +156,12 @@ struct Convolution {
   void backward_input(Grads& g, LayerPass pass, const Tensor& dy) const {
     Tape& t = g.tape();
     const bool finished = pass.finishes_results(g.ctx(), dy.dtype) && !geometry.pools_input();
+    // For the batch normalisation that made x, memory whatever the path is.
+    const LayerInput* const normalised = geometry.pools_input() || !execution ? nullptr : g.normalised_input(x);
+    Tensor sums;
+    if (normalised && g.kernels().block_conv2d_takes_sums(g.ctx(), {}, dy.dtype, Pass::backward_input)) {
+      sums = t.alloc({2, x.shape().back()}, DType::f64);
+    }
     Grads::ReluGradient relu;
     if (!geometry.pools_input()) relu = g.take_over_relu(x, finished && pass.is_dense());
     const Tensor rectified = relu.adds ? x.value() : relu.memory;
@@ -159,34 +170,38 @@ struct Convolution {
     Tensor dx = rectified ? relu.memory : g.alloc(x);
     std::optional<Arena::Scratch> results;  // where they may not go to dx
     if (geometry.pools_input() || (rectified && !finished)) results.emplace(*g.ctx().arena, input_shape(), dy.dtype);
-    Tensor result = results ? results->tensor() : dx;
-    launch_backward_input(t, pass, dy, finished ? rectified : Tensor{}, result);
+    const Tensor result = results ? results->tensor() : dx;
+    const bool takes_sums = sums && pass.takes_sums(g.ctx(), dy.dtype);
+    launch_backward_input(t, pass, dy, finished ? rectified : Tensor{},
+                          takes_sums ? InputGradient(result, *normalised, sums) : result);
     if (geometry.pools_input()) {
       t.launch({"avg_pool_2x2", Pass::backward}, t.ctx.kernels->avg_pool_2x2_backward, result, dx);
     } else if (results) {
       t.launch({"leaky_relu", Pass::backward}, t.ctx.kernels->leaky_relu_backward, 0.0f, dx, result, dx);
     }
     if (!rectified) g.add(x, dx);
+    if (sums) t.set_sums(x, {sums, takes_sums});
   }
 
   // rectified: x, if the kernel is to see to its ReLU.
   void launch_backward_input(Tape& t, const LayerPass& pass, const Tensor& dy, const Tensor& rectified,
-                             Tensor& dx) const {
+                             const InputGradient& out) const {
     const KernelTable& k = *t.ctx.kernels;
     const Tensor read = w.read_by(pass);
     Arena::Workspace workspace(*t.ctx.arena, pass.workspace_bytes);
     if (pass.is_dense()) {
+      Tensor dx = out.dx;
       return t.launch(pass.work, k.conv2d_backward_input, pass.geometry, dy, read, rectified, workspace, dx);
     }
     pass.launch_sparse(t, k.block_conv2d_backward_input, k.cusparse_conv2d_backward_input,
-                       k.weights_conv2d_backward_input, dy, read, workspace, dx);
+                       k.weights_conv2d_backward_input, dy, read, workspace, out);
   }
 };
 
 }  // namespace
 
 Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution, Var residual,
-           bool then_relu) {
+           Next next) {
   Tape& t = *x.tape;
   check_parameter("conv2d", x, weight);
   const Conv2dGeometry geometry = geometry_of(x, weight, options);
@@ -207,6 +222,9 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
   const bool only_residual = residual.tape && residual.id != x.id;
   const Tensor taken = only_residual ? t.take_if_unread(residual) : Tensor{};
   const Tensor y = taken ? taken : t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
+  // Memory does not depend on the path (above): where any path of the device takes them.
+  const bool takes_moments = next == Next::batch_norm && t.mode != Mode::evaluate_running && execution &&
+                             t.ctx.kernels->block_conv2d_takes_sums(t.ctx, {}, x.dtype(), Pass::forward);
   Convolution convolution{.x = x,
                           .weight = weight,
                           .bias = bias,
@@ -215,10 +233,11 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
                           .execution = execution,
                           .pooled_x = pooled_x,
                           .y = y,
-                          .y_rectified = then_relu ? t.alloc(y.shape, y.dtype) : Tensor{},
+                          .y_rectified = next == Next::relu ? t.alloc(y.shape, y.dtype) : Tensor{},
+                          .moments = takes_moments ? t.alloc({2, y.shape.back()}, DType::f64) : Tensor{},
                           .y_holds_residual = static_cast<bool>(taken),
                           .w = LayerWeight(weight, x.dtype())};
-  convolution.forward(t);
+  const bool known = convolution.forward(t);
   const Var result = t.record({.name = "conv2d",
                                .inputs = {x, weight, bias, residual},
                                .output = y,
@@ -227,6 +246,7 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
                                .is_rectified = geometry.relu,
                                .backward = [convolution](Grads& g) { convolution.backward(g); }});
   t.set_rectified(result, convolution.y_rectified);
+  t.set_sums(result, {convolution.moments, known});
   return result;
 }
 

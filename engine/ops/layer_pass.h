@@ -46,6 +46,11 @@ struct LayerPass {
            (path == Execution::weights && weights_conv2d_normalises(dtype, geometry)) ||
            (path == Execution::block && block_conv2d_normalises(ctx.device, dtype));
   }
+  // May the kernel be asked for moments of what it calls y, or for sums of its dx?
+  bool takes_sums(const Context& ctx, DType dtype) const {
+    return (path == Execution::weights && weights_conv2d_takes_sums(dtype, geometry, work.pass)) ||
+           (path == Execution::block && ctx.kernels->block_conv2d_takes_sums(ctx, geometry, dtype, work.pass));
+  }
   // The kernel's y is four times as large.
   bool pools_output() const { return pools_sums && !is_dense() && geometry.pool == 1; }
 

@@ -53,11 +53,14 @@ struct Conv2dOptions {
             .relu = relu};
   }
 };
+// Who reads a result next, where that op's work can be done with the result's own: a relu() by dense kernels on GPUs, a batch
+// normalisation's statistics by sparse kernels on the CPU.
+enum class Next : uint8_t { any, relu, batch_norm };
+
 // x [N,H,W,C_in], weight [C_out,kh,kw,C_in], bias [C_out] or absent -> [N,H',W',C_out]. A residual of that shape, not
-// with ReLU, is added; the result takes its memory if nothing else reads it (Tape::take_if_unread). then_relu: the next op is
-// relu() of the result, which dense kernels on GPUs compute beside it.
+// with ReLU, is added; the result takes its memory if nothing else reads it (Tape::take_if_unread). next: see above.
 Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution = nullptr,
-           Var residual = {}, bool then_relu = false);
+           Var residual = {}, Next next = Next::any);
 
 // x [N,H,W,C_in], weight [C_in,kh,kw,C_out] -> [N,H',W',C_out], H' = (H-1) stride_h - 2 pad_h + kh. No upsample, no
 // bias, no block-sparse execution.

@@ -170,14 +170,15 @@ void Tape::release_saved(Node& node) {
 // Everything that reads this value, this gradient and what was saved has run.
 void Tape::release(Slot& slot, Node& node) {
   if (slot.gradient) ctx.arena->recycle(slot.gradient);
-  slot.gradient = {};
+  if (slot.sums.memory) ctx.arena->recycle(slot.sums.memory);
+  slot.gradient = {}, slot.sums = {};
   release_saved(node);
   release_value(slot, node);
 }
 
 void Tape::release_all_but_last(int first) {
   const int last = size() - 1;
-  if (!unwritten_.empty() && unwritten_.back().id == last && unwritten_.back().x >= first) write(last);
+  if (const Normalised* const value = find_unwritten(last); value && value->x >= first) write(last);
   for (int id = first; id < last; ++id) {
     Slot& slot = slots_[id];
     const bool shared_with_last = slot.value.bytes == slots_[last].value.bytes;  // the last is a view of this one
@@ -188,7 +189,7 @@ void Tape::release_all_but_last(int first) {
 void Tape::reset() {
   nodes_.clear();
   slots_.clear();
-  unwritten_.clear();
+  normalised_.clear();
 }
 
 void Tape::wait_for_device() {

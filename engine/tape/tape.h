@@ -67,7 +67,7 @@ class Tape {
   explicit Tape(Context& context) : ctx(context) {
     nodes_.reserve(512);
     slots_.reserve(1024);
-    unwritten_.reserve(64);
+    normalised_.reserve(64);
   }
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
@@ -91,12 +91,23 @@ class Tape {
   // kernel normalises takes layer_input() instead; one whose kernel `writes` the value as well says so.
   Var record_unwritten(const Node& node, Var x, const Tensor& xv, const Normalisation& normalisation);
   LayerInput layer_input(Var x, bool writes);
+  const LayerInput* normalised_input(Var y) const;  // written or not; null: y is no such output
   // A weight in other forms, or empty: in bf16, and as dense convolutions read it (derived_weights.h). They are made for a
   // whole network at once, in memory of a node recorded before those that read it.
   void set_forms(Var x, const Tensor& narrow, const Tensor& derived) {
     slots_[x.id].narrow = narrow, slots_[x.id].derived = derived;
   }
   void set_rectified(Var x, const Tensor& rectified) { slots_[x.id].rectified = rectified; }  // memory of who reads it
+  // Sums over the channels of x that an op took of it while writing it, for a batch normalisation that would have to read it
+  // again: moments of a value, by who made it, for who normalises it; or sums of a gradient (InputGradient), by who alone reads
+  // a normalised value, for who differentiates the normalisation. Memory for them there is whether they are known or not; who
+  // takes it gives it back.
+  struct ChannelSums {
+    Tensor memory;
+    bool known = false;
+  };
+  void set_sums(Var x, const ChannelSums& sums) { slots_[x.id].sums = sums; }
+  ChannelSums take_sums(Var x) { return std::exchange(slots_[x.id].sums, {}); }
   void keep(Var var);  // its value outlives backward(); a view keeps what it looks at
   // The memory of x's value, for the output of an op that reads x element by element. Empty if it belongs to a leaf, is
   // kept, or will be read by the backward pass of its own node or of an op recorded so far. No one may read it after.
@@ -146,13 +157,15 @@ class Tape {
   friend Var spent(Var x);
 
   enum class Kind : uint8_t { constant, variable, parameter, result };
-  // Of an output that is not written: in whose place x is read, and of which slot that is.
-  struct Unwritten {
+  // An output of record_unwritten(): of which slot, in whose place x is read as long as it is not written, and which slot that is.
+  struct Normalised {
     int id, x;
     LayerInput input;
+    bool written = false;
   };
   struct Slot {
     Tensor value, narrow, derived, rectified, gradient;
+    ChannelSums sums;
     Parameter* parameter = nullptr;
     const std::string* scope = nullptr;
     int node = -1;
@@ -163,8 +176,8 @@ class Tape {
   };
 
   Var add_slot(const Slot& slot);
-  std::vector<Unwritten>::const_iterator find_unwritten(int id) const;
-  void write(int id);  // if it is unwritten
+  Normalised* find_unwritten(int id);  // null: it is written, or none of these
+  void write(int id);                  // if it is unwritten
   void forget_unwritten(int id);
   void count_readers(int last);
   void differentiate(int id);
@@ -180,7 +193,7 @@ class Tape {
 
   std::vector<Node> nodes_;
   std::vector<Slot> slots_;
-  std::vector<Unwritten> unwritten_;
+  std::vector<Normalised> normalised_;
   const std::string* scope_ = &kNoScope;
   bool no_grad_ = false;
   static const std::string kNoScope;
@@ -207,6 +220,12 @@ class Grads {
   // Of a rectified output: somebody else has seen to the ReLU (take_over_relu).
   bool dy_is_before_relu() const { return tape_.slots_[slot_].gradient_before_relu; }
   const Node& node() const { return tape_.nodes_[tape_.slots_[slot_].node]; }
+  Tape::ChannelSums take_sums() const { return tape_.take_sums({&tape_, slot_}); }
+  // What x is made of by a batch normalisation, if its gradient is what this op computes, with nothing to be added; or null.
+  const LayerInput* normalised_input(Var x) const {
+    const bool alone = !tape_.slots_[x.id].gradient && tape_.reads_of(x.id, false) == 1;
+    return alone ? tape_.normalised_input(x) : nullptr;
+  }
   // Those of node i of the batch that this one is the first of.
   Grads of_batch(int i) const { return {tape_, slot_ + i}; }
 

@@ -1,6 +1,4 @@
 // Values that are written when they are first read (Tape::record_unwritten).
-#include <algorithm>
-
 #include "engine/tape/tape.h"
 
 namespace poise {
@@ -10,29 +8,39 @@ Var Tape::record_unwritten(const Node& node, Var x, const Tensor& xv, const Norm
   without_saved.saved = {};  // without gradients they would be given back, and may be read yet
   const Var y = record(without_saved);
   nodes_.back().saved = node.saved;
-  unwritten_.push_back({.id = y.id, .x = x.id, .input = {xv, normalisation}});
+  normalised_.push_back({.id = y.id, .x = x.id, .input = {xv, normalisation}});
   return y;
 }
 
-std::vector<Tape::Unwritten>::const_iterator Tape::find_unwritten(int id) const {
-  return std::find_if(unwritten_.begin(), unwritten_.end(), [&](const Unwritten& u) { return u.id == id; });
+const LayerInput* Tape::normalised_input(Var y) const {
+  for (const Normalised& n : normalised_) {
+    if (n.id == y.id) return &n.input;
+  }
+  return nullptr;
+}
+
+Tape::Normalised* Tape::find_unwritten(int id) {
+  for (Normalised& n : normalised_) {
+    if (n.id == id && !n.written) return &n;
+  }
+  return nullptr;
 }
 
 LayerInput Tape::layer_input(Var x, bool writes) {
-  const auto found = find_unwritten(x.id);
-  if (found == unwritten_.end()) return x.value();
+  Normalised* const found = find_unwritten(x.id);
+  if (!found) return x.value();
   LayerInput input = found->input;
   if (!writes) return input;
-  unwritten_.erase(found);
+  found->written = true;
   input.written = slots_[x.id].value;
   return input;
 }
 
 void Tape::write(int id) {
-  const auto found = find_unwritten(id);
-  if (found == unwritten_.end()) return;
+  Normalised* const found = find_unwritten(id);
+  if (!found) return;
   const LayerInput input = found->input;
-  unwritten_.erase(found);
+  found->written = true;
   Slot& slot = slots_[id];
   const std::string* reader = std::exchange(scope_, slot.scope);
   launch({nodes_[slot.node].name, Pass::forward}, ctx.kernels->batch_norm_normalise, input.normalisation, input.x,
@@ -41,8 +49,7 @@ void Tape::write(int id) {
 }
 
 void Tape::forget_unwritten(int id) {
-  const auto found = find_unwritten(id);
-  if (found != unwritten_.end()) unwritten_.erase(found);
+  if (Normalised* const found = find_unwritten(id)) found->written = true;
 }
 
 }  // namespace poise

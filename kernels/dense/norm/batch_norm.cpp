@@ -1,15 +1,12 @@
 // Batch normalisation on the CPU. All passes are bound by memory, so the tensor is read as rarely as the formula
 // allows: forward once for both moments and once to normalise, backward once for both sums and once to write dx.
-//
-// Moments in one read, safely: each chunk of rows sums deviations from the mean of its first few, and their squares
-// (the shifted algorithm of Chan, Golub, LeVeque, "Algorithms for computing the sample variance", 1983); the chunks
-// combine in double, in order (there too):
-//   mean = sum_k n_k mean_k / M;   M var = sum_k ( M2_k + n_k (mean_k - mean)^2 )
+// Moments: kernels/core/channel_moments.h.
 #include "kernels/dense/norm/batch_norm.h"
 
 #include <cmath>
 #include <utility>
 
+#include "kernels/core/channel_moments.h"
 #include "kernels/core/channel_norm.h"
 #include "kernels/core/dispatch.h"
 #include "kernels/core/integer.h"
@@ -31,12 +28,14 @@ struct Rows {
   int64_t offset(int64_t chunk) const { return chunk * kBatchNormChunkRows * channels; }
 };
 
-// The matrices of all ranks as one, in as many chunks.
-struct RowsOfRanks {
-  int64_t ranks, rows_each, channels, rows = ranks * rows_each;
-  int64_t chunks() const { return ranks; }
-  int64_t rows_of(int64_t) const { return rows_each; }
-};
+MomentParts chunks_of(const Rows& m, const double* sums) {
+  return {
+      .moments = sums, .count = m.chunks(), .channels = m.channels, .rows = m.rows, .rows_each = kBatchNormChunkRows};
+}
+// Of what another op summed.
+MomentParts one_part(const Rows& m, const Tensor& sums) {
+  return {.moments = sums.data<double>(), .count = 1, .channels = m.channels, .rows = m.rows, .rows_each = m.rows};
+}
 
 double* sums_in(const Tensor& workspace) { return reinterpret_cast<double*>(workspace.data<uint8_t>()); }
 
@@ -75,16 +74,11 @@ void chunk_moments(const T* x, int64_t rows, int64_t stride, int64_t channels, d
     const Number deviation = computed(x[row * stride + c]) - centre[c];
     return std::pair(deviation, deviation * deviation);
   });
-  const double n = static_cast<double>(rows);
-  for (int64_t c = 0; c < channels; ++c) {
-    const double missed = static_cast<double>(sums[0][c]);  // what the centre misses of the mean, times n
-    mean[c] = static_cast<double>(centre[c]) + missed / n;
-    m2[c] = std::max(static_cast<double>(sums[1][c]) - missed * missed / n, 0.0);
-  }
+  part_moments(rows, channels, centre, sums[0], sums[1], mean, m2);
 }
 
 template <class T>
-void moments(const Rows& m, const T* x, double* sums) {
+MomentParts moments(const Rows& m, const T* x, double* sums) {
   simd_for(m.chunks(), [=](int64_t chunk) {
     double* chunk_sums = sums + chunk * 2 * m.channels;
     for (int64_t first = 0; first < m.channels; first += kChannels) {
@@ -92,43 +86,21 @@ void moments(const Rows& m, const T* x, double* sums) {
                     chunk_sums + first, chunk_sums + m.channels + first);
     }
   });
+  return {
+      .moments = sums, .count = m.chunks(), .channels = m.channels, .rows = m.rows, .rows_each = kBatchNormChunkRows};
 }
 
-// mean[c] and var[c] (biased) over all chunks, for `channels` <= kChannels starting at `first`.
-template <class Matrix>
-void combine_moments(const Matrix& m, const double* sums, int64_t first, int64_t channels, double* mean, double* var) {
-  for (int64_t c = 0; c < channels; ++c) mean[c] = var[c] = 0;
-  for (int64_t chunk = 0; chunk < m.chunks(); ++chunk) {
-    const double* chunk_mean = sums + chunk * 2 * m.channels + first;
-    const double n = static_cast<double>(m.rows_of(chunk));
-    for (int64_t c = 0; c < channels; ++c) mean[c] += n * chunk_mean[c];
-  }
-  for (int64_t c = 0; c < channels; ++c) mean[c] /= static_cast<double>(m.rows);
-  for (int64_t chunk = 0; chunk < m.chunks(); ++chunk) {
-    const double* chunk_mean = sums + chunk * 2 * m.channels + first;
-    const double* chunk_m2 = chunk_mean + m.channels;
-    const double n = static_cast<double>(m.rows_of(chunk));
-    for (int64_t c = 0; c < channels; ++c) {
-      const double shift = chunk_mean[c] - mean[c];
-      var[c] += chunk_m2[c] + n * shift * shift;
-    }
-  }
-  for (int64_t c = 0; c < channels; ++c) var[c] = std::max(var[c] / static_cast<double>(m.rows), 0.0);
-}
-
-constexpr int64_t kCombineChannels = 32;  // of a task
-
-// The moments of this rank's rows, and of all ranks': [ranks][2][C].
-const double* exchange_moments(Context& ctx, Ranks& ranks, const Rows& m, const double* sums, const Tensor& workspace) {
-  const Tensor mine = batch_norm_exchange(workspace, m.rows, m.channels, 0, 1, DType::f64);
-  const Tensor all = batch_norm_exchange(workspace, m.rows, m.channels, 1, ranks.size(), DType::f64);
-  double *mean = mine.data<double>(), *m2 = mean + m.channels;
-  simd_chunks(m.channels, kCombineChannels, [=](int64_t begin, int64_t end) {
-    combine_moments(m, sums, begin, end - begin, mean + begin, m2 + begin);
-    for (int64_t c = begin; c < end; ++c) m2[c] *= static_cast<double>(m.rows);
-  });
+// The moments of all ranks' rows: [ranks][2][C].
+MomentParts exchange_moments(Context& ctx, Ranks& ranks, const MomentParts& own, const Tensor& workspace) {
+  const Tensor mine = batch_norm_exchange(workspace, own.rows, own.channels, 0, 1, DType::f64);
+  const Tensor all = batch_norm_exchange(workspace, own.rows, own.channels, 1, ranks.size(), DType::f64);
+  own.combine(mine);
   ranks.gather(ctx, mine, all);
-  return all.data<double>();
+  return {.moments = all.data<double>(),
+          .count = ranks.size(),
+          .channels = own.channels,
+          .rows = ranks.size() * own.rows,
+          .rows_each = own.rows};
 }
 
 template <class T>
@@ -159,7 +131,8 @@ void normalise(const Normalisation& bn, const Tensor& from, Tensor& to) {
 
 // sums[chunk][0] = sum g;  sums[chunk][1] = sum g (x - mean)
 template <class T>
-void gradient_sums(const Rows& m, const BatchNormOptions& options, const BatchNormBackwardOperands& bn, double* sums) {
+MomentParts gradient_sums(const Rows& m, const BatchNormOptions& options, const BatchNormBackwardOperands& bn,
+                          double* sums) {
   using Number = Computed<T>;
   const Number floor = activation_floor<Number>(options.relu);
   const T *x = bn.x.data<T>(), *dy = bn.dy.data<T>();
@@ -188,6 +161,7 @@ void gradient_sums(const Rows& m, const BatchNormOptions& options, const BatchNo
       }
     }
   });
+  return chunks_of(m, sums);
 }
 
 // The sums over all rows and the number of rows that the statistics are of.
@@ -258,31 +232,26 @@ void batch_norm_batch_statistics(Context& ctx, const BatchNormOptions& options, 
   dispatch_stored(bn.x.dtype, [&]<class T>() {
     using Number = Computed<T>;
     const Rows m(bn.x, bn.mean);
-    double* sums = sums_in(workspace);
-    moments(m, bn.x.data<T>(), sums);
+    MomentParts parts = bn.moments ? one_part(m, bn.moments) : moments(m, bn.x.data<T>(), sums_in(workspace));
+    if (options.ranks) parts = exchange_moments(ctx, *options.ranks, parts, workspace);
 
     Number* means = bn.mean.data<Number>();
     Number* inv_stds = bn.inv_std.data<Number>();
     Number* past_mean = bn.running_mean ? bn.running_mean.data<Number>() : nullptr;
     Number* past_var = bn.running_var ? bn.running_var.data<Number>() : nullptr;
-    const int64_t rows = options.ranks ? options.ranks->size() * m.rows : m.rows;
-    const double unbias = rows > 1 ? static_cast<double>(rows) / static_cast<double>(rows - 1) : 1.0;
+    const double rows = static_cast<double>(parts.rows), unbias = rows > 1 ? rows / (rows - 1) : 1.0;
     const auto blend = [momentum = options.momentum](Number& past, double now) {
       past = static_cast<Number>((1 - momentum) * static_cast<double>(past) + momentum * now);
     };
-    const double* of_ranks = options.ranks ? exchange_moments(ctx, *options.ranks, m, sums, workspace) : nullptr;
-    const RowsOfRanks all{options.ranks ? options.ranks->size() : 1, m.rows, m.channels};
-    simd_chunks(m.channels, kCombineChannels, [=, eps = options.eps](int64_t begin, int64_t end) {
-      double batch_mean[kCombineChannels], batch_var[kCombineChannels];
-      if (of_ranks)
-        combine_moments(all, of_ranks, begin, end - begin, batch_mean, batch_var);
-      else
-        combine_moments(m, sums, begin, end - begin, batch_mean, batch_var);
+    simd_chunks(m.channels, kCombinedChannels, [=, eps = options.eps](int64_t begin, int64_t end) {
+      double mean[kCombinedChannels], m2[kCombinedChannels];
+      parts.combine(begin, end - begin, mean, m2);
       for (int64_t c = begin; c < end; ++c) {
-        means[c] = static_cast<Number>(batch_mean[c - begin]);
-        inv_stds[c] = static_cast<Number>(1 / std::sqrt(batch_var[c - begin] + eps));
-        if (past_mean) blend(past_mean[c], batch_mean[c - begin]);
-        if (past_var) blend(past_var[c], batch_var[c - begin] * unbias);
+        const double batch_mean = mean[c - begin], batch_var = m2[c - begin] / rows;  // biased
+        means[c] = static_cast<Number>(batch_mean);
+        inv_stds[c] = static_cast<Number>(1 / std::sqrt(batch_var + eps));
+        if (past_mean) blend(past_mean[c], batch_mean);
+        if (past_var) blend(past_var[c], batch_var * unbias);
       }
     });
   });
@@ -307,19 +276,17 @@ void batch_norm_backward(Context& ctx, const BatchNormOptions& options, bool tra
   dispatch_stored(bn.x.dtype, [&]<class T>() {
     using Number = Computed<T>;
     const Rows m(bn.x, bn.gamma);
-    double* sums = sums_in(workspace);
-    gradient_sums<T>(m, options, bn, sums);
-
+    const MomentParts parts = bn.sums ? one_part(m, bn.sums) : gradient_sums<T>(m, options, bn, sums_in(workspace));
     Number* grad_gamma = bn.dgamma.data<Number>();
     Number* grad_beta = bn.dbeta.data<Number>();
-    simd_chunks(m.channels, kCombineChannels, [=, inv_stds = bn.inv_std.data<Number>()](int64_t begin, int64_t end) {
-      double sum[kCombineChannels] = {}, product[kCombineChannels] = {};
-      for (int64_t chunk = 0; chunk < m.chunks(); ++chunk) {
-        const double* chunk_sum = sums + chunk * 2 * m.channels + begin;
-        const double* chunk_product = chunk_sum + m.channels;
+    simd_chunks(m.channels, kCombinedChannels, [=, inv_stds = bn.inv_std.data<Number>()](int64_t begin, int64_t end) {
+      double sum[kCombinedChannels] = {}, product[kCombinedChannels] = {};
+      for (int64_t part = 0; part < parts.count; ++part) {
+        const double* part_sum = parts.moments + part * 2 * m.channels + begin;
+        const double* part_product = part_sum + m.channels;
         for (int64_t c = 0; c < end - begin; ++c) {
-          sum[c] += chunk_sum[c];
-          product[c] += chunk_product[c];
+          sum[c] += part_sum[c];
+          product[c] += part_product[c];
         }
       }
       for (int64_t c = begin; c < end; ++c) {

@@ -49,10 +49,11 @@ inline Tensor batch_norm_exchange(const Tensor& workspace, int64_t rows, int64_t
 
 struct BatchNormStatistics {
   Tensor x;                          // not read for the running statistics
+  Tensor moments;                    // of x, as its op left them (LayerOutput), so that x is not read; or empty
   Tensor running_mean, running_var;  // of this batch: updated, or empty; else read
   Tensor mean, inv_std;              // results
 
-  auto tensors() const { return std::array{&x, &running_mean, &running_var, &mean, &inv_std}; }
+  auto tensors() const { return std::array{&x, &moments, &running_mean, &running_var, &mean, &inv_std}; }
 };
 // Of this batch.
 using BatchNormBatchStatistics = void(Context&, const BatchNormOptions&, const BatchNormStatistics&, Tensor& workspace);
@@ -70,9 +71,10 @@ using BatchNormNormalise = void(Context&, const Normalisation&, const Tensor& x,
 // and reading y would add two of seven streams.
 struct BatchNormBackwardOperands {
   Tensor x, gamma, beta, mean, inv_std, dy;
+  Tensor sums;               // of dy, as its op left them (InputGradient); or empty
   Tensor dx, dgamma, dbeta;  // results. An empty dx is not wanted; it may be dy
 
-  auto tensors() const { return std::array{&x, &gamma, &beta, &mean, &inv_std, &dy, &dx, &dgamma, &dbeta}; }
+  auto tensors() const { return std::array{&x, &gamma, &beta, &mean, &inv_std, &dy, &sums, &dx, &dgamma, &dbeta}; }
 };
 using BatchNormBackward = void(Context&, const BatchNormOptions&, bool train, const BatchNormBackwardOperands&,
                                Tensor& workspace);

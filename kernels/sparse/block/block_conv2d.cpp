@@ -14,9 +14,11 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <optional>
 
 #include "kernels/core/simd.h"
 #include "kernels/sparse/block/block_job.h"
+#include "kernels/sparse/block/region_sums.h"
 #include "kernels/table.h"
 
 namespace poise {
@@ -144,10 +146,12 @@ void add_bias_gradient(const BlockJob& job, const PackedLayout& layout, const P*
   })();
 }
 
-// Of what a tile's kernel writes: f32 lies where it stays, sums of bf16 do not.
+// Does what a tile's kernel writes lie where it stays? Sums of bf16 do not.
+template <class T>
+constexpr bool kInPlace = std::is_same_v<T, float>;
 template <class T>
 constexpr Finish in_place(Finish finish) {
-  return std::is_same_v<T, float> ? finish : Finish::store;
+  return kInPlace<T> ? finish : Finish::store;
 }
 
 const uint16_t* bits(const bf16* x) { return &x->bits; }
@@ -213,9 +217,11 @@ void zero_dead_gradients(const BlockIndex& index, double* dw) {
 
 template <class T, class P>
 void forward(const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in, const Tensor& weight,
-             const Tensor& bias, void* workspace, Tensor& y) {
-  const Tensor& x = in.x;
+             const Tensor& bias, void* workspace, const LayerOutput& out) {
+  const Tensor &x = in.x, &y = out.y;
   const BlockJob job(g, index);
+  require(!out.moments || (job.method != BlockMethod::enlarge_output && !job.pools()),
+          "a pixel is a sum, with moments");
   BlockWorkspace<P> ws(job, x.dtype, Pass::forward, workspace);
   const int64_t keys = job.planes * job.out_blocks;
   sort_blocks(
@@ -237,45 +243,55 @@ void forward(const Conv2dGeometry& g, const BlockIndex& index, const LayerInput&
     if (job.pools()) {
       float* sums = ws.tiles + lane * ws.tile;
       for (int64_t row = 0; row < job.regions.rows; row += tile_rows(job.regions.shape)) {
-        float* out[kTilePixels];
-        for (int k = 0; k < kTilePixels; ++k) out[k] = sums + (row * job.regions.columns() + k) * g.c_out;
+        float* pixels[kTilePixels];
+        for (int k = 0; k < kTilePixels; ++k) pixels[k] = sums + (row * job.regions.columns() + k) * g.c_out;
         for (int64_t ob = 0; ob < job.out_blocks; ++ob) {
           multiply(job.regions.shape, ws.terms + ws.offsets[ob], ws.offsets[ob + 1] - ws.offsets[ob],
-                   image + row * layout.row, ws.weights, b ? b + ob * kBlock : nullptr, Finish::store, out,
+                   image + row * layout.row, ws.weights, b ? b + ob * kBlock : nullptr, Finish::store, pixels,
                    ob * kBlock);
         }
       }
       return dispatch_finish(finish,
                              [&]<Finish kFinish>() { pool_region<kFinish>(region, job.y_placement(0), sums, ys); });
     }
+    std::optional<RegionSums<T, P>> moments;
+    if (out.moments) moments.emplace(ws, region, lane, g.c_out);
     for (int parity = 0; parity < job.planes; ++parity) {
-      for_each_tile(region, job.y_placement(parity), ys, [&](int64_t row, T* const* out) {
-        const TileSums<T> tile(ws, lane, g.c_out, out);
+      for_each_tile(region, job.y_placement(parity), ys, [&](int64_t row, T* const* pixels) {
+        const TileSums<T> tile(ws, lane, g.c_out, pixels);
+        if (moments) moments->begin_tile(pixels);
         for (int64_t ob = 0; ob < job.out_blocks; ++ob) {
           const int64_t key = parity * job.out_blocks + ob;
           multiply(job.regions.shape, ws.terms + ws.offsets[key], ws.offsets[key + 1] - ws.offsets[key],
                    image + row * layout.row, ws.weights, b ? b + ob * kBlock : nullptr, in_place<T>(finish),
                    tile.sums(), ob * kBlock);
+          if (moments && kInPlace<T>) moments->add_moments(ob * kBlock);
         }
         tile.store(finish);
+        for (int64_t ob = 0; moments && !kInPlace<T> && ob < job.out_blocks; ++ob) moments->add_moments(ob * kBlock);
       });
     }
+    if (moments) moments->finish_moments();
     if (job.method != BlockMethod::enlarge_output) return;
     // Every pixel was computed at the first of its four places.
-    for_each_tile(region, job.y_placement(0), ys, [&](int64_t, T* const* out) {
+    for_each_tile(region, job.y_placement(0), ys, [&](int64_t, T* const* pixels) {
       const int64_t c = g.c_out, line = g.out_w() * c;
       for (int k = 0; k < kTilePixels; ++k) {
-        if (!out[k]) continue;
-        for (int64_t to : {c, line, line + c}) std::memcpy(out[k] + to, out[k], static_cast<size_t>(c) * sizeof(T));
+        if (!pixels[k]) continue;
+        for (int64_t to : {c, line, line + c}) {
+          std::memcpy(pixels[k] + to, pixels[k], static_cast<size_t>(c) * sizeof(T));
+        }
       }
     });
   });
+  if (out.moments) parts_of_regions(ws, job, y).combine(out.moments);
 }
 
 template <class T, class P>
 void backward_input(const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy, const Tensor& weight,
-                    void* workspace, Tensor& dx) {
+                    void* workspace, const InputGradient& gradient) {
   const BlockJob job(g, index);
+  require(!gradient.sums || !job.pools(), "regions of pooled sums leave none");
   BlockWorkspace<P> ws(job, dy.dtype, Pass::backward_input, workspace);
   sort_blocks(
       job, index, job.in_blocks, [](const Block& b) { return b.in; }, ws);
@@ -289,19 +305,31 @@ void backward_input(const Conv2dGeometry& g, const BlockIndex& index, const Tens
   }
   const T* dys = dy.data<T>();
   const Finish finish = g.masks ? Finish::mask : Finish::store;
-  T* dxs = dx.data<T>();
+  T* dxs = gradient.dx.data<T>();
+  const T* xs = gradient.sums ? gradient.from.x.data<T>() : nullptr;
   for_each_region(job, [&](const Region& region, int64_t lane) {
     P* image = ws.images + lane * ws.image;
     job.pack_dy(region, layout, dys, image);
+    std::optional<RegionSums<T, P>> sums;
+    if (gradient.sums) sums.emplace(ws, region, lane, g.c_in);
+    const auto add_gradients = [&](int64_t ib) {
+      const ChannelNorm norm = channel_norm(gradient.from.normalisation, ib * kBlock);
+      sums->add_gradients(ib * kBlock, dxs, xs, norm);
+    };
     for_each_tile(region, job.x_placement(), dxs, [&](int64_t row, T* const* out) {
       const TileSums<T> tile(ws, lane, g.c_in, out);
+      if (sums) sums->begin_tile(out);
       for (int64_t ib = 0; ib < job.in_blocks; ++ib) {
         multiply(job.regions.shape, ws.terms + ws.offsets[ib], ws.offsets[ib + 1] - ws.offsets[ib],
                  image + row * layout.row, ws.weights, nullptr, in_place<T>(finish), tile.sums(), ib * kBlock);
+        if (sums && kInPlace<T>) add_gradients(ib);
       }
       tile.store(finish);
+      for (int64_t ib = 0; sums && !kInPlace<T> && ib < job.in_blocks; ++ib) add_gradients(ib);
     });
+    if (sums) sums->finish_gradients();
   });
+  if (gradient.sums) parts_of_regions(ws, job, gradient.dx).add(gradient.sums);
 }
 
 template <class T, class P>
@@ -371,18 +399,29 @@ Conv2dPlan block_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const 
   return {.workspace_bytes = bytes, .executed_macs = job.macs()};
 }
 
+bool block_conv2d_takes_sums(const Context&, const Conv2dGeometry& g, DType dtype, Pass pass) {
+  const bool a_pixel_is_a_sum = pass == Pass::backward_input || block_conv2d_finishes(dtype, g);
+  return dtype != DType::f64 && g.pool == 1 && a_pixel_is_a_sum;
+}
+
 void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in,
-                          const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
-  if (in.x.dtype == DType::f64) return conv2d_forward(ctx, g, read_directly(in), weight, bias, {}, workspace, y);
+                          const Tensor& weight, const Tensor& bias, Tensor& workspace, const LayerOutput& out) {
+  if (in.x.dtype == DType::f64) {
+    Tensor y = written_alone(out);
+    return conv2d_forward(ctx, g, read_directly(in), weight, bias, {}, workspace, y);
+  }
   choose(g, index, in.x.dtype,
-         [&]<class T, class P>() { forward<T, P>(g, index, in, weight, bias, workspace.bytes, y); });
+         [&]<class T, class P>() { forward<T, P>(g, index, in, weight, bias, workspace.bytes, out); });
 }
 
 void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy,
-                                 const Tensor& weight, Tensor& workspace, Tensor& dx) {
-  if (dy.dtype == DType::f64) return conv2d_backward_input(ctx, g, dy, weight, {}, workspace, dx);
+                                 const Tensor& weight, Tensor& workspace, const InputGradient& out) {
+  if (dy.dtype == DType::f64) {
+    Tensor dx = written_alone(out);
+    return conv2d_backward_input(ctx, g, dy, weight, {}, workspace, dx);
+  }
   choose(g, index, dy.dtype,
-         [&]<class T, class P>() { backward_input<T, P>(g, index, dy, weight, workspace.bytes, dx); });
+         [&]<class T, class P>() { backward_input<T, P>(g, index, dy, weight, workspace.bytes, out); });
 }
 
 void block_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in,

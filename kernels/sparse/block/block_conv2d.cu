@@ -290,14 +290,18 @@ Conv2dPlan block_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, const 
   return {.workspace_bytes = DsdPass(ctx, g, index, dtype, pass, nullptr).workspace_bytes, .executed_macs = macs};
 }
 
+bool block_conv2d_takes_sums(const Context&, const Conv2dGeometry&, DType, Pass) { return false; }
+
 void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in,
-                          const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
+                          const Tensor& weight, const Tensor& bias, Tensor& workspace, const LayerOutput& out) {
   const Tensor& x = read_directly(in);
+  Tensor y = written_alone(out);
   DsdPass(ctx, g, index, x.dtype, Pass::forward, workspace.bytes).run(ctx, x, weight, bias, y);
 }
 
 void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy,
-                                 const Tensor& weight, Tensor& workspace, Tensor& dx) {
+                                 const Tensor& weight, Tensor& workspace, const InputGradient& out) {
+  Tensor dx = written_alone(out);
   DsdPass(ctx, g, index, dy.dtype, Pass::backward_input, workspace.bytes).run(ctx, dy, weight, {}, dx);
 }
 

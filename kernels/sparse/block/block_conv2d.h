@@ -9,6 +9,7 @@
 // block. A linear layer [N,in] is a 1x1 convolution of N one-pixel images.
 #pragma once
 #include "kernels/core/layer_input.h"
+#include "kernels/core/layer_output.h"
 #include "kernels/dense/conv2d/conv2d.h"
 #include "kernels/sparse/block/block_index.h"
 
@@ -25,12 +26,15 @@ constexpr bool block_conv2d_pools(Device device, DType dtype) { return device ==
 // .. and may x be normalised on the way in? Elsewhere it is not.
 constexpr bool block_conv2d_normalises(Device device, DType dtype) { return block_conv2d_pools(device, dtype); }
 
+// Are moments of y taken, forward, or sums of dx? Elsewhere they are not asked for.
+using BlockConv2dTakesSums = bool(const Context&, const Conv2dGeometry&, DType, Pass);
+
 // What a pass needs and does with the blocks that are alive now.
 using BlockConv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, const BlockIndex&, DType, Pass);
 using BlockConv2dForward = void(Context&, const Conv2dGeometry&, const BlockIndex&, const LayerInput& x,
-                                const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y);
+                                const Tensor& weight, const Tensor& bias, Tensor& workspace, const LayerOutput& y);
 using BlockConv2dBackwardInput = void(Context&, const Conv2dGeometry&, const BlockIndex&, const Tensor& dy,
-                                      const Tensor& weight, Tensor& workspace, Tensor& dx);
+                                      const Tensor& weight, Tensor& workspace, const InputGradient& dx);
 using BlockConv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const BlockIndex&, const LayerInput& x,
                                        const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias);
 

@@ -91,6 +91,10 @@ struct BlockWorkspace {
   int64_t image;     // elements
   float* tiles;      // activations in bf16: [lanes][tile], a tile's sums; where they are pooled, a region's
   int64_t tile;      // floats
+  // What becomes moments of y, or sums of dx, if they are wanted: of a lane's region, and of all.
+  float* region_sums;    // [lanes][3][channels]
+  double* part_moments;  // [regions][2][channels]
+  int64_t* part_rows;    // [regions]
   size_t bytes;
 
   BlockWorkspace(const BlockJob& job, DType dtype, Pass pass, void* memory) {
@@ -110,6 +114,11 @@ struct BlockWorkspace {
     tile = dtype == DType::bf16 && !gradient ? kTilePixels * std::max(job.g.c_in, job.g.c_out) : 0;
     if (job.pools() && pass == Pass::forward) tile = job.regions.rows * job.regions.columns() * job.g.c_out;
     tiles = layout.carve<float>(job.lanes * tile);
+    const int64_t channels = pass == Pass::forward ? job.g.c_out : job.g.c_in;
+    const int64_t parts = gradient || job.pools() ? 0 : job.regions.count();
+    region_sums = layout.carve<float>(parts > 0 ? job.lanes * 3 * channels : 0);
+    part_moments = layout.carve<double>(parts * 2 * channels);
+    part_rows = layout.carve<int64_t>(parts);
     bytes = layout.bytes();
   }
 };

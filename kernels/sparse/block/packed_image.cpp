@@ -106,10 +106,10 @@ Regions::Regions(int64_t n, int64_t height, int64_t width, bool halo, bool whole
   horizontal = ceil_div(w, columns());
 }
 
-Region::Region(const Regions& regions, int64_t index) : all(regions) {
-  left = index % regions.horizontal * regions.columns();
-  top = index / regions.horizontal % regions.vertical * regions.rows;
-  image = index / (regions.horizontal * regions.vertical);
+Region::Region(const Regions& regions, int64_t index) : all(regions), number(index) {
+  left = number % regions.horizontal * regions.columns();
+  top = number / regions.horizontal % regions.vertical * regions.rows;
+  image = number / (regions.horizontal * regions.vertical);
 }
 
 template <class From, class To>

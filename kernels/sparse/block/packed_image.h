@@ -26,8 +26,8 @@ struct Regions {
 
 struct Region {
   const Regions& all;
-  int64_t image, top, left;
-  Region(const Regions& regions, int64_t index);
+  int64_t number, image, top, left;
+  Region(const Regions& regions, int64_t number);
   bool inside(int64_t p, int64_t q) const { return p >= 0 && q >= 0 && q < all.w && p * all.w + q < all.pixels; }
 };
 

@@ -14,11 +14,11 @@ namespace {
 
 Conv2dPlan cusparse_conv2d_plan(const Context&, const Conv2dGeometry&, const BlockIndex&, DType, Pass) { refuse(); }
 void cusparse_conv2d_forward(Context&, const Conv2dGeometry&, const BlockIndex&, const LayerInput&, const Tensor&,
-                             const Tensor&, Tensor&, Tensor&) {
+                             const Tensor&, Tensor&, const LayerOutput&) {
   refuse();
 }
 void cusparse_conv2d_backward_input(Context&, const Conv2dGeometry&, const BlockIndex&, const Tensor&, const Tensor&,
-                                    Tensor&, Tensor&) {
+                                    Tensor&, const InputGradient&) {
   refuse();
 }
 void cusparse_conv2d_backward_weight(Context&, const Conv2dGeometry&, const BlockIndex&, const LayerInput&,

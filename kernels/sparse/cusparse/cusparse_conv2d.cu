@@ -196,8 +196,9 @@ Conv2dPlan cusparse_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, con
 }
 
 void cusparse_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in,
-                             const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
+                             const Tensor& weight, const Tensor& bias, Tensor& workspace, const LayerOutput& out) {
   const Tensor& x = read_directly(in);
+  Tensor y = written_alone(out);
   Job job(ctx, g, index, x.dtype, Pass::forward, workspace.bytes);
   job.pack(ctx, weight);
   Tensor& result = job.repeats ? job.small : y;
@@ -208,7 +209,8 @@ void cusparse_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockI
 }
 
 void cusparse_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy,
-                                    const Tensor& weight, Tensor& workspace, Tensor& dx) {
+                                    const Tensor& weight, Tensor& workspace, const InputGradient& out) {
+  Tensor dx = written_alone(out);
   Job job(ctx, g, index, dy.dtype, Pass::backward_input, workspace.bytes);
   job.pack(ctx, weight);
   if (job.repeats) sum_blocks_2x2(ctx, 1.0, dy, job.small);

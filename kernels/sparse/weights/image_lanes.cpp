@@ -228,17 +228,17 @@ bool LaneImages::meets(const LaneRegion& region, int64_t tile) const {
 }
 
 void LaneImages::return_tile(const float* sums, const LaneRegion& region, int64_t tile, int phase, int64_t first,
-                             int64_t last, Finish finish, float* tensor) const {
+                             int64_t last, const ReturnJob& how, float* tensor) const {
   const int64_t rows = rows_of(regions_.tile), columns = columns_of(regions_.tile);
   const int64_t across = regions_.columns / columns;
   const int64_t first_row = copies() > 1 ? 0 : phase / side_.scale_w;
   const int64_t first_column = copies() > 1 ? 0 : phase % side_.scale_w;
   int64_t listed[kImages];
-  ReturnJob job{.channels = last - first,
-                .step = regions_.step(side_),
-                .count = side_.windows ? 4 : 1,
-                .share = side_.share,
-                .finish = finish};
+  ReturnJob job = how;
+  job.channels = last - first;
+  job.step = regions_.step(side_);
+  job.count = side_.windows ? 4 : 1;
+  job.share = side_.share;
   const float* of_phase[4] = {sums};
   for (int i = 0; i < job.count; ++i) {
     job.plane[i] = pixels_of(tile_of(i)) * kImages;

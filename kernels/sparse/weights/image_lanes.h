@@ -96,9 +96,9 @@ class LaneImages {
   // The tile of a phase: with windows, as grown as the neighbours before it demand that are added to its pixels.
   WeightTile tile_of(int phase) const;
   // A tile of channels first..last-1 of one phase, [channel][pixel of tile_of(phase)][16], to where it lies in the image;
-  // with windows, of all phases, one behind the other.
+  // with windows, of all phases, one behind the other. `how`: finish, and what is summed, from channel `first` on.
   void return_tile(const float* sums, const LaneRegion& region, int64_t tile, int phase, int64_t first, int64_t last,
-                   Finish finish, float* tensor) const;
+                   const ReturnJob& how, float* tensor) const;
 
  private:
   // Where pixel (r, c) of a region lies (weight_tiles.h), so far down and right in the tensor. The distances between its

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "kernels/core/channel_norm.h"
+#include "kernels/core/moment_sums.h"
 #include "kernels/dense/conv2d/finish.h"
 
 namespace poise::cpu {
@@ -110,7 +111,9 @@ struct BringJob {
   float share;
   ChannelNorm norm;  // from the first channel on
 };
-// tensor[at + lanes[n] + i * step + c] = share * sum over k < count of  from[k][c][i], finished
+// tensor[at + lanes[n] + i * step + c] = share * sum over k < count of  from[k][c][i], finished; and added to `moments` and
+// `gradients`, unless they are null, whose first channel is the job's. For the latter, `x` is what `norm` normalises, laid out as
+// the tensor.
 struct ReturnJob {
   int64_t pixels, channels;
   const int64_t* lanes;
@@ -121,6 +124,10 @@ struct ReturnJob {
   int64_t plane[4];
   float share;
   Finish finish = Finish::store;
+  MomentSums* moments = nullptr;
+  const GradientSums* gradients = nullptr;
+  const float* x = nullptr;
+  ChannelNorm norm = {};
 };
 
 struct WeightTileKernels {

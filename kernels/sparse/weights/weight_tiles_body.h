@@ -404,16 +404,102 @@ void bring_images(const BringJob& job, const float* tensor, float* planes) {
   bring.template operator()<false>();
 }
 
+// In pairs, so that rounding does not add up.
+template <int kCount, class V>
+[[gnu::always_inline]] static inline V sum_of(const V* v) {
+  if constexpr (kCount == 1) {
+    return v[0];
+  } else {
+    return sum_of<kCount / 2>(v) + sum_of<kCount / 2>(v + kCount / 2);
+  }
+}
+
+// Lanes first..first+kVector-1 of channels c..c+kVector-1. `begins`: nothing has been added to those yet, nor is it if none of
+// these lanes is present.
+template <int kVector, bool kAll>
+[[gnu::always_inline]] static inline void add_to_moments(const ReturnJob& job, int64_t c, int first,
+                                                         const typename Vectors<kVector>::V* v, bool& begins) {
+  using R = Vectors<kVector>;
+  const MomentSums& sums = *job.moments;
+  typename R::V centre = {}, deviation = {}, square = {};
+  typename R::V d[kVector];
+  if (begins) {
+    const uint32_t lanes = job.present >> first & ((1u << kVector) - 1);
+    if (lanes == 0) return;
+#pragma GCC unroll 16
+    for (int n = 0; n < kVector; ++n) d[n] = has_lane<kAll>(lanes, n) ? v[n] : typename R::V{};
+    centre = sum_of<kVector>(d) * (1.0f / static_cast<float>(__builtin_popcount(lanes)));
+    R::store(sums.centre + c, centre);
+    begins = false;
+  } else {
+    centre = R::load(sums.centre + c);
+    deviation = R::load(sums.deviation + c), square = R::load(sums.square + c);
+  }
+#pragma GCC unroll 16
+  for (int n = 0; n < kVector; ++n) d[n] = has_lane<kAll>(job.present, first + n) ? v[n] - centre : typename R::V{};
+  deviation += sum_of<kVector>(d);
+#pragma GCC unroll 16
+  for (int n = 0; n < kVector; ++n) d[n] *= d[n];
+  square += sum_of<kVector>(d);
+  R::store(sums.deviation + c, deviation);
+  R::store(sums.square + c, square);
+}
+[[gnu::always_inline]] static inline void add_to_moments(const ReturnJob& job, int64_t c, float value, bool& begins) {
+  const MomentSums& sums = *job.moments;
+  if (begins) sums.centre[c] = value, sums.deviation[c] = sums.square[c] = 0;
+  begins = false;
+  const float d = value - sums.centre[c];
+  sums.deviation[c] += d;
+  sums.square[c] += d * d;
+}
+
+// x: of lane 0 and channel 0.
+template <int kVector, bool kAll>
+[[gnu::always_inline]] static inline void add_to_gradients(const ReturnJob& job, int64_t c, int first, const float* x,
+                                                           const typename Vectors<kVector>::V* v) {
+  using R = Vectors<kVector>;
+  using V = typename R::V;
+  const ChannelNorm& norm = job.norm;
+  const V scale = R::load(norm.gamma + c) * R::load(norm.inv_std + c), mean = R::load(norm.mean + c);
+  const V beta = R::load(norm.beta + c), floor = norm.floor - V{};
+  V gradients[kVector / 4], products[kVector / 4];
+#pragma GCC unroll 4
+  for (int n = 0; n < kVector; n += 4) {
+    V gradient[4] = {}, product[4] = {};
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      if (!has_lane<kAll>(job.present, first + n + i)) continue;
+      const float* from = x + job.lanes[first + n + i] + c;
+      const V value = R::load(from);
+      __builtin_prefetch(from + job.step);  // as where pixels are brought in
+      gradient[i] = normalised(value, mean, scale, beta) <= floor ? V{} : v[n + i];
+      product[i] = gradient[i] * (value - mean);
+    }
+    gradients[n / 4] = sum_of<4>(gradient), products[n / 4] = sum_of<4>(product);
+  }
+  R::store(job.gradients->gradient + c, R::load(job.gradients->gradient + c) + sum_of<kVector / 4>(gradients));
+  R::store(job.gradients->product + c, R::load(job.gradients->product + c) + sum_of<kVector / 4>(products));
+}
+[[gnu::always_inline]] static inline void add_to_gradients(const ReturnJob& job, int64_t c, float x, float dx) {
+  const ChannelNorm& norm = job.norm;
+  if (normalised(x, norm.mean[c], norm.gamma[c] * norm.inv_std[c], norm.beta[c]) <= norm.floor) return;
+  job.gradients->gradient[c] += dx;
+  job.gradients->product[c] += dx * (x - norm.mean[c]);
+}
+
 template <int kVector, int kCount, Finish kFinish, bool kAll>
 [[gnu::always_inline]] static inline void return_pixel(const ReturnJob& job, int64_t pixel, float* tensor) {
   const float* from[kCount];
 #pragma GCC unroll 4
   for (int k = 0; k < kCount; ++k) from[k] = job.from[k] + pixel * kImages;
   tensor += job.at + pixel * job.step;
+  const float* const x = job.gradients ? job.x + job.at + pixel * job.step : nullptr;
   using R = Vectors<kVector>;
   typename R::V v[kVector];
+  const bool is_first = job.moments && job.moments->rows == 0;
   int64_t c = 0;
   for (; c + kVector <= job.channels; c += kVector) {
+    bool begins = is_first;
     for (int first = 0; first < kImages; first += kVector) {
 #pragma GCC unroll 16
       for (int i = 0; i < kVector; ++i) {
@@ -427,19 +513,26 @@ template <int kVector, int kCount, Finish kFinish, bool kAll>
       for (int n = 0; n < kVector; ++n) {
         if (!has_lane<kAll>(job.present, first + n)) continue;
         float* to = tensor + job.lanes[first + n] + c;
-        R::store(to, finished<kFinish>(v[n], R::load(to)));
+        v[n] = finished<kFinish>(v[n], R::load(to));
+        R::store(to, v[n]);
       }
+      if (job.moments) add_to_moments<kVector, kAll>(job, c, first, v, begins);
+      if (job.gradients) add_to_gradients<kVector, kAll>(job, c, first, x, v);
     }
   }
   for (; c < job.channels; ++c) {
+    bool begins = is_first;
     for (int64_t n = 0; n < kImages; ++n) {
       if (!has_lane<kAll>(job.present, n)) continue;
       float sum = from[0][c * job.plane[0] + n];
       for (int k = 1; k < kCount; ++k) sum += from[k][c * job.plane[k] + n];
       float& to = tensor[job.lanes[n] + c];
       to = finished<kFinish>(job.share * sum, to);
+      if (job.moments) add_to_moments(job, c, to, begins);
+      if (job.gradients) add_to_gradients(job, c, x[job.lanes[n] + c], to);
     }
   }
+  if (job.moments) job.moments->rows += __builtin_popcount(job.present);
 }
 
 template <int kVector, int kCount, Finish kFinish, bool kAll>

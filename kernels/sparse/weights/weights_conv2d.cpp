@@ -12,6 +12,7 @@
 
 #include <algorithm>
 
+#include "kernels/core/channel_moments.h"
 #include "kernels/core/integer.h"
 #include "kernels/core/parallel.h"
 #include "kernels/core/task_slots.h"
@@ -96,6 +97,7 @@ struct Product {
     return static_cast<double>(list.entries * list.outputs) * static_cast<double>(pixels);
   }
   int64_t most_planes_floats() const { return most_brought() * layout.plane; }
+  int64_t summed_parts() const { return regions.count() * regions.tiles(); }  // those of a tile each
   int64_t all_slices() const { return slices * written.phases / phases; }
   int64_t sums_floats() const {
     if (holds) return regions.tiles() * written.planes() * pixels_of(regions.tile) * kImages;
@@ -108,6 +110,10 @@ struct Workspace {
   WeightGather weights;
   float* planes;  // [tasks][most_planes_floats]
   float* sums;    // [ranges, if they are held, else tasks][sums_floats]
+  // What becomes moments of the output, or sums of the gradient, if they are wanted: of a tile's channels, and of all.
+  float* tile_sums;      // [tasks][3][channels of a slice]
+  double* part_moments;  // [summed_parts][2][channels]
+  int64_t* part_rows;    // [summed_parts]
   size_t bytes;
 
   Workspace(const Product& job, WorkspaceLayout layout)
@@ -116,6 +122,10 @@ struct Workspace {
     planes = layout.carve<float>(tasks * static_cast<size_t>(job.most_planes_floats()));
     sums = layout.carve<float>(
         static_cast<size_t>((job.holds ? job.ranges : job.ranges * job.most_parts) * job.sums_floats()));
+    const int64_t parts = job.summed_parts();
+    tile_sums = layout.carve<float>(tasks * static_cast<size_t>(3 * job.most_channels()));
+    part_moments = layout.carve<double>(static_cast<size_t>(2 * parts * job.written.channels));
+    part_rows = layout.carve<int64_t>(static_cast<size_t>(parts));
     bytes = layout.bytes();
   }
 };
@@ -137,7 +147,8 @@ struct Multiplication {
   const float* from;
   const float* bias;
   Finish finish;
-  float* to;
+  const LayerOutput& to;
+  const InputGradient& gradient;  // if it is one, else empty
 
   // The sums of one slice of one tile, phase by phase, of planes first..last-1. Of a list by chunks: whose planes the
   // first-level cache holds while all of its phases are worked on.
@@ -169,8 +180,38 @@ struct Multiplication {
       }
     }
   }
+  // What a tile is done with, and its moments or sums.
+  void return_tile(const float* sums, int64_t number, int64_t tile, const Slice& slice, int64_t slot) const {
+    const int64_t part = number * job.regions.tiles() + tile, channels = job.written.channels;
+    const int64_t most = job.most_channels(), count = slice.last - slice.first;
+    float* of_tile = ws.tile_sums + slot * 3 * most;
+    double* of_part = ws.part_moments + part * 2 * channels + slice.first;
+    const auto give_back = [&](const ReturnJob& how) {
+      target.return_tile(sums, LaneRegion(job.regions, number), tile, slice.phase, slice.first, slice.last, how,
+                         to.y.data<float>());
+    };
+    if (to.moments) {
+      MomentSums moments{.centre = of_tile, .deviation = of_tile + most, .square = of_tile + 2 * most};
+      give_back({.finish = finish, .moments = &moments});
+      part_moments(moments.rows, count, moments.centre, moments.deviation, moments.square, of_part, of_part + channels);
+      if (slice.first == 0) ws.part_rows[part] = moments.rows;
+    } else if (gradient.sums) {
+      const GradientSums of_gradient{.gradient = of_tile, .product = of_tile + most};
+      std::fill_n(of_tile, 2 * most, 0.0f);
+      give_back({.finish = finish,
+                 .gradients = &of_gradient,
+                 .x = gradient.from.x.data<float>() + slice.first,
+                 .norm = channel_norm(gradient.from.normalisation, slice.first)});
+      std::copy_n(of_gradient.gradient, count, of_part);
+      std::copy_n(of_gradient.product, count, of_part + channels);
+      if (slice.first == 0) ws.part_rows[part] = 1;
+    } else {
+      give_back({.finish = finish});
+    }
+  }
   // Slices first_slice..last_slice-1 of a region of a range.
-  void multiply(const LaneRegion& region, int64_t range, int64_t first_slice, int64_t last_slice, int64_t slot) const {
+  void multiply(int64_t number, int64_t range, int64_t first_slice, int64_t last_slice, int64_t slot) const {
+    const LaneRegion region(job.regions, number);
     const int64_t tile_sums = job.regions.tiles() * pixels_of(job.regions.tile) * kImages;  // of a channel
     float* planes = ws.planes + slot * job.most_planes_floats();
     float* first_sums = ws.sums + slot * job.sums_floats();
@@ -188,7 +229,7 @@ struct Multiplication {
         for (int64_t s = first_slice; s < last_slice; ++s) {
           const Slice slice(job, s);
           multiply_slice(slice, planes, first, last, tile, sums);
-          if (last == all) target.return_tile(sums, region, tile, slice.phase, slice.first, slice.last, finish, to);
+          if (last == all) return_tile(sums, number, tile, slice, slot);
           if (job.holds) sums += (slice.last - slice.first) * pixels_of(job.regions.tile) * kImages;
         }
       }
@@ -197,7 +238,7 @@ struct Multiplication {
 };
 
 void multiply(const Product& job, Workspace& ws, const LayerInput& from, const Tensor& weight, const float* bias,
-              Finish finish, float* to) {
+              Finish finish, const LayerOutput& to, const InputGradient& gradient) {
   const Multiplication m{.job = job,
                          .ws = ws,
                          .source = LaneImages(job.read, job.g.n, job.regions, /*own=*/false, from.normalisation),
@@ -205,8 +246,10 @@ void multiply(const Product& job, Workspace& ws, const LayerInput& from, const T
                          .from = from.x.data<float>(),
                          .bias = bias,
                          .finish = finish,
-                         .to = to};
+                         .to = to,
+                         .gradient = gradient};
   ws.weights.prepare(job.layout);
+  std::fill_n(ws.part_rows, job.summed_parts(), 0);  // tiles outside the image have none
   parallel_for(kWeightTasks, [&](int64_t task) { ws.weights.gather(task, kWeightTasks, weight.data<float>()); });
   const int64_t tasks = job.ranges * job.parts;
   TaskSlots slots(tasks);
@@ -214,11 +257,19 @@ void multiply(const Product& job, Workspace& ws, const LayerInput& from, const T
     const int64_t slot = slots.take(), part = task % job.parts;
     const RegionRange regions(job.regions, task / job.parts, job.ranges);
     for (int64_t region = regions.first; region < regions.last; ++region) {
-      m.multiply(LaneRegion(job.regions, region), task / job.parts, part * job.all_slices() / job.parts,
+      m.multiply(region, task / job.parts, part * job.all_slices() / job.parts,
                  (part + 1) * job.all_slices() / job.parts, slot);
     }
     slots.give_back(slot);
   });
+  const MomentParts parts{.moments = ws.part_moments,
+                          .count = job.summed_parts(),
+                          .channels = job.written.channels,
+                          .rows = to.y.elements() / job.written.channels,
+                          .rows_each = 0,
+                          .rows_of = ws.part_rows};
+  if (to.moments) parts.combine(to.moments);
+  if (gradient.sums) parts.add(gradient.sums);
 }
 
 }  // namespace
@@ -237,8 +288,9 @@ Conv2dPlan weights_conv2d_plan(const Context& ctx, const Conv2dGeometry& g, cons
 }
 
 void weights_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const LayerInput& in,
-                            const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y) {
+                            const Tensor& weight, const Tensor& bias, Tensor& workspace, const LayerOutput& out) {
   const DType dtype = in.x.dtype;
+  Tensor y = dtype == DType::f32 ? out.y : written_alone(out);
   if (dtype == DType::f64) return conv2d_forward(ctx, g, read_directly(in), weight, bias, {}, workspace, y);
   if (dtype == DType::bf16) {
     Widened wide(ctx, workspace);
@@ -250,11 +302,12 @@ void weights_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const WeightI
   const Product job(g, index, Pass::forward);
   Workspace ws(job, WorkspaceLayout(workspace.bytes));
   const Finish finish = g.adds ? Finish::add : g.relu ? Finish::relu : Finish::store;
-  multiply(job, ws, in, weight, bias ? bias.data<float>() : nullptr, finish, y.data<float>());
+  multiply(job, ws, in, weight, bias ? bias.data<float>() : nullptr, finish, out, Tensor{});
 }
 
 void weights_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index, const Tensor& dy,
-                                   const Tensor& weight, Tensor& workspace, Tensor& dx) {
+                                   const Tensor& weight, Tensor& workspace, const InputGradient& out) {
+  Tensor dx = dy.dtype == DType::f32 ? out.dx : written_alone(out);
   if (dy.dtype == DType::f64) return conv2d_backward_input(ctx, g, dy, weight, {}, workspace, dx);
   if (dy.dtype == DType::bf16) {
     Widened wide(ctx, workspace);
@@ -265,7 +318,7 @@ void weights_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const 
   }
   const Product job(g, index, Pass::backward_input);
   Workspace ws(job, WorkspaceLayout(workspace.bytes));
-  multiply(job, ws, dy, weight, nullptr, g.masks ? Finish::mask : Finish::store, dx.data<float>());
+  multiply(job, ws, dy, weight, nullptr, g.masks ? Finish::mask : Finish::store, dx, out);
 }
 
 void weights_conv2d_backward_weight(Context& ctx, const Conv2dGeometry& g, const WeightIndex& index,

@@ -13,11 +13,11 @@ namespace {
 void build_weight_index(Context&, const Tensor&, WeightIndex&) { refuse(); }
 Conv2dPlan weights_conv2d_plan(const Context&, const Conv2dGeometry&, const WeightIndex&, DType, Pass) { refuse(); }
 void weights_conv2d_forward(Context&, const Conv2dGeometry&, const WeightIndex&, const LayerInput&, const Tensor&,
-                            const Tensor&, Tensor&, Tensor&) {
+                            const Tensor&, Tensor&, const LayerOutput&) {
   refuse();
 }
 void weights_conv2d_backward_input(Context&, const Conv2dGeometry&, const WeightIndex&, const Tensor&, const Tensor&,
-                                   Tensor&, Tensor&) {
+                                   Tensor&, const InputGradient&) {
   refuse();
 }
 void weights_conv2d_backward_weight(Context&, const Conv2dGeometry&, const WeightIndex&, const LayerInput&,

@@ -9,6 +9,7 @@
 // computed at once, so batches are best multiples of 16; a batch of one costs as much as sixteen.
 #pragma once
 #include "kernels/core/layer_input.h"
+#include "kernels/core/layer_output.h"
 #include "kernels/sparse/weights/weight_index.h"
 
 namespace poise {
@@ -27,12 +28,19 @@ constexpr bool weights_conv2d_normalises(DType dtype, const Conv2dGeometry& form
   return dtype == DType::f32 && form.pool == 1;
 }
 
+// Are moments of y taken, forward, or sums of dx? Elsewhere they are not asked for.
+constexpr bool weights_conv2d_takes_sums(DType dtype, const Conv2dGeometry& form, Pass pass) {
+  if (dtype != DType::f32) return false;
+  if (pass == Pass::forward) return !(form.upsample == 2 && form.kh == 1);
+  return pass == Pass::backward_input && form.pool == 1 && form.stride_h == 1 && form.stride_w == 1;
+}
+
 // What a pass needs and does with the weights that are alive now. The workspace grows with them.
 using WeightsConv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, const WeightIndex&, DType, Pass);
 using WeightsConv2dForward = void(Context&, const Conv2dGeometry&, const WeightIndex&, const LayerInput& x,
-                                  const Tensor& weight, const Tensor& bias, Tensor& workspace, Tensor& y);
+                                  const Tensor& weight, const Tensor& bias, Tensor& workspace, const LayerOutput& y);
 using WeightsConv2dBackwardInput = void(Context&, const Conv2dGeometry&, const WeightIndex&, const Tensor& dy,
-                                        const Tensor& weight, Tensor& workspace, Tensor& dx);
+                                        const Tensor& weight, Tensor& workspace, const InputGradient& dx);
 using WeightsConv2dBackwardWeight = void(Context&, const Conv2dGeometry&, const WeightIndex&, const LayerInput& x,
                                          const Tensor& dy, Tensor& workspace, Tensor& dweight, Tensor& dbias);
 
