@@ -223,8 +223,8 @@ class Grads {
   Tape::ChannelSums take_sums() const { return tape_.take_sums({&tape_, slot_}); }
   // What x is made of by a batch normalisation, if its gradient is what this op computes, with nothing to be added; or null.
   const LayerInput* normalised_input(Var x) const {
-    const bool alone = !tape_.slots_[x.id].gradient && tape_.reads_of(x.id, false) == 1;
-    return alone ? tape_.normalised_input(x) : nullptr;
+    const LayerInput* const input = tape_.normalised_input(x);
+    return input && !tape_.slots_[x.id].gradient && tape_.reads_of(x.id, false) == 1 ? input : nullptr;
   }
   // Those of node i of the batch that this one is the first of.
   Grads of_batch(int i) const { return {tape_, slot_ + i}; }

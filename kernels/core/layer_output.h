@@ -33,12 +33,13 @@ struct InputGradient {
 };
 
 // For kernels that take no sums, which are asked for none.
+constexpr const char* kTakesNoSums = "this kernel takes no sums of what it writes";  // if they are
 inline Tensor written_alone(const LayerOutput& out) {
-  require(!out.moments, "this kernel takes no moments");
+  require(!out.moments, kTakesNoSums);
   return out.y;
 }
 inline Tensor written_alone(const InputGradient& out) {
-  require(!out.sums, "this kernel takes no sums");
+  require(!out.sums, kTakesNoSums);
   return out.dx;
 }
 

@@ -5,9 +5,8 @@
 #include <cmath>
 
 #include "engine/ops/ops.h"
-#include "engine/sparse/layer_execution.h"
 #include "kernels/core/parallel.h"
-#include "tests/support/block_convolution.h"
+#include "tests/support/sparse_layer.h"
 #include "tests/support/test_context.h"
 
 namespace poise {
@@ -22,8 +21,6 @@ struct Setting {
   bool known = true;  // does the path take moments of this?
 };
 
-int64_t block_of(const Conv2dGeometry& g) { return g.c_in % kB == 0 && g.c_out % kB == 0 ? kB : 4; }
-
 // Means near 1000 times the deviation: sums of squares that are not taken around a centre would lose all of the latter.
 constexpr float kLargeBias = 1000;
 
@@ -31,29 +28,21 @@ class OutputMomentsTest : public testing::TestWithParam<Setting> {
  protected:
   OutputMomentsTest() : c_(cpu_kernels()), g_(GetParam().geometry) {
     const DType dtype = GetParam().dtype;
-    mask_ = std::make_unique<RandomMask>(g_, 0.4, /*all_taps=*/false, Device::cpu, rng_, block_of(g_));
-    execution_.index = mask_->index;
-    execution_.weights = WeightIndex::full(g_, 1);
-    c_.ctx.kernels->build_weight_index(c_.ctx, mask_->bytes.tensor(), execution_.weights);
-    execution_.set(Pass::forward, GetParam().path);
+    layer_.execution.set(Pass::forward, GetParam().path);
     x_ = std::make_unique<Operand>(uniform(g_.x_shape(), dtype, Device::cpu, rng_));
     residual_ = std::make_unique<Operand>(uniform(g_.y_shape(), dtype, Device::cpu, rng_));
-    weight_ = std::make_unique<Operand>(
-        uniform(g_.weight_shape(), DType::f32, Device::cpu, rng_, mask_->bytes.tensor().data<uint8_t>()));
-    narrow_ = std::make_unique<Operand>(g_.weight_shape(), DType::bf16, to_host(weight_->device.tensor()), Device::cpu);
   }
   ~OutputMomentsTest() override { set_thread_count(0); }
 
   Var convolve(float bias) {
     Tape& t = c_.tape;
-    const Var x = t.constant(x_->device.tensor()), w = t.constant(weight_->device.tensor());
-    if (GetParam().dtype == DType::bf16) t.set_forms(w, narrow_->device.tensor(), {});
+    const Var x = t.constant(x_->device.tensor()), w = layer_.on(t, x.dtype());
     bias_ = tensor_of<float>({g_.c_out}, std::vector<float>(static_cast<size_t>(g_.c_out), bias));
     // Made on the tape, so that the result may take its memory.
     const Var residual = GetParam().adds ? relu(t.constant(residual_->device.tensor())) : Var{};
     const Conv2dOptions options{
         .kh = g_.kh, .kw = g_.kw, .pad_h = g_.pad_h, .pad_w = g_.pad_w, .upsample = g_.upsample, .relu = g_.relu};
-    return conv2d(x, w, t.constant(bias_.tensor()), options, &execution_, residual, Next::batch_norm);
+    return conv2d(x, w, t.constant(bias_.tensor()), options, &layer_.execution, residual, Next::batch_norm);
   }
   void forget() {
     c_.tape.reset();
@@ -63,9 +52,8 @@ class OutputMomentsTest : public testing::TestWithParam<Setting> {
   std::mt19937 rng_{11};
   TestContext c_;
   const Conv2dGeometry g_;
-  std::unique_ptr<RandomMask> mask_;
-  LayerExecution execution_;
-  std::unique_ptr<Operand> x_, residual_, weight_, narrow_;
+  SparseLayer layer_{g_, rng_};
+  std::unique_ptr<Operand> x_, residual_;
   OwnedTensor bias_;
 };
 
@@ -181,19 +169,12 @@ class GradientSumsTest : public testing::TestWithParam<NormSetting> {
  protected:
   GradientSumsTest() : c_(kernels()), g_(GetParam().geometry) {
     const DType dtype = GetParam().dtype;
-    mask_ = std::make_unique<RandomMask>(g_, 0.4, /*all_taps=*/false, Device::cpu, rng_, block_of(g_));
-    execution_.index = mask_->index;
-    execution_.weights = WeightIndex::full(g_, 1);
-    c_.ctx.kernels->build_weight_index(c_.ctx, mask_->bytes.tensor(), execution_.weights);
-    execution_.set(Pass::backward_input, GetParam().path);
+    layer_.execution.set(Pass::backward_input, GetParam().path);
     x_ = std::make_unique<Operand>(uniform(g_.x_shape(), dtype, Device::cpu, rng_));
     dy_ = std::make_unique<Operand>(uniform(g_.y_shape(), dtype, Device::cpu, rng_));
     for (auto* vector : {&gamma_, &beta_}) {
       *vector = std::make_unique<Operand>(uniform({g_.c_in}, DType::f32, Device::cpu, rng_));
     }
-    weight_ = std::make_unique<Operand>(
-        uniform(g_.weight_shape(), DType::f32, Device::cpu, rng_, mask_->bytes.tensor().data<uint8_t>()));
-    narrow_ = std::make_unique<Operand>(g_.weight_shape(), DType::bf16, to_host(weight_->device.tensor()), Device::cpu);
   }
 
   static inline bool given;     // Was the last batch normalisation given sums?
@@ -218,14 +199,13 @@ class GradientSumsTest : public testing::TestWithParam<NormSetting> {
     Tape& t = c_.tape;
     OwnedTensor mean = tensor_of<float>({g_.c_in}, std::vector<float>(static_cast<size_t>(g_.c_in), 0)),
                 var = tensor_of<float>({g_.c_in}, std::vector<float>(static_cast<size_t>(g_.c_in), 1));
-    const Var x = t.variable(x_->device.tensor()), w = t.constant(weight_->device.tensor());
+    const Var x = t.variable(x_->device.tensor()), w = layer_.on(t, x.dtype());
     const Var gamma = t.variable(gamma_->device.tensor()), beta = t.variable(beta_->device.tensor());
-    if (GetParam().dtype == DType::bf16) t.set_forms(w, narrow_->device.tensor(), {});
     const Var h = batch_norm(x, gamma, beta, mean.tensor(), var.tensor(), {.relu = GetParam().relu});
     const Conv2dOptions options{
         .kh = g_.kh, .kw = g_.kw, .pad_h = g_.pad_h, .pad_w = g_.pad_w, .upsample = g_.upsample};
-    Var y = conv2d(h, w, {}, options, &execution_);
-    if (read_twice) y = add(y, conv2d(h, w, {}, options, &execution_));
+    Var y = conv2d(h, w, {}, options, &layer_.execution);
+    if (read_twice) y = add(y, conv2d(h, w, {}, options, &layer_.execution));
     const Tensor dy = t.alloc(y.shape(), y.dtype());
     copy_from_host(dy, dy_->device.tensor().bytes);
     t.backward_from(y, dy);
@@ -239,9 +219,8 @@ class GradientSumsTest : public testing::TestWithParam<NormSetting> {
   std::mt19937 rng_{13};
   TestContext c_;
   const Conv2dGeometry g_;
-  std::unique_ptr<RandomMask> mask_;
-  LayerExecution execution_;
-  std::unique_ptr<Operand> x_, dy_, gamma_, beta_, weight_, narrow_;
+  SparseLayer layer_{g_, rng_};
+  std::unique_ptr<Operand> x_, dy_, gamma_, beta_;
 };
 
 TEST_P(GradientSumsTest, GiveTheGradientsThatReadingAgainGives) {

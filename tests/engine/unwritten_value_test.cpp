@@ -3,8 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/ops/ops.h"
-#include "engine/sparse/layer_execution.h"
-#include "tests/support/block_convolution.h"
+#include "tests/support/sparse_layer.h"
 #include "tests/support/test_context.h"
 
 namespace poise {
@@ -32,19 +31,13 @@ class UnwrittenValueTest : public testing::TestWithParam<Setting> {
  protected:
   UnwrittenValueTest() : c_(cpu_kernels()) {
     const Setting s = GetParam();
-    mask_ = std::make_unique<RandomMask>(geometry_, 0.4, /*all_taps=*/false, Device::cpu, rng_);
-    execution_.index = mask_->index;
-    execution_.weights = WeightIndex::full(geometry_, 1);
-    c_.ctx.kernels->build_weight_index(c_.ctx, mask_->bytes.tensor(), execution_.weights);
-    execution_.set(Pass::forward, s.forward);
-    execution_.set(Pass::backward_weight, s.backward_weight);
+    layer_.execution.set(Pass::forward, s.forward);
+    layer_.execution.set(Pass::backward_weight, s.backward_weight);
     x_ = std::make_unique<Operand>(uniform(geometry_.x_shape(), s.dtype, Device::cpu, rng_));
     dy_ = std::make_unique<Operand>(uniform(geometry_.y_shape(), s.dtype, Device::cpu, rng_));
     for (auto* vector : {&gamma_, &beta_}) {
       *vector = std::make_unique<Operand>(uniform({kChannels}, DType::f32, Device::cpu, rng_));
     }
-    weight_ = std::make_unique<Operand>(
-        uniform(geometry_.weight_shape(), DType::f32, Device::cpu, rng_, mask_->bytes.tensor().data<uint8_t>()));
   }
 
   Var normalise(Var x) {
@@ -53,14 +46,8 @@ class UnwrittenValueTest : public testing::TestWithParam<Setting> {
                       var_.tensor(), {.relu = true});
   }
   Var convolve(Var h) {
-    const Var w = c_.tape.variable(weight_->device.tensor());
-    if (GetParam().dtype == DType::bf16) {
-      const Tensor narrow = c_.tape.alloc(w.shape(), DType::bf16);
-      Tensor to = narrow;
-      c_.ctx.kernels->convert(c_.ctx, w.value(), to);
-      c_.tape.set_forms(w, narrow, {});
-    }
-    return conv2d(h, w, {}, {.kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}, &execution_);
+    const Var w = layer_.on(c_.tape, h.dtype());
+    return conv2d(h, w, {}, {.kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}, &layer_.execution);
   }
 
   // Bytes of the result and of all gradients.
@@ -92,9 +79,8 @@ class UnwrittenValueTest : public testing::TestWithParam<Setting> {
       .n = 3, .h = 6, .w = 5, .c_in = kChannels, .c_out = 48, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1};
   TestContext c_;
   Profile profile_;
-  std::unique_ptr<RandomMask> mask_;
-  LayerExecution execution_;
-  std::unique_ptr<Operand> x_, dy_, gamma_, beta_, weight_;
+  SparseLayer layer_{geometry_, rng_};
+  std::unique_ptr<Operand> x_, dy_, gamma_, beta_;
   OwnedTensor mean_ = tensor_of<float>({kChannels}, std::vector<float>(kChannels, 0)),
               var_ = tensor_of<float>({kChannels}, std::vector<float>(kChannels, 1));
 };

@@ -20,14 +20,9 @@ SPEEDS, FIDS = (2, 7), (0.6, 3.3)
 
 
 def fids(name):
-    values = []
-    for seed in (1, 2, 3):
-        evaluations = json.loads((RESULTS / f"{name}-seed{seed}" / "evaluations.json").read_text())
-        for evaluation in evaluations.values():
-            values += [r["value"] for r in evaluation.get("results", []) if r["metric"] == "FID-768"]
-        if not (RESULTS / f"{name}-seed{seed + 1}").exists():
-            break
-    return values
+    evaluations = [e for path in sorted(RESULTS.glob(f"{name}-seed*/evaluations.json"))
+                   for e in json.loads(path.read_text()).values()]
+    return [r["value"] for e in evaluations for r in e.get("results", []) if r["metric"] == "FID-768"]
 
 
 def x_of(speed):

@@ -86,8 +86,7 @@ MomentParts moments(const Rows& m, const T* x, double* sums) {
                     chunk_sums + first, chunk_sums + m.channels + first);
     }
   });
-  return {
-      .moments = sums, .count = m.chunks(), .channels = m.channels, .rows = m.rows, .rows_each = kBatchNormChunkRows};
+  return chunks_of(m, sums);
 }
 
 // The moments of all ranks' rows: [ranks][2][C].

@@ -154,6 +154,18 @@ constexpr Finish in_place(Finish finish) {
   return kInPlace<T> ? finish : Finish::store;
 }
 
+// compute(block) of all blocks of channels of a tile, and written(block) as soon as its results lie where they stay.
+template <class T, class Compute, class Written>
+void compute_tile(const TileSums<T>& tile, int64_t blocks, Finish finish, const Compute& compute,
+                  const Written& written) {
+  for (int64_t block = 0; block < blocks; ++block) {
+    compute(block);
+    if (kInPlace<T>) written(block);
+  }
+  tile.store(finish);
+  for (int64_t block = 0; !kInPlace<T> && block < blocks; ++block) written(block);
+}
+
 const uint16_t* bits(const bf16* x) { return &x->bits; }
 
 // `finish`: of sums in their places.
@@ -220,8 +232,6 @@ void forward(const Conv2dGeometry& g, const BlockIndex& index, const LayerInput&
              const Tensor& bias, void* workspace, const LayerOutput& out) {
   const Tensor &x = in.x, &y = out.y;
   const BlockJob job(g, index);
-  require(!out.moments || (job.method != BlockMethod::enlarge_output && !job.pools()),
-          "a pixel is a sum, with moments");
   BlockWorkspace<P> ws(job, x.dtype, Pass::forward, workspace);
   const int64_t keys = job.planes * job.out_blocks;
   sort_blocks(
@@ -260,15 +270,16 @@ void forward(const Conv2dGeometry& g, const BlockIndex& index, const LayerInput&
       for_each_tile(region, job.y_placement(parity), ys, [&](int64_t row, T* const* pixels) {
         const TileSums<T> tile(ws, lane, g.c_out, pixels);
         if (moments) moments->begin_tile(pixels);
-        for (int64_t ob = 0; ob < job.out_blocks; ++ob) {
+        const auto compute = [&](int64_t ob) {
           const int64_t key = parity * job.out_blocks + ob;
           multiply(job.regions.shape, ws.terms + ws.offsets[key], ws.offsets[key + 1] - ws.offsets[key],
                    image + row * layout.row, ws.weights, b ? b + ob * kBlock : nullptr, in_place<T>(finish),
                    tile.sums(), ob * kBlock);
-          if (moments && kInPlace<T>) moments->add_moments(ob * kBlock);
-        }
-        tile.store(finish);
-        for (int64_t ob = 0; moments && !kInPlace<T> && ob < job.out_blocks; ++ob) moments->add_moments(ob * kBlock);
+        };
+        const auto written = [&](int64_t ob) {
+          if (moments) moments->add_moments(ob * kBlock);
+        };
+        compute_tile(tile, job.out_blocks, finish, compute, written);
       });
     }
     if (moments) moments->finish_moments();
@@ -291,7 +302,6 @@ template <class T, class P>
 void backward_input(const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy, const Tensor& weight,
                     void* workspace, const InputGradient& gradient) {
   const BlockJob job(g, index);
-  require(!gradient.sums || !job.pools(), "regions of pooled sums leave none");
   BlockWorkspace<P> ws(job, dy.dtype, Pass::backward_input, workspace);
   sort_blocks(
       job, index, job.in_blocks, [](const Block& b) { return b.in; }, ws);
@@ -312,20 +322,19 @@ void backward_input(const Conv2dGeometry& g, const BlockIndex& index, const Tens
     job.pack_dy(region, layout, dys, image);
     std::optional<RegionSums<T, P>> sums;
     if (gradient.sums) sums.emplace(ws, region, lane, g.c_in);
-    const auto add_gradients = [&](int64_t ib) {
+    const auto written = [&](int64_t ib) {
+      if (!sums) return;
       const ChannelNorm norm = channel_norm(gradient.from.normalisation, ib * kBlock);
       sums->add_gradients(ib * kBlock, dxs, xs, norm);
     };
     for_each_tile(region, job.x_placement(), dxs, [&](int64_t row, T* const* out) {
       const TileSums<T> tile(ws, lane, g.c_in, out);
       if (sums) sums->begin_tile(out);
-      for (int64_t ib = 0; ib < job.in_blocks; ++ib) {
+      const auto compute = [&](int64_t ib) {
         multiply(job.regions.shape, ws.terms + ws.offsets[ib], ws.offsets[ib + 1] - ws.offsets[ib],
                  image + row * layout.row, ws.weights, nullptr, in_place<T>(finish), tile.sums(), ib * kBlock);
-        if (sums && kInPlace<T>) add_gradients(ib);
-      }
-      tile.store(finish);
-      for (int64_t ib = 0; sums && !kInPlace<T> && ib < job.in_blocks; ++ib) add_gradients(ib);
+      };
+      compute_tile(tile, job.in_blocks, finish, compute, written);
     });
     if (sums) sums->finish_gradients();
   });
@@ -406,8 +415,9 @@ bool block_conv2d_takes_sums(const Context&, const Conv2dGeometry& g, DType dtyp
 
 void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const LayerInput& in,
                           const Tensor& weight, const Tensor& bias, Tensor& workspace, const LayerOutput& out) {
+  require(!out.moments || block_conv2d_takes_sums(ctx, g, in.x.dtype, Pass::forward), kTakesNoSums);
   if (in.x.dtype == DType::f64) {
-    Tensor y = written_alone(out);
+    Tensor y = out.y;
     return conv2d_forward(ctx, g, read_directly(in), weight, bias, {}, workspace, y);
   }
   choose(g, index, in.x.dtype,
@@ -416,8 +426,9 @@ void block_conv2d_forward(Context& ctx, const Conv2dGeometry& g, const BlockInde
 
 void block_conv2d_backward_input(Context& ctx, const Conv2dGeometry& g, const BlockIndex& index, const Tensor& dy,
                                  const Tensor& weight, Tensor& workspace, const InputGradient& out) {
+  require(!out.sums || block_conv2d_takes_sums(ctx, g, dy.dtype, Pass::backward_input), kTakesNoSums);
   if (dy.dtype == DType::f64) {
-    Tensor dx = written_alone(out);
+    Tensor dx = out.dx;
     return conv2d_backward_input(ctx, g, dy, weight, {}, workspace, dx);
   }
   choose(g, index, dy.dtype,
