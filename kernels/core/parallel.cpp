@@ -115,7 +115,7 @@ class Team {
     loops_.wake(static_cast<int>(std::min(tasks, members) - 1));
     work(0);
     uint32_t inside = inside_.value.fetch_and(~kOpen, std::memory_order_acq_rel) & ~kOpen;
-    while (inside != 0) inside = inside_.wait(inside, kCallerSpins);
+    while (inside != 0) inside = inside_.wait(inside, kSpins);
     busy_.clear(std::memory_order_release);
     return true;
   }
@@ -126,9 +126,9 @@ class Team {
     int64_t end = 0;
   };
   static constexpr uint32_t kOpen = uint32_t{1} << 31;
-  // A caller waits for tasks that are being done, mostly shorter than this. A member does not know whether another loop
-  // will follow, so it spins about as long as waking it up would take.
-  static constexpr std::chrono::microseconds kCallerSpins{100}, kMemberSpins{20};
+  // Longer than most tasks: a member that has none left waits for the caller's last one, and then the next loop follows.
+  // Members that slept after 20 us made small layers 5 to 15% slower (bench/NOTES.md).
+  static constexpr std::chrono::microseconds kSpins{150};
 
   void work(size_t member) {
     inside_a_task = true;
@@ -157,7 +157,7 @@ class Team {
 
   void serve(size_t member) {
     for (uint32_t seen = 0;;) {
-      seen = loops_.wait(seen, kMemberSpins);
+      seen = loops_.wait(seen, kSpins);
       if (disbanded_.load()) return;
       keep_off_the_caller();
       if (!enter()) continue;
