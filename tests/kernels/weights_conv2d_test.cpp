@@ -314,20 +314,19 @@ TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
   const int pixels = pixels_of(tile), columns = columns_of(tile), row = 10 * kImages;
   std::mt19937 rng(3);
   for (const int outputs : {1, 2, 4}) {
-    const std::vector<int32_t> begin = {2, 7, 7, 8, 15}, offsets = {0, 16, 160, 32, 176, 48, 64, 80};
-    const std::vector<uint16_t> codes = {99, 99,  // not of these rows
-                                         0,  1,  2, 3, 4, 5, 1, 0, 2, 6, 7, 1, 0};
+    const std::vector<int32_t> begin = {2, 7, 7, 8, 23};
+    const std::vector<int32_t> offsets = {9999, 9999,  // not of these rows
+                                          0,    16,   160, 32, 176, 48,  16, 0,  160, 64, 80,
+                                          16,   0,    32,  48, 176, 160, 64, 80, 0,   16, 32};
     const auto floats = [&](int64_t n) { return drawn(static_cast<size_t>(n), rng); };
-    const std::vector<float> values = floats(15 * outputs), x = floats(8 * row), start = floats(4 * outputs),
+    const std::vector<float> values = floats(23 * outputs), x = floats(8 * row), start = floats(4 * outputs),
                              kept = floats(4 * outputs * 4 * row);
-    const auto offset_of = [&](int32_t e) { return offsets[codes[static_cast<size_t>(e)]]; };
     const auto pixel = [&](int k) { return k / columns * row + k % columns * kImages; };
     for (const WeightTileKernels* set : instruction_sets()) {
-      const int64_t plane = pixels * kImages;
+      const int64_t plane = plane_floats(tile);
       std::vector<float> sums(static_cast<size_t>(4 * outputs * plane), 0.5f), quads(8 * 4 * kQuad, 0.0f);
       MultiplyJob job{.begin = begin.data(),
                       .rows = 4,
-                      .codes = codes.data(),
                       .offsets = offsets.data(),
                       .values = values.data(),
                       .x = x.data(),
@@ -343,7 +342,6 @@ TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
         set->accumulate(tile, outputs,
                         {.begin = begin.data(),
                          .rows = 4,
-                         .codes = codes.data(),
                          .offsets = offsets.data(),
                          .x = x.data(),
                          .x_row = row,
@@ -360,9 +358,9 @@ TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
               double sum = start[static_cast<size_t>(r * outputs + b)];
               for (int32_t e = begin[static_cast<size_t>(r)]; e < begin[static_cast<size_t>(r) + 1]; ++e) {
                 sum += 2.0 * values[static_cast<size_t>(e * outputs + b)] *
-                       x[static_cast<size_t>(offset_of(e) + pixel(k) + n)];
+                       x[static_cast<size_t>(offsets[static_cast<size_t>(e)] + pixel(k) + n)];
               }
-              ASSERT_NEAR(sums[static_cast<size_t>(((r * outputs + b) * pixels + k) * kImages + n)], sum, 1e-5);
+              ASSERT_NEAR(sums[static_cast<size_t>((r * outputs + b) * plane + k * kImages + n)], sum, 1e-5);
             }
           }
         }
@@ -371,7 +369,7 @@ TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
             double right = 0;
             for (int k = 0; k < pixels; ++k) {
               for (int n = 0; n < kImages; ++n) {
-                right += static_cast<double>(x[static_cast<size_t>(offset_of(e) + pixel(k) + n)]) *
+                right += static_cast<double>(x[static_cast<size_t>(offsets[static_cast<size_t>(e)] + pixel(k) + n)]) *
                          kept[static_cast<size_t>((r * outputs + b) * 4 * row + pixel(k) + n)];
               }
             }

@@ -99,8 +99,7 @@ LaneLayout::LaneLayout(const LaneRegions& regions, const Frame& around) : frame(
   rows = regions.rows + frame.top + frame.bottom;
   columns = regions.columns + frame.left + frame.right;
   row = columns * kImages;
-  // An odd number of lines, or the planes of a chunk would all want the same few sets of the cache.
-  plane = (rows * columns | 1) * kImages;
+  plane = plane_floats(rows * columns);
 }
 
 int64_t LaneLayout::at_tile(const LaneRegions& regions, int64_t tile) const {
@@ -241,7 +240,7 @@ void LaneImages::return_tile(const float* sums, const LaneRegion& region, int64_
   job.share = side_.share;
   const float* of_phase[4] = {sums};
   for (int i = 0; i < job.count; ++i) {
-    job.plane[i] = pixels_of(tile_of(i)) * kImages;
+    job.plane[i] = plane_floats(tile_of(i));
     if (i > 0) of_phase[i] = of_phase[i - 1] + job.channels * job.plane[i - 1];
   }
   for (int64_t r = 0; r < rows; ++r) {

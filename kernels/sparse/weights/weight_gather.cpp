@@ -17,6 +17,7 @@ WeightGather::WeightGather(const WeightTerms& terms, const Conv2dGeometry& g, co
     : terms_(terms), g_(g), list_(list), by_output_(by_output) {
   offset_of_code_ = layout.carve<int32_t>(static_cast<size_t>(codes()));
   weight_of_code_ = layout.carve<int32_t>(static_cast<size_t>(codes()));
+  offsets_ = layout.carve<int32_t>(static_cast<size_t>(list_.entries));
   values_ = layout.carve<float>(values ? static_cast<size_t>(list_.entries * list_.outputs) : 0);
 }
 
@@ -40,6 +41,12 @@ void WeightGather::prepare(const LaneLayout& layout) {
       channel += count, code += count, plane = 0;
     }
   }
+}
+
+void WeightGather::list_offsets(int64_t part, int64_t parts) const {
+  const uint16_t* codes = list_.codes.data();
+  const int64_t end = (part + 1) * list_.entries / parts;
+  for (int64_t e = part * list_.entries / parts; e < end; ++e) offsets_[e] = offset_of_code_[codes[e]];
 }
 
 // Asks for the lines that hold the weights of rows first..last-1 of a phase in a chunk: these are rarely in a near cache,
@@ -92,27 +99,42 @@ void WeightGather::gather(int64_t part, int64_t parts, const float* weight) cons
   }
 }
 
+template <int kOutputs>
+void WeightGather::scatter_row(int64_t segment, const float* quads, int64_t copies, float* row) const {
+  const int64_t copy = list_.quads * kQuad, to_next_output = kernel();
+  const auto at = static_cast<size_t>(segment);
+  const uint16_t* code = list_.codes.data() + list_.begin[at];
+  const int64_t weights = (list_.begin[at + 1] - list_.begin[at]) * kOutputs;
+  const float* from = quads + list_.quad_of_row[at] * kQuad;
+  for (int64_t first = 0; first < weights; first += kQuad, from += kQuad) {
+    float sums[kQuad];
+    std::copy_n(from, kQuad, sums);
+    for (int64_t c = 1; c < copies; ++c) {
+      for (int i = 0; i < kQuad; ++i) sums[i] += from[c * copy + i];
+    }
+    const int64_t count = std::min<int64_t>(kQuad, weights - first);
+    for (int64_t i = 0; i < count; ++i) {
+      row[weight_of_code_[code[(first + i) / kOutputs]] + i % kOutputs * to_next_output] = sums[i];
+    }
+  }
+}
+
 void WeightGather::scatter(const float* quads, int64_t copies, float* dweight) const {
-  const int64_t outputs = list_.outputs, rows = rows_of_phase(), copy = list_.quads * kQuad;
+  const int64_t outputs = list_.outputs, rows = rows_of_phase();
+  const auto of_row = outputs == 1   ? &WeightGather::scatter_row<1>
+                      : outputs == 2 ? &WeightGather::scatter_row<2>
+                                     : &WeightGather::scatter_row<4>;
   const auto clear = [&](int64_t first, int64_t last) {  // outputs
     std::fill(dweight + first * kernel(), dweight + last * kernel(), 0.0f);
   };
   if (!by_output_) parallel_chunks(g_.c_out, kRows, clear);
-  parallel_chunks(rows, std::max<int64_t>(1, kRows / outputs), [&](int64_t first, int64_t last) {
+  // Rows of outputs are apart: few, so that what is cleared is still in the first-level cache when it is written.
+  const int64_t grain = by_output_ ? std::max<int64_t>(1, 4 / outputs) : kRows;
+  parallel_chunks(rows, grain, [&](int64_t first, int64_t last) {
     if (by_output_) clear(first * outputs, last * outputs);
     for (int64_t segment = 0; segment < list_.chunks * list_.rows; segment += rows) {  // a phase of a chunk
       for (int64_t row = first; row < last; ++row) {
-        const auto at = static_cast<size_t>(segment + row);
-        const float* from = quads + list_.quad_of_row[at] * kQuad;
-        float* to = dweight + row_part(row);
-        for (int32_t e = list_.begin[at]; e < list_.begin[at + 1]; ++e) {
-          const int64_t weight = weight_of_code_[list_.codes[static_cast<size_t>(e)]];
-          for (int64_t b = 0; b < outputs; ++b, ++from) {
-            float sum = from[0];
-            for (int64_t c = 1; c < copies; ++c) sum += from[c * copy];
-            to[weight + b * kernel()] = sum;
-          }
-        }
+        (this->*of_row)(segment + row, quads, copies, dweight + row_part(row));
       }
     }
   });

@@ -1,5 +1,5 @@
-// From the codes of a list (weight_index.h) to what the inner loops read: where the pixels of a code lie in a packed
-// region, and the values of entries; and from gradients of entries back to the weight.
+// From the codes of a list (weight_index.h) to what the inner loops read: where the pixels of each entry lie in a packed
+// region, and its values; and from gradients of entries back to the weight.
 #pragma once
 #include "kernels/core/workspace_layout.h"
 #include "kernels/sparse/weights/image_lanes.h"
@@ -15,7 +15,11 @@ class WeightGather {
 
   // First: the tables by code.
   void prepare(const LaneLayout& layout);
-  const int32_t* offsets() const { return offset_of_code_; }  // from the first plane of an entry's chunk
+
+  // One of `parts` parts of the offsets, for one task. Looked up here, not by the inner loops: these read so much that
+  // a load per entry is a tenth of their time.
+  void list_offsets(int64_t part, int64_t parts) const;
+  const int32_t* offsets() const { return offsets_; }  // from the first plane of an entry's chunk
 
   // One of `parts` parts of the values, for one task.
   void gather(int64_t part, int64_t parts, const float* weight) const;
@@ -35,6 +39,8 @@ class WeightGather {
   void fetch(int64_t chunk, int64_t first, int64_t last, const float* weight) const;
   template <int kOutputs>
   void gather_row(int64_t segment, const float* row) const;
+  template <int kOutputs>
+  void scatter_row(int64_t segment, const float* quads, int64_t copies, float* row) const;
 
   const WeightTerms& terms_;
   const Conv2dGeometry& g_;
@@ -42,6 +48,7 @@ class WeightGather {
   const bool by_output_;
   int32_t* offset_of_code_;  // [codes]
   int32_t* weight_of_code_;  // [codes]: the index of its weight, but for the row's part
+  int32_t* offsets_;         // [entries]
   float* values_;            // [entries][outputs]
 };
 

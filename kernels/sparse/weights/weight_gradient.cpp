@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "kernels/core/integer.h"
+#include "kernels/core/parallel.h"
 #include "kernels/core/simd.h"
 #include "kernels/core/task_slots.h"
 #include "kernels/sparse/weights/weight_gather.h"
@@ -88,9 +89,11 @@ const simd sum_planes([](const float* planes, int64_t count, const LaneLayout& l
     float lanes[kImages] = {};
     for (int64_t r = 0; r < rows; ++r) {
       const float* row = planes + p * layout.plane + (r + layout.frame.top) * layout.row + layout.frame.left * kImages;
+      float of_row[kImages] = {};  // so that rows do not wait for each other
       for (int64_t k = 0; k < columns; ++k) {
-        for (int n = 0; n < kImages; ++n) lanes[n] += row[k * kImages + n];
+        for (int n = 0; n < kImages; ++n) of_row[n] += row[k * kImages + n];
       }
+      for (int n = 0; n < kImages; ++n) lanes[n] += of_row[n];
     }
     for (int half = kImages / 2; half > 0; half /= 2) {
       for (int n = 0; n < half; ++n) lanes[n] += lanes[n + half];
@@ -124,7 +127,6 @@ struct Accumulation {
       weight_tile_kernels().accumulate(job.regions.tile, static_cast<int>(list.outputs),
                                        {.begin = list.begin.data() + chunk * list.rows + row,
                                         .rows = end - row,
-                                        .codes = list.codes.data(),
                                         .offsets = ws.weights.offsets(),
                                         .x = x + job.streamed_layout.at_tile(job.regions, tile),
                                         .x_row = job.streamed_layout.row,
@@ -194,6 +196,7 @@ void weight_gradient(const Conv2dGeometry& g, const WeightIndex& index, const La
   const Gradient job(g, index);
   Workspace ws(job, WorkspaceLayout(workspace.bytes));
   ws.weights.prepare(job.streamed_layout);
+  parallel_for(kWeightTasks, [&](int64_t task) { ws.weights.list_offsets(task, kWeightTasks); });
   const Accumulation a{
       .job = job,
       .ws = ws,

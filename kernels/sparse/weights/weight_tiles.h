@@ -52,6 +52,10 @@ constexpr int rows_of(WeightTile t) {
   return rows[static_cast<int>(t)];
 }
 constexpr int pixels_of(WeightTile t) { return rows_of(t) * columns_of(t); }
+// Floats from an output's sums of a tile to the next one's, and of planes of so many pixels in general: an odd number of
+// lines, or the lines of sixteen channels, which are transposed together, would all want the same few sets of a cache.
+constexpr int64_t plane_floats(int64_t pixels) { return (pixels | 1) * kImages; }
+constexpr int64_t plane_floats(WeightTile t) { return plane_floats(pixels_of(t)); }
 // The tile with so many more of each, 0 or 1; `pixel` if there is none.
 constexpr WeightTile grown(WeightTile tile, int rows, int columns) {
   for (int t = 0; t < kAllWeightTiles; ++t) {
@@ -62,28 +66,26 @@ constexpr WeightTile grown(WeightTile tile, int rows, int columns) {
 }
 
 // For rows r, outputs b of the entries, pixels k of the tile, images n:
-//   sums[r][b][k][n] (+)= sum over e in begin[r]..begin[r+1]-1 of  values[e][b] * x[offsets[codes[e]] + pixel k + n]
+//   sums[r][b][k][n] (+)= sum over e in begin[r]..begin[r+1]-1 of  values[e][b] * x[offsets[e] + pixel k + n]
 struct MultiplyJob {
   const int32_t* begin;  // [rows + 1]
   int64_t rows;
-  const uint16_t* codes;   // of entries, numbered as begin says
-  const int32_t* offsets;  // floats, by code
+  const int32_t* offsets;  // floats, of entries, numbered as begin says
   const float* values;     // [entries][B]
   const float* x;          // first pixel of the tile
   int64_t x_row;           // floats from one row of pixels to the next
   bool first;              // sums start from start[r][b], or from 0 where that is null; else from what is there
   const float* start;
-  float* sums;  // [rows][B][pixels][16]
+  float* sums;  // [rows][B][plane_floats(tile)]: of each, [pixels][16]
 };
 
 // The gradients of the same entries, added to what is there:
-//   sums of e, b  +=  sum over pixels k, images n of  x[offsets[codes[e]] + pixel k + n] * kept[r][b][k][n]
+//   sums of e, b  +=  sum over pixels k, images n of  x[offsets[e] + pixel k + n] * kept[r][b][k][n]
 //
 // in quads of four weights as they are listed (of a row with B outputs, 4/B entries). A row starts a new quad.
 struct AccumulateJob {
   const int32_t* begin;
   int64_t rows;
-  const uint16_t* codes;
   const int32_t* offsets;
   const float* x;
   int64_t x_row;

@@ -19,6 +19,7 @@ template <int kVector>
 struct Vectors {
   typedef float V __attribute__((vector_size(kVector * 4), aligned(4), may_alias));
   typedef float Quad __attribute__((vector_size(16), aligned(4), may_alias));
+  typedef float Quads __attribute__((vector_size(32), aligned(4), may_alias));  // two
   static constexpr int kPerPixel = kImages / kVector;
 
   [[gnu::always_inline]] static inline V load(const float* from) { return *reinterpret_cast<const V*>(from); }
@@ -79,12 +80,25 @@ struct Vectors {
       return folded(halved(v, typename CountTo<sizeof(W) / 8>::Result{}));
     }
   }
-  // Lane j is the sum of s[j].
-  [[gnu::always_inline]] static inline Quad sums_of_four(const V* s) {
+  // Lanes 4m+j are parts of the sum of s[j].
+  [[gnu::always_inline]] static inline V parts_of_four(const V* s) {
     const V ab = shuffle<Interleave<0>>(s[0], s[1]) + shuffle<Interleave<1>>(s[0], s[1]);
     const V cd = shuffle<Interleave<0>>(s[2], s[3]) + shuffle<Interleave<1>>(s[2], s[3]);
-    const V v = shuffle<Halves<0>>(ab, cd) + shuffle<Halves<1>>(ab, cd);  // lanes 4m+j are parts of a sum
-    return folded(v);
+    return shuffle<Halves<0>>(ab, cd) + shuffle<Halves<1>>(ab, cd);
+  }
+  // to[j] += all lanes of s[j], of one quad, or of two if there are sixteen lanes. W: V.
+  template <int kQuads, class W>
+  [[gnu::always_inline]] static inline void add_sums(const W* s, float* to) {
+    if constexpr (kQuads == 1) {
+      *reinterpret_cast<Quad*>(to) = *reinterpret_cast<const Quad*>(to) + folded(parts_of_four(s));
+    } else {
+      const W a = parts_of_four(s), b = parts_of_four(s + 4);
+      const W ab = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+                   __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+      *reinterpret_cast<Quads*>(to) =
+          *reinterpret_cast<const Quads*>(to) + (__builtin_shufflevector(ab, ab, 0, 1, 2, 3, 8, 9, 10, 11) +
+                                                 __builtin_shufflevector(ab, ab, 4, 5, 6, 7, 12, 13, 14, 15));
+    }
   }
 };
 
@@ -99,6 +113,7 @@ struct Loops : Vectors<kVector> {
   using V = typename Base::V;
   using Base::kPerPixel, Base::load, Base::store;
   static constexpr int kColumns = columns_of(kTile), kPixels = pixels_of(kTile);
+  static constexpr int64_t kPlane = plane_floats(kTile);
 
   // Where each row of a tile begins.
   struct Rows {
@@ -114,7 +129,7 @@ struct Loops : Vectors<kVector> {
   [[gnu::always_inline]] static inline void multiply_part(const MultiplyJob& job, int64_t r, const Rows& rows) {
     constexpr int kCount = smaller(kSub, kPixels - kFirst);
     V sum[kOutputs][kCount][kPerPixel];
-    float* sums = job.sums + (r * kOutputs * kPixels + kFirst) * kImages;
+    float* sums = job.sums + r * kOutputs * kPlane + kFirst * kImages;
 #pragma GCC unroll 16
     for (int b = 0; b < kOutputs; ++b) {
       const V start = (job.first && job.start ? job.start[r * kOutputs + b] : 0.0f) - V{};
@@ -122,13 +137,13 @@ struct Loops : Vectors<kVector> {
       for (int k = 0; k < kCount; ++k) {
 #pragma GCC unroll 4
         for (int v = 0; v < kPerPixel; ++v) {
-          sum[b][k][v] = job.first ? start : load(sums + (b * kPixels + k) * kImages + v * kVector);
+          sum[b][k][v] = job.first ? start : load(sums + b * kPlane + k * kImages + v * kVector);
         }
       }
     }
     const int32_t end = job.begin[r + 1];
     for (int32_t e = job.begin[r]; e < end; ++e) {
-      const int64_t offset = job.offsets[job.codes[e]];
+      const int64_t offset = job.offsets[e];
       V w[kOutputs];
 #pragma GCC unroll 4
       for (int b = 0; b < kOutputs; ++b) w[b] = job.values[static_cast<int64_t>(e) * kOutputs + b] - V{};
@@ -148,7 +163,7 @@ struct Loops : Vectors<kVector> {
       for (int k = 0; k < kCount; ++k) {
 #pragma GCC unroll 4
         for (int v = 0; v < kPerPixel; ++v) {
-          store(sums + (b * kPixels + k) * kImages + v * kVector, sum[b][k][v]);
+          store(sums + b * kPlane + k * kImages + v * kVector, sum[b][k][v]);
         }
       }
     }
@@ -163,81 +178,131 @@ struct Loops : Vectors<kVector> {
     }
   }
 
-  // Up to four weights: kEntries entries.
-  template <int kFirst, int kEntries>
-  [[gnu::always_inline]] static inline void accumulate_quad(const AccumulateJob& job, int32_t entry, const Rows& rows,
-                                                            const V (&kept)[kOutputs][kSub][kPerPixel], float* quad) {
+  // Row r's entries, as many at a time as make two quads, or one, or less: f<entries>(first, its quads).
+  template <class F>
+  [[gnu::always_inline]] static inline void for_each_quad(const AccumulateJob& job, int64_t r, float* quads,
+                                                          const F& f) {
+    constexpr int kEntries = kQuad / kOutputs;  // of a quad
+    int32_t e = job.begin[r];
+    const int32_t end = job.begin[r + 1];
+    if constexpr (kVector == 16) {  // others have too few registers
+      for (; e + 2 * kEntries <= end; e += 2 * kEntries, quads += 2 * kQuad) {
+        f.template operator()<2 * kEntries>(e, quads);
+      }
+    }
+    for (; e + kEntries <= end; e += kEntries, quads += kQuad) f.template operator()<kEntries>(e, quads);
+    if constexpr (kEntries > 1) {
+      if (end - e == 1) f.template operator()<1>(e, quads);
+    }
+    if constexpr (kEntries > 2) {
+      if (end - e == 2) f.template operator()<2>(e, quads);
+      if (end - e == 3) f.template operator()<3>(e, quads);
+    }
+  }
+  static constexpr int quads_of(int entries) { return (entries * kOutputs + kQuad - 1) / kQuad; }
+
+  // Entries of a single output, part by part of the tile: its kept pixels are in registers.
+  template <int kFirst, int kCount, int kEntries>
+  [[gnu::always_inline]] static inline void accumulate_part(const AccumulateJob& job, int32_t entry, const Rows& rows,
+                                                            const V (&kept)[kCount][kPerPixel], float* quads) {
     int64_t offset[kEntries];
-#pragma GCC unroll 4
-    for (int e = 0; e < kEntries; ++e) offset[e] = job.offsets[job.codes[entry + e]];
-    // Of a single output two sums of each weight, of every other vector: one would wait for itself.
-    constexpr int kSums = kOutputs == 1 ? 2 : 1;
-    V sums[kSums][4] = {};
+#pragma GCC unroll 8
+    for (int e = 0; e < kEntries; ++e) offset[e] = job.offsets[entry + e];
+    // Of one quad two sums of each weight, of every other vector: one would wait for itself.
+    constexpr int kQuads = quads_of(kEntries), kSums = kQuads == 1 ? 2 : 1;
+    V sums[kSums][kQuads * kQuad] = {};
 #pragma GCC unroll 16
-    for (int k = 0; k < kSub; ++k) {
+    for (int k = 0; k < kCount; ++k) {
 #pragma GCC unroll 4
       for (int v = 0; v < kPerPixel; ++v) {
-        V(&sum)[4] = sums[(k * kPerPixel + v) % kSums];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int e = 0; e < kEntries; ++e) {
-          const V x = load(rows.pixel(kFirst + k) + offset[e] + v * kVector);
-#pragma GCC unroll 4
-          for (int b = 0; b < kOutputs; ++b) sum[e * kOutputs + b] += kept[b][k][v] * x;
+          sums[(k * kPerPixel + v) % kSums][e] += kept[k][v] * load(rows.pixel(kFirst + k) + offset[e] + v * kVector);
         }
       }
     }
     if constexpr (kSums > 1) {
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) sums[0][i] += sums[1][i];
+      for (int i = 0; i < kQuad; ++i) sums[0][i] += sums[1][i];
     }
-    auto* to = reinterpret_cast<typename Base::Quad*>(quad);
-    *to = *to + Base::sums_of_four(sums[0]);
+    Base::template add_sums<kQuads>(sums[0], quads);
   }
-
   template <int kFirst>
-  [[gnu::always_inline]] static inline void accumulate_part(const AccumulateJob& job, int64_t r, const Rows& rows,
-                                                            float* quad) {
-    constexpr int kEntries = 4 / kOutputs;
-    V kept[kOutputs][kSub][kPerPixel];
-#pragma GCC unroll 4
-    for (int b = 0; b < kOutputs; ++b) {
-      const Rows kept_rows(job.kept + (r * kOutputs + b) * job.kept_plane, job.kept_row);
+  [[gnu::always_inline]] static inline void accumulate_parts(const AccumulateJob& job, int64_t r, const Rows& rows,
+                                                             float* quads) {
+    constexpr int kCount = smaller(kSub, kPixels - kFirst);
+    V kept[kCount][kPerPixel];
+    const Rows kept_rows(job.kept + r * job.kept_plane, job.kept_row);
 #pragma GCC unroll 16
-      for (int k = 0; k < kSub; ++k) {
+    for (int k = 0; k < kCount; ++k) {
 #pragma GCC unroll 4
-        for (int v = 0; v < kPerPixel; ++v) {
-          const float* pixel = kept_rows.pixel(kFirst + k) + v * kVector;
-          kept[b][k][v] = load(pixel);
-          __builtin_prefetch(pixel + kOutputs * job.kept_plane);
-        }
+      for (int v = 0; v < kPerPixel; ++v) {
+        const float* pixel = kept_rows.pixel(kFirst + k) + v * kVector;
+        kept[k][v] = load(pixel);
+        __builtin_prefetch(pixel + job.kept_plane);
       }
     }
-    int32_t e = job.begin[r];
-    const int32_t end = job.begin[r + 1];
-    float* to = quad;
-    for (; e + kEntries <= end; e += kEntries, to += kQuad) {
-      accumulate_quad<kFirst, kEntries>(job, e, rows, kept, to);
+    for_each_quad(
+        job, r, quads, [&]<int kEntries>(int32_t entry, float* to) __attribute__((always_inline)) {
+          accumulate_part<kFirst, kCount, kEntries>(job, entry, rows, kept, to);
+        });
+    if constexpr (kFirst + kSub < kPixels) accumulate_parts<kFirst + kSub>(job, r, rows, quads);
+  }
+
+  // Entries of several outputs, which share each load of x: their kept pixels are loaded again, for registers hold those
+  // of a few pixels only, and lanes would be added up as often as the tile has such parts.
+  template <int kEntries>
+  [[gnu::always_inline]] static inline void accumulate_shared(const AccumulateJob& job, int64_t r, int32_t entry,
+                                                              float* quads) {
+    const float *x[kEntries], *kept[kOutputs];
+#pragma GCC unroll 4
+    for (int e = 0; e < kEntries; ++e) x[e] = job.x + job.offsets[entry + e];
+#pragma GCC unroll 4
+    for (int b = 0; b < kOutputs; ++b) kept[b] = job.kept + (r * kOutputs + b) * job.kept_plane;
+    constexpr int kQuads = quads_of(kEntries);
+    V sums[kQuads * kQuad] = {};
+    for (int row = 0; row < rows_of(kTile); ++row) {
+#pragma GCC unroll 8
+      for (int column = 0; column < kColumns; ++column) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kPerPixel; ++v) {
+          const int at = column * kImages + v * kVector;
+          V of_kept[kOutputs];
+#pragma GCC unroll 4
+          for (int b = 0; b < kOutputs; ++b) of_kept[b] = load(kept[b] + at);
+#pragma GCC unroll 4
+          for (int e = 0; e < kEntries; ++e) {
+            const V of_x = load(x[e] + at);
+#pragma GCC unroll 4
+            for (int b = 0; b < kOutputs; ++b) sums[e * kOutputs + b] += of_kept[b] * of_x;
+          }
+        }
+      }
+#pragma GCC unroll 4
+      for (int e = 0; e < kEntries; ++e) x[e] += job.x_row;
+#pragma GCC unroll 4
+      for (int b = 0; b < kOutputs; ++b) kept[b] += job.kept_row;
     }
-    if constexpr (kEntries > 1) {
-      if (end - e == 1) accumulate_quad<kFirst, 1>(job, e, rows, kept, to);
-    }
-    if constexpr (kEntries > 2) {
-      if (end - e == 2) accumulate_quad<kFirst, 2>(job, e, rows, kept, to);
-      if (end - e == 3) accumulate_quad<kFirst, 3>(job, e, rows, kept, to);
-    }
-    if constexpr (kFirst + kSub < kPixels) accumulate_part<kFirst + kSub>(job, r, rows, quad);
+    Base::template add_sums<kQuads>(sums, quads);
   }
 
   static void accumulate(const AccumulateJob& given) {
-    constexpr int kEntries = 4 / kOutputs;
+    constexpr int kEntries = kQuad / kOutputs;
     const AccumulateJob job = given;
     const Rows rows(job.x, job.x_row);
-    float* quad = job.sums;
+    float* quads = job.sums;
     for (int64_t r = 0; r < job.rows; ++r) {
       const int32_t entries = job.begin[r + 1] - job.begin[r];
       if (entries == 0) continue;
-      accumulate_part<0>(job, r, rows, quad);
-      quad += (entries + kEntries - 1) / kEntries * kQuad;
+      if constexpr (kOutputs == 1) {
+        accumulate_parts<0>(job, r, rows, quads);
+      } else {
+        for_each_quad(
+            job, r, quads, [&]<int kTogether>(int32_t entry, float* to) __attribute__((always_inline)) {
+              accumulate_shared<kTogether>(job, r, entry, to);
+            });
+      }
+      quads += (entries + kEntries - 1) / kEntries * kQuad;
     }
   }
 };

@@ -100,9 +100,9 @@ struct Product {
   int64_t summed_parts() const { return regions.count() * regions.tiles(); }  // those of a tile each
   int64_t all_slices() const { return slices * written.phases / phases; }
   int64_t sums_floats() const {
-    if (holds) return regions.tiles() * written.planes() * pixels_of(regions.tile) * kImages;
+    if (holds) return regions.tiles() * written.planes() * plane_floats(regions.tile);
     const WeightTile largest = phases > 1 ? grown(regions.tile, 1, 1) : regions.tile;
-    return phases * std::min(most_channels(), written.channels) * pixels_of(largest) * kImages;
+    return phases * std::min(most_channels(), written.channels) * plane_floats(largest);
   }
 };
 
@@ -167,7 +167,6 @@ struct Multiplication {
             phase_tile, static_cast<int>(list.outputs),
             {.begin = list.begin.data() + plane / list.chunk * list.rows + row,
              .rows = (slice.last - slice.first) / list.outputs,
-             .codes = list.codes.data(),
              .offsets = ws.weights.offsets(),
              .values = ws.weights.values(),
              .x = planes + (plane - first) * job.layout.plane + job.layout.at_tile(job.regions, tile) -
@@ -176,7 +175,7 @@ struct Multiplication {
              .first = plane == 0,
              .start = bias && phase == slice.phase ? bias + slice.first : nullptr,
              .sums = of_phase});
-        of_phase += (slice.last - slice.first) * pixels_of(phase_tile) * kImages;
+        of_phase += (slice.last - slice.first) * plane_floats(phase_tile);
       }
     }
   }
@@ -212,7 +211,7 @@ struct Multiplication {
   // Slices first_slice..last_slice-1 of a region of a range.
   void multiply(int64_t number, int64_t range, int64_t first_slice, int64_t last_slice, int64_t slot) const {
     const LaneRegion region(job.regions, number);
-    const int64_t tile_sums = job.regions.tiles() * pixels_of(job.regions.tile) * kImages;  // of a channel
+    const int64_t tile_sums = job.regions.tiles() * plane_floats(job.regions.tile);  // of a channel
     float* planes = ws.planes + slot * job.most_planes_floats();
     float* first_sums = ws.sums + slot * job.sums_floats();
     if (job.holds && job.parts > 1) {  // those of a range's parts lie next to each other
@@ -230,7 +229,7 @@ struct Multiplication {
           const Slice slice(job, s);
           multiply_slice(slice, planes, first, last, tile, sums);
           if (last == all) return_tile(sums, number, tile, slice, slot);
-          if (job.holds) sums += (slice.last - slice.first) * pixels_of(job.regions.tile) * kImages;
+          if (job.holds) sums += (slice.last - slice.first) * plane_floats(job.regions.tile);
         }
       }
     }
@@ -250,7 +249,10 @@ void multiply(const Product& job, Workspace& ws, const LayerInput& from, const T
                          .gradient = gradient};
   ws.weights.prepare(job.layout);
   std::fill_n(ws.part_rows, job.summed_parts(), 0);  // tiles outside the image have none
-  parallel_for(kWeightTasks, [&](int64_t task) { ws.weights.gather(task, kWeightTasks, weight.data<float>()); });
+  parallel_for(kWeightTasks, [&](int64_t task) {
+    ws.weights.list_offsets(task, kWeightTasks);
+    ws.weights.gather(task, kWeightTasks, weight.data<float>());
+  });
   const int64_t tasks = job.ranges * job.parts;
   TaskSlots slots(tasks);
   parallel_for(tasks, [&](int64_t task) {
