@@ -43,12 +43,6 @@ void WeightGather::prepare(const LaneLayout& layout) {
   }
 }
 
-void WeightGather::list_offsets(int64_t part, int64_t parts) const {
-  const uint16_t* codes = list_.codes.data();
-  const int64_t end = (part + 1) * list_.entries / parts;
-  for (int64_t e = part * list_.entries / parts; e < end; ++e) offsets_[e] = offset_of_code_[codes[e]];
-}
-
 // Asks for the lines that hold the weights of rows first..last-1 of a phase in a chunk: these are rarely in a near cache,
 // and lie in short pieces far apart.
 void WeightGather::fetch(int64_t chunk, int64_t first, int64_t last, const float* weight) const {
@@ -69,16 +63,25 @@ template <int kOutputs>
 void WeightGather::gather_row(int64_t segment, const float* row) const {
   const int64_t to_next_output = kernel();
   const uint16_t* codes = list_.codes.data();
-  const int32_t* weight_of_code = weight_of_code_;
+  const int32_t *weight_of_code = weight_of_code_, *offset_of_code = offset_of_code_;
   const int32_t first = list_.begin[static_cast<size_t>(segment)], end = list_.begin[static_cast<size_t>(segment) + 1];
   float* to = values_ + first * kOutputs;
   for (int32_t e = first; e < end; ++e, to += kOutputs) {
-    const float* from = row + weight_of_code[codes[e]];
+    const uint16_t code = codes[e];
+    offsets_[e] = offset_of_code[code];
+    const float* from = row + weight_of_code[code];
     for (int b = 0; b < kOutputs; ++b) to[b] = from[b * to_next_output];
   }
 }
 
 void WeightGather::gather(int64_t part, int64_t parts, const float* weight) const {
+  if (!weight) {
+    const int64_t end = (part + 1) * list_.entries / parts;
+    for (int64_t e = part * list_.entries / parts; e < end; ++e) {
+      offsets_[e] = offset_of_code_[list_.codes[static_cast<size_t>(e)]];
+    }
+    return;
+  }
   const int64_t rows = rows_of_phase(), blocks = ceil_div(rows, kRows), phases = list_.rows / rows;
   const auto of_row = list_.outputs == 1   ? &WeightGather::gather_row<1>
                       : list_.outputs == 2 ? &WeightGather::gather_row<2>

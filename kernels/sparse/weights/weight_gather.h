@@ -16,13 +16,10 @@ class WeightGather {
   // First: the tables by code.
   void prepare(const LaneLayout& layout);
 
-  // One of `parts` parts of the offsets, for one task. Looked up here, not by the inner loops: these read so much that
-  // a load per entry is a tenth of their time.
-  void list_offsets(int64_t part, int64_t parts) const;
-  const int32_t* offsets() const { return offsets_; }  // from the first plane of an entry's chunk
-
-  // One of `parts` parts of the values, for one task.
+  // One of `parts` parts of offsets and, unless `weight` is null, values, for one task. Offsets are looked up here, not by
+  // the inner loops: these read so much that a load per entry is a tenth of their time.
   void gather(int64_t part, int64_t parts, const float* weight) const;
+  const int32_t* offsets() const { return offsets_; }  // from the first plane of an entry's chunk
   const float* values() const { return values_; }
 
   // From quads (weight_tiles.h), in `copies` copies that follow each other: dweight = the sum of all copies of an entry's

@@ -196,7 +196,7 @@ void weight_gradient(const Conv2dGeometry& g, const WeightIndex& index, const La
   const Gradient job(g, index);
   Workspace ws(job, WorkspaceLayout(workspace.bytes));
   ws.weights.prepare(job.streamed_layout);
-  parallel_for(kWeightTasks, [&](int64_t task) { ws.weights.list_offsets(task, kWeightTasks); });
+  parallel_for(kWeightTasks, [&](int64_t task) { ws.weights.gather(task, kWeightTasks, /*weight=*/nullptr); });
   const Accumulation a{
       .job = job,
       .ws = ws,

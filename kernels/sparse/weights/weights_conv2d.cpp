@@ -249,10 +249,7 @@ void multiply(const Product& job, Workspace& ws, const LayerInput& from, const T
                          .gradient = gradient};
   ws.weights.prepare(job.layout);
   std::fill_n(ws.part_rows, job.summed_parts(), 0);  // tiles outside the image have none
-  parallel_for(kWeightTasks, [&](int64_t task) {
-    ws.weights.list_offsets(task, kWeightTasks);
-    ws.weights.gather(task, kWeightTasks, weight.data<float>());
-  });
+  parallel_for(kWeightTasks, [&](int64_t task) { ws.weights.gather(task, kWeightTasks, weight.data<float>()); });
   const int64_t tasks = job.ranges * job.parts;
   TaskSlots slots(tasks);
   parallel_for(tasks, [&](int64_t task) {
