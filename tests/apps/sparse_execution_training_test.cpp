@@ -14,8 +14,7 @@ namespace poise {
 namespace {
 
 // DDST. The rates are small, so that rounding is not blown up: at 2e-4 an Adam step without momentum turns the sign of
-// a gradient that is nothing but rounding into a full step. And the seed is one at which no update has to choose
-// between two cells whose scores differ by rounding alone; most seeds from 1 to 11 meet such pairs.
+// a gradient that is nothing but rounding into a full step.
 Settings ddst(const char* cell, const char* execution) {
   return test::settings_of({{"method", "ddst-relaxed"},
                             {"seed", "7"},
@@ -67,7 +66,14 @@ TEST_P(SparseExecutionTrainingTest, StaysWithinRoundingOfMaskedDenseTrainingAcro
   const auto a = test::state_of(dense), b = test::state_of(sparse);
   for (const auto& [name, bytes] : a) {
     if (name.find(".mask.") != std::string::npos) {
-      EXPECT_EQ(bytes, b.at(name)) << name;
+      // An update may have to choose between two cells, of any two layers, whose scores differ by rounding alone: at
+      // seeds 1 to 11 up to 4 of a mask's 2,304 or 9,216 differ. (Where a forward pass takes one weight in eight 1% too
+      // large, 6 do; where 0.01%, the losses above show it.)
+      const auto& other = b.at(name);
+      ASSERT_EQ(bytes.size(), other.size()) << name;
+      int different = 0;
+      for (size_t i = 0; i < bytes.size(); ++i) different += bytes[i] != other[i];
+      EXPECT_LE(different, 4) << name;
       continue;
     }
     // Live weights, their average, and what batch norm and spectral norm remember. (Moments of dead weights follow
