@@ -14,10 +14,12 @@ namespace poise {
 namespace {
 
 // DDST. The rates are small, so that rounding is not blown up: at 2e-4 an Adam step without momentum turns the sign of
-// a gradient that is nothing but rounding into a full step.
+// a gradient that is nothing but rounding into a full step. And the seed is one at which no update has to choose
+// between two cells whose scores differ by rounding alone, whichever instruction set adds up: most seeds meet such pairs,
+// 3 and 10 do not.
 Settings ddst(const char* cell, const char* execution) {
   return test::settings_of({{"method", "ddst-relaxed"},
-                            {"seed", "7"},
+                            {"seed", "3"},
                             {"cell", cell},
                             {"execution", execution},
                             {"density_g", "0.4"},
@@ -66,14 +68,7 @@ TEST_P(SparseExecutionTrainingTest, StaysWithinRoundingOfMaskedDenseTrainingAcro
   const auto a = test::state_of(dense), b = test::state_of(sparse);
   for (const auto& [name, bytes] : a) {
     if (name.find(".mask.") != std::string::npos) {
-      // An update may have to choose between two cells, of any two layers, whose scores differ by rounding alone: at
-      // seeds 1 to 11 up to 4 of a mask's 2,304 or 9,216 differ. (Where a forward pass takes one weight in eight 1% too
-      // large, 6 do; where 0.01%, the losses above show it.)
-      const auto& other = b.at(name);
-      ASSERT_EQ(bytes.size(), other.size()) << name;
-      int different = 0;
-      for (size_t i = 0; i < bytes.size(); ++i) different += bytes[i] != other[i];
-      EXPECT_LE(different, 4) << name;
+      EXPECT_EQ(bytes, b.at(name)) << name;
       continue;
     }
     // Live weights, their average, and what batch norm and spectral norm remember. (Moments of dead weights follow

@@ -191,7 +191,6 @@ struct Loops : Vectors<kVector> {
   }
 
   static void accumulate(const AccumulateJob& given) {
-    constexpr int kEntries = kQuad / kOutputs;
     const AccumulateJob job = given;
     const Rows rows(job.x, job.x_row);
     float* quads = job.sums;
@@ -206,7 +205,7 @@ struct Loops : Vectors<kVector> {
               accumulate_shared<kTogether>(job, r, entry, to);
             });
       }
-      quads += (entries + kEntries - 1) / kEntries * kQuad;
+      quads += quads_of(entries) * kQuad;
     }
   }
 };
