@@ -29,7 +29,7 @@ bool is_temporary(const std::string& name) {
          name.find_first_not_of("0123456789abcdef", mark + kTemporaryMark.size()) == std::string::npos;
 }
 
-// N of /dev/fd/N and its like, or -1. Opening such a name again would write over what stands in the file already.
+// N for /dev/fd/N and similar names, otherwise -1. Opening such a name again would overwrite what the file contains.
 int descriptor_named(const std::string& path) {
   for (const std::string_view folder : {"/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/"}) {
     if (!path.starts_with(folder)) continue;
@@ -41,13 +41,13 @@ int descriptor_named(const std::string& path) {
   return -1;
 }
 
-// Where a chain of links ends: a path that is no link, or that names an open descriptor.
+// The end of a chain of links: a path that is not a link, or that names an open descriptor.
 std::string end_of_links(std::string path) {
   constexpr int kMostLinks = 40;
   for (int links = 0; links < kMostLinks && descriptor_named(path) < 0; ++links) {
     char text[4096];
     const ssize_t size = ::readlink(path.c_str(), text, sizeof text - 1);
-    if (size <= 0) break;  // no link, or nothing there
+    if (size <= 0) break;  // not a link, or it does not exist
     const std::string to(text, static_cast<size_t>(size));
     path = to.starts_with('/') ? to : join_path(split_path(path).folder, to);
   }
@@ -89,7 +89,7 @@ AtomicFile::AtomicFile(const std::string& path) : path_(path) {
     open_special(end);
     return;
   }
-  // A rename would not ask.
+  // A rename would ignore the permissions of the file.
   if (exists && ::faccessat(AT_FDCWD, end.c_str(), W_OK, AT_EACCESS) != 0 && (errno == EACCES || errno == EROFS)) {
     fail_with("cannot replace the file", errno);
   }
@@ -105,7 +105,7 @@ void AtomicFile::open_special(const std::string& path) {
   if (descriptor_ < 0) fail_with("cannot open it for writing", errno);
 }
 
-// A name of its own each time: another container may have a process of the same number.
+// The name is random because another container may have a process with the same id.
 void AtomicFile::open_temporary() {
   const std::string end = std::string(kTemporaryMark) + unlikely_digits();
   std::string name = split_path(target_).name;
@@ -118,7 +118,7 @@ void AtomicFile::open_temporary() {
   if (descriptor_ < 0) fail_with("cannot create the file", errno);
   pending_ = true;
   struct stat status {};
-  // Another process that cleans up may have found it before it was locked.
+  // Another process may have taken the file for a stale one before it was locked.
   if (!lock_if_free(descriptor_) || (::fstat(descriptor_, &status) == 0 && status.st_nlink == 0)) {
     discard();
     open_temporary();
@@ -166,14 +166,14 @@ void AtomicFile::commit() {
     }
     pending_ = false;
   }
-  const int to_close = descriptor_;  // until here it held the lock
+  const int to_close = descriptor_;  // holds the lock until here
   descriptor_ = -1;                  // closed even if close() reports an error
   if (::close(to_close) != 0 && errno != EINTR) fail_with("cannot write the file", errno);
   if (target_.empty()) return;
 
-  // The rename itself must reach the disk. Some network file systems cannot sync a folder; they say EINVAL.
+  // The rename itself must reach the disk. Some network file systems cannot sync a folder and return EINVAL.
   const int folder = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) return;  // a folder one may write but not read
+  if (folder < 0) return;  // a folder that is writable but not readable
   const int error = ::fsync(folder) == 0 ? 0 : errno;
   ::close(folder);
   if (error == EIO || error == ENOSPC || error == EDQUOT) fail_with("cannot make the file durable", error);
@@ -215,7 +215,7 @@ int remove_stale_temporaries(const std::string& folder) {
       ::close(descriptor);
     }
   } catch (const Error&) {
-    // A courtesy.
+    // Best effort.
   }
   return removed;
 }

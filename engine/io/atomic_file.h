@@ -1,8 +1,8 @@
 // Output files, written so that no crash and no full disk can leave half of one: readers see the old file or the new
-// one. The bytes go to ".<name>.tmp-<16 digits>" beside the target; commit() makes them durable and renames.
+// one. The bytes go to ".<name>.tmp-<16 digits>" next to the target; commit() makes them durable and renames the file.
 //
-// A link is written through: the file that it leads to is replaced, the link stays. What is no regular file (a device,
-// a pipe, "-" and /dev/stdout for standard output) is written as it is, never replaced.
+// If the target is a link, the file that it points to is replaced and the link stays. A target that is not a regular
+// file (a device, a pipe, "-" and /dev/stdout for standard output) is written to directly and never replaced.
 #pragma once
 #include <cstddef>
 #include <string>
@@ -17,7 +17,7 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  // Small pieces are gathered; an error may come with a later call, at the latest with commit().
+  // Small pieces are buffered, so an error may be reported by a later call, at the latest by commit().
   void write(const void* bytes, size_t size);
   void write(std::string_view text) { write(text.data(), text.size()); }
 
@@ -32,7 +32,7 @@ class AtomicFile {
   void flush(const char* bytes, size_t size);
 
   std::string path_;    // as it was given, for messages
-  std::string target_;  // the file to replace; "" where bytes go straight to their place
+  std::string target_;  // the file to replace; "" if bytes are written to their destination directly
   std::string folder_, temporary_;
   std::string gathered_;
   int descriptor_ = -1;
@@ -45,15 +45,15 @@ void write_file_atomically(const std::string& path, std::string_view text);
 // Is this a name for standard output: "-", /dev/stdout, or a link to it?
 bool is_standard_output(const std::string& path);
 
-// Removes temporaries in `folder` that killed processes left behind. The writer of one holds a lock on it, which
-// vanishes with the process, so those of others at work stay. Returns how many. A courtesy: where the folder cannot be
-// read, or has no locks, they stay.
+// Removes temporaries in `folder` that killed processes left behind, and returns how many. A writer holds a lock on its
+// temporary, which vanishes with the process, so those of running processes stay. Best effort: if the folder cannot be
+// read or does not support locks, all of them stay.
 int remove_stale_temporaries(const std::string& folder);
 
-// Takes the lock that marks a file or folder as in use. False if another process has it; true also where the file
-// system has no locks.
+// Takes the lock that marks a file or folder as in use. False if another process holds it; true also if the file system
+// does not support locks.
 bool lock_if_free(int descriptor);
-// 16 digits that no other process will come upon.
+// 16 hexadecimal digits that another process is unlikely to choose.
 std::string unlikely_digits();
 
 }  // namespace poise

@@ -13,7 +13,7 @@ std::filesystem::path cache_folder() {
     return std::filesystem::path(value ? expand_home(value) : "");
   };
   if (const auto folder = variable("POISE_CACHE"); !folder.empty()) return folder;
-  // A relative one is to be passed over, says its specification: it would be another folder wherever a program starts.
+  // Its specification says to ignore a relative path, which would depend on the folder in which a program starts.
   if (const auto folder = variable("XDG_CACHE_HOME"); folder.is_absolute()) return folder / "poise";
   const auto home = variable("HOME");
   return home.empty() ? home : home / ".cache" / "poise";

@@ -1,4 +1,4 @@
-// Where Poise keeps what it can make again.
+// The folder for files that Poise can create again.
 #pragma once
 #include <filesystem>
 

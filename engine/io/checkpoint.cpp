@@ -24,17 +24,17 @@ using nlohmann::json;
 
 constexpr const char* kFormat = "poise.checkpoint/1";
 constexpr std::string_view kPrefix = "step-", kSuffix = ".safetensors";
-// In the header's text these bytes occur once: within a JSON string their quotes would be escaped.
+// These bytes occur only once in the text of a header: inside a JSON string their quotes would be escaped.
 constexpr std::string_view kHeaderCrcKey = "\"header_crc32\":\"", kNoCrc = "00000000";
 
 std::string crc_text(uLong crc) { return fmt::format("{:08x}", static_cast<uint32_t>(crc)); }
 
 uLong crc_of(uLong crc, const void* bytes, size_t size) {
-  // For a null pointer, which an empty tensor may have, zlib restarts the checksum.
+  // Given a null pointer, which an empty tensor may have, zlib would restart the checksum.
   return size == 0 ? crc : crc32_z(crc, static_cast<const Bytef*>(bytes), size);
 }
 
-// The checksum of a header in which the checksum itself stands as 00000000; `at` receives its place.
+// The checksum of a header whose checksum field is replaced by 00000000; `at` receives the position of the field.
 std::string header_crc(std::string header, size_t* at) {
   const size_t found = header.find(kHeaderCrcKey);
   if (found == std::string::npos || found + kHeaderCrcKey.size() + kNoCrc.size() > header.size()) return "";
@@ -43,7 +43,7 @@ std::string header_crc(std::string header, size_t* at) {
   return crc_text(crc_of(0, header.data(), header.size()));
 }
 
-// The step of a file name; -1 if it is no checkpoint's.
+// The step in a file name; -1 if it is not the name of a checkpoint.
 int64_t step_of_name(const std::string& name) {
   if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return -1;
   const char* first = name.data() + kPrefix.size();
@@ -154,7 +154,7 @@ void CheckpointStore::discard_after(int64_t step) {
   std::vector<int64_t> steps = list();
   if (steps.empty() || steps.back() <= step) return;
   const std::optional<Best> pinned = best();
-  // The pin first: it must never name a file that is gone.
+  // The pin is removed first: it must never name a file that is gone.
   if (pinned && pinned->step > step) remove_file(best_path(folder_));
   for (auto later = steps.rbegin(); later != steps.rend() && *later > step; ++later) remove_file(path_of(*later));
 }
@@ -176,7 +176,7 @@ CheckpointStore::Loaded CheckpointStore::newest_valid() const {
     const int64_t step = steps.back();
     steps.pop_back();
     const std::string path = path_of(step);
-    // Outside of what may be skipped: a file that cannot be read is not known to be damaged.
+    // This is outside the try block because a file that cannot be read is not known to be damaged.
     std::vector<std::byte> bytes = read_file(path, ErrorKind::environment, "restore it, or try again");
     std::optional<SafetensorsFile> file;
     int64_t found = -1;
@@ -218,7 +218,7 @@ int64_t CheckpointStore::verify(const SafetensorsFile& file) {
     refuse(fmt::format("expected header_crc32 {}, found {}; the file is damaged, use an older checkpoint", of_header,
                        in_quotes(value("header_crc32"))));
   }
-  if (value("format") != kFormat) {  // whole, so it is not damaged and must not be removed as such
+  if (value("format") != kFormat) {  // the header is intact, so the file must not be removed as damaged
     fail(ErrorKind::environment,
          fmt::format("{}: expected a checkpoint of format {}, found {}: another version of Poise wrote it; use that "
                      "version",

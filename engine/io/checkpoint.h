@@ -1,9 +1,9 @@
 // A folder of checkpoints: safetensors files "step-00000010.safetensors" and, if a best one is pinned, best.json.
 //
-// A process killed at any instant leaves a folder that loads: files appear whole or not at all, older ones go only
-// after the newer one is on the disk, and two checksums in the metadata ("crc32" of the data, "header_crc32" of
-// everything else) tell a file that the disk damaged from a good one. The bytes of a checkpoint depend on its content
-// alone: same state, same file.
+// A process killed at any instant leaves a folder that loads: files appear whole or not at all, older ones are removed
+// only after the newer one is on the disk, and two checksums in the metadata ("crc32" of the data, "header_crc32" of
+// everything else) tell a damaged file from a good one. The bytes of a checkpoint depend on its content alone: same
+// state, same file.
 #pragma once
 #include <optional>
 #include <string>
@@ -19,7 +19,7 @@ class CheckpointStore {
     int64_t step = 0;
     double score = 0;
     std::string metric;
-    std::string protocol;  // how it was measured, so that scores of different ways are not compared
+    std::string protocol;  // how it was measured, so that scores of different protocols are not compared
   };
   struct Loaded {
     int64_t step = 0;
@@ -28,30 +28,30 @@ class CheckpointStore {
     std::vector<std::string> warnings;  // one line for each newer file that was skipped because it is damaged
   };
 
-  // Touches nothing yet: the folder is made by the first save(). keep_last >= 1.
+  // Does not touch the disk yet: the first save() creates the folder. keep_last >= 1.
   CheckpointStore(std::string folder, int64_t keep_last);
 
   // Returns the path. `metadata` must not have the keys that the store writes: format, step, crc32, header_crc32.
-  // Then removes all but the newest keep_last of the checkpoints up to this step, sparing the best. Later steps, which
-  // a run that went back to an older checkpoint finds here, stay: see discard_after().
+  // Then removes all but the newest keep_last of the checkpoints up to this step, except the best. Checkpoints of later
+  // steps, which exist if a run went back to an older one, stay: see discard_after().
   std::string save(int64_t step, std::span<const TensorBytes> tensors, const StringMap& metadata);
 
-  // Spares the checkpoint of `step` from removal and records why; the one pinned before is spared no longer.
+  // Protects the checkpoint of `step` from removal and records why. The one pinned before loses its protection.
   void pin_best(int64_t step, double score, const std::string& metric, const std::string& protocol = "");
   std::optional<Best> best() const;
 
-  // Removes the checkpoints after `step`, damaged ones too, and the pin if it is one of them: for a run that goes on from
-  // `step`, so that the next resume does not jump to what this run has left behind.
+  // Removes the checkpoints after `step`, damaged ones too, and the pin if it names one of them. For a run that
+  // continues from `step`, so that the next resume does not pick up a checkpoint that this run has abandoned.
   void discard_after(int64_t step);
 
   std::vector<int64_t> list() const;  // steps, ascending; damaged files included
   std::string path_of(int64_t step) const;
 
-  // The newest that verifies. Error(checkpoint) if none does, or if one has another's name; Error(environment) if one on the
-  // way to it cannot be read, which says nothing about its bytes.
+  // The newest that verifies. Error(checkpoint) if none does, or if one has the name of another step;
+  // Error(environment) if a newer one cannot be read, which does not mean that it is damaged.
   Loaded newest_valid() const;
 
-  // Read and verified. Error(checkpoint) names what is wrong.
+  // Reads and verifies a checkpoint. Error(checkpoint) names what is wrong.
   static SafetensorsFile load(const std::string& path);
   static int64_t verify(const SafetensorsFile& file);  // both checksums; returns the step
 

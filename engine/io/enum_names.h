@@ -1,12 +1,11 @@
-// The names by which options, checkpoints and reports call the values of an enum. They are written once, beside the
-// enum:
+// The names of the values of an enum in options, checkpoints and reports. They are written once, next to the enum:
 //
 //   template <>
 //   struct EnumNames<Growth> {
 //     static constexpr NamedValue<Growth> all[] = {{Growth::gradient, "gradient"}, {Growth::random, "random"}};
 //   };
 //
-// and read everywhere by name_of(value), named<Growth>("random") and names_of<Growth>().
+// and used everywhere through name_of(value), named<Growth>("random") and names_of<Growth>().
 #pragma once
 #include <optional>
 #include <string>
@@ -35,7 +34,7 @@ constexpr const char* name_of(E value) {
   return "?";
 }
 
-// Nothing for a name that no value has.
+// nullopt if no value has this name.
 template <HasNames E>
 std::optional<E> named(const std::string& name) {
   for (const NamedValue<E>& entry : EnumNames<E>::all)

@@ -62,7 +62,7 @@ std::string packed(const std::vector<double>& values) {
   return bytes;
 }
 
-// Of an event of ours: the time (9 bytes), then the step; one without a step is the file's version.
+// The step of an event of ours, which follows the time (9 bytes); the event without a step is the file's version.
 int64_t step_of(std::string_view event) {
   constexpr size_t kTimeBytes = 9;
   constexpr uint8_t kStepKey = kStep << 3;

@@ -1,5 +1,5 @@
-// The event files that TensorBoard reads: records one after another, each its length, a checksum of that, an Event
-// (protocol buffer: wall_time, step, and what it shows) and a checksum of those bytes (TFRecord, masked CRC-32C).
+// The event files that TensorBoard reads: a sequence of records, each with its length, a checksum of the length, an
+// Event (protocol buffer: wall_time, step, and what it shows) and a checksum of the Event (TFRecord, masked CRC-32C).
 #pragma once
 #include <cstdint>
 #include <span>
@@ -13,21 +13,21 @@
 
 namespace poise {
 
-// CRC-32C (Castagnoli), turned and shifted as TFRecord stores it.
+// CRC-32C (Castagnoli), rotated and offset as TFRecord stores it.
 uint32_t masked_crc32c(std::string_view bytes);
 
 class EventFile {
  public:
-  // Appends to a file, or begins it. Readers find it if its name contains "tfevents" and take the files of a folder in
-  // the order of their names. Error(runtime), as of all that follow.
+  // Appends to a file, or creates it. Readers find it if its name contains "tfevents" and read the files of a folder in
+  // the order of their names. Failures are Error(runtime), here and in all functions below.
   explicit EventFile(const std::string& path);
 
-  // The next events have this step or a later one: readers forget what they have read from there on.
+  // Says that the next events have this step or a later one: readers discard what they have read from this step on.
   void restart(int64_t step);
-  // As 32-bit floats, which is what all readers take.
+  // Values are written as 32-bit floats, which all readers accept.
   void scalars(int64_t step, const std::vector<std::pair<std::string, double>>& values);
   void picture(int64_t step, const std::string& tag, std::string_view png);
-  // How many values lie in each of `buckets` equal parts of [0, 1].
+  // A histogram: how many values are in each of `buckets` equal parts of [0, 1].
   void shares(int64_t step, const std::string& tag, std::span<const double> values, int buckets = 20);
   void sync() { file_.sync(); }
 
@@ -37,7 +37,7 @@ class EventFile {
   AppendFile file_;
 };
 
-// The records of `bytes` that are whole and of a step of at most `step`. Where one is torn or damaged it ends.
+// The records of `bytes` whose step is at most `step`, up to the first record that is incomplete or damaged.
 std::string keep_events_up_to(std::string_view bytes, int64_t step);
 
 }  // namespace poise

@@ -67,7 +67,7 @@ std::string json_line(const std::vector<JsonField>& fields) {
 }
 
 JsonlWriter::JsonlWriter(const std::string& path) : file_(path, "a line") {
-  // If the last line is torn, the first new one must not be glued to it.
+  // If the last line is incomplete, the first new one must not be appended to it.
   if (const char last = file_.last_byte(); last != 0 && last != '\n') file_.append("\n");
 }
 
@@ -76,7 +76,7 @@ std::string keep_jsonl_up_to(std::string_view text, const std::string& key, int6
   while (!text.empty()) {
     const size_t newline = text.find('\n');
     const std::string_view line = text.substr(0, newline);
-    // A last line without its newline is whole if it parses: an object ends with its brace.
+    // A last line without its newline is complete if it parses: an object ends with its brace.
     if (is_kept(line, key, value)) kept.append(line).push_back('\n');
     text = newline == std::string_view::npos ? std::string_view() : text.substr(newline + 1);
   }

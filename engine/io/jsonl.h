@@ -1,5 +1,5 @@
-// JSON lines: one object per line, appended one by one, so that a killed run leaves at most its last line torn. JSON has
-// no NaN and no infinities: where no finite number is to be had, there is null.
+// JSON lines: one object per line, appended one by one, so that a killed run leaves at most its last line incomplete.
+// JSON has no NaN and no infinities: null stands for a number that is not finite.
 #pragma once
 #include <cstdint>
 #include <string>

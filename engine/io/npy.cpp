@@ -23,7 +23,7 @@ struct Header {
   std::vector<int64_t> shape;
 };
 
-// The literal, and nothing but what numpy writes there.
+// Parses the literal and accepts only what numpy writes there.
 class HeaderParser {
  public:
   HeaderParser(std::string_view text, const std::string& where) : text_(text), where_(where) {}
@@ -135,7 +135,7 @@ double load(const std::byte* from, bool swap) {
   return std::bit_cast<Float>(bits);
 }
 
-// Values in the order of the file to row-major.
+// Converts values from Fortran order to row-major.
 std::vector<double> to_row_major(const std::vector<double>& columns, const std::vector<int64_t>& shape) {
   std::vector<double> rows(columns.size());
   std::vector<int64_t> index(shape.size());

@@ -18,7 +18,7 @@ namespace {
 // The parts of a zip archive (APPNOTE 6.3): local header and bytes of each member, the central directory, its end.
 constexpr uint32_t kLocalSignature = 0x04034b50, kEntrySignature = 0x02014b50, kEndSignature = 0x06054b50;
 constexpr size_t kLocalSize = 30, kEntrySize = 46, kEndSize = 22, kLongestComment = 65535;
-// zip64: what has no room in these stands in a second end, to which a locator points, and in extra fields.
+// zip64: numbers that do not fit in these are stored in a second end, to which a locator points, and in extra fields.
 constexpr uint32_t kEnd64Signature = 0x06064b50, kLocatorSignature = 0x07064b50;
 constexpr size_t kEnd64Size = 56, kLocatorSize = 20;
 constexpr uint16_t kExtra64 = 1;
@@ -27,7 +27,7 @@ constexpr uint16_t kStored = 0, kDeflated = 8;
 constexpr uint16_t kEncrypted = 1, kSizesFollow = 8;
 constexpr size_t kMostMembers = 1000;
 constexpr size_t kLargestMember = size_t{1} << 30;
-constexpr size_t kMostExpansion = 1032;  // that deflate can reach
+constexpr size_t kMostExpansion = 1032;  // the largest that deflate can reach
 
 uint32_t load(const std::vector<std::byte>& bytes, size_t at, size_t size) {
   uint32_t value = 0;
@@ -40,7 +40,7 @@ uint64_t load64(const std::vector<std::byte>& bytes, size_t at) {
   return load32(bytes, at) | uint64_t{load32(bytes, at + 4)} << 32;
 }
 
-// Puts the numbers of an extra field of zip64, [at, end), in the places of those that had no room, in their order.
+// Replaces, in order, those of `numbers` that did not fit by those in the zip64 field of the extra fields [at, end).
 void take_from_extra(const std::vector<std::byte>& bytes, size_t at, size_t end,
                      std::initializer_list<uint64_t*> numbers) {
   while (end - at >= 4) {
@@ -118,7 +118,7 @@ NpzFile::Directory NpzFile::find_directory() const {
   const size_t size = bytes_.size();
   const char* kNoArchive = "expected an .npz archive, found something else or half of one; make it again";
   if (size < kEndSize) refuse(kNoArchive);
-  // The end of the directory stands before a comment whose length it tells, at the very end of the file.
+  // Only a comment, whose length is in the end of the directory, follows that end in the file.
   size_t end = size - kEndSize;
   const size_t first = end > kLongestComment ? end - kLongestComment : 0;
   while (load32(bytes_, end) != kEndSignature || end + kEndSize + load16(bytes_, end + 20) != size) {
@@ -153,7 +153,7 @@ std::vector<NpzFile::Member> NpzFile::read_directory() const {
   const auto [directory, end, count] = find_directory();
   std::vector<Member> members;
   std::set<std::string> names;
-  std::vector<std::pair<size_t, size_t>> used;  // of the file, by local header and bytes of each member
+  std::vector<std::pair<size_t, size_t>> used;  // the range in the file of each member's local header and bytes
   size_t at = directory;
   for (size_t i = 0; i < count; ++i) {
     if (end - at < kEntrySize || load32(bytes_, at) != kEntrySignature) refuse("the directory is damaged");
@@ -198,7 +198,7 @@ size_t NpzFile::data_offset(const Member& member, uint16_t flags, size_t local, 
   }
   const auto agrees = [&](size_t at, size_t value) {
     const uint32_t said = load32(bytes_, at);
-    // In a field of zip64, as numpy writes them; behind the bytes; or here.
+    // The sizes are in a zip64 field, as numpy writes them, or after the bytes, or here.
     return said == kNoRoom || (flags & kSizesFollow) != 0 || said == value;
   };
   if (!agrees(local + 18, member.packed) || !agrees(local + 22, member.unpacked)) {
@@ -222,7 +222,7 @@ std::vector<std::byte> NpzFile::unpack(const Member& member) const {
   if (member.method == kStored) {
     unpacked.assign(from, from + member.packed);
   } else {
-    unpacked.resize(member.unpacked + 1);  // one more: a longer stream is noticed, and next_out is never null
+    unpacked.resize(member.unpacked + 1);  // one more, to detect a longer stream, and so that next_out is never null
     z_stream stream{};
     require(inflateInit2(&stream, -MAX_WBITS) == Z_OK, "zlib starts");
     stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(from));
@@ -279,7 +279,7 @@ void write_npz(const std::string& path, std::span<const NpyArray> arrays) {
   for (const NpyArray& array : arrays) {
     const std::string data = npy_bytes(array), name = array.name + ".npy";
     require(data.size() < kLargestMember && offset < kLargestMember, "npz of less than 2 GiB");
-    std::string common;  // to local header and directory: version, flags, method, time and day (1980), sizes, name
+    std::string common;  // in local header and directory: version, flags, method, time and day (1980), sizes, name
     append(common, 20, 2);
     append(common, 0, 2);
     append(common, kStored, 2);

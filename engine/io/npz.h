@@ -1,7 +1,7 @@
 // NumPy's .npz: a zip archive of .npy arrays, each member stored or deflated. Enough of both formats to exchange
 // statistics of features with other tools: arrays of f4 and f8, either byte order, C or Fortran order, .npy versions 1
 // to 3, and byte strings. The reader trusts nothing: every offset, size and checksum is checked before it is used, and
-// only the arrays that are asked for are unpacked.
+// only the requested arrays are unpacked.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -14,20 +14,20 @@ namespace poise {
 struct NpyArray {
   std::string name;            // without ".npy"
   std::vector<int64_t> shape;  // {} is a scalar
-  std::vector<double> values;  // row-major, whatever the order of the file
+  std::vector<double> values;  // row-major, regardless of the order in the file
   std::string text;            // instead of values: a scalar byte string ('S')
 };
 
 class NpzFile {
  public:
-  // Both throw Error(data), naming `source`, for anything that is not a whole and consistent archive.
+  // Both throw Error(data), naming `source`, for anything that is not a complete and consistent archive.
   static NpzFile read(const std::string& path);
   static NpzFile parse(std::vector<std::byte> bytes, const std::string& source = "npz");
 
   const std::string& source() const { return source_; }
   std::vector<std::string> names() const;  // in the order of the archive
   bool has(const std::string& name) const;
-  // Unpacks one array. Error(data) if there is none of this name, or if it is damaged or of another type.
+  // Unpacks one array. Error(data) if there is none with this name, or if it is damaged or of another type.
   NpyArray array(const std::string& name) const;
 
  private:

@@ -10,8 +10,8 @@
 #include "kernels/core/error.h"
 #include "kernels/core/integer.h"
 
-// The one place that compiles stb_image_write. Static, so that it cannot clash with another copy in the process; and
-// without stdio, because files go through AtomicFile.
+// The one place that compiles stb_image_write: as static functions, so that they cannot clash with another copy in the
+// process, and without stdio, because files go through AtomicFile.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wall"
 #pragma GCC diagnostic ignored "-Wextra"
@@ -36,7 +36,7 @@ void append(void* context, void* data, int size) {
   out.insert(out.end(), bytes, bytes + size);
 }
 
-// What the caller of a grid can get wrong, one line.
+// Checks the arguments of a caller.
 void check_grid(const std::string& path, size_t bytes, const ImageGrid& grid) {
   const auto [n, h, w, c, columns, scale, padding] = grid;
   const auto within = [](int64_t value, int64_t least) { return value >= least && value <= kMostSide; };
@@ -84,7 +84,7 @@ void write_image_grid(const std::string& path, std::span<const uint8_t> pixels, 
     std::vector<uint8_t> png;
     if (!stbi_write_png_to_func(append, &png, static_cast<int>(grid_w), static_cast<int>(grid_h), static_cast<int>(c),
                                 picture.data(), static_cast<int>(grid_w * c))) {
-      throw std::bad_alloc();  // the one way in which it fails
+      throw std::bad_alloc();  // the only way in which it can fail
     }
     write_file_atomically(path, png.data(), png.size());
   } catch (const std::bad_alloc&) {

@@ -1,5 +1,5 @@
-// A writer of protocol buffers, enough for the few messages that other tools read from us (ONNX, TensorBoard): a message
-// is its fields one after another, each a key (number << 3 | kind) and a varint, 4 or 8 bytes, or a length and bytes.
+// A writer of protocol buffers, enough for the few messages that other tools read from us (ONNX, TensorBoard). A
+// message is a sequence of fields, each a key (number << 3 | kind) and a varint, 4 or 8 bytes, or a length and bytes.
 #pragma once
 #include <bit>
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace poise {
 
 class ProtobufMessage {
  public:
-  // In the order of the calls; a number that is used again makes a list.
+  // Fields are written in the order of the calls; a field number that is used repeatedly makes a list.
   void integer(int field, int64_t value) {
     key(field, 0);
     varint(static_cast<uint64_t>(value));

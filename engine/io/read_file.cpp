@@ -25,10 +25,10 @@ struct Descriptor {
   fail(kind, fmt::format("{}: cannot read the file: {}; {}", path, errno_text(ENOENT), remedy));
 }
 
-// Container: std::vector<std::byte> or std::string. False if there is no such file.
+// Container: std::vector<std::byte> or std::string. False if the file does not exist.
 template <class Container>
 bool read_into(const std::string& path, ErrorKind kind, Container& out) {
-  // Not blocking: a named pipe in the place of a file must be an error, not a wait.
+  // O_NONBLOCK, because a named pipe in place of a file must be an error instead of a wait.
   Descriptor file;
   do {
     file.fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);

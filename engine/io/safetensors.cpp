@@ -96,7 +96,7 @@ std::string safetensors_header(std::span<const TensorBytes> tensors, const Strin
 
 namespace {
 
-// What people give by mistake, and what then helps.
+// Refuses formats that users give by mistake, and says what to do.
 void refuse_other_formats(std::string_view bytes, const std::string& source) {
   const auto is = [&](std::string_view start, const char* what) {
     if (bytes.starts_with(start)) {

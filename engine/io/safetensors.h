@@ -1,7 +1,7 @@
 // safetensors: eight bytes of header length (little-endian), a JSON header, the bytes of the tensors one after another.
 //   {"__metadata__": {string: string}, name: {"dtype": "F32", "shape": [2,3], "data_offsets": [begin, end]}, ...}
 // Offsets count from the end of the header. The header is padded with spaces so that the data starts at a multiple
-// of 8. The reader trusts nothing: what it returns is checked to the last byte, whatever the file was.
+// of 8. The reader trusts nothing: whatever the file was, what it returns has been checked to the last byte.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace poise {
 
 using StringMap = std::map<std::string, std::string>;
 
-// A tensor to write: the bytes stay with the caller, row-major.
+// A tensor to write. The caller owns the bytes, which are row-major.
 struct TensorBytes {
   std::string name;
   DType dtype = DType::f32;
@@ -42,7 +42,7 @@ void write_safetensors(const std::string& path, std::span<const TensorBytes> ten
 
 class SafetensorsFile {
  public:
-  // Both throw Error(checkpoint) for anything that is not a whole and consistent file.
+  // Both throw Error(checkpoint) for anything that is not a complete and consistent file.
   static SafetensorsFile read(const std::string& path);
   static SafetensorsFile parse(std::vector<std::byte> bytes, const std::string& source = "safetensors");
 

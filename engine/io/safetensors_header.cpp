@@ -21,13 +21,13 @@ constexpr std::string_view kOtherDTypes[] = {"F16",  "BF16", "I64",     "I16",  
 constexpr DType kDTypes[] = {DType::f32, DType::f64, DType::u8, DType::i32, DType::u64};
 
 // Receives the header as a stream of events and accepts exactly its grammar. No tree is built, and a value where the
-// grammar has no place for one ends the parse: nesting deeper than the format's three levels is refused at its first
-// bracket, however many follow. The parser beneath keeps its levels in a vector, so the stack does not grow either.
+// grammar does not allow one ends the parse: nesting deeper than the format's three levels is refused at its first
+// bracket, however many follow. The underlying parser keeps its levels in a vector, so the stack does not grow either.
 class HeaderReader {
  public:
   SafetensorsHeader header;
   std::string problem;  // why the parse ended
-  bool whole = false;   // the format has what was found, only Poise does not
+  bool whole = false;   // the format allows what was found, but Poise does not read it
 
   bool start_object(size_t) {
     switch (state_) {
@@ -217,8 +217,8 @@ const char* safetensors_name_of(DType dtype) {
 
 SafetensorsHeader parse_safetensors_header(std::string_view text, const std::string& source) {
   HeaderReader reader;
-  if (!json::sax_parse(text, &reader)) {  // throws nothing but bad_alloc, which is no fault of the file
-    if (reader.whole) {                   // so it is not damaged, and nobody may take it for that
+  if (!json::sax_parse(text, &reader)) {  // throws only bad_alloc, which is not the fault of the file
+    if (reader.whole) {                   // the file is not damaged and must not be treated as such
       fail(ErrorKind::environment,
            fmt::format("{}: {}, which Poise does not read; convert the tensors to F32 (weights of Inception: "
                        "bench/convert_inception.py)",

@@ -1,5 +1,5 @@
-// The JSON header of a safetensors file, read and nothing more: types and key names are checked here, sizes and offsets
-// against the data in safetensors.cpp. Apart from it so that nlohmann-json is compiled in one small place.
+// Reads and writes the JSON header of a safetensors file. Types and key names are checked here, and sizes and offsets
+// against the data in safetensors.cpp. The two are separate so that nlohmann-json is compiled in one small place.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -18,13 +18,13 @@ struct HeaderEntry {
 };
 
 struct SafetensorsHeader {
-  std::vector<HeaderEntry> entries;  // names differ
+  std::vector<HeaderEntry> entries;  // with different names
   StringMap metadata;
 };
 
 const char* safetensors_name_of(DType dtype);  // "F32"
 
-// Error(checkpoint), naming `source`, for anything but a well-formed header.
+// Error(checkpoint), naming `source`, for a malformed header; Error(environment) for a dtype that Poise does not read.
 SafetensorsHeader parse_safetensors_header(std::string_view json, const std::string& source);
 
 std::string safetensors_json(const std::vector<HeaderEntry>& entries, const StringMap& metadata);

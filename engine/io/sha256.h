@@ -7,7 +7,7 @@
 
 namespace poise {
 
-// Of the parts one after another, as 64 hexadecimal digits.
+// The hash of all parts in sequence, as 64 hexadecimal digits.
 std::string sha256(std::initializer_list<std::span<const std::byte>> parts);
 
 }  // namespace poise

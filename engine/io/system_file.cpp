@@ -23,7 +23,7 @@ struct OpenFolder {
 
 bool says_nothing_is_there(int error) { return error == ENOENT || error == ENOTDIR; }
 
-// False if nothing is there.
+// False if nothing exists at `path`.
 bool look_at(const std::string& path, struct stat& status) {
   while (::stat(path.c_str(), &status) != 0) {
     if (errno == EINTR) continue;
@@ -33,7 +33,7 @@ bool look_at(const std::string& path, struct stat& status) {
   return true;
 }
 
-// Nothing if there is no such folder.
+// nullopt if the folder does not exist.
 std::optional<std::vector<std::string>> list(const std::string& folder) {
   const OpenFolder open{::opendir(folder.c_str())};
   if (!open.stream) {
@@ -42,7 +42,7 @@ std::optional<std::vector<std::string>> list(const std::string& folder) {
   }
   std::vector<std::string> names;
   while (true) {
-    errno = 0;  // the end and an error look alike but for this
+    errno = 0;  // the only difference between the end and an error
     const dirent* entry = ::readdir(open.stream);
     if (!entry) {
       if (errno == 0) break;
@@ -136,7 +136,7 @@ void make_folders(const std::string& path, std::vector<std::string>* made) {
       continue;
     }
     int error = errno;
-    // Where one may not write, a folder may be there all the same.
+    // Without permission to write mkdir() fails even if the folder exists.
     struct stat status {};
     const bool there = ::stat(part.c_str(), &status) == 0;
     if (there && S_ISDIR(status.st_mode)) continue;

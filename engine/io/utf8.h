@@ -1,4 +1,4 @@
-// Text from outside, as file names and command lines bring it: any bytes. JSON, TOML and HTML hold UTF-8 only.
+// Text from outside, such as file names and command lines, can be any bytes. JSON, TOML and HTML hold UTF-8 only.
 #pragma once
 #include <string>
 #include <string_view>
@@ -6,7 +6,7 @@
 namespace poise {
 
 bool is_utf8(std::string_view text);
-// Every byte that belongs to no character becomes U+FFFD.
+// Replaces every byte that is not part of a valid character by U+FFFD.
 std::string to_utf8(std::string_view text);
 
 }  // namespace poise

@@ -1,4 +1,4 @@
-// Sets of features as metrics compare them: a row per image.
+// Sets of features as metrics compare them: one row per image.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@
 
 namespace poise {
 
-// Of features [rows, dims].
+// The number of rows of features [rows, dims].
 inline int64_t rows_of(std::span<const float> features, int64_t dims) {
   const auto size = static_cast<int64_t>(features.size());
   require(dims > 0 && size % dims == 0, "whole rows of features");

@@ -24,8 +24,8 @@ void check(const Moments& m, const char* which) {
   }
 }
 
-// W [n, rank] by columns, S = W W^T, without the directions in which S is zero to rounding, or negative: some tools store
-// covariances as float32. (Who reads them refuses what is no covariance.)
+// W [n, rank] by columns, S = W W^T, without the directions in which S is zero up to rounding or negative, as in
+// covariances that some tools store as float32. (Their readers refuse a matrix that is not a covariance.)
 Factor root_of(const Moments& m) {
   const int64_t n = m.dims;
   Factor root{.l = m.covariance};
@@ -42,7 +42,7 @@ Factor root_of(const Moments& m) {
   return root;
 }
 
-// tr (S_a S_b)^(1/2). The factor of one may be Cholesky's, which takes a tenth of the time of eigenvectors.
+// tr (S_a S_b)^(1/2). One of the factors may be Cholesky's, which takes a tenth of the time of eigenvectors.
 double trace_of_root(const Moments& a, const Moments& b) {
   const Factor of_a = root_of(a), of_b = cholesky_factor(b.covariance, b.dims);
   double trace = 0;

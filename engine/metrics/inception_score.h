@@ -2,7 +2,7 @@
 //
 //   s = exp( mean_x  sum_c p(c|x) (log p(c|x) - log mean_x p(c)) ),   p = softmax over all logits
 //
-// and of the parts' scores mean and standard deviation (divided by the number of parts, as everywhere).
+// The result is the mean of the parts' scores and their standard deviation (dividing by the number of parts, as usual).
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -20,8 +20,8 @@ struct InceptionScore {
 
 struct InceptionScoreOptions {
   int64_t splits = 10;  // part i: rows i*n/splits up to (i+1)*n/splits
-  // Images sorted by class make parts of one class each, whose score is far too low: shuffle those. The paper's code
-  // does not shuffle what it generated.
+  // Images sorted by class have to be shuffled: otherwise each part has one class, and its score is far too low. The
+  // paper's code does not shuffle generated images.
   std::optional<uint64_t> shuffle_seed;
 };
 

@@ -23,7 +23,7 @@ struct KernelDistanceOptions {
   uint64_t seed = 0;
 };
 
-// a [n, dims], b [m, dims]. Sets smaller than a subset make subsets of their size, with a warning. Error(data) for
+// a [n, dims], b [m, dims]. If a set is smaller than a subset, subsets have its size, with a warning. Error(data) for
 // fewer than two images, Error(runtime) for features that are not finite.
 KernelDistance kernel_distance(std::span<const float> a, std::span<const float> b, int64_t dims,
                                const KernelDistanceOptions& options);

@@ -6,7 +6,7 @@
 
 #include "kernels/core/error.h"
 
-// Fortran's interface; the lengths of the character arguments come last.
+// The Fortran interface; the lengths of the character arguments come last.
 extern "C" {
 void dsyrk_(const char* uplo, const char* trans, const int* n, const int* k, const double* alpha, const double* a,
             const int* lda, const double* beta, double* c, const int* ldc, size_t, size_t);
@@ -92,7 +92,7 @@ Factor cholesky_factor(std::vector<double> matrix, int64_t n) {
   if (n == 0) return factor;
   const int size = static_cast<int>(n);
   int rank = 0, info = 0;
-  const double rounding = -1;  // n * eps * the largest element of the diagonal
+  const double rounding = -1;  // means n * eps * the largest element of the diagonal
   std::vector<int> pivots(static_cast<size_t>(n));
   std::vector<double> work(static_cast<size_t>(2 * n));
   dpstrf_("L", &size, matrix.data(), &size, pivots.data(), &rank, &rounding, work.data(), &info, 1);

@@ -1,4 +1,4 @@
-// Mean and covariance of rows of features, as they come: what the Fréchet distance knows of a set of images.
+// Mean and covariance of rows of features, accumulated as they arrive: all that the Fréchet distance needs of a set.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -7,7 +7,7 @@
 namespace poise {
 
 struct Moments {
-  int64_t count = 0, dims = 0;     // count 0: unknown (statistics of other tools do not say)
+  int64_t count = 0, dims = 0;     // count 0: unknown (statistics of other tools do not contain it)
   std::vector<double> mean;        // [dims]
   std::vector<double> covariance;  // [dims,dims], divided by count - 1
 
@@ -19,7 +19,7 @@ struct Moments {
 //   n = n_a + n_b,  delta = mean_b - mean_a,  mean = mean_a + delta n_b / n,
 //   M = M_a + M_b + delta delta^T n_a n_b / n,          covariance = M / (n - 1)
 // so nothing cancels, however far the mean is from zero. Chunks have the same size however the rows are divided into
-// calls: same rows, same bits. Another order of the rows changes rounding alone.
+// calls, so the same rows give the same bits. A different order of the rows changes only the rounding.
 class MomentAccumulator {
  public:
   explicit MomentAccumulator(int64_t dims);

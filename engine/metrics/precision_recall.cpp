@@ -11,7 +11,7 @@
 namespace poise {
 namespace {
 
-// A tile of distances is kRows x kColumns; a slice of its columns, kDepth x kColumns doubles, fits the first cache.
+// A tile of distances is kRows x kColumns; a slice of its columns, kDepth x kColumns doubles, fits in the L1 cache.
 constexpr int64_t kRows = 128, kColumns = 64, kDepth = 32, kUnroll = 4;
 
 struct Rows {
@@ -34,7 +34,7 @@ const auto add_squares = simd([](const double* x, const double* columns, double*
   }
 });
 
-// Squared distances of rows first_x .. of x from rows first_y .. of y, as many as a tile and the sets have.
+// Squared distances of the rows of x from first_x on to the rows of y from first_y on, as many as fit in a tile.
 class Tile {
  public:
   Tile(const Rows& x, const Rows& y) : x_(x), y_(y), sums_(kRows * kColumns), slice_(kDepth * kColumns) {}
@@ -93,7 +93,7 @@ std::vector<double> squared_radii(const Rows& x, int64_t k) {
   return radii;
 }
 
-using Flags = std::vector<std::atomic<bool>>;  // only ever set, so it does not matter who comes first
+using Flags = std::vector<std::atomic<bool>>;  // only ever set, so the order of the threads does not matter
 
 double share(const Flags& flags) {
   const auto set = std::count_if(flags.begin(), flags.end(), [](const auto& flag) { return flag.load(); });

@@ -25,8 +25,8 @@ class ConditionalBatchNorm2d : public Module {
                          const ConditionalNormOptions& options);
   Var operator()(Var x, const Condition& condition);
 
-  std::unique_ptr<Embedding> gain_table, bias_table;  // "gain", "bias": of a class ..
-  std::unique_ptr<Linear> gain_map, bias_map;         // .. or of a vector
+  std::unique_ptr<Embedding> gain_table, bias_table;  // "gain", "bias", if they depend on a class
+  std::unique_ptr<Linear> gain_map, bias_map;         // "gain", "bias", if they depend on a vector
   StateBuffer running_mean, running_var;
 
  private:

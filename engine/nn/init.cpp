@@ -31,11 +31,11 @@ void scale(std::vector<double>& values, double factor) {
   for (double& x : values) x *= factor;
 }
 
-// Makes `count` vectors of `length` orthonormal by modified Gram-Schmidt, twice: once more than textbook, because once
-// loses digits for nearly dependent vectors. By groups, against groups of earlier vectors that stay in the cache.
+// Makes `count` vectors of `length` orthonormal by modified Gram-Schmidt, run twice because a single run loses digits
+// for nearly dependent vectors. Works in groups of vectors, against groups of earlier ones that stay in the cache.
 void make_orthonormal(int64_t count, int64_t length, double* vectors) {
   constexpr int64_t kGroup = 16;
-  const auto remove = [=](const double* b, double* a) {  // from a, its part along the unit vector b
+  const auto remove = [=](const double* b, double* a) {  // removes from a its component along the unit vector b
     const double along = dot(a, b, length);
 #pragma GCC ivdep
     for (int64_t k = 0; k < length; ++k) a[k] -= along * b[k];

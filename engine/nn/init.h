@@ -6,8 +6,8 @@
 //   orthogonal  weight [out, rest] with orthonormal rows or columns, bias 0
 //   normal002   weight N(0, 0.02^2), bias as pytorch
 //
-// Embeddings start as weights do, but N(0, 1) under pytorch. Batch norm always starts with gamma 1 and beta 0, a gate
-// with 0; buffers as their role says.
+// Embeddings start like weights, except for N(0, 1) under pytorch. Batch norm always starts with gamma 1 and beta 0, a
+// gate with 0, and buffers as their role says.
 #pragma once
 #include "engine/io/enum_names.h"
 #include "engine/nn/module.h"

@@ -77,7 +77,7 @@ Var Conv2d::operator()(Var x, Var residual, Next next) {
 ConvTranspose2d::ConvTranspose2d(Module& parent, const std::string& name, int64_t c_in, int64_t c_out,
                                  const Conv2dOptions& conv)
     : Module(parent, name), conv_(conv) {
-  // Fans as PyTorch counts them: for both the kernel's area times the other dimension of the weight.
+  // Fans as PyTorch counts them: fan_in is the kernel's area times C_out, fan_out is its area times C_in.
   add_parameter(weight.parameter, "weight", {c_in, conv.kh, conv.kw, c_out}, ParameterRole::weight,
                 c_out * conv.kh * conv.kw, c_in * conv.kh * conv.kw);
 }

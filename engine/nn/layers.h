@@ -12,11 +12,10 @@ struct LayerOptions {
   bool maskable = true;  // may masks thin out the weight?
 };
 
-// A weight, seen through spectral normalisation if the layer has it.
+// A weight, with spectral normalisation if the layer has it.
 class Weight {
  public:
-  // [out,...], divided by sigma if normalised: by the NormalisedWeights of the network that is at work, or, where there
-  // are none, here.
+  // [out,...], divided by sigma if normalised: by the network's live NormalisedWeights or, if there is none, here.
   Var operator()(Tape& tape);
   Parameter parameter;  // the raw weight
   StateBuffer u, v;     // [out], [rest]; unused without spectral norm
@@ -28,8 +27,8 @@ class Weight {
   Var current_;
 };
 
-// One forward pass of a network under spectral norm: normalises all its weights at once, and shows the results to its
-// layers for as long as it lives. A network whose layers have spectral norm makes one before it calls the first.
+// For one forward pass of a network under spectral norm: normalises all its weights at once, and provides the results
+// to its layers for as long as it lives. Such a network makes one before it calls its first layer.
 class NormalisedWeights {
  public:
   NormalisedWeights(Module& network, Tape& tape);
@@ -41,7 +40,7 @@ class NormalisedWeights {
   std::vector<Weight*> weights_;
 };
 
-// What the layers below with a Weight have in common.
+// Base of the layers below that can have spectral norm.
 class WeightedLayer : public Module {
  protected:
   using Module::Module;
@@ -76,7 +75,7 @@ class Conv2d : public WeightedLayer {
   LayerOptions options_;
 };
 
-// A convolution the other way round, for strides that enlarge; see engine/ops/ops.h.   x [N,H,W,C_in], weight
+// A transposed convolution, for strides that enlarge; see engine/ops/ops.h.   x [N,H,W,C_in], weight
 // [C_in,kh,kw,C_out], y [N,H',W',C_out]. No bias, no spectral norm.
 class ConvTranspose2d : public Module {
  public:
@@ -96,13 +95,13 @@ class Embedding : public WeightedLayer {
   Weight weight;  // [classes,size]
 };
 
-// kernel x kernel, stride 1, the padding that keeps the size.
+// kernel x kernel, stride 1, with the padding that keeps the size.
 Conv2dOptions same_padding(int64_t kernel);
-// The same on an input enlarged twice by nearest neighbour.
+// The same on an input enlarged 2x by nearest neighbour.
 Conv2dOptions upsampled(Conv2dOptions conv);
-// The same, its output averaged over 2x2.
+// The same with the output averaged over 2x2.
 Conv2dOptions pooled(Conv2dOptions conv);
-// The same, its output rectified.
+// The same with the output rectified.
 Conv2dOptions rectified(Conv2dOptions conv);
 
 class BatchNorm2d : public Module {

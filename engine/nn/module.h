@@ -1,5 +1,5 @@
 // A tree of layers. A child registers with its parent when it is constructed, in the order of declaration, and a module
-// never moves afterwards: so a model is a plain struct whose members are its layers.
+// never moves afterwards. So a model is a plain struct whose members are its layers.
 #pragma once
 #include <functional>
 #include <string>

@@ -1,4 +1,4 @@
-// Batch normalisation with the tape's mode, and an optional ReLU.
+// Batch normalisation as the tape's mode says, with an optional ReLU.
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 #include "kernels/ranks/ranks.h"
@@ -6,7 +6,7 @@
 namespace poise {
 namespace {
 
-// A constant vector, for who has no parameters.
+// A constant vector in place of an absent parameter.
 Var constant_vector(Var x, double value) {
   Tape& t = *x.tape;
   Tensor all = t.alloc({x.shape().back()}, parameter_dtype(x.dtype()));

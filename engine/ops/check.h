@@ -1,4 +1,4 @@
-// The shape checks of the ops: every message names the layer (from the Scope), what was expected and what came.
+// The shape checks of the ops: every message names the layer (from the Scope), what was expected and what was found.
 #pragma once
 #include <string>
 
@@ -25,7 +25,7 @@ inline void check_operands(const char* op, Var x, Var other) {
   });
 }
 
-// Parameters, statistics and sums over space of bf16 activations are f32: bf16 is for what is large.
+// The parameters, statistics and sums over space that go with bf16 activations are f32: bf16 is for large tensors only.
 inline DType parameter_dtype(DType activation) { return activation == DType::bf16 ? DType::f32 : activation; }
 
 // A parameter of an op on activations x.
@@ -48,12 +48,12 @@ inline void check_bias(const char* op, Var x, Var weight, Var bias) {
   });
 }
 
-// Of a kernel that performs the FLOPs of the op's definition; its bytes are those of its operands (Tape::launch).
+// The work of a kernel that performs the FLOPs of the op's definition and moves its operands once (Tape::launch).
 inline Work arithmetic_work(const char* op, Pass pass, double flops) {
   return {.op = op, .pass = pass, .flops = flops, .executed_flops = flops};
 }
 
-// Of a kernel that moves as much as `part` holds from or to a part of a larger operand.
+// The work of a kernel that moves the bytes of `part` from or to a part of a larger operand.
 inline Work moving_work(const char* op, Pass pass, const Tensor& part) {
   return {.op = op, .pass = pass, .bytes = 2 * static_cast<double>(part.size_bytes())};
 }

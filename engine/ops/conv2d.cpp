@@ -1,4 +1,4 @@
-// Two-dimensional convolution, optionally of a twice enlarged input or with means of 2x2 outputs
+// Two-dimensional convolution, optionally of an input enlarged 2x or with means of 2x2 outputs
 // (kernels/dense/conv2d/conv2d.h).
 #include <optional>
 #include <utility>
@@ -39,16 +39,16 @@ Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
   return geometry;
 }
 
-// What the backward pass needs of the forward pass. What it takes from the lower end of the arena must not depend on the
-// paths of passes: a plan runs all passes on one path, masks mix them. So what only some paths need is scratch.
+// What the forward pass leaves for the backward pass. Allocations from the bottom of the arena must not depend on the
+// paths of passes, as a plan runs all passes on one path while masks mix them. So what only some paths need is scratch.
 struct Convolution {
   Var x, weight, bias, residual;
   Conv2dGeometry geometry;
   const LayerExecution* execution;
-  Tensor pooled_x;        // or empty: not pooled
-  Tensor y, y_rectified;  // the latter may be empty: not wanted
-  Tensor moments;         // of y; or empty: not wanted
-  bool y_holds_residual;  // until the results are added
+  Tensor pooled_x;        // empty if x is not pooled
+  Tensor y, y_rectified;  // y_rectified is empty if it is not needed
+  Tensor moments;         // of y; empty if they are not needed
+  bool y_holds_residual;  // until the results are added to it
   LayerWeight w;
 
   LayerInput input_of(const LayerPass& pass) const {
@@ -64,7 +64,7 @@ struct Convolution {
                      [&](const Conv2dGeometry& form) { return ctx.kernels->conv2d_plan(ctx, form, dtype, pass); });
   }
 
-  // Are the moments there?
+  // Returns whether the moments were computed.
   bool forward(Tape& t) {
     LayerPass pass = pass_of(t.ctx, Pass::forward);
     const KernelTable& k = *t.ctx.kernels;
@@ -72,9 +72,9 @@ struct Convolution {
     const bool finished = pass.finishes_results(t.ctx, y.dtype);
     pass.geometry.adds = y_holds_residual && finished && !pass.pools_output();
     const bool complete = finished && pass.is_dense() && (!residual.tape || pass.geometry.adds);
-    const Tensor beside = complete ? y_rectified : Tensor{};  // what the kernel rectifies
+    const Tensor beside = complete ? y_rectified : Tensor{};  // where the kernel writes max(0, y), if it does
     Sums sums;
-    std::optional<Arena::Scratch> results;  // where they may not go to y yet
+    std::optional<Arena::Scratch> results;  // used where the results may not be written to y yet
     if (y_holds_residual && !pass.geometry.adds) results.emplace(*t.ctx.arena, y.shape, y.dtype);
     Tensor result = results ? results->tensor() : y;
     if (pass.pools_output()) sums.emplace(*t.ctx.arena, pass.geometry.y_shape(), y.dtype);
@@ -114,7 +114,7 @@ struct Convolution {
                     of_input = pass_of(g.ctx(), Pass::backward_input);
     const bool wants_weight = g.wants(weight) || g.wants(bias), wants_input = g.wants(x);
     {
-      // Of the sums, for passes that compute them: from one pass to the next only if both do.
+      // The gradient of the sums, for passes that compute sums; it is kept for the second pass only if both do.
       Sums dsums;
       if (wants_weight) backward_weight(g, of_weight, gradient_of_output(t, of_weight, dy, dsums));
       if (!of_input.pools_output()) dsums.reset();
@@ -126,7 +126,7 @@ struct Convolution {
  private:
   using Sums = std::optional<Arena::Scratch>;
 
-  // The gradient of what the kernel of the pass calls y.
+  // The gradient of what the kernel of this pass calls y.
   static Tensor gradient_of_output(Tape& t, const LayerPass& pass, const Tensor& dy, Sums& dsums) {
     if (!pass.pools_output()) return dy;
     if (!dsums) {
@@ -152,11 +152,11 @@ struct Convolution {
     if (db) g.add(bias, db);
   }
 
-  // After the last pass that reads x.
+  // Must come after the last pass that reads x.
   void backward_input(Grads& g, LayerPass pass, const Tensor& dy) const {
     Tape& t = g.tape();
     const bool finished = pass.finishes_results(g.ctx(), dy.dtype) && !geometry.pools_input();
-    // For the batch normalisation that made x, memory whatever the path is.
+    // The memory for sums does not depend on the path. They are for the batch normalisation that made x.
     const LayerInput* const normalised = geometry.pools_input() || !execution ? nullptr : g.normalised_input(x);
     Tensor sums;
     if (normalised && g.kernels().block_conv2d_takes_sums(g.ctx(), {}, dy.dtype, Pass::backward_input)) {
@@ -168,7 +168,7 @@ struct Convolution {
     pass.geometry.adds = relu.adds;
     pass.geometry.masks = rectified && finished;
     Tensor dx = rectified ? relu.memory : g.alloc(x);
-    std::optional<Arena::Scratch> results;  // where they may not go to dx
+    std::optional<Arena::Scratch> results;  // used where the results may not be written to dx
     if (geometry.pools_input() || (rectified && !finished)) results.emplace(*g.ctx().arena, input_shape(), dy.dtype);
     const Tensor result = results ? results->tensor() : dx;
     const bool takes_sums = sums && pass.takes_sums(g.ctx(), dy.dtype);
@@ -183,7 +183,7 @@ struct Convolution {
     if (sums) t.set_sums(x, {sums, takes_sums});
   }
 
-  // rectified: x, if the kernel is to see to its ReLU.
+  // rectified: x if the kernel is to apply the gradient of its ReLU, otherwise empty.
   void launch_backward_input(Tape& t, const LayerPass& pass, const Tensor& dy, const Tensor& rectified,
                              const InputGradient& out) const {
     const KernelTable& k = *t.ctx.kernels;
@@ -222,7 +222,7 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
   const bool only_residual = residual.tape && residual.id != x.id;
   const Tensor taken = only_residual ? t.take_if_unread(residual) : Tensor{};
   const Tensor y = taken ? taken : t.alloc(geometry.y_shape(), x.dtype());  // [N,H',W',C_out]
-  // Memory does not depend on the path (above): where any path of the device takes them.
+  // Memory must not depend on the path (see Convolution), so it is allocated if any path of the device takes moments.
   const bool takes_moments = next == Next::batch_norm && t.mode != Mode::evaluate_running && execution &&
                              t.ctx.kernels->block_conv2d_takes_sums(t.ctx, {}, x.dtype(), Pass::forward);
   Convolution convolution{.x = x,

@@ -1,11 +1,11 @@
-// Transposed convolution: the input gradient of the convolution that goes the other way, on that one's kernels.
+// Transposed convolution: the input gradient of the convolution in the other direction, computed by its kernels.
 #include "engine/ops/layer_weight.h"
 #include "engine/ops/ops.h"
 
 namespace poise {
 namespace {
 
-// The convolution of which x is the output and y the input.
+// The convolution whose output is x and whose input is y.
 Conv2dGeometry other_way(Var x, Var weight, const Conv2dOptions& o) {
   const Shape xs = x.shape(), ws = weight.shape();
   check(*x.tape, xs.rank() == 4 && ws.rank() == 4 && xs[3] == ws[0] && ws[1] == o.kh && ws[2] == o.kw, [&] {

@@ -1,5 +1,5 @@
-// Collects the weights of a network that dense convolutions read in another form (kernels/dense/conv2d/derived_weights.h), and
-// makes all of these forms by one launch, in memory of the tape's arena or of whoever keeps them.
+// Collects the weights that dense convolutions read in another form (kernels/dense/conv2d/derived_weights.h) and makes
+// all of these forms in one launch, in memory of the tape's arena or of the caller.
 #pragma once
 #include <vector>
 
@@ -12,10 +12,10 @@ class DerivedWeights {
  public:
   explicit DerivedWeights(Tape& tape) : tape_(tape), dtype_(activation_dtype(tape.ctx.precision)) {}
 
-  // The same values in the type of activations.
+  // Adds a form with the same values in the activation dtype.
   void add_converted(const Tensor& weight) { add(weight.shape, {.weight = weight}, true); }
-  // `weight`: the value of this parameter, or what spectral norm makes of it; it stays as it is if the parameter is null or
-  // no convolution's. Room is made for each form, but a form that no pass of its layer reads now is not computed.
+  // Adds the form of `weight`, the parameter's value with or without spectral norm. It is empty if the parameter is
+  // null or not a convolution's. If no pass of the layer reads the form now, it has memory but is not computed.
   void add_convolution(const Parameter* parameter, const Tensor& weight) {
     if (!parameter || parameter->convolution.c_out == 0) return add({0}, {}, false);
     const Conv2dGeometry form = parameter->convolution.dense_form();
@@ -23,7 +23,7 @@ class DerivedWeights {
     add(shape == weight.shape ? Shape{0} : shape, {.geometry = form, .weight = weight},
         reads_dense(parameter->execution));
   }
-  // Of all forms together: the shape of their memory.
+  // The shape of the memory of all forms together.
   Shape shape() const {
     int64_t elements = 0;
     for (const Entry& e : entries_) elements += padded(e.weight.derived.elements());
@@ -39,7 +39,7 @@ class DerivedWeights {
       first += padded(form.elements());
     }
   }
-  void launch() const {  // once placed
+  void launch() const {  // after place_in()
     std::vector<DerivedWeight> wanted;
     for (const Entry& e : entries_) {
       if (e.weight.derived && e.is_wanted) wanted.push_back(e.weight);
@@ -48,7 +48,7 @@ class DerivedWeights {
     tape_.launch({"derive_weights", Pass::forward}, tape_.ctx.kernels->derive_weights,
                  std::span<const DerivedWeight>(wanted));
   }
-  // In memory of the arena. Without any, an empty Var.
+  // Makes the forms in arena memory. An empty Var if there are none.
   Var make() {
     if (shape().elements() == 0) return {};
     const Tensor all = tape_.alloc(shape(), dtype_);
@@ -56,7 +56,7 @@ class DerivedWeights {
     launch();
     return tape_.record({.name = "derive_weights", .output = all});
   }
-  // Of the weight that was added as number i; empty if it stays as it is.
+  // The form of the weight that was added as number i; empty if kernels read the weight itself.
   const Tensor& of(size_t i) const { return entries_[i].weight.derived; }
 
  private:
@@ -72,7 +72,7 @@ class DerivedWeights {
   static bool reads_dense(const LayerExecution* execution) {
     return !execution || execution->forward == Execution::dense || execution->backward_input == Execution::dense;
   }
-  int64_t padded(int64_t elements) const {  // so that every form begins a line
+  int64_t padded(int64_t elements) const {  // so that every form starts on a cache line
     return static_cast<int64_t>(align_up(static_cast<size_t>(elements) * size_of(dtype_)) / size_of(dtype_));
   }
 

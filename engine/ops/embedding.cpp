@@ -1,4 +1,4 @@
-// Classes: rows of tables, the projection head, a scale and a shift per image and channel.
+// Class conditioning: rows of tables, the projection head, a scale and a shift per image and channel.
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 

@@ -1,12 +1,12 @@
-// The weight of conv2d and linear. Where activations are bf16 and parameters f32 the kernels multiply by a copy of it in bf16,
-// add the bias as it is, and write the gradients of both in f32. The copy is that of the network (Tape::set_forms) or, where
-// there is none, the layer's own. Dense convolutions read the network's derived form, if it has made one.
+// The weight of conv2d and linear. If activations are bf16 and parameters f32, the kernels multiply by a bf16 copy of
+// the weight, add the bias in f32, and write the gradients of both in f32. The copy belongs to the network
+// (Tape::set_forms) or, if that has none, to the layer. Dense convolutions read the network's derived form, if any.
 #pragma once
 #include "engine/ops/layer_pass.h"
 
 namespace poise {
 
-// An own copy is memory of the arena.
+// The layer's own copy is in arena memory.
 struct LayerWeight {
   Tensor value;    // in the type that the kernels read
   Tensor derived;  // or empty
@@ -20,8 +20,8 @@ struct LayerWeight {
     t.launch({"convert", Pass::forward}, t.ctx.kernels->convert, from, value);
   }
   const Tensor& read_by(const LayerPass& pass) const { return pass.is_dense() && derived ? derived : value; }
-  // What the node of a layer with input x saves of it; to be asked after the forward pass. The backward pass reads the
-  // weight for x's gradient alone: a network's first layer gives the copy back at once.
+  // What the node of a layer with input x has to save; call this after the forward pass. The backward pass reads the
+  // weight only for x's gradient, so a network's first layer returns its copy to the arena at once.
   Tensor saved_for(Var x) const {
     if (is_copy && !x.requires_grad()) x.tape->ctx.arena->recycle(value);
     return is_copy && x.requires_grad() ? value : Tensor{};

@@ -11,10 +11,10 @@ void check_logits_dtype(const char* op, Var logits) {
   });
 }
 
-// The memory of a loss: the caller's, or else of the arena.
+// The memory of a loss: the caller's if given, otherwise from the arena.
 Tensor loss_memory(Var logits, const Tensor& given) { return given ? given : logits.tape->alloc({1}, logits.dtype()); }
 
-// The caller's memory outlives the tape's.
+// The loss may be in the caller's memory, which outlives the tape's, so it is kept.
 Var kept(Var loss) {
   loss.tape->keep(loss);
   return loss;

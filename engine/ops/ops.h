@@ -19,21 +19,21 @@ Var add(Var a, Var b);  // same shape
 Var reshape(Var x, const Shape& shape);  // a view
 Var detach(Var x);                       // a view through which no gradient flows
 Var concat_batch(Var a, Var b);          // [N_a,...], [N_b,...] -> [N_a + N_b,...]
-// [...,C_1], [...,C_2], .. -> [...,C_1 + C_2 + ..]; at most Node::kMaxInputs of them.
+// [...,C_1], [...,C_2], ... -> [...,C_1 + C_2 + ...]; at most Node::kMaxInputs parts.
 Var concat_channels(std::initializer_list<Var> parts);
 
 Var slice_channels(Var x, int64_t first, int64_t count);  // [...,C] -> channels first .. first+count-1
 
 // --- layers ----------------------------------------------------------------------------------------------------------
-// Under a mask, `execution` says which passes skip its dead blocks; null: none.
+// For a layer under a mask, `execution` says which passes skip dead weights; null: none.
 // x [N,in], weight [out,in], bias [out] or absent (Var{}) -> [N,out]
 Var linear(Var x, Var weight, Var bias, LayerExecution* execution = nullptr);
 
 struct Conv2dOptions {
   int64_t kh = 1, kw = 1, stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
-  int64_t upsample = 1;  // 2: convolve the twice enlarged x (nearest neighbour) without forming it
-  int64_t pool = 1;      // 2: the means of 2x2 outputs, which for 1x1 and 3x3 is less work than the outputs are
-  bool relu = false;     // the result is rectified; not with pool
+  int64_t upsample = 1;  // 2: convolve x enlarged 2x (nearest neighbour) without forming the enlarged tensor
+  int64_t pool = 1;      // 2: the means of 2x2 outputs; 1x1 and 3x3 only, for which it is less work than the outputs
+  bool relu = false;     // rectify the result; not with pool
 
   // Applied to x [N,H,W,C_in].
   Conv2dGeometry geometry(const Shape& x, int64_t c_out) const {
@@ -53,12 +53,12 @@ struct Conv2dOptions {
             .relu = relu};
   }
 };
-// Who reads a result next, where that op's work can be done with the result's own: a relu() by dense kernels on GPUs, a batch
-// normalisation's statistics by sparse kernels on the CPU.
+// The next reader of a result, where its work can be done while the result is computed: a relu() by dense kernels on
+// GPUs, the statistics of a batch normalisation by sparse kernels on the CPU.
 enum class Next : uint8_t { any, relu, batch_norm };
 
-// x [N,H,W,C_in], weight [C_out,kh,kw,C_in], bias [C_out] or absent -> [N,H',W',C_out]. A residual of that shape, not
-// with ReLU, is added; the result takes its memory if nothing else reads it (Tape::take_if_unread). next: see above.
+// x [N,H,W,C_in], weight [C_out,kh,kw,C_in], bias [C_out] or absent -> [N,H',W',C_out]. A residual of the output's
+// shape is added (not with ReLU); the result reuses its memory if nothing else reads it (Tape::take_if_unread).
 Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecution* execution = nullptr,
            Var residual = {}, Next next = Next::any);
 
@@ -67,7 +67,7 @@ Var conv2d(Var x, Var weight, Var bias, const Conv2dOptions& options, LayerExecu
 Var conv_transpose2d(Var x, Var weight, const Conv2dOptions& options);
 
 // x [...,C], gamma, beta [C], or both absent for 1 and 0; running statistics [C] are read or updated as tape.mode says.
-// options.relu adds a ReLU. Without gradients the result takes the memory of a spent() x.
+// options.relu adds a ReLU. Without gradients the result reuses the memory of a spent() x.
 constexpr const char* kBatchNormWithoutAffine = "batch_norm_without_affine";  // its name on the tape
 Var batch_norm(Var x, Var gamma, Var beta, Tensor running_mean, Tensor running_var, const BatchNormOptions& options);
 
@@ -79,7 +79,7 @@ struct SpectralNormOperand {
   Tensor u, v;
   double eps = 1e-12;
   const std::string* layer = nullptr;    // path, for errors and profiles
-  const Parameter* parameter = nullptr;  // whose derived form is wanted as well, or null
+  const Parameter* parameter = nullptr;  // null: make no derived form of the result
   Var y;                                 // result
 };
 void spectral_norm(Tape& tape, std::span<SpectralNormOperand> operands);
@@ -87,19 +87,19 @@ void spectral_norm(Tape& tape, std::span<SpectralNormOperand> operands);
 // --- classes ---------------------------------------------------------------------------------------------------------
 // table [classes,C] (f32 where activations are bf16), labels i32 [N] -> [N,C] of type `dtype`
 Var embedding(Var table, const Tensor& labels, DType dtype);
-// y = (1 + gain[n,c]) x + bias[n,c], and a ReLU if asked for.   x [N,H,W,C], gain and bias [N,C] of x's dtype
+// y = (1 + gain[n,c]) x + bias[n,c], followed by a ReLU if `relu`.   x [N,H,W,C], gain and bias [N,C] of x's dtype
 Var channel_modulation(Var x, Var gain, Var bias, bool relu);
 Var row_dot(Var a, Var b);  // [N,C], [N,C] -> inner products [N,1]; f32
 
-// --- attention (kernels/dense/attention/attention.h) ---------------------------------------------------------------------------
+// --- attention (kernels/dense/attention/attention.h) -----------------------------------------------------------------
 Var batched_matmul(Var a, Var b, bool transpose_b = false);  // [N,m,k], [N,k,n] or [N,n,k] -> [N,m,n]
 Var softmax(Var x);                                          // over the last dimension
 Var gated_add(Var x, Var o, Var gate);                       // x + gate o;  gate [1], a parameter
 
 // --- space -----------------------------------------------------------------------------------------------------------
 Var upsample_nearest_2x(Var x);  // [N,H,W,C] -> [N,2H,2W,C]
-Var avg_pool_2x2(Var x);         // [N,2H,2W,C] -> [N,H,W,C]; a last odd row or column is left out
-// Windows that may overlap; cells outside of the image do not count, not even in the mean. x [N,H,W,C] -> [N,H',W',C].
+Var avg_pool_2x2(Var x);         // [N,2H,2W,C] -> [N,H,W,C]; an odd last row or column is dropped
+// Windows may overlap; pixels outside the image do not count, not even in the mean. x [N,H,W,C] -> [N,H',W',C].
 Var max_pool(Var x, const PoolWindow& window);
 Var avg_pool(Var x, const PoolWindow& window);
 Var sum_space(Var x);   // [N,H,W,C] -> [N,C]
@@ -108,10 +108,9 @@ Var mean_space(Var x);  // [N,H,W,C] -> [N,C]
 // Images [N,H,W,C] changed at random, the same shape (kernels/train/diff_augment.h).
 Var diff_augment(Var x, const DiffAugmentOptions& options);
 
-// --- losses (kernels/dense/loss/loss.h) -----------------------------------------------------------------------------------
-// logits [N,1], the first n_real of real images -> loss [1]. `means` [2], the caller's memory, receives the mean logit
-// of real and of fake images.
-// The loss goes to `memory` [1], if there is any.
+// --- losses (kernels/dense/loss/loss.h) ------------------------------------------------------------------------------
+// logits [N,1], of which the first n_real belong to real images -> loss [1]. `means` [2], in the caller's memory,
+// receives the mean logits of real and of fake images. The loss is written to `memory` [1] if that is not empty.
 Var gan_loss_d(Var logits, int64_t n_real, GanLoss loss, Tensor means, const Tensor& memory = {});
 Var gan_loss_g(Var logits, GanLoss loss, const Tensor& memory = {});
 

@@ -1,4 +1,4 @@
-// Ops that only move or rename: reshape, detach, concat_batch, slices and concatenations of columns.
+// Ops that only move data or change shapes: reshape, detach, concat_batch, slices and concatenations of channels.
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 

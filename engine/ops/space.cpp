@@ -1,4 +1,4 @@
-// Ops that change the spatial size: nearest enlargement, pooling, sums over space.
+// Ops that change the spatial size: nearest-neighbour enlargement, pooling, sums over space.
 #include "engine/ops/check.h"
 #include "engine/ops/ops.h"
 

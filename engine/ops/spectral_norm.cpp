@@ -1,5 +1,5 @@
-// weight / sigma, sigma estimated by one power iteration per training pass (Miyato et al. 2018). All weights of a
-// network are normalised in one kernel call, and differentiated in another: each is a node, all together a batch.
+// weight / sigma, with sigma estimated by one power iteration per training pass (Miyato et al. 2018). All weights of a
+// network are normalised in one kernel call and differentiated in another: each is a node, and all are one batch.
 #include <vector>
 
 #include "engine/ops/derived_weights.h"
@@ -9,14 +9,14 @@
 namespace poise {
 namespace {
 
-// Iterating, a pass multiplies the weight with u, v and v; otherwise with v alone.
+// A pass with an iteration multiplies the weight by u once and by v twice; one without multiplies it by v once.
 double forward_flops(const Tensor& weight, bool iterate) {
   return (iterate ? 6.0 : 2.0) * static_cast<double>(weight.elements());
 }
 
 const LayerExecution* execution_of(Var weight) { return weight.parameter() ? weight.parameter()->execution : nullptr; }
 
-// Of a layer under a mask with runs as long as the kernels can leave out; else empty.
+// The mask of the weight's layer if there is one and its runs are as long as the kernels can skip; otherwise empty.
 Tensor mask_of(Var weight) {
   const LayerExecution* execution = execution_of(weight);
   const bool fits =
@@ -24,17 +24,17 @@ Tensor mask_of(Var weight) {
   return fits ? execution->mask : Tensor{};
 }
 
-// Are gradients of dead weights wanted? Then those of the layer are computed by the dense kernels.
+// Are gradients of dead weights needed? They are if the dense kernels compute the layer's weight gradient.
 bool wants_dead(Var weight) {
   const LayerExecution* execution = execution_of(weight);
   return !execution || execution->now(Pass::backward_weight) == Execution::dense;
 }
 
-int64_t padded(int64_t elements) {  // so that every slice begins a line
+int64_t padded(int64_t elements) {  // so that every slice starts on a cache line
   return static_cast<int64_t>(align_up(static_cast<size_t>(elements) * size_of(DType::bf16)) / size_of(DType::bf16));
 }
 
-// Gives every y a place for its copy in bf16, if activations are that.
+// Allocates memory for a bf16 copy of every y, if activations are bf16.
 void allocate_narrow(Tape& t, std::vector<SpectralNormLayer>& layers) {
   if (activation_dtype(t.ctx.precision) != DType::bf16) return;
   int64_t elements = 0;
@@ -67,7 +67,7 @@ SpectralNormLayer allocate(Tape& t, const SpectralNormOperand& operand) {
           .y = t.alloc(w.shape, w.dtype)};
 }
 
-// `g`: of the first of a batch. Layers that no gradient has reached are left out.
+// `g` belongs to the first node of a batch. Layers that no gradient has reached are skipped.
 void differentiate(Grads& g) {
   std::vector<SpectralNormGradient> layers;
   std::vector<int> reached;

@@ -53,7 +53,7 @@ ParameterSlab::ParameterSlab(Module& root, DType dtype, Memory memory, bool with
   });
 }
 
-// In bf16 the whole slab comes first, then a form for each parameter.
+// With bf16, the converted slab comes first. Then there is a form for each parameter.
 DerivedWeights ParameterSlab::collect_forms(Tape& tape, Module& root) const {
   DerivedWeights derived(tape);
   if (derived.dtype() == DType::bf16) derived.add_converted(value);

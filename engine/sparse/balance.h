@@ -1,5 +1,5 @@
-// The queue of balance-ratio measurements (kernels/sparse/masks/balance.h has the definition): a window of the newest ones on
-// the device, and what the host reads of it.
+// The queue of balance-ratio measurements (kernels/sparse/masks/balance.h has the definition): a window of the newest
+// ones on the device, and the summary that the host reads.
 #pragma once
 #include "engine/io/enum_names.h"
 #include "kernels/core/context.h"
@@ -10,7 +10,7 @@ namespace poise {
 
 enum class BalanceMode : uint8_t {
   mean_of_ratios,  // the paper's
-  ratio_of_sums,   // robust: a denominator near zero counts for little
+  ratio_of_sums,   // robust: a denominator near zero has little weight
 };
 template <>
 struct EnumNames<BalanceMode> {
@@ -18,11 +18,11 @@ struct EnumNames<BalanceMode> {
                                                     {BalanceMode::ratio_of_sums, "ratio-of-sums"}};
 };
 
-// NaN: there is no such reading.
+// A reading that does not exist is NaN.
 struct BalanceReadings {
   double latest = 0, mean_of_ratios = 0, ratio_of_sums = 0;
   int64_t entries = 0;
-  int64_t unusable = 0;  // of them, with a gap between real and fake that was not above zero
+  int64_t unusable = 0;  // entries whose gap between real and fake was not above zero
 
   double of(BalanceMode mode) const { return mode == BalanceMode::mean_of_ratios ? mean_of_ratios : ratio_of_sums; }
 };
@@ -39,7 +39,7 @@ class BalanceQueue {
   BalanceReadings read(Context& ctx) const;  // waits for the device
   int64_t capacity() const { return triples_.tensor().shape[0]; }
 
-  // All there is to it, for checkpoints.
+  // The whole state of the queue, for checkpoints.
   const Tensor& triples() const { return triples_.tensor(); }
   const Tensor& pushed() const { return pushed_.tensor(); }
 

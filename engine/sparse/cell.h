@@ -20,7 +20,7 @@ struct Cell {
   bool unstructured() const { return out == 1 && in == 1 && !all_taps; }
   bool operator==(const Cell&) const = default;
 
-  // Weights are conv [C_out,kh,kw,C_in] or linear [out,in]. The three below expect that divides(weight).
+  // Weights are conv [C_out,kh,kw,C_in] or linear [out,in]. cells_in() expects that the cell divides the weight.
   bool divides(const Shape& weight) const { return weight[0] % out == 0 && weight.back() % in == 0; }
   int64_t cells_in(const Shape& weight) const { return weight.elements() / weights_per_cell(weight); }
   int64_t weights_per_cell(const Shape& weight) const { return out * in * (all_taps ? taps_of(weight) : 1); }

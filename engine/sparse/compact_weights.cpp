@@ -64,7 +64,7 @@ std::string shape_text(const std::vector<int64_t>& dims) {
 }
 
 std::vector<int64_t> shape_from(const SafetensorsFile& file, const std::string& name, const std::string& text) {
-  constexpr int64_t kMostWeights = int64_t{1} << 31;  // of a layer: a text that asks for more asks for all memory
+  constexpr int64_t kMostWeights = int64_t{1} << 31;  // of a layer: a larger shape could exhaust the memory
   std::vector<int64_t> dims;
   int64_t weights = 1;
   const char *at = text.data(), *end = at + text.size();
@@ -84,7 +84,7 @@ std::vector<int64_t> shape_from(const SafetensorsFile& file, const std::string& 
   refuse(file, name + ".shape: expected two or four extents like 64,3,3,32, found \"" + text + "\"");
 }
 
-// Nothing of nothing: for a null pointer zlib starts anew.
+// Skips empty data, for which the pointer may be null: zlib would restart the checksum.
 uLong add_to_crc(uLong crc, const void* bytes, size_t size) {
   return size == 0 ? crc : crc32_z(crc, static_cast<const Bytef*>(bytes), size);
 }

@@ -17,7 +17,7 @@ namespace {
 
 // Any change of the kernels makes old measurements worthless.
 constexpr int kKernelVersion = 3;
-// No layer gets a million times faster or slower; from such numbers no speed could be interpolated.
+// No layer becomes a million times faster or slower; such numbers could not be interpolated.
 constexpr double kBeyondMeasure = 1e6;
 constexpr const char* kCusparseSuffix = " cusparse";
 constexpr const char* kWeightsSuffix = " weights";
@@ -60,7 +60,7 @@ double CrossoverTable::speedup(const CrossoverKey& key, double density, double s
 double CrossoverTable::interpolated(const SpeedupPoints& points, double density) {
   const auto above = std::lower_bound(points.begin(), points.end(), std::make_pair(density, 0.0));
   if (above == points.end()) return points.back().second * points.back().first / density;
-  if (above->first == density || above == points.begin()) return above->second;  // below: not faster than measured
+  if (above->first == density || above == points.begin()) return above->second;  // below all: as fast as the lowest
   const auto below = std::prev(above);
   const double t = std::log(density / below->first) / std::log(above->first / below->first);
   return std::exp(std::log(below->second) * (1 - t) + std::log(above->second) * t);

@@ -19,7 +19,7 @@ double scale_of(const Shape& shape, DensityRule rule) {
   return static_cast<double>(sum) / static_cast<double>(product);
 }
 
-// The formula's densities; `dense` marks the layers that have to be dense whatever it says.
+// The formula's densities; `dense` marks the layers that have to be dense regardless of the formula.
 std::vector<double> formula(const std::vector<MaskableLayer>& layers, DensityRule rule, double alive_weights,
                             std::vector<bool> dense) {
   const size_t count = layers.size();
@@ -43,8 +43,8 @@ std::vector<double> formula(const std::vector<MaskableLayer>& layers, DensityRul
   }
 }
 
-// Whole cells: each layer rounds what the formula gives it plus what the layers before it lost to rounding. Large cells
-// first, so that small ones take up their error.
+// Rounds to whole cells: each layer rounds what the formula gives it plus what the layers before it lost to rounding.
+// Layers with large cells come first, so that small cells absorb their error.
 void round_to_cells(const std::vector<MaskableLayer>& layers, std::vector<LayerDensity>& result) {
   const auto cell_size = [&](size_t i) { return layers[i].shape.elements() / result[i].cells; };
   std::vector<size_t> order(layers.size());

@@ -7,7 +7,7 @@
 //   erk      scale = (out + in + kh + kw) / (out * in * kh * kw)         with the kernel (Evci et al. 2020);
 //                                                                        linear layers as er
 //
-// eps is found by declaring the layers of the largest scale dense, one group of equal scales at a time, until
+// eps is found by making the layers with the largest scale dense, one group of equal scales at a time, until
 // eps * scale <= 1 for all others. Small layers (the first, the last, 1x1 shortcuts) thus stay dense or nearly so.
 #pragma once
 #include <string>
@@ -32,14 +32,14 @@ struct EnumNames<DensityRule> {
 };
 
 struct LayerDensity {
-  double density = 1;                  // by the formula; alive_cells / cells is what integers make of it
-  int64_t cells = 0, alive_cells = 0;  // a layer that no cell fits counts its weights one by one
+  double density = 1;                  // by the formula; alive_cells / cells is the value after rounding
+  int64_t cells = 0, alive_cells = 0;  // if the cell does not divide the layer, these count its weights
   bool divisible = true;               // false: the cell does not divide the layer, which therefore stays dense
 };
 
-// One entry per layer. The alive weights of all layers together are round(density * N), or as near as half of the
-// smallest cell among the sparse layers; each layer has at least one alive cell. Error(usage) for a density outside
-// (0, 1], one below the share of the layers that the cell does not divide, or one that would be less than half reached.
+// One entry per layer. The alive weights of all layers are round(density * N), give or take half of the smallest cell
+// among the sparse layers; each layer has at least one alive cell. Error(usage) for a density outside (0, 1], below the
+// share of the layers that the cell does not divide, or less than half of the lowest one that is possible.
 std::vector<LayerDensity> layer_densities(const std::vector<MaskableLayer>& layers, DensityRule rule, double density,
                                           const Cell& cell);
 

@@ -5,7 +5,7 @@
 
 namespace poise {
 namespace {
-// 0.1 + 18 * 0.05 is not 1.0 in binary: a density this near a bound is the bound.
+// A density this close to a bound is the bound: in binary, 0.1 + 18 * 0.05 is not 1.0.
 constexpr double kSame = 1e-9;
 double snapped(double density, double bound) { return std::abs(density - bound) < kSame ? bound : density; }
 }  // namespace

@@ -13,8 +13,8 @@
 namespace poise {
 namespace {
 
-constexpr double kEverything = 1000;  // saved, where nothing is alive
-constexpr double kDensest = 0.75;     // layer whose weights the automatic choice lists one by one: none gains beyond
+constexpr double kEverything = 1000;  // the `saved` of a pass in which nothing is alive
+constexpr double kDensest = 0.75;     // the automatic choice considers single weights up to here: none gains beyond
 constexpr std::array<Pass, 3> kPasses = {Pass::forward, Pass::backward_input, Pass::backward_weight};
 
 Execution fastest_sparse_path(const PathNumbers& speedups) {
@@ -28,8 +28,8 @@ Execution fastest_sparse_path(const PathNumbers& speedups) {
   return fastest;
 }
 
-// Alive taps of a pair of blocks, as the kernels multiply them, per pixel of the stored image, if each cell is alive with
-// probability `density`. Where a 3x3 convolution enlarges, each position is a sum of one, two or four taps.
+// The expected number of alive taps of a pair of blocks that kernels multiply per pixel of the stored image, if cells
+// are alive with probability `density`. In an enlarging 3x3 convolution a position sums one, two or four taps.
 double expected_positions(const Conv2dGeometry& g, const Cell& cell, double density) {
   if (g.upsample == 1 || g.kh == 1) return density * static_cast<double>(g.kh * g.kw);
   if (cell.all_taps) return density * kFoldedPositions;
@@ -73,7 +73,7 @@ struct OwnedLists {
     index.in_offsets = in_offsets.tensor();
     index.out_of_block = out_of_block.tensor();
   }
-  // Of our own kernels on GPUs, which make them from the index.
+  // Only our own kernels on GPUs keep lists, which they make from the index.
   static bool keeps_lists(bool transposed, Device device) { return !transposed && device != Device::cpu; }
   static size_t bytes(const BlockIndex& index, bool transposed, Device device) {
     const int64_t one = index.out_blocks + 1 + index.capacity(), other = index.in_blocks + 1 + index.capacity();
@@ -82,7 +82,7 @@ struct OwnedLists {
   }
 };
 
-// Until masks are drawn every block counts as alive: a plan then knows the most that a pass can need.
+// Until masks are drawn every block counts as alive, so that a plan learns the most that a pass can need.
 BlockIndex full_index(const CellGrid& grid, int64_t block) {
   BlockIndex index{.block = block, .out_blocks = grid.out / block, .in_blocks = grid.in / block, .taps = grid.taps};
   index.alive = index.capacity();
@@ -90,9 +90,9 @@ BlockIndex full_index(const CellGrid& grid, int64_t block) {
   return index;
 }
 
-// Does the kernel of this path compute such a convolution?
+// Can the kernel of this path compute this convolution?
 bool serves(Execution path, const Conv2dGeometry& geometry, int64_t block) {
-  if (geometry.macs() == 0) return false;  // not asked for yet
+  if (geometry.macs() == 0) return false;  // not known yet
   const Conv2dGeometry form = sparse_form_on(path, geometry);
   return path == Execution::weights ? weights_conv2d_serves(form) : block_conv2d_serves(form, block);
 }
@@ -104,7 +104,7 @@ bool too_dense(ExecutionChoice choice, Execution path, double density) {
 }  // namespace
 
 Execution choose_path(const PathNumbers& speedups, Execution before) {
-  constexpr double kEnter = 1.05, kLeave = 1.0;  // no flapping at the crossover
+  constexpr double kEnter = 1.05, kLeave = 1.0;  // hysteresis, against flapping at the crossover
   if (!(speedups[static_cast<size_t>(before)] >= kLeave)) before = Execution::dense;
   const Execution fastest = fastest_sparse_path(speedups);
   const double now = speedups[static_cast<size_t>(before)];
@@ -208,7 +208,7 @@ bool NetworkExecution::may_take(Execution path) const {
   return path == Execution::dense || std::find(paths_.begin(), paths_.end(), path) != paths_.end();
 }
 
-// Single weights are for layers that have no blocks, unless somebody insists.
+// Single weights are for layers without blocks, unless the user forces them.
 bool NetworkExecution::may_take(const Layer& layer, Execution path) const {
   if (path == Execution::dense) return true;
   const Conv2dGeometry& asked = layer.execution.geometry;
@@ -294,7 +294,7 @@ void NetworkExecution::restore(Context& ctx) {
     list_alive(ctx, layer);
     for (Pass pass : kPasses) {
       const uint8_t saved = *choice++;
-      // What is no choice on this device computes densely until the next decision.
+      // A path that may not be taken on this device becomes dense until the next decision.
       const bool known = saved < kExecutions && may_take(layer, static_cast<Execution>(saved));
       layer.execution.set(pass, known ? static_cast<Execution>(saved) : Execution::dense);
     }

@@ -11,7 +11,7 @@ bool multiplies_weights(const Work& work) {
   return std::strcmp(work.op, "conv2d") == 0 || std::strcmp(work.op, "linear") == 0;
 }
 
-// How many images go through a network in one iteration, counted as forward passes.
+// The images that go through a network in one iteration, counted as forward passes.
 struct PassCounts {
   double forward = 0, backward = 0;
 };
@@ -49,7 +49,7 @@ NetworkCost network_cost(Module& network, const std::function<void(Tape&)>& forw
   Context ctx{.kernels = &cpu_kernels()};
   PlanningScope planning(ctx);
   Tape tape(ctx);
-  tape.mode = Mode::evaluate_running;  // a single image has no batch statistics where it has a single position
+  tape.mode = Mode::evaluate_running;  // one image with one position has no batch statistics
   const Tape::NoGrad no_grad(tape);
   forward(tape);
 

@@ -1,4 +1,4 @@
-// What training costs by arithmetic, in multiply-adds (MAC), dense and at given densities, before anything runs.
+// The arithmetic cost of training in multiply-adds (MAC), dense and at given densities, computed before anything runs.
 //
 // f = sum over the convolutions and linear layers of one network of density_l * MAC_l, for one image. Per iteration
 // (n_c D steps of B_D real and B_D fake images, one G step of B_G images) three conventions charge
@@ -12,7 +12,7 @@
 // The reference's counter adds to f one for each output of a layer with bias and two for each value of a batch norm,
 // and masks the head of D too. Only `full` charges what methods do in addition: dense weight gradients at mask updates
 // (f_dense - f_sparse for each image of that minibatch), and the balance ratio's extra forward passes.
-// Neither counts activations, pooling, spectral norm, the optimiser or top-k.
+// None of them counts activations, pooling, spectral norm, the optimiser or top-k.
 #pragma once
 #include <functional>
 
@@ -31,7 +31,7 @@ struct EnumNames<FlopConvention> {
 
 struct LayerCost {
   MaskableLayer layer;                     // path inside the network, shape of the weight
-  bool maskable = false, is_head = false;  // is_head: maskable only for who masks the head of D too
+  bool maskable = false, is_head = false;  // is_head: maskable only if the head of D is masked too
   double macs = 0;                         // of one image, forward, dense
   double bias_outputs = 0;                 // values that a bias is added to, of one image
 
@@ -41,7 +41,7 @@ struct LayerCost {
 };
 
 struct NetworkCost {
-  std::vector<LayerCost> layers;  // convolutions and linear layers, in the order in which the forward pass meets them
+  std::vector<LayerCost> layers;  // convolutions and linear layers, in the order of the forward pass
   double batch_norm_values = 0;   // of one image
 
   // One image, forward. densities: one per layer.
@@ -49,14 +49,14 @@ struct NetworkCost {
   double dense_macs(FlopConvention convention) const;
 };
 
-// Runs `forward`, which must pass one image through `network`, against kernels that do nothing. Gives the network's
-// parameters addresses of its own for that time, so use a network that is used nowhere else.
+// Runs `forward`, which must pass one image through `network`, against kernels that do nothing. Points the network's
+// parameters to addresses without memory, so use a network that is used nowhere else.
 NetworkCost network_cost(Module& network, const std::function<void(Tape&)>& forward);
 
-// alive / all of each layer; 1 for layers without a mask.
+// alive / all for each layer; 1 for layers without a mask.
 std::vector<double> densities_of(const NetworkCost& network, DensityRule rule, double density, const Cell& cell,
                                  MaskableHead head);
-// Of a dense network.
+// The densities of a dense network.
 inline std::vector<double> all_dense(const NetworkCost& network) {
   return std::vector<double>(network.layers.size(), 1.0);
 }
@@ -65,7 +65,7 @@ struct IterationShape {
   int64_t batch_size_d = 64, batch_size_g = 128, n_critic = 5;
 };
 
-// What a method does in addition to its steps: every so many iterations, 0 for never.
+// What a method does in addition to its steps, as intervals in iterations; 0 for never.
 struct ExtraWork {
   int64_t dense_gradient_g_every = 0, dense_gradient_d_every = 0, balance_every = 0;
 };

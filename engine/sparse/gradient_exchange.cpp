@@ -7,12 +7,12 @@
 namespace poise {
 namespace {
 
-// Of as many bytes each. More would hide no more: what follows the backward pass is the last bucket, and each of them
-// takes a latency. Smaller ones than this are latency alone.
+// Buckets have about equal sizes. More of them would hide no more of the exchange: the last one always follows the
+// backward pass, and each costs a latency. Smaller ones than this would cost nothing but latency.
 constexpr int64_t kBuckets = 3;
 constexpr int64_t kSmallestBytes = 256 << 10;
 
-// With the arguments that Tape::launch passes to a kernel.
+// These take the arguments that Tape::launch passes to a kernel.
 void begin_mean(Context& ctx, Ranks& ranks, const Tensor& x, Tensor& scratch) { ranks.begin_mean(ctx, x, scratch); }
 void finish_means(Context& ctx, Ranks& ranks) { ranks.finish_means(ctx); }
 
@@ -69,7 +69,7 @@ void GradientExchange::list_alive() {
   std::vector<uint8_t> alive(bytes.size_bytes());
   copy_to_host(alive.data(), bytes);
   alive_runs_.clear();
-  for (size_t e = 0; e < slab_.entries().size(); ++e) {  // not the padding between them
+  for (size_t e = 0; e < slab_.entries().size(); ++e) {  // leaves out the padding between entries
     first_run_of_[e] = static_cast<int64_t>(alive_runs_.size());
     const int64_t end = first_of_[e] + slab_.entries()[e].value.elements();
     for (int64_t at = first_of_[e]; at < end; at += run_) {
@@ -155,7 +155,7 @@ void GradientExchange::begin(Tape& tape, Bucket& b) {
 void GradientExchange::finish(Tape& tape) {
   tape.gradient_is_final = nullptr;
   for (Bucket& b : buckets_) {
-    if (!b.begun) begin(tape, b);  // with parameters that this step has not used
+    if (!b.begun) begin(tape, b);  // it has parameters that this step did not use
   }
   tape.launch({.op = "await_gradients", .pass = Pass::update}, &finish_means, ranks_);
   for (const Bucket& b : buckets_) take(tape, b);

@@ -1,12 +1,12 @@
-// The gradients of one network, averaged over the ranks that train it (kernels/ranks/ranks.h) while the backward pass that
-// makes them goes on.
+// Averages the gradients of one network over the ranks that train it (kernels/ranks/ranks.h), while the backward pass
+// that computes them is still running.
 //
-// They travel in a few buckets: neighbours in the slab, the last first, as the backward pass has them. A bucket begins
-// when the gradient of its last parameter is final.
+// Gradients travel in a few buckets of neighbours in the slab, the last ones first, because the backward pass finishes
+// those first. The exchange of a bucket begins when the gradients of all its parameters are final.
 //
-// Of a network under masks only what is alive travels, packed in the order of the slab: all ranks have the same masks, so
-// no index does. The gradients of dead weights become zero on all ranks. In steps whose dense gradients somebody reads (a
-// mask update is going to rank them, or moments follow them), and without masks, everything travels.
+// For a network under masks only the gradients of alive weights travel, packed in slab order, without indices, because
+// all ranks have the same masks. The gradients of dead weights become zero on all ranks. Everything travels without
+// masks, and in steps whose dense gradients are read (a mask update is going to rank them, or moments follow them).
 #pragma once
 #include <string>
 #include <vector>
@@ -17,7 +17,7 @@
 
 namespace poise {
 
-// What gradients travel as: with bf16 each is rounded before and after the sum.
+// The type in which gradients travel; with bf16, each is rounded before and after the sum.
 enum class ExchangePrecision : uint8_t { fp32, bf16 };
 template <>
 struct EnumNames<ExchangePrecision> {
@@ -27,20 +27,20 @@ struct EnumNames<ExchangePrecision> {
 
 class GradientExchange {
  public:
-  // `masks` of the network, or null; it is called `name` in profiles. All of them stay. Error(runtime) if the memory for
-  // gradients under way cannot be had.
+  // `masks`: those of the network, or null. `ranks`, `slab` and `masks` must outlive this object. Profiles show `name`.
+  // Error(runtime) if the memory for gradients in transit cannot be allocated.
   GradientExchange(Ranks& ranks, ParameterSlab& slab, const NetworkMasks* masks, const std::string& name,
                    ExchangePrecision precision, Memory memory);
 
-  // From now on: what is alive now, or everything. Waits for the device if masks have changed.
+  // From now on exchanges what is alive now, or everything. Waits for the device if masks have changed.
   void follow_masks(bool everything);
 
-  // The next backward pass is the last one before the update.
+  // Call this before the last backward pass before an update.
   void begin_with(Tape& tape);
-  // After it: the gradients are means over the ranks, in the order of the stream.
+  // Call this after that pass: the gradients become means over the ranks, in stream order.
   void finish(Tape& tape);
 
-  // That a rank contributes to one exchange: now, and if everything travels in f32.
+  // The bytes that a rank contributes to one exchange: now, and if everything travels in f32.
   size_t bytes() const;
   size_t all_bytes() const { return slab_.grad.size_bytes(); }
   size_t memory_bytes() const { return memory_bytes_; }
@@ -74,9 +74,9 @@ class GradientExchange {
   size_t memory_bytes_ = 0;
   MemoryBlock memory_;
   Tensor list_;             // i32 [alive runs]: in the order of the slab, counted from the beginning of each bucket
-  Tensor packed_, narrow_;  // as the slab's gradients, and the same in bf16; empty where they are not needed
+  Tensor packed_, narrow_;  // sized like the slab's gradients, narrow_ in bf16; empty if they are not needed
   Tensor scratch_;          // u8, of all buckets
-  std::vector<int64_t> first_of_, first_run_of_;  // of each parameter, and where they end
+  std::vector<int64_t> first_of_, first_run_of_;  // of each parameter, then the end of the last one
   std::vector<int32_t> alive_runs_;               // of the slab, on the host
   std::vector<Bucket> buckets_;                   // the last of the slab first
   bool everything_ = true;

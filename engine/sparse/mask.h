@@ -1,5 +1,5 @@
-// Which weights of a network are alive. A layer has a Mask in cells; the network has one byte per run of neighbouring
-// weights besides, in the layout of its ParameterSlab, so that one Adam launch applies all masks
+// Which weights of a network are alive. A layer has a Mask in cells; in addition the network has one byte per run of
+// neighbouring weights, in the layout of its ParameterSlab, so that one Adam launch applies all masks
 // (kernels/sparse/masks/mask.h).
 #pragma once
 #include <string>
@@ -14,7 +14,7 @@ struct Mask {
   Cell cell;
   Tensor alive;             // u8, 1 or 0: [out/cell, kh, kw, in/cell]; all taps, and linear layers: [out/cell, in/cell]
   int64_t alive_count = 0;  // weights
-  uint64_t version = 0;     // rises with every change
+  uint64_t version = 0;     // increases with every change
 };
 
 struct MaskedLayer {
@@ -23,7 +23,7 @@ struct MaskedLayer {
   CellSegment segment;  // its place among the cells of the network
   Mask mask;
   ParameterSlab::Entry weight;
-  Tensor bytes;  // u8, as the weight but for runs of its inputs; part of NetworkMasks::bytes()
+  Tensor bytes;  // u8, the weight's shape with runs of inputs in place of inputs; part of NetworkMasks::bytes()
 
   double density() const { return static_cast<double>(mask.alive_count) / static_cast<double>(grid.weights()); }
 };
@@ -37,18 +37,18 @@ struct DenseLayer {
 
 class NetworkMasks {
  public:
-  // Masks for every maskable layer of `network` that the cell divides; all weights alive. `slab` and `network` stay.
-  // Error(runtime) if the memory cannot be had.
+  // Masks for every maskable layer of `network` that the cell divides; all weights are alive. `slab` and `network` must
+  // outlive this object. Error(runtime) if the memory cannot be allocated.
   NetworkMasks(Module& network, ParameterSlab& slab, const Cell& cell, MaskableHead head, Memory memory);
 
-  // Initial masks: in each layer as many cells as `densities` (one entry per maskable layer) says, drawn at random.
-  // Dead weights become zero. Like commit() and count(): Error(runtime) if the device fails.
+  // Draws initial masks at random: each layer has as many alive cells as `densities` (one entry per maskable layer)
+  // says. Dead weights become zero. Like commit() and count(): Error(runtime) if the device fails.
   void draw(Context& ctx, RandomStream stream, const std::vector<LayerDensity>& densities);
 
-  // Between changes of alive() and the next step: carries them into bytes(), weights and moments (see ChangeMask) and
-  // counts anew. Waits for the device.
+  // Call this between changes of alive() and the next step: applies them to bytes(), weights and moments (see
+  // ChangeMask) and counts again. Waits for the device.
   void commit(Context& ctx, MomentPolicy policy);
-  // Alive weights as alive() has them now, of the masked layers. Waits for the device.
+  // The alive weights of the masked layers, as alive() is now. Waits for the device.
   int64_t count(Context& ctx);
 
   const Tensor& bytes() const { return bytes_; }  // u8 [padded parameters / run]: what Adam multiplies by
@@ -57,12 +57,12 @@ class NetworkMasks {
   const std::vector<DenseLayer>& dense_layers() const { return dense_layers_; }
   const std::vector<CellSegment>& segments() const { return segments_; }
 
-  // In weights. `total` is the N of a density: masked layers, and those the cell does not divide.
+  // In weights. total() is the N of a density: masked layers and those that the cell does not divide.
   int64_t total() const { return masked_total_ + undivided_; }
   int64_t undivided() const { return undivided_; }
   int64_t alive_weights() const;  // after the last commit
   double density() const { return static_cast<double>(alive_weights()) / static_cast<double>(total()); }
-  uint64_t version() const { return layers_.empty() ? 0 : layers_[0].mask.version; }  // rises with every change of any
+  uint64_t version() const { return layers_.empty() ? 0 : layers_[0].mask.version; }  // increases with every commit()
   size_t memory_bytes() const { return memory_bytes_; }
 
  private:

@@ -1,9 +1,9 @@
 // Which parameters a mask may thin out: the weights of convolutions and linear layers. Everything else stays dense:
 // biases, batch norm, embeddings, the maps of conditional batch norm, attention gates (their roles say so), and the
-// last linear layer of a discriminator, one row whose every weight sees a whole channel.
+// last linear layer of a discriminator, a single row in which each weight applies to a whole channel.
 //
-// The papers' code masks that row too (and its ERK keeps it dense, so only N changes, by less than 0.02%); counts that
-// have to agree with theirs ask for it.
+// The papers' code masks that row too (and its ERK keeps it dense, so only N changes, by less than 0.02%);
+// masked_like_paper_code is for counts that have to agree with theirs.
 #pragma once
 #include "engine/nn/module.h"
 #include "engine/sparse/density.h"

@@ -21,14 +21,14 @@ constexpr std::array<double, 7> kDensities = {0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0
 struct Row {
   Kind kind;
   Pass pass;
-  int64_t outputs;  // of an entry; two count as one
+  int64_t outputs;  // per entry of the list; two count as one
   std::array<double, kDensities.size()> speedups;
 };
 
-// Two threads of an AMD EPYC (Zen 4). From bench/results/2026-11-29-cpu-single-weights-layers.json, 64 images: a linear
-// layer of 128 to 4096, 1x1 of 256 channels, 3x3 of 128 and 256 channels at 8, 16 and 32 pixels. From
-// 2026-11-29-cpu-single-weights-windows.json, 16 images: 3x3 enlarged of 256 channels at 8 and 16, pooled of 128 at 16 and
-// 32. A lower density counts as no slower than a higher one.
+// Measured with two threads of an AMD EPYC (Zen 4). From bench/results/2026-11-29-cpu-single-weights-layers.json, 64
+// images: a linear layer of 128 to 4096, 1x1 of 256 channels, 3x3 of 128 and 256 channels at 8, 16 and 32 pixels. From
+// 2026-11-29-cpu-single-weights-windows.json, 16 images: 3x3 enlarged of 256 channels at 8 and 16, pooled of 128 at 16
+// and 32. A lower density is never entered as slower than a higher one.
 constexpr Row kRows[] = {
     {Kind::one_pixel, Pass::forward, 1, {21.40, 17.52, 13.78, 10.86, 5.54, 5.54, 3.85}},
     {Kind::one_pixel, Pass::forward, 4, {24.32, 21.46, 18.87, 13.62, 9.45, 4.79, 4.44}},

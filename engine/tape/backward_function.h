@@ -11,7 +11,7 @@ class Grads;
 
 class BackwardFunction {
  public:
-  static constexpr size_t kCapacity = 640;  // in debug builds tensors are larger
+  static constexpr size_t kCapacity = 640;  // large enough for debug builds, where tensors are larger
 
   BackwardFunction() = default;
   template <class F>

@@ -1,4 +1,4 @@
-// Gradients as backward closures hand them on: whose memory they are in, and who adds them up.
+// How backward closures pass gradients on: whose memory these are in, and where they are added up.
 #include <utility>
 
 #include "engine/tape/tape.h"

@@ -1,6 +1,6 @@
-// What a kernel must at least move: the bytes of its operands and results, each counted once. Tape::launch asks this of
-// everything that it passes on to a kernel: tensors (an empty one has none), structs that list their tensors(), ranges
-// of these. Options have no bytes, and neither has an Arena::Scratch.
+// The least that a kernel must move: the bytes of its operands and results, each counted once. Tape::launch adds this
+// up over everything that it passes to a kernel: tensors (0 if empty), structs that list their tensors(), and ranges of
+// these. Options and an Arena::Scratch count as 0.
 #pragma once
 #include <ranges>
 

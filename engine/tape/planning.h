@@ -1,4 +1,4 @@
-// What a computation will need, found by running it without computing.
+// Finds out what a computation will need by running it without computing anything.
 #pragma once
 #include <functional>
 #include <memory>
@@ -9,18 +9,18 @@
 
 namespace poise {
 
-// Where the state of a run lies: on a device or, in a plan, nowhere. Planned state has addresses and sizes; whatever
-// touches it by mistake faults at once. A device is taken for itself.
+// Where the state of a run is stored: on a device or, in a plan, nowhere. Planned state has addresses and sizes only;
+// an access by mistake faults at once. A Device converts to a Memory on that device.
 struct Memory {
   Device device = Device::cpu;
   bool planned = false;
 
   Memory(Device d, bool is_planned = false) : device(d), planned(is_planned) {}
-  // Of the few bytes that a plan has as well: it touches no GPU.
+  // Where to put the few bytes that are allocated even in a plan: a plan touches no GPU.
   Device of_scalars() const { return planned ? Device::cpu : device; }
 };
 
-// One allocation, zero-filled; or its addresses alone. Error(runtime) if there is not so much.
+// One zero-filled allocation or, in a plan, its addresses alone. Error(runtime) if there is not enough memory.
 class MemoryBlock {
  public:
   MemoryBlock() = default;
@@ -33,8 +33,8 @@ class MemoryBlock {
   char* bytes_ = nullptr;
 };
 
-// While it lives, what runs on `ctx` computes nothing: kernels that do nothing, an arena without memory, a profile of
-// its own. It must read no value (ctx.planning says so).
+// While it lives, code that runs on `ctx` computes nothing: `ctx` has kernels that do nothing, an arena without memory
+// and a separate profile. Such code must not read any value; it can check ctx.planning.
 class PlanningScope {
  public:
   explicit PlanningScope(Context& ctx);
@@ -43,7 +43,7 @@ class PlanningScope {
   PlanningScope& operator=(const PlanningScope&) = delete;
 
   Profile& profile() { return profile_; }
-  size_t arena_bytes() const { return arena_.peak(); }  // of the smallest arena in which it succeeds
+  size_t arena_bytes() const { return arena_.peak(); }  // of the smallest arena in which the run succeeds
 
  private:
   Context& ctx_;

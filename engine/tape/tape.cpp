@@ -87,7 +87,7 @@ void Tape::backward_from(Var output, const Tensor& gradient) {
   scope_ = saved;
 }
 
-// Of slots up to `last`. A slot that a node reads twice has two readers.
+// Counts the readers of slots up to `last`. A slot that a node reads twice has two readers.
 void Tape::count_readers(int last) {
   for (int id = 0; id <= last; ++id) {  // a node reads slots before its own
     Slot& slot = slots_[id];
@@ -167,7 +167,7 @@ void Tape::release_saved(Node& node) {
   }
 }
 
-// Everything that reads this value, this gradient and what was saved has run.
+// Called when everything that reads this value, this gradient and what was saved has run.
 void Tape::release(Slot& slot, Node& node) {
   if (slot.gradient) ctx.arena->recycle(slot.gradient);
   if (slot.sums.memory) ctx.arena->recycle(slot.sums.memory);

@@ -5,7 +5,7 @@ namespace poise {
 
 Var Tape::record_unwritten(const Node& node, Var x, const Tensor& xv, const Normalisation& normalisation) {
   Node without_saved = node;
-  without_saved.saved = {};  // without gradients they would be given back, and may be read yet
+  without_saved.saved = {};  // without gradients record() would recycle them, but they may still be read
   const Var y = record(without_saved);
   nodes_.back().saved = node.saved;
   normalised_.push_back({.id = y.id, .x = x.id, .input = {xv, normalisation}});
