@@ -1,4 +1,4 @@
-// Adam on the CPU. The corrections are computed in double once and folded into two factors:
+// Adam on the CPU. The bias corrections are computed once, in double, and folded into two factors:
 //   w <- w - rate * m / ( sqrt(v) * root + eps ),   rate = lr / (1 - beta1^t),   root = 1 / sqrt(1 - beta2^t)
 #include "kernels/train/adam.h"
 
@@ -22,17 +22,17 @@ void begin_step(Context& ctx, Network network, const AdamOptions& options) {
 
 namespace {
 
-// Of a run: is any element not zero?
+// Is any element of these runs not zero?
 template <class T, class... More>
 bool any(const T* x, const More*... more) {
   using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
-  Bits bits = 0;  // those of -0, too, which costs an update
+  Bits bits = 0;  // -0 counts as non-zero, which only costs an update
 #pragma GCC unroll 16
   for (int64_t i = 0; i < kLongestRun; ++i) bits |= std::bit_cast<Bits>(x[i]) | (std::bit_cast<Bits>(more[i]) | ...);
   return bits != 0;
 }
 
-// Among w[begin .. end-1], whole runs.
+// Zeroes the dead weights of w[begin .. end-1], which are whole runs.
 template <class T>
 void zero_dead(int64_t run, const uint8_t* alive, T* w, int64_t begin, int64_t end) {
   if (run == 1) {
@@ -78,8 +78,8 @@ void adam(Context& ctx, Network network, const AdamOptions& options, double ema_
       for (int64_t i = begin; i < end; ++i) average[i] = decay * average[i] + one_minus_decay * w[i];
     };
     if (run != kLongestRun) return simd_chunks(slab.value.elements(), kAdamGrain, update);
-    // What is dead holds zeros (mask.h). If nobody asks for its moments, or they are zero too, and its gradient, nothing
-    // becomes of it.
+    // Dead weights hold zeros (mask.h). A dead run needs no update if its moments are not needed, or if both they and
+    // its gradient are zero.
     const bool asks = options.dead_moments;
     simd_chunks(slab.value.elements(), kAdamGrain, [=](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i += kLongestRun) {

@@ -1,7 +1,7 @@
 // Adam and the moving average over one slab in one launch: one thread per 16 bytes of parameters, as on the CPU with
-// the corrections folded into two factors:
+// the bias corrections folded into two factors:
 //   w <- w - rate * m / ( sqrt(v) * root + eps ),   rate = lr / (1 - beta1^t),   root = 1 / sqrt(1 - beta2^t)
-// Bytes: 9 floats per parameter with the average (7 without), 1 byte more per run under a mask, about 15 FLOPs: bound
+// Bytes: 9 floats per parameter with the average (7 without) and, under a mask, 1 byte per run; about 15 FLOPs: bound
 // by memory. G of SNGAN-32 at full width (4.28 M parameters) 154 MB, 36 us at 4.3 TB/s; D (1.05 M) without the average
 // 29 MB, 7 us. Predicted; not yet measured on a GPU.
 #include "kernels/train/adam.h"

@@ -5,17 +5,17 @@
 //   w <- 0 where the mask is 0                                              (unless mask is empty)
 //   ema <- decay ema + (1 - decay) w                                        (unless ema is empty)
 //
-// t, lr and the powers of beta come from the StepState; begin_step advances them. lr and decay may follow a schedule, a
-// function of t alone: so captured steps stay valid and a resumed run needs no further state. All tensors [parameters],
-// but the mask u8 [parameters / run] of run = 1, 2, 4, 8 or 16 (sparse/masks/mask.h). The moments of dead weights follow
-// their gradients like all others, or, without `dead_moments`, may stay as they are.
+// t, lr and the powers of beta come from the StepState; begin_step advances them. lr and decay may follow a schedule
+// that is a function of t alone, so captured steps stay valid and a resumed run needs no further state. All tensors are
+// [parameters], except that the mask is u8 [parameters / run], run = 1, 2, 4, 8 or 16 (sparse/masks/mask.h). The
+// moments of dead weights follow their gradients like all others, or, without `dead_moments`, may stay as they are.
 #pragma once
 #include "kernels/core/context.h"
 #include "kernels/core/host_device.h"
 
 namespace poise {
 
-// In updates of one network's clock. Update t = 1, 2 .. has
+// Counted in updates of one network's clock. Update t = 1, 2, ... uses
 //   lr * clamp((decay_end - s) / (decay_end - decay_begin), 0, 1),  s = t - 1 updates taken before it;  decay_end 0: lr
 //   decay, but 0 while t <= ema_start: until then the average is a copy of the weights
 struct UpdateSchedule {
@@ -39,7 +39,7 @@ POISE_HOST_DEVICE constexpr bool average_is_copy(const UpdateSchedule& schedule,
   return clock.t <= schedule.ema_start;
 }
 
-// Opens a D or G step: step += 1; that network's clock: t += 1 and the powers of beta follow.
+// Opens a D or G step: step += 1, and in that network's clock t += 1 and the powers of beta are updated.
 using BeginStep = void(Context&, Network, const AdamOptions&);
 struct AdamOperands {
   Tensor grad, mask;        // read. mask may be empty

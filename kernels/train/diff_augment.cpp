@@ -1,6 +1,6 @@
-// Differentiable augmentation on the CPU: one task per image. Both directions are one loop: the output pixel `at` reads
-// the input pixel `from`, and colour acts on what was read; forward from = at + shift and what is cut are the pixels
-// written, backward from = at - shift and what is cut are the pixels read.
+// Differentiable augmentation on the CPU: one task per image. Both directions are one loop in which output pixel `at`
+// reads input pixel `from`, and colour acts on what was read. Forward, from = at + shift, and cutout applies to the
+// pixels written; backward, from = at - shift, and cutout applies to the pixels read.
 #include "kernels/train/diff_augment.h"
 
 #include "kernels/core/dispatch.h"
@@ -16,7 +16,7 @@ Computed<T> mean_of(const T* x, int64_t count) {
   return static_cast<Computed<T>>(sum / static_cast<double>(count));
 }
 
-// The mean of what arrives: pixels of dy that were cut, or that show nothing, send no gradient back.
+// The mean of the gradients that arrive: pixels of dy that were cut, or that show nothing, contribute none.
 template <class T>
 Computed<T> mean_seen(const Augmentation& a, const T* dy, int h, int w, int c) {
   double sum = 0;
@@ -30,7 +30,7 @@ Computed<T> mean_seen(const Augmentation& a, const T* dy, int h, int w, int c) {
   return static_cast<Computed<T>>(sum / (static_cast<double>(h) * w * c));
 }
 
-// to[i] = shift + c (1 - s) m + c s from[i], m the mean of from: one pixel.
+// Colours one pixel: to[i] = offset + c (1 - s) m + c s from[i], where m is the mean of from.
 template <class T, class Number = Computed<T>>
 void colour_pixel(Number offset, Number contrast, Number saturation, const T* from, int c, T* to) {
   const Number own = contrast * saturation, shared = contrast * (1 - saturation) * mean_of(from, c);

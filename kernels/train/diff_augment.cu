@@ -1,8 +1,8 @@
 // Differentiable augmentation: one block per image, whose threads all draw the same numbers. Colour needs the mean of
-// the image first (or of the gradients that arrive), summed in a fixed order; then a thread per pixel reads C
-// neighbouring elements and writes C, as on the CPU. Bytes: the tensor read once or (colour) twice, the second time
-// from the cache, and written once: [128,32,32,3] f32 3.1 MB, 1 us at 4.3 TB/s, so the cost is that of a launch.
-// Predicted; not yet measured on a GPU.
+// the image first (or of the gradients that arrive), summed in a fixed order; then a thread per pixel reads and writes
+// C neighbouring elements, as on the CPU. Bytes: the tensor is read once or (colour) twice, the second time from the
+// cache, and written once: [128,32,32,3] in f32 3.1 MB, 1 us at 4.3 TB/s, so the cost is that of a launch. Predicted;
+// not yet measured on a GPU.
 #include "kernels/train/diff_augment.h"
 
 #include "kernels/gpu/elementwise.cuh"
@@ -13,8 +13,8 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
-// The pixel that an output pixel reads; -1 if none: forward it is outside or the output is cut, backward no pixel
-// shows this one or the one that does was cut.
+// The pixel that an output pixel reads, or -1 if none. Forward: it is outside, or the output is cut. Backward: no pixel
+// shows this one, or the one that does was cut.
 template <bool Backward>
 __device__ inline int source_of(const Augmentation& a, int pixel, int h, int w) {
   const int row = pixel / w, column = pixel % w;

@@ -1,5 +1,5 @@
-// Differentiable augmentation (Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", 2020): what
-// D sees, real or fake, changed at random in ways that gradients pass through. Per image, in this order:
+// Differentiable augmentation (Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", 2020):
+// random changes to all images that D sees, real or fake, which gradients pass through. Per image, in this order:
 //
 //   colour       x + b,  then m + s (x - m),  then M + c (x - M)
 //                m: mean over the channels of a pixel, M: mean of the image
@@ -7,7 +7,7 @@
 //   translation  by whole pixels, up to round(H/8) and round(W/8) either way, zeros from outside
 //   cutout       zeros in a rectangle of round(H/2) x round(W/2), which may reach over an edge
 //
-// Together, with p' = p + shift the pixel that p shows (0 if p' is outside or p is cut out):
+// Together, where p' = p + shift is the pixel that p shows (y[p] = 0 if p' is outside or p is cut out):
 //   y[p] = b + (1 - c) M + c (1 - s) m[p'] + c s x[p']
 // Its transpose, with g[p'] = dy[p] (0 where no p shows p'), m and M now means of g:
 //   dx[p'] = (1 - c) M + c (1 - s) m[p'] + c s g[p']
@@ -30,7 +30,7 @@ struct DiffAugmentOptions {
 using DiffAugmentForward = void(Context&, const DiffAugmentOptions&, const Tensor& x, Tensor& y);
 using DiffAugmentBackward = void(Context&, const DiffAugmentOptions&, const Tensor& dy, Tensor& dx);
 
-// What happens to one image. Without a policy its part is the identity.
+// The transformation of one image. The part of a policy that is off is the identity.
 struct Augmentation {
   float brightness = 0, saturation = 1, contrast = 1;  // b, s, c
   int shift_h = 0, shift_w = 0;

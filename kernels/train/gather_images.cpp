@@ -1,5 +1,5 @@
-// The next minibatch on the CPU: one task per image. Flips are drawn per (image of the batch, batch), so that they do
-// not depend on how many steps lie between two batches.
+// The next minibatch on the CPU: one task per image. Flips are drawn per (image of the batch, batch), so they do not
+// depend on the number of steps between two batches.
 #include "kernels/train/gather_images.h"
 
 #include "kernels/core/dispatch.h"

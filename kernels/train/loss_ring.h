@@ -1,5 +1,5 @@
-// The losses of each iteration, kept on the device and read back lazily by the host, every so many iterations: no step waits
-// for it.
+// The losses of each iteration, kept on the device. The host reads them back lazily, every N iterations, so no step
+// waits for them.
 //
 //   ring[(t - 1) % rows] <- (sums / n_critic, loss_g);   sums <- 0            t = updates of G so far (StepState)
 //

@@ -33,7 +33,7 @@ Four normal_four(uint64_t seed, RandomStream stream, uint64_t step, int64_t coun
   return z;
 }
 
-// out[0 .. count), four per counter, by `draw(counter)`.
+// Fills out[0 .. count) with draw(counter), which returns four numbers per counter.
 template <class T, class Draw>
 void draw_all(int64_t count, T* out, const Draw& draw) {
   constexpr int64_t kCounters = 256;  // per task

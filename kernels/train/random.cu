@@ -1,6 +1,6 @@
-// Normal numbers: one thread per Philox counter, four elements, from the uniform numbers that the CPU draws too; Box
-// and Muller's map in f32. Bytes: the tensor once; about 150 integer and floating-point operations per counter. Latents
-// [64,128]: 2,048 threads, the cost is that of a launch.
+// Normal numbers: one thread per Philox counter makes four elements from the same uniform numbers as on the CPU, with
+// the Box-Muller transform in f32. Bytes: the tensor once; about 150 integer and floating-point operations per counter.
+// Latents [64,128]: 2,048 threads, so the cost is that of a launch.
 #include "kernels/train/random.h"
 
 #include "kernels/gpu/elementwise.cuh"

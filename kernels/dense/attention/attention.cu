@@ -1,10 +1,10 @@
-// Self-attention on the GPU, plainly: it is about 1% of the arithmetic of the networks that have it.
+// Simple kernels for self-attention on the GPU: it is about 1% of the arithmetic of the networks that use it.
 //
-// batched_matmul: a block of 16x16 threads computes a 64x64 tile of one image's product in f32 on CUDA cores,
-// 16 summands at a time from shared memory; thread (r, q) owns rows r, r+16, .. and columns q, q+16, .. of the tile.
-// 2 m n k FLOPs per image, for 64 images of 1024 x 256 x 20 0.7 GFLOP, 20 us at 35 TFLOP/s. softmax: a warp per row,
-// three reads and a write. gated_add: element-wise; its gradient sums in two passes of fixed order. Predicted; not yet
-// measured on a GPU.
+// batched_matmul: a block of 16x16 threads computes a 64x64 tile of one image's product in f32 on CUDA cores, taking 16
+// summands at a time from shared memory; thread (r, q) owns rows r, r+16, ... and columns q, q+16, ... of the tile.
+// That is 2 m n k FLOPs per image: for 64 images of 1024 x 256 x 20, 0.7 GFLOP, 20 us at 35 TFLOP/s. softmax: a warp
+// per row, three reads and a write. gated_add: element-wise; the gate's gradient is summed in two passes of fixed
+// order. Predicted; not yet measured on a GPU.
 #include "kernels/dense/attention/attention.h"
 
 #include "kernels/gpu/elementwise.cuh"
@@ -15,13 +15,13 @@ namespace {
 
 constexpr int kEdge = 16, kThreads = kEdge * kEdge, kTile = 64, kPerThread = kTile / kEdge;
 
-// Tiles of op(a) and op(b), summands first; one column more, so that a column of threads meets different banks.
+// Tiles of op(a) and op(b), summands first. The extra column makes threads that access one column hit different banks.
 struct ProductTiles {
   float a[kEdge][kTile + 1], b[kEdge][kTile + 1];
 };
 
-// tile[k][i] = matrix(first + i, first_k + k), zero outside. By rows, `major` is the distance from row to row;
-// k_fastest says that summands are neighbours in memory.
+// tile[k][i] = matrix(first + i, first_k + k), zero outside. With k_fastest, consecutive summands are neighbours in
+// memory.
 template <bool k_fastest, class T>
 __device__ inline void load_tile(float (&tile)[kEdge][kTile + 1], const T* matrix, int first, int rows, int first_k,
                                  int depth) {
@@ -89,7 +89,7 @@ __global__ __launch_bounds__(kWarps* kWarp) void softmax_forward_kernel(int64_t 
   float largest = to_float(from[0]);
   for (int i = lane_id(); i < n; i += kWarp) largest = fmaxf(largest, to_float(from[i]));
   largest = warp_max(largest);
-  float sum = 0;  // a NaN, which fmaxf passes over, arrives here
+  float sum = 0;  // fmaxf ignores a NaN, but this sum does not
   for (int i = lane_id(); i < n; i += kWarp) sum += expf(to_float(from[i]) - largest);
   sum = warp_sum(sum);
   for (int i = lane_id(); i < n; i += kWarp) to[i] = from_float<T>(expf(to_float(from[i]) - largest) / sum);
@@ -115,7 +115,7 @@ __global__ void gated_add_forward_kernel(int64_t n, const T* x, const T* o, cons
       n, [=](float value, float other) { return fmaf(g, other, value); }, y, x, o);
 }
 
-// One sum of dy o per block; the next kernel adds those up.
+// Writes one partial sum of dy o per block; sum_partial_kernel adds them up.
 template <class T>
 __global__ __launch_bounds__(kThreads) void gated_add_backward_kernel(int64_t n, const T* o, const float* gate,
                                                                       const T* dy, float* partial, T* grad_o) {

@@ -4,8 +4,8 @@
 //   softmax         y[r,j] = exp(x[r,j]) / sum_j exp(x[r,j]);     dx = y (dy - sum_j dy y)
 //   gated_add       y = x + gate o, gate [1];            do = gate dy, dgate = sum of dy o
 //
-// a [N,m,k] or [N,k,m], b [N,k,n] or [N,n,k], c [N,m,n]; x, y of softmax [...,n], over the last dimension; x, o, y of
-// one shape. Tensors of one dtype; of bf16, sums are f32, and the parameters gate and dgate too.
+// a [N,m,k] or [N,k,m], b [N,k,n] or [N,n,k], c [N,m,n]. Softmax runs over the last dimension of x, y [...,n]. In
+// gated_add, x, o and y have one shape. All have one dtype; with bf16, gate and dgate are f32, and sums at least f32.
 #pragma once
 #include "kernels/core/context.h"
 

@@ -1,5 +1,5 @@
-// f32 products of small matrices on oneDNN's sgemm, a task per image, each on one thread, so the order of its sums does
-// not depend on the number of threads.
+// f32 products of small matrices with oneDNN's sgemm. Each image is one task on one thread, so the order of summation
+// does not depend on the number of threads.
 #include <oneapi/dnnl/dnnl.h>
 
 #include <atomic>

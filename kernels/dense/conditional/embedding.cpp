@@ -1,4 +1,4 @@
-// Embeddings on the CPU: one task per row of what is written.
+// Embeddings on the CPU: one task per row of the output.
 #include "kernels/dense/conditional/embedding.h"
 
 #include <algorithm>

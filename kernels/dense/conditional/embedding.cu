@@ -1,6 +1,6 @@
-// Embeddings, one thread per element of what is written. The gradient of a class looks at every label of the batch: all
-// threads of a block read the same ones, from the cache. For 200 classes of 128 numbers and a batch of 512: 13 million
-// labels compared, 0.3 MB moved, some 10 us. Predicted; not yet measured on a GPU.
+// Embeddings, one thread per output element. Each element of the table's gradient looks at every label of the batch;
+// all threads of a block read the same labels, from the cache. For 200 classes of 128 numbers and a batch of 512: 13
+// million labels compared, 0.3 MB moved, about 10 us. Predicted; not yet measured on a GPU.
 #include "kernels/dense/conditional/embedding.h"
 
 #include "kernels/gpu/elementwise.cuh"

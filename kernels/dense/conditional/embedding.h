@@ -1,4 +1,4 @@
-// Rows of a table by class, for networks that are told what to draw:
+// Class embeddings for conditional networks: each label selects a row of a table.
 //
 //   y[n,c] = table[label_n, c];     dtable[k,c] = sum over n with label_n = k of dy[n,c], in the order of n
 //

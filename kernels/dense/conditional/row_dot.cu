@@ -1,5 +1,5 @@
-// An inner product per row: one warp each, its sum a balanced tree; and rows scaled, one thread per element. A few
-// hundred rows: the cost is that of a launch.
+// row_dot: one warp per row, whose sum is a balanced tree. scale_rows: one thread per element. With a few hundred rows,
+// the cost is that of a launch.
 #include "kernels/dense/conditional/row_dot.h"
 
 #include "kernels/gpu/elementwise.cuh"

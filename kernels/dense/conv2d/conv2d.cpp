@@ -1,8 +1,8 @@
-// Convolution as plain loops. All sums are taken in double, also in f32: exact to the last rounding, so that this file
-// can judge the faster kernels. The innermost loops run over neighbouring channels, which lie next to each other.
+// Convolution as plain loops. All sums are taken in double, also for f32, and so are exact up to the final rounding:
+// this file is the reference for the faster kernels. The innermost loops run over channels, which are contiguous.
 //
-// Every pass asks for each output element what goes into it, so tasks never share an output, and the enlargement is a
-// division of the coordinate, and so is pooling: a sum belongs to the output that takes its mean.
+// Every pass gathers what contributes to each of its outputs, so no two tasks write the same output. Upsampling divides
+// the input coordinate; pooling divides the output coordinate, since each sum belongs to the output that averages it.
 #include "kernels/dense/conv2d/conv2d.h"
 
 #include "kernels/core/dispatch.h"
@@ -13,7 +13,7 @@
 namespace poise::cpu {
 namespace {
 
-// The weight gradients of one task: 4 KiB of sums on its stack.
+// The block of weight gradients that one task computes: 4 KiB of sums on its stack.
 constexpr int64_t kInputChannels = 64, kOutputChannels = 8;
 
 // The row (or column) of x under tap r of output row p, or -1 where there is padding.
@@ -22,13 +22,13 @@ int64_t input_position(int64_t p, int64_t r, int64_t stride, int64_t pad, int64_
   return enlarged >= 0 && enlarged < size * upsample ? enlarged / upsample : -1;
 }
 
-// The output row (or column) that sees enlarged row a under tap r, or -1.
+// The output row (or column) that reads upsampled row a through tap r, or -1 if there is none.
 int64_t output_position(int64_t a, int64_t r, int64_t stride, int64_t pad, int64_t size) {
   const int64_t scaled = a + pad - r;
   return scaled >= 0 && scaled % stride == 0 && scaled / stride < size ? scaled / stride : -1;
 }
 
-// Of a sum in the output that takes its mean.
+// The weight of one sum in the pooled output, which is a mean.
 double share_of(const Conv2dGeometry& g) { return 1.0 / static_cast<double>(g.pool * g.pool); }
 
 }  // namespace

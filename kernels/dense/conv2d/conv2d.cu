@@ -1,15 +1,15 @@
 // Convolution on the GPU: which matrix products a pass becomes, where their operands are, and how the work is divided.
 //
-//   pass             gathers from   on positions of   weights
+//   pass             gathers from   at positions of   weights
 //   forward          x              y                 outputs (C_out) slowest
 //   backward_input   dy             x                 outputs (C_in) fastest: W is read as stored, not transposed
-//   backward_weight  x or dy        the other's; a second kernel adds up the parts
-//   few outputs      x or dy        its own         all taps at once; a second kernel adds up what belongs together
+//   backward_weight  x or dy        the other one     none; a second kernel adds up the partial sums
+//   few outputs      x or dy        itself            all taps at once; a second kernel sums the taps of each output
 //
-// An ordinary layer is a correlation from x (large) to y (small). A layer with enlarged input is, with folded weights
-// (conv2d_passes.h), the transpose of one from y (large) to x (small), of stride 2: each pass then walks over the other
-// side. So a strided layer's input gradient and an enlarged layer's forward pass are one and the same kernel, and a 3x3
-// enlarged layer costs 16 multiply-adds where its definition has 36.
+// An ordinary layer is a correlation from x (large) to y (small). A layer that upsamples its input is, with folded
+// weights (packed_weights.cuh), the transpose of a correlation of stride 2 from y (large) to x (small), so each pass
+// walks over the other side. A strided layer's input gradient and an upsampling layer's forward pass are therefore the
+// same kernel, and a 3x3 upsampling layer costs 16 multiply-adds where its definition has 36.
 #include "kernels/dense/conv2d/conv2d.h"
 
 #include <vector>
@@ -23,8 +23,8 @@
 namespace poise::POISE_GPU {
 namespace {
 
-// Multiply-adds per clock that a multiprocessor is expected to reach, for cutting the work. Planning figures from the
-// bytes that a block brings from L2 (28 per clock) and the rate of the instructions; not yet measured on a GPU.
+// Multiply-adds per clock that a multiprocessor is expected to reach, used to choose a tiling. These are estimates from
+// the bytes that a block loads from L2 (28 per clock) and from the instruction rate; not yet measured on a GPU.
 struct Rates {
   double large, small;
 };
@@ -37,13 +37,13 @@ constexpr Rates kRates<Tf32>{450, 225};
 template <>
 constexpr Rates kRates<Fp32>{110, 90};
 
-// How a product of m x n outputs, once per stride phase, is divided: size of the blocks, split-K slices. The cheapest by a
-// model of one multiprocessor's clocks. Depends on shapes alone, so the order of summation does.
+// How a product of m x n outputs per stride phase is divided: the block size and split-K slices that a model of one
+// multiprocessor's clocks rates cheapest. Depends only on shapes and `choice`, and so does the order of summation.
 struct TilingChoice {
   BlockSize size = BlockSize::large;
   int splits = 1;
 
-  // `always_partial`: the parts go through memory even if there is only one.
+  // `always_partial`: partial sums go through memory even if there is only one slice.
   template <class Math>
   static TilingChoice of(const GemmChoice& choice, int64_t m, int64_t n, int64_t phases, int64_t summands,
                          bool always_partial) {
@@ -86,16 +86,16 @@ int to_int(int64_t n) {
 
 int64_t round_up(int64_t n, int64_t multiple) { return ceil_div(n, multiple) * multiple; }
 
-// What a layer is on the GPU, the same for all passes. A side with fewer channels than 16 bytes hold is gathered element by
-// element (FewChannels); where other numbers of channels are no multiple of 16 bytes, passes read padded copies.
+// A layer as the GPU computes it, the same for all passes. A side with fewer channels than fit in 16 bytes is gathered
+// element by element (FewChannels); other channels that are not a multiple of 16 bytes are read from padded copies.
 struct Layer {
   Conv2dGeometry g;
   Axis h, w;
   bool enlarged;
-  int64_t chunk;    // elements of 16 bytes
+  int64_t chunk;    // elements in 16 bytes
   int64_t in, out;  // channels, rounded up to chunks
   WeightShape weight;
-  bool is_flat;  // x has few channels, and its weights lie without gaps between taps in rows of flat_row() elements
+  bool is_flat;  // x has few channels; a weight row has flat_row() elements, without gaps between taps
 
   Layer(const Conv2dGeometry& geometry, DType dtype)
       : g(geometry), enlarged(g.upsample == 2), chunk(16 / static_cast<int64_t>(size_of(dtype))) {
@@ -122,7 +122,7 @@ struct Layer {
   }
 
   bool is_few(int64_t channels) const { return channels < chunk; }
-  // Channels of a side that is gathered, element by element if they are few.
+  // Channels that a pass reads of a side that it gathers: padded, unless they are few and gathered element by element.
   int64_t gathered(int64_t channels) const { return is_few(channels) ? channels : round_up(channels, chunk); }
   int64_t pairs() const { return g.kh * g.kw * g.c_in; }
   int64_t flat_row() const { return round_up(pairs(), chunk); }
@@ -134,7 +134,7 @@ struct Layer {
     if (!is_flat) return {weight, to_int(in), from.bytes, to};
     return {{to_int(g.c_out), 1, 1, to_int(pairs()), Fold::none}, to_int(flat_row()), from.bytes, to};
   }
-  // Positions, and multiply-adds, of a pass that walks so.
+  // Positions per axis, and multiply-adds, of a pass with this walk.
   int64_t positions_h(Walk walk) const { return walk == Walk::outputs ? h.small : ceil_div(h.large, h.stride); }
   int64_t positions_w(Walk walk) const { return walk == Walk::outputs ? w.small : ceil_div(w.large, w.stride); }
   double macs(Walk walk) const {
@@ -155,27 +155,26 @@ struct Layer {
     if (enlarged) return {to_int(y), to_int(x), to_int(k + 1), 2, to_int(k / 2)};
     return {to_int(x), to_int(y), to_int(k), to_int(stride), to_int(pad)};
   }
-  // Pairs of position and tap along one axis.
+  // The number of (position, tap) pairs along one axis.
   static double meetings(const Axis& a, Walk walk) {
     if (walk == Walk::outputs) return static_cast<double>(a.small) * a.taps;
     double sum = 0;
     for (int tap = 0; tap < a.taps; ++tap) {
-      const int first = ((tap - a.pad) % a.stride + a.stride) % a.stride;  // of the phase that has this tap
+      const int first = ((tap - a.pad) % a.stride + a.stride) % a.stride;  // in the phase that has this tap
       if (first < a.large) sum += ceil_div(a.large - first, a.stride);
     }
     return sum;
   }
 };
 
-// forward and backward_input. With few outputs (images, mostly) a block would be nearly empty, and would read the
-// source once per tap to fill it. Then the taps become outputs of a 1x1 convolution, which reads the source once, and a
-// second kernel adds up what the taps of one position gave: 6 times fewer bytes and multiply-adds for 256 channels
-// to 3.
+// forward and backward_input. With few outputs (typically images) a block would be nearly empty, and it would read the
+// source once per tap. In that case the taps become outputs of a 1x1 convolution, which reads the source once, and a
+// second kernel sums the taps of each position: 6 times fewer bytes and multiply-adds for 256 channels to 3.
 struct ImplicitGemmPass {
-  Layer layer;  // whose g is the convolution of the product: pooling is a stride
+  Layer layer;  // layer.g is the convolution that the product computes: pooling has become a stride
   bool forward, taps_as_outputs;
   Walk walk;
-  int64_t source_channels, read_channels, channels;  // of the source, as it is and as it is read; of the result
+  int64_t source_channels, read_channels, channels;  // of the source, as stored and as read; of the result
   Shape source_shape, y_shape;
   int64_t columns, rows;  // of the product: rows = positions of all phases
   TilingChoice tiling;
@@ -262,7 +261,7 @@ struct ImplicitGemmPass {
     return taps_as_outputs && !forward ? columns : layer.in;
   }
 
-  // The source under a 1x1 convolution.
+  // Each pixel of the source once, for a 1x1 convolution.
   Gather each_pixel() const {
     const int h = to_int(source_shape[1]), w = to_int(source_shape[2]);
     Gather gather{.h = {.large = h, .small = h}, .w = {.large = w, .small = w}, .channels = to_int(read_channels)};
@@ -306,8 +305,8 @@ struct WeightGradientPass {
   WeightGradientPass(const Context& ctx, const Conv2dGeometry& geometry, DType dtype, void* workspace)
       : layer(geometry, dtype) {
     const Conv2dGeometry& g = layer.g;
-    // Every tap of the gathered side has a column of the product: better the side with few channels, where a block's
-    // other dimension is not mostly padding.
+    // The product has a column per tap and channel of the gathered side. Gathering the side with fewer channels is
+    // better: the block's other dimension is then not mostly padding.
     const bool either = !layer.enlarged && g.stride_h == 1 && g.stride_w == 1;
     walk = either && g.c_out < g.c_in ? Walk::inputs : Walk::outputs;
     gathers_y = (walk == Walk::outputs) == layer.enlarged;

@@ -1,17 +1,17 @@
-// Two-dimensional convolution (cross-correlation, as in PyTorch), NHWC, zero padding, optionally of a nearest-neighbour
-// enlarged input:
+// Two-dimensional convolution (cross-correlation, as in PyTorch), NHWC, zero padding, optionally of an input that is
+// first upsampled (nearest neighbour):
 //
 //   y[n,p,q,o] = b[o] + sum_{r,s,i} u[n, p*stride_h + r - pad_h, q*stride_w + s - pad_w, i] * w[o,r,s,i]
 //   u[n,a,b,i] = x[n, a/upsample, b/upsample, i]        (zero outside)
 //
-// and, with relu, max(0, y): the sums are then rectified on their way to memory. With pool 2 the op's output is the mean of
-// each 2x2 of y (a last odd row or column is left out); kernels compute another form of it (below).
+// With relu, the result is max(0, y), rectified on its way to memory. With pool 2, the op's output is the mean over
+// each 2x2 block of y (an odd last row or column is dropped); kernels compute it in another form (below).
 //
 // x [N,H,W,C_in], w [C_out,kh,kw,C_in], b [C_out] or empty, y [N,out_h,out_w,C_out].
 //
-// The enlargement belongs to the convolution because no kernel needs the enlarged tensor: an implicit GEMM reads x at
-// half the coordinate, and a 3x3 convolution of a twice enlarged image is four 2x2 convolutions of the small image (one
-// per output parity, on sums of the taps), 4/9 of the arithmetic, or, on the CPU, one with stride 2 and sums of windows,
+// Upsampling is part of the convolution because no kernel needs the upsampled tensor. An implicit GEMM reads x at half
+// the coordinate. A 3x3 convolution of a 2x upsampled image is four 2x2 convolutions of the small image, one per output
+// parity, on sums of the taps: 4/9 of the arithmetic. On the CPU it is one convolution with stride 2 and window sums:
 // 1/4 of it (window_sums.h).
 #pragma once
 #include "kernels/core/context.h"
@@ -20,14 +20,14 @@
 namespace poise {
 
 struct Conv2dGeometry {
-  int64_t n = 0, h = 0, w = 0, c_in = 0;  // the stored input, before enlargement
+  int64_t n = 0, h = 0, w = 0, c_in = 0;  // the stored input, before upsampling
   int64_t c_out = 0, kh = 1, kw = 1;
   int64_t stride_h = 1, stride_w = 1, pad_h = 0, pad_w = 0;
   int64_t upsample = 1;  // 1 or 2
   int64_t pool = 1;      // 1 or 2
-  bool relu = false;     // of the forward pass. The other passes expect a dy that has passed the ReLU
-  // Asked of kernels that finish their results (finishes_results() in engine/ops/layer_pass.h). All are rounded once.
-  bool adds = false;   // to what y holds; dense kernels: backward_input, to what dx holds
+  bool relu = false;     // forward pass only. The other passes expect a dy that has gone back through the ReLU
+  // Set only for kernels that finish their results (finishes_results() in engine/ops/layer_pass.h), which round once.
+  bool adds = false;   // adds to what y holds; in a dense backward_input, to what dx holds
   bool masks = false;  // backward_input: dx holds x, the output of a ReLU, and becomes the gradient before the ReLU
 
   int64_t sum_h() const { return (h * upsample + 2 * pad_h - kh) / stride_h + 1; }  // before pooling
@@ -37,8 +37,7 @@ struct Conv2dGeometry {
   Shape x_shape() const { return {n, h, w, c_in}; }
   Shape weight_shape() const { return {c_out, kh, kw, c_in}; }
   Shape y_shape() const { return {n, out_h(), out_w(), c_out}; }
-  // Is it a k x k convolution (k odd) whose output is as large as its enlarged input? Enlargement goes with 1x1 and
-  // 3x3.
+  // Is this a k x k convolution (k odd) whose output is as large as its upsampled input? Upsampling is for 1x1 and 3x3.
   bool keeps_size(int64_t k) const {
     return kh == k && kw == k && stride_h == 1 && stride_w == 1 && pad_h == k / 2 && pad_w == k / 2;
   }
@@ -46,11 +45,11 @@ struct Conv2dGeometry {
   bool pooling_allowed() const {
     return pool == 1 || (pool == 2 && upsample == 1 && !relu && (keeps_size(1) || keeps_size(3)) && h > 1 && w > 1);
   }
-  // As kernels compute it. A 1x1 convolution commutes with pooling: the same convolution of the pooled x, for all kernels.
-  // A 3x3 one is computed by dense kernels as such: in f64 sum by sum, otherwise on the CPU after sums of windows
-  // (window_sums.h), on GPUs with stride 2 and folded weights (pooling_fold.h). Single weights have weights_form()
-  // (kernels/sparse/weights/). Block kernels, whose lists of what is alive are of the weight as it is, compute the sums: on
-  // the CPU region by region, pooled before they return to memory, on a GPU as a plain convolution, pooled afterwards.
+  // How kernels compute pooling. A 1x1 convolution commutes with it, so all kernels convolve the pooled x. For a 3x3
+  // one, dense kernels work sum by sum in f64; otherwise on the CPU over window sums (window_sums.h), on GPUs with
+  // stride 2 and folded weights (pooling_fold.h). Kernels for single weights use weights_form() (kernels/sparse/
+  // weights/). Block kernels, whose lists of alive cells refer to the unfolded weight, compute the sums: on the CPU
+  // region by region, pooled before they return to memory; on a GPU as a plain convolution, pooled afterwards.
   bool pools_input() const { return pool == 2 && kh == 1; }
   bool pools_sums() const { return pool == 2 && kh == 3; }
   Conv2dGeometry dense_form() const { return pools_sums() ? *this : sparse_form(); }
@@ -65,24 +64,24 @@ struct Conv2dGeometry {
   bool operator==(const Conv2dGeometry&) const = default;
 };
 
-// What a kernel will need and do for one pass: asked before a step runs, so that plans and captured graphs know.
+// What a kernel will need and do for one pass, queried before a step runs, for plans and captured graphs.
 struct Conv2dPlan {
   size_t workspace_bytes = 0;
   double executed_macs = 0;
 };
-// Do the dense kernels what `adds`, and their operand `rectified`, ask for? Elsewhere they are not asked.
+// Do the dense kernels implement `adds` and the operand `rectified`? If not, callers never request them.
 using Conv2dFinishes = bool(const Context&);
-constexpr const char* kDoesNotFinish = "dense kernels on the CPU leave the ReLU to others";  // if they are
-// May x be normalised on the way in, to be `written`? Elsewhere it is not.
+constexpr const char* kDoesNotFinish = "dense kernels on the CPU leave the ReLU to others";  // the error if they do
+// Can the dense kernels normalise x while reading it, and store it in `written`? If not, callers never request it.
 using Conv2dNormalises = bool(const Context&, DType);
 using Conv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, DType, Pass);
 
-// `workspace` has the bytes that the planner asked for in the same pass. `weight` may be derived (derived_weights.h).
-// `rectified` is empty, or, for kernels that finish their results, receives max(0, y) beside y.
+// `workspace` has the size that the planner returned for the same pass. `weight` may be derived (derived_weights.h).
+// `rectified` is empty or, for kernels that finish their results, receives max(0, y) in addition to y.
 using Conv2dForward = void(Context&, const Conv2dGeometry&, const LayerInput& x, const Tensor& weight,
                            const Tensor& bias, const Tensor& rectified, Tensor& workspace, Tensor& y);
-// `rectified` is empty, or, for kernels that finish their results, x, the output of a ReLU: zero where it is not positive. It
-// may be dx.
+// `rectified` is empty or, for kernels that finish their results, x, the output of a ReLU: dx becomes zero where it is
+// not positive. It may be dx.
 using Conv2dBackwardInput = void(Context&, const Conv2dGeometry&, const Tensor& dy, const Tensor& weight,
                                  const Tensor& rectified, Tensor& workspace, Tensor& dx);
 // dbias may be empty.

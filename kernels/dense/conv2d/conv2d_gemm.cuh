@@ -1,9 +1,9 @@
-// The kernels of conv2d_gemm.h. A block computes Shape::m positions (channels of `dense`) by Shape::n outputs ((tap,
-// channel) pairs), its warps a part each.
+// The kernels of conv2d_gemm.h. A block computes a tile of Shape::m positions by Shape::n outputs (in the weight
+// gradient: channels of `dense` by (tap, channel) pairs), divided among its warps.
 //
-// Bytes from memory: the source once per column of blocks that is not in L2 any more, the weights about once; from L2
-// to the multiprocessor, per block and tile of k, (m + n) * 128 bytes for m * n * kTileK multiply-adds: 32 per byte of
-// bf16 with 128 x 128. FLOPs: 2 * positions * outputs * taps * channels, rounded up to whole blocks.
+// Bytes from memory: the source once per column of blocks that no longer finds it in L2, the weights about once. From
+// L2 to the multiprocessor, per block and tile of k: (m + n) * 128 bytes for m * n * kTileK multiply-adds, that is 32
+// per byte of bf16 with 128 x 128. FLOPs: 2 * positions * outputs * taps * channels, rounded up to whole blocks.
 #pragma once
 #include <type_traits>
 
@@ -13,7 +13,7 @@
 
 namespace poise::POISE_GPU {
 
-// Tiles first .. first+count-1 of a sum in `splits` slices (split-K).
+// Tiles first .. first+count-1 of a sum: one of its `splits` slices (split-K).
 struct SplitRange {
   int first, count;
   __device__ SplitRange(int tiles, int splits, int split) {
@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
   }
 }
 
-// Block number `block` of the first pass of the bias's gradient, by vectors of N.
+// Runs block number `block` of the first pass of the bias gradient, in vectors of N.
 template <class T, int N, class Shape>
 __device__ inline void sum_bias_columns(GemmShared<T, Shape>& shared, const ColumnSums& bias, int block) {
   constexpr int kRows = Shape::threads / kTileVectors;
@@ -80,8 +80,8 @@ __device__ inline void sum_bias_columns(GemmShared<T, Shape>& shared, const Colu
   if (block < column_sum_blocks<N>(bias)) sum_columns<T, N, kRows>(bias, block, *static_cast<Tile*>(memory));
 }
 
-// Grid: x = (block of dense channels, block of (tap, channel) pairs), y = slice of the positions; blocks beyond the last
-// of x sum columns of dy.
+// Grid: x = (block of dense channels, block of (tap, channel) pairs), y = slice of the positions. Blocks past the last
+// of these in x sum columns of dy.
 template <class Math, class Shape, bool few_channels>
 __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocessor)
     weight_gradient_gemm_kernel(const __grid_constant__ WeightGradientGemm c) {
@@ -116,9 +116,9 @@ __global__ void __launch_bounds__(Shape::threads, Shape::blocks_per_multiprocess
   });
 }
 
-// The blocks of a kernel. On tensor cores 128 x 128 is four warps of 64 x 64, the shape that reads least shared memory
-// per multiply-add within 255 registers; two blocks per multiprocessor hide each other's barriers. Of 64 x 64 there are
-// three, with more copies in flight, for layers that are too small to fill the device otherwise.
+// The block shapes for each arithmetic. On tensor cores, 128 x 128 is four warps of 64 x 64, the shape that reads least
+// shared memory per multiply-add within 255 registers; two blocks per multiprocessor hide each other's barriers. Three
+// 64 x 64 blocks fit, with more copies in flight, for layers that are too small to fill the device otherwise.
 template <class Math>
 struct BlockShapes {
   using Large = BlockShape<128, 128, 64, 64, 3, 2>;

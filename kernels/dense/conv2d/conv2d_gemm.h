@@ -1,20 +1,20 @@
 // The two matrix products that every pass of a convolution or of a linear layer becomes on the GPU, without forming the
 // matrix of patches (implicit GEMM).
 //
-// A correlation maps large images to small ones: output p of the small side reads position p * stride + tap - pad of the
-// large side. Each pass walks over the positions of one side and gathers from the other:
+// A correlation maps large images to small ones: output p of the small side reads position p * stride + tap - pad of
+// the large side. Each pass walks over the positions of one side and gathers from the other:
 //
 //   Walk::outputs   large position = p * stride + tap - pad: all taps, one stride phase
-//   Walk::inputs    small position = (a + pad - tap) / stride, for the taps where that is whole: they depend on a
-//                   modulo stride only, so the positions fall into stride_h * stride_w phases, each with its own taps
+//   Walk::inputs    small position = (a + pad - tap) / stride, for the taps where this is an integer. They depend only
+//                   on a modulo stride, so the positions fall into stride_h * stride_w phases, each with its own taps
 //
 //   ImplicitGemm        y[position, n] = ending(sum_{tap,c} source[gathered(position, tap), c] * w(n, tap, c))
 //   WeightGradientGemm  partial[m, (tap, c)] = sum_positions dense[position, m] * source[gathered(position, tap), c],
-//                       and by blocks of its own the first pass of the bias's gradient
+//                       and, in extra blocks, the first pass of the bias gradient
 //
-// (conv2d.cu says which pass is which.) Channels of `dense` are multiples of 16 bytes, so that everything is read in aligned
-// vectors of 16 bytes. Those of `source` are, too, or they are few and read one by one; rows of weights [outputs][tap][channel]
-// are then a multiple of 16 bytes as a whole, not tap by tap.
+// conv2d.cu says which pass is which. The channels of `dense` are a multiple of 16 bytes, so that all reads are aligned
+// 16-byte vectors. So are those of `source`, unless they are few and read one by one; then only whole rows of weights
+// [outputs][tap][channel] are a multiple of 16 bytes.
 #pragma once
 #include "kernels/gpu/column_sums.h"
 #include "kernels/gpu/divisor.h"
@@ -30,7 +30,7 @@ struct Axis {
 enum class Walk : uint8_t { outputs, inputs };
 
 // The side of a correlation that is gathered, and the positions that are walked: images of positions_h x positions_w.
-// Walk::inputs has as many for each phase; some may lie outside of the image.
+// Walk::inputs has this many per phase; some may be outside the image.
 struct Gather {
   Walk walk = Walk::outputs;
   Axis h, w;
@@ -39,8 +39,8 @@ struct Gather {
   Divisor per_image, per_row;
 };
 
-// Weights [outputs or channels][h.taps][w.taps][the other]: `outputs` slowest (the sum runs over the fastest
-// dimension), or fastest.
+// The layout of the weights: [outputs][h.taps][w.taps][channels], summed over the fastest dimension, or
+// [channels][h.taps][w.taps][outputs].
 enum class WeightOrder : uint8_t { outputs_slowest, outputs_fastest };
 
 struct ImplicitGemm {
@@ -49,7 +49,7 @@ struct ImplicitGemm {
   const void* source = nullptr;
   const void* weight = nullptr;
   void* y = nullptr;         // [images, large or small positions, outputs]
-  float* partial = nullptr;  // instead of y, and without `ending`: [splits] of it
+  float* partial = nullptr;  // if set, receives [splits] partial results instead of y, without `ending`
   int outputs = 0;
   int weight_inner = 0, weight_outer = 0;  // extents of the weight's fastest and slowest dimensions
   int splits = 1;                          // of the sum
@@ -70,7 +70,7 @@ struct WeightGradientGemm {
 enum class BlockSize : uint8_t { large, small };
 constexpr int edge_of(BlockSize size) { return size == BlockSize::large ? 128 : 64; }
 
-// What multiplies (tile_gemm.cuh). Compiled in one .cu file each: conv2d_bf16.cu, conv2d_tf32.cu, conv2d_fp32.cu.
+// The arithmetic (tile_gemm.cuh). Each is compiled in its own file: conv2d_bf16.cu, conv2d_tf32.cu, conv2d_fp32.cu.
 struct Bf16;
 struct Tf32;
 struct Fp32;

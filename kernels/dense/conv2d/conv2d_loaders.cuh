@@ -1,6 +1,6 @@
 // How tiles of the operands of conv2d_gemm.h get into shared memory. Each thread copies the same chunks of every tile,
-// several rows apart; what is outside of an image or a matrix becomes zero. next(tile) starts the copies of one tile
-// and moves on to the next along k. Channels that are no whole chunks come element by element, through registers
+// several rows apart; elements outside an image or a matrix become zero. next(tile) starts the copies of one tile and
+// moves on to the next along k. Channels that do not fill whole chunks are copied element by element, through registers
 // (FewChannels): a padded copy of an image would cost a launch and more bytes than that.
 #pragma once
 #include "kernels/dense/conv2d/conv2d_gemm.h"
@@ -8,7 +8,7 @@
 
 namespace poise::POISE_GPU {
 
-// One axis for one stride phase: source = position * scale + tap * step + offset, and so on.
+// One axis of a walk in one stride phase: position in the source = position * scale + tap * step + offset.
 struct AxisWalk {
   int source, taps, scale, step, offset;
   int weight_first, weight_step;               // which row of the weight a tap is
@@ -167,7 +167,7 @@ class WeightRows {
   TapCursor cursor_;
 };
 
-// The same of weights [outputs][weight_inner], whose rows hold all (tap, channel) pairs without gaps between taps.
+// The same for weights [outputs][weight_inner], whose rows hold all (tap, channel) pairs without gaps between taps.
 template <class T, int extent, int threads>
 class FlatWeightRows {
   using Chunks = ThreadChunks<T, Major::k, extent, threads>;
@@ -193,8 +193,8 @@ class FlatWeightRows {
   int pair_;
 };
 
-// Weights [channel][tap][outputs] as B of the implicit GEMM: rows of the tile are places in the sum. Where a tap's channels
-// are whole tiles, all rows of a tile belong to one tap.
+// Weights [channel][tap][outputs] as B of the implicit GEMM: rows of the tile are places in the sum. If a tap's
+// channels fill whole tiles, all rows of a tile belong to one tap.
 template <class T, int extent, int threads>
 class WeightColumns {
   using Chunks = ThreadChunks<T, Major::mn, extent, threads>;
@@ -213,7 +213,7 @@ class WeightColumns {
 #pragma unroll 1
       for (int j = 0; j < Chunks::kCount; ++j) {
         copy(tile, j, cursor_.channel, offset(row_elements));
-        cursor_.advance(Chunks::kStep);  // in the end by the depth of a tile
+        cursor_.advance(Chunks::kStep);  // in total by the depth of a tile
       }
       return;
     }
@@ -226,7 +226,7 @@ class WeightColumns {
   }
 
  private:
-  // Of the cursor's channel and tap.
+  // The offset of the cursor's channel and tap.
   __device__ int offset(int row_elements) const {
     const int tap = cursor_.weight_tap(walk_, c_.gather.w.taps);
     return cursor_.channel * row_elements + tap * c_.weight_inner + output_;
@@ -282,13 +282,13 @@ class PatchColumns {
   bool inside_;
 };
 
-// Patches of a source whose channels are no whole chunks. Rows of the tile are positions, its chunks neighbours among all (tap,
-// channel) pairs, along k (A of the implicit GEMM) or not (B of the weight gradient). There are few pairs, so chunks behind
-// the last are left out of the threads' work and become zero.
+// Patches of a source whose channels do not fill whole chunks. Rows of the tile are positions, and its chunks are
+// consecutive (tap, channel) pairs, along k (A of the implicit GEMM) or not (B of the weight gradient). There are few
+// pairs, so chunks past the last pair are not gathered by any thread but set to zero.
 template <class T, Major major, int extent, int threads>
 class FewChannels {
   using Layout = TileLayout<T, major, extent>;
-  static constexpr int kNowhere = -(1 << 30);  // a row of the image that nothing brings back inside, as in corner()
+  static constexpr int kNowhere = -(1 << 30);  // packed like shift_: a row that nothing brings back inside the image
 
  public:
   __device__ FewChannels(const Gather& g, const PlaneWalk& walk, const void* source, int first_pair, int first_position)
@@ -324,7 +324,7 @@ class FewChannels {
   }
 
  private:
-  // At the pairs of this thread's chunk.
+  // Computes shift_ and offset_ for the pairs of this thread's chunk.
   __device__ void aim() {
     TapCursor cursor(walk_, gather_.channels, pair_ + chunk_ * kChunk<T>);
 #pragma unroll
@@ -340,8 +340,8 @@ class FewChannels {
   const PlaneWalk& walk_;
   const T* const source_;
   int pair_, position_;
-  int busy_ = 1, chunk_;   // chunks of a row that hold something, rounded up to a power of two; this thread's
-  int shift_[kChunk<T>];   // of a pair from a patch's corner: h in the upper half, w in the lower
+  int busy_ = 1, chunk_;   // number of chunks per row with pairs, rounded up to a power of two; this thread's chunk
+  int shift_[kChunk<T>];   // position of a pair relative to its patch's corner: h in the upper half, w in the lower
   int offset_[kChunk<T>];  // the same in elements
 };
 

@@ -1,17 +1,17 @@
-// Convolution of f32 and bf16 on oneDNN, with the same bits for any number of threads.
+// Convolution of f32 and bf16 with oneDNN, bit for bit the same for any number of threads.
 //
-// A layer is cut into tasks of whole images, a number that depends on the geometry alone, and each task is a oneDNN
+// A layer is cut into tasks of whole images. Their number depends on the geometry alone, and each task is a oneDNN
 // primitive on one thread. Forward and input gradient write disjoint images; the weight gradient writes one partial sum
-// per task, added up in task order. Some tasks run at a time: the memory of their sums and of oneDNN's scratch grows with
-// the threads, not with the batch.
+// per task, and these are added up in task order. Only some tasks run at a time, so the memory for their sums and for
+// oneDNN's scratch grows with the threads, not with the batch.
 //
-// A 3x3 convolution of a twice enlarged image, or one whose output is pooled, is one with stride 2 between the small image
-// and sums of windows of the large one (window_sums.h). Where the image is enlarged, it is read backwards: its forward
-// pass is that one's input gradient, its input gradient that one's forward pass, and its taps are flipped. A 1x1
-// convolution commutes with the enlargement: one multiply-add instead of four. One of 3x3 to a few channels, or the input
-// gradient of one of a few, is a product with more, and sums (tap_channels.h).
+// A 3x3 convolution of a 2x upsampled image, or one whose output is pooled, becomes a convolution of stride 2 between
+// the small image and window sums of the large one (window_sums.h). With upsampling, it is used in reverse: our forward
+// pass is its input gradient, our input gradient is its forward pass, and the taps are flipped. A 1x1 convolution
+// commutes with upsampling: one multiply-add instead of four. A 3x3 convolution to few channels, or the input gradient
+// of one from few channels, becomes a product with more channels, and sums (tap_channels.h).
 //
-// Where oneDNN has no bf16 for the processor, bf16 is computed as f32, from copies.
+// Where oneDNN has no bf16 for the processor, bf16 is computed as f32, on copies.
 #include "kernels/core/parallel.h"
 #include "kernels/core/simd.h"
 #include "kernels/core/widened.h"
@@ -24,16 +24,16 @@
 namespace poise::cpu {
 namespace {
 
-constexpr float kMean = 0.25f;  // of a window
+constexpr float kMean = 0.25f;  // the mean of a window is this times its sum
 
 enum class Method : uint8_t { plain, enlarge_output, windows, tap_channels };
 
-// How one pass of one layer is cut.
+// How one pass of one layer is cut into tasks.
 struct Cut {
   Conv2dGeometry geometry;  // of the layer
   Method method;
-  int64_t images, tasks;  // images per task
-  ConvolutionKey key;     // of a task. With windows, its x are their sums
+  int64_t images, tasks;  // images per task, number of tasks
+  ConvolutionKey key;     // of one task. With Method::windows, its x is the window sums
 
   Cut(const Conv2dGeometry& g, DType dtype, Pass pass) : geometry(g), method(method_of(g, pass)) {
     require(g.enlargement_allowed(), "the op refuses other enlarged convolutions");
@@ -59,14 +59,14 @@ struct Cut {
       key.kh = key.kw = 1;
       key.pad_h = key.pad_w = 0;
       key.bias = false;
-      key.f32_x = pass == Pass::backward_input, key.f32_y = pass == Pass::forward;  // summands
+      key.f32_x = pass == Pass::backward_input, key.f32_y = pass == Pass::forward;  // summands stay in f32
     }
-    // Enough tasks for a handful of cores; for the weight gradient only as many as pay for their partial sums.
+    // Enough tasks for a handful of cores; in the weight gradient, only as many as are worth their partial sums.
     int64_t wanted = 8;
     if (pass == Pass::backward_weight) wanted = std::clamp<int64_t>(g.n * key.out_h * key.out_w / 1024, 2, 8);
     images = 1;
     while (g.n % images != 0 || g.n / images > wanted) ++images;
-    if (images == g.n) images = 1;  // a large prime: rather many small tasks than a single one
+    if (images == g.n) images = 1;  // a large prime: many small tasks are better than a single one
     tasks = g.n / images;
     key.n = images;
   }
@@ -76,7 +76,7 @@ struct Cut {
     if (g.upsample == 2 && g.keeps_size(1)) return Method::enlarge_output;
     const bool of_input = pass == Pass::backward_input;
     const int64_t few = of_input ? g.c_in : g.c_out, many = of_input ? g.c_out : g.c_in;
-    const bool pays = few <= kFewChannels && kTaps * few <= many;  // what is summed up takes memory too
+    const bool pays = few <= kFewChannels && kTaps * few <= many;  // the summands take memory, too
     return g.keeps_size(3) && g.pool == 1 && pays ? Method::tap_channels : Method::plain;
   }
 
@@ -87,13 +87,13 @@ struct Cut {
   bool enlarges() const { return method == Method::windows && geometry.upsample == 2; }
   bool pools() const { return method == Method::windows && geometry.pool == 2; }
   int64_t weight_elements() const { return geometry.weight_shape().elements(); }
-  // Sums of windows, or channels of taps.
+  // The elements of a task's window sums or tap channels.
   int64_t window_elements() const {
     if (method != Method::windows && method != Method::tap_channels) return 0;
     const bool of_x = method == Method::windows || key.pass == Pass::backward_input;
     return images * key.h * key.w * (of_x ? key.c_in : key.c_out);
   }
-  // What the convolution writes there is in f32, for it is a summand.
+  // What the convolution writes there is f32, because it is summed up afterwards.
   size_t window_bytes() const {
     return key.pass == Pass::backward_input || key.f32_y ? sizeof(float) : size_of(key.dtype);
   }
@@ -110,23 +110,23 @@ struct Cut {
         key.pass = key.pass == Pass::forward ? Pass::backward_input : Pass::forward;
       }
       std::swap(key.c_in, key.c_out);
-      key.bias = false;  // which would be of our x
+      key.bias = false;  // it would belong to our x
       key.transposed = true;
     }
     key.f32_x = key.pass == Pass::backward_input;
   }
 };
 
-// T: of x and y.
+// T: the type of x and y.
 template <class T>
 struct Workspace {
-  int64_t at_once;            // tasks whose scratch and partial sums have room beside each other
+  int64_t at_once;            // number of tasks whose scratch and partial sums fit at the same time
   char* packed = nullptr;     // weights in oneDNN's layout; for the weight gradient: sums in f32, see sum_of()
   size_t packed_bytes = 0;    // of one of them
-  float* bias = nullptr;      // weight gradient: [task][C_out] partial sums; forward: zeros, should there be no bias
-  T* flipped = nullptr;       // of enlarged images: weights, and
-  float* dflipped = nullptr;  // .. their gradient
-  char* windows = nullptr;    // [at_once] sums of the windows of a task's images, or their channels of taps
+  float* bias = nullptr;      // weight gradient: [task][C_out] partial sums; forward: zeros, if there is no bias
+  T* flipped = nullptr;       // with upsampling: the flipped weights
+  float* dflipped = nullptr;  // with upsampling: the gradient of the flipped weights
+  char* windows = nullptr;    // [at_once] window sums of a task's images, or their tap channels
   size_t windows_bytes = 0;   // of one of them
   T* small_y = nullptr;       // enlarge_output: the small output or its gradient, [N,H,W,C_out]
   char* scratch = nullptr;    // [at_once][scratch_bytes]
@@ -155,13 +155,13 @@ struct Workspace {
     scratch = layout.carve<char>(static_cast<size_t>(at_once) * scratch_bytes);
     bytes = layout.bytes();
   }
-  // The sum of a task of the weight gradient. The first, to which all are added, is that of task 0; so all turns but the
-  // first begin with the second.
+  // The partial sum of a task of the weight gradient. All are added to that of task 0, which keeps the first slot, so
+  // all rounds but the first begin with the second slot.
   float* sum_of(int64_t task) const {
     const int64_t slot = task % at_once + (task >= at_once);
     return reinterpret_cast<float*>(packed + static_cast<size_t>(slot) * packed_bytes);
   }
-  // In memory that was planned perhaps for fewer threads than there are now.
+  // Fits into memory that may have been planned for fewer threads than there are now.
   static Workspace within(const Cut& cut, Pass pass, const Tensor& memory) {
     int64_t at_once = cut.tasks;
     while (at_once > 1 && Workspace(cut, pass, at_once, nullptr).bytes > memory.size_bytes()) --at_once;
@@ -172,7 +172,7 @@ struct Workspace {
     return {cut.key.h, cut.key.w, reinterpret_cast<W*>(windows + static_cast<size_t>(task % at_once) * windows_bytes)};
   }
   char* scratch_of(int64_t task) const { return scratch + static_cast<size_t>(task % at_once) * scratch_bytes; }
-  // run(task) for the next at_once tasks beside each other, then done(first, last), and so on.
+  // Calls run(task) for the next at_once tasks in parallel, then done(first, last), until no tasks are left.
   template <class Run, class Done = void (*)(int64_t, int64_t)>
   void in_turns(
       int64_t tasks, const Run& run, const Done& done = [](int64_t, int64_t) {}) const {
@@ -184,7 +184,7 @@ struct Workspace {
   }
 };
 
-// f(row of C elements in the small image, its first copy in the large one), for the images of a task.
+// Calls f(the C channels of a pixel of the small image, their first copy in the large one) for the images of a task.
 template <class T, class F>
 void for_each_copied(const Conv2dGeometry& g, int64_t images, T* small, T* large, const F& f) {
   const int64_t c = g.c_out;
@@ -193,7 +193,7 @@ void for_each_copied(const Conv2dGeometry& g, int64_t images, T* small, T* large
   }
 }
 
-// Small output -> large one (all four equal), and the transpose: the sum of the four.
+// enlarge copies each small output to its four large ones; collect is the transpose, the sum of the four.
 template <class T>
 void enlarge(const Conv2dGeometry& g, int64_t images, T* small, T* large) {
   const int64_t c = g.c_out, line = 2 * g.w * c;
@@ -215,7 +215,7 @@ void collect(const Conv2dGeometry& g, int64_t images, T* small, T* large) {
   })(images);
 }
 
-// [C_out,3,3,C_in], each kernel turned by 180 degrees.
+// Rotates each kernel of a weight [C_out,3,3,C_in] by 180 degrees.
 template <class T>
 void flip_taps(int64_t c_out, int64_t c_in, const T* from, T* to) {
   parallel_for(c_out, [=](int64_t o) {
@@ -225,7 +225,7 @@ void flip_taps(int64_t c_out, int64_t c_in, const T* from, T* to) {
   });
 }
 
-// Once per pass: our weight in oneDNN's layout.
+// Converts our weight to oneDNN's layout, once per pass.
 template <class T>
 void pack(const Cut& cut, const Tensor& weight, const Workspace<T>& ws) {
   const T* from = weight.data<T>();
@@ -236,8 +236,8 @@ void pack(const Cut& cut, const Tensor& weight, const Workspace<T>& ws) {
   cut.convolution().pack_weight(from, ws.packed);
 }
 
-// In place, while the task's output is still in the cache: bias, unless null, and ReLU. Not oneDNN's ReLU: that turns
-// NaN into 0.
+// Adds the bias, unless null, and applies the ReLU, in place while the task's output is still in the cache. This does
+// not use oneDNN's ReLU, because that turns NaN into 0.
 template <class T>
 void finish(const float* bias, bool relu, int64_t channels, int64_t pixels, T* y) {
   if (!bias && !relu) return;
@@ -280,7 +280,7 @@ void forward(Context& ctx, const Conv2dGeometry& g, const LayerInput& in, const 
     const int64_t first = task * cut.images, pixels = cut.images * g.out_h() * g.out_w();
     T *from = xs + first * cut.x_stride(), *to = ys + first * cut.y_stride();
     char* scratch = ws.scratch_of(task);
-    if (in.normalisation) {  // of these images, which the cache holds then
+    if (in.normalisation) {  // the cache then holds these images
       Tensor normal = x.slice(first, cut.images);
       batch_norm_normalise(ctx, in.normalisation, in.x.slice(first, cut.images), normal);
     }
@@ -344,7 +344,7 @@ void backward_input(const Conv2dGeometry& g, const Tensor& dy, const Tensor& wei
   });
 }
 
-// sums += those of the tasks [first, last), in their order; both in oneDNN's layout.
+// sums += the partial sums of the tasks [first, last), in their order; all in oneDNN's layout.
 template <class T>
 void add_partial_sums(const Workspace<T>& ws, int64_t first, int64_t last, int64_t elements, float* sums) {
   if (first == last) return;

@@ -1,5 +1,5 @@
-// One thread per element of the result, or 16 bytes of them where the channels allow it, neighbouring threads on
-// neighbouring elements; bytes: operands and results once.
+// One thread per element of the result, or per 16 bytes where the channels allow it; neighbouring threads handle
+// neighbouring elements. Bytes: operands and results once.
 #include "kernels/dense/conv2d/conv2d_passes.h"
 
 #include "kernels/gpu/elementwise.cuh"
@@ -17,7 +17,7 @@ __global__ void pad_channels_kernel(int64_t rows, int channels, int padded, cons
   });
 }
 
-// Element e of the result, of this channel.
+// Stores element e of the result, which belongs to `channel`.
 template <class T>
 __device__ inline void store_sum(float sum, const Ending& ending, int channel, T* y, int64_t e) {
   const float bias[1] = {ending.bias ? ending.bias[channel] : 0.0f};
@@ -56,8 +56,8 @@ __global__ void sum_taps_kernel(TapSums t, Ending ending, T* y) {
   });
 }
 
-// Threads follow the partial sums, of which there are more than results, N neighbours each, and scatter the latter.
-// Elements beyond those of dweight are dbias's.
+// Threads follow the partial sums, N neighbours each, because these outnumber the results, and scatter the results.
+// Elements past those of dweight belong to dbias.
 template <int N>
 __global__ void finish_weight_gradient_kernel(WeightShape shape, WeightPartials p, float* dweight, float* dbias) {
   const int taps_h = shape.taps_h(), taps_w = shape.taps_w();

@@ -1,4 +1,4 @@
-// What stands before and after the matrix products of conv2d_gemm.h: copies that pad, and second passes that sum partial
+// What runs before and after the matrix products of conv2d_gemm.h: padded copies, and second passes that sum partial
 // results in a fixed order. All stream over memory once.
 #pragma once
 #include "kernels/dense/conv2d/conv2d_gemm.h"
@@ -27,8 +27,8 @@ struct TapSums {
 };
 void sum_taps(Context& ctx, DType dtype, const TapSums& sums, const Ending& ending, void* y);
 
-// partial: [splits][rows][taps_h][taps_w][columns], as WeightGradientGemm leaves it: rows are input channels and columns output
-// channels if y's side was gathered, otherwise the other way round; both padded.
+// partial: [splits][rows][taps_h][taps_w][columns], as WeightGradientGemm writes it. Rows are input channels and
+// columns output channels if y's side was gathered, otherwise the other way round; both are padded.
 struct WeightPartials {
   const float* partial;
   int splits, rows, columns;

@@ -1,6 +1,6 @@
-// What the inner loops of a convolution on the CPU do with a result on its way to memory, where a pass of its own over what
-// they wrote would follow otherwise. Includes nothing with code in it, and what stands here is compiled anew by each of
-// its includers, as kernels/sparse/block/block_tiles_body.h says why.
+// What the inner loops of a convolution on the CPU do with a result on its way to memory, which saves a separate pass
+// over the results. This file includes nothing with code in it, and each of its includers compiles its own copy of what
+// is here, for the reason given in kernels/sparse/block/block_tiles_body.h.
 #pragma once
 #include <cstdint>
 
@@ -9,11 +9,11 @@ namespace poise::cpu {
 enum class Finish : uint8_t {
   store,
   relu,  // max(0, result)
-  add,   // to what is there
-  mask,  // the result where what is there is positive, else zero
+  add,   // result + the value in memory
+  mask,  // the result where the value in memory is positive, else zero
 };
 
-// V: float or a vector of them. A NaN stays one.
+// V: float or a vector of floats. NaN stays NaN. `there` is the value in memory.
 template <Finish kFinish, class V>
 [[gnu::always_inline]] static inline V finished(V result, const V& there) {
   if constexpr (kFinish == Finish::relu) return result > V{} ? result : 0.0f * result;

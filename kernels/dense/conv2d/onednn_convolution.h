@@ -10,12 +10,12 @@ namespace poise::cpu {
 
 struct ConvolutionKey {
   Pass pass = Pass::forward;
-  DType dtype = DType::f32;  // f32 or bf16: of x and y, and of weights that are read. The rest is f32
+  DType dtype = DType::f32;  // of x, y and the weights that are read: f32 or bf16. The rest is f32
   int64_t n = 0, h = 0, w = 0, c_in = 0, out_h = 0, out_w = 0, c_out = 0, kh = 0, kw = 0, stride_h = 1, stride_w = 1;
   int64_t pad_h = 0, pad_w = 0;
   bool bias = false;
-  bool f32_x = false;       // x is f32 whatever dtype; not in the forward pass
-  bool f32_y = false;       // y is f32 whatever dtype; in the forward pass alone
+  bool f32_x = false;       // x is f32 regardless of dtype; not in the forward pass
+  bool f32_y = false;       // y is f32 regardless of dtype; only in the forward pass
   bool transposed = false;  // our weight is [C_in,kh,kw,C_out], not [C_out,kh,kw,C_in]
   auto operator<=>(const ConvolutionKey&) const = default;
 };
@@ -24,9 +24,9 @@ class OnednnConvolution {
  public:
   explicit OnednnConvolution(const ConvolutionKey& key);
 
-  // The cached primitive of this key; built at first use. Safe to call from several threads.
+  // The cached primitive for this key, built on first use. Safe to call from several threads.
   static const OnednnConvolution& of(const ConvolutionKey& key);
-  // Does oneDNN have convolutions of bf16 for this processor? (AVX-512 will do; without avx512_bf16 they are slow.)
+  // Does oneDNN have bf16 convolutions for this processor? (AVX-512 is enough; without avx512_bf16 they are slow.)
   static bool has_bf16();
 
   size_t weight_bytes() const { return weight_desc_.get_size(); }  // in oneDNN's own layout

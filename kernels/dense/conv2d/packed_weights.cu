@@ -1,6 +1,6 @@
-// Weights as the dense kernels read them, up to 32 in a launch. A block of threads takes 1024 vectors of four neighbouring
-// input channels of one weight; where channels are no multiple of four, single elements. Bytes: each weight once (a folded
-// tap is read up to four times, from L1) and its packed form once.
+// Packs weights into the form that the dense kernels read, up to 32 in a launch. A thread block takes 1024 vectors of
+// four neighbouring input channels of one weight, or single elements if the channels are not a multiple of four. Bytes:
+// each weight once (a folded tap is read up to four times, from L1) and its packed form once.
 #include "kernels/dense/conv2d/packed_weights.cuh"
 
 #include <algorithm>

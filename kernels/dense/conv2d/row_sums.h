@@ -1,4 +1,4 @@
-// Sums of one, two or four rows of channels: of taps that fold into one, of pixels of a window. On the CPU.
+// Sums of one, two or four rows of channels on the CPU: taps that fold into one, or the pixels of a window.
 #pragma once
 #include "kernels/core/dispatch.h"
 #include "kernels/core/error.h"

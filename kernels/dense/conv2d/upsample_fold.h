@@ -1,19 +1,19 @@
-// A convolution of a twice enlarged image (nearest neighbour; k taps per axis, k odd, stride 1, padding k/2) without the
-// enlarged image. Along one axis the output at P of the large image meets pixel p of the small one under the taps r with
-// floor((P + r - k/2) / 2) = p. With u = P - 2p + k/2 these are r = k-1-u and r = k-u, as far as they exist, so that
-// they fold into one weight:
+// A convolution of a 2x upsampled image (nearest neighbour; k taps per axis, k odd, stride 1, padding k/2) without the
+// upsampled image. Along one axis, the output at P of the large image reads pixel p of the small one through the taps r
+// with floor((P + r - k/2) / 2) = p. With u = P - 2p + k/2 these are r = k-1-u and r = k-u, if they exist, so they fold
+// into one weight:
 //
 //   folded[u] = w[k-1-u] + w[k-u],   u = 0 .. k;         dw[r] = dfolded[k-1-r] + dfolded[k-r]
 //
-// Read as one convolution (the GPU's dense kernels): the transpose of a convolution with stride 2 and k + 1 taps.
+// As one convolution (the GPU's dense kernels), this is the transpose of a convolution with stride 2 and k + 1 taps.
 //
-// Read by the parity of P (block-sparse kernels): outputs of one parity see a window of two small pixels, so a
-// 3x3 convolution becomes four 2x2 convolutions of the small image, one per pair of parities:
+// By the parity of P (block-sparse kernels), outputs of one parity read a window of two small pixels, so a 3x3
+// convolution becomes four 2x2 convolutions of the small image, one per pair of parities:
 //
 //   parity 0:  offset -1 with tap 0,        offset 0 with taps 1 and 2
 //   parity 1:  offset  0 with taps 0 and 1, offset 1 with tap 2
 //
-// 16 multiply-adds per small pixel where the plain sum has 36. A 1x1 convolution commutes with the enlargement.
+// 16 multiply-adds per small pixel where the plain sum has 36. A 1x1 convolution commutes with upsampling.
 #pragma once
 #include <cstdint>
 
@@ -38,7 +38,7 @@ POISE_HOST_DEVICE constexpr int first_fold(int k, int r) { return k - 1 - r; }
 constexpr int kParities = 4;  // pairs of one per axis: 2 * row parity + column parity
 constexpr int kFoldedPositions = 16;
 
-// The pixel of the small image, seen from its own place, that `position` 0 or 1 of a window is; and its taps.
+// The pixel at `position` 0 or 1 of a window, relative to the output's own small pixel; and the taps that read it.
 constexpr int window_offset(int parity, int position) { return position - 1 + parity; }
 constexpr TapRange window_taps(int parity, int position) {
   return folded_taps(3, parity - 2 * window_offset(parity, position) + 1);

@@ -1,12 +1,12 @@
-// Sums of 2x2 neighbours, which commute with a convolution. So a 3x3 convolution whose output is pooled is the one of
-// stride 2 over the means of x at all of its pixels; and a 3x3 convolution of a twice enlarged image is the one of the
-// image with zeros between its pixels, of which a tap meets one in four, summed up afterwards. Either way a weight costs
-// one multiply-add per pixel of the small image, where folded taps (upsample_fold.h, pooling_fold.h) cost 16/9.
+// Sums of 2x2 neighbours commute with a convolution. So a 3x3 convolution whose output is pooled is a convolution of
+// stride 2 over the 2x2 means at all pixels of x. A 3x3 convolution of a 2x upsampled image is a convolution of the
+// image with zeros between its pixels, of which a tap reads one in four, summed up afterwards. Either way a weight
+// costs one multiply-add per pixel of the small image, where folded taps (upsample_fold.h, pooling_fold.h) cost 16/9.
 //
-// Along one axis, with t the large image, 2P pixels (or 2P + 1, where pooling leaves one out), and s its 2P + 1 windows,
+// Along one axis, t is the large image of 2P pixels (2P + 1 if pooling drops one), and s are its 2P + 1 windows:
 //
-//   s[k] = t[k-1] + t[k]     from t, of the pooled layer's x and of the gradient of the enlarged layer's y
-//   t[u] = s[u] + s[u+1]     from s, of the enlarged layer's y and of the gradient of the pooled layer's x
+//   s[k] = t[k-1] + t[k]     s from t: the pooled layer's x, and the gradient of the upsampling layer's y
+//   t[u] = s[u] + s[u+1]     t from s: the upsampling layer's y, and the gradient of the pooled layer's x
 #pragma once
 #include "kernels/core/simd.h"
 #include "kernels/dense/conv2d/row_sums.h"
@@ -19,7 +19,7 @@ struct ImageRows {
   T* data;       // [images, h, w, channels]
 };
 
-// to[p,q] = factor * the sum of from[p + a - before, q + b - before] over a, b in {0, 1}; zero outside. On this thread.
+// to[p,q] = factor * sum of from[p + a - before, q + b - before] over a, b in {0, 1}; zero outside. On one thread.
 template <class To, class From>
 void sum_windows(int64_t images, int64_t channels, int64_t before, Computed<To> factor, const ImageRows<From>& from,
                  const ImageRows<To>& to) {

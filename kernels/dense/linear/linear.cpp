@@ -1,5 +1,5 @@
-// The linear layer as plain loops. All sums are taken in double, also in f32: exact to the last rounding, so that this
-// file can judge the faster kernels.
+// The linear layer as plain loops. All sums are taken in double, also for f32, and so are exact up to the final
+// rounding: this file is the reference for the faster kernels.
 #include "kernels/dense/linear/linear.h"
 
 #include "kernels/core/dispatch.h"
@@ -29,7 +29,7 @@ int64_t column_blocks(int64_t columns) { return ceil_div(columns, kColumns); }
 
 }  // namespace
 
-// For linear_onednn.cpp, which multiplies copies of bf16; these loops need nothing.
+// For linear_onednn.cpp, which multiplies f32 copies of bf16; these loops need no workspace.
 size_t linear_plan(const Context&, const LinearGeometry& g, DType dtype, Pass) {
   return dtype == DType::bf16 ? widened_bytes({{g.n, g.in}, {g.out, g.in}, {g.n, g.out}}) : 0;
 }

@@ -1,4 +1,4 @@
-// The linear layer on the GPU: a 1x1 convolution of images of one pixel, so conv2d.cu's tiles compute it; or the
+// The linear layer on the GPU: either a 1x1 convolution of one-pixel images, computed by conv2d.cu's tiles, or the
 // vendor's matrix product (kernels/gpu/blas.h).
 #include "kernels/dense/linear/linear.h"
 
@@ -10,9 +10,9 @@
 namespace poise::POISE_GPU {
 namespace {
 
-// The library knows instructions of the newest devices that our tiles do not use; the tiles need no second launch for
-// the bias. So the library gets the products that are long enough for the former to matter: 2^31 multiply-adds take
-// about 5 microseconds at the rate of a large bf16 product. Not yet measured on a GPU.
+// The library uses instructions of the newest devices that our tiles do not; the tiles need no second launch for the
+// bias. So the library computes the products that are long enough for the instructions to matter: 2^31 multiply-adds
+// take about 5 microseconds at the rate of a large bf16 product. Not yet measured on a GPU.
 constexpr double kBlasMacs = 2147483648.0;
 
 bool uses_blas(const Context& ctx, const LinearGeometry& g) {
@@ -20,8 +20,8 @@ bool uses_blas(const Context& ctx, const LinearGeometry& g) {
   return static_cast<double>(g.n) * static_cast<double>(g.in) * static_cast<double>(g.out) >= kBlasMacs;
 }
 
-// A product with a handful of outputs per row, such as a logit, is a matter of bytes, not of arithmetic: f32 operands
-// then keep all their digits, whatever the precision.
+// A product with only a handful of outputs per row, such as a logit, is bound by bytes, not arithmetic, so f32 operands
+// keep all their digits there, regardless of the precision.
 Context context_of(const Context& ctx, const LinearGeometry& g) {
   constexpr int64_t kHandful = 8;
   Context own = ctx;
@@ -33,7 +33,7 @@ Conv2dGeometry as_convolution(const LinearGeometry& g) {
   return {.n = g.n, .h = 1, .w = 1, .c_in = g.in, .c_out = g.out};
 }
 
-// The workspace of the weight's pass with the library.
+// The workspace of the weight gradient when the library computes it.
 struct BlasWorkspace {
   char* gemm;
   float* bias_partial;

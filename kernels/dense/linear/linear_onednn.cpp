@@ -1,7 +1,7 @@
-// The linear layer on oneDNN's sgemm, bf16 from copies in f32: next to convolutions its matrices are small.
+// The linear layer with oneDNN's sgemm, for bf16 on f32 copies: its matrices are small compared with convolutions.
 //
-// sgemm chooses its order of summation by the number of its threads. So it gets one: the output is cut into fixed
-// tiles, each a task of ours. The summed dimension is never cut.
+// sgemm chooses its order of summation by its number of threads, so it gets one: we cut the output into fixed tiles,
+// each of them a task. The summed dimension is never cut.
 #include <oneapi/dnnl/dnnl.h>
 
 #include <atomic>

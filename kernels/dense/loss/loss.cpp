@@ -12,7 +12,7 @@ namespace {
 double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }  // exp may overflow: 1 / inf is the right limit
 
-// One term of each mean of the header's table, and its derivative.
+// One term of a mean in the header's table, and its derivative.
 struct Term {
   double value, slope;
 };
@@ -20,7 +20,7 @@ struct Term {
 Term real_term(GanLoss loss, double r) {
   switch (loss) {
     case GanLoss::hinge:
-      return r >= 1 ? Term{0, 0} : Term{1 - r, -1};  // this way round a NaN stays one
+      return r >= 1 ? Term{0, 0} : Term{1 - r, -1};  // in this order NaN stays NaN
     case GanLoss::bce:
       return {softplus(-r), -sigmoid(-r)};
     case GanLoss::wasserstein:
@@ -45,7 +45,7 @@ Term generator_term(GanLoss loss, double f) {
   return loss == GanLoss::bce ? Term{softplus(-f), -sigmoid(-f)} : Term{-f, -1};
 }
 
-// 1 / count, and 0 for a part of the batch that is not there.
+// 1 / count, or 0 if that part of the batch is empty.
 double weight_of(int64_t count) { return count > 0 ? 1.0 / static_cast<double>(count) : 0.0; }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // GAN losses: a few hundred logits, so one block, in f32. The sums have a fixed order (kernels/gpu/reduce.cuh). Bytes
-// and FLOPs are nothing; the cost is that of a launch.
+// and FLOPs are negligible; the cost is that of a launch.
 #include "kernels/dense/loss/loss.h"
 
 #include "kernels/gpu/elementwise.cuh"
@@ -14,13 +14,13 @@ using Sums = float[kThreads / kWarp];
 __device__ inline float softplus(float x) { return fmaxf(x, 0) + log1pf(expf(-fabsf(x))); }
 __device__ inline float sigmoid(float x) { return 1 / (1 + expf(-x)); }  // exp may overflow: 1 / inf is the right limit
 
-// One term of each mean of the header's table, and its derivative.
+// One term of a mean in the header's table, and its derivative.
 struct Term {
   float value, slope;
 };
 
 __device__ inline Term real_term(GanLoss loss, float r) {
-  if (loss == GanLoss::hinge) return r >= 1 ? Term{0, 0} : Term{1 - r, -1};  // this way round a NaN stays one
+  if (loss == GanLoss::hinge) return r >= 1 ? Term{0, 0} : Term{1 - r, -1};  // in this order NaN stays NaN
   if (loss == GanLoss::bce) return {softplus(-r), -sigmoid(-r)};
   return {-r, -1};
 }

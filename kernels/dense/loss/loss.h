@@ -13,7 +13,7 @@ namespace poise {
 
 enum class GanLoss : uint8_t { hinge, bce, wasserstein };
 
-// means [2] receives mean r and mean f: the raw material of the log and of the balance ratio.
+// means [2] receives mean r and mean f, from which the log and the balance ratio are computed.
 using GanLossDForward = void(Context&, GanLoss, int64_t n_real, const Tensor& logits, Tensor& means, Tensor& loss);
 using GanLossDBackward = void(Context&, GanLoss, int64_t n_real, const Tensor& logits, const Tensor& dloss,
                               Tensor& dlogits);

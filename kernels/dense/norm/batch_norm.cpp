@@ -17,9 +17,9 @@ namespace poise::cpu {
 namespace {
 
 constexpr int64_t kChannels = 256;  // channels whose sums or coefficients a task keeps on its stack
-constexpr int64_t kRowsAtOnce = 4;  // in the summing loops: else they write their sums as often as they read
+constexpr int64_t kRowsAtOnce = 4;  // in the summing loops, which otherwise write sums as often as they read
 
-// The matrix [M,C] as tasks see it. Workspace: doubles, [chunks][2][C].
+// The matrix [M,C] in chunks of rows, one chunk per task. Workspace: doubles, [chunks][2][C].
 struct Rows {
   int64_t rows, channels;
   Rows(const Tensor& x, const Tensor& gamma) : rows(x.elements() / gamma.elements()), channels(gamma.elements()) {}
@@ -32,15 +32,15 @@ MomentParts chunks_of(const Rows& m, const double* sums) {
   return {
       .moments = sums, .count = m.chunks(), .channels = m.channels, .rows = m.rows, .rows_each = kBatchNormChunkRows};
 }
-// Of what another op summed.
+// Sums that another op has computed, as a single part.
 MomentParts one_part(const Rows& m, const Tensor& sums) {
   return {.moments = sums.data<double>(), .count = 1, .channels = m.channels, .rows = m.rows, .rows_each = m.rows};
 }
 
 double* sums_in(const Tensor& workspace) { return reinterpret_cast<double*>(workspace.data<uint8_t>()); }
 
-// Sums over `rows` rows of what term(row, c) gives, a pair: sums[i][c] = sum of the pair's member i, for `channels`
-// <= kChannels. Four rows are added to each other first.
+// Sums term(row, c), which is a pair, over `rows` rows: sums[i][c] = sum of the pair's element i, for `channels` <=
+// kChannels. Adds four rows to each other first.
 template <class Number, class Term>
 void sum_rows(int64_t rows, int64_t channels, Number (&sums)[2][kChannels], const Term& term) {
   int64_t row = 0;
@@ -89,7 +89,7 @@ MomentParts moments(const Rows& m, const T* x, double* sums) {
   return chunks_of(m, sums);
 }
 
-// The moments of all ranks' rows: [ranks][2][C].
+// Gathers the moments of all ranks' rows: [ranks][2][C].
 MomentParts exchange_moments(Context& ctx, Ranks& ranks, const MomentParts& own, const Tensor& workspace) {
   const Tensor mine = batch_norm_exchange(workspace, own.rows, own.channels, 0, 1, DType::f64);
   const Tensor all = batch_norm_exchange(workspace, own.rows, own.channels, 1, ranks.size(), DType::f64);
@@ -121,7 +121,7 @@ void normalise(const Normalisation& bn, const Tensor& from, Tensor& to) {
 #pragma GCC ivdep
         for (int64_t c = 0; c < channels; ++c) {
           const Number value = normalised(computed(x[at + c]), mean[first + c], scale[c], beta[first + c]);
-          y[at + c] = stored<T>(value < floor ? floor : value);  // this way round a NaN stays one
+          y[at + c] = stored<T>(value < floor ? floor : value);  // in this order NaN stays NaN
         }
       }
     }
@@ -163,14 +163,14 @@ MomentParts gradient_sums(const Rows& m, const BatchNormOptions& options, const 
   return chunks_of(m, sums);
 }
 
-// The sums over all rows and the number of rows that the statistics are of.
+// The sums over all rows that the statistics cover, and the number of these rows.
 template <class T>
 struct GradientTotals {
   const T *dgamma, *dbeta;
   int64_t rows;
 };
 
-// Of all ranks, added in their order.
+// Adds up the sums of all ranks, in their order.
 template <class T>
 GradientTotals<T> exchange_gradients(Context& ctx, Ranks& ranks, const Rows& m, const BatchNormBackwardOperands& bn,
                                      const Tensor& workspace) {

@@ -1,14 +1,14 @@
-// Batch normalisation of [M,C] (M = N H W), in three launches each way: partial results of chunks of rows, their
+// Batch normalisation of [M,C] (M = N H W), in three launches each way: partial results for chunks of rows, their
 // combination per channel, and the elementwise pass. Chunks and order depend on the shape alone, so the results have
-// the same bits on every run. Blocks and threads: kernels/gpu/column_tile.cuh; a thread keeps several vectors of 16
-// bytes in flight and its channels' coefficients in registers.
+// the same bits on every run. Blocks and threads: kernels/gpu/column_tile.cuh. A thread keeps several 16-byte vectors
+// in flight and its channels' coefficients in registers.
 //
-// Moments are exact in one read: a thread takes the mean and then the squared deviations of the few rows that it holds
-// in registers, and merges (count, mean, M2) triples as Chan, Golub and LeVeque do:
+// Moments are exact in one read: a thread computes the mean and then the squared deviations of the few rows that it
+// holds in registers, and merges (count, mean, M2) triples as Chan, Golub and LeVeque do:
 //   delta = mean_b - mean_a;  mean = mean_a + delta n_b / n;  M2 = M2_a + M2_b + delta^2 n_a n_b / n
 //
 // Bytes: forward 3 tensors (x twice, y), backward 5 (x and dy twice, dx); 8 and 12 FLOPs per element. [64,32,32,256] in
-// f32: 201 and 336 MB, 47 and 78 us at 4.3 TB/s; in bf16 half of it. Predicted; not yet measured on a GPU.
+// f32: 201 and 336 MB, 47 and 78 us at 4.3 TB/s; half of that in bf16. Predicted; not yet measured on a GPU.
 #include "kernels/dense/norm/batch_norm.h"
 
 #include "kernels/dense/norm/batch_norm.cuh"
@@ -20,8 +20,8 @@ namespace {
 
 // --- forward ---------------------------------------------------------------------------------------------------------
 
-// n numbers with this mean and this sum of squared deviations from it. Merging is not commutative to the bit: the order
-// is part of the result.
+// n numbers with this mean and this sum of squared deviations from it. Merging is not commutative bit for bit, so the
+// order is part of the result.
 struct Moments {
   float n = 0, mean = 0, m2 = 0;
   __device__ void merge(const Moments& b) {
@@ -87,7 +87,7 @@ struct RunningStatistics {
   float momentum;
 };
 
-// f(channel, moments of all chunks), by one thread per channel.
+// Calls f(channel, moments of all chunks) in one thread per channel.
 template <class F>
 __device__ inline void combine_chunks(const RowChunks& matrix, const float* partial,
                                       float (&warps)[kCombineWarps][3][kWarp], const F& f) {
@@ -128,7 +128,7 @@ __global__ __launch_bounds__(kCombineThreads) void combine_moments_kernel(RowChu
   });
 }
 
-// This rank's moments, as chunk_moments_kernel leaves those of a chunk: mine [2][C].
+// This rank's moments, stored as chunk_moments_kernel stores those of a chunk: mine [2][C].
 __global__ __launch_bounds__(kCombineThreads) void rank_moments_kernel(RowChunks matrix, const float* partial,
                                                                        float* mine) {
   GPU_SHARED(warps, float[kCombineWarps][3][kWarp]);
@@ -164,7 +164,7 @@ __global__ __launch_bounds__(kTileThreads) void normalise_kernel(RowChunks matri
 #pragma unroll
       for (int k = 0; k < N; ++k) {
         const float value = normalised(to_float(held[i][k]) - c.mean[k], c.scale[k], c.beta[k]);
-        held[i][k] = from_float<T>(value < floor ? floor : value);  // this way round a NaN stays one
+        held[i][k] = from_float<T>(value < floor ? floor : value);  // in this order NaN stays NaN
       }
       store_vector(y + start + i * step, held[i]);
     }
@@ -204,7 +204,7 @@ __global__ __launch_bounds__(kTileThreads) void chunk_gradients_kernel(RowChunks
   });
 }
 
-// mine [2][C]: the same, for other ranks; may be null.
+// mine [2][C]: a copy of dgamma and dbeta for the other ranks; may be null.
 __global__ __launch_bounds__(kCombineThreads) void combine_gradients_kernel(RowChunks matrix, const float* partial,
                                                                             const float* inv_std, float* dgamma,
                                                                             float* dbeta, float* mine) {
@@ -234,7 +234,7 @@ __global__ __launch_bounds__(kCombineThreads) void combine_gradients_kernel(RowC
   mine[matrix.channels + channel] = sum;
 }
 
-// totals[i] = all[0][i] + all[1][i] + ..
+// totals[i] = all[0][i] + all[1][i] + ...
 __global__ void add_ranks_kernel(int64_t n, int ranks, const float* all, float* totals) {
   for_each_element(n, [&](int64_t i) {
     float sum = all[i];
@@ -244,7 +244,7 @@ __global__ void add_ranks_kernel(int64_t n, int ranks, const float* all, float* 
 }
 
 // dx = scale (g - mean_g - (x - mean) slope);  mean_g = dbeta per_row, slope = dgamma per_row inv_std; per_row is 1 /
-// M, or 0 where the statistics are those of the past.
+// M, or 0 with running statistics.
 template <class T, int N>
 __global__ __launch_bounds__(kTileThreads) void input_gradient_kernel(RowChunks matrix, float floor, float per_row,
                                                                       const T* x, const float* gamma, const float* beta,
@@ -273,7 +273,7 @@ __global__ __launch_bounds__(kTileThreads) void input_gradient_kernel(RowChunks 
 
 // --- the table's entries ---------------------------------------------------------------------------------------------
 
-// What ranks exchange, [2][C] each, in the workspace.
+// The workspace buffers through which ranks exchange sums, [2][C] per rank.
 struct Exchange {
   Tensor mine, all, totals;
   Exchange(const Ranks& ranks, const RowChunks& matrix, const Tensor& workspace) {

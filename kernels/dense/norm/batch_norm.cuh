@@ -1,4 +1,4 @@
-// How batch normalisation divides its matrix [M,C] into chunks of rows, and what its passes forward and backward share:
+// How batch normalisation divides its matrix [M,C] into chunks of rows, and what its forward and backward passes share:
 // the rows of a chunk, the channels of a thread, the value before the activation, and the combination of the chunks.
 #pragma once
 #include <limits>
@@ -11,9 +11,9 @@ namespace poise::POISE_GPU {
 
 constexpr int kRowsInFlight = 4;                                  // of one tensor, per thread
 constexpr int kRowsTwoTensors = 2;                                // of each of two tensors
-constexpr int64_t kRowStep = int64_t{kTileRows} * kRowsInFlight;  // rows that a block reads between two loops
-constexpr int64_t kMostChunks = 256;                              // enough blocks, and little to combine
-constexpr int64_t kElementwisePassBlocks = kMultiprocessors * 8;  // enough blocks, and coefficients pay
+constexpr int64_t kRowStep = int64_t{kTileRows} * kRowsInFlight;  // rows of one tensor that a block reads per iteration
+constexpr int64_t kMostChunks = 256;                              // enough blocks, but little to combine
+constexpr int64_t kElementwisePassBlocks = kMultiprocessors * 8;  // enough blocks, each worth its coefficients
 static_assert(2 * kRowStep <= kBatchNormChunkRows, "two floats per chunk and channel fit where two doubles do");
 
 // The matrix and its chunks of rows. Partial results: [chunks][2][C] floats of the workspace.
@@ -30,7 +30,7 @@ struct RowChunks {
   __device__ int64_t end(int chunk) const { return min(rows, first(chunk) + rows_per_chunk); }
 };
 
-// For the elementwise passes.
+// The chunks of the elementwise passes.
 template <int N>
 RowChunks chunks_for_blocks(const Tensor& x, const Tensor& gamma) {
   return {x, gamma, ceil_div(kElementwisePassBlocks, ceil_div(gamma.elements(), int64_t{kTileColumns<N>}))};
@@ -45,7 +45,7 @@ LaunchShape tiles(const RowChunks& matrix) {
 
 inline float* sums_in(const Tensor& workspace) { return reinterpret_cast<float*>(workspace.data<uint8_t>()); }
 
-// The statistics and parameters of a thread's channels.
+// Loads a statistic or parameter of a thread's channels.
 template <int N>
 __device__ inline Vector<float, N> of_channels(const float* from, int first) {
   constexpr int kWidth = N < 4 ? N : 4;
@@ -72,13 +72,13 @@ struct Channels {
   }
 };
 
-// The value before the activation max(value, floor). Spelled out as one rounding, so that forward and backward agree to
-// the bit about where the ReLU passes, however the compiler contracts what stands around it.
+// The value before the activation max(value, floor). One explicit rounding makes forward and backward agree bit for bit
+// on where the ReLU passes, regardless of how the compiler contracts the surrounding code.
 __device__ inline float normalised(float deviation, float scale, float beta) { return fmaf(deviation, scale, beta); }
 
 inline float activation_floor(bool relu) { return relu ? 0 : -std::numeric_limits<float>::infinity(); }
 
-// This thread's rows of a chunk, Count at a time: f(row, valid) stands for the rows row + 16 i, i < valid <= Count.
+// Calls f(row, valid) for this thread's rows of a chunk, Count at a time: the rows row + 16 i, i < valid <= Count.
 template <int Count, class F>
 __device__ inline void for_each_rows(const RowChunks& matrix, int row_in_tile, const F& f) {
   const int chunk = static_cast<int>(blockIdx.y);
@@ -89,15 +89,15 @@ __device__ inline void for_each_rows(const RowChunks& matrix, int row_in_tile, c
   }
 }
 
-// Those rows of one tensor, `step` elements apart, all under way at once; zeros where there are none left.
+// Loads those rows of one tensor, `step` elements apart, all in flight at once; zeros for rows that do not exist.
 template <int N, int Count, class T>
 __device__ inline void load_rows(Vector<T, N> (&held)[Count], const T* from, int64_t step, int valid) {
 #pragma unroll
   for (int i = 0; i < Count; ++i) held[i] = i < valid ? load_vector<N>(from + i * step) : Vector<T, N>{};
 }
 
-// Of two tensors: f(k, x - mean, g) for the channels k of each of this thread's rows, where g is the gradient before the
-// activation, dy or 0 where that cuts off; and after each row row_done(its offset in the tensors).
+// Calls f(k, x - mean, g) for each channel k of each of this thread's rows, where g is the gradient before the
+// activation: dy, or 0 where the activation cuts off; and after each row row_done(its offset in both tensors).
 template <int N, class T, class F, class RowDone>
 __device__ inline void for_each_gradient(const RowChunks& matrix, int row_in_tile, int first, const Channels<N>& c,
                                          float floor, const T* x, const T* dy, const F& f, const RowDone& row_done) {
@@ -127,7 +127,7 @@ inline LaunchShape combine(const RowChunks& matrix) {
   return {.grid = static_cast<uint32_t>(ceil_div(matrix.channels, kWarp)), .block = kCombineThreads};
 }
 
-// f(chunk) for the chunks of this warp.
+// Calls f(chunk) for the chunks of this warp.
 template <class F>
 __device__ inline void for_each_chunk_of_warp(const RowChunks& matrix, const F& f) {
   const int per_warp = ceil_div(matrix.chunks, kCombineWarps), first = warp_id() * per_warp;

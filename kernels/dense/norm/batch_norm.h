@@ -2,12 +2,11 @@
 //
 //   y = act( gamma * (x - mean) * inv_std + beta ),   inv_std = 1 / sqrt(var + eps),   act = ReLU or identity
 //
-// x, y [N,H,W,C] (or [N,C]); gamma, beta, mean, inv_std, running_* [C]. The variance that normalises is the biased one;
-// the running variance keeps the unbiased one, as PyTorch does. x, y and their gradients may be bf16; the
-// others are f32 all the same.
+// x, y [N,H,W,C] (or [N,C]); gamma, beta, mean, inv_std, running_* [C]. x is normalised with the biased variance;
+// running_var keeps the unbiased one, as in PyTorch. x, y and their gradients may be bf16; all others are then f32.
 //
-// The statistics and what is made of them are computed by kernels of their own: whoever reads y may compute it while
-// reading x instead (LayerInput), and y is never written.
+// Separate kernels compute the statistics and normalise x: an op that reads y may instead normalise x while reading it
+// (LayerInput), and then y need not be written.
 #pragma once
 #include <array>
 
@@ -23,20 +22,20 @@ struct BatchNormOptions {
   double eps = 1e-5;
   double momentum = 0.1;  // running <- (1 - momentum) * running + momentum * batch
   bool relu = false;
-  // The statistics, and the sums of the backward pass that dx needs, are over the rows of all ranks, which have as many
-  // each; dgamma and dbeta stay those of this rank's rows. Null: this process alone.
+  // If set, the statistics and the sums that dx needs in the backward pass cover the rows of all ranks, which have the
+  // same number each; dgamma and dbeta still cover only this rank's rows. Null: this process alone.
   Ranks* ranks = nullptr;
 };
 
-// Rows are summed in chunks of this many, and the chunks' sums in order: the result does not depend on who computes it.
+// Rows are summed in chunks of this size, and the chunk sums in order, so the result does not depend on the threads.
 constexpr int64_t kBatchNormChunkRows = 128;
-// Bytes of `workspace` in the kernels below: two sums in double per chunk and channel; and with several ranks, behind
-// them, as many of this rank, of each rank, and of all together.
+// Bytes of `workspace` for the kernels below: two sums in double per chunk and channel. With several ranks, two more
+// per channel follow for this rank, for each rank, and for the total.
 inline size_t batch_norm_workspace(int64_t rows, int64_t channels, int64_t ranks = 1) {
   const int64_t chunks = ceil_div(rows, kBatchNormChunkRows), exchanged = ranks > 1 ? ranks + 2 : 0;
   return static_cast<size_t>((chunks + exchanged) * channels * 2) * sizeof(double);
 }
-// A part of the workspace: two numbers per channel, of each of `ranks`, starting behind the chunks and `first` such parts.
+// A part of the workspace: two numbers per channel for each of `ranks`, after the chunks and `first` ranks' parts.
 inline Tensor batch_norm_exchange(const Tensor& workspace, int64_t rows, int64_t channels, int64_t first, int64_t ranks,
                                   DType dtype) {
   const int64_t part = 2 * channels;
@@ -49,15 +48,15 @@ inline Tensor batch_norm_exchange(const Tensor& workspace, int64_t rows, int64_t
 
 struct BatchNormStatistics {
   Tensor x;                          // not read for the running statistics
-  Tensor moments;                    // of x, as its op left them (LayerOutput), so that x is not read; or empty
-  Tensor running_mean, running_var;  // of this batch: updated, or empty; else read
+  Tensor moments;                    // of x, from the op that wrote it (LayerOutput), so that x is not read; or empty
+  Tensor running_mean, running_var;  // batch statistics: updated, or empty; running statistics: read
   Tensor mean, inv_std;              // results
 
   auto tensors() const { return std::array{&x, &moments, &running_mean, &running_var, &mean, &inv_std}; }
 };
-// Of this batch.
+// Computes the statistics of this batch.
 using BatchNormBatchStatistics = void(Context&, const BatchNormOptions&, const BatchNormStatistics&, Tensor& workspace);
-// The running ones.
+// Computes mean and inv_std from the running statistics.
 using BatchNormRunningStatistics = void(Context&, const BatchNormOptions&, const BatchNormStatistics&);
 
 // y may be x.
@@ -67,12 +66,12 @@ using BatchNormNormalise = void(Context&, const Normalisation&, const Tensor& x,
 //   dbeta = sum g;  dgamma = sum g * xhat
 //   dx = gamma * inv_std * (g - dbeta / M - xhat * dgamma / M)     statistics of this batch (train)
 //   dx = gamma * inv_std * g                                       running statistics       (not train)
-// Where act passes is computed again from x and beta, to the bit as in the forward pass: the kernel is bound by memory,
-// and reading y would add two of seven streams.
+// The backward pass recomputes where act passes from x and beta, bit for bit as in the forward pass: the kernel is
+// bound by memory, and reading y would make it seven streams instead of five.
 struct BatchNormBackwardOperands {
   Tensor x, gamma, beta, mean, inv_std, dy;
-  Tensor sums;               // of dy, as its op left them (InputGradient); or empty
-  Tensor dx, dgamma, dbeta;  // results. An empty dx is not wanted; it may be dy
+  Tensor sums;               // of dy, if the op that wrote dy computed them (InputGradient); or empty
+  Tensor dx, dgamma, dbeta;  // results. dx may be empty if it is not needed, and it may be dy
 
   auto tensors() const { return std::array{&x, &gamma, &beta, &mean, &inv_std, &dy, &sums, &dx, &dgamma, &dbeta}; }
 };

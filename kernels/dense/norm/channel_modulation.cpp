@@ -27,7 +27,7 @@ void channel_modulation_forward(Context&, bool relu, const Tensor& x, const Tens
 #pragma GCC ivdep
         for (int64_t i = 0; i < c; ++i) {
           const Number h = (1 + computed(scale[i])) * computed(in[pixel * c + i]) + computed(shift[i]);
-          out[pixel * c + i] = stored<T>(h < lowest ? lowest : h);  // this way round a NaN stays one
+          out[pixel * c + i] = stored<T>(h < lowest ? lowest : h);  // in this order NaN stays NaN
         }
       }
     });

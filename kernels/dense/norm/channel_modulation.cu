@@ -21,7 +21,7 @@ __global__ void channel_modulation_forward_kernel(bool relu, int64_t vectors, ui
 #pragma unroll
     for (int k = 0; k < N; ++k) {
       h[k] = fmaf(1 + scale[k], value[k], shift[k]);
-      if (relu && h[k] < 0) h[k] = 0;  // this way round a NaN stays one
+      if (relu && h[k] < 0) h[k] = 0;  // in this order NaN stays NaN
     }
     store_floats(y + v * N, h);
   });

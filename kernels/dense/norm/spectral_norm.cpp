@@ -1,7 +1,7 @@
-// Spectral normalisation on the CPU. One training pass reads the weight three times: W^T u, W v, and the division.
-// A layer that fits the second-level cache is one task, which finds it there the second time; larger ones are cut, pass by
-// pass: W^T u by blocks of columns, the others by rows. Norms and inner products are summed in double, in an order that
-// does not depend on which it is.
+// Spectral normalisation on the CPU. One training pass reads the weight three times: W^T u, W v, and the division. A
+// layer that fits into the L2 cache is one task, which finds the weight there after the first read; larger ones are
+// cut, pass by pass: W^T u by blocks of columns, W v by rows, the division by elements. Norms and inner products are
+// summed in double, in the same order either way.
 #include "kernels/dense/norm/spectral_norm.h"
 
 #include <algorithm>
@@ -18,8 +18,8 @@ namespace poise::cpu {
 namespace {
 
 constexpr int64_t kColumns = 128;                 // columns of one task of W^T u
-constexpr int64_t kRowGroups = 64;                // tasks of the passes that go by rows, at most
-constexpr int64_t kTaskBytes = int64_t{1} << 20;  // of a layer that is a task
+constexpr int64_t kRowGroups = 64;                // maximum number of tasks in passes over rows
+constexpr int64_t kTaskBytes = int64_t{1} << 20;  // the largest layer that is one task
 
 int64_t rows_per_group(int64_t rows) { return ceil_div(rows, kRowGroups); }
 
@@ -31,7 +31,7 @@ void scale_to_unit(T* vector, int64_t n, double eps) {
 
 const uint8_t* bytes_of(const Tensor& mask) { return mask ? mask.data<uint8_t>() : nullptr; }
 
-// f(begin, end) for the runs of elements begin..end-1 that are alive; for all at once without a mask.
+// Calls f(begin, end) for each alive run of elements in begin..end-1, or once for all of them without a mask.
 template <class F>
 void for_alive(const uint8_t* alive, int64_t begin, int64_t end, F f) {
   if (!alive) return f(begin, end);
@@ -45,7 +45,7 @@ struct Layer {
   int64_t out, rest;
   double eps;
   const T* w;
-  const uint8_t* alive;  // by runs, or null
+  const uint8_t* alive;  // one byte per run, or null
   T *u, *v, *u_used, *v_used, *sigma, *y;
   double norm = 0;  // sigma, not rounded
 
@@ -109,7 +109,7 @@ struct Layer {
 
   bool fits() const { return out * rest * static_cast<int64_t>(sizeof(T)) <= kTaskBytes; }
   void normalise(bool iterate) {
-    constexpr int64_t kMost = 2048;  // whole rows, mostly: a stripe of a matrix is read slowly
+    constexpr int64_t kMost = 2048;  // mostly whole rows: reading a narrow stripe of a matrix is slow
     if (iterate) {
       for (int64_t i = 0; i < rest; i += kMost) multiply_transposed<kMost>(i, std::min(rest, i + kMost));
       finish_v();
@@ -120,11 +120,11 @@ struct Layer {
   }
 };
 
-// f(layer, begin, end) over [0, size(layer)) of every layer, in chunks of grain(layer), as one parallel loop: a layer
-// alone is so little work that threads would take longer to meet than to do it.
+// Calls f(layer, begin, end) over [0, size(layer)) of every layer, in chunks of grain(layer), as one parallel loop: a
+// single layer is so little work that synchronising the threads would take longer.
 template <class T, class Size, class Grain, class F>
 void for_each_chunk(std::vector<Layer<T>>& layers, Size size, Grain grain, F f) {
-  std::vector<int64_t> first{0};  // chunk of each layer
+  std::vector<int64_t> first{0};  // first chunk of each layer
   for (const Layer<T>& l : layers) first.push_back(first.back() + ceil_div(size(l), grain(l)));
   simd_for(first.back(), [=, firsts = first.data(), all = layers.data()](int64_t chunk) {
     int64_t number = 0;

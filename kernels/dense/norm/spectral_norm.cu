@@ -1,17 +1,17 @@
 // Spectral normalisation of all weights of a network: three launches in training (two without the iteration), because
-// one layer alone leaves most of the GPU idle. Blocks are shared out among the layers; each reads its layer's view from
+// one layer alone leaves most of the GPU idle. Blocks are divided among the layers; each reads its layer's view from
 // the kernel's parameters.
 //
 //   1. t = W^T u           a block per tile of 64 columns (kernels/gpu/column_tile.cuh)
-//   2. p = W t / |t|       a warp per row, which sums |t|^2 beside its product: no launch waits for a norm; where it
-//                          vanishes every row takes t = 1 instead
-//   3. y = W / sigma       a block per 4096 elements, after summing |p|^2 = sigma^2 of its layer for itself; in bf16 too,
-//                          if activations are
+//   2. p = W t / |t|       a warp per row, which also sums |t|^2, so that no launch waits for a norm; where it
+//                          vanishes, every row uses t = 1 instead
+//   3. y = W / sigma       a block per 4096 elements, after summing |p|^2 = sigma^2 of its layer itself; also in
+//                          bf16, if activations are
 //
 // v = t / |t| is written by the first block of 2, u = p / |p| and sigma by the first of 3; they are not read there.
-// Bytes: the weights three times read and once written, 6 FLOPs per weight; D of SNGAN-32 (1.05 M weights) 17 MB, of
-// which two reads come from L2. Backward, two launches: <dy, y> in partial sums, then dW; 5 tensors moved. Forward 2 us,
-// backward 3 us of memory traffic at 4.3 TB/s, less than the launches. Predicted; not yet measured on a GPU.
+// Bytes: the weights read three times and written once, 6 FLOPs per weight; D of SNGAN-32 (1.05 M weights) 17 MB, of
+// which two reads come from L2. Backward, two launches: <dy, y> in partial sums, then dW; 5 tensors moved. 2 us forward
+// and 3 us backward of memory traffic at 4.3 TB/s, less than the launches. Predicted; not yet measured on a GPU.
 #include "kernels/dense/norm/spectral_norm.h"
 
 #include "kernels/core/workspace_layout.h"
@@ -24,7 +24,7 @@ namespace {
 constexpr int kThreads = kTileThreads;
 constexpr int kWarps = kThreads / kWarp;
 constexpr int kElementsPerBlock = 4096;
-constexpr int kLayersPerLaunch = 32;  // so many views fit into the 4 KiB of kernel parameters
+constexpr int kLayersPerLaunch = 32;  // this many views fit into the 4 KiB of kernel parameters
 
 struct LayerView {
   const float* weight;  // [out, rest]
@@ -55,7 +55,7 @@ struct Batch {
 static_assert(sizeof(Batch<LayerView>) + 16 <= 4096 && sizeof(Batch<GradientView>) <= 4096);
 
 struct Share {
-  int layer, block;  // the block's layer, and its number there
+  int layer, block;  // the block's layer, and its number within that layer
   template <class View>
   __device__ explicit Share(const Batch<View>& batch) : layer(0) {
     while (static_cast<int>(blockIdx.x) >= batch.first_block[layer + 1]) ++layer;
@@ -124,7 +124,7 @@ __device__ inline float row_sum(const float* row, int n) {
 __global__ __launch_bounds__(kThreads) void products_kernel(Batch<LayerView> batch, bool iterate) {
   const Share share(batch);
   const LayerView& l = batch.layers[share.layer];
-  const int row = min(share.block * kWarps + warp_id(), l.out - 1);  // a warp too many repeats the last row
+  const int row = min(share.block * kWarps + warp_id(), l.out - 1);  // surplus warps repeat the last row
   const float *x = iterate ? l.t : l.v, *from = l.weight + int64_t{row} * l.rest;
   Products products = l.wide ? row_products<4>(from, x, l.rest) : row_products<1>(from, x, l.rest);
   const bool restart = iterate && products.square <= l.eps * l.eps;
@@ -239,7 +239,7 @@ int blocks_of_elements(const View& l) {
   return static_cast<int>(ceil_div(int64_t{l.out} * l.rest, int64_t{kElementsPerBlock}));
 }
 
-// Shares the grid out, blocks_of(layer) to each, and launches.
+// Launches the kernel with blocks_of(layer) blocks for each layer.
 template <class View, class BlocksOf, class... P, class... A>
 void launch_shared(Context& ctx, Batch<View>& batch, const BlocksOf& blocks_of, void (*kernel)(P...), A... args) {
   int blocks = 0;
@@ -262,7 +262,7 @@ void normalise_batch(Context& ctx, bool iterate, Batch<LayerView>& batch) {
   launch_shared(ctx, batch, blocks_of_elements<LayerView>, normalise_weight_kernel, iterate);
 }
 
-// f(batch) for the layers, as many at a time as fit. view_of(layer): its View.
+// Calls f(batch) for as many layers at a time as fit. view_of(layer) returns its View.
 template <class View, class Layer, class ViewOf, class F>
 void for_each_batch(std::span<const Layer> layers, const ViewOf& view_of, const F& f) {
   Batch<View> batch;

@@ -14,7 +14,7 @@ __global__ void add_kernel(int64_t n, const T* a, const T* b, T* y) {
       n, [](float left, float right) { return left + right; }, y, a, b);
 }
 
-// Any element type, as bits.
+// Copies elements of any type as bits.
 template <class Bits, int N>
 __global__ void copy_kernel(int64_t n, const Bits* x, Bits* y) {
   for_each_vector<N>(n, [&]<int Width>(int64_t i) { store_vector(y + i, load_vector<Width>(x + i)); });

@@ -7,7 +7,7 @@
 namespace poise::cpu {
 namespace {
 
-// Row by row, whatever the elements are.
+// Copies row by row, regardless of the element type.
 void copy_rows(int64_t rows, size_t row_bytes, const char* from, size_t from_stride, char* to, size_t to_stride) {
   const int64_t grain = std::max<int64_t>(1, int64_t{1 << 16} / static_cast<int64_t>(row_bytes));
   parallel_chunks(rows, grain, [=](int64_t begin, int64_t end) {

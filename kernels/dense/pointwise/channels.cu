@@ -1,6 +1,6 @@
-// Channels in and out of a wider tensor: a thread per 16 bytes of the narrow one, where all rows allow that. Bound by
-// memory, each element read and written once: [64,35,35,96] f32 60 MB, 14 us at 4.3 TB/s. Predicted; not yet measured
-// on a GPU.
+// Copies channels into and out of a wider tensor: a thread per 16 bytes of the narrow one, where all rows allow that.
+// Bound by memory, each element read and written once: [64,35,35,96] in f32 60 MB, 14 us at 4.3 TB/s. Predicted; not
+// yet measured on a GPU.
 #include "kernels/dense/pointwise/channels.h"
 
 #include "kernels/gpu/elementwise.cuh"
@@ -8,7 +8,7 @@
 namespace poise::POISE_GPU {
 namespace {
 
-// f(offset in x, offset in wide) for every vector of x.
+// Calls f(offset in x, offset in wide) for every vector of x.
 template <int N, class F>
 __device__ inline void for_each_channel_vector(int64_t vectors, int c, int wide_c, int first, const F& f) {
   const int per_row = c / N;
@@ -28,7 +28,7 @@ __global__ void extract_channels_kernel(int64_t vectors, int c, int wide_c, int 
                              [&](int64_t to, int64_t from) { store_vector(x + to, load_vector<N>(wide + from)); });
 }
 
-// f<T, N>(vectors of x) with an N that divides both rows and the offset.
+// Calls f<T, N>(vectors of x) with an N that divides the rows of both tensors and the offset.
 template <class F>
 void dispatch_channels(const Tensor& x, const Tensor& wide, int64_t first, const F& f) {
   dispatch_stored(x.dtype, [&]<class T>() {

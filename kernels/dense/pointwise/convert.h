@@ -1,4 +1,4 @@
-// Between element types: to[i] = from[i], rounded to the nearest, ties to even. f32 to bf16, or bf16 to f32. Same
+// Converts f32 to bf16 or bf16 to f32: to[i] = from[i], rounded to nearest, ties to even. Both tensors have the same
 // shape.
 #pragma once
 #include "kernels/core/context.h"

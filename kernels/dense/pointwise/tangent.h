@@ -1,4 +1,4 @@
-// tanh of a loop that is to become vectors.
+// A tanh for loops that the compiler vectorises.
 #pragma once
 #include <bit>
 #include <cmath>
@@ -8,11 +8,11 @@ namespace poise::cpu {
 
 inline double tangent(double x) { return std::tanh(x); }
 
-// As accurate as the library's to about two units in the last place, and without a branch. With t = e^(2|x|) - 1,
+// As accurate as the library's tanh to about two units in the last place, and without a branch. With t = e^(2|x|) - 1,
 // tanh |x| = t / (t + 2);  2|x| = n ln 2 + r, |r| <= ln 2 / 2, and t = 2^n (e^r - 1) + (2^n - 1).
 inline float tangent(float x) {
   constexpr float kSaturated = 10;  // from here on the result is 1
-  constexpr float kLog2E = 1.44269504f, kLn2High = 0.693145752f, kLn2Low = 1.42860677e-6f;  // the first has few bits
+  constexpr float kLog2E = 1.44269504f, kLn2High = 0.693145752f, kLn2Low = 1.42860677e-6f;  // kLn2High has few bits
   constexpr float kRound = 12582912.0f;                                                     // 1.5 * 2^23
   const float magnitude = std::abs(x);
   const float twice = 2 * (magnitude < kSaturated ? magnitude : kSaturated);

@@ -1,6 +1,6 @@
-// A small image and one of twice its size: the two maps that pooling and nearest-neighbour enlargement share, each
-// being the other's gradient. Rows of C contiguous channels; one task per row of the small image. A last row or column
-// of the large image beyond twice the small one belongs to no block.
+// A small image and one of twice its size: the two maps that pooling and nearest-neighbour upsampling share, each of
+// which is the other's gradient. Rows have C contiguous channels; one task per row of the small image. A last row or
+// column of the large image beyond twice the small size belongs to no block.
 #pragma once
 #include <algorithm>
 
@@ -10,7 +10,7 @@
 
 namespace poise::cpu {
 
-// Where the blocks of a large image lie.
+// Where the 2x2 blocks of a large image are.
 struct Blocks2x2 {
   int64_t h, w, c, row;             // of the small image; elements of a row of the large one
   int64_t columns_left, rows_left;  // 0 or 1: what the blocks leave out
@@ -24,7 +24,7 @@ struct Blocks2x2 {
         columns_left(large[2] - 2 * w),
         rows_left(large[1] - 2 * h),
         large_image(large[1] * row) {}
-  // The first element of the two rows of the large image that make row `r` (of all images) of the small one.
+  // The first element of the two rows of the large image that form row `r` (of all images) of the small one.
   int64_t rows_of(int64_t r) const { return r / h * large_image + r % h * 2 * row; }
 };
 

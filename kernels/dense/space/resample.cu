@@ -1,5 +1,5 @@
-// Nearest-neighbour enlargement by two and its gradient: kernels/gpu/blocks_2x2.cuh. For x [64,16,16,256]: f32 84 MB,
-// 20 us at 4.3 TB/s, bf16 half. Predicted; not yet measured on a GPU.
+// Nearest-neighbour upsampling by two and its gradient: kernels/gpu/blocks_2x2.cuh. For x [64,16,16,256]: f32 84 MB, 20
+// us at 4.3 TB/s; half of that in bf16. Predicted; not yet measured on a GPU.
 #include "kernels/dense/space/resample.h"
 
 #include "kernels/gpu/blocks_2x2.cuh"

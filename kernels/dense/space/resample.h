@@ -1,5 +1,5 @@
-// Nearest-neighbour enlargement by two:  y[n,2p+a,2q+b,c] = x[n,p,q,c] for a, b in {0, 1}.  x [N,H,W,C], y [N,2H,2W,C].
-// Only for an enlarged tensor that is wanted as such; convolutions enlarge while they read (conv2d.h).
+// Nearest-neighbour upsampling by two:  y[n,2p+a,2q+b,c] = x[n,p,q,c] for a, b in {0, 1}.  x [N,H,W,C], y [N,2H,2W,C].
+// Only for layers that need the upsampled tensor itself; convolutions upsample while they read (conv2d.h).
 #pragma once
 #include "kernels/core/context.h"
 

@@ -1,12 +1,12 @@
-// Images for the Inception network: enlarged bilinearly as TensorFlow 1 did (ResizeBilinear, align_corners=False),
-// which published FID and IS use, and scaled to [-1, 1).
+// Images for the Inception network: resized bilinearly as TensorFlow 1 does it (ResizeBilinear, align_corners=False),
+// which is what published FID and IS use, and scaled to [-1, 1).
 //
-//   s = f32(h) / f32(H);   a = p * s;   low = floor(a);   high = min(low + 1, h - 1);   t = a - low    for output row p,
-//                                                                                                     columns the same
+//   s = f32(h) / f32(H);   a = p * s;   low = floor(a);   high = min(low + 1, h - 1);   t = a - low
+//                                                                        for output row p; columns the same
 //   r = interpolated along columns in both rows, then along rows:  v0 + (v1 - v0) * t
 //   y = (r - 128) / 128
 //
-// Corners, not centres, of pixels coincide, there is no antialiasing, and t is computed in f32. The scale is
+// The corners of pixels coincide, not their centres; there is no antialiasing, and t is computed in f32. The scale is
 // TensorFlow's for Inception; training uses x / 127.5 - 1 (train/gather_images.h).
 //
 // images u8 [N,h,w,C], y [N,H,W,C].

@@ -1,5 +1,5 @@
 // Pooling over windows on the CPU. A task is one row of the result; the innermost loops run over the channels of one
-// cell. The gradients ask each cell of x which windows saw it, so that no two tasks write to one place.
+// cell. The gradients gather, for each cell of x, from the windows that contain it, so no two tasks write to one place.
 #include "kernels/dense/space/window_pooling.h"
 
 #include <algorithm>
@@ -10,10 +10,10 @@
 namespace poise::cpu {
 namespace {
 
-constexpr int64_t kChannels = 256;  // whose results a task keeps on its stack
+constexpr int64_t kChannels = 256;  // channels whose results a task keeps on its stack
 
-// first(sums, cell, channels) for the first cell of each window, then next(...) for the others in row order, then
-// last(sums, number of cells, channels). Channels in runs of at most kChannels.
+// Calls first(sums, cell, channels) for the first cell of each window, then next(...) for the others in row order, then
+// last(sums, number of cells, channels), for runs of at most kChannels channels.
 template <class T, class First, class Next, class Last>
 void for_each_window(const PoolWindow& window, const Tensor& x, Tensor& y, First first, Next next, Last last) {
   const int64_t h = x.shape[1], w = x.shape[2], c = x.shape[3], out_h = y.shape[1], out_w = y.shape[2];
@@ -41,14 +41,14 @@ void for_each_window(const PoolWindow& window, const Tensor& x, Tensor& y, First
   });
 }
 
-// Where a cell of x and a window that sees it lie, both from channel `first` on, `channels` of them.
+// A cell of x and a window that contains it, both for `channels` channels from channel `first` on.
 struct Sight {
   int64_t image, row, column;  // the cell
-  int64_t p, q, at;            // the window, `at` among all
+  int64_t p, q, at;            // the window, and its index among all windows
   int64_t first, channels;
 };
 
-// add(sums, sight) for every window that sees a cell.
+// Calls add(sums, sight) for every window that contains a cell.
 template <class T, class Add>
 void for_each_cell(const PoolWindow& window, const Tensor& dy, Tensor& dx, Add add) {
   const int64_t h = dx.shape[1], w = dx.shape[2], c = dx.shape[3], out_h = dy.shape[1], out_w = dy.shape[2];

@@ -1,8 +1,8 @@
-// Pooling over windows: a thread per 16 bytes of channels of a result's pixel reads the cells of its window, or, for a
-// gradient, of the windows that see it; neighbouring threads read neighbouring channels. Bound by memory as long as the
-// overlap of windows is served by L2: for a 3x3 mean of [64,35,35,288] f32 90 MB in, 90 MB out, 42 us at 4.3 TB/s.
-// The gradient of the maximum reads every window up to the cell, which is slow where windows overlap and is meant for
-// small ones. Predicted; not yet measured on a GPU.
+// Pooling over windows. A thread per 16 bytes of channels of a result's pixel reads the cells of its window or, for a
+// gradient, the windows that contain the pixel; neighbouring threads read neighbouring channels. Bound by memory as
+// long as L2 serves the overlap of windows: for a 3x3 mean of [64,35,35,288] in f32, 90 MB in, 90 MB out, 42 us at 4.3
+// TB/s. The gradient of the maximum reads every window up to the cell, which is slow where windows overlap and is meant
+// for small ones. Predicted; not yet measured on a GPU.
 #include "kernels/dense/space/window_pooling.h"
 
 #include "kernels/gpu/elementwise.cuh"
@@ -62,7 +62,7 @@ __global__ void pool_forward_kernel(PoolShape s, int64_t vectors, const T* x, T*
   });
 }
 
-// Which channels of the cell (row, column) are the first of window (p, q) to hold its maximum.
+// Per channel: 1 if cell `at` is the first of window (p, q) to hold the window's maximum, else 0.
 template <class T, int N>
 __device__ inline Vector<float, N> receives(const PoolShape& s, const Place& at, int p, int q, const T* x, const T* y) {
   const T* const image = x + at.image * s.h * s.w * s.c + at.channel;

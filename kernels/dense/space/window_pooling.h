@@ -1,9 +1,9 @@
-// Maximum and mean over windows that may overlap and may reach over the edge of the image. Cells outside of the image
-// do not count: the maximum never sees them, and the mean divides by the number of cells inside (TensorFlow's SAME
-// average pooling; PyTorch's count_include_pad=False).
+// Maximum and mean over windows that may overlap and may extend past the edge of the image. Cells outside the image do
+// not count: the maximum ignores them, and the mean divides by the number of cells inside (TensorFlow's SAME average
+// pooling; PyTorch's count_include_pad=False).
 //
 //   window(p, q) = {(h, w) : 0 <= h - (p*stride - pad) < size, the same for w and q, inside the image}
-//   max: y[n,p,q,c] = max of x[n,h,w,c] over the window, NaN if one is
+//   max: y[n,p,q,c] = max of x[n,h,w,c] over the window, NaN if any is NaN
 //        dx: dy to the first cell, in row order, that holds the maximum
 //   avg: y[n,p,q,c] = mean of the same
 //        dx: dy / cells to each cell
@@ -16,7 +16,7 @@
 namespace poise {
 
 struct PoolWindow {
-  int64_t size = 1, stride = 1, pad = 0;  // pad < size, so that every window sees a cell
+  int64_t size = 1, stride = 1, pad = 0;  // pad < size, so that every window contains a cell
 
   POISE_HOST_DEVICE int64_t out(int64_t extent) const { return (extent + 2 * pad - size) / stride + 1; }
   // The cells of output p along an axis: begin .. end-1.
@@ -25,7 +25,7 @@ struct PoolWindow {
     const int64_t all = p * stride - pad + size;
     return all < extent ? all : extent;
   }
-  // The outputs whose windows see cell h along an axis: first_output .. last_output, none if first > last.
+  // The outputs whose windows contain cell h along an axis: first_output .. last_output, none if first > last.
   POISE_HOST_DEVICE int64_t first_output(int64_t h) const { return h + pad < size ? 0 : (h + pad - size) / stride + 1; }
   POISE_HOST_DEVICE int64_t last_output(int64_t h, int64_t extent) const {
     const int64_t last = (h + pad) / stride, outputs = out(extent);
