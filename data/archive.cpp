@@ -46,19 +46,19 @@ Archive::Archive(const DataSetFacts&, const std::string& path, const Wanted&, in
 
 namespace {
 
-// What a data set may have: STL-10 has 3.1 GB, Tiny-ImageNet 120,000 pictures.
+// Limits for a data set. STL-10 has 3.1 GB, Tiny-ImageNet 120,000 pictures.
 constexpr int64_t kMostBytes = 16384 * kMiB, kMostKept = 4096 * kMiB, kMostEntries = 400'000;
-constexpr int64_t kMostExpansion = 200, kAnyExpansion = 64 * kMiB;  // zeros shrink to a thousandth; pictures do not
+constexpr int64_t kMostExpansion = 200, kAnyExpansion = 64 * kMiB;  // zeros compress to a thousandth; pictures do not
 constexpr size_t kMostPath = 1024;
-constexpr size_t kWindow = size_t{32} << 20;  // of a large one: those who read pictures side by side stay within
+constexpr size_t kWindow = size_t{32} << 20;  // for large files: threads that read neighbouring pictures stay within
 
 struct Entry {
-  std::string path;  // without ./ in front and / behind
+  std::string path;  // without leading ./ and trailing /
   bool folder = false;
-  int64_t size = -1;  // as it claims; -1: it does not
+  int64_t size = -1;  // as declared; -1: not declared
 };
 
-// An archive from its beginning: entry by entry, each checked.
+// Walks through an archive from its beginning, entry by entry, and checks each one.
 class Walk {
  public:
   Walk(const DataSetFacts& set, const std::string& path) : set_(set), file_(set, path), archive_(::archive_read_new()) {
@@ -102,7 +102,7 @@ class Walk {
     return true;
   }
 
-  // Bytes of the current file that follow those read before; fewer than asked for only at its end.
+  // Reads the next bytes of the current file; fewer than requested only at its end.
   size_t read(std::span<uint8_t> to) {
     size_t done = 0;
     while (done < to.size()) {
@@ -162,7 +162,7 @@ class Walk {
     }
   }
 
-  // An exception may not pass through C: it waits until libarchive has returned.
+  // Exceptions must not pass through C code, so they are kept until libarchive has returned.
   template <class F>
   auto guarded(const F& f) noexcept -> decltype(f()) {
     try {
@@ -201,7 +201,7 @@ class Walk {
   std::vector<uint8_t> block_ = std::vector<uint8_t>(size_t{1} << 18);
   std::exception_ptr error_;
   int64_t at_ = 0, entries_ = 0, total_ = 0;
-  int64_t left_ = -1;  // of the current file, as it claims; -1: it does not
+  int64_t left_ = -1;  // of the current file, as declared; -1: not declared
 };
 
 class KeptBytes : public ByteSource {
@@ -216,7 +216,7 @@ class KeptBytes : public ByteSource {
   std::vector<uint8_t> bytes_;
 };
 
-// A large file: its bytes pass through a window, which moves forwards, or begins anew for who looks back.
+// A large file, read through a window that moves forwards. Reading before the window restarts from the beginning.
 class PassingBytes : public ByteSource {
  public:
   PassingBytes(const DataSetFacts& set, const std::string& archive, const std::string& name, int64_t size)
@@ -241,7 +241,7 @@ class PassingBytes : public ByteSource {
     changed();
   }
 
-  // Reads on; of what was read stays half a window, or what is needed from `offset` on.
+  // Reads on. Keeps half a window of earlier bytes, or more if they are needed from `offset` on.
   void advance(int64_t offset) const {
     if (window_.size() > kWindow) {
       const auto gone = std::min<int64_t>(static_cast<int64_t>(window_.size() - kWindow / 2), offset - first_);
@@ -265,7 +265,7 @@ class PassingBytes : public ByteSource {
   mutable std::mutex mutex_;
   mutable std::unique_ptr<Walk> walk_;
   mutable std::vector<uint8_t> window_;
-  mutable int64_t first_ = 0;  // of the window
+  mutable int64_t first_ = 0;  // offset of the window
 };
 
 }  // namespace
@@ -297,7 +297,7 @@ Archive::Archive(const DataSetFacts& set, const std::string& path, const Wanted&
     int64_t size = 0;
     for (size_t got = 0, asked = 0; got == asked; size += static_cast<int64_t>(got)) {
       asked = static_cast<size_t>(std::clamp<int64_t>(entry.size + 1 - size, 4096, kMiB));
-      const size_t before = size <= large ? bytes.size() : 0;  // of a large one only the size is wanted
+      const size_t before = size <= large ? bytes.size() : 0;  // only the size of a large file is needed
       bytes.resize(before + asked);
       got = walk.read(std::span(bytes).subspan(before));
       bytes.resize(before + got);

@@ -72,7 +72,7 @@ ImageSet read_sample(const DataFolder& folder, CifarSplit split) {
   return set;
 }
 
-// A folder with none of the expected files: say which likely mistake it is.
+// Reports a folder with none of the expected files, and the likely mistake.
 [[noreturn]] void fail_nothing_found(const DataFolder& folder) {
   std::string found = "none of them";
   if (folder.has_file("data_batch_1") || folder.has_folder("cifar-10-batches-py")) {
@@ -94,7 +94,7 @@ const DataSetFacts& cifar10_facts() {
       "get cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and unpack it there",
       {"train", "test"},
       "cifar-10-batches-bin",
-      // MD5s as the set's users check them.
+      // The MD5s that users of the set commonly check.
       {{"data_batch_1.bin", 30730000, "5dd7e06a14cb22eb9f671a540d1b7c25", {"train"}},
        {"data_batch_2.bin", 30730000, "5ea93a67294ea407fff1d09f752e9692", {"train"}},
        {"data_batch_3.bin", 30730000, "942cd6a4bcdd0dd3c604fbe906cb4421", {"train"}},

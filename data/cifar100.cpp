@@ -18,7 +18,7 @@ std::vector<std::string> numbers() {
   return names;
 }
 
-// The official folder has them beside the images.
+// The official folder has a file of names next to the images.
 std::vector<std::string> class_names(const DataFolder& folder) {
   if (!folder.has_file(kNames)) return numbers();
   std::vector<std::string> names = read_lines(cifar100_facts(), folder.file(kNames));

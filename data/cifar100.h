@@ -7,7 +7,8 @@ namespace poise {
 
 const DataSetFacts& cifar100_facts();
 
-// `path` is a folder or an archive (archive.h) that holds the official files, or a folder `cifar-100-binary` that does. Error(data) as for CIFAR-10.
+// `path` is a folder or an archive (archive.h) that holds the official files, or a folder `cifar-100-binary` that does.
+// Error(data) as for CIFAR-10.
 ImageSet read_cifar100(const std::string& path, CifarSplit split);
 
 // Any positive number of records up to 50,000, already in memory.

@@ -17,10 +17,10 @@ struct CifarFormat {
 ImageSet empty_cifar_set(const std::string& name, const std::string& source, std::vector<std::string> class_names,
                          int64_t most_records);
 
-// Error(data) unless `bytes` are the official file's.
+// Error(data) unless the file has the size of `records` records, as the official file does.
 void check_cifar_file(const DataSetFacts& set, const CifarFormat& format, const DataFile& file, int64_t records);
 
-// Appends whole records to the set: planes [3,32,32] become [32,32,3]. Error(data) for a label that is no class.
+// Appends whole records to the set: planes [3,32,32] become [32,32,3]. Error(data) for an invalid label.
 void append_cifar_records(const DataSetFacts& facts, const CifarFormat& format, std::span<const uint8_t> records,
                           const std::string& source, ImageSet& set);
 

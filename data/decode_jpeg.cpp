@@ -5,13 +5,13 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
-// After <cstdio>, which it does not include.
+// Must follow <cstdio>, which it does not include.
 #include <jpeglib.h>
 
 namespace poise {
 namespace {
 
-// libjpeg reports errors by a function that must not return; ours jumps back over its frames, which are plain C.
+// libjpeg reports errors through a function that must not return. Ours jumps back over libjpeg's frames, which are C.
 struct ErrorManager {
   jpeg_error_mgr base{};
   std::jmp_buf back{};
@@ -24,13 +24,13 @@ void give_up(j_common_ptr info) {
   std::longjmp(manager->back, 1);
 }
 
-// Nothing in here has a destructor that a jump would skip. rows: [height, width, channels], as the header says.
+// No variable here has a destructor that a jump would skip. rows: [height, width, channels], as given by the header.
 bool decode_into(std::span<const uint8_t> bytes, const PictureHeader& header, int channels, uint8_t* rows,
                  ErrorManager& errors) {
   jpeg_decompress_struct info{};
   info.err = jpeg_std_error(&errors.base);
   errors.base.error_exit = give_up;
-  errors.base.output_message = [](j_common_ptr) {};  // warnings of damage that decoders get over
+  errors.base.output_message = [](j_common_ptr) {};  // ignore warnings about recoverable damage
   if (setjmp(errors.back)) {
     jpeg_destroy_decompress(&info);
     return false;
@@ -53,7 +53,7 @@ bool decode_into(std::span<const uint8_t> bytes, const PictureHeader& header, in
   return as_promised;
 }
 
-// Light that is left after an ink and black, both stored inverted: a * b / 255, rounded.
+// The light that remains after an ink and black, both stored inverted: ink * black / 255, rounded.
 uint8_t light(int ink, int black) {
   const int rest = (255 - ink) * black + 128;
   return static_cast<uint8_t>(black - (((rest >> 8) + rest) >> 8));

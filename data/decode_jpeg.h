@@ -1,4 +1,4 @@
-// JPEGs by libjpeg-turbo.
+// Decodes JPEGs with libjpeg-turbo.
 #pragma once
 #include <span>
 
@@ -7,9 +7,9 @@
 
 namespace poise {
 
-// A grey, RGB or CMYK JPEG whose header was read. std::runtime_error with libjpeg's own words if it is damaged. Where
-// coefficients are missing they are 0, so what was not sent is grey. Inks become colours as in Pillow: they are taken for
-// inverted, as Adobe stores them, with a marker or without.
+// Decodes a grey, RGB or CMYK JPEG whose header has been read. std::runtime_error with libjpeg's message if it is
+// damaged. Missing coefficients count as 0, so missing parts are grey. CMYK becomes RGB as in Pillow: inks are assumed
+// to be stored inverted, as Adobe does, with or without its marker.
 Picture decode_jpeg(std::span<const uint8_t> bytes, const PictureHeader& header);
 
 std::string jpeg_library();  // "libjpeg-turbo 2.1.5"

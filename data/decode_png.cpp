@@ -32,10 +32,10 @@ void read_bytes(png_structp png, png_bytep to, size_t count) {
   reading->rest = reading->rest.subspan(count);
 }
 
-// Nothing in here has a destructor that a jump would skip. rows: [height] pointers to [width, 3].
+// No variable here has a destructor that a jump would skip. rows: [height] pointers to [width, 3].
 bool decode_into(const PictureHeader& header, png_bytepp rows, Reading& reading) {
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reading, give_up, [](png_structp, png_const_charp) {
-  });  // warnings of damage that decoders get over
+  });  // ignore warnings about recoverable damage
   png_infop info = png ? png_create_info_struct(png) : nullptr;
   if (!info || setjmp(png_jmpbuf(png))) {
     png_destroy_read_struct(&png, &info, nullptr);
@@ -43,11 +43,11 @@ bool decode_into(const PictureHeader& header, png_bytepp rows, Reading& reading)
   }
   png_set_read_fn(png, &reading, read_bytes);
   png_set_user_limits(png, kMostSide, kMostSide);
-  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);  // texts, profiles: never unpacked
+  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);  // never decompress texts and profiles
   png_read_info(png, info);
-  png_set_expand(png);       // palettes to colours, few bits to 8
-  png_set_strip_16(png);     // the upper 8
-  png_set_strip_alpha(png);  // as it was before it met a background
+  png_set_expand(png);       // palettes to colours, fewer bits to 8
+  png_set_strip_16(png);     // keep the upper 8
+  png_set_strip_alpha(png);  // colours as stored, without a background
   png_set_gray_to_rgb(png);
   png_set_interlace_handling(png);
   png_read_update_info(png, info);

@@ -1,4 +1,4 @@
-// PNGs by libpng.
+// Decodes PNGs with libpng.
 #pragma once
 #include <span>
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace poise {
 
-// A PNG whose header and checksums were read. std::runtime_error with libpng's own words if it is damaged. A pixel that
-// names a colour beyond the palette is black.
+// Decodes a PNG whose header and checksums have been checked. std::runtime_error with libpng's message if it is
+// damaged. Colours beyond the palette are black.
 Picture decode_png(std::span<const uint8_t> bytes, const PictureHeader& header);
 
 std::string png_library();  // "libpng 1.6.39"

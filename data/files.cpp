@@ -35,7 +35,7 @@ void check_folder(const DataSetFacts& set, const std::string& folder) {
 }
 
 DataFile::DataFile(const DataSetFacts& set, const std::string& path) : path_(path) {
-  // Not blocking: a named pipe in the place of a file must be an error, not a wait.
+  // Non-blocking, so that a named pipe in place of a file is an error instead of a wait.
   do {
     descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   } while (descriptor_ < 0 && errno == EINTR);
@@ -51,7 +51,7 @@ DataFile::DataFile(const DataSetFacts& set, const std::string& path) : path_(pat
   }
   if (!S_ISREG(status.st_mode)) {
     const char* found = S_ISDIR(status.st_mode) ? "a folder" : "something that is no regular file";
-    ::close(descriptor_);  // the destructor of a half-built object does not run
+    ::close(descriptor_);  // the destructor of a partly constructed object does not run
     fail_data(set, fmt::format("{}: expected a file, found {}; {}", path, found, set.where_to_get));
   }
   size_ = static_cast<int64_t>(status.st_size);

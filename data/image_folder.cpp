@@ -70,7 +70,7 @@ const DataSetFacts& image_folder_facts() {
 
 namespace {
 
-// A wrong path, such as a home folder, may have a million files below it.
+// Limits the search: a wrong path, such as a home folder, may have a million files below it.
 constexpr int kMostFiles = 10000, kMostFolders = 3;
 
 bool holds_pictures_below(const std::string& folder, int depth, int& files) {

@@ -12,19 +12,19 @@ struct ImageSet {
   int64_t count = 0, height = 0, width = 0, channels = 0;
   std::vector<uint8_t> pixels;           // [count, height, width, channels]
   std::vector<int32_t> labels;           // [count], 0-based; empty if the set has no classes
-  std::vector<std::string> class_names;  // also empty then
-  uint32_t crc = 0;                      // of pixels and labels: recorded in a run, compared on resume
-  std::vector<std::string> warnings;     // what of the files was not read, or is not what was published
+  std::vector<std::string> class_names;  // empty as well in this case
+  uint32_t crc = 0;                      // of pixels and labels; recorded in a run, compared on resume
+  std::vector<std::string> warnings;     // files that were skipped or differ from those published
   std::string resize = "none";           // how pictures became this size: "none", kCropAndResize
 };
 
-// crop_and_resize() of picture.h, as protocols of evaluations call it.
+// The name of crop_and_resize() (picture.h) in evaluation protocols.
 constexpr const char* kCropAndResize = "crop, antialiased bilinear";
 
 uint32_t crc_of(const ImageSet& set);
 
-// Leaves the images of these classes, in their order; labels and names are those of `classes`, in that order. Error(usage)
-// for a set without classes.
+// Keeps only the images of these classes, in their original order. Labels and names follow the order of `classes`.
+// Error(usage) for a set without classes.
 void keep_classes(ImageSet& set, const std::vector<int32_t>& classes);
 
 }  // namespace poise

@@ -23,10 +23,10 @@
 namespace poise {
 namespace {
 
-constexpr int64_t kPicturesPerRound = 512;  // between two calls of the progress: well above the number of threads
+constexpr int64_t kPicturesPerRound = 512;  // between two progress calls; far more than threads
 constexpr int64_t kPicturesPerTask = 8;
 
-// What went wrong with which picture: any number, but of an error that is no picture's fault one is enough.
+// Problems by picture. All are reported together, but an error that is not the fault of a picture is thrown alone.
 class Problems {
  public:
   void add(int64_t picture, std::exception_ptr problem) {
@@ -54,7 +54,7 @@ class Problems {
   std::map<int64_t, std::exception_ptr> problems_;
 };
 
-// f(i) for every picture, on all threads. Throws what went wrong with any.
+// Calls f(i) for every picture, on all threads. Throws the collected problems at the end.
 template <class F>
 void for_each_picture(const ImageSource& source, const ReadProgress& progress, const F& f) {
   Problems problems;
@@ -131,8 +131,8 @@ ImageSet prepare_images(const ImageSource& source, int64_t side, const ReadProgr
 
 namespace {
 
-// Of file systems that set the time of a file's last change themselves, by the clock. An archive that is mounted
-// (squashfs, ISO) has it from whoever made it, a file server may tell it late, and what is under an overlay is unknown.
+// True for file systems that set a file's time of last change (ctime) themselves, by the clock. In a mounted image
+// (squashfs, ISO) its creator has set it, a file server may report it late, and below an overlay it is unknown.
 bool keeps_times_of_change(const struct statfs& system) {
   constexpr std::array<uint32_t, 6> known = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
                                              F2FS_SUPER_MAGIC, TMPFS_MAGIC,     0x2fc12fc1 /* ZFS */};
@@ -171,7 +171,7 @@ std::string stamp_of(const ImageSource& source, const std::vector<std::string>& 
     if (!devices.insert(facts[i][0]).second) continue;
     struct statfs system {};
     if (::statfs(paths[i].c_str(), &system) != 0 || !keeps_times_of_change(system)) return "";
-    add(&system.f_fsid, sizeof system.f_fsid);  // another disk in the same place
+    add(&system.f_fsid, sizeof system.f_fsid);  // tells another disk in the same place apart
   }
   add(facts.data(), facts.size() * sizeof(Facts));
   add(source.labels.data(), source.labels.size() * sizeof(int32_t));

@@ -1,5 +1,5 @@
-// The pictures of a data set as its files have them, one by one, before all get one size: what readers of sets whose
-// images are not read in one go have in common.
+// Access to the pictures of a data set one by one, in their original sizes: the interface of readers that do not load a
+// whole set at once.
 #pragma once
 #include <functional>
 #include <span>
@@ -15,12 +15,12 @@ namespace poise {
 class ImageSource {
  public:
   virtual ~ImageSource() = default;
-  // Both for i < count, called from several threads. The bytes that picture i is made of; Error(data) names the file.
+  // The bytes of picture i < count; Error(data) names the file. Several threads may call bytes() and decode() at once.
   virtual std::vector<uint8_t> bytes(int64_t i) const = 0;
-  // The picture in them; Error(data) that names the file if it is of no use.
+  // The picture in these bytes; Error(data) that names the file if it is unusable.
   virtual Picture decode(int64_t i, std::span<const uint8_t> bytes) const = 0;
   Picture picture(int64_t i) const { return decode(i, bytes(i)); }
-  // Another one whenever a file of the set may have changed; "" if that cannot be told without reading them.
+  // Changes whenever a file of the set may have changed; "" if that is unknown without reading the files.
   virtual std::string stamp() const { return ""; }
 
   std::string name, source;  // as in ImageSet
@@ -30,24 +30,24 @@ class ImageSource {
   std::vector<std::string> warnings;     // as in ImageSet
 };
 
-// How many of how many pictures are done. Called on the thread that waits for them, every so often and at the end.
+// Receives the number of pictures done so far. Called on the waiting thread, at intervals and at the end.
 using ReadProgress = std::function<void(int64_t done, int64_t total)>;
 
-// The set that `source` becomes at this side, with black pixels and no crc yet.
+// The set of `source` with images of this side, but with black pixels and no crc yet.
 ImageSet blank_images(const ImageSource& source, int64_t side);
 
-// All pictures, cropped and resized to `side` (picture.h), on all threads. Error(data) that counts the pictures of no
-// use and names the first three. `content`: receives what content_of() gives.
+// Decodes all pictures, cropped and resized to `side` (picture.h), on all threads. Error(data) that counts the unusable
+// pictures and names the first three. `content`: receives the result of content_of().
 ImageSet prepare_images(const ImageSource& source, int64_t side, const ReadProgress& progress,
                         std::string* content = nullptr);
 
-// What identifies a set: the MD5 of the bytes of all pictures in their order, of labels and class names. Reads
-// everything, which is cheap beside decoding it.
+// Identifies a set: an MD5 over the bytes of all pictures in order, the labels and the class names. Reads everything,
+// which is cheap compared to decoding it.
 std::string content_of(const ImageSource& source, const ReadProgress& progress);
 
-// The stamp() of a set whose pictures are in these files: numbers, sizes and times of the files, the time of their last
-// change among them, which no program can set. "" if one was changed so lately that the next change might not show,
-// cannot be looked at, or lies on a file system that takes such times from elsewhere.
+// The stamp() of a set whose pictures are in these files: their inode numbers, sizes and times, including the time of
+// last change (ctime), which no program can set. "" if a file changed so recently that another change might not show,
+// cannot be examined, or is on a file system that takes these times from elsewhere.
 std::string stamp_of(const ImageSource& source, const std::vector<std::string>& paths);
 
 // The picture in a file's bytes; Error(data) that names the file.

@@ -24,7 +24,7 @@ void Md5::block(const uint8_t* bytes) {
   static const std::array<uint32_t, 64> kSines = sines();
   constexpr int kShifts[4][4] = {{7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}};
   uint32_t words[16];
-  std::memcpy(words, bytes, sizeof words);  // little-endian, as every machine Poise runs on
+  std::memcpy(words, bytes, sizeof words);  // little-endian, like all machines that Poise runs on
   auto [a, b, c, d] = state_;
   for (uint32_t i = 0; i < 64; ++i) {
     uint32_t mixed = 0, word = 0;

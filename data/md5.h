@@ -1,4 +1,4 @@
-// MD5 (RFC 1321), because that is what the makers of data sets publish. Recognises files; protects nothing.
+// MD5 (RFC 1321), because makers of data sets publish it. It identifies files but offers no security.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace poise {
 class Md5 {
  public:
   void update(std::span<const uint8_t> bytes);
-  std::string hex();  // 32 digits; nothing may be added afterwards
+  std::string hex();  // 32 digits; no update() afterwards
 
  private:
   void block(const uint8_t* bytes);

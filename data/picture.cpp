@@ -7,13 +7,12 @@
 namespace poise {
 namespace {
 
-constexpr int kFractionBits = 22;  // 32 minus 8 of a byte minus 2 of headroom
+constexpr int kFractionBits = 22;  // 32 minus 8 for a byte minus 2 for headroom
 constexpr int kHalf = 1 << (kFractionBits - 1);
 
 uint8_t rounded(int sum) { return static_cast<uint8_t>(std::clamp(sum >> kFractionBits, 0, 255)); }
 
-// Which inputs make an output, and how much of each: out[i] = sum over k < count of weights[first_weight + k] *
-// in[first + k].
+// The inputs and weights of each output: out[i] = sum over k < count of weights[first_weight + k] * in[first + k].
 struct Taps {
   struct Output {
     int64_t first = 0, count = 0;
@@ -57,7 +56,7 @@ void crop_and_resize(const Picture& picture, int64_t side, uint8_t* out) {
     for (int64_t y = 0; y < side; ++y) std::memcpy(out + y * side * 3, square + y * pitch, row_bytes);
     return;
   }
-  const Taps taps = taps_of(from, side);                               // both ways alike
+  const Taps taps = taps_of(from, side);                               // the same in both directions
   std::vector<uint8_t> narrow(static_cast<size_t>(from) * row_bytes);  // [from, side, 3]
   for (int64_t y = 0; y < from; ++y) {
     const uint8_t* row = square + y * pitch;

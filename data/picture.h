@@ -1,4 +1,4 @@
-// One picture as its file has it: RGB bytes, rows from the top. Its resizing.
+// A picture in its original size, as RGB bytes with rows from the top, and its resizing.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -11,9 +11,9 @@ struct Picture {
 };
 
 // The central square of the picture (offsets rounded down), resized to [side, side, 3] with the antialiased bilinear
-// filter of Pillow, the library that the papers' data loaders use: a triangle as wide as the reduction, coefficients in
-// fixed point of 22 bits, columns first, rounded to bytes between the passes. Equal to Image.resize(BILINEAR) bit for
-// bit. A square of this side is copied.
+// filter of Pillow, the library that the papers' data loaders use: a triangle that widens with the reduction, 22-bit
+// fixed-point coefficients, the horizontal pass first, rounding to bytes between the passes. Equal to
+// Image.resize(BILINEAR) bit for bit. A square that already has this side is copied.
 void crop_and_resize(const Picture& picture, int64_t side, uint8_t* out);
 
 }  // namespace poise

@@ -36,7 +36,7 @@ uint32_t little_endian(Bytes bytes, size_t at, int count) {
   return value;
 }
 
-// The chunks: length, type, content, checksum of type and content.
+// A chunk has a length, a type, content, and a checksum of type and content.
 PictureHeader png_header(Bytes bytes) {
   PictureHeader header{.format = PictureFormat::png};
   size_t at = 8;
@@ -58,8 +58,8 @@ PictureHeader png_header(Bytes bytes) {
   }
 }
 
-// Tables of Huffman codes: class and id, 16 numbers of codes of each length, as many symbols. No table can have more
-// than 256; decoders exist that trust the file in this.
+// A table of Huffman codes has class and id, the numbers of codes of 16 lengths, and that many symbols. More than 256
+// are invalid, which some decoders do not check.
 void check_huffman_tables(Bytes segment) {
   for (size_t at = 0; at < segment.size();) {
     if (segment.size() - at < 17) refuse("damaged JPEG: a table of codes is too short");
@@ -85,11 +85,11 @@ void read_frame(Bytes segment, uint8_t marker, PictureHeader& header) {
   }
 }
 
-// Segments up to the end marker: FF, marker, length (which counts itself), content; behind the segment that begins a
-// scan compressed data, where FF is followed by 0 or is a restart marker.
+// Reads segments up to the end marker: FF, marker, length (including itself), content. The segment that begins a scan
+// is followed by compressed data, where FF is followed by 0 or is part of a restart marker.
 PictureHeader jpeg_header(Bytes bytes) {
   PictureHeader header{.format = PictureFormat::jpeg};
-  constexpr int kMostScans = 500;  // a progressive one has about ten; thousands keep a decoder busy for hours
+  constexpr int kMostScans = 500;  // progressive ones have about ten; thousands keep a decoder busy for hours
   int scans = 0;
   for (size_t at = 2;;) {
     const void* next = at < bytes.size() ? std::memchr(bytes.data() + at, 0xff, bytes.size() - at) : nullptr;
@@ -98,7 +98,7 @@ PictureHeader jpeg_header(Bytes bytes) {
     while (at < bytes.size() && bytes[at] == 0xff) ++at;
     if (at == bytes.size()) refuse("truncated JPEG: its end marker is missing");
     const uint8_t marker = bytes[at++];
-    if (marker <= 1 || (marker >= 0xd0 && marker <= 0xd8)) continue;  // nothing follows these
+    if (marker <= 1 || (marker >= 0xd0 && marker <= 0xd8)) continue;  // these have no content
     if (marker == 0xd9) break;
     if (bytes.size() - at < 2) refuse("truncated JPEG: its end marker is missing");
     const size_t length = big_endian(bytes, at, 2);
@@ -122,7 +122,7 @@ PictureHeader bmp_header(Bytes bytes) {
   if (bytes.size() < 30) refuse("truncated BMP: its header is missing");
   const uint32_t pixels_at = little_endian(bytes, 10, 4), header_bytes = little_endian(bytes, 14, 4);
   int64_t bits = 0;
-  // A palette of less than no colours is one that decoders do not notice to be missing.
+  // Decoders do not detect a missing palette if its computed size is negative.
   if (pixels_at < int64_t{14} + header_bytes) refuse("damaged BMP: its pixels begin inside its header");
   if (header_bytes == 12) {
     header.width = little_endian(bytes, 18, 2);
@@ -147,7 +147,7 @@ PictureHeader bmp_header(Bytes bytes) {
   return header;
 }
 
-// What a file that is none of the three may be.
+// Describes a file in none of the three formats.
 std::string name_of_other(Bytes bytes) {
   if (bytes.empty()) return "an empty file";
   if (const std::string name = other_picture_format(bytes); !name.empty()) return name + "; convert or remove it";
@@ -179,13 +179,13 @@ PictureHeader read_picture_header(Bytes bytes) {
 }
 
 bool begins_as_picture(Bytes bytes) {
-  // Two letters are few: a BMP's header has one of two lengths in practice, and zeros where something may come one day.
+  // The two letters of a BMP are weak evidence, so the reserved bytes of its header must be zero as well.
   const bool bmp = begins_with(bytes, kBmp) && bytes.size() >= kBytesThatTell && big_endian(bytes, 6, 4) == 0;
   return bmp || begins_with(bytes, kPng) || begins_with(bytes, kJpeg);
 }
 
 std::string other_picture_format(Bytes bytes) {
-  using namespace std::string_view_literals;  // one of them has a zero inside
+  using namespace std::string_view_literals;  // one string contains a zero
   constexpr struct {
     const char* name;
     std::string_view begin;
@@ -203,7 +203,7 @@ std::string other_picture_format(Bytes bytes) {
 }
 
 std::vector<uint8_t> plain_bmp(Bytes bytes) {
-  constexpr size_t kFile = 14, kInfo = 40;  // headers: of the file, and what all later ones begin with
+  constexpr size_t kFile = 14, kInfo = 40;  // the file header, and the info header that all later ones begin with
   std::vector<uint8_t> plain(bytes.begin(), bytes.end());
   const auto read = [&](size_t at, int count) { return little_endian(plain, at, count); };
   size_t pixels = read(10, 4), header = read(kFile, 4);
@@ -215,7 +215,7 @@ std::vector<uint8_t> plain_bmp(Bytes bytes) {
   };
   const bool masks = header > 12 && read(30, 4) == 3;
   if (pixels > plain.size() || pixels < kFile + header) return plain;
-  // Of 52 bytes: with the masks of the colours, which stand in the same place behind one of 40. Of 64: OS/2's.
+  // 52 bytes: includes the colour masks, which follow a header of 40 bytes at the same place. 64 bytes: OS/2.
   if (header == 52 || header == 64) {
     if (header == 64 || !masks) replace(kFile + kInfo, kFile + header, 0);
     header = kInfo;
@@ -223,7 +223,7 @@ std::vector<uint8_t> plain_bmp(Bytes bytes) {
   }
   const size_t begin = kFile + header + (masks && header == kInfo ? 12 : 0);
   if (pixels < begin) return plain;
-  if (read(header == 12 ? 24 : 28, 2) > 8) {  // no palette: what stands between is of no use
+  if (read(header == 12 ? 24 : 28, 2) > 8) {  // no palette: drop what is in between
     replace(begin, pixels, 0);
     return plain;
   }

@@ -17,7 +17,7 @@
 namespace poise {
 namespace {
 
-// A set that is read in one go, for when its images shall have another size.
+// Wraps a set that was read as a whole, so that its images can be resized.
 class ReadySource : public ImageSource {
  public:
   explicit ReadySource(const ImageSet& set) : set_(set) {
@@ -40,10 +40,10 @@ class ReadySource : public ImageSource {
   const ImageSet& set_;
 };
 
-// Either `read` or `open` is there; `split` is an index into the facts' splits.
+// Either `read` or `open` is set; `split` is an index into the facts' splits.
 struct Entry {
   const DataSetFacts& (*facts)();
-  int64_t side;  // 0: the caller must say
+  int64_t side;  // 0: the caller must choose
   ImageSet (*read)(const std::string& folder, size_t split) = nullptr;
   std::unique_ptr<ImageSource> (*open)(const std::string& folder, size_t split) = nullptr;
 };
@@ -85,7 +85,7 @@ size_t split_of(const DataSetFacts& set, const std::string& split) {
   return static_cast<size_t>(found - set.splits.begin());
 }
 
-// A cache that the system cannot read is left alone, one that cannot be written is done without: it saves time only.
+// The cache only saves time: one that cannot be read is left alone, and one that cannot be written is not used.
 ImageSet prepare_with_cache(const ImageSource& source, int64_t side, const ReadOptions& options) {
   if (options.cache_folder.empty()) return prepare_images(source, side, options.progress);
   const auto note = [&](const std::string& text) {
@@ -98,7 +98,7 @@ ImageSet prepare_with_cache(const ImageSource& source, int64_t side, const ReadO
   std::string content;
   bool writes = true;
   try {
-    // A first reading goes through the files once; the hash is a by-product.
+    // Without a candidate in the cache, the files are read only once, and decoding computes the hash as a by-product.
     if (cache_may_have(options.cache_folder, source, side)) {
       content = known_content(options.cache_folder, stamp);
       const bool known = !content.empty();

@@ -10,15 +10,15 @@
 namespace poise {
 
 std::vector<std::string> data_set_names();
-// All splits of all sets, "auto" first: what a set trains on by default.
+// All splits of all sets. "auto" is first: the split that a set trains on by default.
 std::vector<std::string> split_names();
-// What "auto" means for this set; every other split is itself. Error(usage) as read_images.
+// Resolves "auto" for this set; returns other splits unchanged. Error(usage) as for read_images().
 std::string resolved_split(const std::string& name, const std::string& split);
 // Error(usage) for an unknown name, listing the known ones.
 const DataSetFacts& data_set_facts(const std::string& name);
 
-// The set whose files lie in the folder `path`, or in its archive's own folder in there, or that the archive `path` is
-// of: "folder" if there are pictures instead, in it or in subfolders; "" if it holds neither or is something else.
+// The set whose files are in the folder `path`, in the set's inner folder there, or in the archive `path`. "folder" if
+// there are pictures instead, in it or in subfolders; "" if `path` has neither or is something else.
 std::string data_set_in(const std::string& path);
 
 struct ReadOptions {
@@ -26,10 +26,10 @@ struct ReadOptions {
   int64_t image_size = 0;      // side of the images; 0: 32, 32, 48, 64; a folder has no size of its own
   std::string cache_folder;    // for sets that must be decoded or resized (image_cache.h); "": no cache
   ReadProgress progress;
-  std::function<void(const std::string&)> note;  // lines about the cache, and of warning
+  std::function<void(const std::string&)> note;  // receives lines about the cache, and warnings
 };
 
-// Error(data) if files are missing or damaged, Error(usage) for a name, split or size that there is not.
+// Error(data) if files are missing or damaged, Error(usage) for an invalid name, split or size.
 ImageSet read_images(const std::string& name, const std::string& folder, const ReadOptions& options);
 
 }  // namespace poise

@@ -104,7 +104,7 @@ const DataSetFacts& stl10_facts() {
       "get stl10_binary.tar.gz from https://cs.stanford.edu/~acoates/stl10/ and unpack it there",
       {"unlabeled", "train", "test", "train+unlabeled"},
       "stl10_binary",
-      // MD5s as the set's users check them.
+      // The MD5s that users of the set commonly check.
       {{"unlabeled_X.bin", 2764800000, "5242ba1fed5e4be9e1e742405eb56ca4", {"unlabeled", "train+unlabeled"}},
        {"train_X.bin", 138240000, "918c2871b30a85fa023e0c44e0bee87f", {"train", "train+unlabeled"}},
        {"train_y.bin", 5000, "5a34089d4802c674881badbb80307741", {"train"}},

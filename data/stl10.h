@@ -11,9 +11,9 @@ enum class Stl10Split : uint8_t { unlabeled, train, test, train_and_unlabeled };
 
 const DataSetFacts& stl10_facts();
 
-// `path` is a folder or an archive (archive.h) that holds the official files, or a folder `stl10_binary` that does; instead of unlabeled_X.bin it may hold
-// unlabeled_sample_X.bin, of any number of images. Splits with unlabeled images have no labels. Sizes of files and all
-// labels are checked here; Error(data) says what is wrong.
+// `path` is a folder or an archive (archive.h) that holds the official files, or a folder `stl10_binary` that does. It
+// may hold unlabeled_sample_X.bin with any number of images instead of unlabeled_X.bin. Splits with unlabeled images
+// have no labels. File sizes and all labels are checked here; Error(data) says what is wrong.
 std::unique_ptr<ImageSource> open_stl10(const std::string& path, Stl10Split split);
 
 }  // namespace poise

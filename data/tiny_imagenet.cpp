@@ -16,7 +16,7 @@ constexpr int64_t kPublishedPerClass = 500;
 
 const DataSetFacts& facts() { return tiny_imagenet_facts(); }
 
-// Ids become parts of paths: nothing but the letter and the digits.
+// Ids become parts of paths, so they may consist only of the letter and digits.
 bool is_wnid(const std::string& text) {
   return text.size() == 9 && text[0] == 'n' && text.find_first_not_of("0123456789", 1) == std::string::npos;
 }
@@ -44,7 +44,7 @@ std::vector<std::string> read_wnids(const DataFile& file) {
   return wnids;
 }
 
-// Words are for people to read: an id without any is called by its id.
+// Words are for display only: a class without words is named by its id.
 std::vector<std::string> read_words(const DataFolder& folder, const std::vector<std::string>& wnids) {
   std::map<std::string, std::string> words;
   if (folder.has_file("words.txt")) {
@@ -77,7 +77,7 @@ class TinyImagenet : public ImageSource {
   Picture decode(int64_t i, std::span<const uint8_t> bytes) const override {
     return decode_named(facts(), folder_.path_of(files_[static_cast<size_t>(i)]), bytes);
   }
-  // "" inside an archive, where no path leads.
+  // "" inside an archive, whose files have no paths in the file system.
   std::string stamp() const override {
     std::vector<std::string> paths;
     for (const std::string& file : files_) paths.push_back(folder_.path_of(file));

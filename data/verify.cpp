@@ -19,7 +19,7 @@ namespace {
 
 using State = FileVerdict::State;
 constexpr int64_t kPiece = int64_t{1} << 20;
-constexpr size_t kMostNamed = 20;  // pictures of no use
+constexpr size_t kMostNamed = 20;  // unusable pictures
 
 class Counted {
  public:
@@ -69,7 +69,7 @@ FileVerdict verify_file(const OfficialFile& official, const DataFolder& folder, 
       }
     }
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::data) throw;  // what cannot be read is not known to be damaged
+    if (error.kind() != ErrorKind::data) throw;  // an unreadable file is not known to be damaged
     verdict.state = State::damaged;
     verdict.text = error.what();
   }
@@ -106,7 +106,7 @@ DataVerdict verify_official(const DataSetFacts& set, const std::string& given, c
   return verdict;
 }
 
-// Decodes everything; names those of no use.
+// Decodes all pictures and names the unusable ones.
 void verify_pictures(const ImageSource& source, const ReadProgress& progress, DataVerdict& verdict) {
   constexpr int64_t kRound = 512;
   int64_t bad = 0;
@@ -127,7 +127,7 @@ void verify_pictures(const ImageSource& source, const ReadProgress& progress, Da
       }
     });
     for (const std::exception_ptr& failure : failures) {
-      if (failure) std::rethrow_exception(failure);  // of the system, not of a picture
+      if (failure) std::rethrow_exception(failure);  // a failure of the system, not of a picture
     }
     for (const std::string& problem : problems) {
       if (problem.empty()) continue;

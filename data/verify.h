@@ -1,4 +1,4 @@
-// Are the files of a data set all there, and what their makers published?
+// Checks that the files of a data set are complete and as published.
 #pragma once
 #include <string>
 #include <vector>
@@ -16,18 +16,18 @@ struct FileVerdict {
 
 struct DataVerdict {
   std::string folder;                 // where the files were looked for
-  std::vector<FileVerdict> files;     // of cifar10, cifar100, stl10 the official ones; of pictures those of no use
+  std::vector<FileVerdict> files;     // cifar10, cifar100, stl10: the official ones; pictures: the unusable ones
   std::vector<std::string> splits;    // that can be trained on
-  std::string summary;                // a sentence on the whole
-  std::vector<std::string> warnings;  // what was passed over, or is fewer than was published
-  bool good = false;                  // nothing is damaged, and the default split is there
+  std::string summary;                // a sentence about the whole set
+  std::vector<std::string> warnings;  // files that were skipped, or fewer than published
+  bool good = false;                  // nothing is damaged, and the default split is complete
 };
 
-// cifar10, cifar100 and stl10: sizes, and MD5s where they are published. tiny-imagenet and folder: decodes every
-// picture; counts those of the former. `progress` counts MiB or pictures. Error(data) if there is nothing to look at.
+// cifar10, cifar100 and stl10: checks sizes, and MD5s if published. tiny-imagenet and folder: decodes every picture,
+// and counts those of tiny-imagenet. `progress` counts MiB or pictures. Error(data) if there is nothing to check.
 DataVerdict verify_data(const std::string& name, const std::string& folder, const ReadProgress& progress);
 
-// As lines for people; ends with where to get what is missing.
+// The verdict as text for users; ends with where to get missing files.
 std::string verdict_text(const std::string& name, const DataVerdict& verdict);
 
 }  // namespace poise

@@ -35,7 +35,7 @@ bool is_one_of(const std::string& word, const std::array<const char*, N>& words)
   return std::any_of(words.begin(), words.end(), [&](const char* each) { return word == each; });
 }
 
-// Folder by folder: a slash comes before any other character.
+// Orders paths folder by folder: a slash sorts before any other character.
 bool earlier(const std::string& a, const std::string& b) {
   return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
     const auto rank = [](char c) { return c == '/' ? 0 : static_cast<int>(static_cast<unsigned char>(c)); };
@@ -65,11 +65,11 @@ class Walk {
 
   FolderOfPictures take() {
     for (const std::string& name : names_of(root_)) look_at(join_path(root_, name), kInRoot, 1);
-    // Links wait until all real folders are known.
+    // Links are followed once all real folders are known.
     for (size_t i = 0; i < links_.size(); ++i) follow(Link(links_[i]));
     for (ClassPictures& each : found_.classes) std::sort(each.paths.begin(), each.paths.end(), earlier);
     std::sort(found_.paths.begin(), found_.paths.end(), earlier);
-    // What holds nothing but runs is no class.
+    // A folder with nothing but runs is not a class.
     for (const int own : classes_with_runs_) {
       ClassPictures& each = found_.classes[static_cast<size_t>(own)];
       if (each.paths.empty()) each.name.clear();
@@ -125,7 +125,7 @@ class Walk {
 
   void follow(const Link& link) {
     if (!visited_.count(link.id)) return enter(link.path, link.id, link.of_class, link.depth);
-    if (is_run_directory(link.path)) return pass_over_run(link.path, link.of_class);  // as `latest` is
+    if (is_run_directory(link.path)) return pass_over_run(link.path, link.of_class);  // such as `latest`
     found_.passed_over.add(kAgain, link.path);
     if (link.depth > 1) return;
     fail_data(set_, fmt::format("{}: expected a folder of its own for each class, found a link to one that is read "
@@ -189,7 +189,7 @@ bool is_picture_file(const DataSetFacts& set, const std::string& path, const std
   constexpr std::array readable = {"png", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib"};
   constexpr std::array unreadable = {"gif", "webp", "tif", "tiff", "heic", "heif", "avif", "jp2", "jxl", "tga", "ppm"};
   const std::string extension = extension_of(path.substr(path.rfind('/') + 1));
-  if (is_one_of(extension, readable)) return true;  // not opened for this: decoding says if it is none
+  if (is_one_of(extension, readable)) return true;  // not opened: decoding will tell if it is not a picture
   const DataFile file = open();
   std::vector<uint8_t> begin(static_cast<size_t>(std::min<int64_t>(file.size(), kBytesThatTell)));
   file.read(0, begin);

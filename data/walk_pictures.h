@@ -1,8 +1,8 @@
-// The pictures in a folder and in those inside it, each once, told by their bytes and not by their names.
+// Finds the pictures in a folder and its subfolders, each once, by the file extension or else by the first bytes.
 //
-// A real folder is visited once, however many links lead to it: first all in the tree, then those that only links
-// reach. Run directories of Poise are passed over, as are hidden files, and files that are no pictures; all of these are
-// counted and named. A file that is called a picture but is none stays in the list: decoding says what is wrong with it.
+// A real folder is visited once, no matter how many links lead to it: first all folders in the tree, then those that
+// only links reach. Run directories of Poise, hidden files and files that are not pictures are skipped, counted and
+// named. A file with the extension of a picture is included even if it is none: decoding says what is wrong with it.
 #pragma once
 #include <functional>
 #include <map>
@@ -13,7 +13,7 @@
 
 namespace poise {
 
-// What was left out, by reason.
+// What was skipped, by reason.
 class PassedOver {
  public:
   void add(const std::string& reason, const std::string& path);
@@ -37,15 +37,15 @@ struct FolderOfPictures {
   PassedOver passed_over;
 };
 
-// Error(data) for a picture in a format that Poise does not read, and for a subfolder that only a link leads to and that
-// is part of the tree already, which would be two classes in one.
+// Error(data) for a picture in a format that Poise does not read, and for a class that is a link to a folder already in
+// the tree, whose pictures would belong to two classes.
 FolderOfPictures walk_pictures(const DataSetFacts& set, const std::string& folder);
 
-// Of Poise: what train_gan makes (apps/run/run_directory.h).
+// True for a run directory as train_gan makes it (apps/run/run_directory.h).
 bool is_run_directory(const std::string& folder);
 
-// Is this file one to decode? Its name says it, or its first bytes, for which it is opened. Else it is passed over.
-// Error(data) for a picture in another format.
+// True if the file should be decoded, by its extension or by its first bytes, for which it is opened. Error(data) for a
+// picture in a format that Poise does not read.
 bool is_picture_file(const DataSetFacts& set, const std::string& path, const std::function<DataFile()>& open);
 
 constexpr const char* kNoPictures = "files that are no PNG, JPEG or BMP";

@@ -28,7 +28,7 @@ void add(CLI::App& app, const Flag& flag) {
                                                            : CLI::MultiOptionPolicy::TakeLast);
 }
 
-// What was left over: unknown flags, and words that are neither flags nor the value of an unknown flag.
+// Reports leftovers: unknown flags, and words that are neither flags nor the value of an unknown flag.
 void report_leftovers(const std::vector<std::string>& leftovers, const std::vector<std::string>& known, bool dashes,
                       std::vector<std::string>& problems) {
   bool after_unknown_flag = false;
@@ -50,7 +50,7 @@ void report_leftovers(const std::vector<std::string>& leftovers, const std::vect
   }
 }
 
-// The words after the program's name. "--runs=" says that the value is empty; CLI11 would take the next word for it.
+// The words after the program's name. "--runs=" gives an empty value; CLI11 would use the next word as the value.
 std::vector<std::string> words_of(const CommandLineSpec& spec, int argc, const char* const* argv,
                                   std::vector<std::string>& problems) {
   std::vector<std::string> words;
@@ -108,7 +108,7 @@ CommandLine parse_command_line(const CommandLineSpec& spec, int argc, const char
 
   try {
     std::vector<std::string> words = words_of(spec, argc, argv, result.problems);
-    std::reverse(words.begin(), words.end());  // as CLI11 wants them
+    std::reverse(words.begin(), words.end());  // the order that CLI11 expects
     app.parse(std::move(words));
   } catch (const CLI::CallForHelp&) {
     result.wants_help = true;

@@ -1,4 +1,4 @@
-// Arguments of a program, as text. The one place that knows the library which splits argv.
+// The arguments of a program, as text. Only this module depends on the library that parses argv.
 #pragma once
 #include <map>
 #include <string>
@@ -9,8 +9,8 @@ namespace poise {
 struct Flag {
   enum class Kind : uint8_t {
     on,       // no value
-    value,    // one value; the last one given counts
-    once,     // one value, and giving it twice is a mistake: what a file or a folder is, which none of two replaces
+    value,    // one value; the last one given is used
+    once,     // one value, for files and folders: giving two is an error, as neither should replace the other
     list,     // one value each time it is given
     boolean,  // a value that may be left out: --flip means --flip true
   };
@@ -31,7 +31,7 @@ struct CommandLineSpec {
 
 struct CommandLine {
   std::map<std::string, std::vector<std::string>> values;  // by long name without dashes; Kind::on has one empty value
-  std::string positional;                                  // the last
+  std::string positional;                                  // the last one
   std::vector<std::string> positionals;                    // all of them
   std::string help;                                        // what --help prints
   bool wants_help = false;
@@ -42,8 +42,8 @@ struct CommandLine {
   std::string get(const std::string& name, const std::string& otherwise) const;
 };
 
-// Error(usage) that names all problems together: one line if it is one, else a line each under a heading, which `where`
-// ends ("3 problems with the options:"). Nothing if there are none.
+// Throws an Error(usage) that names all problems: on one line if there is one, otherwise one line each under a heading
+// that ends in `where` ("3 problems with the options:"). Does nothing if there are none.
 void throw_if_problems(const std::vector<std::string>& problems, const std::string& where = "");
 
 CommandLine parse_command_line(const CommandLineSpec& spec, int argc, const char* const* argv);

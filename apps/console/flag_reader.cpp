@@ -15,7 +15,7 @@
 namespace poise {
 namespace {
 
-// All of `text` as a number.
+// Reads all of `text` as a number.
 template <class T>
 bool read_number(const std::string& text, T& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);

@@ -21,7 +21,7 @@ std::string text_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// "max", and whatever is no number, is no limit.
+// Anything that is not a number, such as "max", means no limit.
 size_t number_in(const std::string& text) {
   size_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -33,7 +33,7 @@ std::vector<std::string> words_of(const std::string& line) {
   return {std::istream_iterator<std::string>(words), {}};
 }
 
-// Where the memory controller of a version is mounted, and which group is there: "/" but in containers.
+// Where the memory controller of a cgroup version is mounted, and which group is its root: "/" except in containers.
 struct Mount {
   std::string folder, root;
 };
@@ -51,7 +51,7 @@ Mount mount_of(const std::string& mounts, bool second_version) {
   return {};
 }
 
-// The group of this process by that version: "/user.slice/..".
+// The control group of this process in that version: "/user.slice/...".
 std::string group_of(const std::string& groups, bool second_version) {
   std::istringstream lines(groups);
   for (std::string line; std::getline(lines, line);) {

@@ -1,4 +1,4 @@
-// How much memory this process may use: what the machine has, or less where somebody set a limit.
+// How much memory this process may use: all that the machine has, or less if there is a limit.
 #pragma once
 #include <cstddef>
 #include <functional>
@@ -11,13 +11,13 @@ struct MemoryLimit {
   const char* owner = "";  // for messages: "this machine has"
 };
 
-// The least of physical memory, the limit of the control group and those above it, and the address space (ulimit -v)
-// that is left.
+// The minimum of the physical memory, the limits of the control group and its ancestors, and the remaining address
+// space (ulimit -v).
 MemoryLimit memory_limit();
 
-// The limit of control groups of either version, the least on the way from the process's own to the topmost that is
-// visible; the largest number there is if there is none. `groups`, `mounts`: the texts of /proc/self/cgroup and
-// /proc/self/mountinfo; `read`: the text of a file, "" if it cannot be read.
+// The lowest limit of the process's control group and its visible ancestors, in either cgroup version; the largest
+// size_t if there is no limit. `groups`, `mounts`: the texts of /proc/self/cgroup and /proc/self/mountinfo. `read`
+// returns the text of a file, or "" if it cannot be read.
 size_t control_group_limit(const std::string& groups, const std::string& mounts,
                            const std::function<std::string(const std::string& path)>& read);
 

@@ -39,7 +39,7 @@ std::vector<uint64_t> parse_numbers(const std::string& flag, const std::string& 
 
 namespace {
 
-// Classes by their names. A number is the class of that number, unless classes are called by numbers: then it is a name.
+// Finds classes by number or name. If classes are named by numbers, a number is taken as a name.
 class ClassNames {
  public:
   ClassNames(const std::string& flag, int64_t known, const std::vector<std::string>& names)
@@ -79,7 +79,7 @@ class ClassNames {
   static std::string without_zeros(const std::string& word) {
     return is_number(word) ? word.substr(std::min(word.find_first_not_of('0'), word.size() - 1)) : word;
   }
-  // Of synonyms, "tabby, tabby cat", the first is enough. "01" and "1" are the same number.
+  // The first synonym is enough: "tabby" for "tabby, tabby cat". "01" and "1" are the same number.
   std::vector<int32_t> called(const std::string& word) const {
     std::vector<int32_t> exact, near;
     for (size_t i = 0; i < names_.size(); ++i) {
@@ -101,7 +101,7 @@ class ClassNames {
 std::vector<int32_t> parse_classes(const std::string& flag, const std::string& text, int64_t known,
                                    const std::vector<std::string>& names) {
   const ClassNames class_names(flag, known, names);
-  if (class_names.has(text)) return {class_names.by_name(text)};  // it may have a comma
+  if (class_names.has(text)) return {class_names.by_name(text)};  // a name may contain a comma
   std::vector<int32_t> classes;
   for (const std::string& word : split_at_commas(text)) {
     if (class_names.has(word) || word.find_first_not_of("0123456789-") != std::string::npos) {

@@ -9,11 +9,11 @@ namespace poise {
 
 constexpr size_t kMostNumbers = 100000;
 
-// "0-63", "1,5,9-12" -> the numbers in that order, at most kMostNumbers. Error(usage) that names `flag` for anything else.
+// "0-63", "1,5,9-12" -> the numbers in that order, at most kMostNumbers. Otherwise Error(usage) that names `flag`.
 std::vector<uint64_t> parse_numbers(const std::string& flag, const std::string& text);
 
-// "3", "0,2,7-9", "cat,dog" -> labels below `known`; a name may be its part before a comma. Where
-// classes are called by numbers, a number is a name. Error(usage) as above.
+// "3", "0,2,7-9", "cat,dog" -> labels below `known`. The part of a name before its comma is enough. If classes are
+// named by numbers, a number is taken as a name. Error(usage) as above.
 std::vector<int32_t> parse_classes(const std::string& flag, const std::string& text, int64_t known,
                                    const std::vector<std::string>& names);
 

@@ -96,7 +96,7 @@ std::string device_identity(Device device, Precision precision) {
 }
 
 double peak_memory_mib() {
-  // Not getrusage: its maximum survives fork and exec, so that a large parent would be counted as ours.
+  // getrusage is unsuitable: its maximum survives fork and exec, so it may include a large parent process.
   std::ifstream status("/proc/self/status");
   for (std::string word; status >> word;) {
     double kib = 0;

@@ -15,7 +15,7 @@
 namespace poise {
 namespace {
 
-constexpr double kWindow = 30;  // seconds over which the rate is taken
+constexpr double kWindow = 30;  // seconds over which the rate is averaged
 constexpr double kRedrawEvery = 0.1;
 
 bool is_set(const char* name) {
@@ -195,7 +195,7 @@ void Progress::redraw() {
   const int columns = fixed_columns_ > 0 ? fixed_columns_ : columns_of(descriptor_);
   const std::string plain = progress_bar_line(view(), columns, false);
   const std::string text = style_.colour ? progress_bar_line(view(), columns, true) : plain;
-  // Blanks, not an escape sequence, wipe what a longer line left: so NO_COLOR means no escapes at all.
+  // Blanks instead of an escape sequence overwrite the rest of a longer line, so NO_COLOR means no escapes at all.
   const size_t room = static_cast<size_t>(std::max(columns - 1, 0));
   const size_t wipe = std::min(drawn_width_, room);
   write(fmt::format("\r{}{:{}}", text, "", wipe > plain.size() ? wipe - plain.size() : 0));
@@ -208,7 +208,7 @@ void Progress::erase() {
   drawn_width_ = 0;
 }
 
-// Progress is a courtesy (log.txt has it all): a closed or full stderr does not end a run.
+// Progress output is optional (log.txt has everything): a closed or full stderr does not end a run.
 void Progress::write(const std::string& text) const {
   for (size_t done = 0; done < text.size();) {
     const ssize_t count = ::write(descriptor_, text.data() + done, text.size() - done);

@@ -1,5 +1,5 @@
-// How far a run is. On a terminal one line that is redrawn; otherwise one plain line whenever one is due,
-// without carriage returns or escape sequences, so that a log file or `| cat` stays readable.
+// Progress of a run. On a terminal, one line is redrawn. Otherwise a plain line is written whenever one is due, without
+// carriage returns or escape sequences, so that a log file or `| cat` stays readable.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -13,9 +13,9 @@ struct ProgressStyle {
   bool colour = false;
   bool quiet = false;  // nothing at all
 };
-// What `descriptor` is: a terminal unless TERM is dumb or unset; colour unless NO_COLOR is set and not empty.
+// The style for `descriptor`: not a terminal if TERM is dumb or unset; no colour if NO_COLOR is set and not empty.
 ProgressStyle style_of(int descriptor);
-// Columns of the terminal: COLUMNS, else what the terminal says, else 80.
+// Columns of the terminal: COLUMNS, else what the terminal reports, else 80.
 int columns_of(int descriptor);
 
 struct ProgressView {
@@ -25,8 +25,8 @@ struct ProgressView {
   bool has_losses = false;
   const char* unit = "it";  // what an iteration is called in rates
 };
-// "  [=====>    ]  36,500/100,000  23.2 it/s  ETA 45m37s  D 1.21  G -0.34", at most `columns` - 1 wide. What does not
-// fit goes from the right end, then the bar.
+// "  [=====>    ]  36,500/100,000  23.2 it/s  ETA 45m37s  D 1.21  G -0.34", at most `columns` - 1 wide. Words that do
+// not fit are dropped from the right. The bar takes the remaining space, and is dropped if that is too narrow.
 std::string progress_bar_line(const ProgressView& view, int columns, bool colour);
 // "iteration 36500/100000  23.2 it/s  ETA 45m37s  loss_d 1.21  loss_g -0.34"
 std::string progress_plain_line(const ProgressView& view);
@@ -38,7 +38,7 @@ std::string iso_time_now();                                   // "2026-01-31T06:
 class Progress {
  public:
   using Clock = std::function<double()>;  // seconds
-  // `columns` 0: ask the terminal each time.
+  // `columns` 0: query the terminal each time.
   Progress(int descriptor, const ProgressStyle& style, int64_t first_iteration, int64_t total, Clock clock = {},
            int columns = 0);
   ~Progress();
@@ -51,7 +51,7 @@ class Progress {
   void note(const std::string& text);  // a line of its own, above the bar
   void finish();                       // leaves the bar as it is and ends its line
 
-  // Time between these does not count as training: pictures, checkpoints, measurements.
+  // Time between pause() and resume() does not count as training: pictures, checkpoints, measurements.
   void pause();
   void resume();
 

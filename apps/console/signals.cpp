@@ -40,7 +40,7 @@ SignalWatch::SignalWatch() {
   for (int i = 0; i < kCount; ++i) {
     struct sigaction action {};
     action.sa_handler = note_signal;
-    action.sa_flags = SA_RESTART;  // a write in progress goes on
+    action.sa_flags = SA_RESTART;  // interrupted writes continue
     sigemptyset(&action.sa_mask);
     ::sigaction(kWatched[i], nullptr, &previous_actions[i]);
     if (previous_actions[i].sa_handler != SIG_IGN) ::sigaction(kWatched[i], &action, nullptr);

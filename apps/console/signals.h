@@ -1,4 +1,4 @@
-// Signals as requests. A handler only sets a flag; the training loop looks at it between iterations.
+// Signals as requests. A handler only sets a flag; the training loop checks it between iterations.
 //
 //   SIGINT, SIGTERM, SIGHUP, SIGUSR1   finish the iteration, save, exit 75
 //   SIGUSR2                            save and continue
@@ -7,7 +7,7 @@
 
 namespace poise {
 
-// Handlers for as long as it lives. A signal that was ignored at the start (nohup, background jobs) stays ignored.
+// Installs handlers for its lifetime. A signal that was ignored at the start (nohup, background jobs) stays ignored.
 class SignalWatch {
  public:
   SignalWatch();
@@ -16,12 +16,12 @@ class SignalWatch {
   SignalWatch& operator=(const SignalWatch&) = delete;
 
   bool stop_requested() const;
-  const char* stop_signal() const;  // "SIGTERM", or "" if none came
-  bool take_save_request();         // true once per SIGUSR2 (or several that came together)
+  const char* stop_signal() const;  // "SIGTERM", or "" if none was received
+  bool take_save_request();         // true once per SIGUSR2 (or several at once)
 };
 
-// For main(): writing to a closed pipe or beyond a file size limit becomes an error of write(), and files never get the
-// numbers of standard streams that were closed.
+// For main(): writing to a closed pipe or beyond a file size limit becomes an error of write(), and later files never
+// get the descriptors of standard streams that were closed.
 void prepare_standard_streams();
 
 }  // namespace poise

@@ -42,8 +42,8 @@ bool are_letters(Words::const_iterator first, Words::const_iterator last) {
   return std::all_of(first, last, [](const std::string& word) { return word.size() == 1; });
 }
 
-// Edits that an abbreviation counts for: 0 if what it leaves out tells variants of one thing apart ("-g"), 1 if it is
-// more, nothing if `name` is none of `candidate`.
+// The edits that `name` counts for as an abbreviation of `candidate`: 0 if it leaves out only what distinguishes
+// variants ("-g"), 1 if it leaves out more, nothing if it is not an abbreviation.
 std::optional<int> edits_of_abbreviation(const std::string& name, const std::string& candidate) {
   const Words given = words_of_name(name), all = words_of_name(candidate);
   if (given.empty()) return std::nullopt;

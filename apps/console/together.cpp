@@ -17,7 +17,7 @@ std::optional<int> fails_together(Ranks* ranks, const std::function<void()>& f) 
   } catch (const Error& e) {
     error = e;
   }
-  // An exit code and a message; nothing from those that succeeded.
+  // An exit code and a message; empty from ranks that succeeded.
   const std::vector<std::string> all =
       ranks->gather_texts(error ? static_cast<char>(error->exit_code()) + std::string(error->what()) : std::string());
   const auto failed = std::find_if(all.begin(), all.end(), [](const std::string& text) { return !text.empty(); });
@@ -48,7 +48,7 @@ int run_together(const std::string& name, const char* const* argv, const std::fu
     }
   });
   if (!together) ranks->abort(code);
-  // An exit code other than 0 makes mpirun end who still runs.
+  // A non-zero exit code makes mpirun end the ranks that are still running.
   const auto meet = [&] { return ranks->wait_for_all(), 0; };
   if (const int missing = run_program(name + ": " + ranks->name(), meet); missing != 0) ranks->abort(missing);
   ranks->leave();

@@ -1,5 +1,4 @@
-// What a program does as one of several ranks (kernels/ranks/ranks.h). A null pointer is a process alone, which is all of
-// them.
+// For programs that may run as one of several ranks (kernels/ranks/ranks.h). A null pointer means a single process.
 #pragma once
 #include <functional>
 #include <optional>
@@ -13,28 +12,28 @@ namespace poise {
 
 inline bool is_first(const Ranks* ranks) { return !ranks || ranks->is_first(); }
 
-// An error that all ranks know of: the program may end as if it were alone.
+// An error that all ranks know of, so that each can end by itself.
 struct SharedError : Error {
   using Error::Error;
 };
 
-// f() on every rank. If it throws on some of them, the first of those throws it as a SharedError, and for the others this
-// is the exit code. Several ranks on one host that fail alike complain once.
+// Calls f() on every rank. If it throws on some ranks, the first of these throws its error as a SharedError, and all
+// others get the exit code. So there is one message if several ranks fail alike.
 std::optional<int> fails_together(Ranks* ranks, const std::function<void()>& f);
 
-// Runs `body` as one of the ranks that were started together, if any were; an error on one of them ends all, with its
-// exit code. Returns that of the program. `argv` is its command line, for leave_torchrun_to_mpirun().
+// Runs `body` as one of the ranks that were started together, or alone. An error on one rank ends all, with its exit
+// code. Returns the program's exit code. `argv` is its command line, for leave_torchrun_to_mpirun().
 int run_together(const std::string& name, const char* const* argv, const std::function<int(Ranks*)>& body);
 
-// What signals asked of any rank. All ranks call it.
+// Requests that any rank received by signals. All ranks call requests_of_all().
 struct Requests {
-  std::string stop;  // "SIGTERM", "SIGTERM to rank 1 on node7"; empty: go on
+  std::string stop;  // "SIGTERM", "SIGTERM to rank 1 on node7"; empty: continue
   bool save = false;
 };
 Requests requests_of_all(Ranks* ranks, SignalWatch& signals);
 
-// Threads for each of the ranks that share their cores, so that these have one each. As many as there are if each has cores
-// of its own.
+// Threads for this rank: the default divided by the number of ranks that share its cores, unless OMP_NUM_THREADS is
+// set.
 int threads_of_rank(Ranks& ranks);
 
 }  // namespace poise

@@ -9,10 +9,10 @@
 namespace poise {
 namespace {
 
-// What ranks tell each other: a letter for its kind, and the rest.
+// The messages between ranks: a letter for the kind, followed by the content.
 constexpr char kFeatures = 'f', kStop = 's', kError = 'e';
 
-// f(), or the error that it ends with.
+// The result of f(), or the error that it threw as a message.
 std::string told(const std::function<std::string()>& f) {
   try {
     return f();
@@ -21,7 +21,7 @@ std::string told(const std::function<std::string()>& f) {
   }
 }
 
-// What all have to tell, unless that is an error of one.
+// The messages of all ranks. Throws if one of them is an error.
 std::vector<std::string> exchanged(Ranks& ranks, const std::string& mine) {
   std::vector<std::string> all = ranks.gather_texts(mine);
   for (const std::string& text : all)
@@ -37,7 +37,7 @@ std::string packed(const std::vector<FeatureRows>& all) {
   return text;
 }
 
-// Of n images, as packed.
+// The inverse of packed(), for n images.
 std::vector<FeatureRows> unpacked(const std::string& text, const std::vector<FeatureTap>& taps,
                                   const FeatureNetwork& network, int64_t n) {
   std::vector<FeatureRows> all;
@@ -61,7 +61,7 @@ std::optional<FeatureSet> collect_features_together(Ranks* ranks, FeatureNetwork
   if (!ranks) return collect_features(network, input, request, chunk, go_on);
   FeatureCollector collector(network, input, request);
   const auto count_at = [&](int64_t first) { return std::clamp<int64_t>(input.count - first, 0, chunk); };
-  std::string trouble;  // of the first rank with what came last
+  std::string trouble;  // the first rank's error with the previous chunks
   for (int64_t first = 0;; first += ranks->size() * chunk) {
     const int64_t own = first + ranks->rank() * chunk, n = count_at(own);
     const auto mine = [&] {

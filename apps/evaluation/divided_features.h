@@ -1,6 +1,6 @@
-// An evaluation by several ranks (kernels/ranks/ranks.h): each makes images and their features for its share, in turns of
-// a chunk, and the first has them all in the order in which a process alone would, so that its numbers have the same
-// bits. What goes wrong on one rank is an Error on all of them, as the collectives of these functions are of all.
+// Evaluation by several ranks (kernels/ranks/ranks.h). The ranks take turns, a chunk of images each, and compute the
+// features of their share. The first rank collects all features in the order of a single process, so that its numbers
+// are the same bit for bit. A failure on one rank is an Error on all of them, because all take part in the collectives.
 #pragma once
 #include <functional>
 #include <optional>
@@ -12,12 +12,12 @@ namespace poise {
 
 class Ranks;
 
-// As collect_features, which a null pointer means. On ranks other than the first the set has no features. Nothing if
-// go_on ended it on any rank.
+// Like collect_features, which it calls if `ranks` is null. On ranks other than the first, the set has no features.
+// Returns nothing if go_on stopped it on any rank.
 std::optional<FeatureSet> collect_features_together(Ranks* ranks, FeatureNetwork& network, const ImageInput& input,
                                                     const FeatureRequest& request, int64_t chunk, const GoOn& go_on);
 
-// f() of the first rank, on all of them.
+// The first rank calls f(); all ranks return its result.
 bool decided_by_first(Ranks* ranks, const std::function<bool()>& f);
 
 }  // namespace poise

@@ -79,8 +79,8 @@ EvaluationResult Evaluator::evaluate_swd(Trainer& trainer) const {
   return result;
 }
 
-// The statistics kept by an earlier process of this run, if they are of the same network and images. A file cut short,
-// or of other images, is made anew.
+// The statistics that an earlier process of this run stored, if they are for the same network and images. A truncated
+// file, or one for other images, is computed again.
 std::optional<FeatureStatistics> Evaluator::cached(const std::string& cache, const SetProtocol& wanted,
                                                    std::vector<std::string>& warnings) const {
   if (!is_regular_file(cache)) return std::nullopt;

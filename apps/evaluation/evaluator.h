@@ -1,5 +1,5 @@
-// Measurements during training: one metric of the averaged weights, against the training images or stored statistics.
-// swd (apps/evaluation/swd.h) needs no network; the others are those of evaluate_gan.
+// Evaluation during training: one metric of the averaged weights, against the training images or stored statistics. swd
+// (apps/evaluation/swd.h) needs no network; the other metrics are those of evaluate_gan.
 #pragma once
 #include <memory>
 #include <optional>
@@ -15,35 +15,35 @@ struct EvaluationOptions {
   int64_t eval_every = 0;  // iterations; 0: never
   std::string eval_metric = "swd";
   std::string eval_reference = "train";  // or a file of statistics (.npz)
-  std::string inception = "auto";        // weights; auto: where find_inception looks
-  int64_t eval_images = 5000;            // generated ones
+  std::string inception = "auto";        // weights; auto: see find_inception_weights
+  int64_t eval_images = 5000;            // number of generated images
 };
 
 struct EvaluationResult {
   double value = 0;
-  std::vector<JsonField> record;  // of metrics.jsonl, without the iteration; the value stands under the label
+  std::vector<JsonField> record;  // for metrics.jsonl, without the iteration; the label is the value's key
   std::vector<std::string> warnings;
 
-  // What of the record the value depends on, as text: two values compare if it is the same.
+  // The part of the record that the value depends on, as text. Values are comparable if theirs are equal.
   std::string protocol() const;
 };
 
 class Evaluator {
  public:
-  // Finds the network and its weights, and reads the statistics of a reference that is not the training set; Error if
-  // they are not there or do not fit. `images`: the training set, which `data` says the name of. `ranks`: those that
-  // evaluate together, or null.
+  // Finds the network and its weights, and reads the statistics of a reference other than the training set; Error if
+  // they are missing or do not fit. `images`: the training set, which `data` names. `ranks`: the ranks that evaluate
+  // together, or null.
   Evaluator(const EvaluationOptions& options, const DataOptions& data, Device device, const ImageSet& images,
             Ranks* ranks);
 
   const std::string& label() const { return label_; }  // "swd", "FID-iv3q"
   bool better(double a, double b) const { return larger_is_better_ ? a > b : a < b; }
-  // Until the first evaluation with features has read the training images, or without them from the start.
+  // False once no evaluation reads the training images any more: after the first one, or from the start if none does.
   bool needs_images() const { return needs_images_; }
 
-  // `say` receives progress now and then; stop() is asked between batches, and if it says so there is no result. The
-  // training images' statistics are computed once and kept in the file `cache`. Throws whatever is wrong: the caller's
-  // training goes on all the same. All ranks call it, the first has the result; swd it makes alone.
+  // `say` receives progress at intervals. stop() is called between chunks; there is no result if it returns true. The
+  // statistics of the training images are computed once and kept in the file `cache`. Any failure is thrown; the caller
+  // can continue training. All ranks call it, and the first returns the result; it computes swd alone.
   std::optional<EvaluationResult> evaluate(Trainer& trainer, const ImageSet& images, const std::string& cache,
                                            const std::function<void(const std::string&)>& say,
                                            const std::function<bool()>& stop);
@@ -65,7 +65,7 @@ class Evaluator {
   std::vector<JsonField> swd_reference_;
   std::optional<FeatureMetric> metric_;
   std::unique_ptr<FeatureNetwork> network_;
-  std::optional<FeatureSet> reference_;          // on the first rank with its features
+  std::optional<FeatureSet> reference_;          // has its features on the first rank only
   std::vector<std::string> reference_warnings_;  // for the first evaluation
 };
 

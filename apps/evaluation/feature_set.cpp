@@ -15,10 +15,10 @@ namespace poise {
 
 namespace {
 
-// What is no covariance, whatever distance it would give: NaN, or a variance below 0 in any direction. Some tools
-// compute or store float32, hence the tolerances. That of eigenvalues is of the trace: rounding each number to float32
-// moves an eigenvalue by up to 2^-24 of the Frobenius norm, which the trace bounds, not the largest number (of an
-// outer product with 2048 features, up to 2048 times as large).
+// Says why sigma is not a covariance matrix (NaN, or a negative variance in some direction), or returns "". Tolerances
+// allow for tools that compute or store float32. The one for eigenvalues is relative to the trace: rounding to float32
+// moves an eigenvalue by up to 2^-24 of the Frobenius norm, which the trace bounds. The largest number does not bound
+// it (for an outer product with 2048 features, the norm is up to 2048 times larger).
 std::string problem_of_covariance(const std::vector<double>& sigma, int64_t dims) {
   const auto at = [&](int64_t i, int64_t j) { return sigma[static_cast<size_t>(i * dims + j)]; };
   constexpr double kRounding = 1e-5;
@@ -41,7 +41,7 @@ std::string problem_of_covariance(const std::vector<double>& sigma, int64_t dims
       }
     }
   }
-  // A trace of 0 is of identical images, and nothing remains to be factorised.
+  // The trace is 0 if all images are identical; then there is nothing to factorise.
   if (trace > 0 && has_negative_eigenvalue(sigma, dims, kEigenvalueRounding * trace))
     return "has a negative eigenvalue";
   return "";

@@ -1,4 +1,4 @@
-// A set of images on its way to a metric: where it comes from, and what a feature network makes of it.
+// A set of images as a metric sees it: where the images come from, and their features.
 #pragma once
 #include <functional>
 #include <map>
@@ -11,7 +11,7 @@
 
 namespace poise {
 
-// What must stand beside a number for it to be comparable with another (apps/README.md, "Evaluation").
+// What must be reported with a value to make it comparable with another (apps/README.md, "Evaluation").
 struct SetProtocol {
   std::string source;             // file or folder, with the iteration of a checkpoint
   std::string dataset;            // "cifar10"; "" if generated or unknown
@@ -23,16 +23,16 @@ struct SetProtocol {
   std::string weights;            // of generated images: "ema" or "live"
   std::string batch_norm;         // "batch" (statistics of each batch of kBatchNormBatch) or "running" (recalibrated)
   std::string quantisation;       // of G's output to bytes: "truncate" or "round"
-  int64_t seed = 0;               // latents are those of seeds seed, seed + 1, ..
+  int64_t seed = 0;               // the latents have the seeds seed, seed + 1, ...
 
-  std::vector<JsonField> fields(const std::string& prefix) const;  // those that have a meaning
+  std::vector<JsonField> fields(const std::string& prefix) const;  // only those that apply
 };
 
-// Error(usage) unless both sets have images of one size, as far as they say: the same pictures at another size, or
-// resized on another way, give other numbers.
+// Error(usage) if both sets state their image size and the sizes differ: the same pictures at another size give other
+// values.
 void check_same_size(const SetProtocol& images, const SetProtocol& reference);
 
-// Batches in which G makes images for metrics: its batch norm sees so many at once, as in the paper's code.
+// Batch size with which G makes images for metrics, and thus the batch size of its batch norm. As in the paper's code.
 constexpr int64_t kBatchNormBatch = 100;
 
 struct ImageInput {
@@ -45,7 +45,7 @@ struct ImageInput {
 ImageInput input_of(const ImageSet& set, const std::string& split, int64_t count);
 
 struct FeatureRequest {
-  std::vector<FeatureTap> moments;  // whose mean and covariance are wanted
+  std::vector<FeatureTap> moments;  // whose mean and covariance are computed
   std::vector<FeatureTap> rows;     // whose features are kept: logits for IS, features for KID, precision and recall
 };
 
@@ -55,13 +55,13 @@ struct FeatureSet {
   std::map<FeatureTap, std::vector<float>> rows;  // [images, dims]
 };
 
-// Makes a FeatureSet of features that come bit by bit.
+// Builds a FeatureSet from features that arrive chunk by chunk.
 class FeatureCollector {
  public:
-  // All of them stay.
+  // The network and the input must outlive the collector.
   FeatureCollector(FeatureNetwork& network, const ImageInput& input, const FeatureRequest& request);
 
-  const std::vector<FeatureTap>& taps() const { return taps_; }  // that are wanted
+  const std::vector<FeatureTap>& taps() const { return taps_; }  // all that are requested
   std::vector<FeatureRows> features(int64_t first, int64_t n);   // of the input's images
   void add(const std::vector<FeatureRows>& rows);                // in the order of the images
   FeatureSet take();
@@ -75,24 +75,24 @@ class FeatureCollector {
   FeatureSet set_;
 };
 
-// Told after each few images how many are done; returns false to stop.
+// Called after every chunk with the number of images done so far; returns false to stop.
 using GoOn = std::function<bool(int64_t done)>;
 
-// Nothing if go_on ended it. Reads and computes `chunk` images at a time, a multiple of kBatchNormBatch.
+// Reads and processes `chunk` images at a time, a multiple of kBatchNormBatch. Returns nothing if go_on stopped it.
 std::optional<FeatureSet> collect_features(FeatureNetwork& network, const ImageInput& input,
                                            const FeatureRequest& request, int64_t chunk, const GoOn& go_on);
 
-// Moments as .npz: mu [dims], sigma [dims,dims] in float64 as other tools write them, and, of ours, `protocol`, a JSON
-// object that says of which images and which network they are.
+// Moments as .npz: mu [dims] and sigma [dims,dims] in float64, as other tools write them, and our own `protocol`, a
+// JSON object that says which images and which network they come from.
 struct FeatureStatistics {
   Moments moments;
   SetProtocol protocol;
   std::string network, hash, resize;  // "" in files of other tools
-  std::string path = {};              // of the file, once read; protocol.source is what it was made of
+  std::string path = {};              // of the file, once read; protocol.source names the images
 };
 void write_statistics(const std::string& path, const FeatureStatistics& statistics);
-// Error(data) for anything that is not a mean and a finite covariance that fits it: symmetric, without negative variances
-// and with no covariance beyond what its variances allow.
+// Error(data) unless the file has a mean and a matching covariance matrix that is finite and symmetric, without
+// negative variances or eigenvalues, and without covariances beyond what the variances allow.
 FeatureStatistics read_statistics(const std::string& path);
 
 }  // namespace poise

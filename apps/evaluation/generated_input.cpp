@@ -12,7 +12,7 @@ ImageInput generated_input(Trainer& trainer, const std::string& source, const Ge
   const auto draw = [&trainer, o, image](int64_t first, int64_t n) {
     const int64_t whole = ceil_div(n, kBatchNormBatch) * kBatchNormBatch;
     std::vector<uint64_t> seeds;
-    std::vector<int32_t> labels;  // classes in turn: each has its share
+    std::vector<int32_t> labels;  // cycles through the classes, for equal shares
     for (int64_t i = 0; i < whole; ++i) {
       seeds.push_back(static_cast<uint64_t>(o.seed + first + i));
       if (trainer.classes() > 0) labels.push_back(static_cast<int32_t>((first + i) % trainer.classes()));

@@ -1,4 +1,4 @@
-// How far an evaluation is: a sentence with rate and time to go, now and then.
+// Progress of an evaluation: a line with the rate and the remaining time, at intervals.
 #pragma once
 #include <chrono>
 #include <cstdint>

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kSide = 299, kChannels = 3;
 
-// On the CPU enough for the weights' change of layout to be cheap beside the products; on a GPU to fill it.
+// On the CPU, enough images to amortise the layout change of the weights; on a GPU, enough to fill the device.
 int64_t batch_of(const InceptionNetworkOptions& o) {
   if (o.batch > 0) return o.batch;
   return o.device == Device::cuda ? 128 : o.device == Device::cpu ? 16 : 1;
@@ -35,7 +35,7 @@ InceptionTap inception_tap(FeatureTap tap) {
 
 }  // namespace
 
-// The network with its weights on the device, and what a pass needs.
+// The network with its weights on the device, and the buffers of a pass.
 struct InceptionNetwork::Machine {
   Inception network;
   std::vector<OwnedTensor> weights;
@@ -60,7 +60,7 @@ struct InceptionNetwork::Machine {
     return network(tape.constant(x), last);
   }
 
-  // An arena for this batch: the size of the images as they come does not matter to it.
+  // Allocates the arena for this batch size. It does not depend on the size of the input images.
   void allocate(int64_t batch) {
     const size_t bytes = arena_bytes_of(ctx, [&](Context& planning) {
       Tape tape(planning);
@@ -72,7 +72,7 @@ struct InceptionNetwork::Machine {
     ctx.arena = arena.get();
   }
 
-  // Copies up to a batch of images to the device, black ones behind them.
+  // Copies up to a batch of images to the device and fills the batch up with black ones.
   void load(const uint8_t* from, int64_t count, const Shape& batch_shape) {
     if (!images || !(images.tensor().shape == batch_shape)) images = OwnedTensor(batch_shape, DType::u8, ctx.device);
     staged.assign(static_cast<size_t>(batch_shape.elements()), 0);

@@ -16,7 +16,7 @@ std::string environment(const char* name) {
   return value ? value : "";
 }
 
-// A whole number of them is a chunk.
+// Divides chunk_of(device).
 int64_t inception_batch(Device device) { return device == Device::cuda ? 200 : device == Device::cpu ? 20 : 1; }
 
 }  // namespace

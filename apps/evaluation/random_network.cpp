@@ -13,9 +13,9 @@
 namespace poise {
 namespace {
 
-constexpr uint64_t kWeightSeed = 20260001;  // never to change: numbers of different versions stay comparable
-constexpr int64_t kBatch = 50;              // every pass has so many images: no image's bits depend on its company
-constexpr int64_t kMostPixels = kBatch * 128 * 128;  // or fewer, of large images: a pass of 1 GiB is enough
+constexpr uint64_t kWeightSeed = 20260001;  // must never change: keeps values of different versions comparable
+constexpr int64_t kBatch = 50;              // fixed, so that an image's bits do not depend on the images with it
+constexpr int64_t kMostPixels = kBatch * 128 * 128;  // fewer if images are large: limits a pass to about 1 GiB
 constexpr int64_t kLayerChannels[] = {3, 32, 64, 192};
 constexpr int kLayers = 3;
 
@@ -44,7 +44,7 @@ struct RandomFeatureNetwork::Machine {
                    normal.data());
     for (double& x : normal) x *= scale;
     const std::vector<float> values(normal.begin(), normal.end());
-    hash = sha256({std::as_bytes(std::span(hash)), std::as_bytes(std::span(values))});  // of all so far
+    hash = sha256({std::as_bytes(std::span(hash)), std::as_bytes(std::span(values))});  // of all tensors so far
     copy_from_host(tensor.tensor(), values.data());
     return tensor;
   }
@@ -103,7 +103,7 @@ std::vector<FeatureRows> RandomFeatureNetwork::features(const std::vector<Featur
   for (int64_t first = 0; first < count; first += batch_size) {
     const int64_t n = std::min(batch_size, count - first);
     pixels.assign(static_cast<size_t>(batch_size * size), 0.0f);
-    // As Inception's input is scaled (kernels/dense/space/resize_bilinear.h), not as training's.
+    // Scaled like Inception's input (kernels/dense/space/resize_bilinear.h), not like the input of training.
     for (int64_t i = 0; i < n * size; ++i) pixels[i] = (static_cast<float>(images[first * size + i]) - 128) / 128;
     copy_from_host(batch.tensor(), pixels.data());
     Tape tape(ctx);

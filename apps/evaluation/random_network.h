@@ -2,8 +2,8 @@
 //
 //   conv 3x3 3->32, ReLU, pool 2x2;  conv 3x3 32->64, ReLU [pool64], pool 2x2;  conv 3x3 64->192, ReLU [pool192]
 //
-// each tap averaged over space. The Fréchet distance of such features sees colours, edges and textures at three scales.
-// It falls as a generator learns and compares runs of Poise on the same data; it is not FID and never called so.
+// each tap averaged over space. The Fréchet distance of these features reflects colours, edges and textures at three
+// scales. It falls as a generator learns and compares runs of Poise on the same data. It is not FID and not called so.
 #pragma once
 #include <memory>
 

@@ -12,15 +12,15 @@
 namespace poise {
 namespace {
 
-constexpr uint64_t kDirectionSeed = 20230001;  // never to change: numbers of different versions stay comparable
+constexpr uint64_t kDirectionSeed = 20230001;  // must never change: keeps values of different versions comparable
 
-// Sums of a fixed shape: eight lanes that a compiler can keep in one register, added at the end in order.
+// Sums have a fixed order: eight lanes, which a compiler can keep in one register, are added in order at the end.
 constexpr int64_t kLanes = 8;
 using Lanes [[gnu::vector_size(kLanes * sizeof(double))]] = double;
-// Images at once, so that a sum need not wait for its last addition, and a direction is read once for all of them.
+// Images processed at once. Their independent sums hide the latency of additions, and a direction is read once for all.
 constexpr int64_t kImagesAtOnce = 4;
 
-// sums[i] = direction . x_i for `images` of them, each `count` values after the other.
+// sums[i] = direction . x_i for i < `images`. The x_i are stored one after the other, `count` values each.
 template <int64_t images>
 void dots(const double* direction, const double* x, int64_t count, double* sums) {
   Lanes lanes[images] = {};
@@ -41,7 +41,7 @@ void dots(const double* direction, const double* x, int64_t count, double* sums)
   }
 }
 
-// sums[p][i], of rows `images` long, for images `first` to `last` and all directions p.
+// sums[p][i], in rows of `images` values, for images `first` to `last` and all directions p.
 void project(const double* directions, const double* pixels, int64_t values, int64_t first, int64_t last,
              int64_t images, double* sums) {
   for (int64_t p = 0; p < SlicedWasserstein::kProjections; ++p) {
@@ -68,7 +68,7 @@ SlicedWasserstein::SlicedWasserstein(std::span<const uint8_t> reference, int64_t
     const double length = std::sqrt(square);
     for (int64_t i = 0; i < values_; ++i) direction[i] /= length;
   });
-  std::vector<const uint8_t*> chosen;  // data sets may be sorted by class: spread the choice
+  std::vector<const uint8_t*> chosen;  // spread evenly, as data sets may be sorted by class
   for (int64_t i = 0; i < images_; ++i) chosen.push_back(reference.data() + i * count / images_ * values);
   reference_ = sorted_projections(chosen);
 }
@@ -80,7 +80,7 @@ std::vector<double> SlicedWasserstein::sorted_projections(const std::vector<cons
     double* x = pixels.data() + image * values_;
     for (int64_t i = 0; i < values_; ++i) x[i] = images[static_cast<size_t>(image)][i] / 127.5 - 1;
   });
-  // A task takes a few images to all projections: the directions pass through the cache once per task, not per image.
+  // A task projects a few images onto all directions, so that directions are loaded into the cache once per task.
   const double *directions = directions_.data(), *x = pixels.data();
   double* sums = rows.data();
   const int64_t values = values_, count = images_;

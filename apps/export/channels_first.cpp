@@ -21,7 +21,7 @@ NamedWeights with_channels_first(const NamedWeights& w) {
   return out;
 }
 
-// Groups of `group` neighbours, which run by (place, channel), to (channel, place).
+// Reorders groups of `group` adjacent values from (place, channel) to (channel, place).
 void channels_before_places(std::vector<float>& values, int64_t places, int64_t group) {
   const std::vector<float> old = values;
   const int64_t count = static_cast<int64_t>(old.size()) / group, channels = count / places;
@@ -44,10 +44,10 @@ double sigma_of(const NamedWeights& weight, const std::vector<float>& u, const s
   return sigma;
 }
 
-// What one layer has, by the last word of its path.
+// The tensors of one layer, by the last component of their paths.
 using Leaves = std::map<std::string, NamedWeights>;
 
-// A weight under spectral norm, both of it already in the new layout.
+// Adds a weight under spectral norm. The weight, u and v are already in the new layout.
 void add_normalised(const std::string& layer, NamedWeights weight, NamedWeights u, NamedWeights v,
                     SpectralNormForm form, std::vector<NamedWeights>& out) {
   weight.name = layer + ".weight";

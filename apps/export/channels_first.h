@@ -1,9 +1,9 @@
-// The tensors of a network as PyTorch and ONNX lay them out, still under the names of our layers:
+// The tensors of a network in the layouts of PyTorch and ONNX, still under the names of our layers:
 //
 //   convolution weights   [out,kh,kw,in] -> [out,in,kh,kw]; of transposed convolutions [in,kh,kw,out] -> [in,out,kh,kw]
-//   G.linear              its rows make an image: from (h,w,c) to (c,h,w); so do the columns of dcgan32's D.linear
+//   G.linear              rows form a feature map: (h,w,c) -> (c,h,w); the same for columns of dcgan32's D.linear
 //   batch norm            gamma, beta -> weight, bias
-//   spectral norm         original: weight, u, v -> weight_orig, weight_u, weight_v, v in the order of its weight;
+//   spectral norm         original: weight, u, v -> weight_orig, weight_u, weight_v, v in the order of the weight;
 //                         folded: weight = weight / sigma, sigma = u W v
 #pragma once
 #include <string>

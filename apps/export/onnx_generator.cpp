@@ -8,7 +8,7 @@
 namespace poise {
 namespace {
 
-// The layers of the house, each a few nodes. Results are called as their layers.
+// Builds each layer from a few nodes. The result of a layer has the layer's name.
 class GeneratorGraph {
  public:
   GeneratorGraph(const ModelOptions& model, std::vector<NamedWeights> tensors)
@@ -42,7 +42,7 @@ class GeneratorGraph {
     const NamedWeights& t = at(name);
     return graph_.constant(name, t.shape, t.values);
   }
-  // A weight, and the bias of its layer if it has one.
+  // The inputs of a layer's node: x, the weight, and the bias if the layer has one.
   std::vector<std::string> weights(const std::string& layer, const std::string& x) {
     std::vector<std::string> inputs = {x, constant(layer + ".weight")};
     if (has(layer + ".bias")) inputs.push_back(constant(layer + ".bias"));
@@ -85,7 +85,7 @@ class GeneratorGraph {
   std::string bn_relu(const std::string& layer, const std::string& x) {
     return relu(normalised(layer, layer, x, constant(layer + ".weight"), constant(layer + ".bias")));
   }
-  // (1 + gain) xhat + bias, and ReLU. `condition`: a vector [N,size], or empty for the class.
+  // (1 + gain) xhat + bias, then ReLU. `condition`: a vector [N,size], or "" to use the class.
   std::string conditional_bn_relu(const std::string& layer, const std::string& x, const std::string& condition) {
     const int64_t channels = at(layer + ".running_mean").shape[0];
     const std::vector<float> ones(static_cast<size_t>(channels), 1.0f), zeros(ones.size());

@@ -1,5 +1,5 @@
-// A generator as an ONNX model: z [N,latent], and labels i64 [N] of a conditional one, to images [N,3,H,W] in [-1, 1].
-// Spectral norm is folded into the weights, batch norm reads the statistics that it is given.
+// A generator as an ONNX model. It maps z [N,latent] and, if it is conditional, labels i64 [N] to images [N,3,H,W] in
+// [-1, 1]. Spectral norm is folded into the weights; batch norm uses the running statistics among `ours`.
 #pragma once
 #include "apps/export/channels_first.h"
 #include "models/registry.h"

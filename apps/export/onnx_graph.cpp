@@ -3,7 +3,7 @@
 namespace poise {
 namespace {
 
-// Numbers of fields as in onnx.proto.
+// Field numbers are those of onnx.proto.
 ProtobufMessage attribute_message(const OnnxAttribute& attribute) {
   constexpr int kFloat = 1, kInt = 2, kString = 3, kInts = 7;  // AttributeType
   ProtobufMessage m;

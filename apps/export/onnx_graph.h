@@ -1,4 +1,4 @@
-// A computation as an ONNX model, built node by node. Opset 13, IR version 7: what runtimes read since 2020.
+// A computation as an ONNX model, built node by node. Opset 13, IR version 7: runtimes have supported them since 2020.
 #pragma once
 #include <string>
 #include <utility>
@@ -28,7 +28,7 @@ class OnnxGraph {
   // All return `name`.
   std::string constant(const std::string& name, const std::vector<int64_t>& shape, const std::vector<float>& values);
   std::string constant(const std::string& name, const std::vector<int64_t>& values);  // [values.size()]
-  // A node and its one result, both called `name`. An empty input is one that is left out.
+  // A node and its only result, both called `name`. An empty name omits an optional input.
   std::string node(const std::string& op, const std::string& name, const std::vector<std::string>& inputs,
                    const std::vector<OnnxAttribute>& attributes = {});
 

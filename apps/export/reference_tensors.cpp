@@ -10,7 +10,7 @@ namespace {
 
 using Words = std::map<std::string, std::string>;
 
-// "block3.conv1" -> 3 and "conv1"; number 0 for a layer outside of blocks.
+// "block3.conv1" -> 3 and "conv1"; number 0 for a layer outside the blocks.
 struct Place {
   int number = 0;
   std::string rest;
@@ -28,7 +28,7 @@ const std::string& word_of(const Words& words, const std::string& ours) {
   return found->second;
 }
 
-// `words`, but for a first word of the rest that stands for more: "bn1.gain" -> words["bn1"] + ".gain".
+// Translates the first component of `rest` only: "bn1.gain" -> words["bn1"] + ".gain".
 std::string with_tail(const Words& words, const std::string& rest) {
   const size_t dot = rest.find('.');
   return word_of(words, rest.substr(0, dot)) + (dot == std::string::npos ? "" : rest.substr(dot));
@@ -103,7 +103,7 @@ std::string biggan64(bool generator, const std::string& layer) {
       {"theta", "conv1x1_theta"}, {"phi", "conv1x1_phi"}, {"g", "conv1x1_g"}, {"out", "conv1x1_attn"}};
   const Words inside = {
       {"bn1", "bn1"}, {"conv1", "conv2d1"}, {"bn2", "bn2"}, {"conv2", "conv2d2"}, {"shortcut", "conv2d0"}};
-  const int attention_at = generator ? 3 : 1;  // its place in the list of blocks
+  const int attention_at = generator ? 3 : 1;  // its index in the list of blocks
   if (layer.starts_with("attention")) {
     const std::string block = "blocks." + std::to_string(attention_at) + ".0";
     return layer == "attention" ? block : block + "." + word_of(attention, layer.substr(layer.find('.') + 1));
@@ -116,13 +116,13 @@ std::string biggan64(bool generator, const std::string& layer) {
   return block + with_tail(inside, at.rest);
 }
 
-// What dcgan.32's G has besides or otherwise.
+// Adds the tensors that only dcgan.32's G has, and converts the one that differs.
 void complete_dcgan(std::vector<NamedWeights>& tensors) {
   std::vector<NamedWeights> all;
   for (NamedWeights& tensor : tensors) {
     const std::string layer = tensor.name.substr(0, tensor.name.rfind('.'));
     const bool weight = tensor.name.ends_with(".weight"), transposed = tensor.shape.size() == 4;
-    if (weight && layer == "main.11") {  // [3,C,h,w] -> [C,3,h,w], turned round
+    if (weight && layer == "main.11") {  // [3,C,h,w] -> [C,3,h,w], rotated by 180 degrees
       const NamedWeights old = tensor;
       const int64_t out = old.shape[0], in = old.shape[1], area = old.shape[2] * old.shape[3];
       std::swap(tensor.shape[0], tensor.shape[1]);

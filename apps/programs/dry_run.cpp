@@ -21,7 +21,7 @@ double measured(const TrainerOptions& options, const std::shared_ptr<ImageSet>& 
   return typical_seconds(trainer);
 }
 
-// Under the last masks that are planned: of methods that prune while they train, from the start.
+// Options for timing the final masks: a method that prunes during training becomes static at its final densities.
 TrainerOptions options_at_the_end(const Settings& settings) {
   TrainerOptions options = settings;
   const MaskPolicies policies = policies_of(settings.scheduled_sparse());
@@ -40,7 +40,7 @@ TrainerOptions options_at_the_end(const Settings& settings) {
   return options;
 }
 
-// Of all iterations: between dense ones and those of the end, time goes as arithmetic does.
+// Time of all iterations. Each is interpolated between a dense and a final one, in proportion to its arithmetic.
 double planned_seconds(const TrainingCost& cost, double dense_seconds, double end_seconds) {
   const double dense = cost.dense_iteration().total(), end = cost.iteration(cost.periods.back()).total();
   double seconds = 0;

@@ -7,10 +7,9 @@
 
 namespace poise {
 
-// Prints the plan; then takes one iteration (a few if they are short) with new networks, dense and under the masks of
-// the plan, and prints how long all of them would take. Without memory for that, or where kernels are emulated, it says so
-// instead. Errors as for a Trainer.
-// Unless `quiet`, a line on standard error says what takes so long.
+// Prints the plan. Then times one iteration (a few if they are short) with new networks, dense and under the planned
+// masks, and prints how long all iterations would take. If memory does not suffice or kernels are emulated, it says so
+// instead. Errors as for a Trainer. Unless `quiet`, a line on standard error announces the timing.
 void print_dry_run(const Settings& settings, const TrainingPlan& plan, const std::shared_ptr<ImageSet>& images,
                    bool quiet);
 

@@ -33,17 +33,17 @@ constexpr double kSecondsBetweenLines = 5;
 
 void say(const std::string& text) { std::fprintf(stderr, "evaluate_gan: %s\n", text.c_str()); }
 
-// What a folder holds, where the user does not say. Pictures, if nothing is recognised: their reader says what is missing.
+// The data set in a folder, if the user does not name it; else "folder", whose reader reports what is missing.
 std::string data_set_of(const std::string& folder) {
   const std::string found = data_set_in(folder);
   return found.empty() ? "folder" : found;
 }
 
-// A set of images that somebody named, or G's, ready to be read. `input` refers to what stands beside it.
+// A set of images, named by the user or generated, ready to be read. `input` refers to `images` or `trainer`.
 struct Opened {
   std::shared_ptr<ImageSet> images;
   std::shared_ptr<Trainer> trainer;
-  std::string run, data_crc;  // of a generator: where it was trained, on what
+  std::string run, data_crc;  // of a generator: its run, and the crc of its training data
   ImageInput input;
 };
 
@@ -54,7 +54,7 @@ Opened opened(ImageSet set, const std::string& split, int64_t count) {
   return all;
 }
 
-// What looks like statistics where images are expected, or statistics in another format.
+// Rejects files that look like statistics where images are expected, or like statistics in another format.
 void refuse_statistics(const std::string& path) {
   if (path.ends_with(".npz"))
     fail(ErrorKind::data, path + ": statistics are what images are compared with; give them as --reference");
@@ -66,7 +66,7 @@ void refuse_statistics(const std::string& path) {
   }
 }
 
-// `side`: to which pictures are resized unless the request says.
+// `side`: the size to which pictures are resized, unless the request gives one.
 Opened open_images(const std::string& path, const EvaluationRequest& r, int64_t side, int64_t count) {
   if (path == "sample") return opened(read_images("cifar10", data_folder({}), {.split = r.split}), "train", count);
   const PathKind kind = kind_of_path(path);
@@ -210,7 +210,7 @@ class Evaluation {
     return generator;
   }
 
-  // A generator is of no data set: the flags are of the folder that it is compared with.
+  // A generator has no data set of its own, so these flags apply to the folder that it is compared with.
   void refuse_data_flags_of_generator() const {
     const bool own = request_.reference.empty(),
                fixed = is_statistics(request_.reference) || request_.reference == "sample";
@@ -234,7 +234,7 @@ class Evaluation {
     return open_training_images(source);
   }
 
-  // What a run was trained on, as its config.toml says; only if it still is what it was.
+  // The training images of a run, found by its config.toml. Error(data) if they have changed since.
   Opened open_training_images(const Opened& source) const {
     const OptionSet options = stored_options(source.run);
     options.throw_if_problems();
@@ -248,7 +248,7 @@ class Evaluation {
                                           images.source, crc_text(images.crc), source.data_crc));
       }
       say(fmt::format("reference: the images that the run was trained on, {}", images.source));
-      images.warnings.clear();  // load_images has said them
+      images.warnings.clear();  // load_images has printed them
       return opened(std::move(images), resolved_split(settings.data.dataset, settings.data.split),
                     request_.reference_images);
     } catch (const Error& error) {
@@ -257,7 +257,7 @@ class Evaluation {
     }
   }
 
-  // A protocol's name may only stand beside what it names.
+  // Error(usage) unless the reference is the one that the requested protocol stands for.
   void check_protocol(const SetProtocol& reference, int64_t images_there) const {
     for (const EvaluationProtocol& p : evaluation_protocols()) {
       if (p.name != request_.protocol) continue;
@@ -305,7 +305,7 @@ int evaluate_gan(int argc, const char* const* argv) {
   Evaluation evaluation(request);
   if (statistics) {
     const std::string text = evaluation.make_statistics();
-    if (!is_standard_output(request.output)) print_result(text);  // else it is taken
+    if (!is_standard_output(request.output)) print_result(text);  // otherwise it carries the file
     return 0;
   }
   for (const MetricResult& result : evaluation.run()) {

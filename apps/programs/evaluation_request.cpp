@@ -32,10 +32,10 @@ std::vector<std::string> metric_names() {
   return names;
 }
 
-constexpr int64_t kMost = 100'000'000;  // of any number
+constexpr int64_t kMost = 100'000'000;  // limit for all numbers
 int64_t largest_image_size() { return static_cast<int64_t>(find_option("image_size")->limits.most); }
 
-// Of flags that were given, those that nothing will read, as far as the request alone tells.
+// Rejects given flags that have no effect, as far as the request alone shows.
 void refuse_without_effect(const CommandLine& args, const EvaluationRequest& r, FlagReader& reader) {
   const auto refuse = [&](bool condition, std::initializer_list<const char*> names, const char* why) {
     for (const char* name : names) {

@@ -1,4 +1,4 @@
-// What a user asks of evaluate_gan.
+// The command line of evaluate_gan.
 #pragma once
 #include <string>
 #include <vector>
@@ -9,12 +9,12 @@
 
 namespace poise {
 
-// A named choice of reference, numbers of images and ways to make them, so that two numbers can be compared by name.
+// A named choice of the reference and the numbers of images, which makes values comparable by name.
 struct EvaluationProtocol {
   std::string name, help;
-  std::string split;                         // of CIFAR-10
-  int64_t reference_set = 0;                 // how many images it has
-  int64_t reference_images = 0, images = 0;  // how many of these, spread evenly, and of those that are measured
+  std::string split;                         // split of CIFAR-10
+  int64_t reference_set = 0;                 // number of images in the split
+  int64_t reference_images = 0, images = 0;  // how many to use: of the split, spread evenly, and to measure
 };
 const std::vector<EvaluationProtocol>& evaluation_protocols();
 
@@ -24,17 +24,17 @@ struct EvaluationRequest {
   std::string reference;  // "": a run's own training images
   std::string dataset = "auto", split = "auto", inception, protocol = "none";
   std::optional<Device> device;
-  int threads = 0;                   // 0: as many as there are
-  std::vector<std::string> metrics;  // empty: those that the weights allow
+  int threads = 0;                   // 0: OMP_NUM_THREADS, or all cores without it
+  std::vector<std::string> metrics;  // empty: those that the weights support
   int64_t image_size = 0, reference_images = 0;
-  GeneratedOptions generated;                // its count 0: all images of a set, 10,000 of a generator
-  std::vector<std::string> generator_flags;  // those given that only a generator's images depend on
+  GeneratedOptions generated;                // count 0: all images of a set, 10,000 of a generator
+  std::vector<std::string> generator_flags;  // given flags that affect generated images only
   bool weights_asked = false;
   MetricOptions metric_options;
   bool json = false, quiet = false;
 };
 
-// Of what --reference names: statistics, not images.
+// True if --reference names statistics rather than images.
 bool is_statistics(const std::string& reference);
 
 CommandLineSpec evaluation_command_line();

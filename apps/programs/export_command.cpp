@@ -29,7 +29,7 @@ std::string size_text(size_t bytes) {
   return mib >= 0.1 ? fmt::format("{:.2f} MiB", mib) : fmt::format("{:.1f} KiB", static_cast<double>(bytes) / 1024);
 }
 
-// Programs tell such files by the ending of their name, ours among them.
+// Programs, including ours, recognise these files by their extension.
 void check_ending(const ExportRequest& request, FlagReader& reader) {
   const std::string ending = request.format == ExportFormat::onnx ? ".onnx" : ".safetensors";
   const std::string& output = request.output;
@@ -90,7 +90,7 @@ int run_export(const CommandLine& args) {
   reader.throw_if_problems();
 
   const ExportResult result = export_network(request);
-  if (is_standard_output(request.output)) return 0;  // it is taken
+  if (is_standard_output(request.output)) return 0;  // it carries the file
   std::string text = fmt::format(
       "{}: {} of {}, iteration {}, {}{}{}, {}\n", request.output, request.network, result.model, result.iteration,
       request.network == "D"            ? ""

@@ -65,7 +65,7 @@ CommandLineSpec flops_spec() {
   return spec;
 }
 
-// Densities alone mean fixed masks.
+// Densities without a method mean static masks.
 OptionSet planned_options(const CommandLine& args) {
   OptionSet options = options_of(args);
   const SparseOptions& s = options.settings().sparse;
@@ -78,7 +78,7 @@ FlopRequest flop_request(const CommandLine& args) {
   FlopRequest request;
   FlagReader reader(args);
   request.convention = named<FlopConvention>(reader.choice("convention", names_of<FlopConvention>()))
-                           .value_or(request.convention);  // a problem by now
+                           .value_or(request.convention);  // recorded as a problem
   if (args.positional.empty()) {
     OptionSet options = planned_options(args);
     for (const std::string& problem : reader.problems()) options.add_problem(problem);
@@ -187,7 +187,7 @@ int inspect_run(int argc, const char* const* argv) {
   for (const auto& command : commands) {
     names.push_back(command.name);
     if (word != command.name) continue;
-    const std::string name = "inspect_run " + word;  // how --help calls it
+    const std::string name = "inspect_run " + word;  // the name in --help
     std::vector<const char*> rest = {name.c_str()};
     rest.insert(rest.end(), argv + 2, argv + argc);
     const CommandLine args = parse_command_line(command.spec, static_cast<int>(rest.size()), rest.data());

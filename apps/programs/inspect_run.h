@@ -3,7 +3,7 @@
 
 namespace poise {
 
-// Exit codes as train_gan's.
+// Exit codes are those of train_gan.
 int run_inspect_run(int argc, const char* const* argv);
 
 }  // namespace poise

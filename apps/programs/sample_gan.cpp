@@ -27,9 +27,9 @@
 namespace poise {
 namespace {
 
-constexpr double kLeastTruncation = 0.05;  // below, most numbers would be drawn dozens of times
-// All forward passes have this many latents, the last one filled up: so a kernel never sees another shape, and a seed's
-// image has the same bits no matter what is drawn with it.
+constexpr double kLeastTruncation = 0.05;  // below this, most numbers would be redrawn dozens of times
+// All forward passes have this many latents; the last one is filled up. Kernels therefore always see the same shapes,
+// and the image of a seed is the same bit for bit no matter what else is drawn.
 constexpr int64_t kBatch = 32;
 
 const char* kExamples = R"(Examples:
@@ -47,11 +47,11 @@ same image in any company. --batch-norm batch: each batch of 64 normalises itsel
 struct Request {
   std::string source, output, raw;
   std::optional<Device> device;
-  int threads = 0;                    // 0: as many as there are
+  int threads = 0;                    // 0: OMP_NUM_THREADS, or all cores without it
   std::string latents, save_latents;  // files to read and to write
   std::string frames;                 // folder
   std::vector<uint64_t> seeds;
-  std::string classes;                                       // as given; empty for all of them
+  std::string classes;                                       // as given; empty: all of them
   std::optional<std::pair<uint64_t, uint64_t>> interpolate;  // between these seeds instead of `seeds`
   int64_t steps = 8;
   double truncation = std::numeric_limits<double>::infinity();
@@ -169,21 +169,21 @@ Request request_of(const CommandLine& args) {
   return request;
 }
 
-// What to draw, and how wide a grid of it should be.
+// What to draw, and the default width of its grid.
 struct Drawing {
   std::vector<float> latents;   // [count, latent]
   std::vector<int32_t> labels;  // [count]; empty if the model is not conditional
   int64_t count = 0, columns = 0;
 };
 
-// The classes asked for, all that the model knows if none were; empty if it is not conditional.
+// The requested classes, or all of the model's if none are requested; empty if the model is not conditional.
 std::vector<int32_t> classes_of(const Request& request, int64_t known, const std::vector<std::string>& names) {
   if (request.classes.empty()) return cycling_labels(known, known);
   if (known == 0) fail(ErrorKind::usage, "--class: this model is not conditional; leave out --class");
   return parse_classes("class", request.classes, known, names);
 }
 
-// Rows of the user's file.
+// The latents in the user's file.
 std::vector<float> latents_of_file(const std::string& path, int64_t latent_size) {
   const NpyArray array = parse_npy(read_file(path, ErrorKind::data, "correct the path"), path);
   const auto rows = static_cast<uint64_t>(array.shape.empty() ? 0 : array.shape[0]);
@@ -191,7 +191,7 @@ std::vector<float> latents_of_file(const std::string& path, int64_t latent_size)
     fail(ErrorKind::data, fmt::format("{}: expected latents [N,{}], N from 1 to {}, found an array [{}]", path,
                                       latent_size, kMostNumbers, fmt::join(array.shape, ",")));
   }
-  const auto fits = [](double x) { return std::abs(x) <= std::numeric_limits<float>::max(); };  // no NaN does
+  const auto fits = [](double x) { return std::abs(x) <= std::numeric_limits<float>::max(); };  // false for NaN
   if (const auto other = std::find_if_not(array.values.begin(), array.values.end(), fits);
       other != array.values.end()) {
     fail(ErrorKind::data, fmt::format("{}: expected finite numbers of float32, found {} in row {}", path, *other,
@@ -200,7 +200,7 @@ std::vector<float> latents_of_file(const std::string& path, int64_t latent_size)
   return {array.values.begin(), array.values.end()};
 }
 
-// Seeds and rows of a file: an image each, the classes in turn. On the way between two seeds: a row for each class.
+// Seeds, or rows of a file, give one image each and cycle through the classes. Interpolation has a row for each class.
 Drawing drawing_of(const Request& request, int64_t latent_size, int64_t known_classes,
                    const std::vector<std::string>& class_names) {
   const std::vector<int32_t> classes = classes_of(request, known_classes, class_names);
@@ -250,7 +250,7 @@ void write_frames(const std::string& folder, const std::vector<uint8_t>& pixels,
         join_path(folder, frame_name(i)), one,
         {.count = 1, .height = image[0], .width = image[1], .channels = image[2], .scale = scale, .padding = 0});
   }
-  // A film of the folder would end with what an earlier, longer drawing left.
+  // A video made from the folder would end with pictures that an earlier, longer drawing left.
   if (path_exists(join_path(folder, frame_name(count)))) {
     std::fprintf(stderr, "sample_gan: warning: %s has further pictures, from %s on, which are of an earlier drawing\n",
                  folder.c_str(), frame_name(count).c_str());
@@ -285,7 +285,7 @@ int sample_gan(int argc, const char* const* argv) {
                       .columns = columns,
                       .scale = request.scale});
   }
-  if (is_standard_output(request.raw) || is_standard_output(request.output)) return 0;  // it is taken
+  if (is_standard_output(request.raw) || is_standard_output(request.output)) return 0;  // it carries data
   const std::string& written = !request.output.empty() ? request.output
                                : !request.raw.empty()  ? request.raw
                                                        : request.frames;

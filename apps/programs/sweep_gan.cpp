@@ -23,7 +23,7 @@
 namespace poise {
 namespace {
 
-constexpr int kStopped = 75;  // as train_gan: run me again
+constexpr int kStopped = 75;  // as in train_gan: run again to continue
 
 const char* kExamples = R"(Examples:
   sweep_gan sweeps/density --preset tiny --vary method=static,sdst-rigl --vary density_g=0.1,0.3 --seeds 1,2
@@ -55,7 +55,7 @@ CommandLineSpec command_line_spec() {
   return spec;
 }
 
-// What variables say is part of a new sweep: it goes on without them.
+// Makes options from environment variables part of a new sweep, so that it can be continued without them.
 void take_environment(SweepPlan& plan) {
   OptionSet options;
   read_options_environment(environ, options);
@@ -67,7 +67,7 @@ void take_environment(SweepPlan& plan) {
   }
 }
 
-// The plan of --config, else that of the folder, with the flags over it.
+// The plan of --config, or else of the folder, overridden by flags.
 SweepPlan plan_of(const CommandLine& args, const std::string& folder, Problems& problems) {
   SweepPlan plan;
   const std::string stored = folder + "/sweep.toml";
@@ -83,13 +83,13 @@ SweepPlan plan_of(const CommandLine& args, const std::string& folder, Problems& 
   return plan;
 }
 
-// What an option names is there, or one of Poise's own.
+// Adds a problem unless the path exists or names the bundled sample.
 void check_path(const char* option, const std::string& path, Problems& problems) {
   if (path.empty() || path == "sample" || path_exists(expand_home(path))) return;
   problems.push_back(fmt::format("{}: {}: there is no such file or folder", option, path));
 }
 
-// Its arguments would otherwise be found wrong when the first run is trained.
+// Checks the arguments now, since errors would otherwise show only after the first run is trained.
 void check_evaluation(const std::string& evaluation, Problems& problems) {
   std::vector<std::string> words = {"evaluate_gan", "RUN"};
   for (const std::string& word : evaluation_words(evaluation, problems)) words.push_back(word);
@@ -109,7 +109,7 @@ void check_evaluation(const std::string& evaluation, Problems& problems) {
   }
 }
 
-// Data that are not there fail every run that asks for them.
+// Checks that the data exist, since every run that needs them would fail.
 void check_data(const SweepFolder& folder) {
   Problems problems;
   std::set<std::string> seen;
@@ -120,7 +120,8 @@ void check_data(const SweepFolder& folder) {
   throw_if_problems(problems, " with the sweep");
 }
 
-// Each once: of all runs, or with the first run that it is of. An option of all that means nothing to one serves others.
+// Prints each warning once, with the first run it applies to unless it applies to all. Skips warnings about shared
+// options that apply to some runs only: such an option has no effect on these runs, but is meant for others.
 void print_warnings(const SweepFolder& folder) {
   std::map<std::string, size_t> counts;
   for (const SweepRun& run : folder.runs())
@@ -175,7 +176,7 @@ int sweep_gan(int argc, const char* const* argv) {
   }
   Problems problems;
   const SweepPlan plan = plan_of(args, path, problems);
-  if (!args.has("summary")) {  // which evaluates nothing
+  if (!args.has("summary")) {  // the summary evaluates nothing
     for (const std::string& evaluation : plan.evaluations) check_evaluation(evaluation, problems);
   }
   const std::vector<SweepCell> cells = cells_of(plan, problems);

@@ -67,7 +67,7 @@ OptionSet options_of_new_run(const CommandLine& args) {
   return options;
 }
 
-// The options stored with a run, and over them those of environment and command line that may change.
+// The options stored with a run, overridden by those of environment and command line, as far as these may change.
 OptionSet options_of_resumed_run(const CommandLine& args, const std::string& run) {
   const OptionSet stored = stored_options(run);
   OptionSet options = stored;
@@ -92,7 +92,7 @@ OptionSet options_of_resumed_run(const CommandLine& args, const std::string& run
   return options;
 }
 
-// The options of a run; nothing if what was asked for has been printed.
+// The request for a run; nothing if the command line only asks for text, which has been printed.
 std::optional<RunRequest> request_of(const CommandLine& args, bool prints) {
   const auto answer = [&](const std::string& text) {
     if (prints) print_result(text);

@@ -26,7 +26,7 @@
 namespace poise {
 namespace {
 
-constexpr int kStopped = 75;  // EX_TEMPFAIL: run me again
+constexpr int kStopped = 75;  // EX_TEMPFAIL: run again to continue
 
 bool due(int64_t every, int64_t iteration) { return every > 0 && iteration % every == 0; }
 
@@ -76,12 +76,12 @@ class TrainingRun {
   Trainer trainer_;
   std::optional<Evaluator> evaluator_;
   SignalWatch signals_;
-  std::unique_ptr<RunFiles> files_;  // of the first rank
+  std::unique_ptr<RunFiles> files_;  // on the first rank only
   std::optional<Progress> progress_;
   int64_t logged_at_ = 0;
   std::optional<SpeedComparison> speed_;
-  bool nothing_left_ = false;            // of a finished run that is resumed
-  bool evaluation_interrupted_ = false;  // by what stops the run
+  bool nothing_left_ = false;            // a finished run was resumed
+  bool evaluation_interrupted_ = false;  // by the signal that stops the run
   std::string stopped_by_;
 };
 
@@ -98,7 +98,7 @@ TrainingRun::TrainingRun(const RunRequest& request, const Settings& settings, co
   }
 }
 
-// A new directory, or one to continue.
+// Creates the run directory, or opens the one to resume.
 void TrainingRun::open_files() {
   const RunFiles::Run run = {.options = options_, .settings = settings_, .trainer = trainer_, .images = *images_};
   const bool resumes = !request_.resume.empty();
@@ -132,7 +132,7 @@ void TrainingRun::start_progress() {
   progress_.emplace(STDERR_FILENO, style, trainer_.iteration(), settings_.train.iterations);
 }
 
-// When pixels are no longer needed: a trainer that does not stream them has a copy on its device.
+// Frees the pixels if they are no longer needed: a trainer that does not stream them has a copy on its device.
 void TrainingRun::forget_images() {
   const bool wanted = trainer_.training_plan().data.streamed || (evaluator_ && evaluator_->needs_images()) ||
                       settings_.output.compare_with_dense > 0;
@@ -155,7 +155,7 @@ void TrainingRun::log_iteration() {
   logged_at_ = iteration;
   for (const IterationReport& r : reports) {
     if (r.finite()) continue;
-    // Losses are means over all ranks, so each of them is here.
+    // Losses are means over all ranks, so all ranks get here.
     throw SharedError(
         ErrorKind::runtime,
         fmt::format("iteration {}: loss_d is {} and loss_g is {}: training diverged; try a lower learning_rate_g or "
@@ -176,7 +176,7 @@ bool TrainingRun::evaluation_due(int64_t iteration) const {
          (due(settings_.evaluation.eval_every, iteration) || iteration == settings_.train.iterations);
 }
 
-// Of a resumed run: has its iteration no evaluation, because that was interrupted? All ranks call it.
+// True if a resumed run lacks the evaluation at its iteration because that was interrupted. All ranks call it.
 bool TrainingRun::evaluation_missing() const {
   bool missing = files_ && !request_.resume.empty() && evaluation_due(trainer_.iteration()) &&
                  files_->evaluated_at() != trainer_.iteration();
@@ -184,7 +184,7 @@ bool TrainingRun::evaluation_missing() const {
   return missing;
 }
 
-// False if what stops the run interrupted it. All ranks call it.
+// Returns false if the signal that stops the run interrupted it. All ranks call it.
 bool TrainingRun::evaluate() {
   bool done = measure();
   if (ranks_) ranks_->broadcast(&done, sizeof done);
@@ -195,8 +195,8 @@ bool TrainingRun::evaluate() {
   return done;
 }
 
-// The chosen metric of the averaged weights; the best checkpoint by it is kept. Whatever goes wrong in measuring, the
-// training itself is in order and goes on. False, on the first rank, if it was interrupted.
+// Measures the chosen metric of the averaged weights and keeps the best checkpoint by it. Failures other than those of
+// ranks become warnings, as training can continue. Returns false, on the first rank, if it was interrupted.
 bool TrainingRun::measure() {
   const std::string when = fmt::format("iteration {}", trainer_.iteration());
   const auto started = std::chrono::steady_clock::now();
@@ -256,7 +256,7 @@ void TrainingRun::train() {
   }
 }
 
-// Beside a dense twin. The run is over and saved: what these iterations change is nobody's.
+// Times iterations in turns with a dense twin. The run is saved, so it does not matter that they change the trainer.
 void TrainingRun::compare_speed() {
   const int64_t turns = settings_.output.compare_with_dense;
   if (turns == 0 || !trainer_.has_masks()) return;
@@ -287,7 +287,7 @@ int TrainingRun::stop() {
   try {
     write_html_report(run);
   } catch (const Error& error) {
-    note(std::string("warning: no report.html: ") + error.what());  // what matters is saved
+    note(std::string("warning: no report.html: ") + error.what());  // the run itself is saved
   }
   files_->log("resume with: " + command);
   progress_->finish();
@@ -341,7 +341,7 @@ int TrainingRun::finish() {
 }
 
 int TrainingRun::run() {
-  if (is_first(ranks_)) open_files();  // the state of the others comes from the first
+  if (is_first(ranks_)) open_files();  // the other ranks take their state from the first
   if (ranks_) ranks_->wait_for_all();
   trainer_.take_state_of_first_rank();
   logged_at_ = trainer_.iteration();
@@ -392,9 +392,9 @@ int run_training(RunRequest request) {
     if (request.resume.empty()) complete_classes(request.options, *images);
     request.options.throw_if_problems();
     settings = request.options.settings();
-    settings.ranks = request.dry_run ? nullptr : ranks;  // a plan is that of one process
+    settings.ranks = request.dry_run ? nullptr : ranks;  // a dry run plans for one process
     plan = Trainer::plan(settings, images->count);
-    if (request.dry_run) {  // whose evaluations are to be possible, too
+    if (request.dry_run) {  // check that its evaluations would be possible
       const EvaluationOptions& evaluation = settings.evaluation;
       if (evaluation.eval_every > 0) Evaluator(evaluation, settings.data, plan.device.device, *images, nullptr);
       return;

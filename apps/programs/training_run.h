@@ -9,9 +9,9 @@ namespace poise {
 
 struct RunRequest {
   OptionSet options;
-  std::string label;    // of a new run's directory: the preset's or the model's name
+  std::string label;    // for a new run's directory: the preset's or the model's name
   std::string resume;   // an existing run directory; "" makes a new one
-  std::string program;  // as the user called it, for the resume command
+  std::string program;  // as the user started it, for the resume command
   bool quiet = false;
   bool dry_run = false;
   Ranks* ranks = nullptr;  // the processes that train together; null: this one alone

@@ -1,4 +1,4 @@
-// What a run's masks and kernels saved of its arithmetic.
+// How much of a run's arithmetic its masks and kernels saved.
 #pragma once
 #include <string>
 
@@ -7,8 +7,8 @@
 namespace poise {
 
 // "1.2e+12 FLOP executed of 3e+12 dense-equivalent (40.0%); of what was saved, masks 70.0%, folded convolutions 30.0%";
-// "" if the run did not record it. Folded: upsampling or pooling and the convolution beside it computed as one, which
-// dense runs have too. Runs of earlier versions do not tell the two apart.
+// "" if the run did not record it. Folded: upsampling or pooling computed together with the adjacent convolution, which
+// dense runs do as well. Runs of earlier versions do not distinguish the two.
 std::string arithmetic_text(const RunRecord& run);
 
 }  // namespace poise

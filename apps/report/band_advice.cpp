@@ -13,7 +13,7 @@
 namespace poise {
 namespace {
 
-constexpr int64_t kFewestValues = 4;  // that have quartiles
+constexpr int64_t kFewestValues = 4;  // enough for quartiles
 constexpr double kPublishedMedian = 0.90, kPublishedLow = 0.45, kPublishedHigh = 0.55;
 constexpr double kLeastHalfWidth = 0.1;
 

@@ -44,7 +44,7 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
-// The number behind "NAME:" in a file of /proc, in bytes; nothing if it is not there.
+// The number after "NAME:" in a file of /proc, in bytes; nothing if it is missing.
 std::optional<double> kib_in(const std::string& path, const std::string& name) {
   std::ifstream file(path);
   for (std::string word; file >> word;) {
@@ -56,7 +56,7 @@ std::optional<double> kib_in(const std::string& path, const std::string& name) {
 
 std::string gib(double bytes) { return fmt::format("{:.1f} GiB", bytes / kGiB); }
 
-// How many cores' time the control group grants; nothing if it does not say.
+// The CPU quota of the control group, in cores; nothing if there is none.
 std::optional<double> core_quota() {
   std::istringstream second(first_line("/sys/fs/cgroup/cpu.max"));
   double quota = 0, period = 0;
@@ -128,7 +128,7 @@ std::string in_path(const std::string& program) {
   return "";
 }
 
-// Of the CUDA toolkit that a build would find: its folder's version.json says "cuda": {.. "version": "13.0.1"}.
+// The version of the CUDA toolkit that a build would find. Its version.json has "cuda": {.. "version": "13.0.1"}.
 std::string toolkit() {
   std::vector<std::string> compilers = {in_path("nvcc"), "/usr/local/cuda/bin/nvcc"};
   for (const char* name : {"CUDA_HOME", "CUDA_PATH"}) {
@@ -226,8 +226,8 @@ Finding sample() {
   }
 }
 
-// The sets whose files lie in a folder; a verdict on each. Pictures are looked for where somebody asks: any folder may
-// have some.
+// A verdict on each data set with files in the folder. Pictures count only if the user named the folder, since any
+// folder may have some.
 std::vector<Finding> data_sets_in(const std::string& path, bool asked, bool quiet) {
   std::vector<Finding> findings;
   for (const std::string& name : data_set_names()) {
@@ -244,7 +244,7 @@ std::vector<Finding> data_sets_in(const std::string& path, bool asked, bool quie
         findings.push_back({asked ? State::bad : State::hint, "data",
                             fmt::format("{}; inspect_run verify-data {} --dataset {} says which", text, path, name)});
     } catch (const Error& error) {
-      if (error.kind() != ErrorKind::data) throw;  // of data: not this set
+      if (error.kind() != ErrorKind::data) throw;  // the folder does not have this set
     }
   }
   if (findings.empty() && asked && data_set_in(path) == "folder") {
@@ -308,7 +308,7 @@ Finding disk(const std::string& runs) {
   return {State::ok, "disk", text};
 }
 
-// A small network, the sample, and no file: what a build or a device cannot do fails here.
+// Trains a small network on the sample without writing files, to find what the build or the device cannot do.
 Finding trial(const DoctorRequest& request) {
   constexpr int64_t kIterations = 3;  // on a GPU the third is captured as a graph
   OptionSet options;

@@ -13,7 +13,7 @@
 namespace poise {
 namespace {
 
-// What a chart's x axis counts. `key` of train.jsonl; "" for iterations themselves.
+// The quantity on a chart's x axis. `key`: in train.jsonl; "" for iterations.
 struct Axis {
   const char *key, *label;
   double unit;
@@ -43,7 +43,7 @@ class ComparePage {
   }
 
  private:
-  // One row: a cell of each run; none if all are empty.
+  // A row with one cell per run; no row if all cells are empty.
   void row(const std::string& name, const std::vector<std::string>& cells) {
     if (std::all_of(cells.begin(), cells.end(), [](const std::string& cell) { return cell.empty(); })) return;
     body_ += fmt::format("<tr><th>{}</th>", xml_escaped(name));
@@ -89,7 +89,7 @@ class ComparePage {
     body_ += "</table>\n";
   }
 
-  // The options, and what they ran on, in which the runs are not all alike.
+  // The options and environment values that are not the same for all runs.
   void differences() {
     const auto differ = [&](const auto& value) {
       return std::any_of(runs_.begin(), runs_.end(),
@@ -136,7 +136,7 @@ class ComparePage {
     return all;
   }
 
-  // The same points, at the place that the axis had by their iteration.
+  // The same points, with x as the value that the axis had at their iteration.
   static Points along(const RunRecord& run, const Points& points, const Axis& axis) {
     if (!*axis.key) return points;
     const Points& places = run.of(axis.key);
@@ -160,7 +160,7 @@ class ComparePage {
       for (size_t i = 0; i < runs_.size(); ++i) {
         const Points points = along(runs_[i], runs_[i].of(quantity.key), axis);
         varies = varies || std::any_of(points.begin(), points.end(), [&](const auto& point) {
-                   return std::isfinite(point.second) && point.second != 1;  // dense: no curve
+                   return std::isfinite(point.second) && point.second != 1;  // always 1: a dense run
                  });
         add_with_mean(chart, points, runs_[i].name, static_cast<int>(i));
       }

@@ -16,10 +16,10 @@ std::string html_execution(const RunRecord& run) {
   if (run.executions.empty()) {
     const auto choice = named<ExecutionChoice>(run.option("execution"));
     const std::optional<Cell> cell = cell_of(run.option("cell"));
-    const std::string note = choice && cell ? masked_execution_note(*choice, *cell) : "";  // of another version
+    const std::string note = choice && cell ? masked_execution_note(*choice, *cell) : "";  // "" for another version
     return text + fmt::format("<p>{}</p>\n", xml_escaped(note.empty() ? "No decision was logged." : note));
   }
-  std::vector<const RecordedExecution*> latest;  // in the order of the first decisions
+  std::vector<const RecordedExecution*> latest;  // in the order of each pass's first decision
   std::map<std::string, size_t> places;
   for (const RecordedExecution& e : run.executions) {
     const auto [place, is_new] = places.emplace(e.layer + " " + e.pass, latest.size());

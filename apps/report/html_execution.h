@@ -1,4 +1,4 @@
-// The section of report.html about how layers under masks computed.
+// The section of report.html on how layers under masks were computed.
 #pragma once
 #include <string>
 
@@ -6,7 +6,7 @@
 
 namespace poise {
 
-// The latest decision for each pass of each layer, with its reason, or why there is none; "" without masks.
+// The latest decision for each pass of each layer with its reason, or why there are no decisions; "" without masks.
 std::string html_execution(const RunRecord& run);
 
 }  // namespace poise

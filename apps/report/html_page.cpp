@@ -19,7 +19,7 @@ figure{margin:1.6rem 0;break-inside:avoid}figcaption{font-size:.9rem;margin-top:
 img{width:100%;height:auto;image-rendering:pixelated}code{font-size:.92em}summary{cursor:pointer}
 )";
 
-// A mean over about a fiftieth of the run on either side, where there is enough to average.
+// The mean over about a fiftieth of the points on either side.
 ChartSeries moving_mean(const Points& points, const std::string& name, int colour) {
   ChartSeries mean{.name = name, .points = points, .colour = colour};
   const size_t n = points.size(), reach = std::max<size_t>(1, n / 50);

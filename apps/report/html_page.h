@@ -1,4 +1,4 @@
-// What the pages of a run and of several have in common: one file, no network, no script, light and dark.
+// Shared parts of the pages for one and for several runs: one file, no network access, no script, light and dark.
 #pragma once
 #include <string>
 
@@ -10,10 +10,10 @@ namespace poise {
 std::string html_page(const std::string& title, const std::string& body);
 std::string html_figure(const std::string& picture, size_t number, const std::string& caption);
 
-// Values and, in front of them, their moving mean; few values stand for themselves.
+// Adds values and, in front of them, their moving mean. If there are few values, adds them only.
 void add_with_mean(LineChart& chart, const Points& points, const std::string& name, int colour);
 
-// What a metric of RunRecord::metrics() is, for a caption.
+// Describes a metric of RunRecord::metrics() for a caption.
 std::string metric_caption(const std::string& name);
 
 }  // namespace poise

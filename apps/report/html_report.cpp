@@ -232,7 +232,7 @@ class Page {
     figure(svg_line_chart(chart), caption + ".");
   }
 
-  // Empty without masks, and for a run of a version whose options this one cannot read.
+  // Empty without masks, or if this version cannot read the run's options.
   Points alive_flops() const {
     if (run_.updates.empty()) return {};
     try {

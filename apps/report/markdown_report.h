@@ -10,7 +10,7 @@ namespace poise {
 struct RunSummary {
   std::string device;  // DeviceChoice::text
   int64_t iterations = 0;
-  double seconds = 0;  // of training, all sessions together
+  double seconds = 0;  // of training, over all sessions
   double flops_per_iteration = 0;
   std::string last_picture;  // relative to the run directory
   std::string last_checkpoint;

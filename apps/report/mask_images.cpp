@@ -37,7 +37,7 @@ std::map<std::string, LayerMask> masks_of(const SafetensorsFile& file, const std
   return masks;
 }
 
-// The pixels of a mask; `before` may be null, or of another shape and then ignored.
+// Draws the pixels of a mask. `before` may be null; it is ignored if its shape differs.
 void draw(const LayerMask& mask, const LayerMask* before, uint8_t* pixels) {
   constexpr int64_t kSide = MaskImages::kSide;
   if (before && (before->rows != mask.rows || before->taps != mask.taps || before->columns != mask.columns))

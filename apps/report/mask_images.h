@@ -1,6 +1,6 @@
-// Pictures of a run's masks over time, from the checkpoints that it has kept: a row for each masked layer, a column for
-// each checkpoint. In a picture a row of pixels is output channels and a column input channels, over all taps of the
-// kernel; the brighter, the more weights are alive. Green: grown since the checkpoint before; red: dropped.
+// Pictures of a run's masks over time, from its remaining checkpoints: a row for each masked layer, a column for each
+// checkpoint. In a picture, rows are output channels and columns input channels, over all taps of the kernel. Brighter
+// pixels have more alive weights. Green: grown since the previous checkpoint; red: dropped.
 #pragma once
 #include <cstdint>
 #include <string>

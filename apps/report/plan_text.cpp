@@ -24,7 +24,7 @@ LayerWork& layer_of(std::vector<LayerWork>& layers, const std::string& name) {
   return layers.back();
 }
 
-// Layers with parameters in the order of the module tree; everything else (pooling, losses, optimiser) in one row.
+// Layers with parameters in the order of the module tree, and a row for the rest (pooling, losses, optimiser).
 std::vector<LayerWork> layers_of(Module& network, const Profile& profile) {
   const std::string root = network.path();
   std::vector<LayerWork> layers;
@@ -48,7 +48,7 @@ std::vector<LayerWork> layers_of(Module& network, const Profile& profile) {
   return layers;
 }
 
-// `images`: how many pass through the network, forward, in one iteration.
+// `images`: the number of images in forward passes through the network in one iteration.
 std::string network_table(const char* title, const std::vector<LayerWork>& layers, int64_t images, double total) {
   size_t width = 24;
   for (const LayerWork& layer : layers) width = std::max(width, layer.name.size());
@@ -105,7 +105,7 @@ std::string plan_text(const Settings& s, const TrainingPlan& plan, const ImageSe
                       static_cast<double>(plan.bytes()) / kMiB, static_cast<double>(plan.slab_bytes) / kMiB,
                       static_cast<double>(plan.arena_bytes) / kMiB, static_cast<double>(plan.data.bytes) / kMiB);
   text += fmt::format("            {}\n", plan.data.text);
-  // Value, two moments, and G's moving average, as f32; masks.
+  // Values, two moments, and G's moving average, as f32; and masks.
   const double checkpoint = (4.0 * static_cast<double>(4 * plan.parameters_g + 3 * plan.parameters_d) +
                              static_cast<double>(plan.mask_state_bytes)) /
                             kMiB;

@@ -38,7 +38,7 @@ std::string mask_table(const std::string& title, Module& network, const SparseOp
   return text + "\n";
 }
 
-// Layer by layer: which passes skip dead blocks, and how much faster that is.
+// For each layer, which passes skip dead blocks and how much faster that is.
 std::string execution_table(const TrainingPlan& plan, const SparseOptions& o) {
   if (plan.execution.empty()) return "execution   " + masked_execution_note(o.execution, o.cell) + "\n";
   std::string text = fmt::format("execution, predicted\n{:<24}{:>9}{:>18}{:>18}{:>18}\n", "layer", "density", "forward",

@@ -1,4 +1,4 @@
-// The part of --dry-run that tells of masks: which layers get one, of how many cells, how dense, and what changes when.
+// The part of --dry-run about masks: which layers have one, how many cells, how dense, and what changes when.
 #pragma once
 #include <string>
 

@@ -7,7 +7,7 @@
 namespace poise {
 namespace {
 
-// "2.1x faster", "1.3x slower"; "as fast" within the hundredth that is shown.
+// "2.1x faster", "1.3x slower"; `equal` if they differ by less than 0.5%.
 std::string ratio_text(double dense, double sparse, const char* better, const char* worse, const char* equal) {
   const double ratio = dense / sparse;
   if (ratio > 0.995 && ratio < 1.005) return equal;

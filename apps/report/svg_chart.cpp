@@ -12,8 +12,8 @@ namespace {
 
 constexpr double kWidth = 760, kLeft = 64, kRight = 16, kTop = 30, kBottom = 44;
 constexpr double kLineHeight = 280, kRowHeight = 17;
-constexpr size_t kMostPoints = 800;   // per series: more than pixels tell apart
-constexpr size_t kMostColumns = 150;  // of a heat map
+constexpr size_t kMostPoints = 800;   // per series: more than the pixels can show
+constexpr size_t kMostColumns = 150;  // in a heat map
 constexpr std::array<const char*, 5> kDashes = {"", "7 3", "2 3", "9 3 2 3", "4 2"};
 
 struct Range {
@@ -67,7 +67,7 @@ std::string y_axis(const Frame& f, const std::string& label) {
                            middle, xml_escaped(label));
 }
 
-// The smallest and the largest of each of a few hundred stretches, in their order: a thinned line keeps its spikes.
+// Keeps the smallest and largest point of each of a few hundred stretches, so that a thinned line keeps its spikes.
 std::vector<std::pair<double, double>> thinned(const std::vector<std::pair<double, double>>& points) {
   if (points.size() <= kMostPoints) return points;
   std::vector<std::pair<double, double>> kept;
@@ -97,13 +97,13 @@ std::string path_of(const ChartSeries& series, const Frame& f) {
     drawing = true;
   }
   if (d.empty()) return "";
-  if (series.points.size() == 1) d += "h0.1";  // a line cap makes a dot of it
+  if (series.points.size() == 1) d += "h0.1";  // drawn as a dot by the line cap
   const char* dash = series.faint ? "" : kDashes[static_cast<size_t>(series.colour) % kDashes.size()];
   return fmt::format("<path class=\"line c{}{}\"{} d=\"{}\"/>\n", series.colour, series.faint ? " faint" : "",
                      *dash ? fmt::format(" stroke-dasharray=\"{}\"", dash) : std::string(), d);
 }
 
-// The pale area between the low and the high ends of a series' spread.
+// The pale area between the low and high ends of a series' spread.
 std::string spread_of(const ChartSeries& series, const Frame& f) {
   const size_t n = std::min(series.spread.size(), series.points.size()), step = n / kMostPoints + 1;
   std::string there, back;
@@ -124,15 +124,15 @@ std::string line_mark(int colour, bool faint, double x, double y) {
                      *dash ? fmt::format(" stroke-dasharray=\"{}\"", dash) : std::string(), x, y);
 }
 
-// A filled shape, another for each colour.
+// A filled shape, a different one for each colour.
 std::string point_mark(size_t colour, double x, double y) {
   static constexpr const char* kShapes[] = {"m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "m-4-4h8v8h-8z", "m0-5l5 9h-10z",
                                             "m0-5.5l5.5 5.5-5.5 5.5-5.5-5.5z", "m0 5l5-9h-10z"};
   return fmt::format("<path class=\"f{}\" d=\"M{:.1f} {:.1f}{}z\"/>\n", colour % 5, x, y, kShapes[colour % 5]);
 }
 
-// Names above the plot, each beside a mark 26 wide that `mark` draws at (x, y), in as many rows as they need; the frame
-// begins below them.
+// Names above the plot, each next to a mark of width 26 that `mark` draws at (x, y), in as many rows as needed. The
+// frame is moved below them.
 struct LegendEntry {
   std::string name;
   std::function<std::string(double x, double y)> mark;
@@ -171,7 +171,7 @@ std::string line_legend(const LineChart& chart, Frame& f) {
   return legend(entries, f);
 }
 
-// What is outside the frame is cut off; a nested svg does so without needing a name that is unique on the page.
+// Clips a drawing to the frame. Unlike a clipPath, a nested svg needs no id that is unique on the page.
 std::string clipped(const std::string& drawing, const Frame& f) {
   return fmt::format(
       "<svg x=\"{0:.1f}\" y=\"{1:.1f}\" width=\"{2:.1f}\" height=\"{3:.1f}\" viewBox=\"{0:.1f} {1:.1f} "
@@ -179,7 +179,7 @@ std::string clipped(const std::string& drawing, const Frame& f) {
       f.left, f.top - 2, f.right - f.left, f.height - f.top - kBottom + 4, drawing);
 }
 
-// viridis at nine points: even steps look even, in grey and to colour-blind eyes too.
+// viridis at nine points: equal steps look equal, including in grey and to colour-blind readers.
 std::string viridis(double t) {
   static constexpr int kStops[9][3] = {{68, 1, 84},    {71, 44, 122}, {59, 81, 139},  {44, 113, 142}, {33, 144, 141},
                                        {39, 173, 129}, {92, 200, 99}, {170, 220, 50}, {253, 231, 37}};
@@ -191,7 +191,7 @@ std::string viridis(double t) {
   return fmt::format("#{:02x}{:02x}{:02x}", mix(0), mix(1), mix(2));
 }
 
-// At most kMostColumns columns, evenly over time, each with the values that hold at its beginning.
+// At most kMostColumns columns, evenly spaced in time, each with the values that apply at its beginning.
 HeatMap thinned(const HeatMap& map) {
   if (map.starts.size() <= kMostColumns) return map;
   HeatMap result = map;
@@ -247,7 +247,7 @@ std::vector<double> nice_ticks(double low, double high, int count) {
   }
   std::vector<double> ticks;
   const double first = std::ceil(low / step - 1e-9);
-  for (int k = 0; k <= 2 * count; ++k) {  // bounded: where `first` is huge, first + 1 may be first
+  for (int k = 0; k <= 2 * count; ++k) {  // bounded: if `first` is huge, first + 1 may equal first
     const double tick = (first + k) * step;
     if (tick <= high + 1e-9 * step) ticks.push_back(tick + 0.0);
   }
@@ -370,7 +370,7 @@ std::string svg_heat_map(const HeatMap& whole) {
     svg += text_at(f.left - 6, y + 12.5, "end", map.rows[r]);
     for (size_t c = 0; c < map.starts.size(); ++c) {
       const double end = c + 1 < map.starts.size() ? map.starts[c + 1] : f.x.high;
-      // A little wider than it is, or the gaps between neighbours show.
+      // Slightly wider, so that no gaps show between neighbours.
       svg += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"{}\"/>\n",
                          f.px(map.starts[c]), y, f.px(end) - f.px(map.starts[c]) + 0.3, kRowHeight - 1,
                          colour(map.values[r][c]));
@@ -429,7 +429,7 @@ svg.chart text{font:12px system-ui,"DejaVu Sans",sans-serif;fill:currentColor}
 )";
 }
 
-// On a page of its own colour, or of none: the background is part of the drawing.
+// The background is part of the drawing, since the surrounding page may have any colour.
 std::string standalone_svg(const std::string& chart) {
   const size_t end = chart.find('>');
   return "<svg xmlns=\"http://www.w3.org/2000/svg\"" + chart.substr(4, end - 4) + ">\n<style>\n" + chart_style() +

@@ -1,6 +1,6 @@
 // Charts as inline SVG for the report: lines over iterations, and a heat map of layers over iterations. Colours come
-// from the page's style sheet (chart_style), so that one drawing serves light and dark; every series also has its own
-// dash pattern, so that nothing depends on telling colours apart. The text is XML: names may hold anything.
+// from the page's style sheet (chart_style), so that one drawing works in light and dark mode. Every series also has
+// its own dash pattern, so that colour is never the only distinction. Names may contain anything; they are escaped.
 #pragma once
 #include <optional>
 #include <string>
@@ -12,7 +12,7 @@ namespace poise {
 std::string xml_escaped(const std::string& text);  // & < > " ' and control characters
 
 struct ChartSeries {
-  std::string name;                               // in the legend; "" for none
+  std::string name;                               // in the legend; "": not in it
   std::vector<std::pair<double, double>> points;  // (x, y); a y that is not finite interrupts the line
   int colour = 0;                                 // 0 to 4
   bool faint = false;                             // thin and pale: raw values behind their mean
@@ -23,19 +23,19 @@ struct ChartSeries {
 struct LineChart {
   std::string title;  // for screen readers; the page has the caption
   std::string x_label, y_label;
-  double x_end = 0;  // x goes from 0 to here, or to the last point: charts of one run stand above each other
+  double x_end = 0;  // the x axis ends here, or at a later last point; aligns the charts of a run
   std::vector<ChartSeries> series;
   struct Band {
     double low = 0, high = 0;
     std::string name;
   };
   std::optional<Band> band;
-  std::optional<std::pair<double, double>> y_range;  // default: that of the points; points outside are clipped
+  std::optional<std::pair<double, double>> y_range;  // default: the range of the points; points outside are clipped
   bool y_from_zero = false;
 };
 std::string svg_line_chart(const LineChart& chart);
 
-// Points with labels, in groups of one colour and shape each, and a line through those of `front`.
+// Labelled points in groups, each with its own colour and shape, and a line through the points of `front`.
 struct ScatterChart {
   std::string title, x_label, y_label;
   struct Point {
@@ -52,8 +52,8 @@ struct ScatterChart {
 };
 std::string svg_scatter_chart(const ScatterChart& chart);
 
-// values[row][i] holds from starts[i] to starts[i + 1] or, the last one, to `end`. Colours follow the logarithm of the
-// value (densities: 0.04 and 0.08 must differ), from the smallest to 1.
+// values[row][i] applies from starts[i] to starts[i + 1], the last one to `end`. The colour scale is logarithmic (so
+// that densities of 0.04 and 0.08 differ), from the smallest value to 1.
 struct HeatMap {
   std::string title, x_label, value_label;
   std::vector<std::string> rows;
@@ -63,10 +63,10 @@ struct HeatMap {
 };
 std::string svg_heat_map(const HeatMap& map);
 
-// Bars from left to right under headings, each as long as its share of the largest of its group.
+// Horizontal bars under headings. Lengths are relative to the largest bar of the group.
 struct BarChart {
   struct Bar {
-    std::string name, text;  // before and behind the bar
+    std::string name, text;  // left and right of the bar
     double value = 0;
     int colour = 0;  // 0 to 4
   };
@@ -75,7 +75,7 @@ struct BarChart {
 };
 std::string svg_bar_chart(const BarChart& chart);
 
-// CSS for the charts, light and dark.
+// CSS for the charts, in light and dark mode.
 std::string chart_style();
 // A chart as a file of its own.
 std::string standalone_svg(const std::string& chart);

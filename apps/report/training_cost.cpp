@@ -14,7 +14,7 @@ TrainingCost cost_of(const Settings& settings, FlopConvention convention) {
   const MaskPolicies policies = policies_of(sparse);
   const TrainOptions& train = settings.train;
   TrainingCost cost{.model = model_cost(settings.model), .convention = convention};
-  // The reference's counter sees the reference's masks.
+  // The paper code's counter uses the paper code's masks.
   cost.head = convention == FlopConvention::full ? sparse.head() : MaskableHead::masked_like_paper_code;
   cost.shape = {train.batch_size_d, train.batch_size_g, train.n_critic};
   if (policies.g) cost.extra.dense_gradient_g_every = policies.g->dense_gradient_every();

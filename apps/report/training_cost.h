@@ -1,5 +1,5 @@
-// What a whole training costs (engine/sparse/flops.h has the conventions): one that somebody plans, at constant
-// densities, or one that was recorded, as its masks changed.
+// The cost of a whole training (engine/sparse/flops.h defines the conventions): of a planned one, with planned
+// densities, or of a recorded one, with the densities that its masks had.
 #pragma once
 #include "apps/options/options.h"
 #include "apps/run/run_record.h"
@@ -13,7 +13,7 @@ struct ModelCost {
 };
 ModelCost model_cost(const ModelOptions& options);
 
-// From `first_iteration` on; one density per layer of ModelCost.
+// Densities from `first_iteration` on, one per layer of ModelCost.
 struct DensityPeriod {
   double first_iteration = 0;
   std::vector<double> g, d;
@@ -26,8 +26,8 @@ struct TrainingCost {
   IterationShape shape;
   ExtraWork extra;
   std::vector<DensityPeriod> periods;  // at least one; ascending
-  double iterations = 0;               // where the last one ends
-  double dense_iterations = 0;         // of the dense training that it compares with
+  double iterations = 0;               // end of the last period
+  double dense_iterations = 0;         // of the dense training to compare with
 
   IterationCost dense_iteration() const;
   IterationCost iteration(const DensityPeriod& period) const;
@@ -38,11 +38,11 @@ struct TrainingCost {
   Points cumulative() const;
 };
 
-// Of options that are complete, with the densities that policies plan (apps/training/mask_policy.h), in every layer as
-// density_rule has it. The balance ratio is charged where the method follows it.
+// `settings` must be complete. Uses the densities that policies plan (apps/training/mask_policy.h), distributed over
+// layers by density_rule. The cost of the balance ratio is included if the method follows it.
 TrainingCost planned_cost(const Settings& settings, FlopConvention convention);
 
-// Up to the last iteration recorded, with the layer densities that the run's mask updates wrote down.
+// Up to the last recorded iteration, with the layer densities recorded by the run's mask updates.
 TrainingCost recorded_cost(const RunRecord& run, const Settings& settings, FlopConvention convention);
 // The options of a recorded run, from its config.toml. Error(usage) if this version cannot read them.
 Settings settings_of_run(const RunRecord& run);
