@@ -1,5 +1,5 @@
-// Steps in several parts: for networks without batch norm the numbers of a step in one, in less memory. And the
-// augmentation of what D sees, whose random numbers must not depend on the parts.
+// Gradient accumulation: for networks without batch norm, a step in several parts gives the same numbers as a step in
+// one part, in less memory. The random numbers of the augmentation of D's inputs must not depend on the parts.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -13,7 +13,7 @@
 namespace poise {
 namespace {
 
-// z -> linear -> [N,16,16,2] -> relu, conv of the enlarged -> tanh: without batch norm.
+// z -> linear -> [N,16,16,2] -> relu, upsampled conv -> tanh: without batch norm.
 struct PlainGenerator : Generator {
   explicit PlainGenerator(bool spectral_norm = true)
       : Generator("G"),
@@ -40,7 +40,7 @@ std::vector<double> drawn(int64_t count, uint64_t index) {
   return values;
 }
 
-// Losses, logits and the whole state after two iterations of two D steps, a G step and a look at the balance.
+// Losses, logits and the whole state after two iterations of two D steps, a G step and a balance probe.
 std::map<std::string, std::vector<double>> train(const Variant& variant) {
   constexpr int64_t n = 6;
   TestContext c(cpu_reference_kernels(), size_t{1} << 26);
@@ -59,7 +59,7 @@ std::map<std::string, std::vector<double>> train(const Variant& variant) {
                .slab_g = &slab_g,
                .slab_d = &slab_d,
                .tape = &c.tape,
-               .train = {.adam_eps = 1e-3,  // a smooth step, so that rounding stays rounding
+               .train = {.adam_eps = 1e-3,  // a smooth step, so rounding is not amplified
                          .ema_decay = 0.9,
                          .accumulate = variant.parts,
                          .diff_augment = variant.augment},
@@ -125,7 +125,7 @@ TEST(Accumulation, WithoutBatchNormEqualsTheFullBatch) {
       }
     }
   }
-  // And what D sees is augmented at all: in D steps, in G steps and for the balance ratio.
+  // The inputs of D are indeed augmented: in D steps, in G steps and for the balance ratio.
   for (const char* name : {"D step 2", "G step 5", "balance 5"}) {
     EXPECT_GT(difference(whole[0].at(name), whole[1].at(name)), 1e-3) << name;
   }
@@ -138,7 +138,7 @@ struct LinearDiscriminator : Discriminator {
   Linear linear;
 };
 
-// A G step that changes nothing closes nothing of the gap: only so if fakes are augmented alike before and after.
+// A G step that changes nothing must not change the mean logit, which requires equal augmentation before and after.
 TEST(DiffAugment, TheBalanceProbeSeesTheFakesOfTheGStepAsItDid) {
   TestContext c(cpu_reference_kernels(), size_t{1} << 24);
   GanModel model{std::make_unique<PlainGenerator>(false), std::make_unique<LinearDiscriminator>()};
@@ -157,7 +157,7 @@ TEST(DiffAugment, TheBalanceProbeSeesTheFakesOfTheGStepAsItDid) {
                .mean_g = r.slice(1, 1)};
   const OwnedTensor z = tensor_of<double>({2, 4}, drawn(8, 1));
   const OwnedTensor real = tensor_of<double>({2, 32, 32, 3}, drawn(2 * 32 * 32 * 3, 2));
-  g_step(step, {z.tensor()});  // the clocks have learning rate 0
+  g_step(step, {z.tensor()});  // changes nothing: the clocks have learning rate 0
   Tensor a_post = r.slice(2, 1), mean_real = r.slice(3, 1);
   balance_probe(step, {real.tensor()}, {z.tensor()}, a_post, mean_real);
   const std::vector<double> got = values_of<double>(r);

@@ -1,4 +1,4 @@
-// Training with activations in bf16 on the CPU: another rounding of the same training, in less memory.
+// Training with bf16 activations on the CPU: the same training with different rounding and less memory.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -45,7 +45,7 @@ TrainerOptions options(Precision precision, uint64_t seed = 1) {
   return o;
 }
 
-// What a run looks like at its end: mean logits of real and fake images, and the loss of D.
+// The end of a run: mean logits of real and fake images, and the loss of D.
 struct End {
   double real = 0, fake = 0, loss_d = 0;
 };
@@ -63,7 +63,7 @@ End trained(Precision precision, uint64_t seed) {
   return end;
 }
 
-// The means over six seeds differ by no more than the seeds of the exact runs do among themselves.
+// The means over six seeds differ by no more than the range of the exact runs over these seeds.
 void expect_within_noise(std::vector<double> exact, std::vector<double> rounded, const char* what) {
   const auto mean = [](const std::vector<double>& x) {
     double sum = 0;
@@ -90,7 +90,7 @@ TEST(Bf16Training, StaysWithinTheNoiseOfSeeds) {
 }
 
 TEST(Bf16Training, StartsCloseToFp32AndIsNotTheSame) {
-  for (const int64_t parts : {1, 2}) {  // of a batch
+  for (const int64_t parts : {1, 2}) {  // per batch
     double loss_d[2];
     for (const bool rounded : {false, true}) {
       TrainerOptions o = options(rounded ? Precision::bf16 : Precision::fp32);
@@ -104,7 +104,7 @@ TEST(Bf16Training, StartsCloseToFp32AndIsNotTheSame) {
   }
 }
 
-// Parameters, moments and everything else that a checkpoint holds stay f32.
+// Parameters, moments and everything else in a checkpoint stay f32.
 TEST(Bf16Training, MastersStayF32) {
   Trainer exact(options(Precision::fp32), stripes()), rounded(options(Precision::bf16), stripes());
   const std::vector<NamedTensor> a = exact.state(), b = rounded.state();
@@ -130,7 +130,7 @@ TEST(Bf16Training, IsTheSameForAnyNumberOfThreads) {
   EXPECT_EQ(test::differences(states[0], states[2]), std::vector<std::string>());
 }
 
-// Activations are most of what a step needs at full width.
+// At full width, activations take most of the memory of a step.
 TEST(Bf16Training, TakesLessMemory) {
   const auto bytes = [](Precision precision) {
     TrainerOptions o = options(precision);

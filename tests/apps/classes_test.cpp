@@ -1,4 +1,4 @@
-// Classes of a conditional model are those of its data, by number and by name.
+// The classes of a conditional model are those of its data, and are selected by number or by name.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -86,7 +86,7 @@ TEST(Classes, ByNumberRangeOrName) {
   EXPECT_THROW(parse_classes("class", "ant", 3, {}), Error);
 }
 
-// Folders 1, 10, 2: what a user calls 2 is not the class of that number.
+// With folders 1, 10 and 2, the class that a user calls 2 is not class number 2.
 TEST(Classes, CalledByNumbersAreMeantByThem) {
   const std::vector<std::string> names = {"1", "10", "2"}, padded = {"01", "02", "03"};
   EXPECT_EQ(parse_classes("class", "2", 3, names), std::vector<int32_t>{2});

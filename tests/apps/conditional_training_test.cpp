@@ -1,4 +1,4 @@
-// Conditional models through the Trainer: labels reach G and D, on the CPU and on a device, and pictures follow them.
+// Conditional models in the Trainer: labels reach G and D on the CPU and on a device, and samples follow the labels.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -64,9 +64,9 @@ TEST(ConditionalTraining, ADevicePlainOrReplayingEqualsTheCpu) {
   }
 }
 
-// The GPU kernels, emulated: the same labels, minibatches and latents, so the same losses but for rounding. One step of
-// each network: of the sign of a gradient that is nothing but rounding, Adam's first update makes a step of full
-// length.
+// The emulated GPU kernels use the same labels, minibatches and latents, so the losses are equal except for rounding.
+// Only one step of each network, because Adam's first update turns the sign of a gradient that is pure rounding into
+// a step of full length.
 TEST(ConditionalTraining, TheGpuKernelsSeeTheSame) {
   TrainerOptions options = small(Device::emulated);
   options.kernels = nullptr;

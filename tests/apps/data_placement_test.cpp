@@ -1,5 +1,5 @@
-// Training images on the device or streamed to it: the same bits, whatever chance does; what a step may wait for; and
-// who chooses.
+// Training images stored on the device or streamed to it: both give the same bits for any timing. Also tests what a
+// step may wait for and how the placement is chosen.
 #include "apps/training/data_placement.h"
 
 #include <gtest/gtest.h>
@@ -40,7 +40,7 @@ TrainerOptions conditional(Device device, DataPlacement placement) {
   o.model = {.name = "biggan32", .width_g = 4, .width_d = 4, .latent_size = 8, .classes = kClasses};
   return o;
 }
-// D's minibatch outlives its step, masks change, captured steps are dropped and captured anew.
+// D's minibatch outlives its step, masks change, and captured steps are dropped and captured again.
 TrainerOptions sparse(Device device, DataPlacement placement) {
   TrainerOptions o = small(device, placement);
   o.model.width_g = o.model.width_d = 8;
@@ -51,12 +51,12 @@ TrainerOptions sparse(Device device, DataPlacement placement) {
   o.sparse.schedule_iterations = 6;
   o.sparse.update_every_g = 2;
   o.sparse.br_every = 1;
-  o.sparse.execution = ExecutionChoice::dense;  // only the CPU could execute single weights
+  o.sparse.execution = ExecutionChoice::dense;  // only the CPU can skip single weights
   return o;
 }
 using Make = TrainerOptions (*)(Device, DataPlacement);
 
-// Six minibatches make an epoch; the ring has eight slots.
+// An epoch has six minibatches; the ring has eight slots.
 const ImageSet& images() {
   static const ImageSet set = [] {
     ImageSet noise = test::noise_images(0, 13);
@@ -114,12 +114,12 @@ TEST(DataPlacement, ARunResumesWithEitherPlacementAnywhere) {
                                      {DataPlacement::stream, DataPlacement::stream}}) {
         Trainer first(small(device, from), images()), second(small(device, to), images());
         iterate(first, at);
-        iterate(second, 3);  // it has been elsewhere
+        iterate(second, 3);  // its state differs before the restore
         const State there = state_of(first);
         restore(second, there);
         iterate(second, kIterations - at);
         expect_same(second, expected, "resumed");
-        restore(second, there);  // and back again
+        restore(second, there);  // and once more from the same state
         iterate(second, kIterations - at);
         expect_same(second, expected, "rewound");
       }
@@ -143,7 +143,7 @@ TEST(DataPlacement, ASlowReaderIsWaitedFor) {
   }
 }
 
-// Nothing but waits for a device that lags, which data_waits() counts; the host touches no device memory.
+// The only synchronisations are waits for a lagging device, counted by data_waits(). The host touches no device memory.
 TEST(DataPlacement, AStreamedIterationNeitherAllocatesNorCopiesToTheHost) {
   for (uint64_t seed = 0; seed < 3; ++seed) {
     emulator::runtime().seed(seed);
@@ -170,7 +170,7 @@ TEST(DataPlacement, ATrainerThatThrowsEndsItsReader) {
     if (!ctx.planning && --calls_left == 0) fail(ErrorKind::runtime, "no more");
     device_kernels().adam(ctx, args...);
   };
-  for (const int calls : {1, 2, 4, 5}) {  // in plain steps and in a capture
+  for (const int calls : {1, 2, 4, 5}) {  // fails in plain steps and in a capture
     calls_left = calls;
     TrainerOptions options = small(Device::emulated, DataPlacement::stream);
     options.kernels = &failing;
@@ -188,7 +188,7 @@ TEST(DataPlacement, ATrainerThatThrowsEndsItsReader) {
     const State good = state_of(trainer);
     test::expect_error(ErrorKind::data, {"unreadable"}, [&] { iterate(trainer, kIterations); });
     broken = false;
-    restore(trainer, good);  // and it can go on from a state that it had
+    restore(trainer, good);  // it can continue from an earlier state
     iterate(trainer, kIterations - 3);
     Trainer whole(small(device, DataPlacement::device), images());
     iterate(whole, kIterations);

@@ -1,4 +1,4 @@
-// inspect_run doctor, compare and masks as a user meets them.
+// End-to-end tests of inspect_run doctor, compare and masks.
 #include <gtest/gtest.h>
 
 #include "tests/support/program_test_tools.h"
@@ -17,7 +17,7 @@ ProgramResult inspect(const TemporaryFolder& folder, const std::vector<std::stri
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-// The line of a topic, with its state: "ok    memory     ..".
+// The line of a topic, including its state: "ok    memory     ..".
 std::string line_of(const std::string& text, const std::string& topic) {
   const size_t at = text.find(" " + topic + " ");
   if (at == std::string::npos) return "";
@@ -62,7 +62,7 @@ TEST(Doctor, SaysWhatWouldFail) {
   EXPECT_EQ(inspect(folder, {"doctor", "--device", "gpu"}).exit_code, 2);
 }
 
-// Two runs that differ in their method, of which one has masks.
+// Two runs with different methods; one of them has masks.
 class Pictures : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -114,7 +114,7 @@ TEST_F(Pictures, AreAsGoodAsADataSet) {
   EXPECT_TRUE(contains(line_of(result.out, "data"), "pictures in own")) << result.out;
 }
 
-// A run is no reference, nor is a checkpoint: what to do instead is said.
+// Neither a run nor a checkpoint is accepted as a reference, and the error says what to do instead.
 TEST_F(Pictures, AreNotThoseOfARun) {
   const auto evaluate = [&](const std::string& reference) {
     return test::run_program_in({.folder = folder_->path()}, POISE_EVALUATE_GAN,

@@ -1,5 +1,5 @@
-// evaluate_gan as a user meets it, on the bundled images and with random features; and the parts that only trained
-// networks would reach, with a network that is made up.
+// End-to-end tests of evaluate_gan on the bundled images with random features, and tests of the parts that need a
+// trained network with a synthetic one.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -20,7 +20,7 @@ using nlohmann::json;
 using test::ProgramResult;
 using test::TemporaryFolder;
 
-// Without weights, whatever the machine has.
+// Runs without Inception weights, even if the machine has some.
 ProgramResult evaluate(const TemporaryFolder& folder, const std::vector<std::string>& arguments) {
   return test::run_program_in({.folder = folder.path(), .environment = {"XDG_DATA_HOME=/nowhere", "POISE_INCEPTION="}},
                               POISE_EVALUATE_GAN, arguments);
@@ -31,7 +31,7 @@ json record_of(const ProgramResult& result) {
   return json::parse(result.out, nullptr, false);
 }
 
-// CIFAR-10 records first .. last of the bundled sample, as a batch file.
+// Writes the CIFAR-10 records [first, last) of the bundled sample as a batch file.
 void write_batch(const std::string& path, size_t first, size_t last) {
   const std::string bytes = test::read_bytes(POISE_SAMPLE_DATA_DIR "/cifar10_sample.bin");
   test::write_bytes(path, bytes.substr(first * 3073, (last - first) * 3073));
@@ -82,7 +82,7 @@ TEST(EvaluateGan, StatisticsStandForTheImages) {
 TEST(EvaluateGan, PrecisionAndRecall) {
   const TemporaryFolder folder;
   write_batch(folder / "all.bin", 0, 300);
-  write_batch(folder / "few.bin", 0, 40);  // all good, and not all of them
+  write_batch(folder / "few.bin", 0, 40);  // all of them good, but only a part of the set
   write_batch(folder / "three.bin", 0, 3);
   const auto measure = [&](const std::string& source, const std::string& reference, std::vector<std::string> more) {
     more.insert(more.begin(), {source, "--reference", reference, "--metrics", "precision-recall-random"});
@@ -180,7 +180,7 @@ TEST(EvaluateGan, RefusesWithExitCodes) {
   expect({"nothing.safetensors"}, 5, "nothing.safetensors");
   expect({"a.bin", "--reference", "none.npz"}, 4, "none.npz");
   expect({"make-stats", "a.bin"}, 2, "-o");
-  // Named is the file that was given, not what its images were.
+  // The error names the file that was given, not the images it was made from.
   expect({"make-stats", "a.bin", "--metrics", "frechet-random-64", "-o", "small.npz"}, 0, "");
   expect({"a.bin", "--reference", "small.npz", "--metrics", "frechet-random"}, 4,
          "small.npz: expected statistics of 192");
@@ -194,7 +194,7 @@ TEST(RandomFeatures, RowsDependOnTheirImageAlone) {
         .features({FeatureTap::pool192}, std::span(set.pixels).subspan(first * 3072, count * 3072), count, 32, 32)[0]
         .values;
   };
-  const std::vector<float> all = rows(0, 70);  // more than a batch
+  const std::vector<float> all = rows(0, 70);  // more than one batch
   const std::vector<float> few = rows(60, 3);
   EXPECT_TRUE(std::equal(few.begin(), few.end(), all.begin() + 60 * 192));
   EXPECT_EQ(all.size(), 70u * 192);
@@ -203,7 +203,7 @@ TEST(RandomFeatures, RowsDependOnTheirImageAlone) {
                      [&] { network.features({FeatureTap::pool64}, std::span(set.pixels).first(144), 1, 6, 8); });
 }
 
-// Features are the first bytes of an image.
+// A network whose features are the first bytes of an image.
 class MadeUpNetwork : public FeatureNetwork {
  public:
   explicit MadeUpNetwork(const std::string& name) : name_(name) {}

@@ -1,5 +1,5 @@
-// evaluate_gan on files that are something else, on images of unusual size, and with flags that nothing reads: the case
-// is named, and what helps.
+// evaluate_gan with files of the wrong kind, images of unusual size, and flags that have no effect. The errors name the
+// problem and its solution.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -24,7 +24,7 @@ void expect_refusal(const ProgramResult& result, int code, const std::string& pa
   EXPECT_NE(result.err.find(part), std::string::npos) << part << "\n  in " << result.err;
 }
 
-// A picture of so many pixels a side, as BMP.
+// Writes a square picture with this side in pixels, as BMP.
 void write_bmp(const std::string& path, int32_t side) {
   std::string bmp = test::read_bytes(std::string(POISE_GOLDEN_DIR) + "/pictures/rgb.bmp").substr(0, 54);
   bmp.replace(18, 4, reinterpret_cast<const char*>(&side), 4);
@@ -64,7 +64,7 @@ TEST(EvaluationInput, WeightsThatAreSomethingElse) {
       "sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393"
       "\nsize 12345\n";
   expect_refusal(with(pointer), 3, "git lfs pull");
-  // Wherever else a file may be one.
+  // Other files that may be Git LFS pointers.
   test::write_bytes(folder / "data_batch_1.bin", pointer);
   expect_refusal(evaluate(folder, {"data_batch_1.bin", "--reference", "sample"}), 3, "git lfs pull");
   test::write_bytes(folder / "s.npz", pointer);

@@ -1,4 +1,4 @@
-// All that a number of evaluate_gan depends on stands beside it, and what does not compare is refused.
+// The record of evaluate_gan states everything that a result depends on, and invalid comparisons are refused.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -38,7 +38,7 @@ json record_of(const ProgramResult& result) {
   return json::parse(result.out, nullptr, false);
 }
 
-// 24 pictures of noise, 40x40.
+// Writes 24 noise pictures of 40x40 pixels.
 void make_pictures(const std::string& folder, uint32_t seed) {
   fs::create_directories(folder);
   const std::string header = test::read_bytes(std::string(POISE_GOLDEN_DIR) + "/pictures/rgb.bmp").substr(0, 54);
@@ -108,7 +108,7 @@ TEST(EvaluationProtocol, ARunIsComparedWithItsOwnImages) {
   expect_refusal(evaluate(folder, {"runs/latest", "--dataset", "cifar100"}), 2, "--dataset: has no effect on a gen");
   expect_refusal(evaluate(folder, {"runs/latest", "--reference", "sample", "--dataset", "cifar100"}), 2, "with sample");
   expect_refusal(evaluate(folder, {"runs/latest", "--reference", "x.npz", "--split", "test"}), 2, "with x.npz");
-  // The same of a checkpoint file, from another folder, and once the pictures have changed or gone.
+  // The same with a checkpoint file, a copy in another folder, and after the pictures have changed or been removed.
   const std::string checkpoint = "runs/latest/checkpoints/step-00000001.safetensors";
   EXPECT_EQ(record_of(evaluate(folder, {checkpoint, "--images", "100", "--json"}))["value"], record["value"]);
   fs::copy_file(folder / checkpoint, folder / "alone.safetensors");
@@ -149,7 +149,7 @@ TEST(EvaluationProtocol, ANameStandsForItsReferenceOnly) {
   EXPECT_EQ(record["reference_images"], 1000);
   ASSERT_EQ(evaluate(folder, {"make-stats", "cifar", "--images", "900", "-o", "c.npz"}).exit_code, 0);
   expect_refusal(evaluate(folder, {"cifar", "--reference", "c.npz", "--protocol", protocol}), 2, "split train, 900");
-  // The split of a protocol is no flag that a generator would have to go without.
+  // The split that a protocol implies is not refused for a generator, as the flag would be.
   ASSERT_EQ(run(folder, POISE_TRAIN_GAN, test::small_run({"--iterations", "1"})).exit_code, 0);
   expect_refusal(evaluate(folder, {"runs/latest", "--reference", "c.npz", "--protocol", protocol}), 2,
                  "split train, 900");
@@ -178,7 +178,7 @@ TEST(EvaluationProtocol, WhatIsNoCovarianceIsRefused) {
   with([](NpyArray& s) { s.values[1] = 1e6; }, "is not symmetric");
   with([](NpyArray& s) { s.values[1] = s.values[192] = 1e6; }, "more than the variances allow");
   with([](NpyArray& s) { s.values[5] = s.values[5 * 192] = NAN; }, "not finite");
-  with(  // three features, each pair of which may be as it is
+  with(  // three features whose pairs are valid on their own
       [](NpyArray& s) {
         for (size_t i = 0; i < s.values.size(); ++i) {
           const size_t row = i / 192, column = i % 192;
@@ -186,7 +186,7 @@ TEST(EvaluationProtocol, WhatIsNoCovarianceIsRefused) {
         }
       },
       "a negative eigenvalue");
-  // Of few images, the same image, or rounded to float32: covariances all the same.
+  // Covariances of few images, of identical images, or rounded to float32 are valid.
   const auto read = [&](const std::function<double(size_t, size_t)>& value) {
     NpyArray sigma = file.array("sigma");
     for (size_t i = 0; i < sigma.values.size(); ++i) sigma.values[i] = value(i / 192, i % 192);
@@ -200,7 +200,7 @@ TEST(EvaluationProtocol, WhatIsNoCovarianceIsRefused) {
   });
 }
 
-// As the tools that publish statistics write them (tests/golden).
+// Statistics as written by the tools that publish them (tests/golden).
 TEST(EvaluationProtocol, StatisticsOfOtherToolsAreRead) {
   const std::string folder = std::string(POISE_GOLDEN_DIR) + "/statistics";
   std::ifstream text(folder + "/moments.txt");

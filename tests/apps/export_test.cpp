@@ -1,5 +1,5 @@
-// inspect_run export: the files hold the run's network, in the papers' names and layouts, and compact ones draw the run's
-// images. That PyTorch and ONNX Runtime draw them too is shown by bench/peers/check_export.py.
+// inspect_run export: the files contain the run's network with the papers' names and layouts, and compact files
+// generate the run's images. bench/peers/check_export.py checks that PyTorch and ONNX Runtime generate them too.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -152,7 +152,7 @@ TEST_F(Export, SafetensorsHaveThePapersNamesAndLayouts) {
   EXPECT_NE(folded.find("block1.c2.weight"), nullptr);
 }
 
-// By the field numbers of ONNX's ModelProto and its parts.
+// Uses the field numbers of ONNX's ModelProto and its parts.
 TEST_F(Export, OnnxIsAGraphFromLatentsToImages) {
   const ProgramResult result = export_to("g.onnx");
   ASSERT_EQ(result.exit_code, 0) << result.err;
@@ -168,7 +168,7 @@ TEST_F(Export, OnnxIsAGraphFromLatentsToImages) {
   }
   EXPECT_EQ(ir, 7u);
   EXPECT_EQ(opset, 13u);
-  // Every input of a node is an input of the graph, a constant, or the result of a node before it.
+  // Every input of a node is an input of the graph, a constant, or the result of an earlier node.
   std::set<std::string> known = {""};
   std::multiset<std::string> ops;
   for (const ProtobufField& field : fields_of(graph)) {

@@ -1,4 +1,4 @@
-// What a new user meets: usage, what lies in a folder, how long a run would take, signs of life, and what sparsity gained.
+// A new user's first steps: usage, recognised data folders, estimated run times, progress, and what sparsity gained.
 #include <gtest/gtest.h>
 
 #include "apps/run/run_record.h"
@@ -33,7 +33,7 @@ TEST(FirstContact, WithoutArgumentsItPrintsItsUsage) {
   EXPECT_TRUE(folder.files().empty());
 }
 
-// Both ways of a plan are timed; methods that prune while they train end with masks that are there from the start here.
+// A plan is timed both dense and under masks. For methods that prune during training, the final masks are used.
 TEST(FirstContact, DryRunComparesWithDense) {
   const TemporaryFolder folder;
   for (const std::string method : {"static", "ddst-relaxed", "posthoc", "gradual"}) {
@@ -106,12 +106,12 @@ TEST(FirstContact, WhatAFolderHoldsIsRecognised) {
       << pictures.err;
   EXPECT_TRUE(contains(read_bytes(folder / "runs/latest/config.toml"), "dataset = \"folder\""))
       << "resumed, it is the same";
-  // A preset's data set is a default; what a user says is not.
+  // The data set of a preset is a default; one that the user gives is not.
   const auto preset = train(folder, {"--preset", "stl10-sngan48-dense", "--data", "pictures", "--print-config"});
   EXPECT_TRUE(contains(preset.out, "dataset = \"folder\"") && contains(preset.out, "split = \"auto\"")) << preset.out;
   const auto said = train(folder, small_run({"--dataset", "cifar10", "--data", "pictures"}));
   EXPECT_EQ(said.exit_code, 4) << said.err;
-  // Classes are those of the subfolders, whatever a preset says; without subfolders there are none.
+  // The classes are the subfolders, regardless of the preset; without subfolders there are none.
   const std::vector<std::string> conditional =
       small_run({"--preset", "cifar10-biggan32-dense", "--iterations", "1", "--eval-every", "0"});
   auto by_class = conditional, flat = conditional;

@@ -1,4 +1,4 @@
-// Gradual pruning: the schedule of Zhu and Gupta, masks that only shrink, and runs that go on as if never stopped.
+// Gradual pruning: the schedule of Zhu and Gupta, masks that only shrink, and exact continuation of resumed runs.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -30,7 +30,7 @@ MaskPolicies policies_with(int64_t start, int64_t end, int64_t every) {
                       .prune_end = end});
 }
 
-// As the paper writes it (equation 1): sparsities, from s_i to s_f, over n steps of length dt that begin at t0.
+// Equation 1 of the paper: the sparsity goes from s_i to s_f over n steps of length dt that begin at t0.
 double papers_sparsity(double s_i, double s_f, double t, double t0, double n, double dt) {
   return s_f + (s_i - s_f) * std::pow(1 - (t - t0) / (n * dt), 3);
 }
@@ -47,7 +47,7 @@ TEST(GradualPruning, IsTheCubicScheduleAtItsUpdates) {
     EXPECT_NEAR(1 - policy.planned_density(t), papers_sparsity(0, 1 - kDensity, t_, 100, 10, 50), 1e-12) << t;
   }
   EXPECT_EQ(updates, 10);
-  EXPECT_NEAR(1 - policy.planned_density(150), 0.8 * (1 - 0.729), 1e-12);  // by hand: 1 - 0.9^3 of the way
+  EXPECT_NEAR(1 - policy.planned_density(150), 0.8 * (1 - 0.729), 1e-12);  // computed by hand: 1 - 0.9^3 of the way
   EXPECT_EQ(policy.planned_density(600), kDensity);                        // exactly
 }
 
@@ -59,7 +59,7 @@ TEST(GradualPruning, IsDenseBeforeAndKeepsTheDensityBetweenUpdatesAndAfterThem) 
   EXPECT_EQ(policy.planned_density(149), 1);
   EXPECT_EQ(policy.planned_density(199), policy.planned_density(150));
   EXPECT_LT(policy.planned_density(200), policy.planned_density(199));
-  EXPECT_EQ(policy.planned_density(100000), 0.5);  // that of D
+  EXPECT_EQ(policy.planned_density(100000), 0.5);  // the density of D
   EXPECT_FALSE(policy.wants_dense_gradient(150));
 }
 
@@ -70,7 +70,7 @@ TEST(GradualPruning, EndsByDefaultAfterThreeQuartersOfTheScheduleAndNeverLater) 
   EXPECT_FALSE(whole.due(1000));
   EXPECT_EQ(whole.planned_density(750), kDensity);
   const MaskPolicies unevens = policies_with(10, 600, 100);
-  const MaskPolicy& uneven = *unevens.g;  // 110 .. 510; 610 were too late
+  const MaskPolicy& uneven = *unevens.g;  // 110 .. 510; 610 would be too late
   EXPECT_TRUE(uneven.due(510));
   EXPECT_FALSE(uneven.due(610));
   EXPECT_GT(uneven.planned_density(509), kDensity);
@@ -95,7 +95,7 @@ Settings small(const test::OptionTexts& more = {}) {
 
 int64_t alive_in(const std::vector<char>& mask) { return std::count(mask.begin(), mask.end(), 1); }
 
-// Of both networks, whatever their cells: what is dead stays dead, and counts are what the schedule says.
+// In both networks and for all cells, dead cells stay dead and the counts follow the schedule.
 class ShrinkingMasks : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Cells, ShrinkingMasks, testing::Values("1x1", "2x2"),
                          [](const auto& tested) { return "Of" + std::string(tested.param); });
@@ -120,7 +120,7 @@ TEST_P(ShrinkingMasks, FallAsPlannedAndNeverGrow) {
       EXPECT_EQ(event.kind, "prune");
       EXPECT_EQ(event.grown, 0);
       EXPECT_GT(event.dropped, 0);
-      // To one cell: what is kept is the most that does not exceed the target, and that is rounded to weights.
+      // To within one cell: as many cells are kept as do not exceed the target, which is rounded to whole weights.
       const double weights = static_cast<double>(event.alive) / event.density,
                    cell = static_cast<double>(cell_of(GetParam())->out * cell_of(GetParam())->in);
       EXPECT_NEAR(event.density, policy.planned_density(t), (cell + 0.5) / weights)
@@ -135,13 +135,13 @@ TEST_P(ShrinkingMasks, FallAsPlannedAndNeverGrow) {
   EXPECT_EQ(policies.d->planned_density(60), 0.5);
 }
 
-// The dead are those of smallest magnitude, over the whole network: none of them was larger than one that lives.
+// The dead weights are the smallest of the whole network: none was larger in magnitude than an alive one.
 TEST(GradualPruning, TakesTheSmallestWeightsOfTheNetwork) {
   Trainer trainer(small({{"iterations", "5"}, {"prune_end", "5"}}), noise_images());
   while (trainer.iteration() < 4) trainer.iterate();
   Trainer dense(small({{"iterations", "5"}, {"prune_end", "5000"}, {"update_every_g", "2000"}}), noise_images());
   while (dense.iteration() < 5) dense.iterate();
-  trainer.iterate();  // the same step as the other's, and then all prunings in one
+  trainer.iterate();  // the same step as the other trainer, then all pruning at once
   const State pruned = state_of(trainer), whole = state_of(dense);
   float largest_dead = 0, smallest_alive = INFINITY;
   int64_t dead = 0;
@@ -149,7 +149,7 @@ TEST(GradualPruning, TakesTheSmallestWeightsOfTheNetwork) {
     if (!name.starts_with("G.mask.")) continue;
     std::vector<float> w(mask.size());
     std::memcpy(w.data(), whole.at("G." + name.substr(7)).data(), w.size() * sizeof(float));
-    if (alive_in(mask) == 1) continue;  // a layer keeps its best weight whatever the others have
+    if (alive_in(mask) == 1) continue;  // a layer always keeps its best weight
     for (size_t i = 0; i < w.size(); ++i) {
       dead += mask[i] == 0;
       if (mask[i])
@@ -186,7 +186,7 @@ TEST(GradualPruning, OfBothNetworksResumesBitForBit) {
   }
 }
 
-// Checkpoints that were made before there was an option name it nowhere: then it had its default.
+// A checkpoint from before an option was added does not contain it; the option then has its default.
 TEST(GradualPruning, ACheckpointHoldsItsOptionsOnlyIfTheyAreSet) {
   const test::TemporaryFolder folder;
   CheckpointStore store(folder.path() + "/checkpoints", 9);

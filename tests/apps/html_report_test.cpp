@@ -1,4 +1,4 @@
-// The report of a run: from the files of its directory alone, whole or damaged, on a page that needs nothing else.
+// The report of a run: made only from the files in its directory, intact or damaged, as a self-contained page.
 #include "apps/report/html_report.h"
 
 #include <cmath>
@@ -22,8 +22,8 @@ size_t count(const std::string& text, const std::string& part) {
   return n;
 }
 
-// "" if `text` is well-formed as XML would have it (one document type, no comments), else what is wrong and where.
-// By hand: std::regex recurses once per character, too deep for a page.
+// Checks that `text` is well-formed XML (one document type, no comments). Returns "", or what is wrong and where.
+// Written by hand, because std::regex recurses once per character, which is too deep for a page.
 class Checker {
  public:
   explicit Checker(const std::string& text) : text_(text), at_(text.starts_with("<!DOCTYPE html>") ? 15 : 0) {}
@@ -121,7 +121,7 @@ std::string mask_update(int iteration, const char* network, const char* kind, do
   return line;
 }
 
-// A DDST run as its files tell it; every key a report knows.
+// Writes the files of a DDST run, with every key that a report uses.
 void fill(const TemporaryFolder& run) {
   std::filesystem::create_directories(run / "samples");
   write_bytes(run / "config.toml", kConfig);
@@ -147,7 +147,7 @@ void fill(const TemporaryFolder& run) {
     if (i % 1000 == 0) train += mask_update(i, "D", "raise", 0.1 + 0.05 * (i / 1000));
     if (i % 500 == 0) train += mask_update(i, "G", "drop_grow", 0.1);
   }
-  write_bytes(run / "train.jsonl", train + "{\"iteration\":3010,\"loss_d\":");  // torn
+  write_bytes(run / "train.jsonl", train + "{\"iteration\":3010,\"loss_d\":");  // incomplete
   write_bytes(run / "metrics.jsonl",
               "{\"iteration\":0,\"swd\":0.2}\n{\"iteration\":1500,\"swd\":0.1}\n{\"iteration\":3000,\"swd\":0.11}\n");
   for (const char* name : {"fakes_000000", "fakes_001000", "fakes_002000", "fakes_003000", "reals"})
@@ -169,7 +169,7 @@ TEST(Report, HasEveryFigureOfASparseRunAndNeedsNothingElse) {
   }
   EXPECT_EQ(count(page, "<figcaption><b>Figure "), 8u);
   EXPECT_EQ(count(page, "</svg>\n<figcaption>"), 8u);
-  // Axis labels with units, the band, what was cut off.
+  // Axis labels with units, the band, the values outside the axis.
   EXPECT_EQ(count(page, ">iteration (generator steps)</text>"), 8u);
   EXPECT_TRUE(contains(page, ">cumulative GFLOP</text>")) << "3e9 at the end";
   EXPECT_TRUE(contains(page, ">band 0.45 to 0.55</text>"));
@@ -178,12 +178,12 @@ TEST(Report, HasEveryFigureOfASparseRunAndNeedsNothingElse) {
   EXPECT_TRUE(contains(page, "generator, 6 mask updates"));
   EXPECT_LT(page.find(">zeta</text>"), page.find(">block1.conv1</text>")) << "layers in the order of the network";
   EXPECT_TRUE(contains(page, ">0.05 \xe2\x86\x92 0.12</text>")) << "zeta in D, first and last";
-  // Grids: first, middle, last, real; each with the bytes of its file.
+  // Image grids: first, middle, last, real; each with the bytes of its file.
   EXPECT_EQ(count(page, "src=\"data:image/png;base64,"), 4u);
   EXPECT_TRUE(contains(page, "base64,iVBORyBmYWtlc18wMDAwMDA=\"")) << "0x89 'PNG fakes_000000'";
   for (const char* iteration : {"iteration 0<", "iteration 2,000<", "iteration 3,000<", "real images<"})
     EXPECT_TRUE(contains(page, iteration)) << iteration;
-  // Options with origins; circumstances; not the machine's name.
+  // Options with origins, and the environment, but not the name of the machine.
   EXPECT_TRUE(contains(page, "<tr><td>width_g</td><td><code>8</code></td><td>command line --width-g</td></tr>"));
   EXPECT_TRUE(contains(page, "some CPU"));
   EXPECT_TRUE(contains(page, "2026-01-02T03:04:05Z"));
@@ -191,7 +191,7 @@ TEST(Report, HasEveryFigureOfASparseRunAndNeedsNothingElse) {
   EXPECT_TRUE(contains(page, "stopped by SIGTERM after iteration 3000"));
   EXPECT_FALSE(contains(page, "mine"));
   EXPECT_TRUE(contains(page, "prefers-color-scheme:dark"));
-  // Self-contained: no script, nothing fetched.
+  // The page is self-contained: no scripts and nothing to fetch.
   EXPECT_EQ(count(page, "src="), 4u);
   for (const char* reference : {"href", "http:", "https:", "url(", "@import", "<script", "<link", "<iframe", "<object"})
     EXPECT_FALSE(contains(page, reference)) << reference;
@@ -245,7 +245,7 @@ TEST(Report, ReadsWhatThereIs) {
   write_bytes(run / "config.toml", "");
   EXPECT_EQ(malformation(html_report(read_run(run.path()))), "");
   EXPECT_TRUE(contains(html_report(read_run(run.path())), "Nothing was logged yet."));
-  // Lines that are none, values of the wrong kind, losses that are not finite, updates of unequal layers.
+  // Invalid lines, values of the wrong type, losses that are not finite, updates with different layers.
   write_bytes(run / "config.toml", "garbage\n = \n[\nmodel = \nwidth_g = 8\n");
   write_bytes(run / "env.json", "[1,2");
   write_bytes(run / "log.txt", "\n\nword\n");
@@ -256,7 +256,7 @@ TEST(Report, ReadsWhatThereIs) {
       "{\"event\":5,\"iteration\":3}\n{\"event\":\"mask_update\",\"iteration\":4,\"layers\":[]}\n"
       "{\"event\":\"mask_update\",\"iteration\":4,\"network\":\"G\",\"alive\":1e300,\"layers\":{\"a\":0}}\n"
       "{\"event\":\"mask_update\",\"iteration\":5,\"network\":\"G\",\"layers\":{\"a\":0.5,\"b\":1}}\n");
-  // Backwards in time, and values at the edge of what a double can count.
+  // Iterations in decreasing order, and values at the limits of a double.
   std::string odd;
   for (int i = 400; i > 0; --i) odd += mask_update(i, "D", "raise", 0.1 + i % 7);
   for (const char* loss : {"1e17", "100000000000000016", "-1e308", "1e308"}) {
@@ -264,7 +264,7 @@ TEST(Report, ReadsWhatThereIs) {
     odd += std::string("{\"iteration\":-7,\"swd\":") + (loss[0] == '1' && loss[2] != '3' ? loss : "1e17") + "}\n";
   }
   write_bytes(run / "odd.jsonl", odd);
-  std::filesystem::create_directories(run / "samples/fakes_000001.png");  // a folder, of all things
+  std::filesystem::create_directories(run / "samples/fakes_000001.png");  // a folder in place of a picture
   write_bytes(run / "samples/fakes_x.png", "x");
   const RunRecord record = read_run(run.path());
   EXPECT_EQ(record.of("loss_d").size(), 2u);
@@ -313,7 +313,7 @@ TEST(Chart, TicksAreRound) {
   EXPECT_EQ(tick_text(-1e-17), "0");
 }
 
-// The points of the first line in a chart.
+// The points of the first line of a chart.
 std::vector<std::pair<double, double>> drawn(const std::string& svg) {
   const std::string before = "class=\"line c0\" d=\"";
   const size_t start = svg.find(before);
@@ -360,7 +360,7 @@ TEST(Chart, HeatMapsShowValuesInTime) {
   EXPECT_EQ(count(svg, "fill=\"#440154\""), 1u) << "the smallest: viridis's dark end";
   EXPECT_EQ(count(svg, "fill=\"#fde725\""), 1u) << "1: its bright end";
   EXPECT_EQ(count(svg, "fill=\"#21908d\""), 2u) << "0.1 is half way from 0.01 to 1";
-  // Many updates become few columns.
+  // Many updates are merged into few columns.
   for (auto& row : map.values) row.assign(5000, 0.5);
   map.starts.resize(5000);
   for (int i = 0; i < 5000; ++i) map.starts[static_cast<size_t>(i)] = i;

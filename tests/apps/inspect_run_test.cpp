@@ -1,4 +1,4 @@
-// inspect_run as a user meets it, and the report.html that train_gan leaves.
+// End-to-end tests of inspect_run and of the report.html that train_gan writes.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -63,7 +63,7 @@ TEST(InspectRun, FlopsOfThePaper) {
   }
   EXPECT_EQ(macs[0], 1681129472);
   EXPECT_EQ(macs[1], 272072832);
-  // The layers of the answer make its total.
+  // The reported layers add up to the reported total.
   EXPECT_NEAR(full["total_mac"].get<double>(), 1e5 * (sparse[0] * (320 + 384) + sparse[1] * (1920 + 256)), 1e5);
 }
 
@@ -79,7 +79,7 @@ TEST(InspectRun, FlopsOfMethodsCellsAndRules) {
   EXPECT_GT(relaxed["total_mac"], still["total_mac"]);
   EXPECT_GT(relaxed["last_iteration"]["balance_ratio_mac"], 0);
   EXPECT_GT(relaxed["last_iteration"]["dense_gradients_mac"], 0);
-  // 16x16 cells leave three-channel layers dense, but the whole is 10%.
+  // 16x16 cells leave three-channel layers dense, but the overall density is 10%.
   const auto cells = with({"--cell", "16x16"});
   for (const auto& layer : cells["layers"]) {
     if (layer["name"] == "conv_out") {
@@ -155,7 +155,7 @@ TEST(InspectRun, RunsLeaveAReportAndInspectRunWritesItAgain) {
   EXPECT_TRUE(contains(summary(), "3 of 3 iterations"));
   EXPECT_FALSE(contains(summary(), "warning"));
   std::ofstream(folder / "runs/latest/train.jsonl", std::ios::app) << "not JSON\n"
-                                                                   << R"({"iterat)";  // being written
+                                                                   << R"({"iterat)";  // still being written
   EXPECT_TRUE(contains(summary(), "warning     1 line of train.jsonl")) << summary();
   std::ofstream(folder / "runs/latest/log.txt", std::ios::app)
       << "2026-01-01T00:00:00Z iteration 2/3  1 it/s  ETA 5m  loss_d 1\n";

@@ -1,4 +1,4 @@
-// Memory that a process may use, and programs in less of it.
+// The memory that a process may use, and programs with limited memory.
 #include "apps/console/machine_memory.h"
 
 #include <gtest/gtest.h>
@@ -47,7 +47,7 @@ TEST(MachineMemory, ControlGroupsOfTheSecondVersion) {
             {{"/sys/fs/cgroup/user.slice/a/memory.max", "max\n"}, {"/sys/fs/cgroup/user.slice/memory.max", "4096\n"}}),
       4096u);
   EXPECT_EQ(limit("0::/\n", mounts, {{"/sys/fs/cgroup/memory.max", "77\n"}}), 77u) << "in a container";
-  // A container that sees its group under the name that it has outside.
+  // A container in which the control group has the same name as outside.
   const std::string inner = "28 20 0:24 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
   EXPECT_EQ(limit("0::/docker/abc\n", inner, {{"/sys/fs/cgroup/memory.max", "5\n"}}), 5u);
   EXPECT_EQ(limit("", "", {}), kNone);

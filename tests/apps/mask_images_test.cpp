@@ -1,4 +1,4 @@
-// Pictures of masks: alive, grown and dropped cells have their colours.
+// Pictures of masks, with separate colours for alive, grown and dropped cells.
 #include "apps/report/mask_images.h"
 
 #include <gtest/gtest.h>

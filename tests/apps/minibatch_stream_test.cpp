@@ -1,5 +1,5 @@
-// The two halves of streaming: the thread that reads minibatches into slots, and what brings them to a device, however
-// late the one or the other is.
+// The two halves of streaming: the thread that reads minibatches into slots, and the transfer to a device. Both must
+// work no matter how late the other is.
 #include "apps/training/minibatch_stream.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@ namespace {
 
 using Batches = std::vector<std::vector<uint8_t>>;
 
-constexpr int64_t kSide = 2, kBatch = 3, kPerEpoch = 4;  // of 13 images one misses each epoch
+constexpr int64_t kSide = 2, kBatch = 3, kPerEpoch = 4;  // one of 13 images is left out in each epoch
 constexpr MinibatchOrder kOrder{.batch_size = kBatch, .batches_per_epoch = kPerEpoch};
 
 std::shared_ptr<const ImageSet> small_images() {
@@ -29,7 +29,7 @@ std::shared_ptr<const ImageSet> small_images() {
   return std::make_shared<const ImageSet>(std::move(s));
 }
 
-// Pixels of a minibatch, then its labels.
+// The pixels of a minibatch, followed by its labels.
 std::vector<uint8_t> expected_batch(const ImageSet& set, uint64_t seed, uint64_t batch) {
   std::vector<uint8_t> pixels, labels;
   for (uint64_t j = 0; j < kBatch; ++j) {
@@ -70,7 +70,7 @@ TEST(MinibatchReader, ReadsWhatGatherImagesWouldAndOnlyIntoFreeSlots) {
       reader.wait_for(batch);
       EXPECT_TRUE(reader.ready(batch));
       EXPECT_EQ(ring.batch(batch), expected_batch(*set, seed, batch)) << seed << ", " << batch;
-      if (batch < first + 2) continue;  // two of the slots stay in use
+      if (batch < first + 2) continue;  // two slots stay in use
       EXPECT_EQ(ring.batch(batch - 2), expected_batch(*set, seed, batch - 2)) << "overwritten while in use";
       given_back = batch - 1;
       reader.give_back(batch - 1);
@@ -104,13 +104,13 @@ TEST(MinibatchReader, WhatItsThreadThrowsReachesWhoWaits) {
   for (int i = 0; i < 2; ++i) {
     test::expect_error(ErrorKind::data, {"the disk is gone"}, [&] { reader.wait_for(2); });
   }
-  test::expect_error(ErrorKind::runtime, {"no slot"}, [&] { reader.wait_for(4); });  // else it would wait for ever
+  test::expect_error(ErrorKind::runtime, {"no slot"}, [&] { reader.wait_for(4); });  // otherwise it would wait forever
   broken = false;
   reader.start(1, 2);
   reader.wait_for(2);
 }
 
-// Steps that take down what lies in their slots.
+// Steps that record the contents of their slots.
 struct Steps {
   std::shared_ptr<const ImageSet> set = small_images();
   emulator::Runtime& runtime = emulator::runtime();
@@ -145,7 +145,7 @@ TEST(MinibatchStream, EveryStepFindsItsMinibatchHoweverLateTheDeviceOrTheReader)
         const auto before = steps.runtime.counts();
         const MinibatchStream::Waits waits = stream.waits();
         stream.before_step();
-        // No further ahead than a ring and a half.
+        // The host runs at most one and a half rings ahead.
         EXPECT_LE(i, steps.seen->size() + MinibatchStream::kSlots * 3 / 2) << "step " << i;
         auto expected = before;
         expected.synchronizations += stream.waits().for_device - waits.for_device;

@@ -26,7 +26,7 @@ std::string all_problems(const OptionSet& options) {
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-// A file that lives as long as the test.
+// A file that is removed by the destructor.
 struct TemporaryFile {
   std::string path = testing::TempDir() + "options_test_" + std::to_string(::getpid()) + ".toml";
   explicit TemporaryFile(const std::string& text) { std::ofstream(path) << text; }
@@ -53,7 +53,7 @@ TEST(Options, DefaultsAreThePapers) {
   for (const Option& option : option_table()) {
     EXPECT_EQ(options.origin(option.key), "default") << option.key;
     EXPECT_TRUE(options.is_default(option)) << option.key;
-    options.set(option.key, value_of(s, option), "itself");  // every default satisfies its own limits
+    options.set(option.key, value_of(s, option), "itself");  // every default is within its own limits
   }
   EXPECT_EQ(all_problems(options), "");
 }
@@ -197,7 +197,7 @@ TEST(TrainingOptions, FillInWhereADecayEndsAndRefuseWhatDoesNotFit) {
   EXPECT_EQ(completed({}).settings().train.decay_end, 0);
   const OptionSet linear = completed({{"learning_rate_decay", "linear"}, {"iterations", "77"}});
   EXPECT_EQ(all_problems(linear), "");
-  EXPECT_EQ(linear.settings().train.decay_end, 0);  // as a template of a longer run it ends later
+  EXPECT_EQ(linear.settings().train.decay_end, 0);  // not filled in: as a template of a longer run, it ends later
   EXPECT_EQ(linear.settings().train.decay_ends(), 77);
   const std::pair<std::vector<std::pair<std::string, std::string>>, const char*> cases[] = {
       {{{"decay_end", "5"}}, "the learning rates are constant"},
@@ -237,7 +237,7 @@ TEST(Options, ConfigHashKnowsWhatMakesARun) {
     else
       options.set_text(option.key, option.field.type == Field::Type::real ? "0.25" : "7", "test");
     ASSERT_EQ(all_problems(options), "") << option.key;
-    if (options.is_default(option)) continue;  // an option with a single choice
+    if (options.is_default(option)) continue;  // an option with only one choice
     EXPECT_EQ(config_hash(fixed_settings(options.settings())) == base, option.on_resume != OnResume::fixed)
         << option.key;
   }
@@ -265,7 +265,7 @@ TEST(CommandLine, ReadsFlagsAndReportsWhatItDoesNotKnow) {
                                                       "unexpected argument \"stray\"", "unknown flag --zzz"}));
   const char* missing[] = {"p", "--width-g"};
   EXPECT_EQ(parse_command_line(spec, 2, missing).problems.size(), 1u);
-  // Of "--width-g=$NOTHING --quiet" the value is empty; it is not the next word.
+  // In "--width-g=$NOTHING --quiet", the value is empty and not the next word.
   const char* empty[] = {"p", "--width-g=", "--quiet", "--flip="};
   const CommandLine nothing = parse_command_line(spec, 4, empty);
   EXPECT_TRUE(nothing.has("width-g") && nothing.has("quiet"));

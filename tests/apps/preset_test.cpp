@@ -1,5 +1,5 @@
-// The presets: every data set, model and method of the paper has one, which says what the paper did, is complete, and
-// makes a run that can be planned.
+// The presets: there is one for every data set, model and method of the paper. It matches the paper's settings, is
+// complete, and gives a run that can be planned.
 #include <gtest/gtest.h>
 
 #include <sstream>
@@ -12,7 +12,7 @@
 namespace poise {
 namespace {
 
-// Of "Balanced Training for Sparse GANs": what tells its settings apart.
+// The settings of "Balanced Training for Sparse GANs", with the values in which they differ.
 struct Setting {
   const char* name;
   int64_t iterations, batch_size_d, batch_size_g, n_critic;
@@ -29,8 +29,8 @@ constexpr Setting kSettings[] = {
 const char* const kPaperMethods[] = {"dense", "static",       "sdst-set",    "sdst-rigl",
                                      "dda",   "ddst-relaxed", "ddst-strict", "posthoc"};
 
-// What every preset says itself, or the one it is based on: a default that changes later must not change what it trains.
-// Options that were added since keep, by default, to what was done before them.
+// The options that every preset (or its base) must state, so that a later change of a default does not change what it
+// trains. The defaults of options that were added later preserve the earlier behaviour.
 constexpr const char* kStated =
     "model width_g width_d latent_size init dataset split image_size flip iterations batch_size_d batch_size_g "
     "n_critic "

@@ -1,4 +1,4 @@
-// The progress line, on a terminal and elsewhere, with a clock that the test turns.
+// The progress line, on a terminal and elsewhere, with a clock that the test controls.
 #include "apps/console/progress.h"
 
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 namespace poise {
 namespace {
 
-// What a Progress writes, and the time it sees.
+// Captures the output of a Progress and provides its clock.
 struct Stage {
   int pipe_ends[2];
   double now = 0;

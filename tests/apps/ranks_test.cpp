@@ -1,5 +1,5 @@
-// Several processes as one: run by mpirun, each rank trains alone first, and then together with the others on the same
-// batches. Started alone it has nobody to compare with and says so.
+// Several processes that train as one. Under mpirun, each rank trains alone and together with the others on the same
+// batches, and the results are compared. Without mpirun there are no other ranks, and the tests say so.
 #include "kernels/ranks/ranks.h"
 
 #include <gtest/gtest.h>
@@ -76,7 +76,7 @@ TEST_F(RanksTest, AMeanIsTakenInTheOrderOfTheRanks) {
   expect_means_in_the_order_of_ranks<double>(ranks());
 }
 
-// Begun at other times by each rank, with other collectives in between: the sums are those of one after the other.
+// Each rank begins the means at different times, with other collectives in between. The results equal separate means.
 TEST_F(RanksTest, MeansBesideEachOther) {
   TestContext c;
   const std::vector<int64_t> sizes = {5, 70000, 1, 4099};
@@ -103,7 +103,7 @@ TEST_F(RanksTest, MeansBesideEachOther) {
   }
 }
 
-// Of numbers that are bf16 already: summed in f32, and rounded once.
+// bf16 numbers are summed in f32, and the mean is rounded once.
 TEST_F(RanksTest, AMeanOfBf16IsRoundedOnce) {
   TestContext c;
   constexpr int64_t kCount = 3001;
@@ -146,7 +146,7 @@ TEST_F(RanksTest, EverybodyGetsWhatTheOthersHave) {
   EXPECT_EQ(number, 100);
 }
 
-// The layer on the whole batch, and on this rank's share of it.
+// The results of the layer on the whole batch, or on this rank's share of it.
 struct Normalised {
   std::vector<double> y, dx, dgamma, dbeta, running_mean, running_var;
 };
@@ -203,7 +203,7 @@ TEST_F(RanksTest, SynchronisedBatchNormIsThatOfTheWholeBatch) {
   }
 }
 
-// Adam's steps are small and smooth, so that rounding stays rounding.
+// Adam's steps are small and smooth, so that rounding is not amplified.
 const test::OptionTexts kSmall = {{"width_g", "8"},
                                   {"width_d", "8"},
                                   {"latent_size", "6"},
@@ -217,7 +217,7 @@ const test::OptionTexts kSmall = {{"width_g", "8"},
                                   {"sync_batch_norm", "true"},
                                   {"diff_augment", "color,cutout"}};
 
-// The masks of both networks change at 10 and 20, where D's density rises.
+// The masks of both networks change at 10 and 20, where D's density increases.
 Settings controlled(const test::OptionTexts& more = {}) {
   test::OptionTexts texts = {{"method", "ddst-relaxed"}, {"density_g", "0.3"},     {"density_d", "0.5"},
                              {"update_every_g", "10"},   {"update_every_d", "10"}, {"br_every", "1"},
@@ -249,12 +249,12 @@ Trained train(Settings settings, Ranks* ranks, int64_t iterations = 30) {
   return trained;
 }
 
-// The largest difference of f32 tensors, by the largest element, but not by less than `floor`.
+// The largest difference of f32 tensors, relative to the largest element, or to `floor` if that is larger.
 double difference(const std::vector<char>& a, const std::vector<char>& b, double floor = 1e-3) {
   return test::float_difference(std::as_bytes(std::span(a)), std::as_bytes(std::span(b))).relative(floor);
 }
 
-// Moments of dead weights follow gradients where a process alone computes these, and never matter.
+// Zeroes the moments of dead weights. They never matter, but a single process updates them with gradients it computes.
 void zero_dead_moments(State& state) {
   for (const auto& [name, mask] : state) {
     const size_t at = name.find(".mask.");
@@ -268,12 +268,12 @@ void zero_dead_moments(State& state) {
   }
 }
 
-// What rounding may do in thirty iterations of a hundred sums each, by what gradients travel as.
+// Limits for rounding in thirty iterations of a hundred sums each, by the element type of exchanged gradients.
 constexpr double kF32Limit = 1e-4, kBf16Limit = 2e-3;
 
 void expect_the_same_training(Trained got_all, Trained alone, double limit = kF32Limit) {
-  // Where rounding decides the sign of a ReLU's input, a gradient differs by all of that pixel's: moments show it at once,
-  // weights by a learning rate. Without the gradients of one rank they differ by 0.03 to 19.
+  // If rounding decides the sign of a ReLU's input, gradients differ by the whole contribution of that pixel: moments
+  // at once, weights by a learning rate. If the gradients of one rank are left out, they differ by 0.03 to 19.
   constexpr double kMomentLimit = 0.02;
   ASSERT_EQ(got_all.reports.size(), alone.reports.size());
   for (size_t i = 0; i < alone.reports.size(); ++i) {
@@ -291,7 +291,7 @@ void expect_the_same_training(Trained got_all, Trained alone, double limit = kF3
     const bool of_network = name.starts_with("G.") || name.starts_with("D.");
     if (name == "balance.triples" || name.ends_with(".execution")) continue;
     if (of_network && name.find(".mask.") == std::string::npos) {
-      // A bias before batch norm has no gradient, but for rounding.
+      // The gradient of a bias before batch norm is pure rounding.
       const bool moment = name.find(".adam_") != std::string::npos;
       const double found = difference(got, bytes, moment ? 0.1 : 1e-3);
       EXPECT_FALSE(!(found <= (moment ? kMomentLimit : limit))) << name << " differs by " << found;
@@ -318,7 +318,7 @@ TEST_F(RanksTest, TogetherTheyTrainAsOneProcessDoes) {
   expect_the_same_training(with_others, alone);
 }
 
-// On single weights of a seed for which rounding decides no ReLU in 12 iterations: 3 to 6 are such, 1, 2 and 7 are not.
+// For single weights, the seed is one at which rounding decides no ReLU in 12 iterations: 3 to 6, but not 1, 2 and 7.
 TEST_F(RanksTest, AlsoInMicroBatchesAndOnSparseKernels) {
   for (const Settings& settings :
        {controlled({{"accumulate", "2"}}), controlled({{"execution", "weights"}, {"seed", "3"}}),
@@ -334,7 +334,7 @@ TEST_F(RanksTest, AlsoDenseAndStreamed) {
   }
 }
 
-// A discriminator whose gradients travel in several buckets, and a backward pass of it, on each rank from other images.
+// A backward pass of a discriminator whose gradients are exchanged in several buckets, with other images on each rank.
 struct OneBackward {
   TestContext c{kernels_of(Device::cpu), size_t{1} << 26};
   GanModel model = make_model({.width_g = 16, .width_d = 64});
@@ -350,7 +350,7 @@ struct OneBackward {
   void run(int rank, GradientExchange* exchange) {
     c.tape.reset();
     c.arena.reset();
-    c.tape.mode = Mode::evaluate_batch;  // else spectral norm would be another one the next time
+    c.tape.mode = Mode::evaluate_batch;  // otherwise the spectral norm would change between runs
     c.tape.in_batches = false;
     const OwnedTensor images = tensor_of<float>({2, 32, 32, 3}, drawn<float>(2 * 32 * 32 * 3, 20 + rank));
     const Var loss = gan_loss_g(d(c.tape.constant(images.tensor()), {}), GanLoss::bce);
@@ -402,7 +402,7 @@ TEST_F(RanksTest, BucketsBeginBeforeTheBackwardPassEnds) {
 
 TEST_F(RanksTest, GradientsTravelInBf16IfAsked) {
   const test::OptionTexts bf16 = {{"exchange_precision", "bf16"}};
-  // Until masks change, which is a matter of which gradient is the larger one.
+  // Only until the masks change, because bf16 may change the order of gradients.
   const Trained got = train(controlled(bf16), &ranks(), 9), alone = train(controlled(), nullptr, 9),
                 in_f32 = train(controlled(), &ranks(), 9);
   EXPECT_EQ(2 * got.exchanged[0].bytes, in_f32.exchanged[0].bytes);
@@ -411,7 +411,7 @@ TEST_F(RanksTest, GradientsTravelInBf16IfAsked) {
   expect_the_same_training(got, alone, kBf16Limit);
 }
 
-// Each rank makes images and features of its own share: the number is that of a process alone, to the last bit.
+// Each rank computes images and features for its share. The result equals that of a single process bit for bit.
 TEST_F(RanksTest, AnEvaluationTogetherGivesTheSameNumber) {
   const auto images = std::make_shared<const ImageSet>(test::noise_images(24, 330));
   Trainer trainer(controlled(), images);
@@ -423,7 +423,7 @@ TEST_F(RanksTest, AnEvaluationTogetherGivesTheSameNumber) {
   const auto nothing = [](const std::string&) {};
   for (const char* metric : {"frechet-random", "precision-recall-random", "swd"}) {
     const EvaluationOptions options{.eval_metric = metric,
-                                    .eval_images = 730};  // more than a round, and no whole chunks
+                                    .eval_images = 730};  // more than one round, with partial chunks
     Evaluator together(options, data, Device::cpu, *images, &ranks());
     for (int turn = 0; turn < 2; ++turn) {
       const auto got = together.evaluate(trainer, *images, cache, nothing, never);
@@ -434,7 +434,7 @@ TEST_F(RanksTest, AnEvaluationTogetherGivesTheSameNumber) {
       const auto expected = alone.evaluate(trainer, *images, cache + ".alone", nothing, never);
       EXPECT_EQ(json_line(got->record), json_line(expected->record)) << metric << " " << turn;
     }
-    // One rank is asked to stop, and none goes on alone.
+    // If one rank is asked to stop, none continues alone.
     const auto stop = [&] { return ranks().rank() == ranks().size() - 1; };
     EXPECT_EQ(together.evaluate(trainer, *images, cache, nothing, stop).has_value(),
               ranks().is_first() && together.label() == "swd");
@@ -475,7 +475,7 @@ TEST_F(RanksTest, WithoutSynchronisationBatchNormIsEachRanksOwn) {
   EXPECT_GT(difference(own.state.at("G.block2.conv1.weight"), alone.state.at("G.block2.conv1.weight")), 1e-4);
 }
 
-// What travels: alive weights, and everything in the iterations whose gradients the masks are ranked by.
+// Gradients of alive weights are exchanged, and all gradients in iterations in which the masks are ranked by gradients.
 TEST_F(RanksTest, OnlyAliveGradientsTravel) {
   const Settings settings = test::settings_of(kSmall, {{"method", "sdst-rigl"},
                                                        {"density_g", "0.1"},
@@ -492,7 +492,7 @@ TEST_F(RanksTest, OnlyAliveGradientsTravel) {
     const double share =
         static_cast<double>(trained.exchanged[i].bytes) / static_cast<double>(trained.exchanged[i].dense);
     if (i + 1 == 10) {
-      EXPECT_GT(share, 0.5);  // all of G's; the masks of D are ranked by nothing
+      EXPECT_GT(share, 0.5);  // all of G's; D's masks are not ranked by gradients
     } else {
       EXPECT_LE(share, 0.13) << i + 1;
     }
@@ -533,7 +533,7 @@ TEST_F(RanksTest, BatchesThatRanksDoNotDivideAreRefused) {
   }
 }
 
-// Of each network a mask update; on GPUs the last iterations are replays of captured steps.
+// Includes a mask update of each network. On GPUs, the last iterations are replays of captured steps.
 Settings on_device(const std::string& device, const test::OptionTexts& more = {}) {
   test::OptionTexts texts = {{"method", "sdst-rigl"}, {"density_g", "0.3"},    {"density_d", "0.5"},
                              {"update_every_g", "3"}, {"update_every_d", "3"}, {"width_g", "4"},

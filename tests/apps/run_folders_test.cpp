@@ -1,4 +1,4 @@
-// What becomes of run directories and their checkpoints when something around them is not as it was.
+// How run directories and their checkpoints are handled when their environment has changed.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -26,7 +26,7 @@ ProgramResult train(const TemporaryFolder& folder, const std::vector<std::string
   return test::run_program_in({.folder = folder.path()}, POISE_TRAIN_GAN, arguments);
 }
 
-// The name of a folder in the place of a file, or a link to itself: what no program may read, root neither.
+// Replaces a file by a symbolic link to itself, which no program can read, not even as root.
 void make_unreadable(const std::string& path) {
   fs::rename(path, path + ".kept");
   fs::create_symlink(path, path);
@@ -101,7 +101,7 @@ TEST(RunFolders, LeftoversOfKilledRunsGo) {
     killed.send(SIGKILL);
     killed.wait();
   }
-  // Another of a process that lives: its lock is held.
+  // A second one belongs to a live process, which holds its lock.
   fs::create_directories(runs + "/.creating-00000000000000aa");
   const int owner = ::open((runs + "/.creating-00000000000000aa").c_str(), O_RDONLY | O_DIRECTORY);
   ASSERT_EQ(::flock(owner, LOCK_EX), 0);

@@ -1,7 +1,7 @@
-// Sparse training on a device. With the CPU's dense kernels behind the stand-in runtime (deferred_kernels.h) and the
-// GPU kernels of sparse training, every mask, weight and moment must equal the CPU's bit for bit, whatever the method
-// and however often a mask changes under captured steps. With the GPU kernels throughout, dense arithmetic rounds
-// otherwise; there counts are exact and masks agree up to cells at the threshold.
+// Sparse training on a device. With the CPU's dense kernels in the stand-in runtime (deferred_kernels.h) and the GPU
+// kernels of sparse training, every mask, weight and moment must equal the CPU's bit for bit, for any method and any
+// number of mask changes under captured steps. With GPU kernels only, dense arithmetic rounds differently; then counts
+// are exact and masks agree except for cells at the threshold.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -22,7 +22,7 @@ using test::State;
 using test::state_of;
 using test::write_state;
 
-// The smallest SNGAN-32 that changes its masks often. Dense: the CPU could execute single weights, the device could not.
+// The smallest SNGAN-32, with frequent mask changes. Dense, because only the CPU can skip single weights.
 TrainerOptions small(const std::string& method, const test::OptionTexts& more = {}) {
   const test::OptionTexts texts = {{"method", method},       {"density_g", "0.3"},    {"width_g", "4"},
                                    {"width_d", "4"},         {"latent_size", "8"},    {"batch_size_d", "2"},
@@ -42,15 +42,15 @@ void iterate_to(Trainer& trainer, int64_t iteration) {
   while (trainer.iteration() < iteration) trainer.iterate();
 }
 
-// Kinds of mask changes, with how often they happened.
+// The kinds of mask changes and how often each happened.
 std::map<std::string, int> changes_of(Trainer& trainer) {
   std::map<std::string, int> kinds;
   for (const MaskEvent& event : trainer.take_mask_events()) kinds[event.network + " " + event.kind] += 1;
   return kinds;
 }
 
-// The CPU's kernels, deferred, but those of sparse training, which are the GPU's. Counts the calls of Adam: replayed
-// steps call it no more.
+// The deferred CPU kernels, except that the kernels of sparse training are the GPU's. Counts the calls of Adam, which
+// replayed steps do not call.
 int adam_calls;
 const KernelTable& sparse_gpu_kernels() {
   static const KernelTable table = [] {
@@ -119,7 +119,7 @@ TEST_P(SparseTrainingOnADevice, EqualsTheCpuBitForBitAcrossMaskUpdatesUnderRepla
   EXPECT_TRUE(cpu.report().finite());
 }
 
-// Stopped right after a mask update and between two; begun on the CPU, ended on the device and the other way round.
+// Stops right after a mask update and between two; starts on the CPU and ends on the device, and vice versa.
 TEST_P(SparseTrainingOnADevice, ResumesBitForBitOnEitherDevice) {
   Trainer whole(options(), noise_images());
   for (const int64_t stop : {10, 13}) {
@@ -127,7 +127,7 @@ TEST_P(SparseTrainingOnADevice, ResumesBitForBitOnEitherDevice) {
     const State state = state_of(whole);
     const StepState step = whole.step_state();
     Trainer resumed(on_device(options(), &sparse_gpu_kernels()), noise_images());
-    iterate_to(resumed, 4);  // has captured steps, none of which may survive with its masks
+    iterate_to(resumed, 4);  // has captured steps, which must not survive with its masks
     write_state(resumed, state, step);
     iterate_to(resumed, 22);
     iterate_to(whole, 22);
@@ -136,7 +136,7 @@ TEST_P(SparseTrainingOnADevice, ResumesBitForBitOnEitherDevice) {
   }
 }
 
-// The engine and the trainer look at no memory of the device: it is there for copies and kernels alone.
+// The engine and the trainer never access device memory directly, only through copies and kernels.
 TEST(SparseTrainingOnADeviceAlone, TheHostNeverLooksAtTheDevice) {
   Trainer device(on_device(small("ddst-strict"), &sparse_gpu_kernels()), noise_images());
   emulator::runtime().protect_memory(true);
@@ -147,10 +147,9 @@ TEST(SparseTrainingOnADeviceAlone, TheHostNeverLooksAtTheDevice) {
   EXPECT_EQ(device.iteration(), 11);
 }
 
-// --- the GPU kernels throughout
-// ------------------------------------------------------------------------------------------
+// --- with GPU kernels only ---
 
-// Of cells that differ: those at the threshold, whose rank is decided by rounding.
+// The share of cells that differ. At the threshold, rounding decides the rank of a cell.
 double mask_difference(const State& a, const State& b) {
   int64_t cells = 0, different = 0;
   for (const auto& [name, bytes] : a) {
@@ -191,7 +190,7 @@ class SparseTrainingOnTheGpuKernels : public testing::TestWithParam<Full> {
     TrainerOptions o = small(GetParam().method, {{"iterations", "9"}, {"update_every_g", "2"}});
     o.train.precision = GetParam().precision;
     o.train.adam_eps =
-        1e-2;  // above rounding, so that no gradient that is nothing but rounding decides a step's direction
+        1e-2;  // above rounding, so that a gradient of pure rounding cannot decide the direction of a step
     return o;
   }
 };

@@ -1,4 +1,4 @@
-// Training on a sparse path: the same run as on masked dense layers, and the same run after a restart.
+// Training on a sparse path gives the same run as masked dense layers, and the same run after a restart.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -13,10 +13,10 @@
 namespace poise {
 namespace {
 
-// DDST. The rates are small, so that rounding is not blown up: at 2e-4 an Adam step without momentum turns the sign of
-// a gradient that is nothing but rounding into a full step. And the seed is one at which no update has to choose
-// between two cells whose scores differ by rounding alone, whichever instruction set adds up: most seeds meet such pairs,
-// 3 and 10 do not.
+// DDST. The learning rates are small so that rounding is not amplified: at 2e-4, an Adam step without momentum turns
+// the sign of a gradient that is pure rounding into a full step. The seed is one at which, on all instruction sets, no
+// mask update has to choose between two cells whose scores differ only by rounding: most seeds have such pairs, 3 and
+// 10 do not.
 Settings ddst(const char* cell, const char* execution) {
   return test::settings_of({{"method", "ddst-relaxed"},
                             {"seed", "3"},
@@ -42,7 +42,7 @@ Settings ddst(const char* cell, const char* execution) {
 
 ImageSet images() { return read_cifar10(POISE_SAMPLE_DATA_DIR, CifarSplit::train); }
 
-// A cell, and the path that skips such.
+// A cell and the path that skips such cells.
 using CellAndPath = std::pair<const char*, const char*>;
 class SparseExecutionTrainingTest : public testing::TestWithParam<CellAndPath> {};
 INSTANTIATE_TEST_SUITE_P(Paths, SparseExecutionTrainingTest,
@@ -71,8 +71,8 @@ TEST_P(SparseExecutionTrainingTest, StaysWithinRoundingOfMaskedDenseTrainingAcro
       EXPECT_EQ(bytes, b.at(name)) << name;
       continue;
     }
-    // Live weights, their average, and what batch norm and spectral norm remember. (Moments of dead weights follow
-    // gradients that a sparse path does not compute.)
+    // Compares alive weights, their average, and the states of batch norm and spectral norm. (Moments of dead weights
+    // depend on gradients that a sparse path does not compute.)
     const bool compared =
         (name[1] == '.' && name.find("adam") == std::string::npos && name.find("execution") == std::string::npos);
     if (!compared) continue;
@@ -84,7 +84,7 @@ TEST_P(SparseExecutionTrainingTest, StaysWithinRoundingOfMaskedDenseTrainingAcro
       worst = std::max(worst, static_cast<double>(std::abs(x[i] - y[i])));
       largest = std::max(largest, static_cast<double>(std::abs(x[i])));
     }
-    // Offsets of normalised values start at 0 and stay small.
+    // The offsets of batch norm start at 0 and stay small.
     EXPECT_FALSE(!(worst <= 1e-3 * std::max(largest, 1e-3))) << name << ": " << worst << " of " << largest;
   }
   EXPECT_LT(sparse.work_done().executed_flops, 0.75 * dense.work_done().executed_flops);
@@ -118,8 +118,8 @@ TEST_P(SparseExecutionTrainingTest, PlansMemoryForBothPathsAndSaysWhatItWillDo) 
   EXPECT_LE(plan.arena_bytes, without.arena_bytes + without.arena_bytes / 2);
 }
 
-// Masks take a hundredth of the parameters. Sums that a block layer computes before it pools them take 8 MiB, while a
-// gradient of as much is taken from the arena: half of it beyond the peak of dense training.
+// Masks take a hundredth of the parameters' memory. The sums that a block layer computes before pooling take 8 MiB,
+// while a gradient of the same size is allocated; half of this is beyond the peak of dense training.
 TEST(SparseExecutionMemoryTest, BlocksTakeLittleMoreMemoryThanDenseTraining) {
   const auto plan = [](const test::OptionTexts& more) {
     const Settings settings = test::settings_of({{"batch_size_d", "16"}, {"batch_size_g", "16"}}, more);
@@ -135,7 +135,7 @@ TEST(SparseExecutionMemoryTest, BlocksTakeLittleMoreMemoryThanDenseTraining) {
   EXPECT_LE(static_cast<double>(block.arena_bytes), static_cast<double>(dense.arena_bytes) + 4.5 * 1024 * 1024);
 }
 
-// A plan knows no masks: its lists are of the densest layers that take this path.
+// A plan has no masks, so its lists are sized for the densest layers that take this path.
 TEST(SparseExecutionMemoryTest, ListsOfFewWeightsTakeLessThanPlanned) {
   const auto settings = [](const std::string& density) {
     return test::settings_of(

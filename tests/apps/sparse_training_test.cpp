@@ -1,5 +1,4 @@
-// Sparse training as a whole: every method at a width that costs little, its invariants, its promises about resuming,
-// and the balance ratio it acts on.
+// Sparse training as a whole: every method at a small width, its invariants, resuming, and the balance ratio.
 #include "apps/training/sparse_training.h"
 
 #include <gtest/gtest.h>
@@ -22,7 +21,7 @@ using test::noise_images;
 using test::State;
 using test::state_of;
 
-// The smallest SNGAN-32, updates every ten iterations, decisions by the last five measurements.
+// The smallest SNGAN-32, with updates every ten iterations and decisions by the last five measurements.
 Settings small(const std::string& method, const test::OptionTexts& more = {}) {
   test::OptionTexts texts = {
       {"method", method},       {"width_g", "4"},         {"width_d", "4"},  {"latent_size", "8"},
@@ -39,7 +38,7 @@ std::vector<float> floats(const std::vector<char>& bytes) {
   return x;
 }
 
-// Dead weights are zero, in the moving average too; as many are alive as the newest event of the network says.
+// Dead weights are zero, also in the moving average, and the alive count is that of the network's newest event.
 void expect_invariants(Trainer& trainer, const std::map<std::string, MaskEvent>& newest) {
   const State state = state_of(trainer);
   for (const auto& [network, event] : newest) {
@@ -69,8 +68,8 @@ INSTANTIATE_TEST_SUITE_P(Methods, EveryMethod, testing::ValuesIn(method_names())
 
 TEST_P(EveryMethod, TrainsThreeHundredIterationsAndKeepsItsInvariants) {
   const std::string method = GetParam();
-  // D wide enough that it does not die, which would leave G no gradient to grow by, and that passes of a layer change
-  // their paths each for itself.
+  // D is wide enough not to die, which would leave G without gradients for growth, and wide enough that the passes of a
+  // layer change their paths independently.
   Trainer trainer(small(method, {{"iterations", "300"}, {"width_d", "16"}}), noise_images());
   std::map<std::string, MaskEvent> newest;
   std::map<std::string, int> kinds;
@@ -99,7 +98,7 @@ TEST_P(EveryMethod, TrainsThreeHundredIterationsAndKeepsItsInvariants) {
   }
   const bool rewires = method.starts_with("sdst") || method.starts_with("ddst");
   const bool controls = method == "dda" || method.starts_with("ddst");
-  EXPECT_EQ(kinds["G drop_grow"], rewires ? 29 : 0);  // not at iteration 300, the last
+  EXPECT_EQ(kinds["G drop_grow"], rewires ? 29 : 0);  // not at the last iteration, 300
   EXPECT_EQ(kinds["D raise"] + kinds["D lower"] + kinds["D none"] + kinds["D drop_grow"], controls ? 14 : 0);
   EXPECT_EQ(kinds["G prune"], method == "posthoc" ? 1 : method == "gradual" ? 22 : 0);  // by iteration 225
   EXPECT_EQ(kinds["G initial"], method == "dense" ? 0 : 1);
@@ -109,7 +108,7 @@ TEST_P(EveryMethod, TrainsThreeHundredIterationsAndKeepsItsInvariants) {
   }
 }
 
-// Stopped right at a mask update, between two, and after the last pruning; continued by another Trainer.
+// Stops at a mask update, between two, and after the last pruning; another Trainer continues.
 TEST_P(EveryMethod, ResumesBitForBitAcrossMaskUpdates) {
   const Settings settings = small(GetParam());  // posthoc prunes at 40; gradual at 10, 20, 30 and 40
   const ImageSet images = noise_images();
@@ -128,7 +127,7 @@ TEST_P(EveryMethod, ResumesBitForBitAcrossMaskUpdates) {
   for (const int64_t stop : {20, 45}) {
     SCOPED_TRACE(stop);
     Trainer resumed(settings, images);
-    resumed.iterate();  // has a history of its own, none of which may survive
+    resumed.iterate();  // has its own history, which must not survive
     const SafetensorsFile file = CheckpointStore::load(store.path_of(stop));
     check_same_run(file, settings, 7);
     restore_state(file, resumed);
@@ -172,7 +171,7 @@ TEST(SparseTraining, IsTheSameForAnyNumberOfThreads) {
 TEST(SparseTraining, AMaskOfDensityOneIsDenseTraining) {
   Trainer dense(small("dense"), noise_images());
   Settings ones = small("static", {{"density_g", "0.5"}, {"br_every", "0"}});
-  ones.sparse.density_g = ones.sparse.density_d = 1;  // which options refuse
+  ones.sparse.density_g = ones.sparse.density_d = 1;  // not accepted as options
   Trainer masked(ones, noise_images());
   for (int i = 0; i < 12; ++i) dense.iterate(), masked.iterate();
   const State a = state_of(dense), b = state_of(masked);
@@ -189,7 +188,7 @@ TEST(SparseTraining, MeasuringTheBalanceRatioChangesOnlyWhatForwardPassesChange)
   for (const std::string& name : changed) {
     const bool statistics = name.starts_with("G.") && name.find(".running_") != std::string::npos;
     const bool power_iteration = name.starts_with("D.") && (name.ends_with(".u") || name.ends_with(".v"));
-    EXPECT_TRUE(statistics || power_iteration || name == "work") << name;  // and it costs something
+    EXPECT_TRUE(statistics || power_iteration || name == "work") << name;  // the probe is counted as work
   }
   const BalanceReadings readings = measured.sparse_report().balance;
   EXPECT_EQ(readings.entries, 1);
@@ -197,7 +196,7 @@ TEST(SparseTraining, MeasuringTheBalanceRatioChangesOnlyWhatForwardPassesChange)
   EXPECT_TRUE(std::isnan(plain.sparse_report().balance.latest));
 }
 
-// G(z) = w z and D(x) = a x, without bias: everything can be written down.
+// G(z) = w z and D(x) = a x, without bias, so everything can be computed by hand.
 struct LineGenerator : Generator {
   LineGenerator() : Generator("G"), linear(*this, "linear", 2, 1, {.bias = false}) {
     latent_size = 2;
@@ -212,7 +211,7 @@ struct LineDiscriminator : Discriminator {
   Linear linear;
 };
 
-// In one part or in two, which without batch norm is the same.
+// In one part or in two; without batch norm, the results are the same.
 class BalanceProbe : public testing::TestWithParam<int64_t> {};
 
 TEST_P(BalanceProbe, AgreesWithAHandComputedCase) {
@@ -250,7 +249,7 @@ TEST_P(BalanceProbe, AgreesWithAHandComputedCase) {
 }
 INSTANTIATE_TEST_SUITE_P(Parts, BalanceProbe, testing::Values(1, 2));
 
-// The controller sees BR of the last window only, acts on the nominal density, and D keeps exact counts.
+// The controller only uses the BR of the last window, acts on the nominal density, and D keeps exact counts.
 TEST(SparseTraining, DdstRaisesDToItsLimitWhenTheBandLiesBelowAnyRatio) {
   Settings settings = small("ddst-strict", {{"iterations", "200"}, {"d_max", "0.42"}});
   settings.sparse.band_low = -2e9;  // outside the options' limits: every ratio is above the band
@@ -294,7 +293,7 @@ TEST(SparseTraining, PosthocPrunesTheMovingAverage) {
   Trainer trainer(small("posthoc"), noise_images());
   while (trainer.iteration() < 39) trainer.iterate();
   EXPECT_EQ(trainer.sparse_report().density_g, 1.0);
-  trainer.iterate();  // 40: a last dense step, then pruned
+  trainer.iterate();  // iteration 40: a last dense step, then pruning
   EXPECT_NEAR(trainer.sparse_report().density_g, 0.3, 1e-3);
   const State state = state_of(trainer);
   for (const auto& [name, bytes] : state) {

@@ -1,4 +1,4 @@
-// swd against what can be known about it.
+// The sliced Wasserstein distance, compared with known values.
 #include "apps/evaluation/swd.h"
 
 #include <gtest/gtest.h>
@@ -25,7 +25,7 @@ TEST(SlicedWasserstein, IdenticalSetsHaveDistanceZero) {
   EXPECT_EQ(SlicedWasserstein(images, 20, 48).distance(images), 0.0);
 }
 
-// With one value per image the unit projections are +1 and -1: the distance is that of the values themselves.
+// With one value per image, the unit projections are +1 and -1, so the distance is that of the values themselves.
 TEST(SlicedWasserstein, OneDimensionalShiftIsTheShift) {
   std::vector<uint8_t> a, b;
   for (int i = 0; i < 50; ++i) {
@@ -35,8 +35,8 @@ TEST(SlicedWasserstein, OneDimensionalShiftIsTheShift) {
   EXPECT_NEAR(SlicedWasserstein(a, 50, 1).distance(b), 20 / 127.5, 1e-12);
 }
 
-// Images that are all alike: the distance is the mean of |delta . theta|, for unit theta in d dimensions and constant
-// delta: |delta| * E|theta_1|, and E|theta_1| tends to sqrt(2 / (pi d)).
+// For identical images, the distance is the mean of |delta . theta| over unit theta in d dimensions. With constant
+// delta, this is |delta| * E|theta_1|, and E|theta_1| tends to sqrt(2 / (pi d)).
 TEST(SlicedWasserstein, ConstantShiftHasItsExpectedLength) {
   const int64_t values = 768, count = 10;
   const std::vector<uint8_t> a(static_cast<size_t>(count * values), 100), b(a.size(), 151);
@@ -72,7 +72,7 @@ TEST(SlicedWasserstein, LargeReferencesAreSampledEvenly) {
   EXPECT_EQ(metric.distance(same), 0.0);
 }
 
-// A fixed number: a change of directions, order or arithmetic would make old and new runs incomparable.
+// A fixed value, because a change of directions, order or arithmetic would make old and new runs incomparable.
 TEST(SlicedWasserstein, NumberStaysTheSameBetweenVersions) {
   const auto a = noise(16 * 12, 4), b = noise(16 * 12, 5);
   EXPECT_NEAR(SlicedWasserstein(a, 16, 12).distance(b), 0.23032349980818131, 1e-12);

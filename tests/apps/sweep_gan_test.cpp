@@ -1,4 +1,4 @@
-// sweep_gan as a user meets it: whole sweeps of tiny runs, interrupted in every way, and their summaries.
+// End-to-end tests of sweep_gan: whole sweeps of tiny runs, interrupted in various ways, and their summaries.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -18,8 +18,8 @@ using test::RunningProgram;
 using test::TemporaryFolder;
 using test::write_bytes;
 
-// Twelve runs of a few milliseconds an iteration. execution is fixed: auto measures, and kernels that round differently
-// would make two sweeps differ.
+// Twelve runs with a few milliseconds per iteration. `execution` is fixed, because auto depends on measurements, and
+// kernels that round differently would make two sweeps differ.
 const std::string kTwelve = R"(seeds = [1, 2, 3]
 
 [options]
@@ -57,7 +57,7 @@ std::string config_in(const TemporaryFolder& folder, const std::string& text = k
   return folder / "grid.toml";
 }
 
-// The summary without what differs between two runs of the same: times and rates.
+// The summary without the entries that differ between two identical sweeps, such as times and rates.
 json summary_of(const std::string& folder) {
   json all = json::parse(test::read_bytes(folder + "/summary.json"));
   all.erase("written");
@@ -66,7 +66,7 @@ json summary_of(const std::string& folder) {
       entry["numbers"].erase("seconds");
       entry["numbers"].erase("iterations/s");
       for (json& record : entry["evaluations"]) {
-        record.erase("source");  // has the path
+        record.erase("source");  // contains the path
         record.erase("evaluation_seconds");
       }
     }
@@ -109,7 +109,7 @@ TEST(SweepGan, TwelveRunsAndWhatTheySay) {
     EXPECT_GT(cell["numbers"]["seconds"]["mean"].get<double>(), 0);
     EXPECT_GT(cell["numbers"]["FLOP dense"]["mean"].get<double>(), 0);
   }
-  // Order of the runs: one seed of everything first.
+  // The runs are ordered by seed first.
   EXPECT_EQ(all["runs"][3]["seed"], 1);
   EXPECT_EQ(all["runs"][4]["seed"], 2);
 
@@ -121,7 +121,7 @@ TEST(SweepGan, TwelveRunsAndWhatTheySay) {
   }
   EXPECT_GE(test::names_in(where + "/figures").size(), 3u);
 
-  // Nothing is repeated, and further seeds are only themselves.
+  // Nothing is repeated, and further seeds only add their own runs.
   const ProgramResult again = sweep({where});
   EXPECT_EQ(again.exit_code, 0) << again.err;
   EXPECT_TRUE(contains(again.err, "12 runs, 12 of them finished")) << again.err;
@@ -132,7 +132,7 @@ TEST(SweepGan, TwelveRunsAndWhatTheySay) {
             4);
 }
 
-// What variables said when a sweep began is part of it.
+// The environment variables that were set when a sweep began are part of it.
 TEST(SweepGan, KeepsWhatVariablesSaid) {
   const TemporaryFolder folder;
   const std::string where = folder / "sweep";
@@ -147,7 +147,7 @@ TEST(SweepGan, KeepsWhatVariablesSaid) {
   EXPECT_TRUE(contains(longer.err, "trains from iteration 12")) << longer.err;
 }
 
-// Ten kills at random moments, of the program alone or with the runs that it has started.
+// Ten kills at random times, of the program alone or together with the runs that it has started.
 TEST(SweepGan, KilledAtRandomMomentsItEndsAsIfItHadNotBeen) {
   const TemporaryFolder folder;
   const std::string config = config_in(folder), whole = folder / "whole", killed = folder / "killed";
@@ -182,7 +182,7 @@ TEST(SweepGan, ASecondOneRefusesTheFolder) {
   EXPECT_EQ(second.exit_code, 1);
   EXPECT_TRUE(contains(second.err, "another sweep_gan is at work in this folder")) << second.err;
   EXPECT_FALSE(contains(test::read_bytes(where + "/sweep.toml"), "7")) << "it changed the plan all the same";
-  // Stopped by a signal, it lets its runs save, and says how to continue.
+  // After a signal, it lets its runs save and says how to continue.
   first.send(SIGINT);
   const ProgramResult stopped = first.wait();
   EXPECT_EQ(stopped.exit_code, 75) << stopped.err;
@@ -195,7 +195,7 @@ TEST(SweepGan, ASecondOneRefusesTheFolder) {
 TEST(SweepGan, AFailedRunDoesNotEndTheRest) {
   const TemporaryFolder folder;
   const std::string where = folder / "sweep";
-  // Images of another size than the model's are found when they are read.
+  // A wrong image size for the model is only detected when the images are read.
   const ProgramResult result = sweep({where, "--config", config_in(folder), "--vary", "image_size=32,64", "--vary",
                                       "density_g=0.3", "--vary", "method=static", "--seeds", "1"});
   EXPECT_EQ(result.exit_code, 1) << result.err;
@@ -213,7 +213,7 @@ TEST(SweepGan, EvaluationsOfFinishedRuns) {
   const std::string where = folder / "sweep", config = config_in(folder);
   const std::vector<std::string> small = {where, "--config", config, "--vary", "density_g=0.3", "--seeds", "1"};
   ASSERT_EQ(sweep(small).exit_code, 0);
-  // Added to a finished sweep: nothing is trained again.
+  // An evaluation is added to a finished sweep, and nothing is trained again.
   const std::string evaluation = "--metrics frechet-random --images 30 --reference $SWEEP_REFERENCE";
   const auto evaluated = [&](const std::vector<std::string>& environment) {
     test::ProgramSetting setting;
@@ -226,7 +226,7 @@ TEST(SweepGan, EvaluationsOfFinishedRuns) {
   const ProgramResult missing = evaluated({"SWEEP_REFERENCE=nowhere.npz"});
   EXPECT_EQ(missing.exit_code, 2);
   EXPECT_TRUE(contains(missing.err, "--reference: nowhere.npz: there is no such file")) << missing.err;
-  // What is trained is in the summary before it is evaluated, and a summary evaluates nothing.
+  // Trained runs are in the summary before they are evaluated, and --summary evaluates nothing.
   const ProgramResult summary = sweep({where, "--evaluate", evaluation, "--summary"});
   EXPECT_EQ(summary.exit_code, 0) << summary.err;
   const json trained = json::parse(test::read_bytes(where + "/summary.json"));
@@ -241,7 +241,7 @@ TEST(SweepGan, EvaluationsOfFinishedRuns) {
   EXPECT_EQ(record["images"], 30);
   const std::string metric = record["metric"];
   EXPECT_EQ(all["runs"][0]["numbers"][metric], record["value"]);
-  // More iterations: the runs go on, and are evaluated anew.
+  // With more iterations, the runs continue and are evaluated again.
   test::ProgramSetting setting;
   setting.environment = {"SWEEP_REFERENCE=sample"};
   const ProgramResult longer = test::run_program_in(setting, POISE_SWEEP_GAN, {where, "--iterations", "15"});
@@ -251,7 +251,7 @@ TEST(SweepGan, EvaluationsOfFinishedRuns) {
   EXPECT_EQ(after["runs"][0]["iteration"], 15);
   EXPECT_NE(after["runs"][0]["numbers"][metric], record["value"]);
   EXPECT_FALSE(after.contains("warnings")) << after["warnings"];
-  // The variable names another file, and fewer iterations are asked for: what is finished stays, with a word.
+  // The variable names another file, and fewer iterations are requested: finished runs stay, with a warning.
   const std::string statistics = folder / "other.npz";
   ASSERT_EQ(
       test::run_program_in({}, POISE_EVALUATE_GAN,
@@ -272,7 +272,7 @@ TEST(SweepGan, EvaluationsOfFinishedRuns) {
   EXPECT_FALSE(contains(warnings[1], "seed2")) << warnings[1];
 }
 
-// A second part of a sweep sees other pictures under the same name: its runs stand beside the first, with a word.
+// If the pictures change during a sweep, later runs are listed with the earlier ones, with a warning.
 TEST(SweepGan, PicturesThatChangedAreNamed) {
   const TemporaryFolder folder;
   test::make_pictures(folder);
@@ -342,7 +342,7 @@ TEST(SweepGan, MistakesAreFoundBeforeAnythingIsTrained) {
   expect({"--config", config_in(folder, "seeds = []\n[option]\nwidth_g = 4\n[[grid]]\nmethod = [\"static\", 3]\n")},
          {"seeds: expected at least one", "but got option (did you mean options?)", "method: expected", "line 5"});
 
-  // A folder whose runs had other options is not mixed with these.
+  // A folder with runs that used other options is refused.
   ASSERT_EQ(sweep({where, "--config", config_in(folder), "--vary", "density_g=0.3", "--vary", "method=static",
                    "--seeds", "1"})
                 .exit_code,

@@ -1,4 +1,4 @@
-// What a sweep is to train, read from text and flags; and its statistics, fronts and charts, from numbers.
+// The plan of a sweep, read from text and flags, and its statistics, fronts and charts, computed from given numbers.
 #include "apps/sweep/sweep_plan.h"
 
 #include <cmath>
@@ -75,7 +75,7 @@ TEST(SweepPlan, VariablesStandForPathsOfAMachine) {
   EXPECT_EQ(kept[0].first, "width_g");
 }
 
-// Cells with the numbers given: cost and metric.
+// Cells with the given costs and metrics.
 SweepResults results_of(const std::vector<std::pair<double, double>>& numbers) {
   SweepResults results;
   for (const auto& [cost, metric] : numbers) {

@@ -1,5 +1,5 @@
-// train_gan --tensorboard: whole records with the numbers of train.jsonl, the pictures of samples/, and after a resume
-// nothing twice. bench/peers/check_tensorboard.py shows that TensorBoard's own reader agrees.
+// train_gan --tensorboard: complete records with the numbers of train.jsonl and the pictures of samples/, without
+// duplicates after a resume. bench/peers/check_tensorboard.py checks that TensorBoard's own reader agrees.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -20,7 +20,7 @@ using test::ProtobufField;
 using test::small_run;
 using test::TemporaryFolder;
 
-// CRC-32C bit by bit, turned by 15 and shifted, as the format says.
+// CRC-32C computed bit by bit, rotated by 15 bits and offset by a constant, as the format specifies.
 uint32_t masked_crc(const std::string& bytes) {
   uint32_t crc = 0xffffffff;
   for (const char byte : bytes) {
@@ -76,7 +76,7 @@ void read_event(const std::string& bytes, bool first, Events& events) {
   EXPECT_EQ(version, first ? "brain.Event:2" : "");
 }
 
-// All event files of a run, in the order of their names.
+// Reads all event files of a run, in the order of their names.
 Events events_of(const std::string& run) {
   Events events;
   for (const std::string& name : test::names_in(run)) {
@@ -98,7 +98,7 @@ Events events_of(const std::string& run) {
   return events;
 }
 
-// Every number of train.jsonl is there once, as a float, and no other.
+// Every number of train.jsonl is present once, as a float, and there are no others.
 void expect_train_lines(const Events& events, const std::string& run) {
   std::map<std::pair<std::string, uint64_t>, std::vector<float>> expected;
   std::istringstream lines(test::read_bytes(run + "/train.jsonl"));
@@ -151,7 +151,7 @@ TEST(TensorBoard, SharesCountEachValueOnce) {
   ASSERT_EQ(plain.size(), 4u);
   const double sum = plain.back();
   plain.pop_back();
-  EXPECT_EQ(plain, (std::vector<double>{0, 1, 5}));  // least, most, how many
+  EXPECT_EQ(plain, (std::vector<double>{0, 1, 5}));  // minimum, maximum, count
   EXPECT_DOUBLE_EQ(sum, 2.5000001);
 }
 
@@ -189,10 +189,10 @@ TEST(TensorBoard, ShowsWhatTheRunRecordedAlsoAfterACrash) {
       if (field.number < 4) sides.push_back(field.value);
     }
     EXPECT_TRUE(png == test::read_bytes(run + "/samples/" + file)) << file;
-    EXPECT_EQ(sides, (std::vector<uint64_t>{134, 134, 3}));  // 2 x 2 images of 32 pixels, doubled, 2 between them
+    EXPECT_EQ(sides, (std::vector<uint64_t>{134, 134, 3}));  // 2 x 2 images of 32 pixels, doubled, with padding of 2
   }
 
-  // As a crash leaves it: iterations beyond the last checkpoint, and a torn record.
+  // The state after a crash: iterations beyond the last checkpoint, and an incomplete record.
   std::filesystem::remove(run + "/checkpoints/" + test::names_in(run + "/checkpoints").back());
   for (const std::string& name : test::names_in(run)) {
     if (!name.starts_with("events.")) continue;
@@ -204,7 +204,7 @@ TEST(TensorBoard, ShowsWhatTheRunRecordedAlsoAfterACrash) {
   std::erase_if(events.scalars, [](const auto& each) { return each.first.first == "metrics/swd"; });
   expect_train_lines(events, run);
   ASSERT_EQ(events.restarts.size(), 1u);
-  EXPECT_EQ(events.restarts[0], 6u);  // the checkpoint that is left is of iteration 5
+  EXPECT_EQ(events.restarts[0], 6u);  // the remaining checkpoint is of iteration 5
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Evaluation during training: what it records, that it changes nothing else, and what happens when it fails or is
+// Evaluation during training: what it records, that it changes nothing else, and what happens if it fails or is
 // interrupted.
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -38,7 +38,7 @@ TEST(TrainEvaluation, IsRecordedWithItsProtocolAndKeepsTheBest) {
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const std::string run = folder / "runs/latest";
   const std::vector<json> lines = lines_of(run + "/metrics.jsonl");
-  ASSERT_EQ(lines.size(), 3u);  // 2, 4, and the last
+  ASSERT_EQ(lines.size(), 3u);  // at 2, 4, and the last iteration
   json best = lines[0];
   for (const json& line : lines) {
     EXPECT_EQ(line["metric"], "frechet-random");
@@ -93,7 +93,7 @@ TEST(TrainEvaluation, ChangesNoBitOfTheTraining) {
   EXPECT_EQ(run("with", {"--eval-every", "2", "--eval-metric", "frechet-random", "--eval-images", "100"}), without);
 }
 
-// The reference of an interrupted run is kept: the continued one measures the same numbers.
+// The reference of an interrupted run is kept, so the continued run gets the same results.
 TEST(TrainEvaluation, ContinuesAfterAnInterruption) {
   const TemporaryFolder folder;
   const auto run = [&](const std::string& runs, const std::string& iterations) {
@@ -136,7 +136,7 @@ TEST(TrainEvaluation, AReferenceThatIsNoneStopsBeforeTraining) {
   EXPECT_TRUE(test::run_directories(folder / "runs").empty());
 }
 
-// A run that was cut short while it wrote its reference has half of one.
+// A run that is interrupted while it writes its reference leaves an incomplete one.
 TEST(TrainEvaluation, ADamagedReferenceIsMadeAnew) {
   const TemporaryFolder folder;
   const std::vector<std::string> more = {"--eval-every",  "2",  "--eval-metric", "frechet-random",
@@ -152,7 +152,7 @@ TEST(TrainEvaluation, ADamagedReferenceIsMadeAnew) {
   EXPECT_EQ(lines_of(folder / "runs/latest/metrics.jsonl").size(), 2u);
 }
 
-// 100 images score worse than 200 whatever G does: the best of one way of measuring says nothing of another.
+// 100 images always score worse than 200, so the best result with one setting says nothing about another.
 TEST(TrainEvaluation, BestComparesOnlyWhatWasMeasuredAlike) {
   const TemporaryFolder folder;
   ASSERT_EQ(train(folder, small_run({"--iterations", "2", "--eval-every", "2", "--eval-metric", "frechet-random",
@@ -180,7 +180,7 @@ TEST(TrainEvaluation, HonoursSignals) {
                                           "frechet-random", "--eval-images", "9000000"}),
                                {.folder = folder.path()});
   const std::string run = folder / "runs/latest";
-  ASSERT_TRUE(program.wait_until([&] { return !read_bytes(run + "/reference.npz").empty(); }));  // it measures
+  ASSERT_TRUE(program.wait_until([&] { return !read_bytes(run + "/reference.npz").empty(); }));  // it is evaluating
   const auto sent = std::chrono::steady_clock::now();
   program.send(SIGTERM);
   const auto result = program.wait();
@@ -190,7 +190,7 @@ TEST(TrainEvaluation, HonoursSignals) {
   EXPECT_EQ(CheckpointStore(run + "/checkpoints", 3).newest_valid().step, 2);
 }
 
-// What is interrupted in the last iteration is made up for: the run is not finished before.
+// An evaluation interrupted in the last iteration is caught up on, and the run is not finished before that.
 TEST(TrainEvaluation, AnInterruptedEvaluationIsMadeByTheResumedRun) {
   const TemporaryFolder folder;
   const std::vector<std::string> options = {
@@ -208,7 +208,7 @@ TEST(TrainEvaluation, AnInterruptedEvaluationIsMadeByTheResumedRun) {
             std::string::npos);
   EXPECT_EQ(resumed.out.find("nothing left to do"), std::string::npos) << resumed.out;
   EXPECT_NE(train(folder, {"--resume", "runs/latest"}).out.find("nothing left to do"), std::string::npos);
-  // What the options came from is known as it was.
+  // The recorded origins of the options are unchanged.
   EXPECT_EQ(read_bytes(run + "/config.toml").find("/config.toml, line"), std::string::npos);
 }
 

@@ -18,7 +18,7 @@ using test::TemporaryFolder;
 const std::string kTrainGan = POISE_TRAIN_GAN, kInspectRun = POISE_INSPECT_RUN;
 const std::string kPictures = std::string(POISE_GOLDEN_DIR) + "/pictures";
 
-// With a cache of its own.
+// Runs a program with its own cache folder.
 ProgramResult run(const TemporaryFolder& folder, const std::string& program,
                   const std::vector<std::string>& arguments) {
   return test::run_program_in({.folder = folder.path(), .environment = {"POISE_CACHE=" + (folder / "cache")}}, program,

@@ -1,6 +1,6 @@
-// Training with the GPU kernels from end to end: on the emulated device always, on a CUDA device where there is one
-// (the cases named "cuda"). Networks are narrow and batches small, because an emulated multiplication costs a hundred
-// real ones; the architecture, the data and every step are those of the preset "tiny".
+// End-to-end training with the GPU kernels: always on the emulated device, and on a CUDA device if there is one (the
+// cases named "cuda"). Networks are narrow and batches small, because an emulated multiplication costs as much as a
+// hundred real ones; the architecture, the data and every step are those of the preset "tiny".
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -34,11 +34,11 @@ TrainerOptions tiny(Device device, const KernelTable* kernels = nullptr) {
   o.model = {.name = "sngan32", .width_g = 8, .width_d = 8, .latent_size = 16};
   o.train.batch_size_d = o.train.batch_size_g = 2;
   o.train.n_critic = 1;
-  // Adam divides a gradient by its own size, so that where the true gradient is 0 (a bias in front of a batch norm)
-  // rounding alone decides the direction of a whole step. This epsilon stands above rounding and below real gradients.
+  // Adam divides a gradient by its own size. If the true gradient is 0 (a bias before a batch norm), only rounding
+  // decides the direction of a full step. This epsilon is larger than rounding and smaller than real gradients.
   o.train.adam_eps = 1e-2;
   o.train.device = device;
-  o.train.precision = Precision::fp32;  // a CUDA device would choose tf32
+  o.train.precision = Precision::fp32;  // a CUDA device would default to tf32
   o.kernels = kernels;
   return o;
 }
@@ -78,7 +78,7 @@ class TrainOnDevice : public testing::TestWithParam<Target> {
   }
   static TrainerOptions options() { return tiny(GetParam().device, GetParam().kernels); }
 };
-std::vector<Target> training_targets() {  // the checker is too slow for several iterations; it has one below
+std::vector<Target> training_targets() {  // the checker is too slow for several iterations; it runs one below
   std::vector<Target> targets = gpu_targets();
   std::erase_if(targets, [](const Target& target) { return target.kernels == &checked::kernels(); });
   return targets;
@@ -102,7 +102,7 @@ TEST_P(TrainOnDevice, ThreeIterationsOnRealImagesAgreeWithTheCpu) {
   }
   const auto a = state_of(device), b = state_of(cpu);
   for (size_t i = 0; i < b.size(); ++i) {
-    // Moments are averages of gradients, whose zeros are rounding: they count by what they do to the weights.
+    // Moments average gradients, whose zeros are pure rounding. They are checked through their effect on the weights.
     if (b[i].name.find("adam_") != std::string::npos) continue;
     EXPECT_TRUE(relative_error(a[i].values, b[i].values) <= limit)
         << b[i].name << ": " << relative_error(a[i].values, b[i].values);
@@ -114,18 +114,18 @@ TEST_P(TrainOnDevice, ReplayedStepsEqualPlainStepsBitForBit) {
   with.train.graph = true;
   without.train.graph = false;
   Trainer replayed(with, images()), plain(without, images());
-  iterate(replayed, 4);  // two plain ones, a capture that is replayed, and a replay
+  iterate(replayed, 4);  // two plain ones, one captured and replayed, one replayed
   iterate(plain, 4);
   const auto a = state_of(replayed), b = state_of(plain);
   for (size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i].values, b[i].values) << a[i].name;
   EXPECT_EQ(replayed.report().loss_d, plain.report().loss_d);
-  // And each replay drew its own latents and batch: the losses of the last two iterations, both replays, differ.
+  // Each replay draws its own latents and batch: the mean logits of the last two iterations, both replays, differ.
   const auto last = replayed.reports(2);
   EXPECT_NE(last[0].mean_real, last[1].mean_real);
   EXPECT_NE(last[0].mean_fake, last[1].mean_fake);
 }
 
-// More minibatches than the ring has slots, the later ones by replayed steps.
+// Uses more minibatches than the ring has slots, the later ones in replayed steps.
 TEST_P(TrainOnDevice, StreamedImagesGiveTheSameBits) {
   TrainerOptions whole = options(), streamed = options();
   whole.train.n_critic = streamed.train.n_critic = 3;
@@ -139,7 +139,7 @@ TEST_P(TrainOnDevice, StreamedImagesGiveTheSameBits) {
   for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(x[i].values, y[i].values) << x[i].name;
 }
 
-// Blocks of 16x16 through cuSPARSE, the same blocks as zeros of dense layers, and a mask update between.
+// 16x16 blocks with cuSPARSE, compared with dense layers in which dead blocks are zero, with a mask update in between.
 TEST_P(TrainOnDevice, CusparseTrainsAsMaskedDenseLayersDo) {
   TrainerOptions o = options();
   o.model.width_g = o.model.width_d = 16;
@@ -171,7 +171,7 @@ TEST_P(TrainOnDevice, CusparseTrainsAsMaskedDenseLayersDo) {
   const auto a = state_of(cusparse), b = state_of(dense);
   size_t compared = 0;
   for (const State& of_dense : b) {
-    if (of_dense.name.find("adam_") != std::string::npos) continue;  // dead weights have gradients on one path alone
+    if (of_dense.name.find("adam_") != std::string::npos) continue;  // dead weights have gradients on one path only
     for (const State& state : a) {
       if (state.name != of_dense.name) continue;
       ++compared;
@@ -189,14 +189,14 @@ TEST_P(TrainOnDevice, Bf16TrainsCloseToFp32) {
   iterate(exact, 2);
   iterate(rounded, 2);
   const auto a = rounded.reports(2), b = exact.reports(2);
-  // The loss alone has a limit by precision: a step of Adam turns any rounding into a step's length.
+  // Only the first loss has a limit that depends on the precision: Adam amplifies any rounding to a full step.
   EXPECT_TRUE(std::abs(a[0].loss_d - b[0].loss_d) <= limit_of(Precision::bf16) * std::max(1.0, b[0].loss_d))
       << a[0].loss_d << " and " << b[0].loss_d;
   EXPECT_NE(a[0].loss_d, b[0].loss_d) << "it did compute otherwise";
   EXPECT_TRUE(a[1].finite());
 }
 
-// A whole iteration without a race, a missing barrier or a read of nothing; the checker throws if it finds one.
+// A whole iteration without races, missing barriers or uninitialised reads; the checker throws if it finds one.
 TEST(TrainEmulated, TheCheckerFindsNothingInAnIteration) {
   Trainer checked_kernels(tiny(Device::emulated, &checked::kernels()), images());
   Trainer plain(tiny(Device::emulated), images());
@@ -206,7 +206,7 @@ TEST(TrainEmulated, TheCheckerFindsNothingInAnIteration) {
   for (size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i].values, b[i].values) << a[i].name;
 }
 
-// Any order of threads and blocks, and of work in streams: the same bits.
+// Any order of threads, blocks and work in streams gives the same bits.
 TEST(TrainEmulated, NothingDependsOnTheOrderOfThreads) {
   std::vector<std::vector<State>> states;
   for (const uint64_t seed : {0, 1, 2}) {
@@ -229,7 +229,7 @@ const std::string kTrainGan = program_folder() + "/train_gan";
 
 ProgramResult train(const TemporaryFolder& folder, const std::vector<std::string>& arguments) {
   test::ProgramSetting setting{.folder = folder.path()};
-  for (const char* name : {"LD_LIBRARY_PATH", "STAND_IN_ORDER"}) {  // whose CUDA the program finds
+  for (const char* name : {"LD_LIBRARY_PATH", "STAND_IN_ORDER"}) {  // decide which CUDA the program finds
     if (const char* value = std::getenv(name)) setting.environment.push_back(std::string(name) + "=" + value);
   }
   return test::run_program_in(setting, kTrainGan, arguments);
@@ -243,7 +243,7 @@ std::string checkpoint(const TemporaryFolder& folder, const std::string& runs, i
   return CheckpointStore(folder / runs + "/latest/checkpoints", 1).path_of(step);
 }
 
-// With a mask update on either side of the break.
+// With mask updates before and after the interruption.
 TEST_P(TrainOnDevice, AResumedRunEqualsAnUninterruptedOneBitForBit) {
   const TemporaryFolder folder;
   const std::string device = GetParam().name;

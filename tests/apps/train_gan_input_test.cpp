@@ -1,5 +1,5 @@
-// train_gan and sample_gan on bad input and in bad surroundings: the exit code, one line that names the thing, and
-// nothing half-written.
+// train_gan and sample_gan with bad input and in bad environments: the exit code, a one-line error that names the
+// culprit, and no half-written files.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -28,7 +28,7 @@ ProgramResult run(const TemporaryFolder& folder, const std::string& program,
   return test::run_program_in({.folder = folder.path()}, program, arguments);
 }
 
-// One line "NAME: error: ..." with all the parts, this exit code, and no output.
+// Expects one line "NAME: error: ..." that contains all the parts, this exit code, and no output.
 void expect_refusal(const ProgramResult& result, int exit_code, const std::vector<std::string>& parts) {
   EXPECT_EQ(result.exit_code, exit_code) << result.err;
   EXPECT_EQ(result.out, "");
@@ -38,7 +38,7 @@ void expect_refusal(const ProgramResult& result, int exit_code, const std::vecto
     EXPECT_NE(result.err.find(part), std::string::npos) << part << "\nin " << result.err;
 }
 
-// A data folder made of the bundled one with `change` applied to its bytes.
+// A data folder with the bundled sample after `change` was applied to its bytes.
 template <class Change>
 std::string changed_data(const TemporaryFolder& folder, const Change& change) {
   std::string bytes = read_bytes(std::string(POISE_SAMPLE_DATA_DIR) + "/cifar10_sample.bin");
@@ -105,7 +105,7 @@ TEST(TrainGanInput, OutputThatCannotBeWritten) {
   expect_refusal(run(folder, kTrainGan, small_run({"--runs", "file"})), 1, {"file"});
   expect_refusal(run(folder, kTrainGan, small_run({"--runs", "file/below"})), 1, {"Not a directory"});
   expect_refusal(run(folder, kTrainGan, small_run({"--runs", "/proc/poise"})), 1, {"/proc/poise"});
-  // A disk that takes no more than the first few files.
+  // A disk that only has space for the first few files.
   const test::ProgramSetting tight{.folder = folder.path(), .file_size_limit = 4096};
   expect_refusal(test::run_program_in(tight, kTrainGan, small_run({"--runs", "a/b"})), 1, {"File too large"});
   EXPECT_EQ(names_in(folder.path()), std::vector<std::string>{"file"}) << "nothing half-written";
@@ -113,7 +113,7 @@ TEST(TrainGanInput, OutputThatCannotBeWritten) {
 
 TEST(TrainGanInput, DiskThatFillsUpDuringARun) {
   const TemporaryFolder folder;
-  // Enough for a checkpoint, too little for a long log.
+  // Enough space for a checkpoint, but too little for a long log.
   const auto first = run(folder, kTrainGan, small_run({"--iterations", "1"}));
   ASSERT_EQ(first.exit_code, 0) << first.err;
   const auto size = std::filesystem::file_size(folder / "runs/latest/checkpoints/step-00000001.safetensors");
@@ -154,10 +154,10 @@ TEST(TrainGanInput, ResumeWithDamagedOrForeignCheckpoints) {
   const std::string run_path = std::filesystem::canonical(folder / "runs/latest");
   const std::string newest = run_path + "/checkpoints/step-00000006.safetensors", bytes = read_bytes(newest);
 
-  // Other data: named, refused, nothing touched.
+  // Different data is named and refused, and nothing is modified.
   const std::string data = changed_data(folder, [](std::string& b) { b[1] = static_cast<char>(b[1] ^ 1); });
   expect_refusal(run(folder, kTrainGan, {"--resume", run_path, "--data", data}), 5, {"trained on data with crc", data});
-  // Another configuration smuggled into config.toml.
+  // Another configuration in config.toml.
   const std::string config = read_bytes(run_path + "/config.toml");
   std::string other = config;
   other.replace(other.find("width_g = 4"), 11, "width_g = 8");
@@ -166,7 +166,7 @@ TEST(TrainGanInput, ResumeWithDamagedOrForeignCheckpoints) {
   write_bytes(run_path + "/config.toml", config);
   EXPECT_EQ(read_bytes(newest), bytes);
 
-  // The newest damaged: a warning, and on from the one before. All damaged: an error.
+  // If the newest checkpoint is damaged, the run continues from the one before, with a warning. If all are, it fails.
   std::string flipped = bytes;
   flipped[flipped.size() / 2] = static_cast<char>(flipped[flipped.size() / 2] ^ 4);
   write_bytes(newest, flipped);
@@ -179,7 +179,7 @@ TEST(TrainGanInput, ResumeWithDamagedOrForeignCheckpoints) {
   expect_refusal(run(folder, kTrainGan, {"--resume", run_path}), 5, {"damaged"});
 }
 
-// The state after a divergence, as a checkpoint that this version would never write.
+// The state after divergence, as a checkpoint that this version would never write.
 TEST(TrainGanInput, DivergenceStopsTheRunAndKeepsTheGoodCheckpoint) {
   const TemporaryFolder folder;
   ASSERT_EQ(run(folder, kTrainGan, small_run({"--iterations", "5"})).exit_code, 0);

@@ -1,5 +1,5 @@
-// train_gan as a user meets it: interrupted, killed, continued. The promise under test: whatever happens, the run
-// directory can be continued, and what comes out has the same bytes as an undisturbed run's.
+// End-to-end tests of train_gan: interrupted, killed, continued. Whatever happens, the run directory can be continued,
+// and the results have the same bytes as those of an uninterrupted run.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -40,7 +40,7 @@ std::string only_run(const TemporaryFolder& folder, const std::string& runs = "r
   return names.empty() ? "" : folder / runs + "/" + names[0];
 }
 
-// A build that was moved finds its presets beside it, and not where it was built.
+// A program that was moved finds its presets relative to itself, not where it was built.
 TEST(TrainGan, AMovedProgramFindsWhatCameWithIt) {
   const TemporaryFolder folder;
   std::filesystem::create_directories(folder / "bin");
@@ -73,7 +73,7 @@ TEST(TrainGan, InterruptedEqualsUninterruptedBitForBit) {
   EXPECT_EQ(last_logged_iteration(b), 20);
 }
 
-// The lines of train.jsonl that tell of masks.
+// The mask updates in train.jsonl.
 std::vector<std::string> mask_lines(const std::string& run) {
   std::istringstream log(read_bytes(run + "/train.jsonl"));
   std::vector<std::string> lines;
@@ -96,7 +96,7 @@ TEST(TrainGan, InterruptedSparseRunsEqualUninterruptedOnesMasksAndAll) {
   ASSERT_EQ(second.exit_code, 0) << second.err;
   const std::string a = only_run(folder, "whole"), b = only_run(folder, "parts");
   EXPECT_EQ(read_bytes(checkpoint(a, 20)), read_bytes(checkpoint(b, 20)));
-  // Two first ones; G at 4, 8, 12, 16; D at 10.
+  // Two initial ones; G at 4, 8, 12, 16; D at 10.
   EXPECT_EQ(mask_lines(a).size(), 7u);
   EXPECT_EQ(mask_lines(a), mask_lines(b));
   EXPECT_EQ(last_logged_iteration(b), 20);
@@ -105,7 +105,7 @@ TEST(TrainGan, InterruptedSparseRunsEqualUninterruptedOnesMasksAndAll) {
 TEST(TrainGan, ThreadCountDoesNotChangeABit) {
   const TemporaryFolder folder;
   for (const char* threads : {"1", "2"}) {
-    // Wider than the other tests' networks, so that there is something to share between threads.
+    // Wider than the networks of the other tests, so that there is work to share between threads.
     const auto result = train(
         folder, small_run({"--runs", std::string("t") + threads, "--iterations", "4", "--width-g", "16", "--width-d",
                            "16", "--batch-size-d", "8", "--batch-size-g", "8", "--threads", threads}));
@@ -133,7 +133,7 @@ TEST(TrainGan, SurvivesKillsAtAnyMoment) {
     }
     RunningProgram program(kTrainGan, exists ? std::vector<std::string>{"--resume", only_run(folder)} : fresh,
                            {.folder = folder.path()});
-    // Half the kills come at any moment, start included; half once new iterations were made, where files are written.
+    // Half of the kills come at any time, including startup; the others after new iterations, when files are written.
     const uint32_t random = philox4x32(7, attempt, static_cast<uint32_t>(RandomStream::test), 0).x[0];
     if (attempt % 2 == 1) {
       program.wait_until([&] {
@@ -200,7 +200,7 @@ TEST(TrainGan, Usr2SavesAndContinues) {
 
 TEST(TrainGan, SecondInterruptExitsAtOnce) {
   const TemporaryFolder folder;
-  // Iterations of a second or so: the second signal comes while the first waits for the iteration to end.
+  // Iterations take about a second, so the second signal arrives while the first waits for the iteration to end.
   RunningProgram program(kTrainGan,
                          small_run({"--iterations", "1000000", "--width-g", "64", "--width-d", "64", "--batch-size-d",
                                     "32", "--batch-size-g", "32", "--n-critic", "20"}),

@@ -1,4 +1,4 @@
-// train_gan in several processes as a user starts it: with mpirun, and with accidents.
+// train_gan in several processes, started with mpirun as by a user, and with failures.
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -23,7 +23,7 @@ using test::TemporaryFolder;
 
 const std::string kTrainGan = POISE_TRAIN_GAN, kMpirun = POISE_MPIRUN;
 
-// More processes than cores, and by root, which Open MPI must be told. What it does not free at its end is not ours.
+// Open MPI must be told to allow more processes than cores, and root. Memory that it does not free is not our leak.
 const std::vector<std::string> kMpiSettings = {"OMPI_ALLOW_RUN_AS_ROOT=1",
                                                "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
                                                "OMPI_MCA_rmaps_base_oversubscribe=1",
@@ -38,7 +38,7 @@ class TrainRanks : public testing::Test {
     if (kMpirun.empty()) GTEST_SKIP() << "needs MPI: this build has " << ranks_built_with();
   }
 
-  // mpirun -n RANKS train_gan ..
+  // Runs mpirun -n RANKS train_gan ...
   std::unique_ptr<RunningProgram> start(int ranks, const std::vector<std::string>& arguments) const {
     std::vector<std::string> all = {"-n", std::to_string(ranks), kTrainGan};
     all.insert(all.end(), arguments.begin(), arguments.end());
@@ -49,7 +49,7 @@ class TrainRanks : public testing::Test {
     if (ranks > 1) return start(ranks, arguments)->wait();
     return test::run_program_in({.folder = folder.path()}, kTrainGan, arguments);
   }
-  // G's masks change every four iterations. Adam's steps are small and smooth, so that rounding stays rounding.
+  // G's masks change every four iterations. Adam's steps are small and smooth, so that rounding is not amplified.
   static std::vector<std::string> run_in(const std::string& runs, const std::vector<std::string>& more) {
     std::vector<std::string> all = {"--runs",
                                     runs,
@@ -83,14 +83,14 @@ class TrainRanks : public testing::Test {
     EXPECT_EQ(names.size(), 1u) << runs;
     return names.empty() ? "" : folder / runs + "/" + names[0];
   }
-  // Until it has logged iteration `t`.
+  // Waits until the run has logged iteration `t`.
   bool reaches(RunningProgram& program, const std::string& runs, int64_t t) const {
     return program.wait_until([&] {
       const auto names = run_directories(folder / runs);
       return !names.empty() && last_logged_iteration(folder / runs + "/" + names[0]) >= t;
     });
   }
-  // The process of a rank among the children of mpirun; 0 if it is not there.
+  // The process of a rank among the children of mpirun; 0 if there is none.
   static pid_t process_of(const RunningProgram& program, int rank) {
     const std::string wanted = std::string("OMPI_COMM_WORLD_RANK=") + std::to_string(rank) + '\0';
     for (const pid_t child : program.children()) {
@@ -105,7 +105,7 @@ class TrainRanks : public testing::Test {
 
 SafetensorsFile newest(const std::string& run) { return CheckpointStore(run + "/checkpoints", 9).newest_valid().file; }
 
-// The largest difference of weights; masks must be the same.
+// The largest difference of weights. Masks must be equal.
 double difference(const SafetensorsFile& a, const SafetensorsFile& b) {
   double worst = 0;
   for (const std::string& name : a.names()) {
@@ -122,7 +122,7 @@ double difference(const SafetensorsFile& a, const SafetensorsFile& b) {
   return worst;
 }
 
-// A signal to one rank stops all; the run goes on with any number of them.
+// A signal to one rank stops all ranks, and the run can be continued with any number of ranks.
 TEST_F(TrainRanks, StoppedAndContinuedWithAnyNumberOfRanks) {
   const ProgramResult whole = train(2, run_in("whole", {"--iterations", "40"}));
   ASSERT_EQ(whole.exit_code, 0) << whole.err;
@@ -179,7 +179,7 @@ TEST_F(TrainRanks, KilledWhileItWritesCheckpoints) {
         start(2, run_in(runs, {"--iterations", "100000", "--checkpoint-every", "1", "--width-g", "32"}));
     ASSERT_TRUE(reaches(*program, runs, 2));
     const std::string folder_of_checkpoints = only_run(runs) + "/checkpoints";
-    ASSERT_TRUE(program->wait_until([&] {  // a file that is being written
+    ASSERT_TRUE(program->wait_until([&] {  // until a file is being written
       for (const std::string& name : test::names_in(folder_of_checkpoints)) {
         if (!name.ends_with(".safetensors")) return true;
       }
@@ -229,7 +229,7 @@ TEST_F(TrainRanks, WhatAllDoWrongIsSaidOnce) {
   EXPECT_EQ(std::count(version.out.begin(), version.out.end(), '\n'), 1) << version.out;
 }
 
-// As torchrun --no-python --nproc-per-node 2 starts it, whose first process becomes mpirun.
+// Started as by torchrun --no-python --nproc-per-node 2: the first process becomes mpirun.
 TEST_F(TrainRanks, TorchrunOnOneHostLeavesThemToMpirun) {
   const auto start_as = [&](const std::string& rank) {
     std::vector<std::string> environment = kMpiSettings;
@@ -249,7 +249,7 @@ TEST_F(TrainRanks, TorchrunOnOneHostLeavesThemToMpirun) {
   EXPECT_EQ(run_directories(folder.path() + "/runs").size(), 1u);
 }
 
-// Started by something that MPI knows nothing of, or in a build without it.
+// Started by a launcher other than MPI, or in a build without MPI.
 TEST(RanksWithoutMpi, AreRefusedWithWhatIsMissing) {
   const TemporaryFolder folder;
   const ProgramResult result = test::run_program_in(

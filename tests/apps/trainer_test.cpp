@@ -1,6 +1,6 @@
-// The Trainer on a device: everything between kernels and programs. The device here is the stand-in runtime with the
-// CPU's kernels (deferred_kernels.h), so that every number must equal the CPU's bit for bit; train_gan_emulated_test
-// runs the GPU kernels.
+// The Trainer on a device: everything between kernels and programs. The device is the stand-in runtime with the CPU's
+// kernels (deferred_kernels.h), so every number must equal the CPU's bit for bit. train_gan_emulated_test runs the GPU
+// kernels.
 #include "apps/training/trainer.h"
 
 #include <gtest/gtest.h>
@@ -57,7 +57,7 @@ void iterate(Trainer& trainer, int times) {
   for (int i = 0; i < times; ++i) trainer.iterate();
 }
 
-// Launched one by one or replayed, whenever the device gets round to it: the numbers of the CPU.
+// Kernels launched one by one or replayed give the numbers of the CPU, whenever the device executes them.
 TEST(TrainerOnADevice, PlainStepsAndReplayedStepsEqualTheCpu) {
   Trainer cpu(small(Device::cpu), images());
   iterate(cpu, 5);
@@ -74,7 +74,7 @@ TEST(TrainerOnADevice, PlainStepsAndReplayedStepsEqualTheCpu) {
   }
 }
 
-// What a step is forbidden, in every kind of step: plain, captured, replayed. And the host looks at nothing.
+// Checked for every kind of step: plain, captured, replayed. The host does not access device memory either.
 TEST(TrainerOnADevice, AnIterationNeitherAllocatesNorCopiesToTheHostNorWaits) {
   Trainer trainer(small(Device::emulated), images());
   emulator::runtime().protect_memory(true);
@@ -84,7 +84,7 @@ TEST(TrainerOnADevice, AnIterationNeitherAllocatesNorCopiesToTheHostNorWaits) {
     EXPECT_EQ(trainer.iteration(), i + 1);
     EXPECT_EQ(emulator::runtime().counts(), before) << "iteration " << i;
   }
-  // Outside of iterations the host may copy, but still not look.
+  // Between iterations, the host may copy device memory but still not access it directly.
   EXPECT_EQ(trainer.reports(10).size(), 6u);
   trainer.sample(std::vector<float>(3 * 8, 0.5f), {}, Weights::ema, Mode::evaluate_running, 2);
   trainer.set_step_state(trainer.step_state());
@@ -92,7 +92,7 @@ TEST(TrainerOnADevice, AnIterationNeitherAllocatesNorCopiesToTheHostNorWaits) {
   emulator::runtime().protect_memory(false);
 }
 
-// Kernels called by the host in each iteration: those that fill the plain runs and the capture, then none.
+// Counts the calls of a kernel by the host in each iteration: in plain runs and the capture, then none.
 TEST(TrainerOnADevice, ReplayedStepsCallNoKernel) {
   static int calls;
   calls = 0;
@@ -110,7 +110,7 @@ TEST(TrainerOnADevice, ReplayedStepsCallNoKernel) {
     trainer.iterate();
     per_iteration.push_back(calls - before);
   }
-  // D runs twice an iteration: plain, plain; captured, replayed; .. G: plain; plain; captured; ..
+  // D runs twice per iteration: plain, plain; captured, replayed; ... G: plain; plain; captured; ...
   EXPECT_EQ(per_iteration, (std::vector<int>{3, 2, 1, 0, 0, 0}));
   options.train.graph = false;
   Trainer plain(options, images());
@@ -149,7 +149,7 @@ TEST(TrainerOnADevice, ReportsAreThoseSinceTheStart) {
   EXPECT_EQ(trainer.report().iteration, 4);
 }
 
-// Learning rates that fall, an average that begins late, augmented images, steps in two parts.
+// Decaying learning rates, a moving average that starts late, augmented images, steps in two parts.
 TrainerOptions with_everything(Device device) {
   TrainerOptions o = small(device);
   o.train.decay_start = 1;
@@ -172,23 +172,23 @@ TEST(TrainerOnADevice, ARunMovesBetweenDevicesAndResumesBitForBit) {
     iterate(first, 4);
     move_state(first, second);
     iterate(second, 1);
-    iterate(third, 3);  // a captured step knows nothing of the state that it is replayed on
+    iterate(third, 3);  // so that captured steps exist; they must not depend on the state
     move_state(second, third);
     iterate(third, 4);
     expect_same_state(whole, third);
   }
 }
 
-// In iterations, although D is updated n_critic times in each.
+// Schedules count iterations, although D is updated n_critic times in each.
 TEST(Trainer, SchedulesCountIterations) {
   TrainerOptions o = small(Device::cpu);
-  o.model.width_d = 16;  // wide enough that some gradient always gets through
+  o.model.width_d = 16;  // wide enough that some gradient always reaches the weights
   o.train.batch_size_d = o.train.batch_size_g = 4;
   o.train.decay_start = 1;
   o.train.decay_end = 3;
   o.train.ema_start = 2;
   Trainer trainer(o, images());
-  const auto values = [&](const std::string& prefix) {  // of all parameters, in one row
+  const auto values = [&](const std::string& prefix) {  // of all parameters, concatenated
     std::string all;
     for (const auto& [name, bytes] : test::state_of(trainer)) {
       const bool plain =
@@ -227,8 +227,7 @@ TEST(TrainerOnADevice, SamplesEqualTheCpusAndLeaveTrainingAlone) {
   expect_same_state(cpu, device);
 }
 
-// --- StepGraph alone
-// ---------------------------------------------------------------------------------------------------
+// --- StepGraph on its own ---
 
 struct Device1 {
   Arena arena{1 << 16, Device::emulated};
@@ -250,7 +249,7 @@ TEST(StepGraph, RunsTwiceCapturesReplaysAndStartsAgainAfterAChange) {
   StepGraph graph(d.tape, [&] {
     ++runs;
     Tensor x = d.arena.alloc({1}, DType::f32);
-    d.ctx.kernels->fill(d.ctx, value, x);  // by value: a replay fills what was said at capture
+    d.ctx.kernels->fill(d.ctx, value, x);  // by value: a replay uses the value at capture
     d.ctx.kernels->add(d.ctx, sum.tensor(), x, sum.tensor());
   });
   const auto launch = [&] {
@@ -312,7 +311,7 @@ TEST(StepGraph, WhatACaptureRefusesReachesTheCallerAndEndsTheCapture) {
   EXPECT_TRUE(graph.captured());
 }
 
-// POISE_SYNC=1: an error of the device names the layer that launched it.
+// With POISE_SYNC=1, an error of the device names the layer that launched the kernel.
 TEST(StepGraph, ASynchronousContextNamesTheLayerOfAnAsynchronousError) {
   Device1 d;
   KernelTable broken = device_kernels();

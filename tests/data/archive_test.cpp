@@ -1,4 +1,4 @@
-// Data sets as they were published: an archive gives the same images as its unpacked folder, and hostile ones are
+// Data sets as published archives: an archive gives the same images as the unpacked folder, and hostile archives are
 // refused.
 #include <gtest/gtest.h>
 
@@ -39,7 +39,7 @@ std::string noise(size_t bytes, uint64_t seed) {
   return text;
 }
 
-// The set is read from `folder` and from an archive of it, which holds it as `official`.
+// Reads the set from `folder` and from an archive that contains this folder under the name `official`.
 void expect_same_images(const std::string& name, const std::string& folder, const std::string& official,
                         const std::string& split, ArchiveKind kind) {
   const TemporaryFolder place;
@@ -119,7 +119,7 @@ TEST(Archive, IsVerifiedAsItIs) {
   EXPECT_NE(text.find("expected 8000 bytes, found 5"), std::string::npos) << text;
 }
 
-// Large files pass by: in any order, from many threads, and from the front again.
+// Large files are streamed: reads in any order, from many threads, and from the beginning again.
 TEST(Archive, LargeFilesAreReadFromAnywhere) {
   const TemporaryFolder folder;
   const std::string path = folder / "large.tar.gz", bytes = noise(80 << 20, 3);
@@ -132,7 +132,7 @@ TEST(Archive, LargeFilesAreReadFromAnywhere) {
     file.read(at, piece);
     EXPECT_EQ(std::memcmp(piece.data(), bytes.data() + at, piece.size()), 0) << "at " << at;
   };
-  constexpr int64_t kPiece = 100'000, kPieces = 140;  // of a round, as of pictures (image_source.cpp)
+  constexpr int64_t kPiece = 100'000, kPieces = 140;  // per round, like pictures (image_source.cpp)
   for (int64_t round = 0; (round + kPieces) * kPiece <= file.size(); round += kPieces) {
     parallel_chunks(kPieces, 8, [&](int64_t begin, int64_t end) {
       for (int64_t i = round + begin; i < round + end; ++i) expect(i * kPiece, kPiece);
@@ -175,14 +175,14 @@ TEST(Archive, HostileOnesAreRefused) {
     refused(kind, {{"a", "x"}, {"a/b", "y"}}, "a file and a folder");
     refused(kind, {{"a", "", AE_IFLNK, "/etc/passwd"}}, "a link or a device");
   }
-  refused(ArchiveKind::tar, {{"a\\b", "x"}}, "the path");  // in a zip file it stands for a slash
+  refused(ArchiveKind::tar, {{"a\\b", "x"}}, "the path");  // in a zip file, a backslash stands for a slash
   refused(ArchiveKind::tar, {{"a", "x"}, {"b", "", AE_IFREG, "a"}}, "a link or a device");
   refused(ArchiveKind::tar, {{"a", "", AE_IFIFO, ""}}, "a link or a device");
   refused(ArchiveKind::tar, {{"a", "", AE_IFCHR, ""}}, "a link or a device");
   for (const ArchiveKind kind : {ArchiveKind::tar_gz, ArchiveKind::zip}) {
     refused(kind, {{"zeros", std::string(100 << 20, '\0')}}, "bytes in a file of");
   }
-  // A file that claims to be of 1 TiB.
+  // A file that claims a size of 1 TiB.
   std::string huge = archive_bytes(ArchiveKind::tar, {{"a", "x"}});
   huge.replace(124, 12, std::string("\x80\0\0\0\0\0\1\0\0\0\0\0", 12));
   int sum = 0;

@@ -1,4 +1,4 @@
-// Data sets by name: made-up files in the official layouts and, where they lie on this machine, real ones.
+// Data sets by name: synthetic files in the official layouts and, if available on this machine, real ones.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -35,7 +35,7 @@ ImageSet read(const std::string& name, const std::string& folder, const std::str
   return read_images(name, folder, {.split = split, .image_size = size});
 }
 
-// An image of STL-10: red grows to the right, green downwards, blue is the image's number. Planes are column-major.
+// An image of STL-10: red increases to the right, green downwards, blue is the image's number. Planes are column-major.
 std::string stl10_image(int number) {
   std::string red, green, blue(96 * 96, static_cast<char>(number));
   for (int x = 0; x < 96; ++x) {
@@ -44,7 +44,7 @@ std::string stl10_image(int number) {
   return red + green + blue;
 }
 
-// A file of the official size that is zeros but for its first image; costs no disk (sparse).
+// A sparse file of the official size that is zero except for its first image and takes no disk space.
 void write_sparse(const std::string& path, const std::string& begin, size_t bytes) {
   write_bytes(path, begin);
   fs::resize_file(path, bytes);
@@ -67,7 +67,7 @@ TEST(Stl10, ImagesAreUprightAndHalvedAsByPillow) {
   const ImageSet half = read("stl10", folder.path());
   EXPECT_EQ(half.height, 48);
   EXPECT_EQ(half.width, 48);
-  // A triangle four pixels wide: 1/8, 3/8, 3/8, 1/8 of 2i-1 .. 2i+2 is 2i + 1/2, rounded up; at the edge 3/7, 3/7, 1/7.
+  // A triangle filter of four pixels: 1/8, 3/8, 3/8, 1/8 of 2i-1 .. 2i+2 is 2i + 1/2, rounded up. Edge: 3/7, 3/7, 1/7.
   EXPECT_EQ(pixel(half, 1, 1, 20), (Colour{41, 103, 7}));
   EXPECT_EQ(pixel(half, 1, 0, 0), (Colour{1, 101, 7}));
 }
@@ -151,7 +151,7 @@ TEST(Cifar100, FineLabelsUprightAndNamed) {
   expect_error(ErrorKind::data, {"train.bin", "expected this file"}, [&] { read("cifar100", folder.path()); });
 }
 
-// Two classes, in wnids.txt in the wrong order; three training images and two for validation.
+// Two classes, in the wrong order in wnids.txt, with three training and two validation images.
 void make_tiny_imagenet(const TemporaryFolder& folder) {
   write_bytes(folder / "wnids.txt", "n00000002\nn00000001\n");
   write_bytes(folder / "words.txt", "n00000009\tnothing\nn00000002\ttwo, zwei\n");
@@ -231,7 +231,7 @@ TEST(ImageFolder, ClassesAreSubfolders) {
   fs::create_directories(folder / "ant");
   fs::copy_file(kPictures + "/rgb.png", folder / "zebra/deep/1.PNG");
   fs::copy_file(kPictures + "/rgb.bmp", folder / "ant/b.bmp");
-  fs::copy_file(kPictures + "/rgb.jpg", folder / "ant/a.png");  // told by its bytes, not by its name
+  fs::copy_file(kPictures + "/rgb.jpg", folder / "ant/a.png");  // recognised by its bytes, not its name
   write_bytes(folder / "ant/.hidden.png", "x");
   write_bytes(folder / "ant/notes.txt", "x");
   const ImageSet set = read("folder", folder.path(), "auto", 8);
@@ -254,7 +254,7 @@ TEST(ImageFolder, WithoutClasses) {
   EXPECT_EQ(set.count, 4);
   EXPECT_TRUE(set.labels.empty());
   fs::create_directory(folder / "more");
-  EXPECT_EQ(read("folder", folder.path(), "auto", 4).count, 4);  // a folder that is empty is no class here
+  EXPECT_EQ(read("folder", folder.path(), "auto", 4).count, 4);  // an empty folder is not a class here
   fs::copy_file(kPictures + "/rgb.png", folder / "more/x.png");
   expect_error(ErrorKind::data, {"found 4 in it and 1 in subfolders; move them"},
                [&] { read("folder", folder.path(), "auto", 4); });
@@ -276,7 +276,7 @@ TEST(ImageFolder, SaysWhichPicturesAreOfNoUse) {
       {"4 of 5 pictures", folder / "a.png", folder / "b.jpg: truncated JPEG", folder / "c.jpeg", "a web page", ".."},
       read_it);
   for (const char* name : {"a.png", "b.jpg", "c.jpeg", "d.bmp"}) fs::remove(folder / name);
-  fs::copy_file(kPictures + "/animated.gif", folder / "e.png");  // told by its bytes, not by its name
+  fs::copy_file(kPictures + "/animated.gif", folder / "e.png");  // recognised by its bytes, not its name
   expect_error(ErrorKind::data, {folder / "e.png", "found a GIF; convert or remove it"}, read_it);
   fs::remove(folder / "e.png");
   write_bytes(folder / "e.tga", "x");
@@ -330,7 +330,7 @@ TEST(VerifyData, DecodesEveryPicture) {
   TemporaryFolder folder;
   make_tiny_imagenet(folder);
   DataVerdict verdict = verify_data("tiny-imagenet", folder.path(), {});
-  EXPECT_FALSE(verdict.good);  // not the 200 classes
+  EXPECT_FALSE(verdict.good);  // there are not 200 classes
   EXPECT_EQ(verdict.summary, "train: 3 of 3 images readable; val: 2 of 2 images readable");
   EXPECT_TRUE(verify_data("folder", folder / "train", {}).good);
   write_bytes(folder / "train/n00000001/images/x.jpg", read_bytes(kPictures + "/rgb.jpg").substr(0, 700));
@@ -341,7 +341,7 @@ TEST(VerifyData, DecodesEveryPicture) {
   EXPECT_EQ(verdict.summary, "2 classes, 3 of 4 images readable");
 }
 
-// Real files, of which the repository has none but CIFAR-10's.
+// A folder of real files. The repository only contains a sample of CIFAR-10.
 std::string real_folder(const char* variable) {
   const char* folder = std::getenv(variable);
   return folder ? folder : "";

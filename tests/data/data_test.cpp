@@ -1,4 +1,4 @@
-// The CIFAR-10 reader: the bundled sample, the official layout, and every way in which a folder can be wrong.
+// The CIFAR-10 reader: the bundled sample, the official layout, and all kinds of faulty folders.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,7 +24,7 @@ std::string pixel(const ImageSet& set, int64_t image, int64_t y, int64_t x) {
   return std::to_string(p[0]) + "," + std::to_string(p[1]) + "," + std::to_string(p[2]);
 }
 
-// Record i of a made-up file: red counts pixels, green is the record's number, blue the row.
+// Record i of a synthetic file: red counts the pixels, green is the record's number, blue is the row.
 std::string made_record(int i, int label) {
   std::string record(1, static_cast<char>(label));
   for (int p = 0; p < 1024; ++p) record += static_cast<char>(p);
@@ -33,7 +33,7 @@ std::string made_record(int i, int label) {
   return record;
 }
 
-// A batch of the official size: ten made-up records at either end and zeros between them, which cost no disk (sparse).
+// A sparse batch of the official size: ten synthetic records at either end, and zeros between that take no disk space.
 void write_batch(const std::string& path) {
   std::string records;
   for (int i = 0; i < 10; ++i) records += made_record(i, i);
@@ -44,7 +44,7 @@ void write_batch(const std::string& path) {
   file << records;
 }
 
-// The official folder of five made-up batches; the last four are links to the first.
+// The official folder with five synthetic batches; the last four are hard links to the first.
 void make_official_train(const std::string& folder) {
   std::filesystem::create_directories(folder);
   write_batch(folder + "/data_batch_1.bin");
@@ -54,7 +54,7 @@ void make_official_train(const std::string& folder) {
   }
 }
 
-// In the place of a hard link: a file of its own, of any size.
+// Replaces a hard link by a separate file of any size.
 void replace_file(const std::string& path, size_t bytes) {
   std::filesystem::remove(path);
   write_bytes(path, "");
@@ -75,7 +75,7 @@ TEST(Cifar10, ReadsTheBundledSample) {
   EXPECT_EQ(set.class_names[6], "frog");
   for (int32_t label = 0; label < 10; ++label) EXPECT_EQ(std::count(set.labels.begin(), set.labels.end(), label), 200);
 
-  // Known pixels of the first and the last image: planes have become neighbouring channels.
+  // Known pixels of the first and the last image; the planes have been interleaved into channels.
   EXPECT_EQ(set.labels[0], 6);  // a frog, the first training image of CIFAR-10
   EXPECT_EQ(pixel(set, 0, 0, 0), "59,62,63");
   EXPECT_EQ(pixel(set, 0, 0, 1), "43,46,45");
@@ -174,7 +174,7 @@ TEST(Cifar10, SaysWhichFileIsWrong) {
   std::filesystem::create_directory(fourth);
   expect_error(ErrorKind::data, {fourth, "expected a file, found a folder"}, train);
   std::filesystem::remove(fourth);
-  ASSERT_EQ(::mkfifo(fourth.c_str(), 0600), 0);  // must not wait for a writer
+  ASSERT_EQ(::mkfifo(fourth.c_str(), 0600), 0);  // the reader must not wait for a writer
   expect_error(ErrorKind::data, {fourth, "no regular file"}, train);
   std::filesystem::remove(fourth);
   std::filesystem::create_symlink(fourth, fourth);
@@ -194,7 +194,7 @@ TEST(Cifar10, SaysWhichFileIsWrong) {
   damage_a_label(fourth);
   expect_error(ErrorKind::data, {fourth, "expected labels 0 to 9, found 10 in record 1234 (byte 3792082)"}, train);
 
-  // Sizes come first: the damaged label of the first file is not what is reported.
+  // Missing files are reported before the damaged label of the first file.
   damage_a_label(folder / "data_batch_1.bin");
   std::filesystem::remove(folder / "data_batch_5.bin");
   expect_error(ErrorKind::data, {folder / "data_batch_5.bin"}, train);
@@ -208,7 +208,7 @@ TEST(Cifar10, SaysWhatIsWrongWithASample) {
   expect_error(ErrorKind::data, {path, "expected 1 to 50000 whole records of 3073 bytes, found 0 bytes"}, read);
   write_bytes(path, std::string(3 * kRecord + 5, '\0'));
   expect_error(ErrorKind::data, {path, "found 9224 bytes"}, read);
-  std::filesystem::resize_file(path, kRecord * 50001);  // sparse: the size alone must refuse it
+  std::filesystem::resize_file(path, kRecord * 50001);  // sparse: must be refused by its size
   expect_error(ErrorKind::data, {path, "found 153653073 bytes"}, read);
   write_bytes(path, made_record(0, 255));
   expect_error(ErrorKind::data, {path, "found 255 in record 0 (byte 0)"}, read);

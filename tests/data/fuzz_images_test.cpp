@@ -1,4 +1,4 @@
-// Hostile files of images: data sets and pictures (fuzzing.h).
+// Fuzzing of image files: data sets and pictures (fuzzing.h).
 #include <cstdio>
 #include <filesystem>
 #include <span>
@@ -25,8 +25,8 @@ using test::mutate;
 using test::try_one;
 using test::Xorshift;
 
-// Files of records of one size. Half the inputs have whole records again, filled up with bytes below `fill`. `check`
-// parses and checks.
+// Fuzzes files with records of one size. Half of the inputs are padded to whole records, with bytes below `fill`.
+// `check` parses the input and checks the result.
 template <class Check>
 void fuzz_records(size_t record, const std::vector<std::string>& seeds, uint64_t random_seed, int fill,
                   const Check& check) {
@@ -137,7 +137,7 @@ std::string gzipped(const std::string& bytes) {
   return out;
 }
 
-// The checksum of a tar header, so that edits get past it.
+// Recomputes the checksums of tar headers, so that edits pass that check.
 void repair_tar(std::string& tar) {
   for (size_t at = 0; at + 512 <= tar.size(); at += 512) {
     if (tar.compare(at + 257, 5, "ustar") != 0) continue;
@@ -170,7 +170,7 @@ TEST(FuzzImages, Archives) {
       const Archive archive(
           facts, path, [](const std::string&) { return true; }, /*large=*/600);
       std::vector<std::string> open = archive.names("");
-      while (!open.empty()) {  // everything that it lists can be read, and lies below it
+      while (!open.empty()) {  // all listed names can be read and are inside the archive
         const std::string name = open.back();
         open.pop_back();
         ASSERT_TRUE(!name.empty() && name[0] != '/' && ("/" + name + "/").find("/../") == std::string::npos) << name;
@@ -193,10 +193,10 @@ uint32_t big_endian(const std::string& bytes, size_t at) {
   return value;
 }
 
-// A PNG with edits inside one of its chunks, whose length and checksum then fit again; of the pixels before they are
-// compressed. Of edits anywhere, nineteen in twenty end at a length or at a checksum.
+// Edits one chunk of a PNG (for pixels, before compression) and recomputes its length and checksum. If edits were made
+// anywhere, nineteen in twenty would only reach the check of a length or a checksum.
 std::string edited_inside(const std::string& png, Xorshift& random) {
-  std::vector<std::string> chunks;  // types and contents, one of all the pixels
+  std::vector<std::string> chunks;  // types and contents; all pixels are in one
   for (size_t at = 8; at + 12 <= png.size(); at += 12 + big_endian(png, at)) {
     const std::string chunk = png.substr(at + 4, 4 + big_endian(png, at));
     if (!chunks.empty() && chunk.starts_with("IDAT") && chunks.back().starts_with("IDAT"))
@@ -231,7 +231,7 @@ std::string edited_inside(const std::string& png, Xorshift& random) {
   return bytes;
 }
 
-// Mutations of the golden pictures that begin with `magic`.
+// Fuzzes with mutations of the golden pictures that begin with `magic`.
 void fuzz_pictures(const std::string& magic, uint64_t random_seed) {
   std::vector<std::string> seeds;
   for (const auto& entry : std::filesystem::directory_iterator(std::string(POISE_GOLDEN_DIR) + "/pictures")) {
@@ -240,7 +240,7 @@ void fuzz_pictures(const std::string& magic, uint64_t random_seed) {
   }
   std::sort(seeds.begin(), seeds.end());
   ASSERT_GT(seeds.size(), 2u);
-  constexpr int64_t kSmall = int64_t{1} << 16, kLarge = int64_t{1} << 22;  // pixels: large ones are allowed, and slow
+  constexpr int64_t kSmall = int64_t{1} << 16, kLarge = int64_t{1} << 22;  // pixels; large ones are allowed, but slow
   Xorshift random(test::seed(random_seed));
   int decoded = 0, refused = 0;
   const int tries = test::inputs(14'000);
@@ -249,8 +249,8 @@ void fuzz_pictures(const std::string& magic, uint64_t random_seed) {
     const bool inside = i % 2 == 0 && whole.starts_with("\x89PNG");
     std::string input = inside ? edited_inside(whole, random) : mutate(whole, seeds, random);
     if (input.starts_with("\x89PNG")) test::repair_png(input);
-    if (input.starts_with("\xff\xd8") && i % 2 == 0) input += "\xff\xd9";  // else most would be truncated
-    const std::vector<uint8_t> bytes(input.begin(), input.end());  // of exactly this size: reading past it shows
+    if (input.starts_with("\xff\xd8") && i % 2 == 0) input += "\xff\xd9";  // otherwise most would be truncated
+    const std::vector<uint8_t> bytes(input.begin(), input.end());          // exact size, so overreads are detected
     try {
       const PictureHeader header = read_picture_header(bytes);
       if (header.height * header.width > (i % 64 == 0 ? kLarge : kSmall)) continue;

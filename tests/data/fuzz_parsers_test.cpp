@@ -1,5 +1,5 @@
-// Hostile tensors, checkpoints, arrays and logs (fuzzing.h). What is accepted can be written again and reads back the
-// same.
+// Fuzzing of tensors, checkpoints, arrays and logs (fuzzing.h). Accepted input can be written again and reads back
+// unchanged.
 #include <zlib.h>
 
 #include <cstdio>
@@ -24,7 +24,7 @@ using test::seed;
 using test::try_one;
 using test::Xorshift;
 
-constexpr int kInputs = 100'000;  // mutated safetensors files; as many are generated
+constexpr int kInputs = 100'000;  // mutated safetensors files, and as many generated ones
 
 std::string file_bytes(const std::vector<TensorBytes>& tensors, const StringMap& metadata) {
   std::string bytes = safetensors_header(tensors, metadata);
@@ -39,7 +39,7 @@ SafetensorsFile parse(const std::string& bytes) {
   return SafetensorsFile::parse(std::vector<std::byte>(first, first + bytes.size()), "fuzz");
 }
 
-// Every view lies within the file, has the size of its shape, and all of it survives being written again.
+// Every view is within the file and has the size of its shape, and everything reads back after being written again.
 void check_accepted(const SafetensorsFile& file) {
   std::vector<TensorBytes> tensors;
   size_t total = 0;
@@ -75,8 +75,8 @@ std::vector<std::string> safetensors_seeds() {
   };
 }
 
-// A well-formed header whose numbers are nearly right, over up to 40 bytes: what random edits seldom reach, overlaps
-// and holes among them.
+// A well-formed header for up to 40 bytes of data whose numbers are nearly right. This includes overlaps and holes,
+// which random edits rarely produce.
 std::string nearly_right_layout(Xorshift& random) {
   std::vector<std::string> entries;
   size_t offset = 0;
@@ -104,14 +104,14 @@ TEST(FuzzParsers, Safetensors) {
   const int tries = inputs(kInputs);
   for (int i = 0; i < tries && !HasFatalFailure(); ++i) {
     std::string input = mutate(seeds[random.below(seeds.size())], seeds, random);
-    // Most edits make the header's length wrong. In every second input it is put right again, to what the last } says,
-    // so that the edit reaches the checks behind it.
+    // Most edits invalidate the header's length. In every second input it is set to the position of the last }, so that
+    // the edit reaches the later checks.
     const size_t brace = input.rfind('}');
     if (i % 2 == 0 && brace != std::string::npos && brace >= 8) {
       const uint64_t length = brace + 1 - 8;
       std::memcpy(input.data(), &length, 8);
     }
-    // A dtype of others, or a pointer of Git LFS, is no damage.
+    // An unsupported dtype or a Git LFS pointer is not damage.
     try_one({ErrorKind::checkpoint, ErrorKind::environment}, mutated, [&] { check_accepted(parse(input)); });
     try_one(ErrorKind::checkpoint, generated, [&] { check_accepted(parse(nearly_right_layout(random))); });
   }
@@ -143,7 +143,7 @@ TEST(FuzzParsers, CheckpointsAreAcceptedOnlyUnchanged) {
   EXPECT_GT(count.refused, tries * 9 / 10);
 }
 
-// What is accepted unpacks to arrays whose values fill their shapes.
+// Accepted files unpack to arrays with as many values as their shapes say.
 void check_accepted(const NpzFile& file, Count& arrays) {
   for (const std::string& name : file.names()) {
     try_one(ErrorKind::data, arrays, [&] {
@@ -155,7 +155,7 @@ void check_accepted(const NpzFile& file, Count& arrays) {
   }
 }
 
-// An archive with one stored array whose checksums are right, so that edits of the array reach the parser behind them.
+// An archive with one stored array and correct checksums, so that edits of the array reach the array parser.
 std::string archive_of(const std::string& member) {
   const std::string name = "x.npy";
   const auto crc = static_cast<uint32_t>(crc32_z(0, reinterpret_cast<const Bytef*>(member.data()), member.size()));
@@ -218,7 +218,7 @@ TEST(FuzzParsers, Jsonl) {
   const int tries = inputs(10'000);
   for (int i = 0; i < tries; ++i) {
     const std::string kept = keep_jsonl_up_to(mutate(seeds[random.below(seeds.size())], seeds, random), "iteration", 4);
-    ASSERT_EQ(keep_jsonl_up_to(kept, "iteration", 4), kept);  // what stays is whole and valid
+    ASSERT_EQ(keep_jsonl_up_to(kept, "iteration", 4), kept);  // the kept part is complete and valid
     kept_something += !kept.empty();
   }
   EXPECT_GT(kept_something, 1000u);
@@ -242,7 +242,7 @@ TEST(FuzzParsers, EventFiles) {
   const int tries = inputs(10'000);
   for (int i = 0; i < tries; ++i) {
     const std::string kept = keep_events_up_to(mutate(seeds[random.below(2)], seeds, random), 200);
-    ASSERT_EQ(keep_events_up_to(kept, 200), kept);  // what stays is whole
+    ASSERT_EQ(keep_events_up_to(kept, 200), kept);  // the kept part is complete
     kept_something += !kept.empty();
   }
   EXPECT_GT(kept_something, 1000u);

@@ -1,5 +1,5 @@
-// Hostile texts: configuration files and tables of measured speeds (fuzzing.h). What is accepted can be written again and
-// reads back the same.
+// Fuzzing of texts: configuration files and tables of measured speeds (fuzzing.h). Accepted input can be written again
+// and reads back unchanged.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -20,7 +20,7 @@ using test::mutate;
 using test::seed;
 using test::Xorshift;
 
-// Pieces of TOML, besides those of every format, and values that options may stumble over.
+// Fragments of TOML, in addition to those for all formats, and values that option parsing may stumble over.
 const std::vector<std::string> kTomlPieces = {"=",
                                               "#",
                                               "\r\n",
@@ -103,7 +103,7 @@ const T& any_of(const std::vector<T>& all, Xorshift& random) {
   return all[random.below(all.size())];
 }
 
-// Options at random, most in their groups, with values that are good, hostile, or of another option.
+// Random options, most of them in their groups, with values that are valid, hostile, or from another option.
 std::string nearly_right_options(Xorshift& random) {
   std::string text = random.below(8) == 0 ? "base = \"tiny\"\n" : "";
   for (size_t count = 1 + random.below(4); count > 0; --count) {
@@ -125,7 +125,7 @@ OptionSet options_of(const std::string& text, const std::string& path) {
   return options;
 }
 
-// Problems are collected, one line each, and nothing else is thrown; what is read without one is kept as it is by config.toml.
+// Problems are collected, one line each, and nothing else is thrown. config.toml reproduces options without problems.
 void read_hostile_options(const std::string& text, const std::string& path, Count& count) {
   OptionSet options = options_of(text, path);
   try {
@@ -184,7 +184,7 @@ CrossoverKey key_of(Execution path) {
           .path = path};
 }
 
-// Whatever a file says: a speed-up is a number above 0 that decisions can compare, or NaN for what was not measured.
+// Regardless of the file, the speed-up for a measured key is a finite number above 0 that decisions can compare.
 void check_accepted(const CrossoverTable& table) {
   for (const Execution execution : {Execution::block, Execution::cusparse, Execution::weights}) {
     const CrossoverKey key = key_of(execution);
@@ -200,7 +200,7 @@ void check_accepted(const CrossoverTable& table) {
   ASSERT_EQ(CrossoverTable::parse(kept).text("fuzz"), kept);
 }
 
-// A table in good JSON whose numbers are nearly right.
+// A table in valid JSON whose numbers are nearly right.
 std::string nearly_right_table(Xorshift& random) {
   const std::vector<std::string> numbers = {"0.1",
                                             "0.5",
@@ -248,7 +248,7 @@ TEST(FuzzTexts, CrossoverTables) {
   const int tries = inputs(10'000);
   for (int i = 0; i < tries && !HasFatalFailure(); ++i) {
     const std::string input = i % 2 == 0 ? nearly_right_table(random) : mutate(any_of(seeds, random), seeds, random);
-    const CrossoverTable read = CrossoverTable::parse(input);  // never throws: what is no table is an empty one
+    const CrossoverTable read = CrossoverTable::parse(input);  // never throws; an invalid table is read as empty
     ++(read.empty() ? count.refused : count.accepted);
     check_accepted(read);
     if (HasFatalFailure()) std::printf("%s\n", input.c_str());

@@ -1,4 +1,4 @@
-// The cache of resized images, and the hash that names its files.
+// The cache of resized images, and the hash used in its file names.
 #include "data/image_cache.h"
 
 #include <gtest/gtest.h>
@@ -72,7 +72,7 @@ TEST(ImageCache, IsReadInsteadOfThePicturesUntilAnythingChanges) {
   EXPECT_EQ(read_bytes(path), whole) << "it was made again";
 }
 
-// Names, sizes and times alike, as unpacked archives and copies have them: only the bytes tell the sets apart.
+// Two folders with equal names, sizes and times, as after unpacking or copying. Only the bytes of the files differ.
 TEST(ImageCache, NeverServesAnotherFoldersPictures) {
   TemporaryFolder a, b, cache;
   const std::string bmp = read_bytes(kPictures + "/rgb.bmp");
@@ -97,7 +97,7 @@ TEST(ImageCache, NeverServesAnotherFoldersPictures) {
   EXPECT_EQ(cache.files().size(), 2u);
 }
 
-// Files that have not changed are not read again; any change shows, whatever time it leaves.
+// Unchanged files are not read again. Any change is detected, even if the modification time is the same.
 TEST(ImageCache, KnowsFilesThatHaveNotChanged) {
   TemporaryFolder folder, cache;
   const std::string bmp = read_bytes(kPictures + "/rgb.bmp");
@@ -123,7 +123,7 @@ TEST(ImageCache, KnowsFilesThatHaveNotChanged) {
   std::string other = bmp;
   const size_t middle = other.size() / 2;
   other[middle] = static_cast<char>(other[middle] ^ 64);
-  write_bytes(folder / "b.bmp", other);  // the same size, and soon the same time, in the same place
+  write_bytes(folder / "b.bmp", other);  // same path and size, and the next line restores the time
   fs::last_write_time(folder / "b.bmp", moment);
   EXPECT_NE(read_it().crc, first.crc);
   fs::remove(folder / "b.bmp");

@@ -1,5 +1,5 @@
-// No byte of a picture comes from memory that nobody wrote: hostile files are decoded twice, each time with the heap and
-// the stack full of another pattern, and give the same pixels or the same refusal.
+// No byte of a picture comes from uninitialised memory. Hostile files are decoded twice, with the heap and the stack
+// filled with different patterns, and must give the same pixels or the same error.
 #include <gtest/gtest.h>
 #include <malloc.h>
 
@@ -46,7 +46,7 @@ std::vector<std::string> golden_pictures() {
   return all;
 }
 
-// A BMP of 256 colours in which only the first `kept` are named.
+// A BMP with 256 colours whose palette only contains the first `kept`.
 std::string with_short_palette(std::string bmp, uint32_t kept) {
   constexpr uint32_t kPalette = 54, kColours = 256;
   const uint32_t pixels = kPalette + 4 * kept;

@@ -1,4 +1,4 @@
-// Pictures: resizing against Pillow, decoding of every format that is read, and refusal of whatever is not.
+// Pictures: resizing compared with Pillow, decoding of all supported formats, and refusal of everything else.
 #include "data/picture.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ std::vector<uint8_t> bytes_of(const std::string& text) { return {text.begin(), t
 std::string golden_picture(const std::string& name) { return test::read_bytes(kGolden + "/pictures/" + name); }
 Picture decode(const std::string& bytes) { return decode_picture(bytes_of(bytes)); }
 
-// As tests/golden/make_pictures.py makes it.
+// The same noise as in tests/golden/make_pictures.py.
 Picture noise(int64_t height, int64_t width) {
   Picture picture{.height = height, .width = width};
   auto state = static_cast<uint32_t>(height * 1000 + width);
@@ -55,15 +55,15 @@ TEST(CropAndResize, ASquareOfThisSideIsTheCentre) {
   crop_and_resize(picture, 4, out.data());
   for (size_t y = 0; y < 4; ++y) {
     for (size_t j = 0; j < 12; ++j)
-      EXPECT_EQ(out[y * 12 + j], picture.rgb[y * 21 + 3 + j]);  // one column left, two right
+      EXPECT_EQ(out[y * 12 + j], picture.rgb[y * 21 + 3 + j]);  // one column cut off left, two right
   }
 }
 
 using Colour = std::array<int, 3>;
 
-enum class Look : uint8_t { coloured, grey, smeared };  // smeared: colour is shared by four pixels
+enum class Look : uint8_t { coloured, grey, smeared };  // smeared: four pixels share a colour
 
-// The picture of make_pictures.py, in the middle of each quadrant and at its one black pixel.
+// Checks the picture of make_pictures.py in the middle of each quadrant and at its single black pixel.
 void expect_test_picture(const std::string& name, int tolerance, Look look) {
   const Picture picture = decode(golden_picture(name));
   ASSERT_EQ(picture.height, 16) << name;
@@ -91,7 +91,7 @@ TEST(DecodePicture, ReadsEveryFormatUprightAndInItsColours) {
   }
   expect_test_picture("grey.png", 0, Look::grey);
   for (const char* name : {"rgb.jpg", "progressive.jpg"})
-    expect_test_picture(name, 32, Look::coloured);  // rings round the pixel
+    expect_test_picture(name, 32, Look::coloured);  // ringing around the black pixel
   expect_test_picture("subsampled.jpg", 32, Look::smeared);
   expect_test_picture("cmyk.jpg", 40, Look::coloured);
   expect_test_picture("grey.jpg", 32, Look::grey);
@@ -104,13 +104,13 @@ std::array<double, 3> mean_of(const Picture& picture) {
   return mean;
 }
 
-// Four colours without the marker that Adobe writes are inks all the same, not YCbCr; the mean is Pillow's.
+// Four components without Adobe's marker are inks as well, not YCbCr. The mean is from Pillow.
 TEST(DecodePicture, InksWithoutAMarkerAreInks) {
   const std::array<double, 3> mean = mean_of(decode(golden_picture("cmyk_without_adobe_marker.jpg")));
   EXPECT_EQ(mean, (std::array{130.75, 120.125, 118.875}));
 }
 
-// As in libpng and Pillow.
+// The same behaviour as in libpng and Pillow.
 TEST(DecodePicture, AColourBeyondThePaletteIsBlack) {
   const Picture png = decode(golden_picture("palette_too_short.png"));
   const auto black = [](const Picture& picture, size_t pixel) {
@@ -132,10 +132,10 @@ TEST(DecodePicture, AColourBeyondThePaletteIsBlack) {
   const Picture two = decode(bmp);
   const Picture whole = decode(golden_picture("palette.bmp"));
   EXPECT_EQ(two.rgb.size(), whole.rgb.size());
-  EXPECT_TRUE(black(two, 0));  // the upper row is the last of the file
+  EXPECT_TRUE(black(two, 0));  // the upper row is the last in the file
 }
 
-// Headers that other programs write, and what may stand between header and pixels.
+// Headers as written by other programs, and data that may be between header and pixels.
 TEST(DecodePicture, ReadsEveryHeaderOfABmp) {
   const auto put = [](std::string& bytes, size_t at, uint32_t value) {
     bytes.replace(at, 4, reinterpret_cast<const char*>(&value), 4);
@@ -205,7 +205,7 @@ std::string big_endian(uint32_t value) {
   return text;
 }
 
-// A PNG's header with other extents and the checksum that belongs to it.
+// A PNG with other extents in the header and the correct checksum.
 std::string png_of(uint32_t width, uint32_t height) {
   std::string png = golden_picture("rgb.png");
   png.replace(16, 8, big_endian(width) + big_endian(height));
@@ -226,7 +226,7 @@ std::string bmp_of(int32_t width, int32_t height) {
 }
 
 TEST(DecodePicture, RefusesExtentsBeforeItDecodes) {
-  ASSERT_EQ(decode(png_of(24, 16)).height, 16);  // the header is put together rightly
+  ASSERT_EQ(decode(png_of(24, 16)).height, 16);  // the header is built correctly
   ASSERT_EQ(decode(jpeg_of(24, 16)).height, 16);
   ASSERT_EQ(decode(bmp_of(24, 16)).height, 16);
   for (const uint16_t side : {0, 50000}) {
@@ -246,7 +246,7 @@ TEST(DecodePicture, RefusesExtentsBeforeItDecodes) {
 
 TEST(DecodePicture, RefusesTablesOfCodesThatNoDecoderHasRoomFor) {
   std::string jpeg = golden_picture("progressive.jpg");
-  jpeg.replace(jpeg.rfind("\xff\xc4") + 5, 16, std::string(16, '\x20'));  // 512 codes, in a table behind a scan
+  jpeg.replace(jpeg.rfind("\xff\xc4") + 5, 16, std::string(16, '\x20'));  // 512 codes, in a table after a scan
   expect_refusal(jpeg, "a table of codes has too many");
 }
 

@@ -1,4 +1,4 @@
-// Which files of a folder are its pictures.
+// Tests which files of a folder are taken as its pictures.
 #include "data/walk_pictures.h"
 
 #include <gtest/gtest.h>
@@ -38,7 +38,7 @@ TEST(WalkPictures, TellsPicturesByTheirBytes) {
   EXPECT_EQ(found.passed_over.count(kNoPictures), 3);
   EXPECT_EQ(found.passed_over.text(folder.path()),
             "passed over 3 files that are no PNG, JPEG or BMP (BMW, empty, labels.csv), 1 hidden files (.DS_Store)");
-  write_bytes(folder / "empty.jpeg", "");  // called a picture: decoding says what is wrong
+  write_bytes(folder / "empty.jpeg", "");  // has a picture's name, so decoding reports the problem
   EXPECT_EQ(walk(folder).paths.size(), 7u);
 }
 
@@ -48,7 +48,7 @@ TEST(WalkPictures, VisitsEveryRealFolderOnce) {
   put(outside, "5.jpg");
   fs::create_symlink(".", folder / "cat/loop");
   fs::create_symlink("../..", folder / "cat/deep/up");
-  fs::create_symlink("../dog", folder / "cat/dogs");  // though it is met first, dog keeps its picture
+  fs::create_symlink("../dog", folder / "cat/dogs");  // visited first, but dog keeps its picture
   fs::create_symlink(outside.path(), folder / "dog/more");
   fs::create_symlink(outside.path(), folder / "cat/zzz");
   fs::create_symlink("nowhere.jpg", folder / "dog/6.jpg");
@@ -83,7 +83,7 @@ TEST(WalkPictures, PassesOverOwnRuns) {
   EXPECT_EQ(open_image_folder(folder.path())->count, 1);
 }
 
-// As --runs makes them beside the pictures, with the link to the newest.
+// Run directories as --runs creates them in the folder of pictures, with the link to the newest.
 TEST(WalkPictures, PassesOverOwnRunsInTheRoot) {
   TemporaryFolder folder;
   put(folder, "cat/1.jpg"), put(folder, "00000-x/samples/fakes.png", "rgb.png");

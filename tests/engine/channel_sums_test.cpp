@@ -1,5 +1,5 @@
-// What a sparse convolution sums of what it writes, for batch normalisations that would have to read it again: moments of its
-// output, for the one behind it, and sums of its input gradient, for the one before it (kernels/core/layer_output.h).
+// A sparse convolution sums what it writes, so that batch normalisations need not read it again: moments of its output
+// for the one after it, and sums of its input gradient for the one before it (kernels/core/layer_output.h).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -18,10 +18,10 @@ struct Setting {
   Execution path;
   DType dtype = DType::f32;
   bool adds = false;
-  bool known = true;  // does the path take moments of this?
+  bool known = true;  // whether the path takes moments in this setting
 };
 
-// Means near 1000 times the deviation: sums of squares that are not taken around a centre would lose all of the latter.
+// Makes the means about 1000 times the deviation, which sums of squares that are not centred would lose entirely.
 constexpr float kLargeBias = 1000;
 
 class OutputMomentsTest : public testing::TestWithParam<Setting> {
@@ -38,7 +38,7 @@ class OutputMomentsTest : public testing::TestWithParam<Setting> {
     Tape& t = c_.tape;
     const Var x = t.constant(x_->device.tensor()), w = layer_.on(t, x.dtype());
     bias_ = tensor_of<float>({g_.c_out}, std::vector<float>(static_cast<size_t>(g_.c_out), bias));
-    // Made on the tape, so that the result may take its memory.
+    // Created on the tape, so that the result may reuse its memory.
     const Var residual = GetParam().adds ? relu(t.constant(residual_->device.tensor())) : Var{};
     const Conv2dOptions options{
         .kh = g_.kh, .kw = g_.kw, .pad_h = g_.pad_h, .pad_w = g_.pad_w, .upsample = g_.upsample, .relu = g_.relu};
@@ -71,7 +71,7 @@ TEST_P(OutputMomentsTest, AreThoseOfWhatWasWritten) {
       for (size_t row = 0; row < rows; ++row) mean += values[row * channels + c] / static_cast<double>(rows);
       for (size_t row = 0; row < rows; ++row) m2 += std::pow(values[row * channels + c] - mean, 2);
       const double deviation = std::sqrt(m2 / static_cast<double>(rows));
-      const double rounding = 1e-12 * std::abs(mean);  // of the sums above
+      const double rounding = 1e-12 * std::abs(mean);  // error of the sums above
       EXPECT_NEAR(result[c], mean, 1e-5 * deviation + rounding) << "channel " << c << ", bias " << bias;
       EXPECT_NEAR(result[channels + c], m2, 1e-5 * m2 + static_cast<double>(rows) * rounding * rounding)
           << "channel " << c << ", bias " << bias;
@@ -162,7 +162,7 @@ struct NormSetting {
   Execution path;
   DType dtype = DType::f32;
   bool relu = true;
-  bool known = true;  // does the path take sums of this?
+  bool known = true;  // whether the path takes sums in this setting
 };
 
 class GradientSumsTest : public testing::TestWithParam<NormSetting> {
@@ -177,8 +177,8 @@ class GradientSumsTest : public testing::TestWithParam<NormSetting> {
     }
   }
 
-  static inline bool given;     // Was the last batch normalisation given sums?
-  static inline bool withhold;  // .. and not allowed to use them?
+  static inline bool given;     // whether the last batch normalisation was given sums
+  static inline bool withhold;  // removes the sums, so that it cannot use them
   static const KernelTable& kernels() {
     static const KernelTable table = [] {
       KernelTable t = cpu_kernels();

@@ -1,5 +1,4 @@
-// safetensors files and the folder of checkpoints: round trips, damage of every kind, and a process killed while
-// saving.
+// safetensors files and the checkpoint folder: round trips, all kinds of damage, and processes killed while saving.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -40,7 +39,7 @@ SafetensorsFile parse(const std::string& bytes) {
   return SafetensorsFile::parse(std::vector<std::byte>(first, first + bytes.size()), "m");
 }
 
-// A file of this header and so many bytes of data.
+// A file with this header and number of data bytes.
 std::string file_of(const std::string& json, size_t data_bytes) {
   const uint64_t length = json.size();
   return std::string(reinterpret_cast<const char*>(&length), 8) + json + std::string(data_bytes, '\1');
@@ -113,7 +112,7 @@ TEST(Safetensors, RefusesDamagedLengths) {
                [&] { SafetensorsFile::read(folder / "none"); });
   expect_error(ErrorKind::checkpoint, {"found a folder"}, [&] { SafetensorsFile::read(folder.path()); });
 
-  // A header beyond the format's 100 MB, in a file that has as much (sparse: nothing is written).
+  // A header longer than the format's limit of 100 MB, in a (sparse) file that is large enough for it.
   write_bytes(folder / "big", std::string("\x01\xe1\xf5\x05\0\0\0\0", 8) + "{");
   std::filesystem::resize_file(folder / "big", 120'000'000);
   expect_error(ErrorKind::checkpoint, {"expected a header of 2 to 100000000 bytes, found a length of 100000001"},
@@ -136,7 +135,7 @@ TEST(Safetensors, RefusesHeadersOutsideTheGrammar) {
   expect_refused(R"({"x":{"dtype":"F32","shape":[2]}})", 8, {"found only some"});
   expect_refused(R"({"x":{"dtype":"F32","dtype":"F32"}})", 8, {"found \"dtype\" twice"});
   expect_refused(R"({"x":{"other":1}})", 8, {"once each, found \"other\""});
-  // What the format has and Poise does not read is no damage.
+  // A dtype of the format that Poise does not support is not reported as damage.
   expect_error(ErrorKind::environment, {"expected dtype F32, F64, U8, I32 or U64, found \"BF16\"", "convert"},
                [] { parse(file_of(R"({"x":{"dtype":"BF16"}})", 8)); });
   expect_refused(R"({"x":{"dtype":"BF17"}})", 8, {"expected dtype F32, F64, U8, I32 or U64, found \"BF17\""});
@@ -160,8 +159,8 @@ TEST(Safetensors, RefusesHeadersOutsideTheGrammar) {
   expect_refused(R"({"__metadata__":{"a":{}}})", 0, {"found an object"});
   expect_refused(R"({"__metadata__":{"a":"1","a":"2"}})", 0, {"metadata key \"a\" appears twice"});
   expect_refused(R"({"__metadata__":{},"__metadata__":{}})", 0, {"\"__metadata__\" appears twice"});
-  expect_refused("{\"a\\nb" + std::string(500, 'y') + "\":1}", 0, {"tensor \"a\\x0ab", "...\""});  // one line, cut
-  // Deep nesting is refused at the first bracket out of place, and costs no stack.
+  expect_refused("{\"a\\nb" + std::string(500, 'y') + "\":1}", 0, {"tensor \"a\\x0ab", "...\""});  // one line, cut off
+  // Deep nesting is refused at the first misplaced bracket, without using stack.
   for (const std::string& deep :
        {std::string("{\"x\":"), std::string("{\"x\":{\"shape\":["), std::string("{\"__metadata__\":{\"a\":")}) {
     expect_refused(deep + std::string(5'000'000, '['), 0, {"found an array"});
@@ -223,7 +222,7 @@ TEST(Checkpoint, RoundTripNamesAndDeterminism) {
   EXPECT_EQ(save(other, 1234567890, 0), folder / "other/step-1234567890.safetensors");
   EXPECT_EQ(other.list(), Steps{1234567890});
 
-  // Every type, and tensors without a byte, the last one among them.
+  // All types, and empty tensors, including an empty last one.
   std::vector<TensorBytes> tensors = all_types();
   tensors.push_back({"last", DType::u8, {0}, nullptr});
   EXPECT_EQ(CheckpointStore::load(other.save(1234567891, tensors, {})).names().size(), 7u);
@@ -250,7 +249,7 @@ TEST(Checkpoint, KeepsTheLastOnesAndTheBest) {
   for (int64_t step = 4; step <= 6; ++step) save(store, step * 10, 1);
   EXPECT_EQ(store.list(), (Steps{20, 50, 60}));
   EXPECT_EQ(read_bytes(folder / "best.json"), "{\"metric\":\"fid\",\"score\":12.5,\"step\":20}\n");
-  store.pin_best(50, 10.25, "fid");  // the old best is spared no longer
+  store.pin_best(50, 10.25, "fid");  // the old best is no longer kept
   EXPECT_EQ(store.list(), (Steps{50, 60}));
   save(store, 70, 1), save(store, 80, 1);
   EXPECT_EQ(store.list(), (Steps{50, 70, 80}));
@@ -277,7 +276,7 @@ TEST(Checkpoint, GoingBackNeverRemovesWhatWasJustSaved) {
     CheckpointStore first(folder.path(), 3);
     save(first, 10, 1), save(first, 20, 1), save(first, 30, 1), first.pin_best(30, 1, "fid");
   }
-  CheckpointStore store(folder.path(), 1);  // goes on from 10 and does not discard
+  CheckpointStore store(folder.path(), 1);  // continues from 10 without discarding later ones
   save(store, 15, 2);
   EXPECT_EQ(store.list(), (Steps{15, 20, 30}));
   store.discard_after(15);
@@ -318,7 +317,8 @@ TEST(Checkpoint, NewestValidSkipsDamagedFilesAndSaysSo) {
                [&] { store.newest_valid(); });
 }
 
-// What is whole, and what could not be read, is not damaged: going back to an older one would have them removed.
+// Intact files, and files that could not be read, do not count as damaged: falling back to an older checkpoint would
+// have them removed.
 TEST(Checkpoint, OnlyBytesThatAreWrongAreDamage) {
   TemporaryFolder folder;
   CheckpointStore store(folder.path(), 9);
@@ -377,8 +377,8 @@ TEST(Checkpoint, EveryFlippedBitAndEveryTruncationIsFound) {
   }
 }
 
-// A child saves without end; it is killed at instants spread over many saves. The folder always loads, and what loads
-// is whole: all values equal the step.
+// A child process saves in an endless loop and is killed at times spread over many saves. The folder always loads, and
+// the loaded checkpoint is complete: all values equal the step.
 TEST(Checkpoint, AKillAtAnyInstantLeavesALoadableFolder) {
   TemporaryFolder folder;
   {
@@ -416,7 +416,7 @@ TEST(Checkpoint, AKillAtAnyInstantLeavesALoadableFolder) {
     last = loaded.step;
   }
   EXPECT_GT(last, 0);
-  // What the killed left behind, temporaries and old checkpoints, the next save clears away.
+  // The next save removes the temporaries and old checkpoints that the killed processes left behind.
   CheckpointStore store(folder.path(), 2);
   save(store, last + 1, 0);
   EXPECT_LE(store.list().size(), 3u);  // the last two and the best

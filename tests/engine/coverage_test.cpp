@@ -1,5 +1,5 @@
-// Every op that a model records has cases in op_cases.h: two training steps of every model, at a width that costs
-// little, and a look at the tape.
+// Checks that every op that a model records has cases in op_cases.h. Runs two training steps of every model at a small
+// width and inspects the tape.
 #include <gtest/gtest.h>
 
 #include <set>

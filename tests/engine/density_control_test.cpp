@@ -16,7 +16,7 @@ using Kind = DensityDecision::Kind;
 
 struct Trajectory {
   std::vector<double> densities;
-  std::string kinds;  // r aise, l ower, w (rewire), - none
+  std::string kinds;  // r (raise), l (lower), w (rewire), - (none)
 };
 
 Trajectory run(const DensityControl& control, double density, const std::vector<double>& ratios) {
@@ -69,18 +69,18 @@ TEST(DensityControl, FallsToExactlyTheFloorAndThenRests) {
   EXPECT_EQ(t.densities[2], 0.05);
   EXPECT_EQ(t.densities[4], 0.05);
   EXPECT_NEAR(t.densities[5], 0.1, 1e-12);
-  EXPECT_EQ(run(kRelaxed, 0.02, {0.1}).kinds, "-");                         // below the floor: never "lowered" upwards
-  EXPECT_EQ(run(kRelaxed, 0.005, {0.9}).densities[0], 0.055);               // plain steps above it
-  EXPECT_EQ(run({.density_step = 0.01}, 0.005, {0.9}).densities[0], 0.05);  // a raise ends at the floor at least
+  EXPECT_EQ(run(kRelaxed, 0.02, {0.1}).kinds, "-");                         // below the floor: "lower" never raises
+  EXPECT_EQ(run(kRelaxed, 0.005, {0.9}).densities[0], 0.055);               // an ordinary step, ending above the floor
+  EXPECT_EQ(run({.density_step = 0.01}, 0.005, {0.9}).densities[0], 0.05);  // a raise goes at least up to the floor
 }
 
 TEST(DensityControl, StrictRewiresAtItsLimitAndOnlyThere) {
   const Trajectory t = run(kStrict, 0.37, {0.9, 0.55, 0.9, 0.9, 0.55, 0.5, 0.45, 0.9, 0.9});
   EXPECT_EQ(t.kinds, "rrrww-lrw");
   expect_densities(t, {0.42, 0.47, 0.5, 0.5, 0.5, 0.5, 0.45, 0.5, 0.5});
-  EXPECT_EQ(t.densities[2], 0.5);  // exactly: the rule asks for equality
+  EXPECT_EQ(t.densities[2], 0.5);  // exactly, because the rule tests for equality
   EXPECT_EQ(run(kRelaxed, 1.0, {0.9}).kinds, "-");
-  EXPECT_EQ(run(kStrict, 0.6, {0.9}).kinds, "-");  // above its limit there is nothing to do
+  EXPECT_EQ(run(kStrict, 0.6, {0.9}).kinds, "-");  // nothing to do above its limit
 }
 
 TEST(DensityControl, WithoutAReadingNothingHappens) {

@@ -1,4 +1,4 @@
-// Sparse execution inside the engine, block by block and weight by weight: ops, the switch, and the table of crossovers.
+// Sparse execution in the engine, by blocks and by single weights: ops, the execution switch, and the crossover table.
 #include "engine/sparse/execution.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ namespace {
 
 constexpr int64_t kB = 16;
 
-// relu(conv(x)) -> conv, enlarged -> sum over space -> linear: one masked layer of each kind.
+// relu(conv(x)) -> upsampled conv -> sum over space -> linear: one masked layer of each kind.
 struct Net : Module {
   Conv2d conv1, conv2, shortcut;
   Linear linear;
@@ -71,16 +71,16 @@ struct NetRun {
   void choose(ExecutionChoice choice) {
     execution.reset();
     execution = std::make_unique<NetworkExecution>(net, masks, choice, table, Device::cpu);
-    forward();  // layers learn what they are asked for
+    forward();  // layers record their geometries
     execution->update(test.ctx);
   }
   Var forward() {
     test.tape.reset();
     test.arena.reset();
-    test.tape.mode = Mode::evaluate_running;  // spectral norm stays where it is
+    test.tape.mode = Mode::evaluate_running;  // keeps u and v of the spectral norm unchanged
     return net(test.tape.variable(x.tensor()));
   }
-  // Output, gradient of x, gradients of all parameters.
+  // Returns the output, the gradient of x, and the gradients of all parameters.
   std::vector<double> run() {
     Var y = forward();
     std::vector<double> all = to_host(y.value());
@@ -93,8 +93,8 @@ struct NetRun {
   }
 };
 
-// Gradients of dead weights exist on the dense path alone: there they are left out. Under spectral norm a dead weight
-// has a gradient on both paths, of which only the part through u and v is the same.
+// Sets the gradients of dead weights to zero, as only the dense path computes them. With spectral norm, a dead weight
+// has a gradient on both paths, but only the part through u and v is the same.
 std::vector<double> without_dead_gradients(NetRun& net, std::vector<double> values) {
   const size_t first = values.size() - static_cast<size_t>(net.slab.grad.elements());
   const std::vector<uint8_t> alive = alive_of(net.masks.bytes(), net.slab.grad);
@@ -102,7 +102,7 @@ std::vector<double> without_dead_gradients(NetRun& net, std::vector<double> valu
   return values;
 }
 
-// A sparse path, and cells that it skips.
+// A sparse path and the cells that it skips.
 struct SparsePath {
   ExecutionChoice path;
   Cell cell;
@@ -242,7 +242,7 @@ std::string refusal(NetRun& net, ExecutionChoice choice, Device device) {
   return "";
 }
 
-// The name of what one pass of one layer would do.
+// The predicted decision for one pass of one layer, as text.
 std::string prediction(NetRun& net, Device device, const std::string& layer, Pass pass, double density) {
   net.execution.reset();
   net.execution = std::make_unique<NetworkExecution>(net.net, net.masks, ExecutionChoice::automatic, net.table,
@@ -259,14 +259,14 @@ TEST(ExecutionSwitchTest, SingleWeightsAreSkippedOnTheCpuWhereThatIsFaster) {
   const auto predicted = [&](double density) {
     return prediction(net, Device::cpu, "N.conv1", Pass::forward, density);
   };
-  // Of sixteen stripes that are computed at once, two images of four rows have eight.
+  // Sixteen stripes are computed at once; two images of four rows have eight.
   EXPECT_EQ(predicted(0.1), "N.conv1 forward: density 0.100, cell 1x1, 2.3x estimated -> weights");
   EXPECT_EQ(predicted(0.4), "N.conv1 forward: density 0.400, cell 1x1, 0.7x estimated -> dense");
   CrossoverKey key{
       .geometry = {.n = 16, .h = 4, .w = 4, .c_in = kB, .c_out = 2 * kB, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1},
       .pass = Pass::forward,
       .path = Execution::weights};
-  net.table.add(key, 0.4, 4);  // of sixteen
+  net.table.add(key, 0.4, 4);  // measured with all sixteen
   EXPECT_EQ(predicted(0.4), "N.conv1 forward: density 0.400, cell 1x1, 2.0x measured -> weights");
 }
 
@@ -288,8 +288,8 @@ TEST(ExecutionSwitchTest, MomentsThatFollowDeadWeightsKeepTheirGradientDense) {
   }
 }
 
-// cuSPARSE runs on GPUs: there the automatic choice weighs it where it was measured. Decided in a plan, of layers that
-// the CPU has computed.
+// cuSPARSE runs on GPUs, where the automatic choice considers it if it has been measured. The decision is made in a
+// plan, for layers that the CPU has computed.
 TEST(ExecutionSwitchTest, TakesTheFasterOfTwoSparsePathsWhereBothAreMeasured) {
   NetRun net(DType::f32, {kB, kB, false}, 0.5);
   const auto decide = [&](Device device, double block, double cusparse) {
@@ -326,7 +326,7 @@ TEST(ExecutionSwitchTest, CusparseIsRefusedOnTheCpu) {
     EXPECT_EQ(error.kind(), ErrorKind::usage);
     EXPECT_NE(std::string(error.what()).find("needs --device cuda or emulated"), std::string::npos) << error.what();
   }
-  // Saved by a GPU, resumed on the CPU: dense until masks change.
+  // A run saved on a GPU and resumed on the CPU is dense until the masks change.
   NetworkExecution resumed(net.net, net.masks, ExecutionChoice::automatic, net.table, Device::cpu);
   const std::vector<uint8_t> saved(static_cast<size_t>(resumed.choices().tensor().elements()), 2);
   copy_from_host(resumed.choices().tensor(), saved.data());
@@ -416,7 +416,7 @@ TEST(CrossoverTableTest, EstimatesSingleWeightsByWhatLayersOfTheirKindGained) {
           EXPECT_LE(speedup, last) << density;
           last = speedup;
         }
-        // Less than the gain for which a path is entered. (An enlarged layer needs 9 products for 16 dense ones.)
+        // Less than the gain needed to switch to a path. (An upsampled layer needs 9 products for 16 dense ones.)
         EXPECT_LT(last, 1.05) << "nothing is gained where everything is alive";
         const double full = nothing_measured.speedup(key, 0.1, 1);
         key.geometry.n = 1, key.geometry.h = key.geometry.w = 4;

@@ -1,4 +1,4 @@
-// The cost of training by three conventions, against the numbers of the papers.
+// The cost of training by three conventions, compared with the numbers in the papers.
 #include "engine/sparse/flops.h"
 
 #include <gtest/gtest.h>
@@ -37,7 +37,7 @@ std::vector<double> erk(const NetworkCost& network, double density, FlopConventi
   return densities_of(network, DensityRule::erk, density, {}, head_of(convention));
 }
 
-// An independent count: the layers of the papers' tables, without biases.
+// An independent count from the layers of the papers' tables, without biases.
 Networks from_tables(const test::ErkTable& g, const test::ErkTable& d) {
   const auto cost = [](const test::ErkTable& table) {
     NetworkCost network;
@@ -76,7 +76,7 @@ TEST(Flops, LayersAreThoseOfThePapersTables) {
     }
     EXPECT_EQ(sum, expected);
   }
-  // One addition for each output with a bias: linear, and per block (conv1, conv2, shortcut) at 8, 16, 32; the image.
+  // One addition per output with a bias: linear; conv1, conv2 and shortcut of the blocks at 8, 16, 32; the image.
   double bias = 0;
   for (const LayerCost& layer : sngan32().g.layers) bias += layer.bias_outputs;
   EXPECT_EQ(bias, 4096 + 3 * 256 * (64 + 256 + 1024) + 3 * 1024);
@@ -109,14 +109,14 @@ TEST(Flops, PublishedReproducesThePostersRows) {
   }
 }
 
-// The dense totals of the poster's other settings, and the layers that its counter charges at each density.
+// The dense totals of the poster's other settings, and the layers that its counter includes at each density.
 TEST(Flops, PublishedReproducesThePostersOtherModels) {
   const FlopConvention published = FlopConvention::published;
   struct Case {
     const char* model;
     IterationShape shape;
     double iterations, g, d;  // multiply-adds of the dense run
-    size_t table_g;           // in erk_tables(); D's is the next
+    size_t table_g;           // index in erk_tables(); D's table is the next
   };
   const auto tables = test::erk_tables();
   for (const auto& [model, shape, iterations, g, d, table_g] :
@@ -194,7 +194,7 @@ TEST(Flops, ExtrasAreChargedInFullOnly) {
   };
   const IterationCost dense = cost(1, FlopConvention::full);
   EXPECT_EQ(dense.dense_gradients, 0) << "all gradients are there already";
-  // By hand: every 10 iterations 128 images through G, 128 + 64 through D.
+  // Computed by hand: every 10 iterations, 128 images pass through G and 128 + 64 through D.
   EXPECT_DOUBLE_EQ(dense.balance, (128 * 1'681'129'472.0 + 192 * 272'072'832.0) / 10);
   EXPECT_NEAR(128 * 1'681'129'472.0 / 10 / (dense.g.forward + dense.g.backward), 0.018, 0.0005) << "about 1.8%";
   EXPECT_NEAR(192 * 272'072'832.0 / 10 / (dense.d.forward + dense.d.backward), 0.009, 0.0005) << "about 0.9%";
@@ -214,8 +214,8 @@ TEST(Flops, AnIterationOfTheTrainerIsWhatFullCounts) {
   for (const Profile::Row& row : plan.layers.rows()) {
     if (std::string(row.work.op) == "conv2d" || std::string(row.work.op) == "linear") macs += row.work.flops / 2;
   }
-  // Except for the gradients that are not needed: of the latents, and of the real and fake images in D steps (also of its
-  // pooled copy, the input of the shortcut).
+  // The counts agree except for gradients that are not needed: those of the latents, and in D steps those of the real
+  // and fake images and of their pooled copies, the input of the shortcut.
   const Networks& n = sngan32();
   double unasked = 16 * n.g.layers[0].macs;
   for (const LayerCost& layer : n.d.layers) {
@@ -254,7 +254,7 @@ TEST(Flops, PlansFollowTheMethod) {
   EXPECT_NEAR(100 * set.ratio(), 7.82, 0.05);
   s.sparse.method = "dense";
   EXPECT_EQ(planned_cost(s, full).ratio(), 1);
-  // 100,000 dense iterations, then 50,000 at the densities, against the dense ones.
+  // 100,000 dense iterations, then 50,000 at the final densities, relative to the dense ones.
   s.sparse.method = "posthoc";
   s.sparse.density_d = 1;
   s.train.iterations = s.sparse.schedule_iterations = 150000;
@@ -263,7 +263,7 @@ TEST(Flops, PlansFollowTheMethod) {
   EXPECT_EQ(posthoc.cumulative().size(), 3u);
 }
 
-// Dense to iteration 1,000, then a quarter of the run in ten steps, then three quarters at the final density.
+// Dense up to iteration 1,000, then ten steps over a quarter of the run, then three quarters at the final density.
 TEST(Flops, APlanOfGradualPruningAddsUpItsSteps) {
   Settings s;
   s.sparse.method = "gradual";
@@ -312,14 +312,14 @@ TEST(Flops, ARecordedRunIsCountedWithTheDensitiesItHad) {
   EXPECT_EQ(recorded_cost(run, ddst(100000), published).ratio(), 1) << "no masks: dense";
 }
 
-// The relaxed method by an idealised history: D grows by 0.05 every 1,000 iterations until it is dense. The poster's G
-// moves weights between layers and so costs other than a static one: by what its SDST-Strong-RigL row differs from
-// ours.
+// The relaxed method with an idealised history: D grows by 0.05 every 1,000 iterations until it is dense. The poster's
+// G moves weights between layers, so its cost differs from that of a static G. The difference is taken as that between
+// the poster's SDST-Strong-RigL row and our static cost.
 TEST(Flops, AnIdealisedRelaxedRunComesNearThePublishedCost) {
   const Networks& n = sngan32();
   const FlopConvention published = FlopConvention::published;
   struct Row {
-    double density, relaxed, strong_rigl;  // per cent, poster
+    double density, relaxed, strong_rigl;  // per cent, from the poster
   };
   for (const auto& [density, relaxed, strong_rigl] :
        {Row{0.2, 57.62, 61.35}, Row{0.3, 61.31, 64.04}, Row{0.5, 70.11, 71.01}}) {

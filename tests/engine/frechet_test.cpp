@@ -1,4 +1,4 @@
-// Moments and the Fréchet distance against closed forms, plain definitions and SciPy.
+// Moments and the Fréchet distance, compared with closed forms, plain definitions and SciPy.
 #include "engine/metrics/frechet.h"
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ Moments diagonal(std::vector<double> mean, const std::vector<double>& variances)
   return m;
 }
 
-// Q m Q^T for the reflection Q = I - 2 v v^T: the same distances, no longer along the axes.
+// Q m Q^T for the reflection Q = I - 2 v v^T: distances stay the same, but the covariances are no longer diagonal.
 Moments reflected(const Moments& m) {
   const size_t n = static_cast<size_t>(m.dims);
   std::vector<double> v(n);
@@ -80,8 +80,8 @@ TEST(Moments, SameBitsHoweverRowsAreSplitIntoCalls) {
   EXPECT_EQ(parts.covariance, whole.covariance);
 }
 
-// In another order the same to rounding; far from zero too, where the textbook formula E[xx] - E[x]E[x] would have lost
-// ten digits.
+// Another order of the rows only changes the rounding, even far from zero, where the textbook formula
+// E[xx] - E[x]E[x] would have lost ten digits.
 TEST(Moments, OrderOfRowsChangesRoundingAlone) {
   constexpr size_t kDims = 3;
   for (const double mean : {0.0, 1e4}) {
@@ -163,7 +163,7 @@ TEST(Frechet, EqualsSciPy) {
   EXPECT_NEAR(frechet_distance(a, b).value, expected, 1e-10 * expected);
 }
 
-// Fewer images than dimensions: sqrtm of a singular matrix has only half the digits.
+// There are fewer images than dimensions, and sqrtm of a singular matrix has only half the digits.
 TEST(Frechet, EqualsSciPyOnFewImages) {
   const Moments a = moments_of(golden_floats("wide_a"), 48), b = moments_of(golden_floats("wide_b"), 48);
   const FrechetDistance d = frechet_distance(a, b);

@@ -1,4 +1,4 @@
-// Inception Score and KID against NumPy and against what can be known about them.
+// Inception Score and KID, compared with NumPy and with known values.
 #include "engine/metrics/inception_score.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ using test::golden_array;
 using test::golden_floats;
 using test::normal_rows;
 
-// Each image sure of its class, classes in turn or one after the other.
+// Logits that assign each image to one class with certainty; classes alternate, or are sorted.
 std::vector<float> one_hot(int64_t images, int64_t classes, bool sorted) {
   std::vector<float> logits(static_cast<size_t>(images * classes));
   for (int64_t i = 0; i < images; ++i) {
@@ -30,7 +30,7 @@ std::vector<float> one_hot(int64_t images, int64_t classes, bool sorted) {
 
 TEST(InceptionScore, EqualsNumPy) {
   const InceptionScore score = inception_score(golden_floats("logits"), 7, {});
-  const std::vector<double> expected = golden_array("inception_score").values;  // parts of 10 and 11 images
+  const std::vector<double> expected = golden_array("inception_score").values;  // the parts have 10 and 11 images
   EXPECT_NEAR(score.mean, expected[0], 1e-12);
   EXPECT_NEAR(score.deviation, expected[1], 1e-12);
 }
@@ -83,8 +83,8 @@ TEST(KernelDistance, EqualsNumPyOnWholeSets) {
   EXPECT_TRUE(d.warnings.empty());
 }
 
-// Unbiased: two samples of one distribution are at distance zero, give or take the spread of the estimate; its mean
-// does not grow as sets shrink. A shifted set is far away.
+// The estimate is unbiased: for two samples of one distribution it is zero to within its spread, and its mean does not
+// grow as the sets shrink. A shifted set is far away.
 TEST(KernelDistance, IsZeroOnAverageForEqualDistributions) {
   const std::vector<float> a = normal_rows(400 * 8, 1), b = normal_rows(400 * 8, 2), c = normal_rows(400 * 8, 3, 1);
   const KernelDistanceOptions options{.subsets = 50, .subset_size = 100};

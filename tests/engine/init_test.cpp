@@ -26,7 +26,7 @@ struct Net : Module {
   BatchNorm2d bn;
 };
 
-// The same layers, declared in another order and with a stranger among them.
+// The same layers, declared in another order and with an additional one among them.
 struct ReorderedNet : Module {
   explicit ReorderedNet(const std::string& name)
       : Module(name),
@@ -65,13 +65,13 @@ double mean_power(const std::vector<double>& values, int power) {
   return sum / static_cast<double>(values.size());
 }
 
-// Mean, variance, and (for uniform values) bounds, to four standard errors.
+// Checks mean, variance, and (for uniform values) bounds, to four standard errors.
 void expect_uniform(const std::vector<double>& values, double bound) {
   const double n = static_cast<double>(values.size());
   double largest = 0;
   for (const double x : values) largest = std::max(largest, std::abs(x));
   EXPECT_LT(largest, bound);
-  EXPECT_GT(largest, bound * (1 - 20 / n));  // and the bound is reached, nearly
+  EXPECT_GT(largest, bound * (1 - 20 / n));  // and the bound is nearly reached
   EXPECT_NEAR(mean_power(values, 1), 0, 4 * bound / std::sqrt(3 * n));
   EXPECT_NEAR(mean_power(values, 2), bound * bound / 3, 4 * bound * bound * std::sqrt(4.0 / 45 / n));
 }

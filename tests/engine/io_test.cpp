@@ -1,4 +1,4 @@
-// Files that appear whole or not at all, JSON lines, pictures. Checkpoints and safetensors: checkpoint_test.cpp.
+// Atomically written files, JSON lines, pictures. For checkpoints and safetensors, see checkpoint_test.cpp.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -38,7 +38,7 @@ using test::TemporaryFolder;
 using test::write_bytes;
 using Names = std::vector<std::string>;
 
-// While it lives, no file can grow beyond `bytes`: a full disk that needs no disk.
+// During the lifetime of this object, no file can grow beyond `bytes`. This simulates a full disk.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) {
@@ -175,8 +175,8 @@ TEST(Jsonl, AppendsWholeLines) {
   TemporaryFolder folder;
   const std::string path = folder / "train.jsonl";
   JsonlWriter(path).write({{"iteration", 1}});
-  EXPECT_EQ(read_bytes(path), "{\"iteration\": 1}\n");  // there before anything is closed or synced
-  write_bytes(path, "{\"iteration\": 1}\n{\"itera");    // a torn last line gets a line of its own
+  EXPECT_EQ(read_bytes(path), "{\"iteration\": 1}\n");  // written before anything is closed or synced
+  write_bytes(path, "{\"iteration\": 1}\n{\"itera");    // an incomplete last line is ended first
   JsonlWriter writer(path);
   writer.write({{"iteration", 2}});
   writer.sync();
@@ -206,7 +206,7 @@ TEST(Jsonl, AFullDiskLeavesNoHalfLine) {
 TEST(Jsonl, TruncateKeepsWholeValidLinesUpToTheStep) {
   TemporaryFolder folder;
   const std::string path = folder / "train.jsonl";
-  truncate_jsonl_after(path, "iteration", 5);  // a missing file is no error and stays missing
+  truncate_jsonl_after(path, "iteration", 5);  // a missing file is not an error and is not created
   EXPECT_FALSE(std::filesystem::exists(path));
 
   const std::string first = "{\"iteration\": 4, \"loss\": null}\n", second = "{\"loss\": 1.5, \"iteration\": 5}\n";
@@ -218,7 +218,7 @@ TEST(Jsonl, TruncateKeepsWholeValidLinesUpToTheStep) {
   EXPECT_EQ(folder.files(), Names{"train.jsonl"});
 
   EXPECT_EQ(keep_jsonl_up_to("{\"i\": -1}\n{\"i\": 2}", "i", 2),
-            "{\"i\": -1}\n{\"i\": 2}\n");  // whole but for its newline
+            "{\"i\": -1}\n{\"i\": 2}\n");  // complete except for its newline
   EXPECT_EQ(keep_jsonl_up_to("{\"i\": 0}\n{\"i\": -3}\n", "i", -2), "{\"i\": -3}\n");
   EXPECT_EQ(keep_jsonl_up_to(std::string(200'000, '[') + "\n{\"i\": " + std::string(200'000, '[') + "\n", "i", 2), "");
   expect_error(ErrorKind::runtime, {"found a folder"}, [&] { truncate_jsonl_after(folder.path(), "iteration", 5); });
@@ -239,7 +239,7 @@ TEST(Png, GridDecodesToTheImagesInTheirPlaces) {
     ASSERT_EQ(width, 2 * 9 + 3 * 4);
     ASSERT_EQ(height, 3 * 6 + 4 * 4);
     ASSERT_EQ(channels, c);
-    // From the definition, pixel by pixel: which image covers it, if any.
+    // The expected value of each pixel from the definition: which image covers it, if any.
     for (int64_t y = 0; y < height; ++y) {
       for (int64_t x = 0; x < width; ++x) {
         const int64_t row = y / 10, column = x / 13, in_y = y % 10 - padding, in_x = x % 13 - padding;

@@ -1,4 +1,4 @@
-// Latents of seeds, truncated or not, and the way between two.
+// Latents from seeds, with and without truncation, and the interpolation between two.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -28,7 +28,7 @@ TEST(Latents, TruncationDrawsAnewWhatLiesOutsideAndNothingElse) {
       }
       square += t * t / static_cast<double>(plain.size());
     }
-    // The variance of a normal number given that it is within +-c: 1 - 2 c phi(c) / (2 Phi(c) - 1).
+    // The variance of a normal number conditional on being within +-c: 1 - 2 c phi(c) / (2 Phi(c) - 1).
     const double density = std::exp(-truncation * truncation / 2) / std::sqrt(2 * 3.14159265358979323846);
     const double expected = 1 - 2 * truncation * density / std::erf(truncation / std::sqrt(2.0));
     EXPECT_NEAR(square, expected, 0.08 * expected) << truncation;
@@ -41,7 +41,7 @@ TEST(Latents, TheWayBetweenTwoSeedsKeepsItsLengthAndPace) {
   constexpr int64_t n = 64, steps = 9;
   std::vector<float> a = latents_of_seeds({5}, n), b = latents_of_seeds({9}, n);
   const double ratio = std::sqrt(dot(a.data(), a.data(), n) / dot(b.data(), b.data(), n));
-  for (float& x : b) x *= static_cast<float>(ratio);  // ends of one length: then all rows have it
+  for (float& x : b) x *= static_cast<float>(ratio);  // both ends have the same length, so all rows have it
   const std::vector<float> way = interpolated_latents(a, b, steps);
   ASSERT_EQ(way.size(), size_t{n * steps});
   EXPECT_EQ(std::vector<float>(way.begin(), way.begin() + n), a);

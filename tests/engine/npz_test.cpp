@@ -1,4 +1,4 @@
-// npz files of NumPy and of our own, and damaged ones.
+// npz files written by NumPy and by Poise, and damaged ones.
 #include "engine/io/npz.h"
 
 #include <gtest/gtest.h>
@@ -104,14 +104,14 @@ TEST(Npz, RefusesZipTricks) {
   const size_t second_local = good.rfind("PK\x03\x04");
   std::string bad = good;
 
-  put(bad, second + 42, 0, 4);  // both entries show the same bytes
+  put(bad, second + 42, 0, 4);  // both entries refer to the same bytes
   test::expect_error(ErrorKind::data, {"contradicts"}, [&] { parse(bad); });
   bad = good;
   for (const size_t at : {second + 46, second_local + 30}) bad[at] = 'm';
   for (const size_t at : {second + 47, second_local + 31}) bad[at] = 'u';
   test::expect_error(ErrorKind::data, {"two arrays", "mu"}, [&] { parse(bad); });
 
-  bad = good;  // the first array reaches into the second
+  bad = good;  // the first array extends into the second
   const size_t reach = second_local - 30;
   for (const size_t at : {first + 20, first + 24, size_t{18}, size_t{22}})
     put(bad, at, static_cast<uint32_t>(reach), 4);
@@ -142,7 +142,7 @@ TEST(Npz, RefusesZipTricks) {
   bad = good;
   bad[second_local - 1] ^= 1;
   test::expect_error(ErrorKind::data, {"mu", "checksum"}, [&] { parse(bad).array("mu"); });
-  EXPECT_EQ(parse(bad).array("nu").values, (std::vector<double>{3, 4}));  // the others are whole
+  EXPECT_EQ(parse(bad).array("nu").values, (std::vector<double>{3, 4}));  // the other arrays are intact
 }
 
 std::string npy(const std::string& header, size_t data) {

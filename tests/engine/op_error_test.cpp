@@ -1,4 +1,4 @@
-// What ops refuse, and how they say so: the layer, the op, what it expected and what it got.
+// Invalid calls of ops, and their error messages: the layer, the op, what it expected and what it got.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -18,7 +18,7 @@ struct Refusal {
 
 void PrintTo(const Refusal& refusal, std::ostream* out) { *out << refusal.name; }
 
-// A variable of zeros. Its memory comes from the arena: it need not outlive the refusal.
+// A variable of zeros. Its memory comes from the arena, since it need not outlive the refused call.
 Var zeros(Tape& t, const Shape& shape, DType dtype = DType::f32) {
   Tensor x = t.alloc(shape, dtype);
   t.ctx.kernels->fill(t.ctx, 0.0, x);

@@ -1,4 +1,4 @@
-// What is true of every op, for every case of op_cases.h.
+// Properties of every op, tested for every case of op_cases.h.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 namespace poise {
 namespace {
 
-constexpr int64_t kModelBatch = 2;          // small: the f64 loops compute the model-sized cases too
+constexpr int64_t kModelBatch = 2;          // small, because f64 loops also run the model-sized cases
 constexpr double kGradientLimit = 1e-7;     // f64, against central differences
 constexpr double kDefinitionLimit = 1e-12;  // f64, against op_definitions.h
 constexpr double kParityLimit = 1e-5;       // f32 against f64. One limit for all ops.
@@ -21,7 +21,7 @@ constexpr size_t kCheckedElements = 400, kSampledElements = 200;
 std::vector<OpCase> all_cases() {
   std::vector<OpCase> cases = op_cases(kModelBatch);
 #ifndef NDEBUG
-  // Debug and sanitizer builds look for other mistakes than size brings out, at a fiftieth of the speed.
+  // Debug and sanitizer builds are fifty times slower, and look for mistakes that do not depend on the size.
   std::erase_if(cases, [](const OpCase& c) { return c.forward_flops > 1e8; });
 #endif
   return cases;
@@ -55,7 +55,7 @@ class OpTest : public testing::TestWithParam<OpCase> {
   double worst_ = -1;
 };
 
-// The kernels of the CPU in each type that activations have in training.
+// The CPU kernels, with each element type that activations have in training.
 std::vector<RunOptions> small_runs(const OpCase& c) {
   std::vector<RunOptions> runs;
   for (const KernelTable* table : {&cpu_kernels(), &cpu_reference_kernels()}) {
@@ -69,9 +69,9 @@ std::vector<RunOptions> small_runs(const OpCase& c) {
 class OpDefinitionTest : public OpTest {};
 class OpGradientTest : public OpTest {};
 
-// d(sum_j dy_j y_j) / dx by fourth-order central differences: the error of the formula is h^4/30 times a fifth
-// derivative, that of the arithmetic 1e-16/h, so h = 2^-10 leaves four digits to the limit. h is a power of two and x
-// an f32 number: x + h is exact.
+// d(sum_j dy_j y_j) / dx by fourth-order central differences. The error of the formula is h^4/30 times a fifth
+// derivative and the rounding error is 1e-16/h, so with h = 2^-10 both are four digits below the limit. x + h is exact,
+// because h is a power of two and x an f32 number.
 double central_difference(OpFixture& fixture, const OpBuild& build, double& x) {
   constexpr double h = 1.0 / 1024;
   const double saved = x;
@@ -142,7 +142,7 @@ TEST_P(OpTest, F32MatchesF64) {
   }
 }
 
-// Activations in bf16, the rest in f32, as on a GPU and within the GPU's limit; the f64 run starts from the same numbers.
+// Activations in bf16 and the rest in f32, as on a GPU, with the GPU's limit. The f64 run starts from the same values.
 TEST_P(OpTest, Bf16MatchesF64) {
   if (!concerns_bf16(op_case())) return;
   const OpResult expected =
@@ -172,7 +172,7 @@ TEST_P(OpTest, Bf16MatchesF64) {
   }
 }
 
-// A run that has diverged must not look healthy: comparisons are written so that a NaN falls on the side that keeps it.
+// A run that has diverged must not look healthy, so comparisons in kernels are written such that a NaN is kept.
 TEST_P(OpDefinitionTest, ANaNReachesTheOutput) {
   if (!op_case().reads_every_element) return;
   for (const RunOptions& options : small_runs(op_case())) {
@@ -189,7 +189,7 @@ TEST_P(OpDefinitionTest, ANaNReachesTheOutput) {
   }
 }
 
-// Each count is also a run in other memory.
+// Each run uses different memory.
 TEST_P(OpTest, SameBytesEveryRunAndForAnyNumberOfThreads) {
   const int threads = thread_count();
   for (const DType dtype : {DType::f32, DType::bf16}) {
@@ -205,7 +205,7 @@ TEST_P(OpTest, SameBytesEveryRunAndForAnyNumberOfThreads) {
   }
 }
 
-// Results do not depend on where memory is or on what it held before, and nothing is written that is not the op's.
+// Results do not depend on the address or previous contents of memory, and an op only writes to its own memory.
 TEST_P(OpTest, StaysInsideItsMemory) {
   for (const KernelTable* table : {&cpu_kernels(), &cpu_reference_kernels()}) {
     if (op_case().model_sized && table != &cpu_kernels()) continue;

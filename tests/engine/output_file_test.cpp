@@ -1,4 +1,4 @@
-// Where output files go: through links, into devices and pipes, under long names; and what killed writers leave.
+// Output files: through links, into devices and pipes, with long names; and what killed writers leave behind.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -34,7 +34,7 @@ TEST(OutputFile, ALinkIsWrittenThrough) {
   EXPECT_TRUE(fs::is_symlink(folder / "twice"));
   EXPECT_TRUE(fs::is_symlink(folder / "relative"));
 
-  fs::create_symlink("far/new", folder / "dangling");  // the file comes into being where the link says
+  fs::create_symlink("far/new", folder / "dangling");  // the file is created at the target of the link
   write_file_atomically(folder / "dangling", "made");
   EXPECT_EQ(read_bytes(folder / "far/new"), "made");
 
@@ -64,7 +64,7 @@ TEST(OutputFile, WhatIsNoRegularFileIsWrittenAndStays) {
   expect_error(ErrorKind::runtime, {"/dev/full", "No space left"}, [] { write_file_atomically("/dev/full", "x"); });
 }
 
-// In a child, whose standard output is a file that has something in it already, as after `>>`.
+// Runs in a child process whose standard output is a file that is not empty, as after `>>`.
 TEST(OutputFile, StandardOutputIsNeverReplaced) {
   TemporaryFolder folder;
   write_bytes(folder / "out", "before\n");
@@ -112,7 +112,7 @@ TEST(OutputFile, ModeIsAsUmaskSays) {
   }
 }
 
-// A rename would replace it without asking; its owner made it read-only.
+// The owner made the file read-only, but a rename would replace it all the same.
 TEST(OutputFile, AReadOnlyFileStays) {
   TemporaryFolder folder;
   ASSERT_EQ(::chmod(folder.path().c_str(), 0777), 0);
@@ -120,7 +120,7 @@ TEST(OutputFile, AReadOnlyFileStays) {
   ASSERT_EQ(::chmod((folder / "kept").c_str(), 0444), 0);
   const pid_t child = ::fork();
   if (child == 0) {
-    if (::geteuid() == 0 && ::seteuid(65534) != 0) ::_exit(2);  // to root nothing is read-only
+    if (::geteuid() == 0 && ::seteuid(65534) != 0) ::_exit(2);  // root could write to read-only files
     try {
       write_file_atomically(folder / "kept", "new");
       ::_exit(3);
@@ -144,7 +144,7 @@ TEST(OutputFile, LeftoversGoWhenNobodyOwnsThem) {
   for (const std::string& name : stay) write_bytes(folder / name, "x");
   write_bytes(folder / ".a.tmp-0123456789abcdef", "left behind");
   AtomicFile mine(folder / "mine");
-  const pid_t child = ::fork();  // another process at work, then killed
+  const pid_t child = ::fork();  // another process that is writing, then killed
   if (child == 0) {
     AtomicFile file(folder / "killed");
     file.write("x");
@@ -194,7 +194,7 @@ TEST(SystemFile, KnowsTwoNamesOfOneFile) {
     EXPECT_TRUE(same_file(folder / "a", folder / other));
   EXPECT_FALSE(same_file(folder / "a", folder / "b"));
   EXPECT_FALSE(same_file(folder / "a", folder / "new"));
-  EXPECT_TRUE(same_file(folder / "new", folder / "sub/../new"));  // not there yet
+  EXPECT_TRUE(same_file(folder / "new", folder / "sub/../new"));  // does not exist yet
   EXPECT_FALSE(same_file(folder / "new", folder / "sub/new"));
   EXPECT_FALSE(same_file("/dev/null", "/dev/null"));
   EXPECT_FALSE(same_file("", ""));

@@ -1,4 +1,4 @@
-// Precision and recall against plain loops over all pairs, and where they can be known.
+// Precision and recall, compared with plain loops over all pairs and with known values.
 #include "engine/metrics/precision_recall.h"
 
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ double squared_distance(const float* x, const float* y, int64_t dims) {
   return sum;
 }
 
-// The share of x within the balls of y, by the definition.
+// The share of x within the balls of y, computed from the definition.
 double plain_share(const Floats& x, const Floats& y, int64_t dims, int64_t k) {
   const int64_t n = static_cast<int64_t>(x.size()) / dims, m = static_cast<int64_t>(y.size()) / dims;
   std::vector<double> radii;
@@ -71,7 +71,7 @@ TEST(PrecisionRecall, EqualsPlainLoops) {
     int64_t n, m, dims, k;
   };
   uint64_t seed = 1;
-  // one tile and many, whole and cut ones, slices of the dimensions as well
+  // one tile and many, full and partial ones, also of slices of the dimensions
   for (const Case& c : {Case{4, 4, 1, 3}, Case{2, 5, 3, 1}, Case{128, 64, 32, 3}, Case{129, 65, 33, 3},
                         Case{127, 63, 31, 2}, Case{300, 257, 7, 3}, Case{70, 190, 100, 5}, Case{6, 260, 192, 5}}) {
     const Floats a = normal_rows(c.n * c.dims, ++seed), b = normal_rows(c.m * c.dims, ++seed, 0.3);
@@ -80,7 +80,7 @@ TEST(PrecisionRecall, EqualsPlainLoops) {
   }
 }
 
-// With whole numbers many images lie exactly on a rim, and many repeat.
+// With whole numbers, many images are exactly on a rim, and many repeat.
 TEST(PrecisionRecall, TheRimBelongsToTheBall) {
   for (const uint64_t seed : {1, 2, 3}) {
     expect_plain(whole_numbers(normal_rows(150 * 3, seed)), whole_numbers(normal_rows(170 * 3, seed + 10, 1.5)), 3, 3);
@@ -101,7 +101,7 @@ TEST(PrecisionRecall, EqualSetsAndFarOnes) {
   EXPECT_EQ(none.harmonic_mean(), 0);
 }
 
-// Two modes, of which the generator knows one, image by image; and both, but every other image of it is of neither.
+// The data has two modes. One generator reproduces one of them, another both, but half its images are in neither.
 TEST(PrecisionRecall, TellsGoodImagesFromAllOfThem) {
   const Floats mode = normal_rows(200 * 2, 1), other = normal_rows(200 * 2, 2, 50), real = joined(mode, other);
   Floats nudged = mode;
@@ -115,8 +115,8 @@ TEST(PrecisionRecall, TellsGoodImagesFromAllOfThem) {
   EXPECT_EQ(both.recall, 1);
 }
 
-// Balls of radius zero, far from the origin, where a difference of squares would be noise: they hold their own images
-// and no other.
+// Balls of radius zero, far from the origin, where a difference of squares would be noise, contain only their own
+// images.
 TEST(PrecisionRecall, RepeatedImagesMakeBallsWithoutExtent) {
   constexpr int64_t kDims = 65;
   const Floats rows = normal_rows(20 * kDims, 1, 3000);
@@ -127,7 +127,7 @@ TEST(PrecisionRecall, RepeatedImagesMakeBallsWithoutExtent) {
   EXPECT_EQ(precision_recall(repeated, repeated, kDims, {}).precision, 1);
   const PrecisionRecall half = precision_recall(near, repeated, kDims, {});
   EXPECT_EQ(half.precision, 0.5);
-  EXPECT_EQ(half.recall, 1);  // two copies are left, so the third neighbour is a step away
+  EXPECT_EQ(half.recall, 1);  // only two exact copies are left, so the third neighbour is one step away
 }
 
 TEST(PrecisionRecall, OrderAndThreadsChangeNothing) {

@@ -1,4 +1,4 @@
-// Changes of masks over whole networks against an independent, slow implementation: plain sorting over every weight.
+// Mask changes over whole networks, compared with an independent, slow implementation that sorts all weights.
 #include "engine/sparse/prune_grow.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@
 namespace poise {
 namespace {
 
-// A network of layers that are never called: all a mask sees are weights.
+// A network of layers that are never called, since masks only depend on weights and gradients.
 struct Layers : Module {
   Layers() : Module("N") {}
   std::vector<std::unique_ptr<Linear>> linear;
@@ -31,7 +31,7 @@ struct Layers : Module {
   }
 };
 
-// A network with its masks on one side, and the same as flat vectors on the other.
+// A network with its parameters and masks.
 struct Fixture {
   TestContext c;
   Layers network;
@@ -44,7 +44,7 @@ struct Fixture {
     for (const Shape& s : shapes) network.add(s);
     slab = std::make_unique<ParameterSlab>(network, DType::f32, Device::cpu, true);
     std::mt19937_64 random(seed);
-    // Few distinct magnitudes make ties, zeros among the gradients.
+    // Few distinct magnitudes cause ties, and zeros among the gradients.
     const auto draw = [&] {
       return static_cast<float>(static_cast<int64_t>(random() % (2 * distinct + 1)) - distinct);
     };
@@ -68,12 +68,12 @@ struct Fixture {
 
 struct SlowCell {
   size_t layer;
-  std::vector<size_t> weights;  // inside the layer's tensor
+  std::vector<size_t> weights;  // indices in the layer's tensor
   bool alive;
   float magnitude, gradient;
 };
 
-// Everything about the masked layers, cell by cell in the order of their numbers.
+// All cells of the masked layers, in the order of their numbers.
 std::vector<SlowCell> cells_of(const Fixture& f) {
   std::vector<SlowCell> cells;
   for (size_t l = 0; l < f.masks->layers().size(); ++l) {
@@ -115,7 +115,7 @@ int64_t alive_weights(const std::vector<SlowCell>& cells, int layer = -1) {
   return sum;
 }
 
-// The cells (of one layer, or all) by falling score, equal ones by number.
+// The cells of one layer (or of all) by decreasing score; equal scores by number.
 std::vector<size_t> ranking(const std::vector<SlowCell>& cells, const std::vector<float>& scores, int layer) {
   std::vector<size_t> order(cells.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -126,7 +126,7 @@ std::vector<size_t> ranking(const std::vector<SlowCell>& cells, const std::vecto
 
 void keep_slowly(std::vector<SlowCell>& cells, int64_t budget, int layer) {
   std::vector<float> scores;
-  std::map<size_t, size_t> best;  // of each layer: it stays whatever the others have, and whatever the budget
+  std::map<size_t, size_t> best;  // of each layer; always kept, whatever the budget
   for (size_t k = 0; k < cells.size(); ++k) {
     scores.push_back(cells[k].magnitude);
     if (!cells[k].alive) continue;
@@ -164,7 +164,7 @@ struct Snapshot {
   }
 };
 
-// Masks as expected; dead weights zero everywhere; others as before, with the moments of grown ones by policy.
+// Masks are as expected, dead weights are zero, others are unchanged, and moments of grown weights follow the policy.
 void expect_state(const Fixture& f, const Snapshot& before, const std::vector<SlowCell>& expected,
                   MomentPolicy policy) {
   const Snapshot now(f);
@@ -184,7 +184,7 @@ void expect_state(const Fixture& f, const Snapshot& before, const std::vector<Sl
   for (size_t l = 0; l < f.masks->layers().size(); ++l) {
     EXPECT_EQ(f.masks->layers()[l].mask.alive_count, alive_weights(expected, static_cast<int>(l)));
   }
-  // Biases, padding and layers that the cell does not divide are alive whatever happens.
+  // Biases, padding and layers that the cell does not divide are always alive.
   const auto alive = alive_of(f.masks->bytes(), f.slab->value);
   const int64_t dead = std::count(alive.begin(), alive.end(), 0);
   EXPECT_EQ(dead, f.masks->total() - f.masks->alive_weights());
@@ -204,7 +204,7 @@ std::vector<Shape> random_shapes(Random& random, const Cell& cell) {
     const int64_t out = cell.out * random.pick(1, 4), in = cell.in * random.pick(1, 4);
     shapes.push_back(random.pick(0, 2) ? Shape{out, kernel, kernel, in} : Shape{out + 1 - out % 2, in});
   }
-  shapes.push_back({4 * cell.out, 4 * cell.in});  // one that every cell divides and that is no head
+  shapes.push_back({4 * cell.out, 4 * cell.in});  // one layer that every cell divides and that is not the head
   return shapes;
 }
 
@@ -226,7 +226,7 @@ TEST(PruneGrow, AgreesWithASlowImplementationForRandomNetworksCellsTiesAndThread
       EXPECT_EQ(start, weights_at(*f.masks, density));
     }
     std::vector<SlowCell> expected = cells_of(f);
-    for (const SlowCell& slow : expected) {  // dead from the start
+    for (const SlowCell& slow : expected) {  // dead weights start at zero
       for (const size_t at : slow.weights) {
         ASSERT_TRUE(slow.alive || values_of<float>(f.masks->layers()[slow.layer].weight.value)[at] == 0);
       }
@@ -257,7 +257,7 @@ TEST(PruneGrow, AgreesWithASlowImplementationForRandomNetworksCellsTiesAndThread
     expect_state(f, before, expected, policy);
     EXPECT_EQ(change.dropped, start - f.masks->undivided() - kept);
     EXPECT_EQ(change.grown, f.masks->alive_weights() - f.masks->undivided() - kept);
-    // Exact, unless there was too little to grow onto.
+    // Exact, unless there were too few cells to grow.
     if (one_size && growth == Growth::random) {
       EXPECT_EQ(f.masks->alive_weights(), start);
     }
@@ -296,8 +296,8 @@ TEST(PruneGrow, RaisesAndLowersToExactCounts) {
   }
 }
 
-// Cells as large as half a layer, and fewer of them asked for than there are layers: nothing passes through a layer of
-// zeros, and its spectral norm would be 0.
+// Cells are as large as half a layer, and the target has fewer cells than there are layers. A layer of zeros would
+// block the signal, and its spectral norm would be 0.
 TEST(PruneGrow, NoLayerDiesWhateverTheTarget) {
   const Cell halves{2, 4, true};
   Fixture f({{4, 3, 3, 4}, {4, 3, 3, 4}, {4, 3, 3, 4}}, halves, 1, 10);
@@ -314,7 +314,7 @@ TEST(PruneGrow, HealsACountThatCouldNotBeReachedBefore) {
   std::vector<float> none(64, 0.0f);
   copy_from_host(f.masks->layers()[0].weight.grad, none.data());
   drop_and_grow(f.c.ctx, *f.masks, {}, 0.5, 32);
-  EXPECT_EQ(f.masks->alive_weights(), 16);  // nothing grows onto a zero gradient
+  EXPECT_EQ(f.masks->alive_weights(), 16);  // nothing grows where the gradient is zero
   std::vector<float> some(64, 1.0f);
   copy_from_host(f.masks->layers()[0].weight.grad, some.data());
   drop_and_grow(f.c.ctx, *f.masks, {}, 0.25, 32);
@@ -334,7 +334,7 @@ TEST(NetworkMasks, LeaveOutHeadsAndWhatTheCellDoesNotDivideAndSaySo) {
   EXPECT_EQ(f.masks->undivided(), 216);
   const uint64_t version = f.masks->layers()[0].mask.version;
   f.draw(0.5);
-  EXPECT_EQ(f.masks->alive_weights(), 216 + 11 * 16);  // the nearest to 396 in whole cells
+  EXPECT_EQ(f.masks->alive_weights(), 216 + 11 * 16);  // nearest to 396 in whole cells
   EXPECT_GT(f.masks->layers()[0].mask.version, version);
 }
 

@@ -1,4 +1,4 @@
-// The tape: who receives which gradient, what memory lives how long, and what an error says.
+// The tape: how gradients are propagated, how long memory is kept, and what errors say.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -46,7 +46,7 @@ TEST(Tape, AParameterUsedTwiceIsOneLeaf) {
   const Var y = linear(linear(x, first, Var{}), second, Var{});  // w^2 x
   c.tape.backward(reshape(y, {1}));
   EXPECT_EQ(values_of<double>(w.grad.tensor()), (Values{12}));  // 2 w x
-  // The next step starts afresh: nothing of the old gradient is left.
+  // The next step starts from scratch, with nothing left of the old gradient.
   c.tape.reset();
   c.arena.reset();
   c.tape.backward(linear(c.tape.constant(memory.tensor()), c.tape.parameter(w.parameter), Var{}));
@@ -131,8 +131,8 @@ TEST(Tape, BackwardNeedsAScalarThatDependsOnALeaf) {
   EXPECT_THROW(c.tape.backward(tanh(c.tape.constant(scalar.tensor()))), Error);
 }
 
-// The peak of a training step is about that of its forward pass: each gradient takes the place of a value that is
-// spent.
+// The peak of a training step is about that of its forward pass, because each gradient takes the memory of a value that
+// is no longer needed.
 TEST(Tape, BackwardRunsInTheMemoryOfTheForwardPass) {
   TestContext c;
   const Shape shape{64, 1000};  // 512,000 bytes
@@ -151,7 +151,7 @@ TEST(Tape, KeptValuesSurviveBackward) {
   const OwnedTensor memory = tensor_of<double>({1}, {0.5});
   const Var x = c.tape.variable(memory.tensor());
   const Var kept = tanh(x);
-  const Var kept_view = reshape(tanh(x), {1, 1});  // a view keeps what it looks at
+  const Var kept_view = reshape(tanh(x), {1, 1});  // a view keeps the memory it refers to
   c.tape.keep(kept);
   c.tape.keep(kept_view);
   Var y = add(kept, reshape(kept_view, {1}));
@@ -159,13 +159,12 @@ TEST(Tape, KeptValuesSurviveBackward) {
   c.tape.backward(y);
   EXPECT_EQ(values_of<double>(kept.value()), (Values{std::tanh(0.5)}));
   ASSERT_TRUE(kept_view.value());
-  // Were its memory in the arena's free list, a new tensor could land on it.
+  // If its memory were in the arena's free list, a new tensor could overwrite it.
   for (int i = 0; i < 10; ++i) copy_from_host(c.tape.alloc({1}, DType::f64), Values{99}.data());
   EXPECT_EQ(values_of<double>(kept_view.value()), (Values{std::tanh(0.5)}));
 }
 
-// Sampling and the D step need an image, not the way to it: each module gives back all but what it returns.
-// A residual that only its convolution reads makes room for what comes next; one that others read stays.
+// The memory of a residual that only its convolution reads is reused; a residual that other ops read is kept.
 TEST(Tape, AResidualLivesAsLongAsItIsRead) {
   enum class Other { nobody, relu, product };
   const auto bytes_of_residual = [](Other reader) {
@@ -198,12 +197,12 @@ TEST(Tape, AResidualLivesAsLongAsItIsRead) {
     return after - before;
   };
   EXPECT_EQ(bytes_of_residual(Other::nobody), 0);  // y took its place
-  EXPECT_EQ(bytes_of_residual(Other::relu), 0);    // whose gradient asks for its output
+  EXPECT_EQ(bytes_of_residual(Other::relu), 0);    // its gradient needs its own output, not the residual
   EXPECT_EQ(bytes_of_residual(Other::product), 64 * sizeof(double));
 }
 
-// .. and a ReLU's output that one convolution alone reads for its gradient, which has passed the ReLU then. The gradient is
-// the same whoever reads it.
+// The output of a ReLU that only one convolution reads is replaced by its gradient, which has then passed the ReLU. The
+// gradient is the same whichever ops read the output.
 TEST(Tape, ARectifiedValueMakesRoomForItsGradient) {
   enum class Case { read_once, kept, read_twice, also_residual };
   for (const Case how : {Case::read_once, Case::kept, Case::read_twice, Case::also_residual}) {
@@ -229,6 +228,7 @@ TEST(Tape, ARectifiedValueMakesRoomForItsGradient) {
   }
 }
 
+// Sampling and the D step only need the final image, so each module frees all memory except what it returns.
 TEST(Tape, NoGradKeepsOnlyWhatAModuleReturns) {
   TestContext c;
   OwnedParameter w("w", {3, 3}, {1, 0, 0, 0, 1, 0, 0, 0, 1});
@@ -245,7 +245,7 @@ TEST(Tape, NoGradKeepsOnlyWhatAModuleReturns) {
     for (int block = 0; block < 10; ++block) {
       Scope block_scope(c.tape, inner);
       const Var h = linear(tanh(y), c.tape.parameter(w.parameter), Var{});
-      y = reshape(add(h, tanh(h)), shape);  // returns a view: what it looks at stays
+      y = reshape(add(h, tanh(h)), shape);  // returns a view, which keeps the memory it refers to
     }
     EXPECT_FALSE(y.requires_grad());
   }
@@ -254,7 +254,7 @@ TEST(Tape, NoGradKeepsOnlyWhatAModuleReturns) {
   double expected = 0.5;
   for (int block = 0; block < 10; ++block) expected = std::tanh(expected) + std::tanh(std::tanh(expected));
   EXPECT_NEAR(values_of<double>(y.value())[2999], expected, 1e-14);
-  // What is recorded afterwards has gradients again, also for the same parameter.
+  // Ops recorded afterwards have gradients again, even for the same parameter.
   c.tape.backward(gan_loss_g(sum_space(reshape(linear(y, c.tape.parameter(w.parameter), Var{}), {1, 3000, 1, 1})),
                              GanLoss::wasserstein));
   EXPECT_NEAR(values_of<double>(w.grad.tensor())[0], -1000 * expected, 1e-9);
@@ -281,7 +281,7 @@ TEST(Tape, ErrorsNameTheLayerWhatWasExpectedAndWhatCame) {
   }
   EXPECT_EQ(message([&] { add(xv, wv); }),
             "add expects two tensors of one shape but got [1,2,2,3] and [4,3,3,5]");  // no scope, no prefix
-  // What a kernel or the arena throws is named as well.
+  // Errors thrown by a kernel or the arena name the layer as well.
   {
     Scope scope(c.tape, path);
     auto full = [](Context&) { fail(ErrorKind::runtime, "the kernel failed"); };

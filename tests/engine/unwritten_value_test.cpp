@@ -1,5 +1,5 @@
-// A batch normalisation whose reader computes it (Tape::record_unwritten): the same bits as if it had been written first,
-// and written all the same for whoever reads it otherwise.
+// A batch normalisation that its reader computes (Tape::record_unwritten) gives the same bits as one that is written
+// first, and it is still written when other code reads it.
 #include <gtest/gtest.h>
 
 #include "engine/ops/ops.h"
@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kChannels = 32;
 
-// Times that a batch normalisation of the forward pass was launched: its statistics, and perhaps its values.
+// The number of batch-normalisation launches in the forward pass: one for the statistics, possibly one for the values.
 int64_t launches(const Profile& profile) {
   int64_t count = 0;
   for (const Profile::Row& entry : profile.rows()) {
@@ -24,7 +24,7 @@ struct Setting {
   const char* name;
   Execution forward, backward_weight;
   DType dtype;
-  int64_t written;  // launches beside the statistics, with gradients
+  int64_t written;  // launches in addition to the statistics, with gradients
 };
 
 class UnwrittenValueTest : public testing::TestWithParam<Setting> {
@@ -50,7 +50,7 @@ class UnwrittenValueTest : public testing::TestWithParam<Setting> {
     return conv2d(h, w, {}, {.kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}, &layer_.execution);
   }
 
-  // Bytes of the result and of all gradients.
+  // Returns the bytes of the result and of all gradients.
   std::vector<unsigned char> step(bool written_first) {
     std::vector<unsigned char> bytes;
     const auto take = [&](const Tensor& t) {
@@ -118,7 +118,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Setting{"block_bf16", Execution::block, Execution::block, DType::bf16, 0}),
     [](const auto& p) { return p.param.name; });
 
-// What a module returns outlives what it was made from.
+// A value that a module returns outlives the input that it is computed from.
 TEST(UnwrittenValue, IsWrittenBeforeItsInputGoes) {
   const std::string path = "module";
   for (const bool keep : {false, true}) {
@@ -142,7 +142,7 @@ TEST(UnwrittenValue, IsWrittenBeforeItsInputGoes) {
   }
 }
 
-// Nobody read it, and its memory is another's now.
+// A value that is never read is never written, and its memory is reused.
 TEST(UnwrittenValue, IsForgottenWhenItGoes) {
   const std::string path = "module";
   TestContext c(cpu_kernels());

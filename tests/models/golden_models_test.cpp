@@ -1,4 +1,4 @@
-// Training iterations of every model at reduced width against PyTorch's: what tests/golden/golden_models.py writes.
+// Training iterations of every model at reduced width, compared with PyTorch (tests/golden/golden_models.py).
 #include <cmath>
 #include <map>
 
@@ -12,7 +12,7 @@
 namespace poise {
 namespace {
 
-// The numbers of golden_models.py.
+// These numbers must match golden_models.py.
 constexpr int64_t kBatch = 4, kClasses = 3;
 constexpr double kLearningRateG = 4e-4, kLearningRateD = 2e-4, kEmaDecay = 0.9;
 constexpr AdamOptions kAdam{.beta1 = 0.0, .beta2 = 0.9};
@@ -35,8 +35,8 @@ struct ModelRun {
   int iterations;
   friend std::ostream& operator<<(std::ostream& out, const ModelRun& run) { return out << run.model; }
 };
-// Drawn numbers such that no activation or maximum of biggan64 is so near a tie that f32 decides otherwise than f64: with
-// latents of 20, some of oneDNN's instruction sets do, and a gradient differs by a per cent.
+// The latent size of biggan64 is chosen so that no activation or maximum is close enough to a tie for f32 and f64 to
+// decide differently. With 20 latents, some of oneDNN's instruction sets do, and a gradient differs by one per cent.
 constexpr ModelRun kRuns[] = {{"sngan32-resnet", 8, 8, 8, 0, 1},  {"sngan48", 4, 4, 8, 0, 1},
                               {"sngan64", 4, 4, 8, 0, 1},         {"dcgan32", 4, 4, 8, 0, 1},
                               {"biggan32", 8, 8, 8, kClasses, 3}, {"biggan64", 8, 8, 25, kClasses, 3}};
@@ -109,8 +109,8 @@ class GoldenModels : public testing::TestWithParam<std::tuple<ModelSetup, ModelR
     return t;
   }
 
-  // Rows in the order of names. Gradients that should be zero (of biases in front of a batch norm) are rounding: what
-  // counts for a row is its own size, or a hundredth of the largest.
+  // Rows are in the order of names. Gradients that should be zero (of biases before a batch norm) are rounding errors,
+  // so a difference is relative to the largest entry of its row or, if larger, a hundredth of the largest of all.
   void compare(const std::string& key, const std::map<std::string, Summary>& rows) {
     const std::vector<double> expected = golden_.values(key);
     ASSERT_EQ(expected.size(), 4 * rows.size()) << key;
@@ -131,7 +131,7 @@ class GoldenModels : public testing::TestWithParam<std::tuple<ModelSetup, ModelR
   }
   void TearDown() override { std::cout << "worst: " << worst_name_ << " differs by " << worst_ << "\n"; }
 
-  // Names as in the file; the gradients as the last step left them.
+  // The names are as in the file, and the gradients are those of the last step.
   void compare_gradients(const char* network, const ParameterSlab& slab, const std::string& at) {
     std::map<std::string, Summary> rows;
     for (const auto& e : slab.entries()) {

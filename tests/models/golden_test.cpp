@@ -1,5 +1,5 @@
-// Our layers and our training iterations against PyTorch's (tests/golden/README.md): in f64 on the plain kernels, where
-// only a wrong formula can differ, and in f32 on the kernels that users run.
+// Layers and training iterations compared with PyTorch (tests/golden/README.md): in f64 with the reference kernels,
+// where only a wrong formula can make a difference, and in f32 with the kernels that users run.
 #include <array>
 #include <functional>
 
@@ -21,7 +21,7 @@ constexpr std::array kSetups{Setup{"reference_f64", DType::f64, cpu_reference_ke
                              Setup{"reference_f32", DType::f32, cpu_reference_kernels, 1e-5, 1e-4},
                              Setup{"production_f32", DType::f32, cpu_kernels, 1e-5, 1e-4}};
 
-// A device with nothing on it but a tape.
+// An otherwise empty device with a tape.
 struct Workbench {
   Workbench(const Setup& setup, size_t mebibytes) : arena(mebibytes << 20, Device::cpu) {
     ctx.kernels = &setup.kernels();
@@ -33,7 +33,7 @@ struct Workbench {
   Context ctx;
   Tape tape{ctx};
 
-  // A gradient to start from; backward_from() spends it.
+  // Copies a gradient to the arena for backward_from(), which consumes it.
   Tensor in_arena(const OwnedTensor& from) {
     Tensor copy = arena.alloc(from.tensor().shape, from.tensor().dtype);
     copy_from_host(copy, from.tensor().bytes);
@@ -50,7 +50,7 @@ class GoldenLayers : public testing::TestWithParam<Setup> {
     golden_.expect_near(name, got, GetParam().layer_limit);
   }
 
-  // Forward and backward of the case `name`: inputs name.<input>, output name.y, gradients name.dy and name.d<input>.
+  // Checks both passes of the case `name`: inputs name.<input>, output name.y, gradients name.dy and name.d<input>.
   void check(const std::string& name, const std::vector<std::string>& inputs, const Op& op, Mode mode = Mode::train) {
     SCOPED_TRACE(name);
     Workbench bench(GetParam(), 4);
@@ -101,7 +101,7 @@ TEST_P(GoldenLayers, BatchNorm) {
     Mode mode;
     bool relu, follows;
   } cases[] = {{"batch_norm_train", Mode::train, false, true},
-               {"batch_norm_eval", Mode::evaluate_running, false, true},  // the file holds them unchanged
+               {"batch_norm_eval", Mode::evaluate_running, false, true},  // running statistics unchanged in the file
                {"batch_norm_relu_train", Mode::train, true, true},
                {"batch_norm_relu_eval", Mode::evaluate_running, true, true},
                {"batch_norm_train", Mode::evaluate_batch, false, false}};
@@ -119,8 +119,8 @@ TEST_P(GoldenLayers, BatchNorm) {
   }
 }
 
-// Two passes in train mode and one in evaluation: each alone, then all three on one tape, where the backward pass must
-// use the u and v of its own forward pass.
+// Two passes in training mode and one in evaluation: first each alone, then all three on one tape, where each backward
+// pass must use the u and v of its own forward pass.
 TEST_P(GoldenLayers, SpectralNorm) {
   const std::string name = "spectral_norm.";
   constexpr double kEps = 1e-12;
@@ -215,11 +215,11 @@ TEST_P(GoldenLayers, AdamAndMovingAverage) {
   }
 }
 
-// Three iterations of SNGAN-32 at reduced width through apps/training/gan_step.h, as the Trainer runs them. The numbers below
-// are those of tests/golden/golden_sngan32.py.
+// Three iterations of SNGAN-32 at reduced width with apps/training/gan_step.h, as the Trainer runs them. The numbers
+// below must match tests/golden/golden_sngan32.py.
 class GoldenTraining : public testing::TestWithParam<Setup> {};
 
-// "G.block2.conv1.weight" and so on: every tensor of a network that the golden files know, in slab order.
+// All tensors of a network that are in the golden files ("G.block2.conv1.weight" and so on), in slab order.
 std::vector<std::pair<std::string, Tensor>> state_of(const std::string& network, const ParameterSlab& slab) {
   std::vector<std::pair<std::string, Tensor>> all;
   for (const auto& entry : slab.entries()) {

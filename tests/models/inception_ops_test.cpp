@@ -1,5 +1,5 @@
-// What op_cases.h cannot say about the ops of Inception: who receives a tie's gradient, and the ReLU behind a
-// convolution that skips dead blocks.
+// Tests of Inception's ops that op_cases.h cannot express: which cell receives the gradient of a tie, and the ReLU
+// after a convolution that skips dead blocks.
 #include <gtest/gtest.h>
 
 #include "engine/ops/ops.h"
@@ -9,7 +9,7 @@
 namespace poise {
 namespace {
 
-// 3x3 windows with padding 1 on a 3x3 image of ones: the first cell inside of window (p, q) is (max(p-1,0),
+// 3x3 windows with padding 1 on a 3x3 image of ones: the first cell of window (p, q) in the image is (max(p-1,0),
 // max(q-1,0)).
 TEST(MaxPool, TheFirstOfEqualCellsReceivesTheGradient) {
   for (const KernelTable* kernels : {&cpu_kernels(), &cpu_reference_kernels()}) {
@@ -26,7 +26,7 @@ TEST(MaxPool, TheFirstOfEqualCellsReceivesTheGradient) {
   }
 }
 
-// One of two blocks of 16 input channels is dead. Against a dense convolution of the masked weight and a ReLU.
+// One of two blocks of 16 input channels is dead. Compared with a dense convolution of the masked weight and a ReLU.
 TEST(Conv2dRelu, FollowsSkippedBlocks) {
   constexpr int64_t kBlock = 16;
   const Shape shape{kBlock, 1, 1, 2 * kBlock}, image{2, 3, 4, 2 * kBlock};

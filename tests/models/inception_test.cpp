@@ -1,8 +1,8 @@
-// Inception-v3: against PyTorch in float64 at a sixteenth of its width (tests/golden/golden_inception.py), and, where
-// real weights are at hand, at full width against features that PyTorch computed from them in float32.
+// Inception-v3, compared with PyTorch in float64 at a sixteenth of its width (tests/golden/golden_inception.py) and, if
+// the real weights are available, at full width with features that PyTorch computed from them in float32.
 //
-//   POISE_INCEPTION_WEIGHTS=DIR   a folder with inception_2015_to_mixed_6e.safetensors and its reference files; the
-//                                 tests that need them are skipped otherwise
+//   POISE_INCEPTION_WEIGHTS=DIR   a folder with inception_2015_to_mixed_6e.safetensors and its reference files; without
+//                                 it, the tests that need them are skipped
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -30,7 +30,7 @@ SafetensorsFile golden_weights() {
   return SafetensorsFile::read(std::string(POISE_GOLDEN_DIR) + "/inception.safetensors");
 }
 
-// Features of the golden images, up to `last`, under NoGrad.
+// Computes the features of the golden images up to `last`, under NoGrad.
 struct Pass {
   Inception network;
   std::vector<OwnedTensor> weights;
@@ -86,7 +86,7 @@ TEST(Inception, ATruncatedNetworkHasTheFirstThreeTaps) {
   EXPECT_THROW(Pass(options, DType::f64, cpu_reference_kernels(), InceptionTap::logits), Error);
 }
 
-// The widths as published: 94 convolutions of 21,751,136 weights, a bias for each of 17,216 channels, 2048x1008 logits.
+// The published sizes: 94 convolutions with 21,751,136 weights, a bias for each of 17,216 channels, 2048x1008 logits.
 TEST(Inception, HasThePublishedSize) {
   Inception network({});
   int64_t convolutions = 0, weights = 0, biases = 0;
@@ -100,7 +100,7 @@ TEST(Inception, HasThePublishedSize) {
   EXPECT_EQ(network.dims(InceptionTap::logits), 1008);
 }
 
-// What lies between the taps is given back: the peak is that of the widest part, not the sum of all.
+// Memory between the taps is freed, so the peak is that of the widest part and not the sum of all values.
 TEST(Inception, GivesBackWhatItHasRead) {
   const Pass pass(narrow(true), DType::f32, cpu_kernels(), InceptionTap::logits);
   size_t all = 0;
@@ -115,7 +115,7 @@ TEST(Inception, EveryOpHasACase) {
   for (const Node& node : pass.context.tape.nodes()) EXPECT_TRUE(covered.contains(node.name)) << node.name;
 }
 
-// Weights files that are not what they should be. A changed copy of the golden file:
+// A modified copy of the golden file, for tests of faulty weights files.
 class ChangedWeights {
  public:
   ChangedWeights() : file_(golden_weights()) {
@@ -201,8 +201,7 @@ TEST(InceptionWeights, SayWhichNetworkTheyAre) {
   EXPECT_FALSE(identify_inception(truncated.parse()).options.complete);
 }
 
-// --- images in, features out, at reduced width
-// ------------------------------------------------------------------------
+// --- images in, features out, at reduced width ---
 
 const std::vector<FeatureTap> kAllTaps{FeatureTap::pool64, FeatureTap::pool192, FeatureTap::pool768,
                                        FeatureTap::pool2048, FeatureTap::logits};
@@ -214,7 +213,7 @@ std::vector<uint8_t> some_images(int64_t count, int64_t h, int64_t w) {
   return bytes;
 }
 
-// Seven images at once, and in calls of 1, 2 and 4; batches of 3 leave a rest each time.
+// Seven images at once, and in calls of 1, 2 and 4. With batches of 3, each call ends in a partial batch.
 TEST(InceptionNetwork, FeaturesDoNotDependOnTheCallsTheyCameIn) {
   constexpr int64_t kCount = 7, kH = 9, kW = 12, kBytes = kH * kW * 3;
   InceptionNetwork network(kNarrowWeights, {.batch = 3});
@@ -291,7 +290,7 @@ TEST(Sha256, KnowsTheStandardsExamples) {
   EXPECT_EQ(of("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
             "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
   EXPECT_EQ(of(std::string(1'000'000, 'a')), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
-  const std::string abc = "abc";  // in parts
+  const std::string abc = "abc";  // passed in parts
   const auto bytes = std::as_bytes(std::span(abc));
   EXPECT_EQ(sha256({bytes.first(1), bytes.subspan(1)}), of("abc"));
 }
@@ -353,7 +352,7 @@ TEST_F(RealInception, FeaturesOfSixteenImagesArePyTorchs) {
   expect_rows(rows[0], "first16_test_qlogits_f32.bin");
 }
 
-// 16 images at once, in calls of 1, 5 and 10 of them, and in batches of another size.
+// 16 images at once, in calls of 1, 5 and 10, and in batches of another size.
 TEST_F(RealInception, FeaturesDoNotDependOnTheCallsTheyCameIn) {
   const std::string weights = folder_ + "/inception_2015_to_mixed_6e.safetensors";
   InceptionNetwork network(weights, {.batch = 8});

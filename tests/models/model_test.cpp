@@ -1,5 +1,5 @@
-// The models have the sizes of the papers: parameters, and multiply-adds per image, layer by layer as the plan of a
-// training iteration counts them.
+// The models have the sizes stated in the papers: parameters, and multiply-adds per image, layer by layer as counted in
+// the plan of a training iteration.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace poise {
 namespace {
 
-// Multiply-adds of one image's forward pass through the convolutions and linear layers of one network, by layer.
+// Multiply-adds of a network's convolutions and linear layers in the forward pass of one image, by layer.
 std::map<std::string, double> macs_per_image(const TrainingPlan& plan, const std::string& network, double images) {
   std::map<std::string, double> macs;
   for (const Profile::Row& row : plan.layers.rows()) {
@@ -85,10 +85,10 @@ TEST(Sngan64, IsTheNetworkOf48PixelsWithOneMoreBlock) {
 struct PublishedSize {
   const char* model;
   int64_t parameters_g, maskable_g, macs_g, parameters_d, maskable_d, macs_d;
-  int table_g, table_d;  // in erk_tables()
+  int table_g, table_d;  // indices in erk_tables()
 };
 void PrintTo(const PublishedSize& size, std::ostream* out) { *out << size.model; }
-// biggan64: its two gates, which the papers' code masks by accident, are not counted as maskable.
+// The two gates of biggan64, which the papers' code masks by accident, are not counted as maskable.
 constexpr PublishedSize kPublished[] = {
     {"sngan32", 4'276'739, 4'266'752, 1'681'129'472, 1'053'824, 1'052'544, 272'072'832, 0, 1},
     {"sngan48", 4'878'083, 4'855'488, 827'375'616, 19'542'721, 19'536'768, 617'509'888, 2, 3},
@@ -117,7 +117,7 @@ TEST_P(PublishedModels, HaveTheSizesOfThePapers) {
   }
 }
 
-// Layer by layer: shape, multiply-adds and ERK densities, whatever the order of the layers.
+// Compares shape, multiply-adds and ERK densities of each layer, in any order of the layers.
 TEST_P(PublishedModels, HaveTheLayersAndDensitiesOfThePapersTables) {
   const ModelCost cost = model_cost(published_model(GetParam().model));
   const auto tables = test::erk_tables();
@@ -161,7 +161,7 @@ TEST(Models, TheOthersHaveTheSizesThatTheirHeadersSay) {
     const GanModel model = make_model(published_model(name));
     return std::pair(model.generator->parameter_count(), model.discriminator->parameter_count());
   };
-  EXPECT_EQ(sizes("sngan32-resnet"), std::pair(int64_t{4'276'739}, int64_t{1'053'824 + 1}));  // a bias more
+  EXPECT_EQ(sizes("sngan32-resnet"), std::pair(int64_t{4'276'739}, int64_t{1'053'824 + 1}));  // one more bias
   const int64_t g =
       128 * 16 * 512 + 16 * (512 * 256 + 256 * 128 + 128 * 64) + 2 * (512 + 256 + 128 + 64) + 9 * 64 * 3 + 3;
   const int64_t d = 9 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512) + 16 * (64 * 64 + 128 * 128 + 256 * 256) +
@@ -171,7 +171,7 @@ TEST(Models, TheOthersHaveTheSizesThatTheirHeadersSay) {
   EXPECT_EQ(d, 2'935'873);
 }
 
-// What carries no mask, by name.
+// Checks which weights have no mask, by name.
 TEST(Models, MasksLeaveConditionalMapsEmbeddingsAndGatesAlone) {
   const GanModel model = make_model({.name = "biggan64", .width_g = 8, .width_d = 8, .latent_size = 10, .classes = 3});
   std::vector<std::string> free_weights;
@@ -194,7 +194,7 @@ TEST(Models, MasksLeaveConditionalMapsEmbeddingsAndGatesAlone) {
   EXPECT_EQ(free_weights, expected);
 }
 
-// Shapes and element types agree through every op, also where activations are bf16.
+// Shapes and element types agree in every op, even if activations are bf16.
 TEST(Models, EachPlansAnIterationInEveryPrecision) {
   for (const std::string& name : model_names()) {
     SCOPED_TRACE(name);

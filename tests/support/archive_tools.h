@@ -1,4 +1,4 @@
-// Archives for tests, also such as nobody should pack.
+// Builds archives for tests, including malformed and hostile ones.
 #pragma once
 #include <archive.h>
 #include <archive_entry.h>
@@ -13,12 +13,12 @@ namespace poise::test {
 struct ArchiveEntry {
   std::string path, bytes;
   unsigned type = AE_IFREG;
-  std::string link;  // of a symbolic link; with type AE_IFREG a hard link
+  std::string link;  // target of a symbolic link; with type AE_IFREG, of a hard link
 };
 
 enum class ArchiveKind : uint8_t { tar, tar_gz, zip };
 
-// The bytes of an archive with these entries. Throws what libarchive reports.
+// The bytes of an archive with these entries. Throws if libarchive reports an error.
 inline std::string archive_bytes(ArchiveKind kind, const std::vector<ArchiveEntry>& entries) {
   std::string bytes;
   ::archive* writer = ::archive_write_new();

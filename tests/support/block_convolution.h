@@ -1,5 +1,5 @@
-// Block-sparse convolution kernels of a GPU against the dense loops of the CPU in f64 on the
-// same masked weights. Tests choose whose kernels: ours or cuSPARSE's.
+// Compares the GPU's block-sparse convolution kernels with dense CPU loops in f64 on the same masked weights. The test
+// chooses which kernels: ours or cuSPARSE's.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -15,7 +15,7 @@
 
 namespace poise {
 
-// The entries of a table that make up one path.
+// The entries of a kernel table that make up one path.
 struct BlockPath {
   BlockConv2dPlanner* plan;
   BlockConv2dForward* forward;
@@ -30,7 +30,7 @@ inline BlockPath cusparse_path(const KernelTable& k) {
           k.cusparse_conv2d_backward_weight};
 }
 
-// Values in [-1, 1], zero where `mask` is; those are not drawn.
+// Random values in [-1, 1]. Where `mask` is zero, the value is zero and no random number is drawn.
 inline Operand uniform(const Shape& shape, DType dtype, Device where, std::mt19937& rng,
                        const uint8_t* mask = nullptr) {
   std::uniform_real_distribution<float> draw(-1, 1);
@@ -41,8 +41,8 @@ inline Operand uniform(const Shape& shape, DType dtype, Device where, std::mt199
 
 constexpr double kOneCell = -1;
 
-// `density` of the cells of a weight, drawn at random; a cell is one block, or one block over all taps. The index is in
-// memory of `where`.
+// A random mask in which a share `density` of a weight's cells is alive. A cell is one block, or one block over all
+// taps. The index is stored in memory of `where`.
 struct RandomMask {
   OwnedTensor bytes;
   BlockIndex index;
@@ -110,7 +110,7 @@ class Convolution {
                   uniform(g_.weight_shape(), dtype_, where, rng_, mask_.bytes.tensor().data<uint8_t>()),
                   uniform({g_.c_out}, DType::f32, where, rng_), uniform(g_.y_shape(), dtype_, where, rng_)} {}
 
-  // From now on passes keep their lists, in so much memory.
+  // From now on, passes keep their lists, in this much memory.
   void keep_lists(size_t bytes) {
     kept_memory_ = OwnedTensor({static_cast<int64_t>(bytes)}, DType::u8, where_);
     kept_ = KeptLists(kept_memory_.tensor());
@@ -120,7 +120,7 @@ class Convolution {
   Tensor& kept_memory() { return kept_memory_.tensor(); }
   const KeptLists& kept() const { return kept_; }
 
-  // The forward pass and the input gradient of this geometry, y and dx holding what they held before.
+  // Runs the forward pass and the input gradient with this geometry. Beforehand, y holds dy and dx holds x.
   LayerResults run_as(const KernelTable& kernels, const Conv2dGeometry& g) const {
     Context ctx{.device = where_, .precision = precision_, .kernels = &kernels};
     const BlockPath path = our_path(kernels);
@@ -134,7 +134,7 @@ class Convolution {
                            path.backward_input(ctx, g, mask_.index, dy, w, for_input, r.dx.tensor());
                          });
   }
-  // `relu`, `adds` and `masks` give the bits of a pass of its own over f32 results.
+  // `relu`, `adds` and `masks` give the same bits as a separate pass over the f32 results.
   void expect_finishes(const KernelTable& kernels) const {
     const auto each = [](const GuardedTensor& sums, const Operand& before, float (*finish)(float, float)) {
       std::vector<double> all = to_host(sums.tensor());

@@ -10,13 +10,13 @@
 
 namespace poise {
 
-constexpr int64_t kB = kSparseBlock;  // where a test does not say otherwise
+constexpr int64_t kB = kSparseBlock;  // unless a test says otherwise
 
 struct Images {
   int64_t n, h, w, in_blocks, out_blocks;
 };
 
-// With a kernel of k x k.
+// The geometry for a k x k kernel.
 inline Conv2dGeometry geometry_of(const Images& s, int64_t k, int64_t upsample, int64_t block = kB) {
   return {.n = s.n,
           .h = s.h,
@@ -37,7 +37,7 @@ inline const auto kKernelsAndUpsamples = testing::Combine(testing::Values(1, 3),
 inline std::string kernel_and_upsample(const testing::TestParamInfo<KernelAndUpsample>& p) {
   return "kernel_" + std::to_string(std::get<0>(p.param)) + "_upsample_" + std::to_string(std::get<1>(p.param));
 }
-// Multiply-adds per pixel of the stored image and pair of channels: four 2x2 convolutions where a 3x3 one enlarges.
+// Multiply-adds per pixel of the stored image and pair of channels. An upsampling 3x3 convolution is four 2x2 ones.
 inline double positions_of(int64_t kernel, int64_t upsample) {
   return upsample == 2 && kernel == 3 ? 16 : static_cast<double>(kernel * kernel);
 }

@@ -1,6 +1,6 @@
-// The CPU kernels as a device would run them: each call goes to the context's stream and is computed when the stream
-// gets there. With Device::emulated this makes a device that is all runtime and no GPU kernel: what the tests of
-// runtime, graphs and Trainer need, at the speed of the CPU.
+// The CPU kernels, run as a device would run them: each call is queued on the context's stream and computed when the
+// stream reaches it. With Device::emulated this makes a device with a full runtime but no GPU kernels, which is what
+// the tests of the runtime, graphs and Trainer need, at the speed of the CPU.
 #pragma once
 #include <span>
 #include <tuple>
@@ -11,7 +11,7 @@
 
 namespace poise::test {
 
-// How an argument waits: by value, the elements of a span too.
+// How an argument is stored until its call runs: by value, including the elements of a span.
 template <class T>
 struct Waiting {
   using Type = std::decay_t<T>;
@@ -37,7 +37,7 @@ void defer(KernelTable& table, void (*KernelTable::*)(Context&, Args...)) {
   };
 }
 
-// Of a kernel that waits for the device itself: the host reads what it wrote.
+// For a kernel that synchronises with the device itself because the host reads what it wrote.
 template <auto Entry, class... Args>
 void defer_and_wait(KernelTable& table, void (*KernelTable::*)(Context&, Args...)) {
   table.*Entry = [](Context& ctx, Args... args) {

@@ -1,5 +1,5 @@
-// What kernels of a GPU read and write, between zones that must stay untouched, and how far the results are from loops in
-// f64 on the same values. One by one, and as the operands and results of a layer.
+// Operands and results of GPU kernels, placed between guard zones that must stay untouched, and the comparison of
+// results with f64 loops on the same values. Works on single tensors and on all operands and results of a layer.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@
 
 namespace poise {
 
-// `values` as a tensor f32 or bf16 of a device and, rounded the same way, of the host.
+// `values` as an f32 or bf16 tensor on the device and, rounded the same way, as a tensor on the host.
 struct Operand {
   GuardedTensor device;
   OwnedTensor host;  // f64
@@ -29,7 +29,7 @@ inline void expect_near(const char* what, const GuardedTensor& ours, const Owned
   EXPECT_FALSE(!(error <= limit)) << what << ": error " << error << ", limit " << limit;
 }
 
-// All passes of one layer.
+// The results of all passes of one layer.
 struct LayerResults {
   GuardedTensor y, dx, dweight, dbias;
   bool operator==(const LayerResults& other) const {
@@ -52,11 +52,11 @@ inline void expect_near(const LayerResults& ours, const LayerReference& referenc
   expect_near("dbias", ours.dbias, reference.dbias, precision);
 }
 
-// What a layer reads, in the precision's element type; biases are f32.
+// The inputs of a layer, in the element type of the precision; biases are f32.
 struct LayerOperands {
   Operand x, weight, bias, dy;
 
-  // run_passes(forward, input, weight, results) calls every pass with its workspace, of workspace_bytes(Pass).
+  // run_passes(forward, input, weight, results) calls every pass with its workspace of workspace_bytes(Pass) bytes.
   template <class WorkspaceBytes, class RunPasses>
   LayerResults run(const WorkspaceBytes& workspace_bytes, const RunPasses& run_passes) const {
     const Device where = x.device.tensor().device;

@@ -1,5 +1,5 @@
-// ERK densities of the papers' networks, layer by layer: shapes as [C_out,kh,kw,C_in] or [out,in], the multiply-adds of
-// one image, and the density of each layer at overall densities of 10, 20, 30 and 50%, rounded to four digits.
+// ERK densities of the papers' networks, layer by layer: the shape as [C_out,kh,kw,C_in] or [out,in], the multiply-adds
+// for one image, and the density at overall densities of 10, 20, 30 and 50%, rounded to four digits.
 #pragma once
 #include <vector>
 
@@ -17,8 +17,8 @@ struct ErkRow {
 struct ErkTable {
   const char* network;
   std::vector<ErkRow> rows;
-  double cost[4];     // executed share of all multiply-adds of convolutions and linear layers
-  double other_macs;  // of those that no mask touches: maps of conditional batch norm, a head
+  double cost[4];     // share of the convolutions' and linear layers' multiply-adds that is executed
+  double other_macs;  // of the layers without a mask: maps of conditional batch norm, a head
 };
 
 inline std::vector<ErkTable> erk_tables() {

@@ -1,4 +1,4 @@
-// For tests of files: a folder of their own, whole files as strings, and a check that a call fails the way it should.
+// For tests of files: a temporary folder, whole files as strings, and a check that a call fails the way it should.
 #pragma once
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ class TemporaryFolder {
   std::string path_;
 };
 
-// A new file in the old one's place: to cut a file to nothing and write it again makes ext4 wait for the disk.
+// Replaces the file by a new one, because truncating and rewriting a file makes ext4 wait for the disk.
 inline void write_bytes(const std::string& path, const std::string& bytes) {
   if (std::filesystem::is_regular_file(std::filesystem::symlink_status(path))) std::filesystem::remove(path);
   std::ofstream(path, std::ios::binary | std::ios::trunc)
@@ -54,7 +54,7 @@ inline std::string read_bytes(const std::string& path) {
   return out.str();
 }
 
-// call() throws an Error of this kind, in one line that holds every one of the given parts.
+// Checks that call() throws an Error of this kind whose message is one line and contains all the given parts.
 template <class Call>
 void expect_error(ErrorKind kind, const std::vector<std::string>& parts, const Call& call) {
   try {

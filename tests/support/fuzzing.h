@@ -1,9 +1,9 @@
-// Hostile input: files changed at random, and what must hold of a parser that gets them. Deterministic: the same inputs
-// on every run, unless more or others are asked for.
+// Fuzzing with randomly mutated files. Deterministic: every run tries the same inputs, unless more or different ones
+// are requested.
 //
-// What must hold: nothing but poise::Error leaves a parser, its message is one line, and what is accepted is consistent
-// to the last byte. Tests that include this are built with the address and undefined-behaviour sanitizers in every
-// preset, and so are the parsers (CMakeLists.txt).
+// A parser must throw nothing but poise::Error, with a one-line message, and whatever it accepts must be consistent to
+// the last byte. Tests that include this are built with the address and undefined-behaviour sanitizers in every preset,
+// and so are the parsers (CMakeLists.txt).
 #pragma once
 #include <gtest/gtest.h>
 #include <zlib.h>
@@ -34,7 +34,7 @@ class Xorshift {
   uint64_t state_;
 };
 
-// Pieces that parsers of these formats stumble over.
+// Fragments that parsers of these formats tend to stumble over.
 inline const std::vector<std::string> kPieces = {"{",
                                                  "}",
                                                  "[",
@@ -80,7 +80,7 @@ inline const std::vector<std::string> kPieces = {"{",
                                                  "{\"a\":{\"a\":{\"a\":",
                                                  "\"header_crc32\":\""};
 
-// One to four random edits of a seed: bits, bytes, pieces, numbers, lost or repeated stretches, parts of another seed.
+// Applies one to four random edits: bits, bytes, pieces, numbers, lost or repeated stretches, parts of another seed.
 inline std::string mutate(std::string bytes, const std::vector<std::string>& seeds, Xorshift& random) {
   for (size_t edits = 1 + random.below(4); edits > 0; --edits) {
     const size_t at = random.below(bytes.size() + 1), length = 1 + random.below(16);
@@ -111,7 +111,7 @@ inline std::string mutate(std::string bytes, const std::vector<std::string>& see
         bytes.insert(at, other.substr(random.below(other.size() + 1), length * 8));
         break;
       }
-      default: {  // another digit in the place of a digit: numbers that nearly fit
+      default: {  // replaces a digit by another one: numbers that nearly fit
         const size_t digit = bytes.find_first_of("0123456789", at);
         if (digit != std::string::npos) bytes[digit] = static_cast<char>('0' + random.below(10));
       }
@@ -120,7 +120,7 @@ inline std::string mutate(std::string bytes, const std::vector<std::string>& see
   return bytes;
 }
 
-// Every chunk of a PNG gets the checksum that belongs to it, so that edits get past that check.
+// Recomputes the checksum of every chunk of a PNG, so that edits pass that check.
 inline void repair_png(std::string& png) {
   for (size_t at = 8; at + 12 <= png.size();) {
     const auto byte = [&](size_t i) { return static_cast<size_t>(static_cast<uint8_t>(png[i])); };
@@ -136,8 +136,8 @@ struct Count {
   int accepted = 0, refused = 0;
 };
 
-// parse() either returns or throws an Error of this kind in one line; anything else fails the test (or, for bad memory
-// accesses, ends it).
+// Checks that parse() either returns or throws an Error of one of these kinds with a one-line message. Anything else
+// fails the test, and a bad memory access ends it.
 template <class Parse>
 void try_one(std::initializer_list<ErrorKind> kinds, Count& count, const Parse& parse) {
   try {
@@ -157,13 +157,13 @@ void try_one(ErrorKind kind, Count& count, const Parse& parse) {
   try_one({kind}, count, parse);
 }
 
-// How many inputs a test tries: `quick`, or as the variable POISE_FUZZ_INPUTS says, for a long search.
+// The number of inputs a test tries: `quick`, or the variable POISE_FUZZ_INPUTS for a long search.
 inline int inputs(int quick) {
   const char* text = std::getenv("POISE_FUZZ_INPUTS");
   const int asked = text ? std::atoi(text) : 0;
   return asked > 0 ? asked : quick;
 }
-// Of the random numbers; with POISE_FUZZ_SEED other inputs than in every quick run.
+// The seed of the random numbers. POISE_FUZZ_SEED gives different inputs from those of the quick runs.
 inline uint64_t seed(uint64_t quick) {
   const char* text = std::getenv("POISE_FUZZ_SEED");
   return quick ^ (text ? std::strtoull(text, nullptr, 10) << 32 : 0);

@@ -1,4 +1,4 @@
-// A golden file (tests/golden/README.md): tensors computed by PyTorch, looked up by name, and the comparison with ours.
+// A golden file (tests/golden/README.md): tensors computed by PyTorch, looked up by name and compared with ours.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -20,7 +20,7 @@ class GoldenFile {
   explicit GoldenFile(const std::string& name)
       : file_(SafetensorsFile::read(std::string(POISE_GOLDEN_DIR) + "/" + name + ".safetensors")) {}
 
-  // Says how close the comparisons came, to help choose limits.
+  // Prints the largest difference that was found, to help choose limits.
   ~GoldenFile() {
     if (!worst_name_.empty()) std::cout << "worst: " << worst_name_ << " differs by " << worst_ << " of its maximum\n";
   }

@@ -1,5 +1,5 @@
-// Where the GPU kernels run: `checked` is the kernels on the host under the race checker, `emulated` the same without it,
-// `cuda` a real GPU, where the build has CUDA. In this order: of a wrong kernel the checker's sentence is read first.
+// Where the GPU kernels run: `checked` is on the host under the race checker, `emulated` is on the host without it, and
+// `cuda` is a real GPU if the build has CUDA. `checked` comes first, so its message about a wrong kernel is read first.
 #pragma once
 #include <ostream>
 #include <string>
@@ -26,7 +26,7 @@ inline std::vector<Target> gpu_targets() {
   return targets;
 }
 
-// For tests that choose between the two bodies on the host themselves.
+// For tests that choose between the two host versions (checked and emulated) themselves.
 inline std::vector<Device> gpu_devices() {
 #ifdef POISE_HAVE_CUDA
   return {Device::emulated, Device::cuda};

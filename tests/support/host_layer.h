@@ -1,5 +1,5 @@
-// A masked convolution in f32 on the CPU: operands and results of its three passes, for kernels that are held against
-// others on the same numbers.
+// A masked f32 convolution on the CPU: the operands and results of its three passes, for comparing kernels on the same
+// numbers.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -20,7 +20,7 @@ inline OwnedTensor uniform(const Shape& shape, std::mt19937& rng) {
   return t;
 }
 
-// NaN everywhere that the kernels have to write.
+// A tensor filled with NaN, for results that the kernels have to write completely.
 inline OwnedTensor undefined(const Shape& shape, DType dtype = DType::f32) {
   OwnedTensor t(shape, dtype, Device::cpu);
   std::memset(t.tensor().bytes, 0xff, t.tensor().size_bytes());
@@ -47,7 +47,7 @@ struct HostResults {
         dw(undefined(g.weight_shape())),
         db(undefined({g.c_out})) {}
 
-  // f(name, a's tensor, b's) for each of the four.
+  // Calls f(name, tensor of a, tensor of b) for each of the four results.
   template <class F>
   static void for_each(const HostResults& a, const HostResults& b, const F& f) {
     f("y", a.y.tensor(), b.y.tensor());
@@ -93,12 +93,12 @@ struct HostNormalisation {
 struct HostLayer {
   Conv2dGeometry g;
   OwnedTensor mask, x, weight, bias, dy;  // mask u8, all dead at first
-  OwnedTensor y_before, dx_before;        // what results hold before the kernels run, if that is drawn
+  OwnedTensor y_before, dx_before;        // contents of the results before the kernels run, if drawn
   Normalisation normalisation;            // of x, or none
-  OwnedTensor written;                    // what that makes of x, if the kernel writes it
+  OwnedTensor written;                    // the normalised x, if the kernel writes it
 
   explicit HostLayer(const Conv2dGeometry& geometry) : g(geometry), mask(g.weight_shape(), DType::u8, Device::cpu) {}
-  // Once the mask is made.
+  // Call after the mask has been filled in.
   void draw(std::mt19937& rng) {
     x = uniform(g.x_shape(), rng);
     weight = uniform(g.weight_shape(), rng);
@@ -112,7 +112,7 @@ struct HostLayer {
     for (int64_t i = 0; i < t.tensor().elements(); ++i) v[i] = m[i] ? v[i] : 0;
   }
 
-  // plan(pass), then the three kernels, given what follows context, geometry and index in the table's signatures.
+  // Calls plan(pass), then the kernels with the arguments after context, geometry and index in the table's signatures.
   template <class Plan, class Forward, class BackwardInput, class BackwardWeight>
   HostResults run(const Plan& plan, const Forward& forward, const BackwardInput& backward_input,
                   const BackwardWeight& backward_weight) {
@@ -132,7 +132,7 @@ struct HostLayer {
 
   static const Tensor& written_input(const LayerInput& in) { return in.written ? in.written : in.x; }
 
-  // The table's dense kernels.
+  // Runs the table's dense kernels.
   HostResults run_dense(const KernelTable& k) {
     Context ctx;
     HostResults r = run([&](Pass pass) { return k.conv2d_plan(ctx, g, DType::f32, pass); },
@@ -143,7 +143,7 @@ struct HostLayer {
     return r;
   }
 
-  // Of the plain convolution, its output pooled.
+  // Runs the dense convolution without pooling, then pools its output.
   HostResults run_dense_and_pool(const KernelTable& k) {
     Context ctx;
     HostLayer plain(g);
@@ -163,7 +163,7 @@ struct HostLayer {
   }
 };
 
-// Kernels that normalise x on the way in give the bits that they give of the normalised tensor. `run(layer)` runs them.
+// Kernels that normalise x as they read it give the same bits as on the normalised tensor. `run(layer)` runs them.
 template <class Layer, class Run>
 void expect_normalises(Layer& layer, const Run& run, bool writes = false) {
   std::mt19937 rng(12);
@@ -186,8 +186,8 @@ void expect_normalises(Layer& layer, const Run& run, bool writes = false) {
   }
 }
 
-// `relu`, `adds` and `masks` give the bits of a pass of its own over what the kernels write without. `Layer` is a HostLayer
-// with a run() of its own.
+// `relu`, `adds` and `masks` give the same bits as a separate pass over the kernels' plain results. `Layer` is a
+// HostLayer with its own run().
 template <class Layer>
 void expect_finishes(Layer& layer) {
   std::mt19937 rng(11);

@@ -1,4 +1,4 @@
-// For tests of metrics: random rows of features, and the arrays that NumPy and SciPy computed.
+// For tests of metrics: random rows of features, and arrays computed by NumPy and SciPy.
 #pragma once
 #include <string>
 #include <vector>

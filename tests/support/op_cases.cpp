@@ -1,4 +1,4 @@
-// The families of cases without weights: element-wise, shape, space, losses. Layers: op_cases_layers.cpp and
+// The families of cases without weights: element-wise, shape, space, losses. For layers, see op_cases_layers.cpp and
 // op_cases_normalisation.cpp.
 #include "tests/support/op_cases.h"
 
@@ -51,8 +51,8 @@ OpCase loss_d(const std::string& name, GanLoss loss, int64_t n, int64_t n_real, 
 
 double th(double x) { return std::tanh(x); }
 
-// Multiples of 1/128 from -1 to 1, which bf16 holds too, in the order of the numbers given. Up to 256 of them are
-// distinct, no two so close that a maximum could change hands.
+// Replaces the values by multiples of 1/128 from -1 to 1 in the same order. bf16 represents these exactly, and up to
+// 256 of them are distinct, so rounding cannot change which one is the maximum.
 void spread(std::vector<double>& values) {
   std::vector<size_t> order(values.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -85,7 +85,7 @@ void add_elementwise_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   const OpDefinition sum = define_each_pair([](double a, double b) { return a + b; });
   cases.push_back(binary("add", "add", x, x, add, sum));
   cases.push_back(binary("add_model", "add", {model.shape}, {model.shape}, add, sum, true));
-  // The hard part of add is who owns dy: both inputs the same value, three uses, views, a gradient that already exists.
+  // The hard part of add is who owns dy: one value as both inputs, three uses, views, a gradient that already exists.
   cases.push_back(unary(
       "add_self", "add", x, [](Var v) { return add(v, v); }, define_each([](double v) { return 2 * v; })));
   cases.push_back(unary(
@@ -246,7 +246,7 @@ void add_window_pooling_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   add_both("_model_keep", {model_batch, 17, 17, 768}, keep, true, true);
   add_both("_model_reduce", {model_batch, 35, 35, 288}, reduce, true, true);
 
-  // Behind a ReLU many cells of a window hold the maximum; the gradient goes to the first.
+  // After a ReLU, many cells of a window hold the maximum; the gradient goes to the first.
   OpCase ties = unary(
       "max_pool_ties", "max_pool", {{2, 5, 5, 4}}, [=](Var v) { return max_pool(v, keep); },
       define_max_pool({2, 5, 5, 4}, keep));

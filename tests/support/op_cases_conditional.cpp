@@ -1,4 +1,4 @@
-// Cases of what conditional networks and attention need, of columns, and of the transposed convolution.
+// Cases for the ops of conditional networks and attention, for columns, and for the transposed convolution.
 #include "tests/support/op_definitions.h"
 
 namespace poise {
@@ -11,7 +11,7 @@ OpTensor parameter(const Shape& shape, Draw draw = Draw::uniform) {
   return {.shape = shape, .draw = draw, .parameter = true};
 }
 
-// Labels where the tape computes. In the arena: the plan knows about them.
+// Copies the labels to the device of the tape. They are allocated in the arena, so the plan includes them.
 Tensor labels_on(Tape& tape, const std::vector<int32_t>& labels) {
   Tensor on_device = tape.alloc({static_cast<int64_t>(labels.size())}, DType::i32);
   if (!tape.ctx.planning) copy_from_host(on_device, labels.data());
@@ -29,7 +29,7 @@ OpCase embedding_case(const std::string& name, int64_t classes, int64_t columns,
           .model_sized = model_sized};
 }
 
-// Added to an activation, which is bf16 where activations are.
+// The embedding is added to an activation, whose element type it takes (possibly bf16).
 OpCase embedding_as_activation_case(const std::vector<int32_t>& labels, int64_t columns) {
   OpCase c = embedding_case("_as_activation", 4, columns, labels);
   c.inputs.push_back({{static_cast<int64_t>(labels.size()), columns}});
@@ -127,7 +127,7 @@ std::vector<int32_t> many_labels(int64_t count, int64_t classes) {
 }  // namespace
 
 void add_conditional_cases(std::vector<OpCase>& cases, int64_t model_batch) {
-  cases.push_back(embedding_case("", 4, 5, {3, 0, 1, 3, 3}));  // class 2 does not occur, class 3 thrice
+  cases.push_back(embedding_case("", 4, 5, {3, 0, 1, 3, 3}));  // class 2 does not occur, class 3 occurs three times
   cases.push_back(embedding_case("_one_row", 1, 7, {0}));
   cases.push_back(embedding_case("_model", 200, 1280, many_labels(2 * model_batch, 200), true));
   cases.push_back(embedding_as_activation_case({3, 0, 1, 3, 0}, 8));

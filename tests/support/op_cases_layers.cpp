@@ -26,7 +26,7 @@ struct Image {
   int64_t n, h, w, c;
 };
 
-// `expected_out` [H', W'] is stated, not computed: it pins the output size and the number of operations.
+// `expected_out` [H', W'] is given, not computed, so it pins the output size and the number of operations.
 OpCase conv_case(const std::string& name, const Image& x, int64_t c_out, const Conv2dOptions& o,
                  const std::array<int64_t, 2>& expected_out, bool bias = true, bool model_sized = false) {
   OpCase c{.name = "conv2d_" + name,
@@ -48,8 +48,8 @@ OpCase conv_case(const std::string& name, const Image& x, int64_t c_out, const C
   return c;
 }
 
-// With a ReLU: its kink is where no sum comes near it. All summands of an output have one sign, that of its image
-// times that of its channel; so both sides of the kink occur.
+// With a ReLU, and inputs that keep all sums away from its kink: all summands of an output have the same sign, the
+// product of the signs of its image and its channel. Both sides of the kink therefore occur.
 OpCase relu_case(const std::string& name, const Image& x, int64_t c_out, Conv2dOptions o,
                  const std::array<int64_t, 2>& expected_out, bool bias = true, bool model_sized = false) {
   o.relu = true;
@@ -69,7 +69,7 @@ OpCase relu_case(const std::string& name, const Image& x, int64_t c_out, Conv2dO
   return c;
 }
 
-// With a residual of [N,H',W',C_out], the sum of the last two inputs: the value that conv2d is given is nobody else's.
+// With a residual [N,H',W',C_out] that is the sum of the last two inputs, so no other op reads it.
 OpCase residual_case(const std::string& name, const Image& x, int64_t c_out, const Conv2dOptions& o,
                      const std::array<int64_t, 2>& expected_out) {
   OpCase c = conv_case(name + "_residual", x, c_out, o, expected_out);
@@ -115,7 +115,7 @@ void add_sngan32_convolutions(std::vector<OpCase>& cases, int64_t n) {
   add("d8_conv", 8, 128, 128, same(3));
 }
 
-// Cases in which some pixel is skipped by the stride, or some tap sees nothing but padding.
+// Marks the cases in which the stride skips a pixel or a tap only sees padding.
 void note_unread_elements(std::vector<OpCase>& cases) {
   for (OpCase& c : cases) {
     for (const char* name :
@@ -173,7 +173,7 @@ void add_conv2d_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   add("3x3_pad_uneven", {2, 4, 5, 3}, 4, {.kh = 3, .kw = 3, .pad_h = 2}, {6, 3});
   add("5x5_same", {1, 6, 5, 2}, 3, same(5), {6, 5});
   add("3x3_stride2", {2, 5, 7, 3}, 4, {.kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2, .pad_h = 1, .pad_w = 1}, {3, 4});
-  // The last row and column of this input are never read: their gradient is zero, and has to be written.
+  // The last row and column of this input are never read, but their zero gradient still has to be written.
   add("3x3_stride2_unread_edge", {2, 6, 8, 3}, 4, {.kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2}, {2, 3});
   add("3x3_stride2_by_1", {2, 5, 4, 3}, 4, {.kh = 3, .kw = 3, .stride_h = 2, .pad_h = 1, .pad_w = 1}, {3, 4});
   add("1x1_stride2", {2, 4, 5, 3}, 4, {.stride_h = 2, .stride_w = 2}, {2, 3});
@@ -194,7 +194,7 @@ void add_conv2d_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   add("1x1_pooled", {2, 4, 6, 3}, 4, pooled(same(1)), {2, 3});
   add("1x1_pooled_no_bias", {2, 4, 6, 3}, 4, pooled(same(1)), {2, 3}, false);
   add("1x1_pooled_odd", {1, 5, 3, 3}, 4, pooled(same(1)), {2, 1});
-  // A ReLU behind each way that a kernel may take: plain, few outputs, split sums, enlarged input.
+  // A ReLU after each variant of the kernel: plain, few outputs, split sums, upsampled input.
   cases.push_back(relu_case("3x3_same", {2, 4, 5, 3}, 5, same(3), {4, 5}));
   cases.push_back(relu_case("3x3_same_no_bias", {2, 4, 5, 3}, 12, same(3), {4, 5}, false));
   cases.push_back(relu_case("3x3_rgb_of_many", {2, 5, 4, 30}, 3, same(3), {5, 4}));
@@ -204,7 +204,7 @@ void add_conv2d_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   cases.push_back(relu_case("3x3_upsampled", {2, 3, 4, 3}, 5, same(3, 2), {6, 8}));
   cases.push_back(relu_case("1x1_upsampled", {2, 3, 5, 3}, 4, same(1, 2), {6, 10}));
   note_unread_elements(cases);
-  // Of Inception-v3.
+  // Convolutions of Inception-v3.
   const auto inception = [&](const std::string& name, int64_t size, int64_t c_in, int64_t c_out, const Conv2dOptions& o,
                              int64_t out) {
     cases.push_back(

@@ -32,7 +32,7 @@ OpCase batch_norm_case(const std::string& name, const Shape& x, Mode mode, const
       .model_sized = model_sized};
 }
 
-// Without parameters: a scale of 1 and an offset of 0.
+// Without parameters: the scale is 1 and the offset is 0.
 OpCase batch_norm_without_affine_case(const std::string& name, const Shape& x, Mode mode, bool model_sized = false) {
   OpCase c = batch_norm_case("without_affine_" + name, x, mode, {.eps = 1e-4}, model_sized);
   c.op = kBatchNormWithoutAffine;
@@ -53,7 +53,7 @@ void scale_to_length_one(std::vector<double>& x) {
   for (double& value : x) value /= std::sqrt(square);
 }
 
-// Power iterations from the drawn u, as many as asked: the vectors u = states[0] and v = states[1] of weight inputs[0].
+// Runs `count` power iterations from the drawn u, for weight inputs[0] with u = states[0] and v = states[1].
 std::function<void(HostValues&, HostValues&)> power_iterations(int count) {
   return [count](HostValues& inputs, HostValues& states) {
     const std::vector<double>& weight = inputs[0];
@@ -91,7 +91,7 @@ OpCase spectral_norm_case(const std::string& name, const Shape& weight, Mode mod
   return c;
 }
 
-// A mask has killed the one row that u points to: v restarts. The gradient is that of held vectors, see below.
+// A mask has killed the only row that u selects, so v restarts. The gradient treats u and v as constants, see below.
 OpCase spectral_norm_restart_case(const std::string& name, const Shape& weight) {
   OpCase c = spectral_norm_case(name, weight, Mode::train, 0);
   c.gradient_check = false;
@@ -104,7 +104,7 @@ OpCase spectral_norm_restart_case(const std::string& name, const Shape& weight) 
   return c;
 }
 
-// Many weights in one call, laid side by side in the output. Evaluating, so that the gradient is exact.
+// Several weights in one call, concatenated in the output. The gradient is checked in evaluation, where it is exact.
 OpCase spectral_norm_many_case(const std::string& name, const std::vector<Shape>& weights, Mode mode) {
   OpCase c{
       .name = "spectral_norm_" + name,
@@ -170,8 +170,8 @@ void add_normalisation_cases(std::vector<OpCase>& cases, int64_t model_batch) {
   cases.push_back(
       batch_norm_case("model_running", {model_batch, 16, 16, 256}, Mode::evaluate_running, {.relu = true}, true));
 
-  // Evaluating, u and v are constants and the gradient is exact wherever they stand. Training, the op by definition
-  // differentiates with u and v held, which is the derivative of its value only where the iteration has converged.
+  // In evaluation, u and v are constants, and the gradient is exact for any u and v. In training, the op by definition
+  // differentiates with u and v held fixed, which is the derivative of its value only if the iteration has converged.
   cases.push_back(spectral_norm_case("evaluate", {7, 5}, Mode::evaluate_running, 2));
   cases.push_back(spectral_norm_case("evaluate_conv", {4, 3, 3, 5}, Mode::evaluate_batch, 2));
   cases.push_back(spectral_norm_case("evaluate_one_row", {1, 11}, Mode::evaluate_running, 1));

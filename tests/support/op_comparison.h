@@ -16,7 +16,7 @@ inline double largest(const std::vector<double>& values) {
   return result;
 }
 
-// max |a - b| / max |b|; NaN if anything is. A reference of zeros asks for zeros.
+// max |a - b| / max |b|; NaN if any element is NaN. If b is all zeros, the result is 0 only if a is too.
 inline double relative_error(const std::vector<double>& a, const std::vector<double>& b) {
   if (a.size() != b.size()) return std::nan("");
   double worst = 0;
@@ -28,7 +28,7 @@ inline double relative_error(const std::vector<double>& a, const std::vector<dou
   return worst == 0 ? 0 : worst / largest(b);
 }
 
-// Does a case mean something of its own in bf16? That concerns activations.
+// Whether a case differs in bf16, which is so if it has activations among its inputs.
 inline bool concerns_bf16(const OpCase& c) {
   return !std::all_of(c.inputs.begin(), c.inputs.end(), [](const OpTensor& x) { return x.parameter; });
 }

@@ -1,4 +1,4 @@
-// Arrays of four indices, as definitions of ops read and write them.
+// Arrays with four indices, as read and written by the definitions of ops.
 #pragma once
 #include <functional>
 #include <vector>
@@ -9,7 +9,7 @@ namespace poise::test {
 
 using Values = std::vector<double>;
 
-// An array [N,H,W,C] with zeros all around.
+// An array [N,H,W,C] that reads as zero outside the image.
 struct HostImage {
   const Values& values;
   Shape s;
@@ -19,7 +19,7 @@ struct HostImage {
   }
 };
 
-// Values in row-major order of four indices.
+// The values of f for all indices in shape s, in row-major order.
 inline Values tabulate(const Shape& s, const std::function<double(int64_t, int64_t, int64_t, int64_t)>& f) {
   Values y;
   for (int64_t a = 0; a < s[0]; ++a) {

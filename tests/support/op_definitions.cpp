@@ -186,7 +186,7 @@ OpDefinition define_avg_pool_2x2(const Shape& s) {
 }
 
 namespace {
-// f(the cells of x inside of the image that a window sees)
+// Applies f to the cells of x in each window, without padding.
 OpDefinition define_window_pool(const Shape& s, const PoolWindow& window, const std::function<double(Values)>& f) {
   return [=](const HostValues& inputs, HostValues&) {
     const HostImage x{inputs[0], s};
@@ -224,7 +224,7 @@ OpDefinition define_sum_space(const Shape& s, double scale) {
   };
 }
 
-// One change after the other, as the paper's appendix lists them.
+// Applies the changes one after the other, in the order of the paper's appendix.
 OpDefinition define_diff_augment(const Shape& x, const DiffAugmentOptions& o) {
   return [=](const HostValues& inputs, HostValues&) {
     Values y;
@@ -249,7 +249,7 @@ OpDefinition define_diff_augment(const Shape& x, const DiffAugmentOptions& o) {
           }
         }
         const double mean = mean_of(now);
-        const double contrast = static_cast<float>(u[2] + 0.5);  // where f32 has to round
+        const double contrast = static_cast<float>(u[2] + 0.5);  // rounded as in f32
         for (double& v : now) v = (v - mean) * contrast + mean;
       }
       const auto below = [&](int i, int64_t count) {
@@ -293,7 +293,7 @@ OpDefinition define_gan_loss_d(GanLoss loss, int64_t n_real) {
   };
 }
 
-// G wants its images taken for real ones. Under the hinge loss it does so without the hinge (Lim and Ye, 2017).
+// The loss of G falls as D rates its images more real. With the hinge loss, G's part has no hinge (Lim and Ye, 2017).
 OpDefinition define_gan_loss_g(GanLoss loss) {
   return [=](const HostValues& inputs, HostValues&) {
     Values terms;

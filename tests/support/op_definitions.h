@@ -1,5 +1,5 @@
-// What each op computes, written down a second time from its definition, in f64 and without a thought for speed. A
-// kernel and its gradient can agree on the wrong function; these do not share a line with the kernels.
+// A second implementation of each op, written from its definition in f64 with no regard for speed. A kernel and its
+// gradient can agree on the wrong function; these implementations share no code with the kernels.
 #pragma once
 #include "tests/support/op_cases.h"
 
@@ -9,8 +9,8 @@ OpDefinition define_each(std::function<double(double)> f);                      
 OpDefinition define_each_pair(std::function<double(double, double)> f);                   // y_i = f(a_i, b_i)
 OpDefinition define_concat_batch();                                                       // a, then b
 OpDefinition define_concat_channels(const std::vector<int64_t>& channels);                // of each input
-OpDefinition define_linear(int64_t n, int64_t in, int64_t out);                           // inputs x, w and perhaps b
-OpDefinition define_conv2d(const Shape& x, int64_t c_out, const Conv2dOptions& options);  // the same
+OpDefinition define_linear(int64_t n, int64_t in, int64_t out);                           // inputs x, w and maybe b
+OpDefinition define_conv2d(const Shape& x, int64_t c_out, const Conv2dOptions& options);  // inputs x, w and maybe b
 OpDefinition define_batch_norm(const Shape& x, Mode mode, const BatchNormOptions& options);
 OpDefinition define_spectral_norm(const Shape& weight, Mode mode);
 OpDefinition define_upsample_nearest_2x(const Shape& x);

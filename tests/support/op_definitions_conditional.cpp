@@ -1,4 +1,4 @@
-// What conditional networks and attention need, columns, and the transposed convolution.
+// Definitions of the ops of conditional networks and attention, of columns, and of the transposed convolution.
 #include <algorithm>
 #include <cmath>
 
@@ -11,7 +11,7 @@ using test::HostImage;
 using test::tabulate;
 using test::Values;
 
-// Every input pixel stamps its kernel onto the output.
+// Every input pixel adds its multiple of the kernel to the output.
 OpDefinition define_conv_transpose2d(const Shape& s, int64_t c_out, const Conv2dOptions& o) {
   return [=](const HostValues& inputs, HostValues&) {
     const HostImage x{inputs[0], s}, w{inputs[1], {s[3], o.kh, o.kw, c_out}};

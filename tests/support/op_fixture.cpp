@@ -9,10 +9,10 @@ namespace poise {
 namespace {
 
 constexpr unsigned char kCanary = 0xA5, kPoison = 0xFF;  // 0xFFFF...: NaN in f32 and f64
-constexpr size_t kGuardBytes = 5 * kAlignment;  // odd: nothing behind it is aligned better than the arena promises
+constexpr size_t kGuardBytes = 5 * kAlignment;           // odd multiple: no better alignment than the arena guarantees
 constexpr int kHolesPerSize = 3;
 
-// `count` bytes of the memory that `inside` is in, from `offset` bytes after its start.
+// `count` bytes of the memory that contains `inside`, starting `offset` bytes after the start of `inside`.
 Tensor bytes_at(const Tensor& inside, int64_t offset, size_t count) {
   return {.bytes = static_cast<char*>(inside.bytes) + offset,
           .shape = {static_cast<int64_t>(count)},
@@ -46,7 +46,7 @@ std::vector<double> values_of(const Tensor& tensor) {
   return result;
 }
 
-// Leaves as the tape wants them: parameters or variables where trainable, constants elsewhere.
+// Trainable inputs become parameters or variables on the tape, the others constants.
 bool is_trainable(const OpCase& c, const RunOptions& options, size_t input) {
   return c.inputs[input].trainable && options.frozen != static_cast<int>(input);
 }
@@ -195,7 +195,7 @@ OpPlan plan_of(const OpCase& c, const RunOptions& options) {
   OpPlan plan;
   const Var y = c.build(tape, leaves_of(tape, c, options, inputs, parameters), states);
   plan.output = y.shape();
-  y.value();  // as a run reads it, which may be what writes it
+  y.value();  // as in a run; reading the value may be what computes it
   plan.forward = profile.total().work;
   profile.clear();
   if (y.requires_grad()) tape.backward_from(y, tape.alloc(y.shape(), y.dtype()));
@@ -205,7 +205,7 @@ OpPlan plan_of(const OpCase& c, const RunOptions& options) {
   return plan;
 }
 
-// Rounded to bf16 where the tensor is an activation of a bf16 run, or of the run that it is compared with.
+// Activations of a bf16 run, and of the run that it is compared with, are rounded to bf16.
 std::vector<double> OpFixture::drawn(const OpTensor& spec, uint64_t index, bool activation) const {
   std::vector<double> values = drawn_values(spec, op_case.name, index);
   if (activation && options.precision == Precision::bf16) {
@@ -238,8 +238,8 @@ OpFixture::OpFixture(const OpCase& c, const RunOptions& run_options)
   dy = drawn({plan.output, Draw::uniform}, index++, true);
   if (c.prepare) c.prepare(inputs, states);
 
-  // Exactly what the plan asked for: a run that needs more than its plan fails. With guards, room for the holes and for
-  // what fits into none of them.
+  // Exactly as much as planned, so a run that needs more than its plan fails. Guards need additional room for the holes
+  // and for tensors that fit into none of them.
   size_t bytes = plan.arena_bytes;
   if (options.guards) {
     for (const size_t size : likely_sizes()) bytes += kHolesPerSize * (align_up(size) + kGuardBytes);
@@ -268,7 +268,7 @@ void OpFixture::poison() {
   top_guard_.reset();
   arena_->reset();
   {
-    Arena::Scratch end(*arena_, 0);  // finds the memory without counting as use of it
+    Arena::Scratch end(*arena_, 0);  // locates the memory without counting as usage
     const auto capacity = static_cast<int64_t>(arena_->capacity() / kAlignment * kAlignment);
     fill_bytes(bytes_at(end.tensor(), -capacity, static_cast<size_t>(capacity)), kPoison);
   }
@@ -307,8 +307,8 @@ void OpFixture::lay_out_holes() {
   for (const Tensor& hole : holes) arena_->recycle(hole);
 }
 
-// A block is rounded up to a cache line: the bytes between a tensor's end and the line's belong to no tensor either. (Only the
-// forward pass: afterwards a block may have had another, larger tenant.)
+// Blocks are rounded up to cache lines, and the bytes between the end of a tensor and the end of its block must stay
+// untouched. Only checked after the forward pass; after the backward pass, a larger tensor may have used the block.
 void OpFixture::check_slack() {
   for (const Node& node : tape_->nodes()) {
     if (node.is_view) continue;

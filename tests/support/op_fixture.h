@@ -1,6 +1,6 @@
-// Runs an OpCase: memory with guards around it, a tape, one forward and one backward pass, and everything that came
-// out, on the host and in f64 (which holds every f32 and bf16 exactly, so equal vectors mean equal bytes). On any
-// device: memory is reached through copies alone.
+// Runs an OpCase with guarded memory and a tape: one forward and one backward pass. All results are returned on the
+// host in f64, which represents every f32 and bf16 exactly, so equal vectors mean equal bytes. Works on any device,
+// because memory is only accessed through copies.
 #pragma once
 #include <memory>
 #include <set>
@@ -9,7 +9,7 @@
 
 namespace poise {
 
-// Memory of a caller, with guard zones on both sides.
+// The caller's memory, with guard zones on both sides.
 class GuardedTensor {
  public:
   GuardedTensor(const Shape& shape, DType dtype, Device device);
@@ -25,34 +25,34 @@ class GuardedTensor {
 std::vector<double> to_host(const Tensor& tensor);  // empty for an empty tensor
 void from_host(const Tensor& tensor, const std::vector<double>& values);
 
-// The elements of a case's tensors: a function of the case's name and the index. Always f32 numbers, so that an f32 and
-// an f64 run start from the same ones.
+// The elements of a case's tensors, as a function of the case's name and the index. They are always representable in
+// f32, so an f32 and an f64 run start from the same values.
 std::vector<double> drawn_values(const OpTensor& spec, const std::string& case_name, uint64_t index);
 
 struct RunOptions {
-  DType dtype = DType::f32;  // of activations; where they are bf16, parameters and states are f32
+  DType dtype = DType::f32;  // of activations; if they are bf16, parameters and states are f32
   const KernelTable* kernels = &cpu_kernels();
   Device device = Device::cpu;
-  // bf16: activations start from bf16 numbers whatever their dtype, so that an f64 run is the reference of a bf16 one.
+  // With bf16, activations start from bf16 values regardless of dtype, so an f64 run can serve as reference for bf16.
   Precision precision = Precision::fp32;
   GemmChoice gemm;
-  // Trainable inputs are parameters, whose gradients lie in guarded memory; otherwise variables, whose lie in the
-  // arena.
+  // Trainable inputs are parameters, with gradients in guarded memory. Otherwise they are variables, with gradients in
+  // the arena.
   bool parameters = false;
-  // Breaks the arena into holes between canaries, in sizes that the case is likely to ask for, so that a kernel that
-  // writes past its tensor hits a canary and not a neighbour.
+  // Splits the arena into holes between canaries, in sizes that the case is likely to allocate, so that a kernel that
+  // writes past its tensor hits a canary and not another tensor.
   bool guards = false;
   int frozen = -1;  // this input needs no gradient
 };
 
 struct OpResult {
   std::vector<double> output;
-  HostValues gradients;  // per input; empty where none arrived
+  HostValues gradients;  // per input; empty if there is none
   HostValues states;     // as the op left them
   std::string damage;    // which memory was written out of bounds; empty if none
 };
 
-// What a run will need and do, learnt without touching any memory.
+// What a run will need and do, computed without touching any memory.
 struct OpPlan {
   Shape output;
   size_t arena_bytes = 0;
@@ -73,13 +73,13 @@ class OpFixture {
   Profile profile;            // of the last run
   size_t arena_peak() const { return arena_->peak(); }
 
-  // Everything, from NaN-filled memory.
+  // Runs both passes, starting from NaN-filled memory.
   OpResult run();
-  // The output alone; `build` replaces the case's own.
+  // Computes only the output, with `build` instead of the case's own function.
   std::vector<double> evaluate(const OpBuild& build);
 
-  // For the benchmark: the passes, and what has to happen before each. forward() may be repeated; backward() spends
-  // what one forward() and one prepare_backward() have left.
+  // For the benchmark: the passes, and what has to happen before each. forward() may be repeated; each backward()
+  // consumes the results of one forward() and one prepare_backward().
   void use_stream(gpu::Stream* stream) { context_.stream = stream; }
   void load();
   void forward(const OpBuild& build);

@@ -1,4 +1,4 @@
-// How far results may be from those of f64, relative to the largest element: by precision, never by op.
+// How far results may be from f64, relative to the largest element. Limits depend on the precision, never on the op.
 #pragma once
 #include "kernels/core/dtype.h"
 

@@ -20,7 +20,7 @@ RunningProgram::RunningProgram(const std::string& program, const std::vector<std
   std::vector<char*> argv = {const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  // One thread: tests run side by side, and threads that wait for each other on busy cores cost seconds.
+  // One thread, because tests run in parallel and threads that wait for each other on busy cores cost seconds.
   std::vector<std::string> variables = {"TERM=dumb", "PATH=/usr/bin:/bin", "OMP_NUM_THREADS=1", "POISE_DEVICE=cpu"};
   variables.insert(variables.end(), setting.environment.begin(), setting.environment.end());
   std::vector<char*> environment;
@@ -30,8 +30,8 @@ RunningProgram::RunningProgram(const std::string& program, const std::vector<std
 
   pid_ = ::fork();
   if (pid_ != 0) return;
-  // The child: only calls that are safe between fork and exec. Whoever runs the tests with nohup or in the background
-  // has signals ignored, and ignored signals are inherited.
+  // In the child, use only calls that are safe between fork and exec. If the tests run under nohup or in the
+  // background, some signals are ignored, and the child would inherit that.
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2}) ::signal(signal, SIG_DFL);
   if (::chdir(setting.folder.c_str()) != 0) ::_exit(99);
   const int err_descriptor = ::open(err_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);

@@ -1,4 +1,4 @@
-// For tests that run the real programs: start, signal, wait, and look at what they left.
+// For tests that run the real programs: start them, send signals, wait, and inspect the files they leave.
 #pragma once
 #include <sys/types.h>
 
@@ -10,7 +10,7 @@
 namespace poise::test {
 
 struct ProgramResult {
-  int exit_code = -1;  // or minus the signal that ended it
+  int exit_code = -1;  // or minus the number of the signal that ended it
   std::string out, err;
 };
 
@@ -21,7 +21,7 @@ struct ProgramSetting {
   std::vector<std::string> environment;  // NAME=value, added to the environment of the test
 };
 
-// A program that runs beside the test; killed and waited for at the latest by the destructor.
+// A program that runs alongside the test. The destructor kills it and waits for it, if it is still running.
 class RunningProgram {
  public:
   RunningProgram(const std::string& program, const std::vector<std::string>& arguments, const ProgramSetting& setting);
@@ -32,8 +32,8 @@ class RunningProgram {
   bool running();
   void send(int signal);
   ProgramResult wait();
-  std::vector<pid_t> children() const;  // the programs that it has started and that still run
-  // Until `condition` holds (true) or the program has ended or a minute has passed (false).
+  std::vector<pid_t> children() const;  // its child processes that are still running
+  // Waits until `condition` holds (returns true), or until the program ends or a minute passes (returns false).
   template <class Condition>
   bool wait_until(const Condition& condition) {
     for (int i = 0; i < 6000 && running(); ++i) {
@@ -64,9 +64,9 @@ void make_pictures(const TemporaryFolder& folder);
 
 // The highest iteration in train.jsonl (whole lines); -1 if there is none.
 int64_t last_logged_iteration(const std::string& run);
-// Names in a folder, sorted; none if it is not there.
+// Names in a folder, sorted; empty if there is no such folder.
 std::vector<std::string> names_in(const std::string& folder);
-// The runs in a folder: its names without `latest` and hidden ones.
+// The runs in a folder: all names except `latest` and hidden ones.
 std::vector<std::string> run_directories(const std::string& runs);
 
 }  // namespace poise::test

@@ -1,4 +1,4 @@
-// Protocol buffers taken apart into fields, for tests of the files that we write for other programs.
+// Splits protocol buffers into fields, for tests of the files that we write for other programs.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -7,8 +7,8 @@
 namespace poise::test {
 
 struct ProtobufField {
-  uint64_t number = 0, value = 0;  // value: of a varint
-  std::string bytes;               // of all others
+  uint64_t number = 0, value = 0;  // value: for varints
+  std::string bytes;               // for all other types
 };
 
 inline std::vector<ProtobufField> fields_of(const std::string& message) {

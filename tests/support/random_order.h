@@ -1,5 +1,5 @@
-// While it lives, threads, blocks, copies and streams of a device run in another order, which a seed chooses. A GPU
-// chooses for itself; the stand-in for CUDA (tests/ptx) obeys.
+// During the lifetime of this object, the threads, blocks, copies and streams of a device run in an order given by a
+// seed. Applies to the emulated device and to the stand-in for CUDA (tests/ptx), but not to a real GPU.
 #pragma once
 #include <dlfcn.h>
 

@@ -17,7 +17,7 @@ struct TestContext {
   Tape tape;
 };
 
-// A tensor with its memory and these elements.
+// A tensor that owns its memory, with these elements.
 template <class T>
 OwnedTensor tensor_of(const Shape& shape, const std::vector<T>& values) {
   OwnedTensor owned(shape, dtype_of<T>(), Device::cpu);
@@ -33,7 +33,7 @@ std::vector<T> values_of(const Tensor& tensor) {
   return values;
 }
 
-// 1 or 0 for each weight, of a mask that has a byte per run of them (kernels/sparse/masks/mask.h).
+// 1 or 0 for each weight, from a mask with one byte per run of weights (kernels/sparse/masks/mask.h).
 inline std::vector<uint8_t> alive_of(const Tensor& mask, const Tensor& weights) {
   const std::vector<uint8_t> bytes = values_of<uint8_t>(mask);
   const auto run = static_cast<size_t>(run_of(mask, weights));

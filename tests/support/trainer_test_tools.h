@@ -1,4 +1,4 @@
-// For tests of the Trainer: options from text, images to train on, and all that a trainer knows, as bytes.
+// For tests of the Trainer: options from text, images to train on, and the whole state of a trainer as bytes.
 #pragma once
 #include <map>
 #include <string>
@@ -13,7 +13,7 @@ namespace poise::test {
 
 using OptionTexts = std::map<std::string, std::string>;  // value by key
 
-// As a program would have them from a file; problems() says what does not fit.
+// Options as a program would read them from a file; problems() reports any that are not valid.
 inline OptionSet options_of(const OptionTexts& texts) {
   OptionSet options;
   for (const auto& [key, value] : texts) options.set_text(key, value, "test");
@@ -21,7 +21,7 @@ inline OptionSet options_of(const OptionTexts& texts) {
   return options;
 }
 
-// `texts`, with `more` instead of or besides them. Throws if anything does not fit.
+// Settings from `texts`, overridden and extended by `more`. Throws if an option is not valid.
 inline Settings settings_of(OptionTexts texts, const OptionTexts& more = {}) {
   for (const auto& [key, value] : more) texts[key] = value;
   const OptionSet options = options_of(texts);
@@ -29,7 +29,7 @@ inline Settings settings_of(OptionTexts texts, const OptionTexts& more = {}) {
   return options.settings();
 }
 
-// Images of 32x32; each byte is eight bits of another random number, from `lowest_bit` on.
+// Images of 32x32. Each byte is taken from its own random number: eight bits, starting at `lowest_bit`.
 inline ImageSet noise_images(int lowest_bit = 24, int64_t count = 40) {
   ImageSet set{.name = "noise", .count = count, .height = 32, .width = 32, .channels = 3};
   set.pixels.resize(static_cast<size_t>(set.count * 32 * 32 * 3));
@@ -52,13 +52,13 @@ inline State state_of(Trainer& trainer) {
   return state;
 }
 
-// `state` has everything that the trainer has.
+// Expects `state` to contain every tensor of the trainer.
 inline void write_state(Trainer& trainer, const State& state, const StepState& step) {
   for (const NamedTensor& t : trainer.state()) copy_from_host(t.tensor, state.at(t.name).data());
   trainer.set_step_state(step);
 }
 
-// Names of what differs among what both have.
+// The names that are in both states and whose bytes differ.
 inline std::vector<std::string> differences_in_common(const State& a, const State& b) {
   std::vector<std::string> names;
   for (const auto& [name, bytes] : a) {
@@ -68,7 +68,7 @@ inline std::vector<std::string> differences_in_common(const State& a, const Stat
   return names;
 }
 
-// And of what only one has.
+// The same, and the names that are in only one of the states.
 inline std::vector<std::string> differences(const State& a, const State& b) {
   std::vector<std::string> names = differences_in_common(a, b);
   for (const auto& [x, y] : {std::pair(&a, &b), std::pair(&b, &a)}) {

@@ -1,5 +1,5 @@
-// An archive as write_npz() makes it, with every number where zip64 has it: what tools write that do not know the sizes
-// beforehand. NumPy reads the result.
+// Rewrites an archive of write_npz() so that every number is in its zip64 field, as tools do that do not know the sizes
+// in advance. NumPy reads the result.
 #pragma once
 #include <cstdint>
 #include <string>
