@@ -50,7 +50,7 @@ DataFile::DataFile(const DataSetFacts& set, const std::string& path) : path_(pat
     fail_to_read(path, "read the file", error);
   }
   if (!S_ISREG(status.st_mode)) {
-    const char* found = S_ISDIR(status.st_mode) ? "a folder" : "something that is no regular file";
+    const char* found = S_ISDIR(status.st_mode) ? "a folder" : "something that is not a regular file";
     ::close(descriptor_);  // the destructor of a partly constructed object does not run
     fail_data(set, fmt::format("{}: expected a file, found {}; {}", path, found, set.where_to_get));
   }

@@ -45,7 +45,7 @@ class Problems {
         if (named++ < 3) text += fmt::format("{}{}", named > 1 ? "; " : "", error.what());
       }
     }
-    fail(ErrorKind::data, fmt::format("{} of {} pictures in {} are of no use; repair or remove them: {}{}",
+    fail(ErrorKind::data, fmt::format("{} of {} pictures in {} cannot be used; repair or remove them: {}{}",
                                       problems_.size(), source.count, source.source, text, named > 3 ? "; .." : ""));
   }
 

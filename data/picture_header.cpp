@@ -62,10 +62,10 @@ PictureHeader png_header(Bytes bytes) {
 // are invalid, which some decoders do not check.
 void check_huffman_tables(Bytes segment) {
   for (size_t at = 0; at < segment.size();) {
-    if (segment.size() - at < 17) refuse("damaged JPEG: a table of codes is too short");
+    if (segment.size() - at < 17) refuse("damaged JPEG: a Huffman table is too short");
     size_t symbols = 0;
     for (size_t length = 1; length <= 16; ++length) symbols += segment[at + length];
-    if (symbols > 256 || segment.size() - at - 17 < symbols) refuse("damaged JPEG: a table of codes has too many");
+    if (symbols > 256 || segment.size() - at - 17 < symbols) refuse("damaged JPEG: a Huffman table has too many codes");
     at += 17 + symbols;
   }
 }

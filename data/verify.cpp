@@ -100,8 +100,8 @@ DataVerdict verify_official(const DataSetFacts& set, const std::string& given, c
   verdict.good = !damaged && !verdict.splits.empty() && verdict.splits[0] == set.splits[0];
   verdict.summary =
       all       ? "complete"
-      : damaged ? "damaged: replace what is"
-                : fmt::format("incomplete: whole are the splits {}",
+      : damaged ? "damaged: replace the damaged files"
+                : fmt::format("incomplete: the complete splits are {}",
                               verdict.splits.empty() ? "(none)" : fmt::format("{}", fmt::join(verdict.splits, ", ")));
   return verdict;
 }

@@ -16,8 +16,8 @@ namespace {
 constexpr int kMostDepth = 64;
 constexpr size_t kMostNamed = 3;
 constexpr const char *kHidden = "hidden files", *kRuns = "run directories of Poise",
-                     *kAgain = "links to folders that are read already", *kNowhere = "links to nothing",
-                     *kSpecial = "things that are no regular files";
+                     *kAgain = "links to folders that were already read", *kNowhere = "broken links",
+                     *kSpecial = "special files";
 
 using FolderId = std::pair<dev_t, ino_t>;
 
@@ -177,7 +177,7 @@ std::string PassedOver::text(const std::string& root) const {
       const size_t from = inside ? paths[i].find_first_not_of('/', root.size()) : 0;
       names += (i > 0 ? ", " : "") + paths[i].substr(from == std::string::npos ? 0 : from);
     }
-    text += fmt::format("{}{} {} ({}{})", text.empty() ? "passed over " : ", ", paths.size(), reason, names,
+    text += fmt::format("{}{} {} ({}{})", text.empty() ? "skipped " : ", ", paths.size(), reason, names,
                         paths.size() > kMostNamed ? ", .." : "");
   }
   return text;

@@ -19,7 +19,7 @@ class PassedOver {
   void add(const std::string& reason, const std::string& path);
   bool empty() const { return paths_.empty(); }
   int64_t count(const std::string& reason) const;
-  // "passed over 12 files that are no PNG, JPEG or BMP (a.txt, b.txt, ..) and 1 hidden file (.x)"; paths within `root`.
+  // "skipped 12 files that are not PNG, JPEG or BMP (a.txt, b.txt, ..) and 1 hidden file (.x)"; paths within `root`.
   std::string text(const std::string& root) const;
 
  private:
@@ -48,6 +48,6 @@ bool is_run_directory(const std::string& folder);
 // picture in a format that Poise does not read.
 bool is_picture_file(const DataSetFacts& set, const std::string& path, const std::function<DataFile()>& open);
 
-constexpr const char* kNoPictures = "files that are no PNG, JPEG or BMP";
+constexpr const char* kNoPictures = "files that are not PNG, JPEG or BMP";
 
 }  // namespace poise

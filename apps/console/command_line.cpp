@@ -37,7 +37,7 @@ void report_leftovers(const std::vector<std::string>& leftovers, const std::vect
     const bool is_flag = word.size() > 1 && word[0] == '-';
     const std::string bare = word.substr(0, word.find('='));
     if (dashes && is_flag && std::find(known.begin(), known.end(), bare) != known.end()) {
-      problems.push_back("unexpected argument \"" + word + "\": no flag is read after --; leave the -- out");
+      problems.push_back("unexpected argument \"" + word + "\": flags are not read after --; leave out the --");
       continue;
     }
     if (is_flag) {

@@ -83,8 +83,8 @@ void FlagReader::refuse_other_ending(const std::string& name, const std::string&
   for (char& c : said) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   const bool right = std::find(endings.begin(), endings.end(), said) != endings.end();
   if (right || std::find(known.begin(), known.end(), said) == known.end()) return;
-  add_problem(
-      fmt::format("--{}: {}, but {} would say otherwise; end it in {}", name, what, file, join_alternatives(endings)));
+  add_problem(fmt::format("--{}: {}, but the name {} suggests otherwise; end it in {}", name, what, file,
+                          join_alternatives(endings)));
 }
 
 void FlagReader::refuse_overwriting(const std::vector<std::string>& names, const std::vector<std::string>& inputs) {
@@ -93,7 +93,7 @@ void FlagReader::refuse_overwriting(const std::vector<std::string>& names, const
     if (output.empty()) continue;
     for (const std::string& input : inputs) {
       if (!same_file(output, input)) continue;
-      add_problem(fmt::format("--{}: {} would be replaced, which is read; choose another name", names[i], output));
+      add_problem(fmt::format("--{}: {} is an input and would be replaced; choose another name", names[i], output));
     }
     for (size_t j = 0; j < i; ++j) {
       if (!same_file(output, path(names[j]))) continue;

@@ -93,7 +93,7 @@ std::optional<FeatureStatistics> Evaluator::cached(const std::string& cache, con
     if (same) return s;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::data) throw;
-    warnings.push_back(std::string(error.what()) + "; it is made anew");
+    warnings.push_back(std::string(error.what()) + "; it is computed again");
   }
   return std::nullopt;
 }

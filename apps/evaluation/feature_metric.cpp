@@ -160,7 +160,7 @@ FeatureSet reference_of(const FeatureStatistics& s, const std::vector<FeatureMet
     set.moments[metric.tap] = s.moments;
   }
   if (s.protocol.height == 0 && !s.hash.empty()) {
-    warnings.push_back(s.path + " does not say of which size its images are; make it anew to be sure");
+    warnings.push_back(s.path + " does not state the size of its images; create it again to be sure");
   }
   if (s.hash.empty()) {
     warnings.push_back(s.path +

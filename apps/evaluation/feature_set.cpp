@@ -72,7 +72,7 @@ void check_same_size(const SetProtocol& images, const SetProtocol& reference) {
   const bool known = images.height > 0 && reference.height > 0;
   if (!known || (images.height == reference.height && images.width == reference.width)) return;
   fail(ErrorKind::usage,
-       fmt::format("{} has images of {} but the reference {} of {}: numbers of different sizes compare with nothing; "
+       fmt::format("{} has images of {} but the reference {} of {}: values of different sizes are not comparable; "
                    "give a reference of {}, or read both at one size with --image-size",
                    images.source, size_text(images), reference.source, size_text(reference), size_text(images)));
 }

@@ -91,7 +91,7 @@ std::string time_text(const Settings& settings, const TrainingPlan& plan, const 
 void print_dry_run(const Settings& settings, const TrainingPlan& plan, const std::shared_ptr<ImageSet>& images,
                    bool quiet) {
   print_result(plan_text(settings, plan, *images));
-  if (!quiet) std::fprintf(stderr, "taking an iteration to time it\n");
+  if (!quiet) std::fprintf(stderr, "timing one iteration\n");
   print_result(time_text(settings, plan, images));
 }
 

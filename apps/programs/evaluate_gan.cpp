@@ -74,7 +74,7 @@ Opened open_images(const std::string& path, const EvaluationRequest& r, int64_t 
   if (kind != PathKind::folder) refuse_statistics(path);  // .npz and .pt are zip archives, too
   if (kind != PathKind::folder && !is_archive(path)) {
     if (path.ends_with(".safetensors")) {
-      fail(ErrorKind::data, path + ": a checkpoint is no reference; give images, or statistics (.npz)");
+      fail(ErrorKind::data, path + ": a checkpoint cannot be a reference; give images, or statistics (.npz)");
     }
     if (!path.ends_with(".bin")) {
       fail(ErrorKind::data, path +
@@ -87,7 +87,7 @@ Opened open_images(const std::string& path, const EvaluationRequest& r, int64_t 
   if (is_run_directory(path)) {
     fail(ErrorKind::data,
          path +
-             ": a run is no reference; give images or statistics (.npz), or leave --reference out: a run "
+             ": a run cannot be a reference; give images or statistics (.npz), or leave out --reference: a run "
              "is compared with what it was trained on");
   }
   const std::string name = r.dataset == "auto" ? data_set_of(path) : r.dataset;

@@ -128,9 +128,9 @@ EvaluationRequest evaluation_request_of(const CommandLine& args, bool make_stati
   if (make_statistics && r.output.empty()) reader.add_problem("make-stats: expected a file name; give one with -o");
   if (make_statistics && !r.output.empty() && !r.output.ends_with(".npz") && !is_standard_output(r.output) &&
       kind_of_path(r.output) != PathKind::other) {
-    reader.add_problem("--output: statistics are read again by the ending of their name, .npz; add it to " + r.output);
+    reader.add_problem("--output: statistics are recognised by their extension, .npz; add it to " + r.output);
   }
-  if (!make_statistics && !r.output.empty()) reader.add_problem("--output can only be used with make-stats only");
+  if (!make_statistics && !r.output.empty()) reader.add_problem("--output can only be used with make-stats");
   std::vector<std::string> datasets = data_set_names(), protocols = {"none"};
   datasets.insert(datasets.begin(), "auto");
   for (const auto& p : evaluation_protocols()) protocols.push_back(p.name);

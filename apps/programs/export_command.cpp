@@ -35,7 +35,7 @@ void check_ending(const ExportRequest& request, FlagReader& reader) {
   const std::string& output = request.output;
   if (output.empty() || output.ends_with(ending) || is_standard_output(output)) return;
   if (kind_of_path(output) == PathKind::other) return;  // a pipe, a device
-  reader.add_problem(fmt::format("--output: the file is {}, which {} would not say; end it in {}",
+  reader.add_problem(fmt::format("--output: the file is {}, but the name {} suggests otherwise; end it in {}",
                                  request.format == ExportFormat::onnx ? "ONNX" : "of safetensors", output, ending));
 }
 
@@ -82,7 +82,7 @@ int run_export(const CommandLine& args) {
     reader.add_problem(fmt::format("--network: {} files hold G; use --format safetensors for D", format));
   }
   if (request.network == "D" && args.get("weights", "live") == "ema") {
-    reader.add_problem("--weights: D has no moving average; leave --weights away");
+    reader.add_problem("--weights: D has no moving average; leave out --weights");
   }
   if (args.has("spectral-norm") && request.format != ExportFormat::safetensors) {
     reader.add_problem("--spectral-norm: only with --format safetensors; onnx folds it, compact keeps it");

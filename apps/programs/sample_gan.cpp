@@ -119,7 +119,7 @@ Request request_of(const CommandLine& args) {
   }
   reader.refuse_other_ending("output", "the grid is a PNG", {".png"});
   reader.refuse_other_ending("raw", "the file has pixels alone", {".bin", ".raw"});
-  reader.refuse_other_ending("save-latents", "latents are an array of NumPy", {".npy"});
+  reader.refuse_other_ending("save-latents", "latents are a NumPy array", {".npy"});
   if (is_standard_output(request.output) && is_standard_output(request.raw)) {
     reader.add_problem("--output, --raw: only one of them can go to standard output");
   }
@@ -142,10 +142,10 @@ Request request_of(const CommandLine& args) {
   reader.refuse_overwriting({"output", "raw", "save-latents"}, read);
   for (const char* other : {"seeds", "interpolate", "truncation"}) {
     if (args.has("latents") && args.has(other))
-      reader.add_problem(fmt::format("--{}: not together with --latents", other));
+      reader.add_problem(fmt::format("--{} cannot be combined with --latents", other));
   }
   if (args.has("steps") && !args.has("interpolate")) reader.add_problem("--steps: only with --interpolate");
-  if (args.has("seeds") && args.has("interpolate")) reader.add_problem("--seeds: not together with --interpolate");
+  if (args.has("seeds") && args.has("interpolate")) reader.add_problem("--seeds cannot be combined with --interpolate");
   if (args.has("interpolate")) {
     request.interpolate = two_seeds(args.get("interpolate", ""));
     if (!request.interpolate) {

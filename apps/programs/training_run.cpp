@@ -216,7 +216,7 @@ bool TrainingRun::measure() {
   }
   forget_images();
   if (!files_) return true;
-  if (!result) return note(fmt::format("{}: evaluation interrupted; --resume makes it", when)), false;
+  if (!result) return note(fmt::format("{}: evaluation interrupted; --resume runs it", when)), false;
   for (const std::string& warning : result->warnings) note("warning: " + warning);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
   result->record.push_back({"evaluation_seconds", took.count()});

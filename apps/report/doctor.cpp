@@ -86,7 +86,8 @@ Finding cores() {
     finding.text += fmt::format("; more threads than cores are slower: set OMP_NUM_THREADS={}", mine);
   } else if (::getloadavg(&load, 1) == 1 && load > 1.5 * static_cast<double>(all)) {
     finding.state = State::hint;
-    finding.text += fmt::format("; programs want {:.0f} of them now, so a run would be slower than alone", load);
+    finding.text +=
+        fmt::format("; other programs are using {:.0f} of them now, so a run would be slower than alone", load);
   }
   return finding;
 }

@@ -190,7 +190,7 @@ CheckpointStore::Loaded CheckpointStore::newest_valid() const {
     }
     if (found == step) return {step, path, std::move(*file), std::move(warnings)};
     fail(ErrorKind::checkpoint,
-         fmt::format("{}: expected step {}, found {}: a whole checkpoint under another's name; rename it to {} or "
+         fmt::format("{}: expected step {}, found {}: an intact checkpoint under a wrong name; rename it to {} or "
                      "move it away",
                      path, step, found, path_of(found)));
   }

@@ -77,7 +77,7 @@ class HeaderParser {
     const char quote = at_ < text_.size() ? text_[at_] : '\0';
     if (quote != '\'' && quote != '"') refuse("something other than a name (records and objects are not read)");
     const size_t end = text_.find(quote, at_ + 1);
-    if (end == std::string_view::npos || end - at_ > 64) refuse("an endless name");
+    if (end == std::string_view::npos || end - at_ > 64) refuse("an unterminated or overlong name");
     const std::string word(text_.substr(at_ + 1, end - at_ - 1));
     at_ = end + 1;
     return word;
@@ -113,7 +113,7 @@ class HeaderParser {
       value = value * 10 + (text_[at_] - '0');
       if (value > kMostValues) refuse("a dimension beyond " + std::to_string(kMostValues));
     }
-    if (at_ == first) refuse("a shape that is no tuple of sizes");
+    if (at_ == first) refuse("a shape that is not a tuple of sizes");
     if (at_ < text_.size() && text_[at_] == 'L') ++at_;  // as Python 2 wrote it
     return value;
   }
@@ -154,7 +154,7 @@ NpyArray parse_npy(std::span<const std::byte> bytes, const std::string& where) {
   const auto refuse = [&](const std::string& what) { fail(ErrorKind::data, where + ": " + what); };
   const auto byte = [&](size_t i) { return static_cast<size_t>(bytes[i]); };
   if (bytes.size() < 12 || std::memcmp(bytes.data(), "\x93NUMPY", 6) != 0) {
-    refuse("expected an array of NumPy, found something else; save it with numpy.save, or several with numpy.savez");
+    refuse("expected a NumPy array, found another kind of file; save it with numpy.save, or several with numpy.savez");
   }
   const size_t version = byte(6);
   if (version < 1 || version > 3) refuse("expected .npy version 1, 2 or 3, found " + std::to_string(version));

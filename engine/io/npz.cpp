@@ -116,7 +116,7 @@ NpzFile NpzFile::parse(std::vector<std::byte> bytes, const std::string& source) 
 
 NpzFile::Directory NpzFile::find_directory() const {
   const size_t size = bytes_.size();
-  const char* kNoArchive = "expected an .npz archive, found something else or half of one; make it again";
+  const char* kNoArchive = "expected an .npz archive, found another kind of file or a truncated one; create it again";
   if (size < kEndSize) refuse(kNoArchive);
   // Only a comment, whose length is in the end of the directory, follows that end in the file.
   size_t end = size - kEndSize;
@@ -126,7 +126,7 @@ NpzFile::Directory NpzFile::find_directory() const {
     --end;
   }
   const auto check_in_one_piece = [&](bool whole) {
-    if (!whole) refuse("expected an archive in one piece, found a part of one; join the parts");
+    if (!whole) refuse("expected a whole archive, found one part of several; join the parts");
   };
   Directory d{.begin = load32(bytes_, end + 16), .end = end, .count = load16(bytes_, end + 10)};
   uint64_t bytes = load32(bytes_, end + 12);

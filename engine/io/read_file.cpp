@@ -39,7 +39,7 @@ bool read_into(const std::string& path, ErrorKind kind, Container& out) {
   if (::fstat(file.fd, &status) != 0) fail_to_read(path, "read the file", errno);
   if (!S_ISREG(status.st_mode)) {
     fail(kind, fmt::format("{}: expected a file, found {}; correct the path", path,
-                           S_ISDIR(status.st_mode) ? "a folder" : "something that is no regular file"));
+                           S_ISDIR(status.st_mode) ? "a folder" : "something that is not a regular file"));
   }
   const auto size = static_cast<size_t>(status.st_size);
   try {

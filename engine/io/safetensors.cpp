@@ -110,7 +110,7 @@ void refuse_other_formats(std::string_view bytes, const std::string& source) {
     is(pickle, "a pickle, as Python and early PyTorch (.pth, .pt) write");
   }
   is("\x89HDF", "an HDF5 file");
-  is("\x93NUMPY", "an array of NumPy (.npy)");
+  is("\x93NUMPY", "a NumPy array (.npy)");
 }
 
 }  // namespace

@@ -7,7 +7,8 @@ namespace poise {
 ConditionalBatchNorm2d::ConditionalBatchNorm2d(Module& parent, const std::string& name, int64_t channels,
                                                const ConditionalNormOptions& options)
     : Module(parent, name), options_(options.batch_norm) {
-  require((options.classes > 0) != (options.vector_size > 0), "conditional batch norm knows classes or a vector");
+  require((options.classes > 0) != (options.vector_size > 0),
+          "conditional batch norm takes either classes or a vector");
   if (options.classes > 0) {
     gain_table = std::make_unique<Embedding>(*this, "gain", options.classes, channels);
     bias_table = std::make_unique<Embedding>(*this, "bias", options.classes, channels);

@@ -29,7 +29,7 @@ Conv2dGeometry geometry_of(Var x, Var weight, const Conv2dOptions& o) {
     return std::string(
         "conv2d expects pool 1, or pool 2 without upsample and ReLU, with stride 1, a 1x1 or 3x3 kernel that keeps the "
         "size, "
-        "and at least 2x2 pixels; use avg_pool_2x2 behind any other");
+        "and at least 2x2 pixels; use avg_pool_2x2 after any other convolution");
   });
   check(*x.tape, geometry.h * o.upsample + 2 * o.pad_h >= o.kh && geometry.w * o.upsample + 2 * o.pad_w >= o.kw, [&] {
     return "conv2d expects an input at least as large as its " + std::to_string(o.kh) + "x" + std::to_string(o.kw) +

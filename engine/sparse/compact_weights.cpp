@@ -108,7 +108,7 @@ NamedWeights expand(const SafetensorsFile& file, const std::string& name) {
   const Shape shape = shape_of(tensor.shape);
   const TensorView &stored_indices = file.at(name + ".indices"), &stored_values = file.at(name + ".values");
   if (!cell || !cell->divides(shape) || stored_indices.dtype != DType::i32 || stored_values.dtype != DType::f32) {
-    refuse(file, name + ": its cell, shape and element types do not belong together");
+    refuse(file, name + ": its cell, shape and element types are inconsistent");
   }
   const auto indices = values_of<int32_t>(stored_indices);
   const auto values = values_of<float>(stored_values);
@@ -180,7 +180,7 @@ std::vector<NamedWeights> read_sparse(const SafetensorsFile& file) {
   if (const auto crc = file.metadata().find("crc32");
       crc != file.metadata().end() &&
       crc->second != std::to_string(add_to_crc(0, file.data().data(), file.data().size()))) {
-    refuse(file, "its data do not match its checksum; the file is damaged, export it again");
+    refuse(file, "its data does not match its checksum; the file is damaged, export it again");
   }
   std::vector<NamedWeights> tensors;
   for (const std::string& name : file.names()) {

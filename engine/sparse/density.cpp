@@ -67,7 +67,7 @@ void round_to_cells(const std::vector<MaskableLayer>& layers, std::vector<LayerD
 std::vector<LayerDensity> layer_densities(const std::vector<MaskableLayer>& layers, DensityRule rule, double density,
                                           const Cell& cell) {
   if (!(density > 0 && density <= 1)) {
-    fail(ErrorKind::usage, fmt::format("density: expected a number above 0 to 1 but got {}", density));
+    fail(ErrorKind::usage, fmt::format("density: expected a number in (0, 1] but got {}", density));
   }
   std::vector<LayerDensity> result(layers.size());
   std::vector<bool> stays_dense(layers.size());

@@ -11,7 +11,7 @@ const std::string Tape::kNoScope;
 const Tensor& Var::value() const {
   tape->write(id);
   const Tensor& value = tape->slots_[id].value;
-  require(value || value.elements() == 0, "a value is read before it is given back");
+  require(value || value.elements() == 0, "a value must be read before its memory is released");
   return value;
 }
 Tensor Var::as(DType dtype) const {
@@ -60,7 +60,7 @@ Var Tape::record(const Node& node) {
 }
 
 void Tape::keep(Var var) {
-  require(static_cast<bool>(slots_[var.id].value), "a value is kept before it is given back");
+  require(static_cast<bool>(slots_[var.id].value), "keep() must be called before a value's memory is released");
   write(var.id);
   slots_[var.id].kept = true;
   const int node = slots_[var.id].node;

@@ -123,9 +123,9 @@ TEST_F(Pictures, AreNotThoseOfARun) {
   const ProgramResult run = evaluate(kSparse),
                       checkpoint = evaluate(kSparse + std::string("/checkpoints/") + "step-00000006.safetensors");
   EXPECT_EQ(run.exit_code, 4) << run.err;
-  EXPECT_TRUE(contains(run.err, "a run is no reference")) << run.err;
+  EXPECT_TRUE(contains(run.err, "a run cannot be a reference")) << run.err;
   EXPECT_EQ(checkpoint.exit_code, 4) << checkpoint.err;
-  EXPECT_TRUE(contains(checkpoint.err, "a checkpoint is no reference")) << checkpoint.err;
+  EXPECT_TRUE(contains(checkpoint.err, "a checkpoint cannot be a reference")) << checkpoint.err;
 }
 
 TEST_F(Pictures, MasksAreDrawnOverTime) {

@@ -107,7 +107,7 @@ TEST(EvaluationInput, FlagsThatNothingReadsAreRefused) {
   refused({"a", "--reference", "a", "--metrics", "frechet-random", "--inception", "x"}, "on random features");
   refused({"x.bin", "--reference", "a", "--split", "test"}, "--split: has no effect on a batch file");
   refused({"make-stats", "a", "-o", "a.npz", "--json"}, "--json: has no effect with make-stats");
-  refused({"make-stats", "a", "-o", "a.txt"}, "read again by the ending of their name, .npz");
+  refused({"make-stats", "a", "-o", "a.txt"}, "recognised by their extension, .npz");
   refused({"a", "--reference", "a", "--reference", "b"}, "--reference: expected once");
 }
 

@@ -1,5 +1,5 @@
-// An option that is accepted does what its name says: numbers that kernels cannot hold, schedules that end too early, and
-// settings that nothing reads are refused or warned of.
+// An accepted option has its documented effect: numbers that kernels cannot represent, schedules that end too early,
+// and settings without effect are refused or cause a warning.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -30,7 +30,7 @@ std::string joined(const std::vector<std::string>& lines) {
   return text;
 }
 
-// As the command line would set them.
+// Options set as by the command line.
 OptionSet given(const std::vector<std::pair<std::string, std::string>>& values) {
   OptionSet options;
   for (const auto& [key, value] : values) options.set_text(key, value, "command line --" + key);
@@ -60,7 +60,7 @@ TEST(OptionEffects, WhatAPolicyReadsIsTaken) {
       {{"method", "posthoc"}, {"density_g", "0.3"}, {"posthoc_fine_tune", "1"}, {"schedule_iterations", "900"}},
   };
   for (const auto& values : cases) EXPECT_EQ(joined(given(values).problems()), "");
-  // D is dense unless a density is asked for.
+  // D is dense unless a density is given.
   EXPECT_TRUE(
       contains(joined(given({{"method", "gradual"}, {"density_g", "0.3"}, {"update_every_d", "50"}}).problems()),
                "update_every_d: has no effect"));
@@ -90,7 +90,7 @@ TEST(OptionEffects, WhatNothingReadsIsRefused) {
     EXPECT_TRUE(contains(options.problems()[0], expected)) << options.problems()[0];
   }
   EXPECT_TRUE(given({{"method", "dda"}, {"density_g", "0.3"}, {"density_d", "1"}}).problems().empty());
-  // A file may serve several runs, and the environment all of them: they warn. A preset is what it is.
+  // Options from a file or the environment may be meant for other runs, so they only cause a warning; presets do not.
   OptionSet file;
   file.set_text("cell", "16x16", "file x.toml, line 3");
   complete_options(file);
@@ -136,7 +136,7 @@ TEST(OptionEffects, SchedulesFollowTheIterations) {
   ASSERT_EQ(more.exit_code, 0) << more.err;
   EXPECT_TRUE(contains(more.err, "which were to be 0 at 2, now reach it at 6")) << more.err;
   EXPECT_NE(weights(checkpoints + "/step-00000006.safetensors"), at_2) << "weights change again";
-  // As a template of a longer run, too.
+  // The same when the run is the template of a longer one.
   ASSERT_EQ(train(folder, {"--config", "runs/latest/config.toml", "--iterations", "4"}).exit_code, 0);
   EXPECT_EQ(stored_options(folder / "runs/latest").settings().train.decay_ends(), 4);
 
@@ -149,7 +149,7 @@ TEST(OptionEffects, SchedulesFollowTheIterations) {
   EXPECT_TRUE(contains(test::read_bytes(folder / "runs/latest/log.txt"), "warning: decay_end = 2"));
 }
 
-// A run that has pruned does not prune again when it goes on for longer.
+// A run that has pruned does not prune again when it is extended.
 TEST(OptionEffects, PruningComesOnce) {
   const TemporaryFolder folder;
   ASSERT_EQ(train(folder, small_run({"--iterations", "3", "--method", "posthoc", "--density-g", "0.5"})).exit_code, 0);
@@ -180,7 +180,7 @@ TEST(OptionSources, BlanksAndDashes) {
   EXPECT_TRUE(contains(spaced.out, "seed = 4 ") && contains(spaced.out, "name = \"x\" ")) << spaced.out;
   const ProgramResult dashes = train(folder, {"--", "--preset", "tiny"});
   EXPECT_EQ(dashes.exit_code, 2);
-  EXPECT_TRUE(contains(dashes.err, "no flag is read after --")) << dashes.err;
+  EXPECT_TRUE(contains(dashes.err, "flags are not read after --")) << dashes.err;
 }
 
 TEST(JsonLines, HaveNullWhereThereIsNoNumber) {

@@ -180,7 +180,7 @@ TEST(SweepGan, ASecondOneRefusesTheFolder) {
   ASSERT_TRUE(first.wait_until([&] { return !test::run_directories(where + "/runs").empty(); }));
   const ProgramResult second = sweep({where, "--seeds", "7"});
   EXPECT_EQ(second.exit_code, 1);
-  EXPECT_TRUE(contains(second.err, "another sweep_gan is at work in this folder")) << second.err;
+  EXPECT_TRUE(contains(second.err, "another sweep_gan is running in this folder")) << second.err;
   EXPECT_FALSE(contains(test::read_bytes(where + "/sweep.toml"), "7")) << "it changed the plan all the same";
   // After a signal, it lets its runs save and says how to continue.
   first.send(SIGINT);

@@ -1,5 +1,5 @@
-// Paths as people write them: ~, relative ones, and names with any bytes, in options, files and variables. A run that was
-// begun can be continued, from wherever and with whatever name it had.
+// User-given paths in options, files and variables: ~, relative paths, and names with any bytes. A run can be continued
+// from any folder and with any name.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -83,7 +83,7 @@ TEST(UserPaths, ARunFindsItsDataFromElsewhere) {
   const ProgramResult elsewhere = resume(folder / "b", "../a/runs/latest");
   EXPECT_EQ(elsewhere.exit_code, 0) << elsewhere.err;
   EXPECT_EQ(stored_options(folder / "a/runs/latest").settings().data.data, fs::canonical(folder / "a/data"));
-  // From a file too, and the new run of a template as well.
+  // The same for a path from a file, and for a new run from a template.
   test::write_bytes(folder / "a/c.toml", "[data]\ndata = \"data\"\n");
   ASSERT_EQ(train(folder / "a", {"--config", "c.toml"}).exit_code, 0);
   EXPECT_EQ(train(folder / "b", {"--config", "../a/runs/latest/config.toml"}).exit_code, 0);
@@ -92,7 +92,7 @@ TEST(UserPaths, ARunFindsItsDataFromElsewhere) {
 TEST(UserPaths, BytesThatTomlForbids) {
   const TemporaryFolder folder;
   const std::string latin = "caf\xe9", control = "tab\tand\nline\x01";
-  // In a value: control characters return, bytes that are no UTF-8 are refused before anything is written.
+  // In a value, control characters survive, and bytes that are not UTF-8 are refused before anything is written.
   for (const char* option : {"--data", "--runs"}) {
     const ProgramResult refused = train(folder.path(), {option, latin});
     EXPECT_EQ(refused.exit_code, 2) << refused.err;
@@ -105,7 +105,7 @@ TEST(UserPaths, BytesThatTomlForbids) {
   ASSERT_EQ(train(folder.path(), {"--data", control, "--runs", control}).exit_code, 0);
   const ProgramResult continued = resume(folder.path(), control + "/latest");
   EXPECT_EQ(continued.exit_code, 0) << continued.err;
-  // In the name of a file that options came from, which config.toml only mentions.
+  // In the name of a file with options, which config.toml only mentions in comments.
   for (const std::string& name : {latin, control}) {
     test::write_bytes(folder / (name + ".toml"), "[train]\nseed = 3\n");
     const ProgramResult made = train(folder.path(), {"--config", name + ".toml"});
@@ -190,13 +190,13 @@ TEST(UserPaths, OutputGoesWhereANameLeads) {
   };
   for (const char* name : {"a.jpg", "a.JPEG", "a.gif", "a.webp"}) refused({"-o", name}, "the grid is a PNG");
   refused({"--raw", "a.png"}, "pixels alone");
-  refused({"--raw", "a.bin", "--save-latents", "a.png"}, "an array of NumPy");
+  refused({"--raw", "a.bin", "--save-latents", "a.png"}, "a NumPy array");
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"compare", "runs/latest", "runs/latest", "-o", "a.txt"},
         {"masks", "runs/latest", "-o", "a.jpg"}}) {
     const ProgramResult result = run_in(folder.path(), POISE_INSPECT_RUN, arguments);
     EXPECT_EQ(result.exit_code, 2) << result.err;
-    EXPECT_NE(result.err.find("would say otherwise; end it in"), std::string::npos) << result.err;
+    EXPECT_NE(result.err.find("suggests otherwise; end it in"), std::string::npos) << result.err;
   }
   refused({"-o", "-", "--raw", "-"}, "only one of them");
   refused({"-o", "a.png", "-o", "b.png"}, "expected once");
@@ -216,7 +216,7 @@ TEST(UserPaths, NoOutputReplacesWhatIsReadOrAnother) {
     EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
     EXPECT_EQ(test::read_bytes(folder / checkpoint), bytes);
   };
-  const char* replaced = "would be replaced, which is read";
+  const char* replaced = "is an input and would be replaced";
   for (const std::string& source : {checkpoint, std::string("runs/latest")}) {
     for (const std::string& output : {checkpoint, std::string("link.safetensors")}) {
       refused(POISE_SAMPLE_GAN, {source, "-o", output}, replaced);
@@ -231,7 +231,7 @@ TEST(UserPaths, NoOutputReplacesWhatIsReadOrAnother) {
   EXPECT_EQ(nowhere.exit_code, 0) << nowhere.err;
 }
 
-// Nothing but the file goes to standard output, and its name says what it is.
+// Only the file is written to standard output. The name of a file determines its format.
 TEST(UserPaths, ExportsGoToStandardOutputWhole) {
   const TemporaryFolder folder;
   ASSERT_EQ(train(folder.path(), {}).exit_code, 0);
@@ -277,7 +277,7 @@ TEST(UserPaths, FramesOfAnEarlierDrawingAreNamed) {
   EXPECT_EQ(frames("0-4"), "");
 }
 
-// A folder may be called like a file.
+// A folder may have the name of a file.
 TEST(UserPaths, AFolderIsAFolderWhateverItsName) {
   const TemporaryFolder folder;
   for (const char* name : {"a.bin", "a.npz", "a.safetensors"}) {

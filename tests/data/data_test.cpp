@@ -175,7 +175,7 @@ TEST(Cifar10, SaysWhichFileIsWrong) {
   expect_error(ErrorKind::data, {fourth, "expected a file, found a folder"}, train);
   std::filesystem::remove(fourth);
   ASSERT_EQ(::mkfifo(fourth.c_str(), 0600), 0);  // the reader must not wait for a writer
-  expect_error(ErrorKind::data, {fourth, "no regular file"}, train);
+  expect_error(ErrorKind::data, {fourth, "not a regular file"}, train);
   std::filesystem::remove(fourth);
   std::filesystem::create_symlink(fourth, fourth);
   expect_error(ErrorKind::environment, {fourth, "cannot read the file", "symbolic links"}, train);

@@ -247,7 +247,7 @@ TEST(DecodePicture, RefusesExtentsBeforeItDecodes) {
 TEST(DecodePicture, RefusesTablesOfCodesThatNoDecoderHasRoomFor) {
   std::string jpeg = golden_picture("progressive.jpg");
   jpeg.replace(jpeg.rfind("\xff\xc4") + 5, 16, std::string(16, '\x20'));  // 512 codes, in a table after a scan
-  expect_refusal(jpeg, "a table of codes has too many");
+  expect_refusal(jpeg, "a Huffman table has too many codes");
 }
 
 TEST(DecodePicture, NoticesDamageOfAPng) {

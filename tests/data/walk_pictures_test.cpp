@@ -37,7 +37,7 @@ TEST(WalkPictures, TellsPicturesByTheirBytes) {
   EXPECT_EQ(found.paths.size(), 6u);
   EXPECT_EQ(found.passed_over.count(kNoPictures), 3);
   EXPECT_EQ(found.passed_over.text(folder.path()),
-            "passed over 3 files that are no PNG, JPEG or BMP (BMW, empty, labels.csv), 1 hidden files (.DS_Store)");
+            "skipped 3 files that are not PNG, JPEG or BMP (BMW, empty, labels.csv), 1 hidden files (.DS_Store)");
   write_bytes(folder / "empty.jpeg", "");  // has a picture's name, so decoding reports the problem
   EXPECT_EQ(walk(folder).paths.size(), 7u);
 }
@@ -58,8 +58,8 @@ TEST(WalkPictures, VisitsEveryRealFolderOnce) {
   EXPECT_EQ(found.classes[0].paths.size() + found.classes[1].paths.size(), 6u);
   EXPECT_EQ(found.classes[0].name, "cat");
   EXPECT_EQ(found.classes[1].paths.front(), folder / "dog/4.jpg");
-  EXPECT_EQ(found.passed_over.count("links to folders that are read already"), 4);
-  EXPECT_EQ(found.passed_over.count("links to nothing"), 1);
+  EXPECT_EQ(found.passed_over.count("links to folders that were already read"), 4);
+  EXPECT_EQ(found.passed_over.count("broken links"), 1);
 }
 
 TEST(WalkPictures, AClassMayBeALinkButNotToAnotherClass) {
@@ -99,7 +99,7 @@ TEST(WalkPictures, NamesTheSpecialFiles) {
   TemporaryFolder folder;
   put(folder, "1.jpg");
   ASSERT_EQ(::mkfifo((folder / "pipe.jpg").c_str(), 0666), 0);
-  EXPECT_EQ(walk(folder).passed_over.text(folder.path()), "passed over 1 things that are no regular files (pipe.jpg)");
+  EXPECT_EQ(walk(folder).passed_over.text(folder.path()), "skipped 1 special files (pipe.jpg)");
 }
 
 TEST(ImageFolder, EveryClassHasPictures) {
@@ -119,7 +119,7 @@ TEST(ImageFolder, SaysWhatItPassedOver) {
   write_bytes(folder / "notes", "x");
   const auto source = open_image_folder(folder.path());
   ASSERT_EQ(source->warnings.size(), 1u);
-  EXPECT_EQ(source->warnings[0], folder.path() + ": passed over 1 files that are no PNG, JPEG or BMP (notes)");
+  EXPECT_EQ(source->warnings[0], folder.path() + ": skipped 1 files that are not PNG, JPEG or BMP (notes)");
 }
 
 TEST(ImageFolder, ClassNamesAreUtf8) {

@@ -1,4 +1,4 @@
-// Sparse weights without their zeros: what is written reads back, is small, and hostile files are refused.
+// Sparse weights without their zeros: files are small and read back unchanged, and hostile files are refused.
 #include "engine/sparse/compact_weights.h"
 
 #include <gtest/gtest.h>
@@ -22,7 +22,7 @@ NamedWeights weights(const std::string& name, const std::vector<int64_t>& shape,
   return tensor;
 }
 
-// Zero but for these blocks of 2x2 (output block, tap, input block).
+// Zero except for two 2x2 blocks (output block, tap, input block).
 NamedWeights blocks() {
   NamedWeights tensor{.name = "b", .shape = {4, 3, 3, 6}, .values = std::vector<float>(4 * 9 * 6)};
   for (const auto& [ob, tap, ib] : {std::array{0, 4, 2}, {1, 8, 0}}) {
@@ -45,7 +45,7 @@ TEST(CompactWeights, ReadBackAsTheyWereForEveryCell) {
     export_sparse(path, tensors, cell, {{"iteration", "7"}});
     const SafetensorsFile file = SafetensorsFile::read(path);
     EXPECT_EQ(file.metadata().at("iteration"), "7");
-    EXPECT_FALSE(file.find("full.indices"));  // no smaller: stays dense
+    EXPECT_FALSE(file.find("full.indices"));  // would not be smaller, so it stays dense
     const std::vector<NamedWeights> back = read_sparse(file);
     ASSERT_EQ(back.size(), tensors.size());
     for (size_t i = 0; i < back.size(); ++i) {
@@ -94,7 +94,7 @@ TEST(CompactWeights, RefuseFilesThatContradictThemselves) {
   for (const char* shape : {"", "4", "4,", "4,4,4", "0,4", "-4,4", "4,x", "4,4,1,99999999999999999999"}) {
     expect_error(ErrorKind::checkpoint, {"b.shape"}, [&] { read(with("b.shape", shape)); });
   }
-  expect_error(ErrorKind::checkpoint, {"do not belong together"}, [&] { read(with("b.cell", "3x1")); });
+  expect_error(ErrorKind::checkpoint, {"are inconsistent"}, [&] { read(with("b.cell", "3x1")); });
   expect_error(ErrorKind::checkpoint, {"expected 4 values a cell"}, [&] { read(with("b.cell", "2x2")); });
 }
 

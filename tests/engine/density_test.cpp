@@ -1,4 +1,4 @@
-// Layer densities: the published tables, exact counts, cells, and what cannot be asked for.
+// Layer densities: the published tables, exact counts, cells, and refused requests.
 #include "engine/sparse/density.h"
 
 #include <cmath>
@@ -44,7 +44,7 @@ TEST(Density, ErkIsThePapersLayerByLayer) {
       for (size_t i = 0; i < layers.size(); ++i, ++rows) {
         const auto& [layer, layer_macs, expected] = table.rows[i];
         EXPECT_NEAR(result[i].density, expected[column], 1e-4) << table.network << " " << layer.path << " " << density;
-        // Whole weights are within one of the formula.
+        // The count in whole weights is within one of the formula.
         EXPECT_EQ(result[i].cells, layer.shape.elements());
         EXPECT_NEAR(static_cast<double>(result[i].alive_cells),
                     result[i].density * static_cast<double>(result[i].cells), 1.0)
@@ -84,14 +84,14 @@ TEST(Density, RulesByHand) {
   const std::vector<MaskableLayer> layers = {{"a", {2, 1, 1, 4}}, {"b", {2, 3, 3, 4}}};
   for (const auto& [rule, a, b] : {std::tuple{DensityRule::uniform, 0.25, 0.25},
                                    {DensityRule::er, 0.25, 0.25},
-                                   // 8 eps + 12 eps = 20 -> eps = 1: a is dense exactly
+                                   // 8 eps + 12 eps = 20 -> eps = 1: a is exactly dense
                                    {DensityRule::erk, 1.0, 1.0 / 6}}) {
     const auto result = layer_densities(layers, rule, 0.25, Cell{});
     EXPECT_NEAR(result[0].density, a, 1e-15);
     EXPECT_NEAR(result[1].density, b, 1e-15);
     EXPECT_EQ(alive_weights(layers, result), 20);
   }
-  // At 0.2: 8 eps + 12 eps = 16, nothing dense.
+  // At 0.2: 8 eps + 12 eps = 16, so no layer is dense.
   const auto fifth = layer_densities(layers, DensityRule::erk, 0.2, Cell{});
   EXPECT_NEAR(fifth[0].density, 0.8, 1e-15);
   EXPECT_NEAR(fifth[1].density, 0.8 / 6, 1e-15);
@@ -99,7 +99,7 @@ TEST(Density, RulesByHand) {
   const auto result = layer_densities(layers, DensityRule::erk, 0.5, Cell{});
   EXPECT_EQ(result[0].density, 1);
   EXPECT_NEAR(result[1].density, 32.0 / 72, 1e-15);
-  // Linear layers have no kernel: er and erk agree. Scales 12/20 and 5/4; 12 eps + 5 eps = 4.8.
+  // Linear layers have no kernel, so er and erk agree. Scales 12/20 and 5/4; 12 eps + 5 eps = 4.8.
   const std::vector<MaskableLayer> linear = {{"a", {2, 10}}, {"b", {1, 4}}};
   for (const DensityRule rule : {DensityRule::er, DensityRule::erk}) {
     const auto both = layer_densities(linear, rule, 0.2, Cell{});
@@ -126,7 +126,7 @@ TEST(Density, CellsKeepTheTotalAndLeaveWhatTheyDoNotDivideDense) {
       for (const DensityRule rule : {DensityRule::uniform, DensityRule::er, DensityRule::erk}) {
         for (const double density : {0.1, 0.25, 0.5, 0.9}) {
           const auto result = layer_densities(layers, rule, density, cell);
-          int64_t smallest = weights_in(layers);  // cell among the sparse layers
+          int64_t smallest = weights_in(layers);  // size of the smallest cell in the sparse layers
           for (size_t i = 0; i < layers.size(); ++i) {
             const bool divides = layers[i].shape[0] % cell.out == 0 && layers[i].shape.back() % cell.in == 0;
             EXPECT_EQ(result[i].divisible, divides) << layers[i].path;
@@ -160,10 +160,10 @@ TEST(Density, EveryLayerKeepsACell) {
 TEST(Density, WhatCannotBeIsAUsageError) {
   const std::vector<MaskableLayer> layers = {{"first", {16, 3, 3, 3}}, {"second", {16, 3, 3, 16}}};
   for (const double density : {0.0, -0.1, 1.1, static_cast<double>(NAN)}) {
-    expect_error(ErrorKind::usage, {"density: expected a number above 0 to 1"},
+    expect_error(ErrorKind::usage, {"density: expected a number in (0, 1]"},
                  [&] { layer_densities(layers, DensityRule::erk, density, Cell{}); });
   }
-  // 432 of 2,736 weights stay dense: 10% cannot be.
+  // 432 of 2,736 weights stay dense, so 10% is impossible.
   expect_error(ErrorKind::usage, {"cell 16x16", "432 of 2736", "smaller cell"}, [&] {
     layer_densities(layers, DensityRule::erk, 0.1, Cell{16, 16, false});
   });

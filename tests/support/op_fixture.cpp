@@ -332,7 +332,7 @@ std::string OpFixture::damaged() const {
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Tensor& gradient = gradient_memory_[i].tensor();
     if (!is_trainable(op_case, options, i) && !all_bytes_are(gradient, kPoison)) {
-      damage += "the gradient of input " + std::to_string(i) + ", which wants none; ";
+      damage += "the gradient of input " + std::to_string(i) + ", which needs none; ";
     }
     const std::vector<double> now = to_host(input_memory_[i].tensor());
     for (size_t j = 0; j < now.size(); ++j) {

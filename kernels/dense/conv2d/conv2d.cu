@@ -78,7 +78,7 @@ struct TilingChoice {
 int to_int(int64_t n) {
   constexpr int64_t kLimit = int64_t{1} << 30;
   if (n >= kLimit) {
-    fail(ErrorKind::runtime, "the GPU's conv2d expects tensors of fewer than 2^30 elements but got " +
+    fail(ErrorKind::runtime, "conv2d on the GPU expects tensors of fewer than 2^30 elements but got " +
                                  std::to_string(n) + "; use a smaller batch");
   }
   return static_cast<int>(n);
@@ -99,7 +99,8 @@ struct Layer {
 
   Layer(const Conv2dGeometry& geometry, DType dtype)
       : g(geometry), enlarged(g.upsample == 2), chunk(16 / static_cast<int64_t>(size_of(dtype))) {
-    require(g.enlargement_allowed() && (g.pool == 1 || g.pools_sums()), "the op refuses other convolutions");
+    require(g.enlargement_allowed() && (g.pool == 1 || g.pools_sums()),
+            "unsupported combination of upsampling and pooling");
     Fold fold = enlarged ? Fold::enlarged : Fold::none;
     if (g.pools_sums()) {
       fold = Fold::pooled;
@@ -110,7 +111,7 @@ struct Layer {
     constexpr int64_t kMaxExtent = 1 << 13;
     if (g.h > kMaxExtent || g.w > kMaxExtent) {
       fail(ErrorKind::runtime,
-           "the GPU's conv2d expects images of at most 8192x8192 but got " + g.x_shape().to_string());
+           "conv2d on the GPU expects images of at most 8192x8192 but got " + g.x_shape().to_string());
     }
     for (const Shape& s : {g.x_shape(), g.weight_shape(), g.y_shape()}) to_int(s.elements());
     h = axis(g.h, g.out_h(), g.kh, g.stride_h, g.pad_h);

@@ -71,7 +71,8 @@ struct Conv2dPlan {
 };
 // Do the dense kernels implement `adds` and the operand `rectified`? If not, callers never request them.
 using Conv2dFinishes = bool(const Context&);
-constexpr const char* kDoesNotFinish = "dense kernels on the CPU leave the ReLU to others";  // the error if they do
+// The error if they are requested there.
+constexpr const char* kDoesNotFinish = "dense CPU kernels neither mask by a ReLU nor write a rectified copy";
 // Can the dense kernels normalise x while reading it, and store it in `written`? If not, callers never request it.
 using Conv2dNormalises = bool(const Context&, DType);
 using Conv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, DType, Pass);

@@ -36,7 +36,7 @@ struct Cut {
   ConvolutionKey key;     // of one task. With Method::windows, its x is the window sums
 
   Cut(const Conv2dGeometry& g, DType dtype, Pass pass) : geometry(g), method(method_of(g, pass)) {
-    require(g.enlargement_allowed(), "the op refuses other enlarged convolutions");
+    require(g.enlargement_allowed(), "upsampling is only supported for 1x1 and 3x3 convolutions that keep the size");
     const bool plain = method == Method::plain;
     key = {.pass = pass,
            .dtype = dtype,

@@ -78,7 +78,7 @@ const OnednnConvolution& OnednnConvolution::of(const ConvolutionKey& key) {
     try {
       entry = std::make_unique<OnednnConvolution>(key);
     } catch (const dnnl::error& error) {
-      fail(ErrorKind::runtime, std::string("conv2d: oneDNN could not build this convolution (") + error.what() + ")");
+      fail(ErrorKind::runtime, std::string("conv2d: oneDNN could not create this convolution (") + error.what() + ")");
     }
   }
   return *entry;

@@ -24,7 +24,7 @@ void sum_rows(const Rows<From>& all, Computed<To> factor, int64_t n, To* to) {
 #pragma GCC ivdep
     for (int64_t i = 0; i < n; ++i) to[i] = stored<To>(factor * (computed(a[i]) + computed(b[i])));
   } else {
-    require(all.count == 4, "one, two or four rows are summed up");
+    require(all.count == 4, "sum_rows takes one, two or four rows");
 #pragma GCC ivdep
     for (int64_t i = 0; i < n; ++i) {
       to[i] = stored<To>(factor * (computed(a[i]) + computed(b[i]) + computed(c[i]) + computed(d[i])));

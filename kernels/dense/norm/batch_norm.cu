@@ -290,7 +290,7 @@ struct Exchange {
 
 void batch_norm_batch_statistics(Context& ctx, const BatchNormOptions& options, const BatchNormStatistics& bn,
                                  Tensor& workspace) {
-  require(!bn.moments, "ops on GPUs leave no moments");
+  require(!bn.moments, "GPU ops do not compute moments");
   const RowChunks matrix(bn.x, bn.mean, kMostChunks);
   const RunningStatistics running{.mean = bn.running_mean ? bn.running_mean.data<float>() : nullptr,
                                   .var = bn.running_var ? bn.running_var.data<float>() : nullptr,
@@ -334,7 +334,7 @@ void batch_norm_normalise(Context& ctx, const Normalisation& bn, const Tensor& x
 
 void batch_norm_backward(Context& ctx, const BatchNormOptions& options, bool train, const BatchNormBackwardOperands& bn,
                          Tensor& workspace) {
-  require(!bn.sums, "ops on GPUs leave no sums");
+  require(!bn.sums, "GPU ops do not compute sums of gradients");
   const RowChunks matrix(bn.x, bn.gamma, kMostChunks);
   const bool exchanged = train && options.ranks && bn.dx;
   const int64_t rows = matrix.rows * (exchanged ? options.ranks->size() : 1);

@@ -23,7 +23,7 @@ void convert_elements(Context& ctx, const Tensor& from, Tensor& to) {
 
 void convert(Context& ctx, const Tensor& from, Tensor& to) {
   if (from.dtype == DType::f32 && to.dtype == DType::bf16) return convert_elements<float, bf16>(ctx, from, to);
-  require(from.dtype == DType::bf16 && to.dtype == DType::f32, "convert goes between f32 and bf16");
+  require(from.dtype == DType::bf16 && to.dtype == DType::f32, "convert supports f32 to bf16 and bf16 to f32");
   convert_elements<bf16, float>(ctx, from, to);
 }
 
