@@ -1,14 +1,14 @@
-// Block-sparse convolution on the CPU, vectorised, same bits for any number of threads. Sums are f32, and become
-// bf16 where a tile is done. Products are of f32, or of pairs of bf16 where the machine has instructions for them.
+// Block-sparse convolution on the CPU, vectorised, with the same bits for any number of threads. Sums are f32, and are
+// rounded to bf16 when a tile is done. Products take f32, or pairs of bf16 if the machine has such instructions.
 //
-// Work is cut into lanes, a number that depends on the geometry alone. A lane walks its regions of pixels: packs one
-// (packed_image.h), then runs the inner loops of block_tiles.h over the blocks that are alive. Forward and input
-// gradient write disjoint pixels; the weight gradient gathers one partial sum per lane, added up in lane order.
+// Work is cut into lanes, whose number depends on the geometry alone. A lane walks its regions of pixels: it packs one
+// (packed_image.h), then runs the inner loops of block_tiles.h over the alive blocks. Forward pass and input gradient
+// write disjoint pixels; the weight gradient has one partial sum per lane, and these are added up in lane order.
 //
-// An enlarged convolution is treated as conv2d_onednn.cpp does it: 3x3 as four 2x2 convolutions of the small image on
-// summed taps (a sum is alive if one of its taps is), 1x1 on the small image with its output repeated.
+// A convolution of an enlarged image works on the small image (upsample_fold.h): 3x3 as four 2x2 convolutions with
+// summed taps (a sum is alive if one of its taps is), 1x1 with its output repeated.
 //
-// f64 exists for gradient checks: the plain dense loops, which see zeros where a weight is dead.
+// f64 is for gradient checks, and runs the plain dense loops, where dead weights are zeros.
 #include "kernels/sparse/block/block_conv2d.h"
 
 #include <algorithm>
@@ -31,8 +31,8 @@ bool block_conv2d_serves(const Conv2dGeometry& g, int64_t block) {
 namespace cpu {
 namespace {
 
-// For every tile of a region: f(first row of the tile inside the region, out), where out[k] is pixel k of `y` under the
-// placement, null outside the image.
+// Calls f(first row of the tile inside the region, out) for every tile of a region. out[k] points to pixel k in `y`
+// under the placement, and is null outside the image.
 template <class T, class F>
 void for_each_tile(const Region& region, const Placement& placement, T* y, const F& f) {
   const Regions& all = region.all;
@@ -46,8 +46,8 @@ void for_each_tile(const Region& region, const Placement& placement, T* y, const
   }
 }
 
-// The sums of one tile on their way to `out`: kernels write f32 to sums()[k] + channel, which is out[k] itself if that is
-// f32, else a place of the lane's, [pixel][channels], that store() finishes and rounds.
+// The sums of one tile on their way to `out`. Kernels write f32 to sums()[k] + channel. If the output is f32, sums()[k]
+// is out[k] itself; else it is in the lane's buffer [pixel][channels], which store() finishes and rounds.
 template <class T>
 class TileSums {
  public:
@@ -90,7 +90,7 @@ class TileSums {
   float* sums_[kTilePixels];
 };
 
-// y = the means of 2x2 sums of a region, [rows][columns][C_out], finished.
+// y = the finished means of 2x2 pixels of `sums`, the sums of a region, [rows][columns][C_out].
 template <Finish kFinish, class T>
 void pool_region(const Region& region, const Placement& placement, const float* sums, T* y) {
   const int64_t c = placement.channels, line = region.all.columns() * c;
@@ -110,7 +110,7 @@ void pool_region(const Region& region, const Placement& placement, const float* 
   })(y);
 }
 
-// f(region, lane) for all regions of the job: lanes in parallel, the regions of each in order.
+// Calls f(region, lane) for all regions of the job: lanes in parallel, the regions of each lane in order.
 template <class F>
 void for_each_region(const BlockJob& job, const F& f) {
   parallel_for(job.lanes, [&](int64_t lane) {
@@ -118,21 +118,21 @@ void for_each_region(const BlockJob& job, const F& f) {
   });
 }
 
-// Channel o of a pixel, and of the two of a pair.
+// Channel o of a pixel, or its sum over the two pixels of a pair.
 float pixel_sum(const float* pixel, int o) { return pixel[o]; }
 float pixel_sum(const bf16* pair, int o) {
-  uint32_t both;  // loads of single halves would not become a vector's
+  uint32_t both;  // loads of single halves would not be vectorised
   std::memcpy(&both, pair + 2 * o, sizeof both);
   return std::bit_cast<float>(both << 16) + std::bit_cast<float>(both & 0xffff0000u);
 }
 
-// db[c] += dy's sum over the pixels of a packed region, plain or in pairs.
+// db[c] += the sum of dy over the pixels of a packed region, plain or in pairs.
 template <class P>
 void add_bias_gradient(const BlockJob& job, const PackedLayout& layout, const P* dy_image, float* db) {
   simd([=, &job, &layout] {
     for (int64_t block = 0; block < job.planes * job.out_blocks; ++block) {
       const P* from = dy_image + block * layout.block;
-      constexpr int kChains = 4;  // additions that do not wait for each other
+      constexpr int kChains = 4;  // independent chains of additions
       constexpr int64_t kStep = kPixels<P> * kBlock;
       float sums[kChains][kBlock] = {};
       for (int64_t at = 0; at < job.regions.dense_block(); at += kChains * kStep) {
@@ -146,7 +146,7 @@ void add_bias_gradient(const BlockJob& job, const PackedLayout& layout, const P*
   })();
 }
 
-// Does what a tile's kernel writes lie where it stays? Sums of bf16 do not.
+// Whether kernels write a tile's results directly to their final place. For bf16 they write f32 sums to a buffer.
 template <class T>
 constexpr bool kInPlace = std::is_same_v<T, float>;
 template <class T>
@@ -154,7 +154,7 @@ constexpr Finish in_place(Finish finish) {
   return kInPlace<T> ? finish : Finish::store;
 }
 
-// compute(block) of all blocks of channels of a tile, and written(block) as soon as its results lie where they stay.
+// Calls compute(block) for all channel blocks of a tile, and written(block) once its results are in place.
 template <class T, class Compute, class Written>
 void compute_tile(const TileSums<T>& tile, int64_t blocks, Finish finish, const Compute& compute,
                   const Written& written) {
@@ -168,7 +168,7 @@ void compute_tile(const TileSums<T>& tile, int64_t blocks, Finish finish, const 
 
 const uint16_t* bits(const bf16* x) { return &x->bits; }
 
-// `finish`: of sums in their places.
+// `finish` applies to sums that are written in place. Pairs ignore it, because their sums never are.
 void multiply(TileShape shape, const BlockTerm* terms, int64_t count, const float* x, const float* w, const float* bias,
               Finish finish, float* const* out, int64_t channel) {
   tile_kernels().multiply(shape, terms, count, x, w, bias, finish, out, channel);
@@ -178,8 +178,8 @@ void multiply(TileShape shape, const BlockTerm* terms, int64_t count, const bf16
   pair_kernels()->multiply(shape, terms, count, bits(x), bits(w), bias, out, channel);
 }
 
-// dweight = the lanes' sums of each block, added in the order of lanes, at every tap of the block; zero where dead.
-// Needs blocks grouped by output block.
+// Adds up each block's sums over the lanes, in lane order, and adds the total to dweight at every tap of the block.
+// dweight is zero where dead. Needs blocks grouped by output block.
 template <class P>
 void reduce_weight_gradient(const BlockJob& job, BlockWorkspace<P>& ws, float* dweight) {
   const int64_t c_in = job.g.c_in, row_stride = job.g.kh * job.g.kw * c_in, partial = job.blocks * kBlockWeights;
@@ -284,7 +284,7 @@ void forward(const Conv2dGeometry& g, const BlockIndex& index, const LayerInput&
     }
     if (moments) moments->finish_moments();
     if (job.method != BlockMethod::enlarge_output) return;
-    // Every pixel was computed at the first of its four places.
+    // Every pixel has been computed at the first of its four places; copy it to the others.
     for_each_tile(region, job.y_placement(0), ys, [&](int64_t, T* const* pixels) {
       const int64_t c = g.c_out, line = g.out_w() * c;
       for (int k = 0; k < kTilePixels; ++k) {
@@ -389,7 +389,7 @@ void backward_weight(const Conv2dGeometry& g, const BlockIndex& index, const Lay
   if (dbias) reduce_bias_gradient(job, ws, dbias.data<float>());
 }
 
-// f<T, P>(): types of activations and of products.
+// Calls f<T, P>() with the types of activations and of the factors of products.
 template <class F>
 void choose(const Conv2dGeometry& g, const BlockIndex& index, DType dtype, const F& f) {
   if (dtype == DType::f32) return f.template operator()<float, float>();

@@ -1,14 +1,13 @@
-// Block-sparse convolution on the GPU: which kernel of block_products.h a pass becomes, over what images, and how the
-// work is cut.
+// Block-sparse convolution on the GPU: a pass's kernel (block_products.h), its images, and how the work is cut.
 //
 //   pass             kernel     from       keys                         other side of a term
 //   forward          DsdGemm    x          blocks of y, per parity      blocks of x
 //   backward_input   DsdGemm    dy         blocks of x                  blocks of dy, per parity
 //   backward_weight  SddGemm    x and dy   -                            -
 //
-// A 3x3 convolution of an enlarged image is four 2x2 convolutions of the small one, on summed taps (upsample_fold.h);
-// y and dy then have four parities. A 1x1 convolution of an enlarged image is one of the small image whose output is
-// repeated; the gradients that meet there add up first. Where no tap leaves its pixel, all pixels are one long row.
+// A 3x3 convolution of an enlarged image is four 2x2 convolutions of the small one, on summed taps (upsample_fold.h); y
+// and dy then have four parities. A 1x1 convolution of an enlarged image is one of the small image whose output is
+// repeated; the gradients of repeats are first added up. Where no tap reads a neighbour, all pixels are one long row.
 #include "kernels/sparse/block/block_conv2d.h"
 
 #include "kernels/core/workspace_layout.h"
@@ -42,7 +41,7 @@ Positions positions_of(const Conv2dGeometry& g) {
   return positions;
 }
 
-// The shape of tile that wastes least: pixels that are computed, and slots that are fetched, outside of the images.
+// The tile shape that wastes the least on pixels computed and slots fetched outside the images.
 PixelTiles cut_pixels(int images, int h, int w, int halo, int log_pixels, int max_slots) {
   PixelTiles best;
   int64_t best_cost = -1;
@@ -61,7 +60,7 @@ PixelTiles cut_pixels(int images, int h, int w, int halo, int log_pixels, int ma
   return best;
 }
 
-// What a layer is on the GPU, the same for all passes.
+// A layer on the GPU, the same for all passes.
 struct Layer {
   Conv2dGeometry g;
   Positions positions;
@@ -93,7 +92,7 @@ struct Layer {
     const int64_t blocks = positions.parities == kParities ? index.alive_in_parities : index.alive;
     return static_cast<double>(blocks * kBlockWeights) * static_cast<double>(g.n * g.h * g.w);
   }
-  // x and dx; y and dy, where `summed` is dy added up over repeats.
+  // Views of x or dx, and of y or dy. `summed`: dy has been added up over repeats.
   ImageView x_view(void* data) const { return view(data, g.c_in, 1, 1); }
   ImageView y_view(void* data, bool summed) const {
     return view(data, g.c_out, summed ? 1 : static_cast<int>(g.upsample), positions.parities);
@@ -107,7 +106,7 @@ struct Layer {
     sum_blocks_2x2(ctx, 1.0, dy, small);
     return small;
   }
-  // One long row, if nothing needs to know where a pixel is in its image.
+  // One long row, if nothing depends on the position of a pixel in its image.
   PixelTiles tiles(bool places_matter, int log_pixels, int max_slots) const {
     const int n = static_cast<int>(g.n), h = static_cast<int>(g.h), w = static_cast<int>(g.w);
     if (halo == 0 && !places_matter) return cut_pixels(1, 1, n * h * w, 0, log_pixels, max_slots);
@@ -125,8 +124,9 @@ struct Layer {
   }
 };
 
-// Puts the lists of a pass in place: those that the index keeps for this form, or, where there is no room for more, new ones in the
-// workspace. `build`: what they are built from, whose lists.carve(layout) takes memory; list(ctx, build) makes them.
+// Provides the lists of a pass: those that the index keeps for this form (listed now if new), or, without room in the
+// index, new ones in the workspace. `build` says what they are built from, and build.lists.carve(layout) takes their
+// memory; list(ctx, build) makes them.
 template <class Build, class List>
 void provide_lists(Context& ctx, const BlockIndex& index, const KeptLists::Form& form, Build& build, const List& list) {
   if (!index.kept) return list(ctx, build);
@@ -159,8 +159,8 @@ struct DsdPass {
     const int planes = static_cast<int>(size_of(dtype)) * kBlock / 16;
     DsdGemm& m = dsd;
     m.tiles = layer.tiles(forward && layer.repeats, kLogDsdPixels, kMaxSlots);
-    // Eight lanes read eight pixels at once. Two rows of four lie six slots apart and would meet the same banks twice; the
-    // same row of two images, 36 slots apart, does not.
+    // Eight lanes read eight pixels at once. Two rows of four pixels are six slots apart, and would partly share banks;
+    // the same row of two images, 36 slots apart, does not.
     m.tiles.pairs = layer.halo == 1 && m.tiles.log_w == 2 && m.tiles.log_h == 2;
     m.frame = Frame(m.tiles, layer.halo, dtype);
     m.source_blocks = forward ? layer.in_blocks : layer.out_blocks * parities;
@@ -247,7 +247,7 @@ struct SddPass {
     lists.pairs = layer.out_blocks * layer.in_blocks;
     lists.positions = layer.positions.count;
     lists.carve(layout);
-    // No more parts than workers, unless there are more work items.
+    // At most as many parts as workers, unless there are more work items.
     o.partial = layout.carve<float>(static_cast<size_t>(std::max(most, o.splits.workers)) * kItemTerms * kBlockWeights);
     summed = layout.carve<char>(static_cast<size_t>(layer.summed_elements()) * size_of(dtype));
     bias_partial = layout.carve<float>(static_cast<size_t>(column_sum_ranges(g.y_shape().rows()) * g.c_out));

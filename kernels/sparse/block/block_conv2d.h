@@ -1,5 +1,5 @@
-// Block-sparse convolution (kernels/dense/conv2d/conv2d.h says what a convolution is): dead blocks of the weight are neither
-// read nor multiplied.
+// Block-sparse convolution (kernels/dense/conv2d/conv2d.h says what a convolution is): dead blocks of the weight are
+// neither read nor multiplied.
 //
 //   dsd:  forward            y  = conv(x, w)           over the blocks of each row
 //   dsd:  backward_input     dx = conv(dy, w)^T        over the blocks of each column
@@ -17,19 +17,19 @@ namespace poise {
 
 bool block_conv2d_serves(const Conv2dGeometry& geometry, int64_t block);
 
-// Do kernels do what `relu`, `adds` and `masks` of the geometry ask for? And on this device `pool`? Elsewhere they are not asked.
+// Whether kernels apply the geometry's `relu`, `adds` and `masks`, and on this device `pool`. Else none is requested.
 constexpr bool block_conv2d_finishes(DType dtype, const Conv2dGeometry& geometry) {
   const bool repeats_outputs = geometry.upsample == 2 && geometry.kh == 1;
   return dtype != DType::f64 && !repeats_outputs;
 }
 constexpr bool block_conv2d_pools(Device device, DType dtype) { return device == Device::cpu && dtype != DType::f64; }
-// .. and may x be normalised on the way in? Elsewhere it is not.
+// Whether x may be normalised as it is read. Otherwise callers pass x without a normalisation.
 constexpr bool block_conv2d_normalises(Device device, DType dtype) { return block_conv2d_pools(device, dtype); }
 
-// Are moments of y taken, forward, or sums of dx? Elsewhere they are not asked for.
+// Whether the forward pass takes moments of y, or backward_input sums of dx. Otherwise callers do not request them.
 using BlockConv2dTakesSums = bool(const Context&, const Conv2dGeometry&, DType, Pass);
 
-// What a pass needs and does with the blocks that are alive now.
+// The workspace that a pass needs and the work that it executes, with the blocks that are alive now.
 using BlockConv2dPlanner = Conv2dPlan(const Context&, const Conv2dGeometry&, const BlockIndex&, DType, Pass);
 using BlockConv2dForward = void(Context&, const Conv2dGeometry&, const BlockIndex&, const LayerInput& x,
                                 const Tensor& weight, const Tensor& bias, Tensor& workspace, const LayerOutput& y);

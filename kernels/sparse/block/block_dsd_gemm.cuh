@@ -1,15 +1,15 @@
 // `DsdGemm` of block_products.h: forward pass and input gradient.
 //
-// A thread block holds a tile of 128 pixels with its frame, all channels of the source or as many as fit, in shared
-// memory; nothing is fetched twice for other taps or other blocks of the target. Its eight warps each own a key (16
-// channels of the target) at a time, with 128 x 16 sums in registers, and walk the key's terms. A term is 16 x 16
-// weights, which stream through the warp's own ring of cp.async copies: warps wait for themselves only, so lists of
-// different lengths cost nothing until the end. Keys are dealt longest first, back and forth over all warps that share
-// a tile, which evens out what each has to do.
+// A thread block keeps a tile of 128 pixels with its frame in shared memory, with all channels of the source or as many
+// as fit; nothing is fetched again for other taps or other blocks of the target. Each of its eight warps works on one
+// key (16 channels of the target) at a time, with 128 x 16 sums in registers, and walks the key's terms. A term is 16 x
+// 16 weights, which stream through the warp's own ring of cp.async copies. Warps wait only for their own copies, so
+// lists of different lengths cost nothing until the end. Keys are dealt longest first, back and forth over all warps
+// that share a tile, which evens out their work.
 //
-// Per term and warp: 512 (bf16) or 1024 bytes of weights from L2 and 32768 multiply-adds; from shared memory 4 KiB of
-// pixels (bf16), 36 clocks of its 128 bytes each, where the tensor cores need 26 to 32. From memory: the source once
-// per tile with its frame, the target once.
+// Cost per term and warp: 512 (bf16) or 1024 bytes of weights from L2, and 32768 multiply-adds. With bf16, shared
+// memory delivers 4 KiB of pixels and the weights in 36 clocks of 128 bytes, where the tensor cores need 26 to 32. From
+// global memory: the source once per tile with its frame, the target once.
 #pragma once
 #include "kernels/dense/conv2d/upsample_fold.h"
 #include "kernels/gpu/tile_gemm.cuh"
@@ -18,7 +18,7 @@
 namespace poise::POISE_GPU {
 
 constexpr int kDsdThreads = kDsdWarps * kWarp;
-constexpr int kFragments = (1 << kLogDsdPixels) / 16;  // of 16 pixels
+constexpr int kFragments = (1 << kLogDsdPixels) / 16;  // 16 pixels each
 
 // A warp's 128 pixels x 16 channels on tensor cores.
 template <class T>
@@ -53,14 +53,14 @@ class TensorCoreBlockProduct {
     }
   }
 
-  // A lane's sums are of four channels, from this one on.
+  // A lane's sums belong to four channels, starting at this one.
   static constexpr int kFours = 1;
   static __device__ int channel(int) {
     const int quad = lane_id() % 4;
     return quad % 2 != 0 ? 6 + 2 * quad : 2 * quad;
   }
-  // f(pixel, 0, four sums). Lanes trade with a neighbour for sums of adjacent channels, so that four lanes write a pixel's
-  // channels in one access.
+  // Calls f(pixel, 0, four sums). Lanes exchange sums with a neighbour to get adjacent channels, so that four lanes
+  // write a pixel's channels in one access.
   template <class F>
   __device__ void for_each(const F& f) const {
     const int group = lane_id() / 4;
@@ -112,7 +112,7 @@ class SimtBlockProduct {
 
   static constexpr int kFours = 2;
   static __device__ int channel(int four) { return lane_id() / 16 * 8 + four * 4; }
-  // f(pixel, number of the four, four sums)
+  // Calls f(pixel, number of the four, four sums).
   template <class F>
   __device__ void for_each(const F& f) const {
 #pragma unroll
@@ -137,13 +137,13 @@ struct BlockProductOf {
 template <>
 struct BlockProductOf<Fp32> {
   using Type = SimtBlockProduct;
-  static constexpr int kBlocksPerMultiprocessor = 1;  // more registers than two leave
+  static constexpr int kBlocksPerMultiprocessor = 1;  // two would leave too few registers
 };
 
-// What one warp does: for every round a key, for every chunk of the source a stretch of the key's terms.
+// The work of one warp: in each round one key, and for every chunk of the source a stretch of that key's terms.
 struct WarpWork {
   const TermLists& lists;
-  int warps, warp;  // that share the keys
+  int warps, warp;  // number of warps that share the keys; this one
 
   struct Stretch {
     int begin, end;  // in the lists; empty where there is no key
@@ -160,7 +160,7 @@ struct WarpWork {
   }
 };
 
-// The weights of all of a warp's terms, one after the other, some terms ahead of their use.
+// Streams the weights of all of a warp's terms in order, some terms ahead of their use.
 template <class T>
 class WeightStream {
  public:
@@ -170,7 +170,7 @@ class WeightStream {
     for (int s = 0; s < kWeightStages - 1; ++s) fetch();
   }
 
-  // The next term's. Valid until the next call.
+  // The next term's weights, valid until the next call.
   __device__ const T* next() {
     cp_async_wait<kWeightStages - 2>();
     __syncwarp();  // all lanes' copies have landed, and none reads the slot that fetch() fills
@@ -194,7 +194,7 @@ class WeightStream {
       }
       ++stretch_.begin;
     }
-    cp_async_commit();  // an empty group too: see sum_tiles
+    cp_async_commit();  // an empty group too: see sum_tiles (tile_gemm.cuh)
     filling_ = (filling_ + 1) % kWeightStages;
   }
 
@@ -208,11 +208,11 @@ template <class T>
 struct MultiplyShared {
   T rings[kDsdWarps][kWeightStages][kBlockWeights];
   int32_t places[1 << kLogDsdPixels];  // of the tile's pixels in the target, or -1
-  T tile[kChunk<T>];                   // and as much more as the launch asks for
+  T tile[kChunk<T>];                   // the first bytes; the launch requests the rest
 };
 
-// Adds the bias of a key to its sums and writes them. All that is the same for every key or every pixel is computed
-// before, and the stores of a pixel's parities stand in one branch.
+// Adds the bias of a key to its sums and writes them. Everything that is the same for all keys or all pixels is
+// computed before, and the stores of a pixel's repeats are in one branch.
 template <class T, class Product>
 __device__ inline void store_key(const DsdGemm& m, const int32_t (&places)[1 << kLogDsdPixels], int key,
                                  const Product& product) {
@@ -267,7 +267,7 @@ __global__ void __launch_bounds__(kDsdThreads, BlockProductOf<Math>::kBlocksPerM
 #pragma unroll
   for (int i = 0; i < kFragments; ++i) base[i] = BlockProductOf<Math>::Type::base(m.frame, i);
   WeightStream<T> weights(work, shared.rings[warp_id()]);
-  // Read behind the barriers of the first chunk.
+  // Read only after the barriers of the first chunk.
   if (const int pixel = static_cast<int>(threadIdx.x); pixel < 1 << kLogDsdPixels) {
     shared.places[pixel] = origin.place(m.tiles, m.to, pixel);
   }

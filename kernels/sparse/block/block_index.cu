@@ -1,7 +1,7 @@
-// The list of alive blocks of a layer: a block of threads per row lists the columns of its row where they lie if all
-// rows are full, one block then moves the rows together, in order. The host reads the list back, because it counts.
-// Bytes: the mask once, 37 KB for 256x3x3x256; two launches and two copies a layer, after mask updates alone.
-// Predicted below 0.1 ms a layer; not yet measured on a GPU.
+// The list of alive blocks of a layer. A thread block per row lists the columns of its row at the place that they have
+// if all rows are full; one thread block then moves the rows together, in order. The host reads the list back, because
+// it counts. Cost: the mask is read once, 37 KB for 256x3x3x256; two launches and two copies per layer, only after mask
+// updates. Predicted below 0.1 ms per layer; not yet measured on a GPU.
 #include "kernels/sparse/block/block_index.h"
 
 #include <vector>
@@ -15,7 +15,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarp;
 
-// Row r: its columns from col_of_block[r * columns], their number in row_offsets[r + 1].
+// Row r: writes its columns from col_of_block[r * columns] on, and their number to row_offsets[r + 1].
 __global__ __launch_bounds__(kThreads) void list_rows_kernel(int block, int bytes_of_row, int columns,
                                                              const uint8_t* mask, int32_t* row_offsets,
                                                              int32_t* col_of_block) {
@@ -42,7 +42,7 @@ __global__ __launch_bounds__(kThreads) void list_rows_kernel(int block, int byte
   if (row == 0) row_offsets[0] = 0;
 }
 
-// One block. A row moves to the front, so what is written was read before, or belongs to an earlier row.
+// One thread block. Rows move to the front: an overwritten entry has been read, or is an earlier row's.
 __global__ __launch_bounds__(kThreads) void join_rows_kernel(int rows, int columns, int32_t* row_offsets,
                                                              int32_t* col_of_block) {
   int next = 0;
@@ -57,7 +57,7 @@ __global__ __launch_bounds__(kThreads) void join_rows_kernel(int rows, int colum
       __syncthreads();
     }
     next += count;
-    __syncthreads();  // everybody has read the count
+    __syncthreads();  // all threads have read the count
     if (threadIdx.x == 0) row_offsets[row + 1] = next;
   }
 }

@@ -1,5 +1,5 @@
-// One pass of a block-sparse layer on the CPU (block_conv2d.cpp): how it is cut, its memory, and its alive blocks in the
-// order and the layout that the inner loops read them in.
+// One pass of a block-sparse layer on the CPU (block_conv2d.cpp): how its work is cut, its workspace, and its alive
+// blocks in the order and layout that the inner loops read.
 #pragma once
 #include <algorithm>
 #include <type_traits>
@@ -17,7 +17,7 @@ constexpr int64_t kBlockLanes = 8;  // enough for a handful of cores
 
 enum class BlockMethod : uint8_t { plain, enlarge_output, four_parities };
 
-// A block of 16x16 weights, summed over taps, as one convolution of the small image sees it:
+// A block of 16x16 weights, summed over taps, as it takes part in a convolution of the small image:
 //   y[2p+a, 2q+b] += w x[p+dr, q+dc]       (parity = 2a+b; y[p,q] where nothing is enlarged)
 struct Block {
   int32_t out, in;
@@ -55,14 +55,14 @@ struct BlockJob {
   int64_t packed_x() const { return in_blocks * regions.packed_block(); }  // elements of a region
   int64_t packed_dy() const { return planes * out_blocks * regions.packed_block(); }
   int64_t dense_dy() const { return planes * out_blocks * regions.dense_block(); }
-  // Do products take pairs of bf16? Not where gradients of repeats add up first.
+  // Whether products take pairs of bf16. Not where outputs repeat, because gradients of the repeats are first added up.
   bool pairs(DType dtype) const {
     return dtype == DType::bf16 && method != BlockMethod::enlarge_output && pair_kernels();
   }
   Placement x_placement() const { return {1, 0, 0, g.c_in}; }
   Placement y_placement(int parity) const { return {scale, parity / 2, parity % 2, g.c_out, pools()}; }
 
-  // dy of a region, by parity; where outputs are repeats of each other their gradients add up.
+  // Packs dy of a region, parity by parity. Where outputs are repeats of each other, their gradients are added up.
   template <class From, class To>
   void pack_dy(const Region& region, const PackedLayout& layout, const From* dy, To* packed) const {
     const int64_t plane = out_blocks * layout.block;
@@ -74,14 +74,14 @@ struct BlockJob {
   }
 };
 
-// How many pixels an element of a block's x has: pairs, if products take them.
+// Pixels that a weight gradient packs side by side: 2 (a pair) if products take bf16, else 1.
 template <class P>
 constexpr int64_t kPixels = std::is_same_v<P, bf16> ? 2 : 1;
 
-// P: of products.
+// P: the type of the factors of products.
 template <class P>
 struct BlockWorkspace {
-  Block* blocks;     // [blocks], by `key`
+  Block* blocks;     // [blocks], grouped by `key`
   int32_t* offsets;  // [keys + 1]
   BlockTerm* terms;  // [blocks]
   P* weights;        // [blocks][16][16]
@@ -89,9 +89,9 @@ struct BlockWorkspace {
   float* bias;       // weight gradient: [lanes][C_out]
   P* images;         // [lanes][image]
   int64_t image;     // elements
-  float* tiles;      // activations in bf16: [lanes][tile], a tile's sums; where they are pooled, a region's
+  float* tiles;      // sums of a tile (activations in bf16) or of a region (pooling): [lanes][tile]
   int64_t tile;      // floats
-  // What becomes moments of y, or sums of dx, if they are wanted: of a lane's region, and of all.
+  // What becomes moments of y, or sums of dx, where requested: first per lane for its current region, then per region.
   float* region_sums;    // [lanes][3][channels]
   double* part_moments;  // [regions][2][channels]
   int64_t* part_rows;    // [regions]
@@ -123,7 +123,7 @@ struct BlockWorkspace {
   }
 };
 
-// f(block) for every block of the job, rows in order.
+// Calls f(block) for every block of the job, row by row.
 template <class F>
 void for_each_block(const BlockJob& job, const BlockIndex& index, const F& f) {
   const int32_t* row_offsets = index.row_offsets.data<int32_t>();
@@ -166,7 +166,7 @@ void for_each_block(const BlockJob& job, const BlockIndex& index, const F& f) {
   }
 }
 
-// The blocks, grouped by key(block) in 0..keys-1, each group in the order of for_each_block.
+// Groups the blocks by key(block) in 0..keys-1; each group keeps the order of for_each_block.
 template <class P, class Key>
 void sort_blocks(const BlockJob& job, const BlockIndex& index, int64_t keys, const Key& key, BlockWorkspace<P>& ws) {
   std::fill(ws.offsets, ws.offsets + keys + 1, 0);
@@ -177,7 +177,7 @@ void sort_blocks(const BlockJob& job, const BlockIndex& index, int64_t keys, con
   ws.offsets[0] = 0;
 }
 
-// ws.weights[k] = block k, summed over its taps: [out][in], or [in][out] if `transposed`; of bf16, two rows in pairs.
+// ws.weights[k] = block k, summed over its taps: [out][in], or [in][out] if `transposed`; bf16: rows in pairs.
 template <class T, class P>
 void pack_weights(const BlockJob& job, const T* w, bool transposed, BlockWorkspace<P>& ws) {
   const int64_t c_in = job.g.c_in, row = job.g.kh * job.g.kw * c_in;

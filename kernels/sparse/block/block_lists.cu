@@ -1,5 +1,5 @@
-// Lists of blocks for the kernels of block_conv2d.cu. Small: at most some ten thousand entries. The order of every list
-// follows from the mask alone.
+// The lists for the kernels of block_conv2d.cu. They are small: at most some ten thousand entries. The order of every
+// list depends on the mask alone.
 #include "kernels/sparse/block/block_lists.h"
 
 #include "kernels/gpu/elementwise.cuh"
@@ -10,7 +10,7 @@ namespace {
 constexpr int kListThreads = 256;
 constexpr int kListWarps = kListThreads / kWarp;
 
-// The sum of `count` over the threads before this one, and over all. `shared` may be used again after the next barrier.
+// The sum of `count` over earlier threads, and over all threads. `shared` may be reused after the next barrier.
 struct Scan {
   int before, total;
 };
@@ -31,13 +31,13 @@ __device__ inline Scan scan_block(int count, int (&shared)[kListWarps]) {
   return scan;
 }
 
-// One block per key. A thread looks at one pair of blocks: those of the key with one other.
+// One thread block per key. A thread lists one pair of blocks: the key's block and one other.
 __global__ void __launch_bounds__(kListThreads) list_terms_kernel(const __grid_constant__ BuildTerms b) {
   GPU_SHARED(shared, int[kListWarps]);
   const Positions& positions = b.positions;
   const int key = static_cast<int>(blockIdx.x), per_parity = positions.per_parity();
   const int others = b.transposed ? b.alive.out_blocks : b.alive.in_blocks;
-  // The source's blocks of a pair, and the parity of the first of them.
+  // How many blocks of the source a pair has, and the parity of the first of them.
   const int blocks = b.transposed ? positions.parities : 1, first_parity = b.transposed ? 0 : key % positions.parities;
   Term* const terms = b.lists.terms + int64_t{key} * b.lists.capacity;
   int32_t* const starts = b.lists.starts + key * (b.lists.chunks + 1);
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(kListThreads) list_terms_kernel(const __grid_c
   if (threadIdx.x == 0) starts[b.lists.chunks] = listed;
 }
 
-// The place of a key in the order of falling length.
+// The place of a key in the order of decreasing length.
 __device__ inline int rank_of(const TermLists& lists, int key) {
   const auto length = [&](int k) { return lists.starts[(k + 1) * (lists.chunks + 1) - 1]; };
   const int mine = length(key);
@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(kListThreads) pack_terms_kernel(const __grid_c
   }
 }
 
-// One block per panel, one thread per pair of blocks in it.
+// One thread block per panel, one thread per pair of blocks in it.
 __global__ void __launch_bounds__(kListThreads) list_items_kernel(const __grid_constant__ BuildItems b) {
   static_assert(kListThreads == kPanel * kPanel);
   GPU_SHARED(shared, int[kListWarps]);

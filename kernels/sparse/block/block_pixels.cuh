@@ -1,14 +1,14 @@
-// Pixels as the block-sparse kernels see and hold them.
+// How the block-sparse kernels address pixels in memory and hold them in shared memory.
 //
-// In memory: an ImageView, blocks of 16 channels of every pixel. In shared memory: a tile of pixels, with a frame of
-// neighbours where taps reach beyond it, cut into planes of 16 bytes of channels (8 bf16 or 4 f32):
+// In memory: an ImageView, with blocks of 16 channels of every pixel. In shared memory: a tile of pixels, with a frame
+// of neighbours where taps reach beyond it, cut into planes of 16 bytes of channels (8 bf16 or 4 f32):
 //
 //   [block][plane of the block][slot of a pixel][16 bytes]
 //
-// A tap then is a constant number of slots, whatever the pixel, and so is a block: one offset names both, and that is
-// all that a list of blocks has to say. Eight neighbouring slots are 128 bytes, all banks, which is what ldmatrix
-// reads. Planes of bf16 are 4 slots longer than a multiple of 8, so that copies, which write four slots of two planes side by
-// side, spread over the banks as well; those of f32 3 or 5, for the sake of fragments that read two of them.
+// A tap is then a shift by a constant number of slots, the same for every pixel, and so is a block. One offset covers
+// both and is all that a list needs per block. Eight neighbouring slots are 128 bytes, all banks, which is what
+// ldmatrix reads. Planes of bf16 are 4 slots longer than a multiple of 8, so that copies, which write four slots of two
+// planes side by side, spread over the banks too. Those of f32 are 3 or 5 slots longer, for fragments that read two.
 #pragma once
 #include "kernels/gpu/divisor.h"
 #include "kernels/gpu/tile.cuh"
@@ -22,7 +22,7 @@ template <class T>
 constexpr int kPlanes = kBlock / kChunk<T>;  // planes of a block
 
 // A tensor [N, scale*h, scale*w, channels] as blocks of N images of h x w pixels. With parities == 4 a pixel has the
-// blocks of its four enlarged ones, block = 4 * channel block + 2 * row parity + column parity; with 1, only those of
+// blocks of its four enlarged pixels, block = 4 * channel block + 2 * row parity + column parity; with 1, only those of
 // the first.
 struct ImageView {
   void* data = nullptr;
@@ -35,8 +35,8 @@ struct ImageView {
   }
 };
 
-// The pixels of a tile: columns run fastest, then rows, then images; with `pairs`, two images run between columns and
-// rows.
+// The order of pixels in a tile: columns run fastest, then rows, then images; with `pairs`, the two images of a pair
+// run between columns and rows.
 struct TilePixels {
   int log_w = 0, log_h = 0;
   bool pairs = false;
@@ -49,7 +49,7 @@ struct TilePixels {
   }
 };
 
-// All pixels, cut into tiles of 2^log_w x 2^log_h pixels of as many images as make 2^log_pixels.
+// All pixels, cut into tiles of 2^log_w x 2^log_h pixels of as many images as make up 2^log_pixels.
 struct PixelTiles : TilePixels {
   int images = 0, h = 0, w = 0, log_pixels = 0;
   int tiles_h = 0, tiles_w = 0, count = 0;
@@ -58,7 +58,7 @@ struct PixelTiles : TilePixels {
 // The layout of a tile in shared memory.
 struct Frame : TilePixels {
   int halo = 0;              // pixels on each side
-  int slots = 0, plane = 0;  // of a tile, and from one plane to the next
+  int slots = 0, plane = 0;  // slots of a tile; slots from one plane to the next
   Divisor pitch, per_image;  // slots of a row and of an image
 
   Frame() = default;
@@ -92,7 +92,7 @@ struct TileOrigin {
     p = rows % tiles.tiles_h << tiles.log_h;
     q = tile % tiles.tiles_w << tiles.log_w;
   }
-  // The offset of a pixel of the tile in `view`, or -1 if there is none.
+  // The offset of a pixel of the tile in `view`, or -1 if the pixel is outside the images.
   __device__ int place(const PixelTiles& tiles, const ImageView& view, int pixel) const {
     const int image = n + tiles.image(pixel), row = p + tiles.row(pixel), column = q + tiles.column(pixel);
     return image < tiles.images && row < tiles.h && column < tiles.w ? view.pixel(image, row, column) : -1;
@@ -100,7 +100,7 @@ struct TileOrigin {
 };
 
 // Starts the copies of a tile's blocks first_block + i, for every bit i of `wanted`, to block i of `to`; zeros outside
-// of the images. All threads of the block take part: neighbours copy a pixel's 32 (64) bytes.
+// the images. All threads of the thread block take part; neighbouring threads copy a pixel's 32 or 64 bytes.
 template <class T>
 __device__ inline void copy_tile(const ImageView& view, const PixelTiles& tiles, const Frame& frame,
                                  const TileOrigin& origin, int first_block, uint32_t wanted, T* to) {

@@ -1,16 +1,16 @@
 // `SddGemm` of block_products.h: the weight gradient at alive blocks.
 //
 // A thread block works on one item, up to 64 terms of one panel of the weight, over some of the tiles of 64 pixels. It
-// brings the blocks of dy and x that the item mentions into shared memory, x with its frame; each of its eight warps
-// has the 16 x 16 sums of up to eight terms in registers. Terms of a warp are neighbours in the list, so that those of
-// one pair of blocks share the fragments of dy. The dense end (few blocks of x per item) and the sparse end (many) are
-// the same code: an item fetches what it needs.
+// copies the blocks of dy and x that the item uses into shared memory, x with its frame; each of its eight warps keeps
+// the 16 x 16 sums of up to eight terms in registers. A warp's terms are neighbours in the list, so that successive
+// terms of one pair of blocks share the fragments of dy. Dense masks (few blocks of x per item) and sparse masks (many)
+// run the same code: an item fetches only what it needs.
 //
-// The grid is as large as the device, not as the mask: workers go through items x parts, where the number of parts
-// follows from the number of items (PixelSplits), and leave sums that a second pass adds up in order.
+// The size of the grid follows from the device, not from the mask. Workers go through items x parts, with as many parts
+// as suit the number of items (PixelSplits), and write partial sums, which a second pass adds up in order.
 //
-// Per tile, with a panel of 256 x 256 channels in use: 86 KiB (bf16) into shared memory for at most 1M multiply-adds;
-// from shared memory 512 bytes of x, and of dy where it changes, per 4096 multiply-adds.
+// Cost per tile, if a panel of 256 x 256 channels is in use: 86 KiB (bf16) into shared memory for at most 1M
+// multiply-adds; from shared memory 512 bytes of x, and of dy where it changes, per 4096 multiply-adds.
 #pragma once
 #include "kernels/gpu/column_sums.cuh"
 #include "kernels/gpu/tile_gemm.cuh"
@@ -62,8 +62,8 @@ struct SddProduct<Bf16> {
   }
 };
 
-// tf32 has no transposing ldmatrix. A lane reads two neighbouring channels of a pixel and lets them be rows g and g + 8
-// (columns g of two fragments): channels are permuted, which only for_each has to know.
+// tf32 has no transposing ldmatrix. A lane reads two neighbouring channels of a pixel and uses them as rows g and g + 8
+// of a fragment (or as column g of two fragments). This permutes channels, and only for_each has to undo it.
 template <>
 struct SddProduct<Tf32> {
   static constexpr int kStep = 8;
@@ -135,10 +135,10 @@ struct SddProduct<Fp32> {
 struct SddShared {
   SddTerm terms[kItemTerms];
   uint32_t used;                  // bit b: block b of x; bit 16 + b: block b of dy
-  alignas(128) uint32_t tile[4];  // and as much more as the launch asks for
+  alignas(128) uint32_t tile[4];  // the first bytes; the launch requests the rest
 };
 
-// Which blocks a list of terms mentions, asked of a whole warp.
+// The blocks that a list of terms uses, as bits. Called by a whole warp.
 __device__ inline uint32_t used_blocks(const SddTerm (&terms)[kItemTerms], int count) {
   bool used = false;
   for (int i = 0; i < count; ++i) {
@@ -148,7 +148,7 @@ __device__ inline uint32_t used_blocks(const SddTerm (&terms)[kItemTerms], int c
   return __ballot_sync(kAllLanes, used);
 }
 
-// The terms of an item that one warp sums: where their blocks of x and dy lie in the tiles.
+// The terms of an item that one warp sums, and where their blocks of x and dy are in the tiles.
 template <class T>
 struct WarpTerms {
   int first, count;
@@ -194,7 +194,7 @@ __device__ inline void add_tile(const SddGemm& o, const WarpTerms<T>& mine, cons
 template <class Math>
 constexpr int kSddBlocksPerMultiprocessor = sizeof(typename Math::Element) == 2 ? 2 : 1;
 
-// Grid: workers, then the blocks that sum columns of dy.
+// Grid: workers, then the thread blocks that sum columns of dy.
 template <class Math>
 __global__ void __launch_bounds__(kSddThreads, kSddBlocksPerMultiprocessor<Math>)
     sdd_gemm_kernel(const __grid_constant__ SddGemm o) {

@@ -1,5 +1,5 @@
-// The block that block-sparse kernels of our own skip: 16 output channels by 16 input channels of one tap. (A mask's
-// cell may be larger, and is several blocks then.) Includes nothing: see block_tiles_body.h.
+// The block size of our own block-sparse kernels: 16 output channels by 16 input channels of one tap. (A cell of a mask
+// may be larger, and is then several blocks.) Includes nothing: see block_tiles_body.h.
 #pragma once
 
 namespace poise {

@@ -1,8 +1,8 @@
 // The two inner loops of block-sparse convolution on the CPU, compiled once per instruction set (block_tiles_*.cpp).
 //
-// Operands are packed so that every address inside a loop is a constant: images as [channel block][row][column][16],
-// weights as blocks of 16 x 16. A tile is 16 output pixels (1x16, 2x8 or 4x4) by 16 output channels, which is 16
-// registers of AVX-512: one multiply-add per pixel and input channel, its pixel operand broadcast from memory.
+// Operands are packed so that every offset inside a loop is constant: images as [channel block][row][column][16],
+// weights as blocks of 16 x 16. A tile is 16 output pixels (1x16, 2x8 or 4x4) by 16 output channels, whose sums fill 16
+// AVX-512 registers: one multiply-add per pixel and input channel, the pixel broadcast from memory.
 #pragma once
 #include <cstdint>
 
@@ -21,17 +21,17 @@ constexpr int tile_rows(TileShape s) { return kTilePixels / tile_columns(s); }
 // Floats from one row of a packed image to the next: a tile's columns and one more on either side.
 constexpr int packed_row(int columns) { return (columns + 2) * kBlock; }
 
-// One block's part of a sum, in floats from the tile's first pixel and from the first block.
+// One block's term of a sum: offsets in floats, from the tile's first pixel and from the first block of weights.
 struct BlockTerm {
   int32_t x, w;
 };
 
 // out[k][0..15] = bias + sum over terms t, input channels i of  x[t.x + pixel k + i] * w[t.w + 16 i + 0..15].
-// bias may be null; a null out[k] is computed and not stored; `channel` is added to every out[k]. `finish`: of each sum.
+// bias may be null. Sums whose out[k] is null are not stored. `channel` is added to each out[k]. `finish`: of each sum.
 using MultiplyTile = void(TileShape, const BlockTerm* terms, int64_t count, const float* x, const float* w,
                           const float* bias, Finish finish, float* const* out, int64_t channel);
-// dw[o][0..15] += sum over `rows` rows of a region as wide as a tile of  dy[pixel][o] * x[pixel][0..15].
-// x is a packed image of which the first pixel is given; dy [rows][columns][16].
+// dw[o][0..15] += the sum of  dy[pixel][o] * x[pixel][0..15]  over `rows` rows of a region as wide as a tile. x points
+// to the first pixel in a packed image; dy is [rows][columns][16].
 using AccumulateBlock = void(TileShape, int rows, const float* x, const float* dy, float* dw);
 
 struct TileKernels {
@@ -41,8 +41,9 @@ struct TileKernels {
 extern const TileKernels kTilesAvx512, kTilesAvx2, kTilesBaseline;
 const TileKernels& tile_kernels();  // the best that this machine runs
 
-// The same loops on bf16 (by its bits) with sums in f32, stored as they are: an instruction multiplies two pairs of each lane and adds both
-// products. So operands lie in pairs of what is summed: of input channels for a tile, of neighbouring pixels for a block.
+// The same loops on bf16 (passed as bits) with f32 sums, which are stored unfinished. An instruction multiplies two
+// pairs per lane and adds both products, so operands are pairs along the summed dimension: input channels for a tile,
+// neighbouring pixels for a block.
 //   x of a tile: as above;    w [8][16 outputs][2 inputs]
 //   x of a block: [row][column][16][2], where a column's second half is the next column;    dy [rows][columns/2][16][2]
 using MultiplyPairs = void(TileShape, const BlockTerm* terms, int64_t count, const uint16_t* x, const uint16_t* w,

@@ -1,5 +1,5 @@
-// The loops on pairs of bf16 (block_tiles.h), in AVX-512's instructions for them. Includes nothing with code in it, as
-// block_tiles_body.h says why.
+// The loops on pairs of bf16 (block_tiles.h) with AVX-512's bf16 instructions. Includes nothing with code in it, for
+// the reason given in block_tiles_body.h.
 #include <immintrin.h>
 
 #include "kernels/sparse/block/block_tiles.h"
@@ -7,7 +7,7 @@
 namespace poise::cpu {
 namespace {
 
-constexpr int kPair = 2 * kBlock;  // elements of a register
+constexpr int kPair = 2 * kBlock;  // elements per register
 
 inline __m512bh load(const uint16_t* from) { return (__m512bh)_mm512_loadu_si512(from); }
 inline __m512bh broadcast(const uint16_t* pair) {

@@ -1,12 +1,11 @@
-// See block_tiles.h. Includes nothing with code in it: what this file's includers compile with more instructions than
-// the baseline may not reach a machine without them through an inline function.
+// See block_tiles.h. Includes no header with ordinary inline functions: this file is compiled with more instructions
+// than the baseline, and the linker might keep that copy of such a function for machines that lack them.
 #include "kernels/sparse/block/block_tiles.h"
 
 namespace poise::cpu {
 namespace {
 
-// kVector: floats of a register. kPixels: how many pixels a pass over the terms computes; kPixels * 16 / kVector
-// registers accumulate.
+// kVector: floats per register. kPixels: pixels per pass over the terms, with kPixels * 16 / kVector registers of sums.
 template <int kVector, int kPixels, TileShape kShape>
 struct Tile {
   typedef float V __attribute__((vector_size(kVector * 4), aligned(4), may_alias));

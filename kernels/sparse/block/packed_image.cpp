@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kRegionRows = 8;
 
-// The tile that computes the fewest pixels outside the image.
+// The tile shape that computes the fewest pixels outside the image.
 TileShape best_shape(int64_t h, int64_t w) {
   TileShape best = TileShape::row_16;
   int64_t least = 0;
@@ -28,7 +28,7 @@ template <class From, class To>
 void copy_block(To* to, const From* from) {
   if constexpr (std::is_same_v<From, To>) {
     using Bytes [[gnu::vector_size(kBlock * sizeof(To)), gnu::aligned(alignof(To)), gnu::may_alias]] = char;
-    *reinterpret_cast<Bytes*>(to) = *reinterpret_cast<const Bytes*>(from);  // a call of memmove would take longer
+    *reinterpret_cast<Bytes*>(to) = *reinterpret_cast<const Bytes*>(from);  // faster than a call of memmove
   } else {
     for (int i = 0; i < kBlock; ++i) to[i] = to_float(from[i]);
   }
@@ -42,7 +42,7 @@ void add_block(float* to, const From* from) {
   for (int i = 0; i < kBlock; ++i) to[i] += to_float(from[i]);
 }
 
-// Channels c.. of a pixel. Rounded as a tensor of From is.
+// Normalises channels c..c+15 of a pixel, with the rounding of a store to a tensor of From.
 template <class From, class To>
 void normalise_block(const ChannelNorm& n, int64_t c, To* to, const From* from) {
   for (int i = 0; i < kBlock; ++i) {
@@ -59,7 +59,7 @@ constexpr T kZeros[kBlock] = {};
 using Halves [[gnu::vector_size(kBlock * sizeof(bf16)), gnu::aligned(alignof(bf16)), gnu::may_alias]] = uint16_t;
 static_assert(kBlock == 16, "the orders below");
 
-// to [16][2]
+// Interleaves two pixels to [16][2].
 void interleave(const bf16* left, const bf16* right, bf16* to) {
   const Halves a = *reinterpret_cast<const Halves*>(left), b = *reinterpret_cast<const Halves*>(right);
   auto* pairs = reinterpret_cast<Halves*>(to);
@@ -67,7 +67,7 @@ void interleave(const bf16* left, const bf16* right, bf16* to) {
   pairs[1] = __builtin_shuffle(a, b, Halves{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31});
 }
 
-// to [blocks][16][2]
+// Interleaves two pixels to [blocks][16][2], `stride` elements apart per block.
 void pair_blocks(int64_t blocks, int64_t stride, const bf16* left, const bf16* right, bool quarters,
                  const ChannelNorm& norm, bf16* to) {
   for (int64_t b = 0; b < blocks; ++b, to += stride) {

@@ -1,5 +1,5 @@
-// Images as the block-sparse loops of the CPU read them (block_tiles.h), cut into regions: a region is a few rows of
-// output pixels, as wide as a tile, with all channels and one pixel around, small enough for the second-level cache.
+// Images in the layout of the CPU's block-sparse loops (block_tiles.h), cut into regions. A region is a few rows of
+// output pixels, as wide as a tile, with all channels and a frame of one pixel, small enough for the L2 cache.
 #pragma once
 #include "kernels/core/layer_input.h"
 #include "kernels/core/tensor.h"
@@ -7,15 +7,15 @@
 
 namespace poise::cpu {
 
-// How a set of images is cut. Pixels are those of the small image where the convolution enlarges.
+// How a set of images is cut into regions. Where the convolution enlarges, pixels are those of the small image.
 struct Regions {
-  int64_t images, h, w, pixels;  // per image; pixels <= h * w where the last row is not full (see flat)
+  int64_t images, h, w, pixels;  // per image; pixels <= h * w, because the last row may be short without a halo
   TileShape shape;
-  int64_t rows;                  // of a region, a multiple of the tile's
-  int64_t vertical, horizontal;  // regions of an image
+  int64_t rows;                  // per region, a multiple of the tile's
+  int64_t vertical, horizontal;  // regions per image
 
-  // halo: neighbours matter. Without, the pixels of all images are one row of pixels, folded to a tile's width.
-  // whole_blocks: no 2x2 block of pixels lies in two regions.
+  // halo: neighbouring pixels are read. Without it, the pixels of all images are one row, folded to a tile's width.
+  // whole_blocks: no 2x2 block of pixels is split between two regions.
   Regions(int64_t n, int64_t h, int64_t w, bool halo, bool whole_blocks);
   int64_t count() const { return images * vertical * horizontal; }
   int columns() const { return tile_columns(shape); }
@@ -31,8 +31,8 @@ struct Region {
   bool inside(int64_t p, int64_t q) const { return p >= 0 && q >= 0 && q < all.w && p * all.w + q < all.pixels; }
 };
 
-// Where a pixel of the small image is in a tensor [N,scale*h,scale*w,C]: at (scale*p + a, scale*q + b). Or, `pooled`, in
-// one of the means of 2x2 pixels, [N,h/2,w/2,C], of which it is a quarter; a last odd row or column is in none.
+// The place of a pixel of the small image in a tensor [N,scale*h,scale*w,C]: (scale*p + a, scale*q + b). If `pooled`,
+// in [N,h/2,w/2,C], means of 2x2 pixels: the pixel is a quarter of one, a last odd row or column is in none of them.
 struct Placement {
   int64_t scale, a, b, channels;
   bool pooled = false;
@@ -48,25 +48,25 @@ struct Placement {
   }
 };
 
-// The layout of a region in memory: [C/16][rows][columns][16], with a frame of one pixel around it or without.
+// The layout of a region in memory: [C/16][rows][columns][16], with or without a frame of one pixel.
 struct PackedLayout {
   int64_t row, block;  // elements from one row, one channel block to the next
   int64_t frame;       // 1 or 0
   static PackedLayout framed(const Regions& r) { return {packed_row(r.columns()), r.packed_block(), 1}; }
   static PackedLayout plain(const Regions& r) { return {r.columns() * kBlock, r.dense_block(), 0}; }
-  // [C/16][rows][columns][16][2]: each pixel with the one to its right.
+  // [C/16][rows][columns][16][2]: each pixel is paired with the one to its right.
   static PackedLayout framed_pairs(const Regions& r) { return {2 * packed_row(r.columns()), 2 * r.packed_block(), 1}; }
 };
 
-// The region's pixels (of a mean, a quarter each), and with `neighbours` those of the frame; zero outside the image.
-// `add`: onto what is there. Of neither kind, they may be normalised.
-// float to float, bf16 to either; `add` to float alone.
+// Packs the region's pixels, and with `neighbours` those of the frame; zero outside the image. If pooled, a pixel is a
+// quarter of its mean. `add` adds to the values in `packed`. Pixels that are neither pooled nor added may be
+// normalised. Types: float to float, bf16 to either; `add` only to float.
 template <class From, class To>
 void pack_region(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
                  bool add, const From* from, To* packed, const Normalisation& normalisation = {});
 
-// The same in pairs of pixels (block_tiles.h): a framed layout has one that begins at each column, the plain one at every
-// other.
+// The same in pairs of pixels (block_tiles.h): a pair begins at each column of a framed layout, and at every other
+// column of a plain one.
 void pack_pairs(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
                 const bf16* from, bf16* packed, const Normalisation& normalisation = {});
 

@@ -1,5 +1,5 @@
-// What a block-sparse convolution sums of its results while it writes them (kernels/core/layer_output.h): moments of y, or
-// sums of dx, a part for each region.
+// Sums that a block-sparse convolution takes of its results while it writes them (kernels/core/layer_output.h): moments
+// of y, or sums of dx, one part per region.
 #pragma once
 #include "kernels/core/channel_moments.h"
 #include "kernels/core/channel_norm.h"
@@ -7,7 +7,7 @@
 
 namespace poise::cpu {
 
-// Of one region, tile by tile and block by block, while the first-level cache holds them. T: of the results.
+// The sums of one region, taken tile by tile and block by block while the L1 cache holds the results. T: their type.
 template <class T, class P>
 class RegionSums {
  public:
@@ -17,7 +17,7 @@ class RegionSums {
     part_ = ws.part_moments + region.number * 2 * channels;
     part_rows_ = ws.part_rows + region.number;
   }
-  // The pixels of the next tile, null outside the image.
+  // Starts the next tile; its pixels are null outside the image.
   void begin_tile(T* const* pixels) {
     sums_.rows += count_;
     count_ = 0;
@@ -26,7 +26,7 @@ class RegionSums {
     }
   }
 
-  // Moments, of which the channels of this block are written now.
+  // Adds the tile's channels first..first+15, which have just been written, to the moments.
   void add_moments(int64_t first) const {
     if (count_ == 0) return;
     simd([=, begins = sums_.rows == 0, count = count_](const T* const* pixels, const MomentSums* sums) {
@@ -49,13 +49,13 @@ class RegionSums {
     part_moments(*part_rows_, channels_, sums_.centre, sums_.deviation, sums_.square, part_, part_ + channels_);
   }
 
-  // Sums of a gradient, whose memory begins at `dx`: of what `norm`, which is of this block, makes of x.
+  // Adds them to the sums of a gradient (InputGradient). `dx`, `x`: whole tensors. `norm` begins at channel `first`.
   void add_gradients(int64_t first, const T* dx, const T* x, const ChannelNorm& norm) const {
     if (count_ == 0) return;
     simd([=, begins = sums_.rows == 0, count = count_](const T* const* pixels, const MomentSums* sums) {
       float scale[kBlock];
       for (int i = 0; i < kBlock; ++i) scale[i] = norm.gamma[i] * norm.inv_std[i];
-      // Of each pixel one line of x, far from the next: asked for while the block after this one is computed.
+      // Each pixel needs one line of x, far from the next pixel's. Prefetch the next block's while this one is summed.
       for (int64_t k = 0; k < count; ++k) __builtin_prefetch(x + (pixels[k] - dx) + first + kBlock);
       add(begins, count, sums->deviation + first, sums->square + first, [=](int64_t k, int i) {
         const float value = computed(x[pixels[k] - dx + first + i]);
@@ -72,7 +72,7 @@ class RegionSums {
   }
 
  private:
-  // first[i] and second[i] (+)= the sums of the pair that term(k, i) gives, of pixels k and the channels i of a block.
+  // first[i] and second[i] (+)= the sums over pixels k of the pair term(k, i), for the channels i of a block.
   template <class Term>
   static void add(bool begins, int64_t count, float* first, float* second, const Term& term) {
     float a[kBlock] = {}, b[kBlock] = {};
@@ -98,7 +98,7 @@ class RegionSums {
   }
 
   int64_t channels_;
-  MomentSums sums_;  // of a gradient, the last two
+  MomentSums sums_;  // a gradient is summed in `deviation` and `square`
   double* part_;
   int64_t* part_rows_;
   const T* pixels_[kTilePixels];

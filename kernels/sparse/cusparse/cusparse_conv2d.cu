@@ -1,4 +1,4 @@
-// Block-sparse convolution through the vendor's library: what stands before and after its products. All kernels here
+// Block-sparse convolution through the vendor's library: the steps before and after its products. All kernels here
 // stream over memory once, one thread per element or 16 bytes of the result:
 //
 //   pack_blocks      values of alive blocks from the dense weight, 2 x 4 x alive bytes; transposed reads are strided
@@ -17,7 +17,7 @@
 namespace poise::POISE_GPU {
 namespace {
 
-// The first of `count` rising numbers at `from` that is not below `wanted`; count if there is none.
+// The index of the first of `count` ascending numbers at `from` that is not below `wanted`; count if there is none.
 __device__ inline int lower_bound(const int32_t* from, int count, int32_t wanted) {
   int begin = 0, end = count;
   while (begin < end) {
@@ -27,7 +27,7 @@ __device__ inline int lower_bound(const int32_t* from, int count, int32_t wanted
   return begin;
 }
 
-// A weight [C_out][taps][C_in] and the lists of its blocks, by rows of blocks of w or of w'.
+// The block lists of a weight [C_out][taps][C_in], by rows of blocks of w, or of w' if `transposed`.
 struct Blocks {
   int block, rows, columns_per_tap, taps;
   bool transposed;
@@ -47,7 +47,7 @@ __global__ void pack_blocks_kernel(const __grid_constant__ Blocks b, int64_t ele
   });
 }
 
-// `elements` of dweight [C_out][taps][C_in].
+// `elements`: the size of dweight [C_out][taps][C_in].
 __global__ void unpack_blocks_kernel(const __grid_constant__ Blocks b, int64_t elements, const float* values,
                                      float* dweight) {
   const int c_in = b.block * b.columns_per_tap, row_elements = b.taps * c_in;
@@ -79,7 +79,7 @@ __global__ void gather_pixels_kernel(int64_t vectors, int h, int w, int c, int s
   });
 }
 
-// One pass of one layer: the matrix of blocks, and the workspace in pieces. `products` rows at a time are multiplied.
+// One pass of one layer: the matrix of blocks, and the pieces of the workspace. Each product has `products` rows.
 struct Job {
   Conv2dGeometry g;
   BlockIndex index;
@@ -126,11 +126,11 @@ struct Job {
         gradient ? sparse.sddmm_workspace(ctx, to, from, blocks) : sparse.spmm_workspace(ctx, blocks, from, to);
     library = tensor({static_cast<int64_t>(bytes)}, DType::u8);
     gathered = tensor({gathers ? products : 0, cols}, dtype);
-    // The side of y without repeats; dx of the enlarged image, before its repeats are added up.
+    // y or dy without repeats; or dx of the enlarged image, before it is added up over repeats.
     const int64_t small_channels = repeats ? g.c_out : input && gathers && g.upsample == 2 ? g.c_in : 0;
     small = tensor({images, repeats ? g.h : g.out_h(), repeats ? g.w : g.out_w(), small_channels}, dtype);
 
-    // Cut by the capacity alone: what is alive does not show in it.
+    // The layout depends on the capacity alone, not on which blocks are alive.
     WorkspaceLayout layout(workspace);
     for (Tensor* t : {&blocks.values, &library, &gathered, &small}) t->bytes = layout.carve<char>(t->size_bytes());
     bias_partial =
@@ -160,7 +160,7 @@ struct Job {
              weight.data<T>(), blocks.values.data<T>());
     });
   }
-  // The rows that the products read, of some images of x or dy.
+  // The rows that the products read, for some images of x or dy.
   Tensor source(Context& ctx, const Tensor& from) {
     if (!gathers) return from.reshaped({from.elements() / blocks.cols, blocks.cols});
     const int64_t channels = blocks.cols / 9;

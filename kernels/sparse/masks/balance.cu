@@ -1,6 +1,6 @@
-// The balance ratio's queue: one thread each, because sums run in a fixed order and there is little to add. A mean of
-// 128 logits waits for about 128 additions in double, 3 us; a summary of 1,000 triples, asked for outside of steps, for
-// about 3,000 additions and 1,000 divisions, 0.1 ms. Predicted; not yet measured on a GPU.
+// The balance ratio's queue. Every kernel is a single thread, because sums are in a fixed order and there is little to
+// add. A mean of 128 logits waits for about 128 additions in double, 3 us; a summary of 1,000 triples, requested
+// outside of steps, for about 3,000 additions and 1,000 divisions, 0.1 ms. Predicted; not yet measured on a GPU.
 #include "kernels/sparse/masks/balance.h"
 
 #include <limits>

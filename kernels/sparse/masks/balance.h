@@ -2,10 +2,10 @@
 // and real images one generator step closes.
 //
 //   BR = (a_post - a_pre) / (r - a_pre)
-//   a_pre, a_post: mean logit of D on G(z) before and after the G step, the same z;  r: on a real minibatch
+//   a_pre, a_post: mean logit of D on G(z) before and after the G step, same z;  r: mean logit on a real minibatch
 //
 // Measurements go through a queue on the device, so that no step waits for the host. It keeps the newest `capacity`
-// triples, and has two readings: the mean of the ratios (the paper's), and the ratio of the sums, which a denominator
+// triples and offers two readings: the mean of the ratios (the paper's), and the ratio of the sums, which a denominator
 // close to zero cannot blow up.
 #pragma once
 #include "kernels/core/context.h"
@@ -14,7 +14,7 @@ namespace poise {
 
 // y[0] = mean of x, summed in double in the order of its elements.   x [any], y [1] of the same type.
 using MeanLogit = void(Context&, const Tensor& x, Tensor& y);
-// triples f64 [capacity, 3] {a_post, a_pre, r}, oldest overwritten first; pushed u64 [1]: how many came in so far.
+// triples f64 [capacity, 3] {a_post, a_pre, r}, the oldest is overwritten first; pushed u64 [1]: number pushed so far.
 using PushBalance = void(Context&, const Tensor& a_post, const Tensor& a_pre, const Tensor& r, Tensor& triples,
                          Tensor& pushed);
 
@@ -24,7 +24,7 @@ enum BalanceReading : int {
   kMeanOfRatios,     // over the triples whose ratio is finite
   kRatioOfSums,      // sum(a_post - a_pre) / sum(r - a_pre); NaN unless the denominator is above zero
   kBalanceEntries,   // triples in the queue
-  kBalanceUnusable,  // of them, those with r - a_pre not above zero (or not finite)
+  kBalanceUnusable,  // triples in the queue with r - a_pre not above zero (or not finite)
   kBalanceSummary,
 };
 using SummariseBalance = void(Context&, const Tensor& triples, const Tensor& pushed, Tensor& summary);

@@ -1,8 +1,8 @@
 // Scores of cells. Single weights: one thread per 16 bytes, 8 bytes moved per weight. Larger cells: one thread per
 // cell, because the order of its sum is fixed; neighbouring threads read neighbouring stretches of a row. A fused
-// multiply-add changes nothing: the square of an f32 is exact in double, where the sum runs.
+// multiply-add changes nothing, because the sum is in double and the square of an f32 is exact there.
 //
-// G of SNGAN-32 (4.28 M weights): 34 MB, 8 us at 4.3 TB/s, by single weights; with cells of 16x16 the longest layer has
+// G of SNGAN-32 (4.28 M weights): for single weights 34 MB, 8 us at 4.3 TB/s; with cells of 16x16 the longest layer has
 // 2,304 threads that add 256 numbers one by one, about 10 us a layer. Predicted; not yet measured on a GPU.
 #include "kernels/sparse/masks/cell_scores.h"
 

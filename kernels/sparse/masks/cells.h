@@ -1,7 +1,7 @@
-// How the cells of masks lie in weights. A weight is a matrix [out, taps, in], `in` fastest; its cells are blocks of
-// cell_out rows by cell_in neighbouring inputs of one tap, or of all taps. Cells are numbered
+// How a weight is divided into the cells of a mask. A weight is a matrix [out, taps, in], `in` fastest; a cell is a
+// block of cell_out rows by cell_in neighbouring inputs of one tap, or of all taps. Cells are numbered
 //   (out / cell_out, tap, in / cell_in)   or, with all_taps,   (out / cell_out, in / cell_in),   last one fastest.
-// cell_out divides out and cell_in divides in. Plain data, passed by value: masks change outside captured graphs.
+// cell_out divides out and cell_in divides in. Plain data, passed by value: masks change only outside captured graphs.
 #pragma once
 #include <cstdint>
 
@@ -22,7 +22,7 @@ struct CellGrid {
   POISE_HOST_DEVICE int64_t weights() const { return out * taps * in; }
 };
 
-// Some layers' cells, one layer after another in tensors over all cells of a network.
+// The cells of one layer, in tensors that hold the cells of all layers of a network one after another.
 struct CellSegment {
   int64_t first = 0, cells = 0;
   int64_t weights_per_cell = 1;

@@ -1,7 +1,7 @@
-// A new choice of cells, carried into a layer: one thread per run of weights. Of value, average, moments and gradient
-// it touches what the table in mask.h says, 12 bytes per weight that comes alive and 8 per dead one, a cache line per
-// thread where cells have rows of 16. G of SNGAN-32 (4.28 M weights) less than 52 MB, 12 us at 4.3 TB/s. Predicted; not
-// yet measured on a GPU.
+// Applies a new choice of cells to a layer, one thread per run of weights. Of value, average, moments and gradient it
+// touches only what the table in mask.h says: 12 bytes per weight that comes alive and 8 per dead one, a cache line per
+// thread where cells have rows of 16. G of SNGAN-32 (4.28 M weights): less than 52 MB, 12 us at 4.3 TB/s. Predicted;
+// not yet measured on a GPU.
 #include "kernels/sparse/masks/mask.h"
 
 #include "kernels/gpu/elementwise.cuh"
@@ -9,7 +9,7 @@
 namespace poise::POISE_GPU {
 namespace {
 
-// CellGrid in the widths that a GPU divides by quickly.
+// CellGrid in 32-bit integers, by which a GPU divides quickly.
 struct Layout {
   uint32_t in, taps, cell_out, cell_in, tap_blocks, in_blocks;
 

@@ -23,7 +23,7 @@ void pack_runs(Context&, int64_t run, const Tensor& runs, const Tensor& all, Ten
   });
 }
 
-// One pass: each run, and the zeros before it.
+// One pass: for each run, writes the zeros before it and then the run itself.
 void unpack_runs(Context&, int64_t run, const Tensor& runs, const Tensor& packed, Tensor& all) {
   dispatch_float(all.dtype, [&]<class T>() {
     const int64_t n = runs.elements();

@@ -1,6 +1,6 @@
-// One thread per element of the packed vector; a warp reads and writes whole runs, of 4 to 64 bytes. Unpacking clears the
-// vector first, in a launch of its own. G of SNGAN-32 at 10% (0.43 M weights): 3.4 MB packed, 20 MB unpacked, 1 and 5 us at
-// 4.3 TB/s. Predicted; not yet measured on a GPU.
+// One thread per element of the packed vector; a warp reads and writes whole runs, of 4 to 64 bytes. Unpacking clears
+// the vector first, in a separate launch. G of SNGAN-32 at 10% (0.43 M weights): 3.4 MB packed, 20 MB unpacked, 1 and 5
+// us at 4.3 TB/s. Predicted; not yet measured on a GPU.
 #include "kernels/sparse/masks/packed_runs.h"
 
 #include "kernels/gpu/elementwise.cuh"

@@ -1,6 +1,6 @@
-// Selection on the CPU: a radix select. Scores are not negative, so their bits order as they do. Three passes of 11, 11
-// and 10 bits, from the top, find the score of the first candidate that does not fit; a last pass over the ties, in the
-// order of their index, divides what is left of the budget.
+// Selection on the CPU: a radix select. Scores are not negative, so their bits sort in the same order. Three passes of
+// 11, 11 and 10 bits, from the top, find the score of the first candidate that does not fit; a last pass over the ties,
+// in index order, hands out what is left of the budget.
 #include "kernels/sparse/masks/select.h"
 
 #include <bit>
@@ -42,7 +42,7 @@ struct Candidates {
   uint32_t key(int64_t cell, const Chunk& chunk) const { return cell == chunk.first_of_all ? ~uint32_t{0} : key(cell); }
 };
 
-// The best candidate of each segment: of its chunks first, then of all of them, in order.
+// Finds the best candidate of each segment: first within each chunk, then over the segment's chunks, in order.
 void put_best_first(const Candidates& candidates, std::vector<Chunk>& chunks) {
   parallel_for(static_cast<int64_t>(chunks.size()), [&](int64_t c) {
     Chunk& chunk = chunks[static_cast<size_t>(c)];
@@ -62,7 +62,7 @@ void put_best_first(const Candidates& candidates, std::vector<Chunk>& chunks) {
   }
 }
 
-// The weights of the candidates whose key begins like `prefix` (in the bits of `known`), by their next `bits` bits.
+// The candidates' weights, by the next `bits` bits of the key. Only keys that equal `prefix` in the `known` bits count.
 std::vector<int64_t> histogram(const std::vector<Chunk>& chunks, const Candidates& candidates, uint32_t known,
                                uint32_t prefix, int shift, int bits) {
   const int64_t buckets = int64_t{1} << bits;
@@ -91,7 +91,7 @@ void select_cells(Context&, Selection selection, std::span<const CellSegment> se
   if (selection == Selection::keep) put_best_first(candidates, chunks);
   const auto tasks = static_cast<int64_t>(chunks.size());
 
-  // `limit`: the key of the first candidate that does not fit; `left`: what the higher ones leave of the budget.
+  // `limit`: the key of the first candidate that does not fit; `left`: the budget that is left after all higher keys.
   int64_t left = budget;
   uint32_t known = 0, limit = 0;
   bool everything_fits = true;
@@ -105,7 +105,7 @@ void select_cells(Context&, Selection selection, std::span<const CellSegment> se
     known |= ((uint32_t{1} << bits) - 1) << shift;
   }
 
-  // Weights of the ties in each chunk, then in all chunks before it.
+  // First the weights of the ties in each chunk, then their sum over all earlier chunks.
   std::vector<int64_t> before(chunks.size() + 1);
   if (!everything_fits) {
     parallel_for(tasks, [&](int64_t c) {

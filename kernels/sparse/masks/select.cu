@@ -1,15 +1,14 @@
-// Exact selection: the radix select of select.cpp, on the same keys, with the same passes. A block looks at a chunk of
-// kSelectChunk cells of one segment. Everything that blocks share is a sum or a maximum of integers, so the order of
-// atomics leaves no trace; ties are divided by their position, not by who comes first.
+// Exact selection: the radix select of select.cpp, on the same keys, with the same passes. A block processes a chunk of
+// kSelectChunk cells of one segment. Blocks share only sums and maxima of integers, so the order of atomics does not
+// matter; ties are resolved by position, not by which block comes first.
 //
 //   keep:   the best cell of every segment                    maximum of (key, lowest index)
 //   3 x:    histogram of weights by 11, 11 and 10 bits of key, then one block finds the bucket that does not fit
-//   ties:   the weights of the cells at the limit, per chunk
-//   apply:  each block adds up the ties of the chunks before its own, and numbers its own ones
+//   ties:   the weights of the cells whose key is the limit, per chunk
+//   apply:  each block adds up the ties of all earlier chunks, and numbers its own ties
 //
-// Bytes: 5 per cell and pass, of which all but the first come from L2 on a large device; 9 to 10 launches. G of
-// SNGAN-32, unstructured (4.28 M cells): 130 MB, 30 us at 4.3 TB/s, as much again in launches. Predicted; not yet
-// measured on a GPU.
+// Bytes: 5 per cell and pass, from L2 after the first pass on a large device; 9 to 10 launches. G of SNGAN-32, single
+// weights (4.28 M): 130 MB, 30 us at 4.3 TB/s, as much in launches. Predicted; not yet measured on a GPU.
 #include "kernels/sparse/masks/select.h"
 
 #include <utility>
@@ -25,7 +24,7 @@ static_assert(sizeof(Word) == sizeof(uint64_t));
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarp;
-constexpr int kCellsPerThread = static_cast<int>(kSelectChunk) / kThreads;  // neighbours, where their order counts
+constexpr int kCellsPerThread = static_cast<int>(kSelectChunk) / kThreads;  // neighbours, where order matters
 constexpr int kBuckets = kSelectBuckets;
 constexpr int kSegmentsPerLaunch = 64;
 
@@ -38,7 +37,7 @@ struct Batch {
 };
 static_assert(sizeof(Batch) + 64 <= 4096, "a batch is a kernel parameter");
 
-// What a block looks at.
+// The cells that a block processes.
 struct Chunk {
   int segment, number;  // counted over all batches
   int64_t first_of_segment, begin, end;
@@ -58,8 +57,8 @@ struct Chunk {
 };
 
 struct Progress {
-  Word left;       // of the budget, after all that is certain to be chosen
-  uint32_t known;  // bits of the limit
+  Word left;       // budget that is left after all cells that are certain to be chosen
+  uint32_t known;  // the bits of the limit found so far
   uint32_t limit;  // key of the first candidate that does not fit
   int everything_fits;
 };
@@ -69,7 +68,7 @@ struct Workspace {
   Word* histograms;  // [3][kBuckets]
   Progress* progress;
   Word* best;  // [segments]: key << 32 | ~(index in the segment); 0: none
-  Word* ties;  // [chunks]: weights
+  Word* ties;  // [chunks]: weights of the ties in each chunk
 };
 
 struct Candidates {
@@ -80,7 +79,7 @@ struct Candidates {
   __device__ bool contain(int64_t cell) const {
     return selection == Selection::keep ? alive[cell] != 0 : alive[cell] == 0 && scores[cell] > 0;
   }
-  // Scores are not negative, so their bits order as they do. The best cell of a segment comes before all others.
+  // Scores are not negative, so their bits sort in the same order. The best cell of a segment ranks before all others.
   __device__ uint32_t key(int64_t cell, int64_t first_of_all) const {
     return cell == first_of_all ? ~uint32_t{0} : __float_as_uint(scores[cell]);
   }
@@ -91,7 +90,7 @@ __device__ inline int64_t first_of_all(const Workspace& ws, const Chunk& chunk) 
   return best == 0 ? -1 : chunk.first_of_segment + static_cast<uint32_t>(~best);
 }
 
-// All words become 0, but that at `except` becomes `value`.
+// Clears all words, except the one at `except`, which becomes `value`.
 __global__ void clear_kernel(int64_t words, Word* all, const Word* except, Word value) {
   for_each_element(words, [&](int64_t i) { all[i] = all + i == except ? value : 0; });
 }
@@ -113,7 +112,7 @@ __global__ __launch_bounds__(kThreads) void best_kernel(Batch batch, Candidates 
   if (lane_id() == 0) atomicMax(&ws.best[chunk.segment], best);
 }
 
-// histogram[b]: the weights of the candidates whose key begins with the bits known so far and goes on with b.
+// histogram[b]: the weights of the candidates whose key matches the bits known so far and has b as its next bits.
 __global__ __launch_bounds__(kThreads) void histogram_kernel(Batch batch, Candidates candidates, Workspace ws,
                                                              int shift, int buckets, Word* histogram) {
   GPU_SHARED(cells, unsigned[kBuckets]);
@@ -153,7 +152,7 @@ __global__ __launch_bounds__(kThreads) void choose_bucket_kernel(int shift, int 
   progress->known |= (buckets - 1u) << shift;
 }
 
-// The thread's own cells, neighbours in the order of threads: f(cell, key) for the candidates among them.
+// Calls f(cell, key) for the candidates among the thread's own cells: neighbouring cells, in the order of threads.
 template <class F>
 __device__ inline void for_own_candidates(const Chunk& chunk, const Candidates& candidates, int64_t first, const F& f) {
   const int64_t begin = chunk.begin + static_cast<int64_t>(threadIdx.x) * kCellsPerThread;

@@ -1,11 +1,11 @@
-// Exact selection among cells: which ones stay, which ones come alive.
+// Exact selection among cells: which ones stay alive, and which ones come alive.
 //
-// The candidates (alive cells for `keep`; for `grow` dead ones whose score is above zero) are ranked by score,
-// highest first, equal scores by index. For `keep` the best cell of each segment comes before all others: a layer never
+// The candidates (alive cells for `keep`; for `grow` dead ones whose score is above zero) are ranked by score, highest
+// first, equal scores by index. For `keep` the best cell of each segment ranks before all others, so that a layer never
 // dies as a whole (nothing would pass through it, and its spectral norm would be 0). The longest prefix of that ranking
-// whose weights together fit into `budget` is chosen. Where all cells have the same size these are exactly floor(budget
-// / size) cells, if there are as many candidates. Nothing here depends on the order of summation, so every device and
-// number of threads chooses the same.
+// whose weights together fit into `budget` is chosen. If all cells have the same size, these are exactly floor(budget /
+// size) cells, or all candidates if there are fewer. The result does not depend on the order of summation, so every
+// device and every number of threads makes the same choice.
 #pragma once
 #include <span>
 
@@ -20,7 +20,7 @@ enum class Selection : uint8_t {
   grow,  // dead cells that are chosen come alive
 };
 
-// Bytes of `workspace`: histograms of three passes and what they found, a word per segment and per chunk of cells.
+// Bytes of `workspace`: the histograms of three passes, their progress, and a word per segment and per chunk of cells.
 constexpr int64_t kSelectBuckets = 2048, kSelectChunk = 2048, kSelectProgressWords = 3;
 inline size_t select_workspace(std::span<const CellSegment> segments) {
   int64_t words = 3 * kSelectBuckets + kSelectProgressWords + static_cast<int64_t>(segments.size());
@@ -28,8 +28,8 @@ inline size_t select_workspace(std::span<const CellSegment> segments) {
   return static_cast<size_t>(words) * sizeof(uint64_t);
 }
 
-// `segments`: ascending, where to look in scores f32 and alive u8 (1 or 0), both [cells of the network]; each has less
-// than 2^32 - 1 cells. `budget` in weights. Changes `alive` inside the segments only.
+// `segments`: ascending ranges of scores f32 and alive u8 (1 or 0), both [cells of the network]; each segment has fewer
+// than 2^32 - 1 cells. `budget` is in weights. Changes `alive` only inside the segments.
 using SelectCells = void(Context&, Selection, std::span<const CellSegment>, int64_t budget, const Tensor& scores,
                          Tensor& workspace, Tensor& alive);
 // counts[i] = alive cells in segment i.   alive u8 [cells of the network], counts u64 [segments].

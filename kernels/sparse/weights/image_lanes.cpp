@@ -11,15 +11,15 @@ constexpr uint32_t first_lanes(int64_t count) { return (uint32_t{1} << std::clam
 
 int64_t up_to_multiple(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-// The tile that takes the least time: computed pixels, inside the image or not, and a fixed share per tile for walking
-// the lists. With windows, two of three taps of an axis see the phase whose tile is grown.
+// The tile that takes the least time, estimated as its computed pixels, inside the image or not, plus a fixed cost per
+// tile for walking the lists. With windows, two of the three taps of an axis belong to the phase whose tile is grown.
 WeightTile best_tile(int64_t h, int64_t w, bool windows) {
   WeightTile best = WeightTile::pixel;
   int64_t least = 0;
   for (int t = 0; t < kWeightTiles; ++t) {
     const auto tile = static_cast<WeightTile>(t);
     const int64_t r = rows_of(tile), c = columns_of(tile);
-    if (windows && grown(tile, 0, 1) == WeightTile::pixel) continue;  // nothing is as wide
+    if (windows && grown(tile, 0, 1) == WeightTile::pixel) continue;  // no tile is one column wider
     const int64_t pixels_of_nine = windows ? (3 * r + 2) * (3 * c + 2) : 9 * r * c;
     const int64_t cost = ceil_div(h, r) * ceil_div(w, c) * (4 * pixels_of_nine + 9 * 5);
     if (least == 0 || cost < least) least = cost, best = tile;
@@ -50,7 +50,7 @@ LaneRegions::LaneRegions(int64_t images, const WeightSide& written, bool pointwi
     w = ceil_div(images * image_pixels, kImages);
     h = 1;
   } else {
-    constexpr int64_t kStripe = 4;  // rows: fewer would bring in more of their neighbours than of themselves
+    constexpr int64_t kStripe = 4;  // rows; fewer would bring in more neighbouring rows than rows of their own
     const int64_t whole = h;
     groups = ceil_div(images, kImages);
     for (int64_t s = 2; s <= kImages; s *= 2) {
@@ -69,7 +69,7 @@ LaneRegions::LaneRegions(int64_t images, const WeightSide& written, bool pointwi
   const auto fits = [&](int64_t r, int64_t c) {
     return (framed * (r + frame.top + frame.bottom) * (c + frame.left + frame.right) + bare * r * c) * kImages <= most;
   };
-  // Grown by tiles, the shorter side first: the less frame there is to bring in.
+  // Grow the region tile by tile, the shorter side first, so that less frame is brought in.
   for (bool grown = true; grown;) {
     grown = false;
     const int64_t r = std::min(rows + tile_rows, whole_rows), c = std::min(columns + tile_columns, whole_columns);
@@ -246,7 +246,7 @@ void LaneImages::return_tile(const float* sums, const LaneRegion& region, int64_
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t top = tile / across * rows + r, left = tile % across * columns;
     for (int64_t c = 0; c < columns; c += job.pixels) {
-      // Copies are of the same sums, which are near while one pixel after the other is returned.
+      // Copies are of the same sums, which stay in a near cache if pixels are returned one by one.
       job.pixels = copies() > 1 ? 1 : run(region, left + c, left + columns, first_column);
       job.lanes = lanes_of(region, left + c, listed);
       for (int copy = 0; copy < copies(); ++copy) {

@@ -1,11 +1,11 @@
-// Pixels from a tensor into lanes and back (BringJob and ReturnJob in weight_tiles.h), transposed by registers. Part of
-// weight_tiles_body.h.
+// Moves pixels from a tensor into lanes and back (BringJob and ReturnJob in weight_tiles.h), transposed in registers.
+// Part of weight_tiles_body.h.
 #include "kernels/sparse/weights/lane_vectors.h"
 
 namespace poise::cpu {
 namespace {
 
-// Mostly all lanes are present, and asking for each of them would take longer than the rest.
+// Usually all lanes are present, and checking each of them would take longer than the rest.
 template <bool kAll>
 [[gnu::always_inline]] static inline bool has_lane(uint32_t present, int64_t lane) {
   return kAll || (present >> lane & 1);
@@ -15,7 +15,7 @@ enum class Bring : uint8_t { plain, scaled, normalised };
 
 template <class Number>
 [[gnu::always_inline]] static inline Number at_least(Number value, Number floor) {
-  return value < floor ? floor : value;  // this way round a NaN stays one
+  return value < floor ? floor : value;  // in this order NaN stays NaN
 }
 
 template <int kVector, int kCount, Bring kBring, bool kAll>
@@ -39,7 +39,7 @@ template <int kVector, int kCount, Bring kBring, bool kAll>
         for (int k = 1; k < kCount; ++k) {
           if (has_lane<kAll>(job.present[k], first + n)) v[n] += R::load(lane + job.at[k]);
         }
-        // Sixteen streams, often a power of two apart, are more than the hardware's own prefetching follows.
+        // Sixteen streams, often a power of two apart, are more than the hardware prefetcher follows.
         __builtin_prefetch(lane + job.at[kCount - 1] + job.step);
         if constexpr (kBring == Bring::scaled) v[n] *= job.share;
         if constexpr (kBring == Bring::normalised) {
@@ -90,7 +90,7 @@ void bring_images(const BringJob& job, const float* tensor, float* planes) {
   bring.template operator()<false>();
 }
 
-// In pairs, so that rounding does not add up.
+// Adds in pairs, so that rounding errors do not accumulate.
 template <int kCount, class V>
 [[gnu::always_inline]] static inline V sum_of(const V* v) {
   if constexpr (kCount == 1) {
@@ -100,8 +100,8 @@ template <int kCount, class V>
   }
 }
 
-// Lanes first..first+kVector-1 of channels c..c+kVector-1. `begins`: nothing has been added to those yet, nor is it if none of
-// these lanes is present.
+// Adds lanes first..first+kVector-1 of channels c..c+kVector-1. `begins`: nothing has been added to these channels yet;
+// stays true if none of these lanes is present.
 template <int kVector, bool kAll>
 [[gnu::always_inline]] static inline void add_to_moments(const ReturnJob& job, int64_t c, int first,
                                                          const typename Vectors<kVector>::V* v, bool& begins) {
@@ -139,7 +139,7 @@ template <int kVector, bool kAll>
   sums.square[c] += d * d;
 }
 
-// x: of lane 0 and channel 0.
+// x: the pixel's address at lane offset 0 and channel 0.
 template <int kVector, bool kAll>
 [[gnu::always_inline]] static inline void add_to_gradients(const ReturnJob& job, int64_t c, int first, const float* x,
                                                            const typename Vectors<kVector>::V* v) {
@@ -157,7 +157,7 @@ template <int kVector, bool kAll>
       if (!has_lane<kAll>(job.present, first + n + i)) continue;
       const float* from = x + job.lanes[first + n + i] + c;
       const V value = R::load(from);
-      __builtin_prefetch(from + job.step);  // as where pixels are brought in
+      __builtin_prefetch(from + job.step);  // for the same reason as in bring_pixel
       gradient[i] = normalised(value, mean, scale, beta) <= floor ? V{} : v[n + i];
       product[i] = gradient[i] * (value - mean);
     }

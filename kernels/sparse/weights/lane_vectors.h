@@ -1,4 +1,4 @@
-// Vectors of lanes in registers: shuffles, transpositions, sums. Everything is always inlined, for weight_tiles_body.h says why.
+// Vectors of lanes in registers: shuffles, transpositions, sums. Always inlined, for the reason in weight_tiles_body.h.
 #pragma once
 #include "kernels/sparse/weights/weight_tiles.h"
 
@@ -14,18 +14,18 @@ struct CountTo<0, I...> {
   using Result = Numbers<I...>;
 };
 
-// kVector: floats of a register.
+// kVector: floats per register.
 template <int kVector>
 struct Vectors {
   typedef float V __attribute__((vector_size(kVector * 4), aligned(4), may_alias));
   typedef float Quad __attribute__((vector_size(16), aligned(4), may_alias));
-  typedef float Quads __attribute__((vector_size(32), aligned(4), may_alias));  // two
+  typedef float Quads __attribute__((vector_size(32), aligned(4), may_alias));  // two of them
   static constexpr int kPerPixel = kImages / kVector;
 
   [[gnu::always_inline]] static inline V load(const float* from) { return *reinterpret_cast<const V*>(from); }
   [[gnu::always_inline]] static inline void store(float* to, V v) { *reinterpret_cast<V*>(to) = v; }
 
-  // Lane i of the result is lane kSource(i) of (a, b) laid end to end.
+  // Lane i of the result is lane Pattern::source(i) of a and b, laid end to end.
   template <class Pattern, int... I>
   [[gnu::always_inline]] static inline V shuffled(V a, V b, Numbers<I...>) {
     return __builtin_shufflevector(a, b, Pattern::source(I)...);
@@ -44,7 +44,7 @@ struct Vectors {
   struct Halves {
     static constexpr int source(int i) { return i / 4 * 4 + 2 * kHalf + i % 2 + (i % 4 / 2) * kVector; }
   };
-  // Of a transposition: blocks of kStep lanes change places between two registers.
+  // One step of a transposition: two registers exchange blocks of kStep lanes.
   template <int kStep, bool kSecond>
   struct Exchange {
     static constexpr int source(int i) {
@@ -67,7 +67,7 @@ struct Vectors {
   }
   [[gnu::always_inline]] static inline void transpose(V* v) { transpose_steps<1>(v); }
 
-  // Halves added up until four lanes are left.
+  // Adds up halves until four lanes are left.
   template <class W, int... I>
   [[gnu::always_inline]] static inline auto halved(W v, Numbers<I...>) {
     return __builtin_shufflevector(v, v, I...) + __builtin_shufflevector(v, v, (I + static_cast<int>(sizeof...(I)))...);
@@ -80,13 +80,13 @@ struct Vectors {
       return folded(halved(v, typename CountTo<sizeof(W) / 8>::Result{}));
     }
   }
-  // Lanes 4m+j are parts of the sum of s[j].
+  // Lanes 4m+j of the result add up to the sum of s[j].
   [[gnu::always_inline]] static inline V parts_of_four(const V* s) {
     const V ab = shuffle<Interleave<0>>(s[0], s[1]) + shuffle<Interleave<1>>(s[0], s[1]);
     const V cd = shuffle<Interleave<0>>(s[2], s[3]) + shuffle<Interleave<1>>(s[2], s[3]);
     return shuffle<Halves<0>>(ab, cd) + shuffle<Halves<1>>(ab, cd);
   }
-  // to[j] += all lanes of s[j], of one quad, or of two if there are sixteen lanes. W: V.
+  // to[j] += the sum of all lanes of s[j], for one quad, or for two if there are sixteen lanes. W is V.
   template <int kQuads, class W>
   [[gnu::always_inline]] static inline void add_sums(const W* s, float* to) {
     if constexpr (kQuads == 1) {

@@ -8,7 +8,7 @@ namespace poise::cpu {
 namespace {
 
 constexpr int64_t kLine = 16;  // floats
-constexpr int64_t kRows = 16;  // that are worked on together: of a list by inputs, they share the lines of the weight
+constexpr int64_t kRows = 16;  // gathered together: in a list by inputs, rows share cache lines of the weight
 
 }  // namespace
 
@@ -43,8 +43,8 @@ void WeightGather::prepare(const LaneLayout& layout) {
   }
 }
 
-// Asks for the lines that hold the weights of rows first..last-1 of a phase in a chunk: these are rarely in a near cache,
-// and lie in short pieces far apart.
+// Prefetches the cache lines with the weights of rows first..last-1 of a phase in a chunk. These lines are rarely in a
+// near cache, and are in short pieces far apart.
 void WeightGather::fetch(int64_t chunk, int64_t first, int64_t last, const float* weight) const {
   const int64_t plane = chunk * list_.chunk % read_channels();
   const int64_t end = std::min(plane + list_.chunk, read_channels());
@@ -86,7 +86,7 @@ void WeightGather::gather(int64_t part, int64_t parts, const float* weight) cons
   const auto of_row = list_.outputs == 1   ? &WeightGather::gather_row<1>
                       : list_.outputs == 2 ? &WeightGather::gather_row<2>
                                            : &WeightGather::gather_row<4>;
-  // Of very few weights, most lines are not wanted.
+  // If very few weights are alive, most lines are not needed.
   const bool fetches = list_.entries * list_.outputs * kLine >= g_.weight_shape().elements();
   for (int64_t block = part * blocks / parts; block < (part + 1) * blocks / parts; ++block) {
     const int64_t first = block * kRows, last = std::min(rows, first + kRows);
@@ -131,7 +131,7 @@ void WeightGather::scatter(const float* quads, int64_t copies, float* dweight) c
     std::fill(dweight + first * kernel(), dweight + last * kernel(), 0.0f);
   };
   if (!by_output_) parallel_chunks(g_.c_out, kRows, clear);
-  // Rows of outputs are apart: few, so that what is cleared is still in the first-level cache when it is written.
+  // By output, a task takes few outputs, so that what it clears is still in the L1 cache when it is written.
   const int64_t grain = by_output_ ? std::max<int64_t>(1, 4 / outputs) : kRows;
   parallel_chunks(rows, grain, [&](int64_t first, int64_t last) {
     if (by_output_) clear(first * outputs, last * outputs);

@@ -1,10 +1,10 @@
-// One of x and dy is kept, a tile of a plane at a time in registers, and the other streams past it: x, by the list of an
-// output's alive weights, or dy where its windows have neighbours that other tiles keep.
+// One of x and dy is kept, a tile of a plane at a time in registers, and the other streams past it. Usually x is
+// streamed, by the list of an output's alive weights; dy is, if its windows have neighbours in other tiles.
 //
-// Regions are dealt out in a few ranges. Of each, the kept planes are brought in region by region, the streamed ones a few
-// chunks at a time, and what the alive weights of these planes gain from the region's pixels is added, tile by tile, to
-// sums of that range. In the end the ranges are added up, in a fixed order. The number of ranges depends on the geometry
-// alone, so results have the same bits for any number of threads.
+// Regions are divided into a few ranges. For each region of a range, the kept planes are brought in, and then the
+// streamed planes, a few chunks at a time. What the region's pixels contribute to the gradients of these planes' alive
+// weights is added, tile by tile, to the range's sums. Finally the sums of all ranges are added up in a fixed order.
+// The number of ranges depends on the geometry alone, so results have the same bits for any number of threads.
 #include "kernels/sparse/weights/weight_gradient.h"
 
 #include <algorithm>
@@ -18,7 +18,7 @@
 namespace poise::cpu {
 namespace {
 
-constexpr int64_t kRegionFloats = 176 * 1024;  // of a task: well inside the second-level cache
+constexpr int64_t kRegionFloats = 176 * 1024;  // per task: well inside the L2 cache
 constexpr int64_t kMostRanges = 4;             // copies of the sums
 
 struct Gradient {
@@ -27,11 +27,11 @@ struct Gradient {
   const bool keeps_x;
   const WeightList& list;
   const WeightSide &kept, &streamed;
-  const int64_t brought;  // planes at a time, of those streamed
+  const int64_t brought;  // streamed planes that are brought in at a time
   const LaneRegions regions;
   const LaneLayout kept_layout, streamed_layout;
   int64_t ranges;  // of regions
-  int64_t parts;   // that a range's rows may be cut into, each a task
+  int64_t parts;   // parts that a range's rows may be cut into, each a task
 
   Gradient(const Conv2dGeometry& geometry, const WeightIndex& index)
       : g(geometry),
@@ -50,12 +50,12 @@ struct Gradient {
 
   int64_t kept_floats() const { return kept.planes() * kept_layout.plane; }  // of a region
   int64_t most_streamed_floats() const { return at_a_time(list.most_chunk) * streamed_layout.plane; }
-  // Streamed planes. Windows of all phases: these read the same pixels, which are near while one pixel after the other is
-  // brought in.
+  // Streamed planes at a time. With windows, those of all phases: they read the same pixels, which stay in a near cache
+  // while they are brought in one by one.
   int64_t at_a_time(int64_t chunk) const {
     return streamed.windows ? streamed.planes() : brought_planes(streamed, chunk);
   }
-  // Planes of dy whose sum is that of all: of windows those of one phase, in which every pixel occurs once.
+  // Planes of dy that together have the sum of dy: with windows those of one phase, which has every pixel once.
   int64_t bias_planes() const { return terms.y.windows ? terms.y.channels : terms.y.planes(); }
   double macs() const {
     const int64_t pixels = g.n * kept.grid_h() * kept.grid_w();
@@ -82,7 +82,7 @@ struct Workspace {
   }
 };
 
-// sums[p] = all of plane p.
+// sums[p] = the sum of plane p.
 const simd sum_planes([](const float* planes, int64_t count, const LaneLayout& layout, int64_t rows, int64_t columns,
                          float* sums) {
   for (int64_t p = 0; p < count; ++p) {
@@ -109,16 +109,16 @@ struct Accumulation {
   const float *kept_tensor, *streamed_tensor;
   bool bias;
 
-  // A region's sums of planes first..last-1 of dy, which have been brought in.
+  // A region's sums of planes first..last-1 of dy, which have just been brought in.
   void add_up_bias(int64_t number, const LaneLayout& layout, int64_t first, int64_t last, const float* planes) const {
     last = std::min(last, job.bias_planes());
     if (!bias || first >= last) return;
     const LaneRegion region(job.regions, number);
-    const int64_t rows = std::min(job.regions.rows, job.regions.h - region.top);  // those below are another stripe's
+    const int64_t rows = std::min(job.regions.rows, job.regions.h - region.top);  // rows below belong to another stripe
     sum_planes(planes, last - first, layout, rows, job.regions.columns, ws.bias + number * job.bias_planes() + first);
   }
 
-  // What rows row..end-1 of a chunk gain from a region; x: its streamed planes.
+  // Adds what a region contributes to rows row..end-1 of a chunk. x: the region's streamed planes of the chunk.
   void accumulate(const LaneRegion& region, int64_t chunk, int64_t row, int64_t end, const float* x,
                   const float* of_kept, float* quads) const {
     const WeightList& list = job.list;
@@ -137,10 +137,10 @@ struct Accumulation {
     }
   }
 
-  // Rows row..end-1 of a range, in memory of their own.
+  // Adds up rows row..end-1 over all regions of a range, in memory that no other task uses.
   void accumulate(int64_t range, int64_t row, int64_t end, int64_t slot) const {
     const WeightList& list = job.list;
-    const bool alone = end - row == list.rows;  // else those of a range's parts lie next to each other
+    const bool alone = end - row == list.rows;  // else the parts of a range are next to each other
     float* of_kept = ws.kept + (alone ? slot * job.kept_floats()
                                       : range * job.kept_floats() + row * list.outputs * job.kept_layout.plane);
     float* of_streamed = ws.streamed + slot * job.most_streamed_floats();
@@ -205,7 +205,7 @@ void weight_gradient(const Conv2dGeometry& g, const WeightIndex& index, const La
       .kept_tensor = (job.keeps_x ? x : dy).data<float>(),
       .streamed_tensor = (job.keeps_x ? dy : x).data<float>(),
       .bias = static_cast<bool>(dbias)};
-  // Parts of a range bring in the same streamed planes, which is better than an idle thread.
+  // All parts of a range bring in the same streamed planes, which is still better than an idle thread.
   const int64_t parts = std::min(job.parts, ceil_div(thread_count(), job.ranges)), tasks = job.ranges * parts;
   TaskSlots slots(tasks);
   parallel_for(tasks, [&](int64_t task) {

@@ -10,7 +10,7 @@
 namespace poise {
 namespace {
 
-// The first-level cache is to hold a chunk's pixels around a tile, and something besides: lines of 64 bytes.
+// Cache lines of 64 bytes for a chunk's pixels around a tile: the L1 cache is to hold them and some other data.
 constexpr int64_t kLines = 384;
 
 int64_t chunk_of(const WeightTerms& terms, const Conv2dGeometry& kind) {
@@ -23,11 +23,11 @@ int64_t chunk_of(const WeightTerms& terms, const Conv2dGeometry& kind) {
   return std::max<int64_t>(16, kLines / lines / 16 * 16);
 }
 
-// A row's sums are read and written once per chunk, which costs as much as some entries: of few alive weights, chunks are
-// larger, although the second-level cache serves some of their pixels. Each of which counts less where several outputs
-// share it.
-constexpr double kFewestEntries = 6;  // of a row and chunk, per output
-constexpr int64_t kMostTimes = 4;     // the chunk of many
+// A row's sums are read and written once per chunk, which costs as much as some entries. Where few weights are alive,
+// chunks are therefore larger, although the L2 cache then serves some of their pixels. This matters less where several
+// outputs share each pixel.
+constexpr double kFewestEntries = 6;  // per row and chunk, for each output
+constexpr int64_t kMostTimes = 4;     // largest chunk, as a multiple of that for many alive weights
 
 int64_t chunk_at(const WeightList& full, int64_t planes, double density) {
   int64_t times = 1;
@@ -38,10 +38,10 @@ int64_t chunk_at(const WeightList& full, int64_t planes, double density) {
   return std::min(planes, times * full.chunk);
 }
 
-// The quads that `entries` of a row take.
+// The number of quads that `entries` entries of a row take.
 int64_t quads_of(int64_t entries, int64_t outputs) { return (entries * outputs + 3) / 4; }
 
-// One of the two lists, while it is made or counted.
+// One of the two lists, while it is built or counted.
 struct ListView {
   const WeightTerms& terms;
   const Conv2dGeometry& kind;
@@ -52,7 +52,7 @@ struct ListView {
   int written_phase(const WeightTerm& t) const { return by_output ? t.out_phase : t.in_phase; }
 };
 
-// f(code) for every entry of a row in one chunk that `alive(output, tap, input)` lets live.
+// Calls f(code) for every entry of a row in one chunk for which `alive(output, tap, input)` holds.
 template <class Alive, class F>
 void for_each_entry(const ListView& view, const WeightList& list, int64_t row, int64_t chunk, const Alive& alive,
                     const F& f) {
@@ -81,13 +81,13 @@ WeightList empty_list(const ListView& view, int64_t outputs) {
   return list;
 }
 
-// Everything alive, counted alone.
+// Counts the entries and quads of a list in which all weights are alive.
 void count_full(const ListView& view, WeightList& list) {
   list.entries = list.quads = 0;
   const auto alive = [](int64_t, int64_t, int64_t) { return true; };
   const int64_t rows_of_phase = view.written().channels / list.outputs;
   for (int64_t chunk = 0; chunk < list.chunks; ++chunk) {
-    for (int64_t phase = 0; phase < view.written().phases; ++phase) {  // rows of a phase are alike
+    for (int64_t phase = 0; phase < view.written().phases; ++phase) {  // all rows of a phase have as many entries
       int64_t count = 0;
       for_each_entry(view, list, phase * rows_of_phase, chunk, alive, [&](uint16_t) { ++count; });
       list.entries += count * rows_of_phase;

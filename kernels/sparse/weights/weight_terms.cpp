@@ -5,7 +5,7 @@
 namespace poise {
 namespace {
 
-// Along one axis: a tap lets output phase `out` see input phase `in`, `offset` pixels away.
+// Along one axis: through `tap`, output phase `out` reads input phase `in`, `offset` pixels away.
 struct Window {
   int out, in, offset, tap;
 };
@@ -18,8 +18,8 @@ struct Windows {
   Windows(int64_t taps, int64_t stride, int64_t pad, int64_t upsample) {
     for (int64_t out = 0; out < upsample; ++out) {
       for (int64_t tap = 0; tap < taps; ++tap) {
-        // Output row p of this phase looks at row (upsample * p + out) * stride + tap - pad of the input, of which an
-        // enlarged one has zeros in all rows but those of phase 0.
+        // Output row p of this phase reads row (upsample * p + out) * stride + tap - pad of the input. An enlarged
+        // input has zeros in all rows except those of phase 0.
         const int64_t at = out + tap - pad, unit = stride * upsample;
         const int64_t floor = at >= 0 ? at / unit : -((unit - 1 - at) / unit), in = at - floor * unit;
         if (upsample > 1 && in != 0) continue;
@@ -32,7 +32,7 @@ struct Windows {
   }
 };
 
-// Where an enlargement is a repetition.
+// Whether enlarging only repeats outputs.
 bool repeats(const Conv2dGeometry& g) { return g.upsample == 2 && g.keeps_size(1); }
 
 }  // namespace

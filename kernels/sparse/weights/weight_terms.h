@@ -6,12 +6,12 @@
 //
 //   y[o, out_phase][p, q] = sum over terms, channels i  x[i, in_phase][p + dr, q + dc] * w[o, r, s, i]
 //
-// with a term per tap (r, s).
+// with one term per tap (r, s).
 //
-// A pooled 3x3 convolution sees sums of windows of x, one of an enlarged image makes such sums of y, as in
-// kernels/dense/conv2d/window_sums.h: an alive weight costs one multiply-add per pixel of the small image, where the plain
-// sums need four, and folded weights up to four if few are alive. Along one axis, with t the tensor and s what the terms
-// see,
+// A pooled 3x3 convolution reads sums of windows of x, and one of an enlarged image writes such sums of y, as in
+// kernels/dense/conv2d/window_sums.h. An alive weight then costs one multiply-add per pixel of the small image, where
+// plain sums need four, and folded weights up to four if few are alive. Along one axis, where t is the tensor and s is
+// what the terms read or write,
 //
 //   read     s[u] = t[u] + t[u+1],   u = -1 ..         written  t[u] = s[u-1] + s[u]
 //
@@ -28,14 +28,14 @@ struct WeightTerm {
   int r = 0, s = 0;  // its tap
 };
 
-// One side of the convolution, x or y: a tensor [N, h, w, channels] whose pixel (p, q) of phase (a, b), numbered
-// a * scale_w + b, lies at (p * scale_h + a, q * scale_w + b).
+// One side of the convolution, x or y: a tensor [N, h, w, channels]. Pixel (p, q) of phase (a, b), which has the number
+// a * scale_w + b, is at (p * scale_h + a, q * scale_w + b).
 struct WeightSide {
   int64_t h = 1, w = 1, channels = 1, scale_h = 1, scale_w = 1;
   int phases = 1;
-  bool repeats = false;  // a single phase, and the others are its copies
+  bool repeats = false;  // a single phase; the others are copies of it
   bool windows = false;  // four phases of sums of 2x2 pixels, as above
-  float share = 1;       // .. times this
+  float share = 1;       // the factor of these sums
   int64_t grid_h() const { return ceil_div(h, scale_h); }
   int64_t grid_w() const { return ceil_div(w, scale_w); }
   int64_t planes() const { return phases * channels; }
@@ -47,7 +47,7 @@ struct WeightTerms {
   explicit WeightTerms(const Conv2dGeometry& geometry);  // one that weights_conv2d_serves()
   const WeightTerm* begin() const { return terms; }
   const WeightTerm* end() const { return terms + count; }
-  // No pixel meets another: pixels of all images are alike.
+  // No pixel reads another, so pixels of all images are alike.
   bool pointwise() const { return count == 1 && x.phases == 1 && !terms[0].dr && !terms[0].dc; }
 
   int count = 0;
@@ -55,8 +55,8 @@ struct WeightTerms {
   WeightSide x, y;
 };
 
-// Does the path compute this convolution? Any kernel of up to 64 taps, any stride and padding, upsample 1 or 2, pool 2
-// behind a 3x3 kernel, and as many channels as a list of two bytes per weight can name.
+// Whether this path computes the convolution: any kernel of up to 64 taps (16 per axis), strides up to 8, any padding,
+// upsample 1 or 2, pool 2 after a 3x3 kernel, and as many channels as a two-byte code per weight can name.
 bool weights_conv2d_serves(const Conv2dGeometry& geometry);
 
 }  // namespace poise

@@ -1,5 +1,5 @@
-// See weight_tiles.h. Includes nothing with code in it: what this file's includers compile with more instructions than
-// the baseline may not reach a machine without them through an inline function.
+// See weight_tiles.h. Ordinary inline functions of headers must stay out of this file: it is compiled with more
+// instructions than the baseline, and the linker might keep that copy of such a function for machines that lack them.
 #include "kernels/sparse/weights/lane_transpose_body.h"
 #include "kernels/sparse/weights/lane_vectors.h"
 
@@ -8,9 +8,9 @@ namespace {
 
 constexpr int smaller(int a, int b) { return a < b ? a : b; }
 
-// Scalars become vectors by `- V{}`, which changes none; `+ V{}` is an addition to a compiler, for the sake of -0.
-// kOutputs: of an entry. kSub: pixels whose sums share the registers; a tile is walked in parts of so many, the last of
-// which may have fewer.
+// Scalars are broadcast by `- V{}`, which changes no value; `+ V{}` would be compiled to an addition, because it
+// changes -0. kOutputs: outputs per entry. kSub: pixels whose sums are in registers together; a tile is processed in
+// parts of kSub pixels, the last of which may have fewer.
 template <int kVector, int kOutputs, int kSub, WeightTile kTile>
 struct Loops : Vectors<kVector> {
   using Base = Vectors<kVector>;
@@ -82,14 +82,14 @@ struct Loops : Vectors<kVector> {
     }
   }
 
-  // Row r's entries, as many at a time as make two quads, or one, or less: f<entries>(first, its quads).
+  // Calls f<entries>(first entry, its quads) for row r, with entries for two quads at a time, or one, or the rest.
   template <class F>
   [[gnu::always_inline]] static inline void for_each_quad(const AccumulateJob& job, int64_t r, float* quads,
                                                           const F& f) {
-    constexpr int kEntries = kQuad / kOutputs;  // of a quad
+    constexpr int kEntries = kQuad / kOutputs;  // per quad
     int32_t e = job.begin[r];
     const int32_t end = job.begin[r + 1];
-    if constexpr (kVector == 16) {  // others have too few registers
+    if constexpr (kVector == 16) {  // other instruction sets have too few registers
       for (; e + 2 * kEntries <= end; e += 2 * kEntries, quads += 2 * kQuad) {
         f.template operator()<2 * kEntries>(e, quads);
       }
@@ -105,14 +105,14 @@ struct Loops : Vectors<kVector> {
   }
   static constexpr int quads_of(int entries) { return (entries * kOutputs + kQuad - 1) / kQuad; }
 
-  // Entries of a single output, part by part of the tile: its kept pixels are in registers.
+  // Entries of a single output, one part of the tile at a time, with the part's kept pixels in registers.
   template <int kFirst, int kCount, int kEntries>
   [[gnu::always_inline]] static inline void accumulate_part(const AccumulateJob& job, int32_t entry, const Rows& rows,
                                                             const V (&kept)[kCount][kPerPixel], float* quads) {
     int64_t offset[kEntries];
 #pragma GCC unroll 8
     for (int e = 0; e < kEntries; ++e) offset[e] = job.offsets[entry + e];
-    // Of one quad two sums of each weight, of every other vector: one would wait for itself.
+    // With one quad, each weight has two sums, over every other vector: a single sum would wait for itself.
     constexpr int kQuads = quads_of(kEntries), kSums = kQuads == 1 ? 2 : 1;
     V sums[kSums][kQuads * kQuad] = {};
 #pragma GCC unroll 16
@@ -153,8 +153,8 @@ struct Loops : Vectors<kVector> {
     if constexpr (kFirst + kSub < kPixels) accumulate_parts<kFirst + kSub>(job, r, rows, quads);
   }
 
-  // Entries of several outputs, which share each load of x: their kept pixels are loaded again, for registers hold those
-  // of a few pixels only, and lanes would be added up as often as the tile has such parts.
+  // Entries of several outputs, which share each load of x. Their kept pixels are loaded again: registers hold only a
+  // few of them, so the tile would fall into many parts, and lanes would be added up once per part.
   template <int kEntries>
   [[gnu::always_inline]] static inline void accumulate_shared(const AccumulateJob& job, int64_t r, int32_t entry,
                                                               float* quads) {
@@ -210,7 +210,7 @@ struct Loops : Vectors<kVector> {
   }
 };
 
-// Pixels to a part, in parts that are as even as can be, if sums may take so many registers.
+// Pixels per part, with parts as even as possible, if sums may take this many registers.
 template <int kVector>
 constexpr int pixels_of_part(WeightTile tile, int outputs, int registers) {
   const int most = registers / outputs / Vectors<kVector>::kPerPixel, pixels = pixels_of(tile);
@@ -218,7 +218,7 @@ constexpr int pixels_of_part(WeightTile tile, int outputs, int registers) {
   return (pixels + parts - 1) / parts;
 }
 
-// f.template operator()<outputs, tile>() for the numbers at hand. kAll: of all tiles, or those that regions are cut into.
+// Calls f.template operator()<outputs, tile>() with these values. kAll: all tiles, not only those of regions.
 template <bool kAll, class F>
 void dispatch(WeightTile tile, int outputs, const F& f) {
   const auto with_outputs = [&]<int kOutputs>() {
@@ -287,7 +287,7 @@ void accumulate_weights(WeightTile tile, int outputs, const AccumulateJob& job) 
   });
 }
 
-// kSums: registers that sums of one output may take; kKept: those of several, and pixels of a gradient that are kept.
+// kSums: registers for sums of one output. kKept: registers for sums of several, and for kept pixels of a gradient.
 template <int kVector, int kSums, int kKept>
 constexpr WeightTileKernels kernels_with() {
   return {multiply_weights<kVector, kSums, kKept>, accumulate_weights<kVector, kKept>, bring_images<kVector>,

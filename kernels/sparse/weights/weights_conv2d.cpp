@@ -1,13 +1,13 @@
-// Forward and input gradient. Either is a product of planes with a list: planes of a region are brought in a few chunks
-// (weight_index.h) at a time, of which the sums of all outputs of all tiles are held meanwhile, and what is done returns to
-// its tensor. So what a task works on fits into its core's second-level cache, and the next region finds it there. Where
-// sums take too much, as those of four phases do, all planes are brought in and each tile is finished by itself.
+// Forward pass and input gradient: both multiply planes by a list. The planes of a region are brought in a few chunks
+// (weight_index.h) at a time, while the sums of all outputs of all tiles are held; finished sums are returned to their
+// tensor. So a task's working set fits into its core's L2 cache, where the next region uses the same memory again.
+// Where sums take too much, as those of four phases do, all planes are brought in and each tile is finished by itself.
 //
 // bf16 is computed as f32, from copies.
 //
 // Work is cut into tasks by ranges of regions and, where there are more threads than ranges, by outputs as well. Each
-// writes its own output, and sums are added up in the order of the list, so results have the same bits for any number of
-// threads.
+// task writes its own part of the output, and sums are added up in the order of the list, so results have the same bits
+// for any number of threads.
 #include "kernels/sparse/weights/weights_conv2d.h"
 
 #include <algorithm>
@@ -33,13 +33,13 @@ double weights_conv2d_full_share(const Conv2dGeometry& g) {
 namespace cpu {
 namespace {
 
-// Of a task, well inside the second-level cache: planes of a region, or with the sums of all of its outputs. Of the latter,
-// planes are as many as few alive weights need, and seldom so many.
+// Working-set limits per task, well inside the L2 cache: the planes of a region alone, or planes plus the sums of all
+// outputs. The latter counts the largest chunks, which only few alive weights need; usually there are fewer planes.
 constexpr int64_t kRegionFloats = 160 * 1024, kHeldRegionFloats = 192 * 1024;
-constexpr int64_t kHeldFloats = 128 * 1024;  // sums of a tile that may be held
-constexpr int64_t kSliceChannels = 256;      // whose sums of a tile are worked on at once
-constexpr int64_t kWindowChannels = 128;     // .. if they are of four phases, with neighbours
-constexpr int64_t kBlock = 16;               // channels to a transposition
+constexpr int64_t kHeldFloats = 128 * 1024;  // the most floats of a tile's sums that are held
+constexpr int64_t kSliceChannels = 256;      // channels whose sums of a tile are computed at once
+constexpr int64_t kWindowChannels = 128;     // the same if there are four phases, with neighbours
+constexpr int64_t kBlock = 16;               // channels per transposition
 
 // One pass of one layer.
 struct Product {
@@ -48,14 +48,14 @@ struct Product {
   const bool forward;
   const WeightList& list;
   const WeightSide &read, &written;
-  const bool holds;       // the sums of a region, while planes are brought in a few chunks at a time
-  const int64_t brought;  // planes at a time
+  const bool holds;       // whether the sums of a region are held while planes are brought in a few chunks at a time
+  const int64_t brought;  // planes brought in at a time
   const LaneRegions regions;
   const LaneLayout layout;
-  const int phases;    // that are worked on together
+  const int phases;    // phases that are computed together
   int64_t ranges;      // of regions
-  int64_t most_parts;  // that a region's outputs may be cut into
-  int64_t parts;       // .. and are, each a task that brings in the same planes, which is better than an idle thread
+  int64_t most_parts;  // parts that a region's outputs may be cut into
+  int64_t parts;       // parts in use: tasks that bring in the same planes, which is better than an idle thread
   int64_t slices;      // of a phase's channels
 
   Product(const Conv2dGeometry& geometry, const WeightIndex& index, Pass pass)
@@ -80,10 +80,10 @@ struct Product {
   }
   int64_t most_channels() const { return written.windows ? kWindowChannels : kSliceChannels; }  // of a slice
 
-  // Planes at a time, at any density.
+  // Planes brought in at a time, at any density.
   int64_t most_brought() const { return holds ? brought_planes(read, list.most_chunk) : read.planes(); }
-  // Of a region. Where pixels do not meet, regions cost nothing, and every task has its own: those pixels, all outputs, as
-  // other ops share out images. By outputs, it would write lines that another core wrote last.
+  // Limit of a region's planes. In a pointwise layer small regions cost nothing, so every task has its own pixels and
+  // all outputs, as other ops divide images. By outputs, tasks would write lines that other cores wrote last.
   int64_t region_floats() const {
     const int64_t most = holds ? kHeldRegionFloats : kRegionFloats;
     if (!terms.pointwise()) return most;
@@ -97,7 +97,7 @@ struct Product {
     return static_cast<double>(list.entries * list.outputs) * static_cast<double>(pixels);
   }
   int64_t most_planes_floats() const { return most_brought() * layout.plane; }
-  int64_t summed_parts() const { return regions.count() * regions.tiles(); }  // those of a tile each
+  int64_t summed_parts() const { return regions.count() * regions.tiles(); }  // one per tile
   int64_t all_slices() const { return slices * written.phases / phases; }
   int64_t sums_floats() const {
     if (holds) return regions.tiles() * written.planes() * plane_floats(regions.tile);
@@ -110,7 +110,7 @@ struct Workspace {
   WeightGather weights;
   float* planes;  // [tasks][most_planes_floats]
   float* sums;    // [ranges, if they are held, else tasks][sums_floats]
-  // What becomes moments of the output, or sums of the gradient, if they are wanted: of a tile's channels, and of all.
+  // What becomes moments of the output, or sums of the gradient, where requested: per tile, then for all tiles.
   float* tile_sums;      // [tasks][3][channels of a slice]
   double* part_moments;  // [summed_parts][2][channels]
   int64_t* part_rows;    // [summed_parts]
@@ -131,7 +131,7 @@ struct Workspace {
 };
 
 struct Slice {
-  int phase;            // the first
+  int phase;            // the first phase
   int64_t first, last;  // channels of the phase
   Slice(const Product& job, int64_t number) : phase(static_cast<int>(number / job.slices) * job.phases) {
     const int64_t blocks = ceil_div(job.written.channels, kBlock), slice = number % job.slices;
@@ -150,8 +150,8 @@ struct Multiplication {
   const LayerOutput& to;
   const InputGradient& gradient;  // if it is one, else empty
 
-  // The sums of one slice of one tile, phase by phase, of planes first..last-1. Of a list by chunks: whose planes the
-  // first-level cache holds while all of its phases are worked on.
+  // Computes the sums of one slice of one tile, phase by phase, from planes first..last-1. Walks the list chunk by
+  // chunk, because the L1 cache holds a chunk's planes while all phases are computed.
   void multiply_slice(const Slice& slice, const float* planes, int64_t first, int64_t last, int64_t tile,
                       float* sums) const {
     const WeightList& list = job.list;
@@ -160,7 +160,7 @@ struct Multiplication {
       float* of_phase = sums;
       for (int phase = slice.phase; phase < slice.phase + job.phases; ++phase) {
         const WeightTile phase_tile = target.tile_of(phase);
-        const bool windows = job.phases > 1;  // their tiles begin so much further up and left
+        const bool windows = job.phases > 1;  // grown tiles begin this far up and left
         const int64_t up = windows ? phase / 2 : 0, left = windows ? phase % 2 : 0;
         const int64_t row = phase * rows_of_phase + slice.first / list.outputs;
         weight_tile_kernels().multiply(
@@ -179,7 +179,7 @@ struct Multiplication {
       }
     }
   }
-  // What a tile is done with, and its moments or sums.
+  // Returns a finished tile, and takes its moments or sums.
   void return_tile(const float* sums, int64_t number, int64_t tile, const Slice& slice, int64_t slot) const {
     const int64_t part = number * job.regions.tiles() + tile, channels = job.written.channels;
     const int64_t most = job.most_channels(), count = slice.last - slice.first;
@@ -208,13 +208,13 @@ struct Multiplication {
       give_back({.finish = finish});
     }
   }
-  // Slices first_slice..last_slice-1 of a region of a range.
+  // Computes slices first_slice..last_slice-1 of one region of a range.
   void multiply(int64_t number, int64_t range, int64_t first_slice, int64_t last_slice, int64_t slot) const {
     const LaneRegion region(job.regions, number);
     const int64_t tile_sums = job.regions.tiles() * plane_floats(job.regions.tile);  // of a channel
     float* planes = ws.planes + slot * job.most_planes_floats();
     float* first_sums = ws.sums + slot * job.sums_floats();
-    if (job.holds && job.parts > 1) {  // those of a range's parts lie next to each other
+    if (job.holds && job.parts > 1) {  // the sums of a range's parts are next to each other
       const Slice slice(job, first_slice);
       first_sums = ws.sums + range * job.sums_floats() + (slice.phase * job.written.channels + slice.first) * tile_sums;
     }

@@ -1,4 +1,4 @@
-// Execution weight by weight is the CPU's: a GPU keeps single weights masked and computes densely.
+// Execution weight by weight is for the CPU only: a GPU keeps single weights masked and computes densely.
 #include "kernels/gpu/table.h"
 
 namespace poise::POISE_GPU {
