@@ -10,7 +10,7 @@
 namespace poise {
 namespace {
 
-// Uniform in [-1, 1], zero where `alive` is.
+// Uniform in [-1, 1], zero where `alive` is zero.
 OwnedTensor uniform(const Shape& shape, DType dtype, Device device, std::mt19937_64& random,
                     const uint8_t* alive = nullptr) {
   std::uniform_real_distribution<float> draw(-1, 1);
@@ -27,7 +27,7 @@ OwnedTensor uniform(const Shape& shape, DType dtype, Device device, std::mt19937
   return t;
 }
 
-// The bytes of a mask, `density` of its cells alive.
+// The bytes of a mask with the fraction `density` of its cells alive.
 std::vector<uint8_t> random_mask(const Conv2dGeometry& g, const Cell& cell, double density, std::mt19937_64& random) {
   const Shape shape = g.weight_shape();
   const int64_t taps = g.kh * g.kw, tap_cells = cell.all_taps ? 1 : taps, in_cells = g.c_in / cell.in;
@@ -123,7 +123,7 @@ Conv2dPlan BenchLayer::plan(Pass pass, Execution path) const {
 
 double BenchLayer::executed_macs(Pass pass, Execution path) const { return plan(pass, path).executed_macs; }
 
-// y serves as dy as well: what a pass writes there is as good a gradient as any.
+// y also serves as dy: any values will do as a gradient.
 void BenchLayer::launch(Pass pass, Execution path) {
   const KernelTable& k = on_.kernels;
   const Tensor &x = x_.tensor(), &bias = bias_.tensor();

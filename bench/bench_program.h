@@ -1,4 +1,4 @@
-// What the command lines of the benchmarks share.
+// Helpers for the command lines of the benchmarks.
 #pragma once
 #include <fmt/format.h>
 
@@ -18,7 +18,7 @@
 
 namespace poise {
 
-// Reads argv into what `app` refers to. False after --help, which it prints. Error(usage) for flags that are wrong.
+// Parses argv into the variables of `app`. Returns false after printing --help. Error(usage) for invalid flags.
 inline bool parse_flags(CLI::App& app, int argc, char** argv) {
   try {
     app.parse(argc, argv);
@@ -37,15 +37,15 @@ inline CLI::Validator device_name(bool with_auto = true) {
 }
 inline CLI::Validator precision_name() { return CLI::IsMember({"auto", "fp32", "tf32", "bf16"}); }
 
-// What an option says, "16x16"; Error(usage) that names the option if that is no cell.
+// Parses the value of an option, such as "16x16". Error(usage) that names the option if it is not a cell.
 inline Cell cell_named(const std::string& option, const std::string& text) {
   const std::optional<Cell> cell = cell_of(text);
   if (!cell) fail(ErrorKind::usage, option + ": expected a form like 4x1 or 16x16-all-taps but got " + text);
   return *cell;
 }
 
-// Obeys commands on standard input, one per line, until it ends: each prints a line. To those given it adds memory, the
-// peak of the process in MiB, and quit, the same before the end. Error(usage) for any other.
+// Executes commands from standard input, one per line, until it ends; each prints a line. Adds two commands: memory
+// prints the peak of the process in MiB, and quit prints the same and ends. Error(usage) for unknown commands.
 inline int serve(const std::vector<std::pair<std::string, std::function<std::string()>>>& commands) {
   std::vector<std::string> names;
   for (const auto& command : commands) names.push_back(command.first);

@@ -1,11 +1,11 @@
-// At which density does skipping dead weights begin to pay? Times every masked layer of a model, each pass, dense and on
-// the paths that skip its cells: block by block, on a GPU also through cuSPARSE, on the CPU weight by weight; in turns,
-// over densities and cells. Keeps the speed-ups where the automatic switch of train_gan looks for them
-// (engine/sparse/crossover.h). Then asks the switch, measures what it takes again, and fails (exit code 6) if that is
+// At which density does skipping dead weights begin to pay? Times every pass of every masked layer of a model, dense
+// and on the paths that skip its cells: by block, on a GPU also through cuSPARSE, on the CPU by single weight. The
+// paths run in turns, over densities and cells. Stores the speed-ups where the automatic switch of train_gan reads them
+// (engine/sparse/crossover.h). Then measures the path that the switch chooses again, and fails (exit code 6) if it is
 // slower than dense by more than 5%.
 //
-//   crossover_bench                         SNGAN-32 at full width, batch 16, all cells that kernels of the device skip
-//   crossover_bench --no-save --csv FILE    only the numbers (or --json FILE)
+//   crossover_bench                         SNGAN-32 at full width, batch 16, all cells that the device's kernels skip
+//   crossover_bench --no-save --csv FILE    only writes the numbers (or --json FILE)
 //   crossover_bench --device cuda --precision bf16 --batch 64 --cells 16x16,32x32
 #include <fmt/format.h>
 
@@ -42,8 +42,7 @@ struct BenchOptions {
   bool save = true;
 };
 
-// The convolutions that a network asks of its maskable layers, each once, by running it against kernels that do
-// nothing.
+// The distinct convolutions of a network's maskable layers, found by a forward pass that only plans.
 std::vector<Conv2dGeometry> convolutions(Module& network, const Shape& input,
                                          const std::function<void(Tape&, Var)>& forward) {
   const Memory nowhere(Device::cpu, /*is_planned=*/true);
@@ -77,13 +76,13 @@ struct Subject {
   CrossoverKey key(Execution path) const { return {.geometry = geometry, .pass = pass, .cell = cell, .path = path}; }
 };
 
-// It at one density.
+// A subject at one density.
 struct Point {
   Subject subject;
   double density;
-  PathNumbers seconds, gflop;           // executed; NaN where cells or the device have no such path
-  Execution chosen = Execution::dense;  // by the automatic switch, once the whole table is known
-  double over_dense = 1;                // its time, measured again against dense
+  PathNumbers seconds, gflop;           // executed; NaN if the cells or the device have no such path
+  Execution chosen = Execution::dense;  // by the automatic switch, once the table is complete
+  double over_dense = 1;                // time of the chosen path relative to dense, measured again
   bool too_slow = false;
 
   Point(const Subject& s, double d) : subject(s), density(d) {
@@ -94,22 +93,21 @@ struct Point {
 };
 
 constexpr double kTolerance = 1.05;
-// Each point is measured so often, seconds apart and in other memory: what disturbs a machine of many users may last
-// for a second, and layers that are bound by memory depend on the addresses of their tensors.
+// The number of times that each point is measured, seconds apart and in different memory: disturbances on a shared
+// machine may last for a second, and the speed of memory-bound layers depends on the addresses of their tensors.
 constexpr uint64_t kVisits = 2;
 
-// Part of a visit; the shortest time of all visits counts.
+// Measures a point during one visit; the shortest time of all visits counts.
 void measure(Point& point, BenchLayer& layer, const std::vector<Execution>& paths, double seconds) {
   const std::vector<double> times = shortest_times(layer, point.subject.pass, paths, seconds / kVisits);
   for (size_t i = 0; i < paths.size(); ++i) {
     const auto path = static_cast<size_t>(paths[i]);
-    point.seconds[path] = std::fmin(point.seconds[path], times[i]);  // of a number and NaN, the number
+    point.seconds[path] = std::fmin(point.seconds[path], times[i]);  // ignores NaN
     point.gflop[path] = 2e-9 * layer.executed_macs(point.subject.pass, paths[i]);
   }
 }
 
-// What the switch takes, and how that compares with dense when both are measured again in turns; twice more, if it
-// looks too slow.
+// Measures the path that the switch chooses and dense again in turns, and up to twice more if the path looks too slow.
 void judge(Point& point, BenchDevice& device, const CrossoverTable& table, double seconds) {
   PathNumbers speedups;
   speedups.fill(std::numeric_limits<double>::quiet_NaN());
@@ -172,7 +170,7 @@ std::string json_of(const std::vector<Point>& points, const std::string& device,
   return report.dump(2) + "\n";
 }
 
-// Do kernels of the device skip such cells in this layer?
+// Whether kernels of the device skip such cells in this layer.
 bool skips(const Conv2dGeometry& geometry, const Cell& cell, const std::vector<Execution>& paths) {
   if (!cell.divides(geometry.weight_shape()) || (cell.all_taps && geometry.kh * geometry.kw == 1)) return false;
   if (paths.size() < 2) return false;
@@ -180,7 +178,7 @@ bool skips(const Conv2dGeometry& geometry, const Cell& cell, const std::vector<E
   return paths[1] == Execution::weights ? weights_conv2d_serves(form) : block_conv2d_serves(form, block_of(cell));
 }
 
-// The maskable convolutions of both networks, each once; o.layers of them, or all for 0.
+// The distinct maskable convolutions of both networks: the first o.layers, or all if that is 0.
 std::vector<Conv2dGeometry> layers_of(const BenchOptions& o) {
   GanModel model = make_model(o.model);
   Generator& g = *model.generator;
@@ -197,7 +195,7 @@ std::vector<Conv2dGeometry> layers_of(const BenchOptions& o) {
   return layers;
 }
 
-// A layer under masks of one cell at all densities, by density and then by pass: measured, added to `table`, judged.
+// Measures a layer under masks of one cell at all densities, by density and then by pass; adds to `table` and judges.
 std::vector<Point> measure_layer(const BenchOptions& o, BenchDevice& device, const Conv2dGeometry& geometry,
                                  const Cell& cell, const std::vector<Execution>& paths, CrossoverTable& table) {
   std::vector<Point> points;
@@ -219,7 +217,7 @@ std::vector<Point> measure_layer(const BenchOptions& o, BenchDevice& device, con
   return points;
 }
 
-// The lines of the table for what measure_layer() returns: per pass one for each sparse path, and one for the switch.
+// The table lines for the points of measure_layer(): per pass, one for each sparse path and one for the switch.
 std::string lines_of(const std::vector<Point>& points, const std::vector<Execution>& paths,
                      const CrossoverTable& table) {
   std::string lines;
@@ -240,7 +238,7 @@ std::string lines_of(const std::vector<Point>& points, const std::vector<Executi
   return lines;
 }
 
-// A line for each point at which the switch takes a path that is too slow.
+// A line for each point at which the switch chooses a path that is too slow.
 std::string slow_points(const std::vector<Point>& points) {
   std::string lines;
   for (const Point& p : points) {

@@ -18,10 +18,10 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// Where the time of an iteration went, as parts of 1.
+// Where the time of an iteration is spent, as fractions of 1.
 struct Shares {
   double forward = 0, backward_input = 0, backward_weight = 0;  // of convolutions and linear layers
-  double other = 0;                                             // launches
+  double other = 0;                                             // of all other launches
   double outside() const { return 1 - forward - backward_input - backward_weight - other; }
   double products() const { return forward + backward_input + backward_weight; }
 };
@@ -30,8 +30,8 @@ struct Point {
   std::string cell;
   double density, gflop, executed_gflop;
   double dense_ms, masked_ms, auto_ms;
-  double cusparse_ms;  // NaN where the device has none
-  Shares shares;       // of the time of an iteration of `auto`
+  double cusparse_ms;  // NaN if the device has no cuSPARSE
+  Shares shares;       // of an iteration with --execution auto
   double dense_mib, auto_mib;
   int64_t sparse_passes, passes;
 };
@@ -45,8 +45,8 @@ double milliseconds(Trainer& trainer) {
   return ms;
 }
 
-// What a training holds: the step's arena, which fits every path at full density, and parameters, moments, masks and
-// lists.
+// The memory of a training: the step's arena, which fits every path at full density, plus parameters, moments, masks
+// and lists.
 double counted_mib(const Trainer& trainer) {
   return static_cast<double>(trainer.training_plan().arena_bytes + trainer.slab_bytes()) / kMiB;
 }
@@ -98,7 +98,7 @@ Point measure(const SweepOptions& options, const ImageSet& images, Trainer& dens
   return point;
 }
 
-// The density at which the line of speed-ups passes 1, by linear interpolation; 0 or 1 if it does not.
+// The density at which the speed-up passes 1, by linear interpolation; the highest density or 0 if it does not pass 1.
 double crossover(const std::vector<Point>& points, const std::string& cell) {
   const Point* denser = nullptr;
   for (const Point& p : points) {  // densities fall
@@ -114,7 +114,7 @@ double crossover(const std::vector<Point>& points, const std::string& cell) {
   return 0;
 }
 
-// Speed-up over density, a line per cell, beside what the saved arithmetic promises.
+// Plots the speed-up over density, a line per cell, next to the ideal speed-up from the saved arithmetic.
 std::string plot(const std::vector<Point>& points, const std::vector<std::string>& cells) {
   constexpr double kWidth = 640, kHeight = 400, kLeft = 60, kBottom = 350, kTop = 20, kRight = 500;
   constexpr const char* kColors[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7"};

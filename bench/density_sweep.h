@@ -1,5 +1,5 @@
-// What sparse execution makes of saved arithmetic: whole training iterations with static masks over densities and
-// cells: dense, masked but dense, through cuSPARSE (blocks on a GPU) and as --execution auto decides, in turns.
+// How much time sparse execution saves for the arithmetic it skips: times whole training iterations with static masks
+// over densities and cells, in turns: dense, masked but dense, cuSPARSE (blocks on a GPU) and --execution auto.
 #pragma once
 #include <string>
 #include <vector>
@@ -19,7 +19,7 @@ struct SweepOptions {
 // Masks of G and D that never change.
 SparseOptions static_masks(double density, const Cell& cell, ExecutionChoice execution);
 
-// Prints a line per density and cell, where the time of sparse iterations went, the memory, and the density from
+// Prints a line per density and cell, where the time of sparse iterations is spent, the memory, and the density below
 // which sparse execution is faster.
 void run_density_sweep(const SweepOptions& options, const ImageSet& images);
 

@@ -1,4 +1,4 @@
-// How fast the emulated device is: what kernel tests cost on a machine without a GPU. Prints the best of some runs.
+// Measures the speed of the emulated device, which sets the cost of kernel tests without a GPU. Prints the best runs.
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
@@ -13,7 +13,7 @@
 namespace poise {
 namespace {
 
-// Of the processor, not of the clock on the wall: the emulator is one thread, and the machine may be busy.
+// CPU time, not wall-clock time: the emulator is one thread, and the machine may be busy.
 double now() {
   timespec t{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# One archive for a machine with a GPU and nothing else: the programs of bench/gpu_suite.sh with the libraries they need,
-# the suite, presets and the sample of images.
+# Makes one archive for a machine with a GPU but no build tools: the programs of bench/gpu_suite.sh with the libraries
+# they need, the suite itself, the presets and the image sample.
 #
-#   bench/gpu_bundle.sh BUILD ARCHIVE.tar.xz      from a build with CUDA; BUILD is its folder
-#   bench/gpu_bundle.sh BUILD FOLDER              the same, not packed
+#   bench/gpu_bundle.sh BUILD ARCHIVE.tar.xz      BUILD is the folder of a build with CUDA
+#   bench/gpu_bundle.sh BUILD FOLDER              the same, unpacked
 #
-# There: tar xf ARCHIVE.tar.xz && poise-gpu/gpu_suite.sh all
-# It needs a driver, and CUDA's libraries of the same major versions: those of the toolkit, or of PyTorch's packages.
+# On the GPU machine: tar xf ARCHIVE.tar.xz && poise-gpu/gpu_suite.sh all
+# It needs a driver and CUDA's libraries with the same major versions, from the toolkit or from PyTorch's packages.
 set -euo pipefail
 [ $# = 2 ] || { echo "gpu_bundle: error: expected BUILD and ARCHIVE.tar.xz or FOLDER; see the head of $0" >&2 && exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -29,7 +29,7 @@ for program in "${programs[@]}"; do
   strip -o "$bundle/bin/$program" "$build/bin/$program"
 done
 
-# Not carried: the C library and its companions, which every machine has, and what belongs to CUDA.
+# Not included: the C library and its companions, which every machine has, and CUDA's own libraries.
 provided='^(linux-vdso|ld-linux|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+|libcuda|libcudart)[-.]'
 ldd "$bundle"/bin/* | awk '$2 == "=>" && $3 ~ /^\// { print $1, $3 }' | sort -u | while read -r name path; do
   [[ $name =~ $provided ]] || strip -o "$bundle/lib/$name" "$path"

@@ -4,15 +4,15 @@
 #   bench/gpu_suite.sh all [OUT]             everything; results in OUT (default build/gpu/results), and in OUT.tar.xz
 #   bench/gpu_suite.sh PART.. [-o OUT]       build test sanitize ceilings ops step peers sparse table, in any combination;
 #                                            sparse is not in all: block-sparse layers and cuSPARSE, 7 minutes at most
-#   --seconds N                              for all parts together (default 840): a part gets its own limit or what is
-#                                            left, whichever is less
-#   --rehearse                               small sizes of the parts test and step, on whatever CUDA there is: for
+#   --seconds N                              limit for all parts together (default 840): a part gets its own limit or
+#                                            the time left, whichever is less
+#   --rehearse                               small sizes of the parts test and step, on any CUDA that is installed: for
 #                                            machines without a GPU, with the stand-in (kernels/README.md)
 #
-# From the source tree: needs CUDA, a GPU and the packages of `make packages`; builds into build/gpu, for this GPU alone.
-# From a bundle (bench/gpu_bundle.sh): needs a driver and CUDA's libraries; there is no part build. No network. Each part
-# leaves OUT/PART.log; one that fails or runs out of time is named in the table, and the exit code is 6. Without a GPU:
-# one line, exit code 3.
+# From the source tree: needs CUDA, a GPU and the packages of `make packages`; builds into build/gpu, for this GPU only.
+# From a bundle (bench/gpu_bundle.sh): needs a driver and CUDA's libraries; the part build does nothing. Needs no
+# network. Each part writes OUT/PART.log. If a part fails or runs out of time, the table names it, and the exit code is
+# 6. Without a GPU, prints one line and exits with code 3.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 seconds=840
@@ -39,7 +39,7 @@ done
 [ "${out#/}" = "$out" ] && [ -n "$bundle" ] && out=$PWD/$out
 cd "$root" || exit 1
 
-# A bundle brings no CUDA: the folders of its libraries, as the toolkit or PyTorch's packages have them.
+# A bundle does not contain CUDA. Prints the folders with CUDA's libraries, from the toolkit or PyTorch's packages.
 cuda_libraries() {
   local folder
   for folder in ${LD_LIBRARY_PATH//:/ } /usr/local/cuda/lib64 \
@@ -73,7 +73,7 @@ mkdir -p "$out" || exit 1
 failed=()
 started=$SECONDS
 
-# limited SECONDS COMMAND..: at most so long, and no longer than what is left of the whole.
+# limited SECONDS COMMAND..: runs a command for at most SECONDS, and at most the time left for the whole suite.
 limited() {
   local left=$((seconds - (SECONDS - started))) most=$1
   shift
@@ -88,8 +88,8 @@ build() {
     $build/bin/kernels_report --check $build/lib/libpoise_kernels.so $build/kernels/CMakeFiles/poise_kernels_cuda.dir
 }
 
-# Tests that run kernels on a real device where there is one, and three iterations of the small GAN. A filter that matches
-# nothing proves nothing, nor does a case that is skipped.
+# Tests that run kernels on a real device if there is one, and 30 iterations of the small GAN. A filter that matches no
+# case or a case that is skipped counts as a failure.
 cuda_tests=(fragment_test gpu_op_test gpu_kernel_test gpu_conv_test gpu_block_conv_test cusparse_conv_test
   gpu_sparse_test prims_test train_gan_emulated_test)
 test_part() {
@@ -162,8 +162,8 @@ peers() {
   limited 110 python3 "$peers/pytorch_gpu_step.py" "${work[@]}" --json "$out/peers.json"
 }
 
-# Block-sparse layers, ours and cuSPARSE's, against dense ones: layer by layer, which also fills the table that
-# --execution auto decides by; some layers in detail; whole iterations under static masks.
+# Block-sparse layers, ours and cuSPARSE's, against dense ones: layer by layer, which also fills the table for
+# --execution auto; some layers in detail; whole iterations under static masks.
 sparse() {
   local status=0
   export POISE_CACHE=$PWD/$out/cache
@@ -178,7 +178,7 @@ sparse() {
   return $status
 }
 
-# What there is so far; in one archive, should the next part be the last.
+# Prints the results so far and packs them into one archive, in case the next part does not return.
 table() {
   echo
   echo "${gpu:-no GPU}, $((SECONDS - started)) s"

@@ -1,5 +1,5 @@
-// The short table at the end of bench/gpu_suite.sh, from the JSON files in its results folder; writes them together
-// into summary.json. What was not measured is left out.
+// Prints the short table at the end of bench/gpu_suite.sh from the JSON files in its results folder, and collects the
+// files in summary.json. Leaves out what was not measured.
 #include <fmt/format.h>
 
 #include <fstream>
@@ -19,7 +19,7 @@ class Results {
  public:
   explicit Results(const std::string& folder) : folder_(folder) {}
 
-  // A number in one of the files, by the path of keys.
+  // A number in one of the files, given its JSON pointer.
   std::optional<double> number(const std::string& file, const std::string& pointer) {
     const ordered_json& json = load(file);
     const ordered_json::json_pointer at(pointer);

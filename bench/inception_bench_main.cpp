@@ -1,6 +1,6 @@
 // Times the features of FID and IS: enlargement to 299x299 and Inception-v3, on random 32x32 pictures.
 //
-//   inception_bench --weights FILE            a pass, and where its time goes
+//   inception_bench --weights FILE            one pass, and where its time goes
 //   inception_bench --weights FILE --serve    one command per line on standard input, for runs in turns with a peer:
 //                                             run -> milliseconds of one pass; memory, quit -> peak MiB of the process
 #include <fmt/format.h>

@@ -15,7 +15,7 @@ std::string kernel_name(const std::string& mangled) {
   for (const char* noise : {"poise::cuda::", "(anonymous namespace)::", "poise::", "void ", "_kernel"}) {
     for (size_t at; (at = name.find(noise)) != std::string::npos;) name.erase(at, std::strlen(noise));
   }
-  // Without the parameters: the last closing bracket and what belongs to it.
+  // Removes the parameters: everything from the bracket that matches the last one.
   if (const size_t end = name.rfind(')'); end != std::string::npos && end == name.size() - 1) {
     int depth = 0;
     for (size_t i = end + 1; i-- > 0;) {

@@ -3,7 +3,7 @@
 
 namespace poise {
 
-// A kernel's name as a person reads it: demangled, without our namespaces and without its parameters.
+// A readable kernel name: demangled, without our namespaces and without parameters.
 std::string kernel_name(const std::string& mangled);
 
 }  // namespace poise

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Counts what the kernels do on the stand-in for CUDA's runtime, and prints the tables: in small iterations, dense ones and
-# then with 16x16 blocks, every block; in an iteration of SNGAN-32 in full size (B_D 64, B_G 128, n_critic 5), dense and
-# with blocks at 10%, a sample of the blocks of each large launch. Exit code 6 if a kernel, the number of launches or the
-# predicted time exceeds bench/kernel_budgets; other sizes are not compared with budgets.
+# Counts what the kernels do on the stand-in for CUDA's runtime, and prints the tables: for small iterations, dense and
+# then with 16x16 blocks, running every thread block; for an iteration of full-size SNGAN-32 (B_D 64, B_G 128, n_critic
+# 5), dense and with blocks at 10%, running a sample of the thread blocks of each large launch. Exit code 6 if a kernel,
+# the number of launches or the predicted time exceeds bench/kernel_budgets; other sizes are not compared with budgets.
 #
 #   kernels_profile.sh BUILD [sizes, as train_step_bench takes them: --width-g 128 --batch-size-d 8 ..]
 set -u

@@ -1,10 +1,10 @@
-// What our kernels do on a GPU, counted without one: the stand-in for CUDA's runtime interprets the PTX and counts
-// (STAND_IN_PROFILE, tests/ptx/stand_in/profile.h); this prints it, with a predicted time beside the floor.
+// Prints what our kernels do on a GPU, counted without one: the stand-in for CUDA's runtime interprets the PTX and
+// counts (STAND_IN_PROFILE, tests/ptx/stand_in/profile.h). Adds a predicted time and a lower bound.
 //
 //   kernels_profile FILE [--rows N] [--budgets BUDGETS]
 //
-// Times are predictions of the model below and no measurements. With --budgets, exit code 6 if a kernel needs more than
-// BUDGETS (JSON) allows, or if a budget matches no kernel.
+// Times are predictions of the model below, not measurements. With --budgets, the exit code is 6 if a kernel exceeds
+// BUDGETS (JSON), or if a budget matches no kernel.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,18 +24,18 @@ namespace {
 using namespace poise;
 using nlohmann::json;
 
-// The model: an H200 (NVIDIA's data sheet), whose multiprocessors work through the blocks in waves. The busiest pipe of
-// a multiprocessor decides, or L2, or DRAM; latencies are taken to be hidden, so small launches take longer than this.
+// The model: an H200 (NVIDIA's data sheet) whose multiprocessors process the blocks in waves. The time is that of the
+// busiest pipe of a multiprocessor, L2 or DRAM. Latencies count as hidden, so small launches take longer in reality.
 constexpr double kClock = 1.755e9;
 constexpr double kMultiprocessors = 132;
 constexpr double kDramBytesPerSecond = 4.8e12;
-constexpr double kL2BytesPerClock = 28;          // of one multiprocessor
+constexpr double kL2BytesPerClock = 28;          // per multiprocessor
 constexpr double kSharedWavefrontsPerClock = 1;  // 128 bytes
 constexpr double kMacsPerClock16 = 2048, kMacsPerClockTf32 = 1024;
-constexpr double kMmaShare = 0.62;  // of those that mma.sync reaches on Hopper; the rest needs wgmma
+constexpr double kMmaShare = 0.62;  // the share that mma.sync reaches on Hopper; the rest needs wgmma
 constexpr double kLaunchSeconds = 1.1e-6;
 
-// Warp instructions per clock of a multiprocessor. What has no pipe of its own counts for the issue slots only.
+// Warp instructions per clock and multiprocessor. Instructions without a pipe here use issue slots only.
 struct Pipe {
   const char* name;
   double per_clock;
@@ -72,11 +72,11 @@ struct Row {
 struct Prediction {
   double seconds = 0;  // of all launches
   std::string pipe;
-  double floor = 0;  // full tensor rate, each byte once
+  double floor = 0;  // lower bound: full tensor rate, each byte moved once
 };
 
 Prediction predict(const Row& row) {
-  std::vector<std::pair<double, std::string>> clocks;  // of all blocks, on one multiprocessor
+  std::vector<std::pair<double, std::string>> clocks;  // if one multiprocessor ran all blocks
   clocks.emplace_back(row.instructions() / 4, "issue");
   for (const Pipe& pipe : pipes()) {
     double n = 0;
@@ -185,8 +185,9 @@ std::string table(const Profile& profile, size_t most) {
                     profile.instructions / 1e6 / profile.seconds);
 }
 
-// {"launches": N, "predicted_ms": X, "kernels": [{"kernel": REGEX, "instructions_per_mma": X, "passes": X, "sectors_per_request": X}, ..]}
-// over all launches of the kernels whose name holds a match of REGEX; what is not named is not limited.
+// {"launches": N, "predicted_ms": X,
+//  "kernels": [{"kernel": REGEX, "instructions_per_mma": X, "passes": X, "sectors_per_request": X}, ...]}
+// Kernel limits apply to all launches of kernels whose name contains a match of REGEX; absent keys set no limit.
 std::vector<std::string> broken_budgets(const Profile& profile, const std::string& path) {
   std::ifstream file(path);
   const json budgets = json::parse(file, nullptr, false);

@@ -1,5 +1,5 @@
-// Two kernels that kernels_report must complain about: one holds more values at once than there are registers for a
-// block of this size, one promises tensor cores in its name and has none.
+// Two kernels that kernels_report must complain about: one holds more values at once than a block of this size has
+// registers for, the other promises tensor cores in its name but does not use them.
 namespace poise::cuda {
 
 __global__ void __launch_bounds__(1024) spilling_kernel(float* x) {

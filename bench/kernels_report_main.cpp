@@ -1,11 +1,11 @@
-// What the CUDA compiler made of each of our kernels: registers, shared memory and spills, as ptxas reported them while
-// building, and the tensor-core and copy instructions, counted in the machine code itself.
+// Reports what the CUDA compiler generated for each of our kernels: registers, shared memory and spills, as reported by
+// ptxas during the build, and tensor-core and copy instructions, counted in the machine code.
 //
 //   kernels_report [--check] LIBRARY REPORTS
 //
 // LIBRARY: libpoise_kernels.so with uncompressed device code. REPORTS: a folder with *.ptxas files, at any depth
-// (kernels/gpu/cuda/keep_compiler_report.sh). With --check only what is wrong is printed, and the exit code is 6 if
-// anything is: a kernel that spills, or that by its name computes on tensor cores and has no such instruction.
+// (kernels/gpu/cuda/keep_compiler_report.sh). With --check, prints only problems, and the exit code is 6 if there are
+// any: a kernel that spills, or one whose name promises tensor cores but that has no such instruction.
 #include <elf.h>
 #include <fmt/format.h>
 
@@ -26,7 +26,7 @@ namespace {
 
 using namespace poise;
 
-// An instruction is 16 bytes on every architecture since Volta; the low 12 bits of its first word name it.
+// An instruction has 16 bytes on every architecture since Volta; the low 12 bits of its first word are the opcode.
 constexpr size_t kInstructionBytes = 16;
 struct Instruction {
   const char* name;
@@ -49,7 +49,7 @@ struct Kernel {
   int counts[kKinds] = {};
 
   bool uses_tensor_cores() const { return counts[0] > 0 || counts[3] > 0; }
-  // A kernel of ours says it in its name: by a template argument (Bf16 or Tf32, its arithmetic), or in full.
+  // The names of our tensor-core kernels say so, by a template argument (the arithmetic, Bf16 or Tf32) or in full.
   bool means_tensor_cores() const {
     for (const char* word : {"Bf16", "Tf32", "tensor_core"}) {
       if (name.find(word) != std::string::npos) return true;
@@ -58,7 +58,7 @@ struct Kernel {
   }
 };
 
-// By architecture and mangled name, which both sources have.
+// By architecture and mangled name, which both sources provide.
 using Kernels = std::map<std::pair<std::string, std::string>, Kernel>;
 
 bool is_ours(const std::string& mangled) { return mangled.find("5poise") != std::string::npos; }
@@ -83,7 +83,7 @@ void read_compiler_report(const std::string& path, Kernels& kernels) {
     if (line.find("Compiling entry function") != std::string::npos) {
       const auto [name, after] = quoted(0);
       std::string architecture = quoted(after).first;
-      if (architecture.ends_with('a')) architecture.pop_back();  // as the machine code says it
+      if (architecture.ends_with('a')) architecture.pop_back();  // as in the machine code
       kernel = is_ours(name) ? &kernel_of(kernels, architecture, name) : nullptr;
     } else if (kernel && line.find("bytes stack frame") != std::string::npos) {
       int stack = 0, stores = 0, loads = 0;
@@ -101,7 +101,7 @@ void read_compiler_report(const std::string& path, Kernels& kernels) {
   }
 }
 
-// Every ELF image for the CUDA machine inside a file, wherever it is.
+// Reads every ELF image of CUDA machine code in a file, at any offset.
 void read_machine_code(const std::string& path, Kernels& kernels) {
   std::ifstream file(path, std::ios::binary);
   if (!file) fail(ErrorKind::data, path + ": no such library; build poise_kernels first");
@@ -117,7 +117,7 @@ void read_machine_code(const std::string& path, Kernels& kernels) {
     if (image + sizeof header > bytes.size()) break;
     read(image, header);
     if (header.e_machine != EM_CUDA || header.e_shentsize != sizeof(Elf64_Shdr)) continue;
-    const std::string architecture = fmt::format("sm_{}", header.e_flags >> 8 & 0xff);  // sm_90a says no more than 90
+    const std::string architecture = fmt::format("sm_{}", header.e_flags >> 8 & 0xff);  // 90 for sm_90a, too
     Elf64_Shdr names;
     read(image + header.e_shoff + header.e_shstrndx * sizeof names, names);
     for (size_t i = 0; i < header.e_shnum; ++i) {

@@ -1,6 +1,6 @@
-// What a change of masks costs beside training: SNGAN-32 at full width, unstructured and in blocks. Prints milliseconds
-// per drop-and-grow update of each network and per training iteration (one eighth of the paper's batch), and the share
-// of the updates at the paper's intervals.
+// The cost of mask updates relative to training: SNGAN-32 at full width, unstructured and in blocks. Prints
+// milliseconds per drop-and-grow update of each network and per training iteration (one eighth of the paper's batch),
+// and the updates' share of the time at the paper's intervals.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -9,7 +9,7 @@
 //   op_bench --list                                               names only
 //   op_bench --once [--benchmark_filter=REGEX]                    each case once, without timing, for profilers
 //
-// GFLOP/s count the textbook operations of the op; GB/s its operands and results, each once: both from the same Work
+// GFLOP/s count the textbook operations of the op, GB/s its operands and results, each once. Both come from the Work
 // that a training run reports. The backward pass needs a forward pass before it, which is not timed.
 #include <benchmark/benchmark.h>
 
@@ -28,7 +28,7 @@ namespace {
 using namespace poise;
 
 constexpr int64_t kBatch = 64;
-constexpr int64_t kSparseBatch = 16;  // of --sparse: what a G step of SNGAN-32 has on a CPU
+constexpr int64_t kSparseBatch = 16;  // for --sparse: the batch of a G step of SNGAN-32 on a CPU
 
 enum class Direction { forward, backward };
 
@@ -43,7 +43,7 @@ void run_once(OpFixture& fixture) {
   fixture.backward();
 }
 
-// Google Benchmark calls a function several times to find its number of iterations; the memory of the case stays.
+// Google Benchmark calls a function several times to find its number of iterations; the fixture is kept between calls.
 OpFixture& fixture_of(const OpCase& c, const Setting& setting) {
   static std::unique_ptr<OpFixture> fixture;
   if (!fixture || fixture->op_case.name != c.name) {

@@ -40,7 +40,7 @@ std::vector<NamedLayer> layers(int64_t batch) {
           {"linear_128_4096", {.n = batch, .h = 1, .w = 1, .c_in = 128, .c_out = 4096}}};
 }
 
-// The layer of the latest case stays: its cases follow each other.
+// Keeps the layer of the latest case: cases of the same layer follow each other.
 BenchLayer& layer_of(const SparseOp& op, BenchDevice& device) {
   static std::unique_ptr<BenchLayer> layer;
   static Conv2dGeometry geometry;

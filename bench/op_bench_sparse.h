@@ -1,5 +1,5 @@
 // The sparse cases of op_bench: every pass, cell and density of some layers of SNGAN-32, through our kernels that skip
-// blocks or single weights and, where the device has it, cuSPARSE.
+// blocks or single weights and, if the device has it, through cuSPARSE.
 #pragma once
 #include <benchmark/benchmark.h>
 
@@ -21,7 +21,7 @@ struct SparseOp {
 
 std::vector<SparseOp> sparse_ops(const BenchDevice& device, int64_t batch);
 
-// Counters: executed and dense-equivalent GFLOP/s, and the speed-up over dense kernels that run in turns with it.
+// Reports executed and dense-equivalent GFLOP/s, and the speed-up over dense kernels, which run in turns with the op.
 void time_sparse_op(benchmark::State& state, const SparseOp& op, BenchDevice& device);
 void run_sparse_op(const SparseOp& op, BenchDevice& device);  // once
 

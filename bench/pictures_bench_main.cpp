@@ -1,5 +1,5 @@
-// How fast a folder of pictures is read, decoded, cropped and resized: pictures per second of CPU time, on one thread
-// (OMP_NUM_THREADS=1) what bench/peers/pillow_read_pictures.py measures of Pillow.
+// How fast a folder of pictures is read, decoded, cropped and resized, in pictures per second of CPU time. On one
+// thread (OMP_NUM_THREADS=1) it is comparable to bench/peers/pillow_read_pictures.py, which measures Pillow.
 #include <fmt/format.h>
 
 #include <cstdlib>

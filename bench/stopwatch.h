@@ -1,4 +1,4 @@
-// A clock around launches, of the host or of a GPU's stream.
+// Times launches, with the host's clock or with events in a GPU's stream.
 #pragma once
 #include <chrono>
 #include <memory>
@@ -8,7 +8,7 @@
 
 namespace poise {
 
-// On a GPU each pass runs from a cold L2: a fill of 256 MiB goes before it. That also keeps the GPU busy until the host
+// On a GPU, each pass starts with a cold L2, after a fill of 256 MiB. The fill also keeps the GPU busy until the host
 // has launched the whole pass, so that the events around it measure the GPU and not the host.
 class Stopwatch {
  public:

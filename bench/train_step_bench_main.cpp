@@ -1,5 +1,5 @@
-// Times whole training iterations (n_critic D steps and one G step) of a model on random pictures, and says where the
-// time goes. The Trainer is the one of train_gan; nothing is left out but files.
+// Times whole training iterations (n_critic D steps and one G step) of a model on random pictures, and prints where the
+// time goes. Uses the Trainer of train_gan; nothing is left out except files.
 //
 //   train_step_bench                      SNGAN-32 at full width, batches 8 and 16, 5 D steps: 0.444 TFLOP
 //   train_step_bench --sweep              the same under static masks, over densities and cells: dense, masked, block
@@ -84,7 +84,7 @@ class TrainStepBench {
   }
 
   const TrainingPlan& plan() const { return trainer_.training_plan(); }
-  // Of an iteration under the masks and paths of now; the plan's is that of dense execution.
+  // The work of an iteration under the current masks and paths; plan() has that of dense execution.
   Work work() { return trainer_.work_by_layer().total().work; }
 
   ordered_json info() {
@@ -120,7 +120,7 @@ class TrainStepBench {
   Trainer trainer_;
 };
 
-// Seconds by op: "conv2d forward", "adam update", ..; biggest first.
+// Seconds by op ("conv2d forward", "adam update", ...), largest first.
 std::vector<std::pair<std::string, double>> seconds_by_op(const Profile& profile) {
   std::map<std::string, double> sums;
   for (const Profile::Row& row : profile.rows()) {
@@ -157,7 +157,7 @@ ordered_json profile_json(const TrainStepBench::Profiled& profiled) {
           {"rows", rows}};
 }
 
-// The biggest rows by layer, op and pass, under the sums by op.
+// The sums by op, followed by the largest rows by layer, op and pass.
 std::string profile_text(const TrainStepBench::Profiled& profiled, int64_t row_limit) {
   const double all = profiled.seconds;
   std::string text =

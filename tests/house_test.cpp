@@ -34,11 +34,11 @@ const Map kLayers = {
     {"tests", {"kernels", "engine", "models", "data", "apps", "tests"}},
 };
 
-// The rooms of apps, from the ground floor up. Each may include itself and those below it.
+// The folders ("rooms") of apps, from the ground floor up. Each may include itself and the ones below it.
 const std::vector<std::string> kFloorsOfApps = {"console", "training", "evaluation", "options", "run",
                                                 "export",  "report",   "sweep",      "programs"};
 
-// Rooms in which one kind of kernel lives: neighbours do not look into each other, but for what is named.
+// Folders that hold one kind of kernel, and what each may include: nothing of its neighbours except what is listed.
 const Map kRoomsOfKernels = {
     {"core", {"core", "gpu"}},  // OwnedTensor frees memory of any device
     {"dense/conv2d", {"core", "gpu", "dense/conv2d"}},
@@ -57,7 +57,7 @@ const Map kRoomsOfKernels = {
     {"ranks", {"core", "gpu", "gpu/cuda", "gpu/emulated", "ranks"}},
 };
 
-// Every include of `folder`'s files, with the file that has it.
+// Calls f(file, include) for every quoted include in the files of `folder`, and returns how many there are.
 template <class F>
 int for_each_include(const fs::path& folder, const F& f) {
   const std::regex include(R"re(#include "([^"]+)")re");
@@ -119,7 +119,7 @@ TEST(House, RoomsOfKernelsKeepToThemselves) {
   }
 }
 
-// An oracle for what nvcc makes of the kernels is none if it is made of the same headers.
+// The interpreter must not share headers with the kernels, or it would be no independent oracle for nvcc's code.
 TEST(House, TheInterpreterOfPtxKnowsNothingOfTheKernels) {
   const fs::path interpreter = "tests/ptx/interpreter", stand_in = "tests/ptx/stand_in";
   for (const fs::path& room : {interpreter, stand_in}) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# An installed tree works where it is moved to, with the source tree and its build gone: it trains, its example of a
-# program on the engine compiles and runs, its manual pages and its completion are there.
+# An installed tree works after it is moved, without the source tree and its build: it trains, its example program on
+# the engine compiles and runs, and its manual pages and completion are there.
 #
 #   tests/install_test.sh BUILD_FOLDER
 set -euo pipefail
@@ -13,7 +13,7 @@ cmake --install "$build" --prefix "$work/first" >"$work/log" || { tail -n 5 "$wo
 mv "$work/first" "$work/moved"
 prefix=$work/moved
 
-# Nothing may look into the source tree: where the system allows it, an empty folder is put over it.
+# Nothing may use the source tree: if the system allows it, an empty folder is mounted over it.
 cat >"$work/checks.sh" <<CHECKS
 set -euo pipefail
 cd "$work" && export HOME=$work OMP_NUM_THREADS=1 PATH=$prefix/bin:\$PATH
@@ -37,7 +37,7 @@ for program in train_gan sample_gan evaluate_gan inspect_run; do
 done
 grep -q '^\.SH export' "$prefix/share/man/man1/inspect_run.1" || complain "the manual page of inspect_run has no commands"
 
-completed() { # the words that completion offers for the last of the given ones
+completed() { # the words that completion offers for the last argument
   PATH=$prefix/bin:$PATH bash -c '
     source "$0" && COMP_WORDS=("$@") && COMP_CWORD=$(($# - 1)) && _poise && echo "${COMPREPLY[*]}"' \
     "$prefix/share/bash-completion/completions/train_gan" "$@"

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Runs every command that a README shows: all lines indented by four spaces, and what `backticks` show of our programs
-# with arguments. (Output and code stand between ``` lines.) Each README starts with a trained run and a set of pictures
-# in a folder of its own. Programs are made small through the environment and the table in `run_small`; tools that are
-# missing, or would do hours of work, are stood in for by functions below that check what they are asked. A command that
-# is neither is not found, and the test fails.
+# Runs every command that a README shows: all lines indented by four spaces, and our programs with arguments in
+# `backticks`. (Output and code are between ``` lines.) Each README starts with a trained run and a set of pictures in
+# its own folder. The environment and the table in `run_small` make programs small. Tools that are missing or would take
+# hours are replaced with functions below that check their arguments. Any other command is not found: the test fails.
 #
 #   tests/readme_test.sh BUILD_FOLDER [README..]
 set -uo pipefail
@@ -16,14 +15,14 @@ export HOME=$work TERM=dumb OMP_NUM_THREADS=1 POISE_DEVICE=cpu source_folder bui
 export POISE_WIDTH_G=16 POISE_WIDTH_D=16 POISE_LATENT_SIZE=20 POISE_BATCH_SIZE_D=2 POISE_BATCH_SIZE_G=2 POISE_N_CRITIC=1 \
   POISE_ITERATIONS=2 POISE_SAMPLE_COUNT=4 POISE_SAMPLE_EVERY=0 POISE_CHECKPOINT_EVERY=0 POISE_EVAL_EVERY=0 POISE_LOG_EVERY=1
 
-# Files that a study's evaluations name; there they are only looked for.
+# Files that a study's evaluations name; they only need to exist.
 none=$work/none && touch "$none.safetensors" "$none.npz"
 export INCEPTION_768=$none.safetensors INCEPTION_IV3Q=$none.safetensors
 export STATISTICS_768=$none.npz STATISTICS_IV3Q=$none.npz STATISTICS_RANDOM=$none.npz
 
 complain() { echo "readme_test: $*" >&2 && return 1; }
 
-# Our programs, in sizes that take a second. What a command says about sizes itself (--iterations 400) is made small, too.
+# Our programs, in sizes that take a second. Sizes in the command itself (--iterations 400) are made small, too.
 run_small() {
   local program=$1 arguments=() more=() argument previous='' status
   shift
@@ -60,7 +59,7 @@ run_small() {
     crossover_bench\ *)
       more=(--width-g 16 --width-d 16 --batch 2 --seconds 0)
       [[ "$*" == *--layers* ]] || more+=(--layers 1) ;;
-    mask_update_bench\ *) set -- timeout 1 ;; # takes no options: it starts, that is all
+    mask_update_bench\ *) set -- timeout 1 ;; # takes no options: only checks that it starts
   esac
   [ "${1:-}" = timeout ] || set --
   "$@" "$build/bin/$program" "${arguments[@]}" "${more[@]}" >"$work/output" 2>&1
@@ -71,7 +70,7 @@ run_small() {
     [23]\ evaluate_gan\ *fid*) grep -q 'needs the weights of Inception' "$work/output" ;;                     # no weights here
     [46]\ inspect_run\ verify-data\ *) grep -q 'md5' "$work/output" ;;                       # not the true files
     [2-5]\ evaluate_gan\ make-stats*--inception*) grep -q 'no safetensors file' "$work/output" ;;
-    [2-5]\ inspect_run\ calibrate-band*) grep -q 'expected .*balance ratio' "$work/output" ;; # two iterations say nothing
+    [2-5]\ inspect_run\ calibrate-band*) grep -q 'expected .*balance ratio' "$work/output" ;; # too few iterations
     124\ mask_update_bench*) ;;
     6\ crossover_bench\ *) grep -q 'measured three times' "$work/output" ;;                 # times of a busy machine
     *) false ;;
@@ -80,13 +79,13 @@ run_small() {
   [[ " $* ${arguments[*]} " != *" - "* ]] || head -c 1000 "$work/output" # --raw -
 }
 
-# Profilers: after their own flags follows a program of ours.
+# Profilers: their own flags are followed by one of our programs.
 profile() {
   while [ $# -gt 0 ] && [ "$1" != run_small ]; do shift; done
   "$@"
 }
 
-# Commands of others. Each looks at what it is asked for.
+# Commands that are not ours. Each checks its arguments.
 make() {
   local target=${1:-all}
   grep -q "^$target:" "$source_folder/Makefile" || grep -q "^demo bench:.*" <<<"$target" || complain "make: no target $target"
@@ -107,7 +106,7 @@ ctest() {
   [ "$1 $2" = '--test-dir build/release' ] || complain "ctest $*" || return
   [ "${3:-}" != -R ] || grep -Eq "add_test\((\[=*\[)?\"?[a-z_0-9]*($4)" "$build/tests/CTestTestfile.cmake" || complain "ctest: no test $4"
 }
-python3() { # its scripts need PyTorch or NumPy: they parse, and know their flags
+python3() { # the scripts need PyTorch or NumPy: only checks that they parse and define the given flags
   local script=$source_folder/$1 flag
   [ -f "$script" ] || complain "no script $1" || return
   ! [ -x /usr/bin/python3 ] || /usr/bin/python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' "$script" || return
@@ -121,13 +120,13 @@ ncu() { profile "$@"; }
 mpirun() { [ "$1" = -n ] || complain "mpirun $*" || return; profile "$@"; }
 nsys() { profile "$@"; }
 compute-sanitizer() { profile "$@"; }
-gpu_suite() { # with no nvidia-smi in the path it only reads its arguments, and ends with 3
+gpu_suite() { # without nvidia-smi in the path, it only parses its arguments and exits with code 3
   PATH=$work/no_gpu /usr/bin/bash "$source_folder/bench/gpu_suite.sh" "$@" >"$work/output" 2>&1
   [ $? = 3 ] || { cat "$work/output" >&2; return 1; }
 }
 style_check() { bash -n "$source_folder/tests/style_check.sh"; }
 
-# A folder as a user has it: build/release/bin, a run in runs/latest, pictures, the files of CIFAR-10 (the sample five times).
+# Prepares a user's folder: build/release/bin, a run in runs/latest, pictures, CIFAR-10's files (the sample five times).
 prepare() {
   local sample=$source_folder/data/cifar10_sample/cifar10_sample.bin batch i
   mkdir -p "$work/no_gpu" "$work/user/build/release/bin" "$work/user/DIR" && cd "$work/user" || return 1
@@ -143,7 +142,7 @@ prepare() {
   awk '/^```toml/ { shown = 1; next } /^```/ { shown = 0 } shown' "$source_folder/apps/README.md" >cells.toml
 }
 
-# build/release/bin/X and X are run_small X; $b/X too; other paths of the repository are the functions above.
+# build/release/bin/X, $b/X and X become run_small X; other paths of the repository become the functions above.
 adapted() {
   sed -E -e 's/ +# .*//' -e 's/ +#$//' \
     -e 's#(^|[ ;|(])(\./)?(build/release/bin/|\$b/)([a-z_]+)#\1run_small \4#g' \

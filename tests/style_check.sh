@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Style, as `make format-check` and `make tidy` check it, and the tests.
+# Checks the style, for `make format-check`, `make tidy` and the tests.
 #
 #   tests/style_check.sh format [--write]    would clang-format change a file? (--write: change it)
 #   tests/style_check.sh tidy [FOLDER..]     clang-tidy, with the checks of .clang-tidy: every header at once, and the
 #                                            .cpp files below the folders (default: all, which takes many minutes)
 #
-# Exit code 77, and a line that says so, where the tool is not installed.
+# If the tool is not installed, prints a line that says so, and exits with code 77.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 folders=(kernels engine data models apps bench tests)
-version=14 # Debian 12; others format differently
+version=14 # of Debian 12; other versions format differently
 
 skip() { echo "skipped: $1" && exit 77; }
 
@@ -22,7 +22,7 @@ check_format() {
   echo "${#files[@]} files are formatted"
 }
 
-# What CMake defines for single files is text here.
+# Macros that CMake defines for single files are empty strings here.
 tidy() {
   local report status names=(SOURCE_DIR GOLDEN_DIR SAMPLE_DATA_DIR PRESET_DIR VERSION BUILD_TYPE TRAIN_GAN SAMPLE_GAN
     INSPECT_RUN EVALUATE_GAN)
@@ -37,7 +37,7 @@ check_tidy() {
   command -v clang-tidy >/dev/null || skip "clang-tidy is not installed (apt-get install clang-tidy)"
   [ $# -gt 0 ] || set -- "${folders[@]}"
   headers=$(mktemp --suffix=.cpp) && trap 'rm -f "$headers"' EXIT
-  # Without what needs nvcc or, like the emulated device, std::source_location, which this clang does not have.
+  # Excludes files that need nvcc or (like the emulated device) std::source_location, which this clang does not have.
   find kernels/core engine data models apps -name '*.h' | sort | sed 's/.*/#include "&"/' >"$headers"
   mapfile -d '' files < <(find "$@" -name '*.cpp' -print0 | xargs -0 grep -LZ -e source_location -e kernels/gpu/ -e emulated | sort -z)
   openmp=$(g++ -print-file-name=include)

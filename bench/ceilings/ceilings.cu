@@ -5,7 +5,7 @@
 namespace poise::POISE_GPU {
 namespace {
 
-// One thread per 16 bytes, grid-stride. 32 bytes moved per step.
+// One thread per 16 bytes, grid-stride. Each step moves 32 bytes.
 __global__ void copy_kernel(int64_t vectors, const float* from, float* to) {
   for_each_element(vectors, [&](int64_t i) { store_vector<4>(to + 4 * i, load_vector<4>(from + 4 * i)); });
 }
@@ -15,7 +15,7 @@ void copy(Context& ctx, const Tensor& from, Tensor& to) {
   launch(ctx, elementwise(vectors), copy_kernel, vectors, from.data<float>(), to.data<float>());
 }
 
-// Blocks own neighbouring pieces of x and move on by one piece each time, so that nothing is found in an L1.
+// Blocks read adjacent pieces of x and move on by one piece each time, so that no read hits in L1.
 __global__ void read_kernel(int times, int64_t vectors_per_piece, const float* x, float* sums) {
   float sum = 0;
   for (int time = 0; time < times; ++time) {
@@ -39,7 +39,7 @@ template <bool bf16_operands>
 __global__ void tensor_core_rate_kernel(int rounds, float* sums) {
   float d[kProductsPerRound][4] = {};
   const uint32_t lane = threadIdx.x % kWarp;
-  // Operands like those of random data: all zeros would draw less power and clock higher.
+  // Operands resemble random data: with all zeros, the GPU would draw less power and clock higher.
   const uint32_t seed = lane * 2654435761u;
   const uint32_t exponents = bf16_operands ? 0x3f803f80u : 0x3f800000u;
   const uint32_t bits = bf16_operands ? 0x807f807fu : 0x807fe000u;

@@ -1,4 +1,4 @@
-// What a device can do at most, measured by our own kernels: the yardstick for everything else.
+// The peak rates of a device, measured with our own kernels: the yardstick for everything else.
 #pragma once
 #include "kernels/core/context.h"
 #include "kernels/gpu/device_limits.h"
@@ -8,10 +8,10 @@ namespace poise {
 struct CeilingKernels {
   // to[i] = from[i], 16 bytes per thread and step.   f32 [n], n a multiple of 4.
   void (*copy)(Context&, const Tensor& from, Tensor& to);
-  // Reads x `times` over: L2 bandwidth while x fits into the L2.   x f32 [n], n a multiple of 4 kReadBlocks; sums f32
-  // [kReadBlocks * kReadThreads].
+  // Reads x `times` times: measures L2 bandwidth if x fits into L2.   x f32 [n], n a multiple of 4 kReadBlocks; sums
+  // f32 [kReadBlocks * kReadThreads].
   void (*read)(Context&, int times, const Tensor& x, Tensor& sums);
-  // Matrix products of registers: no memory, `rounds` of kProductsPerRound instructions per warp, on
+  // Matrix products from registers, without memory: `rounds` of kProductsPerRound instructions per warp, on
   // kProductBlocks blocks of kWarpsPerBlock warps.   sums f32 [kProductBlocks * kWarpsPerBlock * 32].
   void (*multiply_bf16)(Context&, int rounds, Tensor& sums);
   void (*multiply_tf32)(Context&, int rounds, Tensor& sums);

@@ -2,8 +2,8 @@
 //
 //   ceilings [--device cuda|emulated] [--json FILE]
 //
-// `emulated` runs the same program on the host with small sizes: it proves that it works, and its numbers mean nothing.
-// Rates by mma.sync: on Hopper the tensor cores reach more through wgmma only.
+// `emulated` runs the same program on the host with small sizes, to prove that it works; its numbers mean nothing. The
+// matrix rates are those of mma.sync: on Hopper, only wgmma reaches the full rate of the tensor cores.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -25,7 +25,7 @@ from load_export import load, read
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SEEDS, LIMIT = 64, 2e-3
-COMPACT_AT_A_TENTH = 22.0  # per cent of the dense file: values f32, indices of 32 bits, and what has no mask
+COMPACT_AT_A_TENTH = 22.0  # per cent of the dense file: f32 values, 32-bit indices, and tensors without a mask
 MODELS = {"sngan32": (16, 8, 0), "sngan32-resnet": (16, 8, 0), "sngan48": (8, 8, 0), "sngan64": (8, 8, 0),
           "dcgan32": (8, 8, 0), "biggan32": (16, 8, 10), "biggan64": (16, 20, 10)}  # width, latent, classes
 

@@ -90,7 +90,7 @@ def small_run(bin_dir, folder):
                                    "--eval-every", "12", "--set", "eval_metric=swd"], check=True, stdout=subprocess.DEVNULL)
     run = os.path.join(runs, "latest")
     good = check(run)
-    # As after a crash: the last checkpoint is lost, the run begins again at the one before.
+    # As after a crash: the last checkpoint is lost, and the run resumes from the one before.
     os.remove(sorted(glob.glob(os.path.join(run, "checkpoints", "*.safetensors")))[-1])
     subprocess.run(call + ["--resume", run, "--iterations", "30"], check=True, stdout=subprocess.DEVNULL)
     return check(run) and good

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-# Layer -> (inputs, outputs, kernel, stride, padding), as published, in the order of the flow.
+# Layer -> (inputs, outputs, kernel, stride, padding), as published, in execution order.
 LAYERS = {
     "Conv2d_1a_3x3": (3, 32, (3, 3), 2, (0, 0)),
     "Conv2d_2a_3x3": (32, 32, (3, 3), 1, (0, 0)),

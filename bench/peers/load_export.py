@@ -25,6 +25,6 @@ def load(module, path):
     for name, layer in module.named_modules():
         if hasattr(layer, "weight_orig") and f"{name}.weight" in tensors:
             remove_spectral_norm(layer)
-            layer._load_state_dict_pre_hooks.clear()  # which newer versions of PyTorch forget
+            layer._load_state_dict_pre_hooks.clear()  # newer versions of PyTorch do not remove them
     module.load_state_dict(tensors, strict=True)
     return module.eval()

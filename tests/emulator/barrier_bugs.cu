@@ -1,4 +1,4 @@
-// Threads of a block that do not wait for each other, or not in the same place.
+// Threads of a block that do not wait for each other, or wait at different barriers.
 #include "kernels/gpu/gpu.h"
 #include "tests/emulator/seeded_bugs.h"
 
@@ -31,7 +31,7 @@ __global__ void reverse_dynamic_kernel(const float* x, float* y) {
   y[element()] = tile.x[kThreads - 1 - i];
 }
 
-// The next round overwrites what slower threads still read.
+// The next round overwrites data that slower threads still read.
 template <bool Bug>
 __global__ void rounds_kernel(const float* x, float* y) {
   GPU_SHARED(tile, float[kThreads]);
@@ -119,7 +119,7 @@ __global__ void counter_reset_kernel(const float* x, float* y) {
   if (threadIdx.x == 0) y[blockIdx.x] = static_cast<float>(count);
 }
 
-// A value that one thread computes for all.
+// One thread computes a value for all threads.
 template <bool Bug>
 __global__ void broadcast_kernel(const float* x, float* y) {
   GPU_SHARED(scale, float);
@@ -128,7 +128,7 @@ __global__ void broadcast_kernel(const float* x, float* y) {
   y[element()] = scale * x[element()];
 }
 
-// Two arrays share their memory, and the second user is too early.
+// Two arrays share memory, and the second is written while the first is still read.
 template <bool Bug>
 __global__ void reused_buffer_kernel(const float* x, float* y) {
   GPU_SHARED(buffer, float[kThreads]);

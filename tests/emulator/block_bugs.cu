@@ -1,4 +1,4 @@
-// Blocks that rely on each other. They may meet at an atomic only, with a fence on either side.
+// Blocks that depend on each other. They may communicate only through an atomic, with a fence on either side.
 #include "kernels/gpu/gpu.h"
 #include "tests/emulator/seeded_bugs.h"
 
@@ -10,7 +10,7 @@ constexpr int kBlocks = 8;
 
 __device__ int element() { return static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x); }
 
-// Running sums that count on the block before.
+// Running sums that rely on the previous block.
 template <bool Bug>
 __global__ void previous_block_kernel(const float* x, float* y) {
   const int i = element();
@@ -49,7 +49,7 @@ __global__ void last_block_kernel(const float* x, float* partial, int* tickets, 
   y[i] = sum;
 }
 
-// Fences of one block do not reach another.
+// A block-level fence does not order accesses for other blocks.
 template <bool Bug>
 __global__ void block_fence_kernel(const float* x, float* partial, int* tickets, float* y) {
   if (threadIdx.x != 0) return;
@@ -69,7 +69,7 @@ __global__ void block_fence_kernel(const float* x, float* partial, int* tickets,
 template <bool Bug>
 __global__ void plain_read_of_counter_kernel(int* counters, float* y) {
   const int n = atomicAdd(&counters[threadIdx.x], 1);
-  if (Bug && counters[threadIdx.x] < 0) y[0] = static_cast<float>(n);  // while other blocks count on
+  if (Bug && counters[threadIdx.x] < 0) y[0] = static_cast<float>(n);  // while other blocks still count
 }
 
 template <LastBlockBug Bug>

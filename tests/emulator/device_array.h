@@ -1,4 +1,4 @@
-// Memory of the emulated device for tests, with a pattern around it that shows writes out of bounds.
+// Memory of the emulated device for tests, with a pattern around it that reveals out-of-bounds writes.
 #pragma once
 #include <algorithm>
 #include <cstring>
@@ -29,7 +29,7 @@ class DeviceArray {
   size_t size() const { return n_; }
   std::vector<T> values() { return {data(), data() + n_}; }
 
-  // Nothing was written around it.
+  // Whether the pattern around the memory is unchanged.
   bool intact() const {
     const auto* bytes = reinterpret_cast<const unsigned char*>(elements_.data());
     const size_t begin = kRoom * sizeof(T), end = begin + n_ * sizeof(T);
@@ -40,7 +40,7 @@ class DeviceArray {
   }
 
  private:
-  static constexpr size_t kRoom = 512;  // a multiple of 16 bytes, so that alignment stays
+  static constexpr size_t kRoom = 512;  // a multiple of 16 bytes, which preserves alignment
   static constexpr int kPattern = 0x5a;
   size_t n_;
   std::vector<T> elements_;

@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(int m, int n, int k, con
   const int m0 = static_cast<int>(blockIdx.y) * kTileM, n0 = static_cast<int>(blockIdx.x) * kTileN;
   const int lane = lane_id(), warp_m = warp_id() / 2 * 32, warp_n = warp_id() % 2 * 32;
 
-  // Eight elements per copy; what is outside of the matrices is zero.
+  // Eight elements per copy; elements outside the matrices are zero.
   const auto fetch = [&](int tile, int stage) {
     for (int i = static_cast<int>(threadIdx.x); i < kTileM * kTileK / 8; i += kThreads) {
       const int row = i / (kTileK / 8), col = i % (kTileK / 8) * 8;
@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(int m, int n, int k, con
     cp_async_commit();
   };
 
-  float d[2][4][4] = {};  // of 16x8 outputs each
+  float d[2][4][4] = {};  // 2x4 fragments of 16x8 outputs
   const int count = ceil_div(k, kTileK);
   fetch(0, 0);
   for (int tile = 0; tile < count; ++tile) {

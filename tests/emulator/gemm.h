@@ -1,5 +1,5 @@
-// A matrix product as real kernels do it: tiles through shared memory, copied asynchronously into two buffers,
-// multiplied on tensor cores. Exercises everything at once, and is what the speed of the emulator is measured on.
+// A matrix product structured like a real kernel: tiles are copied asynchronously into two buffers in shared memory and
+// multiplied on tensor cores. It exercises everything at once, and serves as a benchmark of the emulator.
 #pragma once
 #include "kernels/core/context.h"
 

@@ -1,4 +1,4 @@
-// Accesses to memory that is not there, not written yet, not aligned, or not the kernel's.
+// Accesses to memory that is out of bounds, uninitialised, misaligned, or not the kernel's.
 #include "kernels/gpu/gpu.h"
 #include "tests/emulator/seeded_bugs.h"
 
@@ -55,7 +55,7 @@ struct OneWarp {
   float x[32];
 };
 
-// 32 floats were asked for, one per thread is used.
+// The launch requests 32 floats, but the kernel uses one per thread.
 template <bool Bug>
 __global__ void dynamic_bounds_kernel(const float* x, float* y) {
   GPU_DYNAMIC_SHARED(tile, OneWarp);
@@ -124,7 +124,7 @@ __global__ void host_memory_kernel(const float* x, const float* from, float* y) 
   y[element()] = x[element()] + *from;
 }
 
-// A frame that does not fit the stack.
+// A frame that does not fit on the stack.
 template <bool Bug>
 __global__ void deep_kernel(const float* x, float* y) {
   volatile float frame[Bug ? 100'000 : 1000];

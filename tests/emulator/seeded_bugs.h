@@ -1,5 +1,5 @@
-// Kernels with one bug each, and the same kernels without it: what the emulator and its checker are for. Each is a
-// template over `bool Bug`, so that the line that makes the difference is the one that says `if constexpr (Bug)`.
+// Kernels with one bug each, which the emulator or its checker must catch, and the same kernels without the bug. Each
+// is a template over `Bug`, so that the lines that make the difference are those that test `Bug`.
 #pragma once
 #include <vector>
 
@@ -7,7 +7,7 @@
 
 namespace poise {
 
-// What every case works on; device memory, allocated for each run.
+// The data of every case, in device memory allocated for each run.
 struct BugData {
   static constexpr int kElements = 4096;
   const float* x;  // [4096], x[i] = i % 251 + 1

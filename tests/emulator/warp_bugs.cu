@@ -1,4 +1,4 @@
-// Lanes of a warp that talk to each other in the wrong way.
+// Lanes of a warp that exchange data incorrectly.
 #include "kernels/gpu/gpu.h"
 #include "tests/emulator/seeded_bugs.h"
 
@@ -57,7 +57,7 @@ __global__ void own_lane_kernel(const float* x, float* y) {
   y[element()] = __shfl_sync(Bug ? 0x7fffffffu : kAllLanes, x[element()], 0);
 }
 
-// Half of the lanes call, the mask names all.
+// Only half of the lanes make the call, but the mask names all.
 template <bool Bug>
 __global__ void half_warp_kernel(const float* x, float* y) {
   float sum = x[element()];
@@ -73,7 +73,7 @@ __global__ void two_masks_kernel(const float* x, float* y) {
   if (mask == kAllLanes || lane_id() < 16) y[element()] = x[element()] + __shfl_xor_sync(mask, x[element()], 1);
 }
 
-// Lanes with a small element leave, the others still count on them.
+// Lanes with a small element exit early, but the others still expect them.
 template <bool Bug>
 __global__ void early_exit_kernel(const float* x, float* y) {
   const float v = x[element()];
@@ -86,7 +86,7 @@ template <bool Bug>
 __global__ void width_kernel(const float* x, float* y) {
   float sum = x[element()];
   for (int d = 4; d > 0; d /= 2) sum += __shfl_down_sync(kAllLanes, sum, static_cast<unsigned>(d), Bug ? 16 : 8);
-  y[element()] = sum;  // of lanes i .. i+7, as far as they are of the same group of eight
+  y[element()] = sum;  // of those lanes from i to i+7 that are in the same group of eight
 }
 
 template <bool Bug>
@@ -117,7 +117,7 @@ __global__ void odd_width_kernel(const float* x, float* y) {
   y[element()] = __shfl_sync(kAllLanes, x[element()], 3, Bug ? 24 : 8);
 }
 
-// A reduction that forgets its last step.
+// A reduction that omits its last step.
 template <bool Bug>
 __global__ void short_reduction_kernel(const float* x, float* y) {
   float sum = x[element()];

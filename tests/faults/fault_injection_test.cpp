@@ -1,10 +1,10 @@
-// Every call by which a program reads or writes, failing: for each call of a short run of each program, with each error
-// that the call can have. What must hold:
-//   - the exit code and the message: 1 where writing failed, 3 where reading did, one line that names file and error;
-//     0 where the program can do without, and then everything is as it would have been
-//   - a call that was interrupted, or did less than asked, changes nothing
-//   - no file that was there before is damaged, nothing half-written stays, and a run that was begun can be resumed and
-//     ends in the same checkpoint, bit for bit
+// Makes every call by which a program reads or writes fail: each call of a short run of each program, with each error
+// that the call can return. What must hold:
+//   - exit code and message: 1 if writing failed, 3 if reading failed, with one line that names file and error; 0 if
+//     the program can do without the call, and then everything is as without the fault
+//   - a call that was interrupted, or did less than requested, changes nothing
+//   - no existing file is damaged, no half-written file stays, and a run that was started can be resumed and ends in
+//     the same checkpoint, bit for bit
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -41,9 +41,9 @@ struct Scene {
   std::string name;
   Main main;
   Words arguments;
-  std::string start;               // the folder that it begins with, to be copied; "": with pictures alone
+  std::string start;               // the folder that it starts from, to be copied; "": an empty one
   int iterations = 0;              // of the run that it leaves, which can be resumed; 0: it trains none
-  std::set<std::string> changing;  // names of files whose bytes hold times, or that it rewrites
+  std::set<std::string> changing;  // names of files whose bytes contain times, or that it rewrites
 };
 
 const std::set<std::string> kOfARun = {"log.txt",       "env.json",  "train.jsonl",
@@ -91,7 +91,7 @@ int run_here(const Scene& scene, const Words& arguments, const std::string& fold
   return scene.main(static_cast<int>(argv.size()), argv.data());
 }
 
-// And in a process of its own.
+// The same in a process of its own.
 Outcome run(const Scene& scene, const Words& arguments, const std::string& folder, const std::string& captured,
             Ledger* ledger, const Fault& fault) {
   const pid_t child = ::fork();
@@ -146,7 +146,7 @@ class Stage {
     set_up();
     before_ = snapshot_of(folder_);
     ledger_ = &shared_ledger();
-    // Without a fault: what is called, and what is right.
+    // A run without a fault gives the list of calls and the expected results.
     const Outcome outcome = perform({});
     if (outcome.exit_code != 0) throw std::runtime_error(scene.name + ": " + outcome.err);
     calls_ = *ledger_;
@@ -158,7 +158,7 @@ class Stage {
   int calls() const { return calls_.count; }
   const Ledger::Entry& call(int number) const { return calls_.calls[number]; }
 
-  // "" if all is right.
+  // Returns "" if everything is as it should be, else what is wrong.
   std::string try_fault(const Fault& fault) {
     set_up();
     const Outcome outcome = perform(fault);
@@ -180,8 +180,8 @@ class Stage {
   }
 
  private:
-  // oneDNN generates the machine code of its kernels in each process, which was half of a run's time. This process runs
-  // the program once, and those that it starts for the faults find the code.
+  // oneDNN generates the machine code of its kernels in each process, which took half of a run's time. This process
+  // runs the program once, so that the processes it forks for the faults inherit the code.
   void warm_up() {
     set_up();
     const int out = ::dup(STDOUT_FILENO), err = ::dup(STDERR_FILENO);
@@ -216,8 +216,7 @@ class Stage {
            last_part(name).starts_with("events.out.tfevents.");  // which hold times
   }
 
-  // Everything is there as without the fault, but for what is a courtesy: the link to the newest run, the cache, and
-  // the removal of what others left.
+  // Everything must be as without the fault, except for extras: the latest link, the cache, the removal of leftovers.
   std::string complete(const Snapshot& now, const Outcome& outcome, const Ledger::Entry& call) const {
     for (const auto& [name, bytes] : after_) {
       if (changes(name) || last_part(name) == "latest") continue;
@@ -234,7 +233,7 @@ class Stage {
   }
 
   std::string refused(const Outcome& outcome, const Fault& fault, const Ledger::Entry& call) const {
-    // Who is to write a file looks at what is there.
+    // Before a file is written, the program looks at what exists: that counts as writing.
     const bool looks = call.call == Call::look && (outcome.err.find(": cannot write the file") != std::string::npos ||
                                                    outcome.err.find(": cannot make the folder") != std::string::npos);
     // A run's own folder is opened to be locked.
@@ -248,7 +247,7 @@ class Stage {
     const std::string line = outcome.err.substr(at);
     if (std::count(line.begin(), line.end(), '\n') != 1) return "a message of several lines";
     if (line.find(errno_text(fault.error)) == std::string::npos) return "the message does not say what happened";
-    if (fault.from_then_on) return "";  // another call may be the first that cannot do without
+    if (fault.from_then_on) return "";  // a later call may be the one whose failure is reported
     std::string name = last_part(call.path);
     if (name.starts_with('.') && name.find(".tmp-") != std::string::npos) name = name.substr(1, name.find(".tmp-") - 1);
     if (name.starts_with(".creating-")) name = "runs";
@@ -277,7 +276,7 @@ class Stage {
     return "";
   }
 
-  // A run that was begun ends in the same checkpoint; one that was not has left nothing.
+  // A run that was started must end in the same checkpoint when resumed; one that was not must have left nothing.
   std::string resumable(const Snapshot& now) {
     std::string run_folder, last;
     for (const auto& [name, bytes] : now) {
@@ -293,7 +292,7 @@ class Stage {
       }
       return "";
     }
-    // The errors of one call leave the same files behind, which need not be resumed each time.
+    // Different errors of one call leave the same files behind, which are resumed only once.
     std::string files;
     for (const auto& [name, bytes] : now) {
       if (!changes(name)) files += name + "\n" + bytes + "\n";
@@ -315,7 +314,7 @@ class Stage {
   std::string out_;
 };
 
-// What the workers found, in memory that they share.
+// The findings of all workers, in shared memory.
 struct Totals {
   std::atomic<int> next{0}, faults{0}, wrong{0}, said{0};
   int calls = 0;
@@ -362,7 +361,7 @@ class FaultInjection : public testing::Test {
     return all;
   }
 
-  // All faults of a scene, by as many workers as there are processors; a line of the table.
+  // Tries all faults of a scene, with one worker per processor, and prints a line of the table.
   void play(const Scene& scene, int expected_calls) {
     void* memory = ::mmap(nullptr, sizeof(Totals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ASSERT_NE(memory, MAP_FAILED);

@@ -23,7 +23,7 @@ struct State {
   std::string folder;
   Ledger* ledger = nullptr;
   Fault fault;
-  std::string paths[kMostDescriptors];  // of descriptors that concern us
+  std::string paths[kMostDescriptors];  // by descriptor; empty if the descriptor is not watched
 };
 State& state() {
   static State* all = new State;  // never destroyed: libraries write until the very end
@@ -35,7 +35,7 @@ F* next(const char* name) {
   return reinterpret_cast<F*>(::dlsym(RTLD_NEXT, name));
 }
 
-// A relative path is one from the watched folder, in which the program was started.
+// Relative paths start at the watched folder, where the program was started.
 bool concerns_us(const char* path) {
   return state().active && path &&
          (path[0] != '/' || std::strncmp(path, state().folder.c_str(), state().folder.size()) == 0);
@@ -51,7 +51,7 @@ void remember(int descriptor, const char* path) {
 
 enum class What : uint8_t { nothing, error, less };
 
-// What is to become of this call; counts it.
+// Counts the call and returns what it must do.
 What fate(Call call, const char* path) {
   State& s = state();
   const int number = s.ledger->count++;
@@ -168,7 +168,7 @@ ssize_t write(int descriptor, const void* from, size_t size) {
   return real(descriptor, from, size);
 }
 
-// The disk is a matter of the system: while calls are watched, nobody waits for it.
+// Watched calls do not wait for the disk, which is the real system's task.
 int fsync(int descriptor) {
   if (concerns_us(descriptor)) return fails(Call::sync, path_of(descriptor)) ? -1 : 0;
   return next<int(int)>("fsync")(descriptor);
@@ -205,7 +205,7 @@ int ftruncate(int descriptor, off_t size) {
 }
 
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow"  // of the struct of the same name
+#pragma GCC diagnostic ignored "-Wshadow"  // shadows the struct of the same name
 int flock(int descriptor, int operation) {
   if (concerns_us(descriptor) && fails(Call::lock, path_of(descriptor))) return -1;
   return next<int(int, int)>("flock")(descriptor, operation);
@@ -249,7 +249,7 @@ POISE_FSTAT(fstat, stat)
 POISE_FSTAT(fstat64, stat64)
 #undef POISE_FSTAT
 
-// Files are read, not mapped: a mapping of one would be news to this test. Not by way of dlsym(), which may map memory.
+// Programs read files and do not map them: this test would notice a mapping. Not through dlsym(), which may map memory.
 void* mmap(void* address, size_t size, int protection, int flags, int descriptor, off_t offset) {
   if (concerns_us(descriptor) && fails(Call::map, path_of(descriptor))) return MAP_FAILED;
   return reinterpret_cast<void*>(::syscall(SYS_mmap, address, size, protection, flags, descriptor, offset));

@@ -1,6 +1,6 @@
-// A system that fails on demand. This file's object defines open(), write(), rename() and their like, so that a program
-// it is linked into, and every library of that program, calls these instead of libc's. They count the calls that concern
-// a folder, and make one of them, or all from one on, fail or do less than was asked.
+// A system that fails on demand. faulty_system.cpp defines open(), write(), rename() and so on, so that a program
+// linked with it, and every library of that program, calls these instead of libc's. They count the calls that concern a
+// folder, and make one of them, or all from one on, fail or do less than requested.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -25,9 +25,9 @@ enum class Call : uint8_t {
   map
 };
 const char* name_of(Call call);
-bool writes(Call call);  // needs a disk with space, and the right to write
+bool writes(Call call);  // whether the call needs disk space and write permission
 
-// What happened, in memory that processes share.
+// The log of calls, in memory shared between processes.
 struct Ledger {
   static constexpr int kMost = 4096;
   struct Entry {
@@ -41,11 +41,11 @@ struct Ledger {
 
 struct Fault {
   int at = -1;                // the number of the call; -1: none
-  int error = 0;              // its errno; 0: it does less than it was asked (of read and write)
+  int error = 0;              // its errno; 0: it does less than requested (read and write only)
   bool from_then_on = false;  // and all later calls that write
 };
 
-// From now on, in this process: counts what concerns `folder` (and standard output) in `ledger`, with this fault.
+// From now on, logs the calls of this process that concern `folder` or standard output in `ledger`, with this fault.
 void begin(const std::string& folder, Ledger& ledger, const Fault& fault);
 
 }  // namespace poise::faults

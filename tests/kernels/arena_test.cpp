@@ -1,4 +1,4 @@
-// The memory of a step: who gets which bytes, what comes back, and what the peak was.
+// The memory of a step: allocation, recycling and the peak.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -48,12 +48,12 @@ TEST(Arena, RecycledBlocksCoalesceAndAreUsedAgain) {
   Arena arena(64 * kAlignment, Device::cpu);
   std::vector<Tensor> blocks;
   for (int i = 0; i < 8; ++i) blocks.push_back(arena.alloc({kLine}, DType::u8));
-  // Neighbours, in an order that joins behind, before, and on both sides.
+  // Adjacent blocks, in an order in which they merge with the next block and with both neighbours.
   for (const int i : {2, 1, 4, 3}) arena.recycle(blocks[static_cast<size_t>(i)]);
   const Tensor joined = arena.alloc({4 * kLine}, DType::u8);
   EXPECT_EQ(joined.bytes, blocks[1].bytes);
   EXPECT_EQ(arena.peak(), 8 * kAlignment);
-  // The last block's end moves back, and with it the room for scratch.
+  // Recycling the last blocks moves the end back, which also enlarges the room for scratch.
   arena.recycle(blocks[7]);
   arena.recycle(blocks[6]);
   EXPECT_EQ(arena.alloc({3 * kLine}, DType::u8).bytes, blocks[6].bytes);

@@ -1,4 +1,4 @@
-// Block-sparse convolution against the dense one on the same masked weights, which is an independent implementation.
+// Compares block-sparse convolution with the dense one, an independent implementation, on the same masked weights.
 #include "kernels/sparse/block/block_conv2d.h"
 
 #include <gtest/gtest.h>
@@ -40,7 +40,7 @@ struct Layer : HostLayer {
     std::vector<int64_t> cells(static_cast<size_t>(index.capacity() / taps_of_cell));
     std::iota(cells.begin(), cells.end(), 0);
     std::shuffle(cells.begin(), cells.end(), rng);
-    // A negative density asks for a single cell.
+    // A negative density requests a single cell.
     const auto alive =
         density < 0 ? size_t{1} : static_cast<size_t>(std::llround(density * static_cast<double>(cells.size())));
     cells.resize(alive);

@@ -1,4 +1,4 @@
-// The core headers compile under nvcc, for the device as well: kernels of the CUDA backend will share them. The random
+// The core headers must compile under nvcc, for the device as well: kernels of the CUDA backend share them. The random
 // numbers are checked at compile time against the published vectors of Philox4x32-10.
 #include "kernels/core/context.h"
 #include "kernels/core/philox.h"

@@ -1,5 +1,5 @@
-// Block-sparse convolution through cuSPARSE, on CUDA, and through its twin on the emulated device between our kernels, which
-// the checker watches, against the dense loops of the CPU in f64 on the same masked weights.
+// Block-sparse convolution through cuSPARSE on CUDA, and through its counterpart on the emulated device, where the
+// checker watches our kernels around it, against the CPU's dense f64 loops on the same masked weights.
 #include "tests/support/block_convolution.h"
 #include "tests/support/gpu_targets.h"
 #include "tests/support/random_order.h"
@@ -59,7 +59,7 @@ TEST_P(CusparseConvTest, NeedsTheSameMemoryForAnyMask) {
   const Conv2dGeometry g = geometry(2, 4, 4);
   std::mt19937 rng(3);
   const RandomMask sparse(g, 0.1, false, device(), rng), dense(g, 1.0, false, device(), rng);
-  BlockIndex planned = dense.index;  // of a plan, before there is memory
+  BlockIndex planned = dense.index;  // as while planning, before memory is allocated
   planned.row_offsets = planned.col_of_block = planned.in_offsets = planned.out_of_block = {};
   const Context ctx{.device = device()};
   for (const Pass pass : {Pass::forward, Pass::backward_input, Pass::backward_weight}) {
@@ -82,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(
                                      Layer{"conv_3x3_upsample_2", 3, 2, 3, 2})),
     [](const auto& p) { return std::string(name_of(std::get<0>(p.param))) + "_" + std::get<1>(p.param).name; });
 
-// As if there were more gathered pixels than are made at a time: the last part has fewer images, and gradients add up.
+// Forces the batch to be processed in parts: the last part has fewer images, and gradients accumulate.
 TEST_P(CusparseConvTest, GoesThroughABatchInParts) {
   const BlockPath path = cusparse_path(kernels());
   const Convolution convolution(geometry(5, 2, 1), 0.5, false, Precision::fp32, device(), 1);

@@ -1,4 +1,4 @@
-// The emulated device: kernels get what CUDA promises them, in any order of threads, plain and under the checker.
+// The emulated device: kernels get what CUDA guarantees, in any order of threads, plain and under the checker.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -45,7 +45,7 @@ class Emulator : public testing::Test {
   ~Emulator() override { emulator::set_options({}); }
   Context ctx{.device = Device::emulated};
 
-  // f(body) in order, eagerly and in four random orders.
+  // Runs f(body) in order, eagerly and in four random orders.
   template <class F>
   void everywhere(F f) {
     for (const Body& body : kBodies) {
@@ -103,9 +103,9 @@ TEST_F(Emulator, ThreadsMeetAtABarrier) {
   });
 }
 
-// The four shuffles by the words of the CUDA programming guide: lane i of a segment of `width` lanes reads lane
-// `operand` (modulo the width), i - operand, i + operand or i ^ operand, and keeps its own value where the first three
-// would leave the segment, and the fourth would reach into a higher one.
+// The four shuffles as the CUDA programming guide defines them: lane i of a segment of `width` lanes reads lane
+// `operand` (modulo the width), i - operand, i + operand or i ^ operand. It keeps its own value if the first three
+// leave the segment, or if the fourth reaches into a higher one.
 TEST_F(Emulator, LanesShuffle) {
   everywhere([&](const Body& body) {
     DeviceArray<int> x(numbers(64)), y(64);
@@ -188,7 +188,7 @@ TEST_F(Emulator, ArithmeticHasCudasMeaning) {
 }
 
 TEST_F(Emulator, SharedMemoryIsNaNInEveryBlock) {
-  emulator::set_options({.check = false});  // which would object to the kernel
+  emulator::set_options({.check = false});  // the checker would reject the kernel
   for (const Body& body : kBodies) {
     DeviceArray<int> y(20);
     body.fresh_shared_memory(ctx, 20, y.data());
@@ -196,7 +196,7 @@ TEST_F(Emulator, SharedMemoryIsNaNInEveryBlock) {
   }
 }
 
-// c = a b on tensor cores through a pipeline, against the plain sum in the same order: equal bits.
+// c = a b on tensor cores through a pipeline equals the plain sum in the same order, bit for bit.
 TEST_F(Emulator, PipelinedMatrixProduct) {
   everywhere([&](const Body& body) {
     const int m = 70, n = 72, k = 168;  // ragged, and six tiles through two buffers

@@ -1,6 +1,6 @@
 // How 32 lanes hold a matrix, against tables copied from the PTX ISA's figures ("Matrix Fragments for mma.m16n8k16 with
-// floating point type", "... for mma.m16n8k8", "ldmatrix"): each states for every register the element of the first
-// lanes and how it advances. The emulator computes the same the other way round, from coordinates to lanes.
+// floating point type", "... for mma.m16n8k8", "ldmatrix"). A table gives the element of lane 0 for every register; the
+// functions below advance it to other lanes. The emulator computes the inverse, from coordinates to lanes.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -20,8 +20,8 @@ struct Element {
   int row, col;
 };
 
-// The figures show lane 4 in the row below lane 0, and lane 1 to its right by `lane_step` columns: given the element of
-// lane 0 in a register (and half of it), where is that of another lane?
+// In the figures, lane 4 is in the row below lane 0, and lane 1 is `lane_step` columns to its right. Given the element
+// of lane 0 in a register (or half of one), returns the element of another lane.
 Element by_rows(Element first, int lane, int lane_step) {
   return {first.row + lane / 4, first.col + lane % 4 * lane_step};
 }
@@ -34,7 +34,7 @@ Element by_columns(Element first, int lane, int lane_step) {
 constexpr Element kA16[4][2] = {{{0, 0}, {0, 1}}, {{8, 0}, {8, 1}}, {{0, 8}, {0, 9}}, {{8, 8}, {8, 9}}};
 // B: b0b1, b2b3.
 constexpr Element kB16[2][2] = {{{0, 0}, {1, 0}}, {{8, 0}, {9, 0}}};
-// m16n8k8, tf32. A: a0 .. a3; B: b0, b1.
+// m16n8k8, tf32. A: a0 to a3; B: b0, b1.
 constexpr Element kA8[4] = {{0, 0}, {8, 0}, {0, 4}, {8, 4}};
 constexpr Element kB8[2] = {{0, 0}, {4, 0}};
 // C and D of both.
@@ -78,7 +78,7 @@ const Body kBodies[] = {POISE_BODY(checked, Device::emulated), POISE_BODY(emulat
 };
 #undef POISE_BODY
 
-// Elements in memory of the device.
+// Elements in device memory.
 template <class T>
 class DeviceElements {
  public:
@@ -111,7 +111,7 @@ class Fragments : public testing::TestWithParam<std::tuple<Body, int>> {
   std::mt19937 random{static_cast<unsigned>(seed)};
 };
 
-// D, which both products hold alike: 32 lanes of four registers.
+// D, which has the same layout in both products: 32 lanes of four registers.
 template <int K>
 std::vector<float> accumulators(const Product<K>& p) {
   std::vector<float> d(128);
@@ -157,7 +157,7 @@ TEST_P(Fragments, MultiplyBf16) {
 TEST_P(Fragments, MultiplyTf32) {
   const Product<8> p(random);
   std::vector<uint32_t> a(128), b(64);
-  // Low bits that a tensor core does not look at.
+  // Sets low bits that a tensor core ignores.
   const auto with_noise = [&](float x) { return std::bit_cast<uint32_t>(x) | (random() & 0x1fff); };
   for (int lane = 0; lane < 32; ++lane) {
     for (int r = 0; r < 4; ++r) {
@@ -175,8 +175,8 @@ TEST_P(Fragments, MultiplyTf32) {
   expect_product(p, d.values());
 }
 
-// Register i of ldmatrix holds matrix i, whose rows lanes 8i .. 8i+7 named: lane 0 the first two elements of row 0,
-// lane 1 the next two, lane 4 the first two of row 1. With .trans: the first two of column 0 ...
+// Register i of ldmatrix holds matrix i, whose rows are addressed by lanes 8i to 8i+7: lane 0 gets the first two of
+// row 0, lane 1 the next two, lane 4 the first two of row 1. With .trans: lane 0 the first two of column 0 ...
 TEST_P(Fragments, Load) {
   std::vector<uint16_t> x(32 * 8);
   for (uint16_t& element : x) element = static_cast<uint16_t>(random());

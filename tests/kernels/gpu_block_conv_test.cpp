@@ -1,6 +1,6 @@
-// Block-sparse convolution of the GPU, on the emulated device under the checker and on CUDA, against the dense loops of the
-// CPU in f64 on the same masked weights: all passes and precisions, the same bits whatever the order of threads, copies
-// and blocks, no race and no write outside of the results.
+// Block-sparse convolution on the GPU, on the emulated device under the checker and on CUDA, against the CPU's dense
+// f64 loops on the same masked weights: all passes and precisions, the same bits in any order of threads, copies and
+// blocks, no races, and no writes outside the results.
 #include "tests/support/block_convolution.h"
 #include "tests/support/gpu_targets.h"
 #include "tests/support/random_order.h"
@@ -40,7 +40,7 @@ TEST_P(GpuBlockConvTest, EqualsDenseOnMaskedWeights) {
   }
 }
 
-// Tiles of every shape: parts of images, whole ones, several at a time, rows of one, pixels without neighbours.
+// Tiles of every shape: parts of images, whole images, several images, single rows, and pixels without neighbours.
 TEST_P(GpuBlockConvTest, ServesImagesOfAnySize) {
   for (const Images& images : {Images{5, 4, 4, 1, 1},
                                {3, 8, 8, 2, 1},
@@ -54,13 +54,13 @@ TEST_P(GpuBlockConvTest, ServesImagesOfAnySize) {
   }
 }
 
-// More blocks than warps, than fit in shared memory at once, than a panel and than a piece of the weight gradient.
+// More blocks than warps, than fit in shared memory at once, and than a panel or a piece of the weight gradient holds.
 TEST_P(GpuBlockConvTest, ServesManyBlocks) {
   expect_right({.n = 2, .h = 4, .w = 4, .in_blocks = 18, .out_blocks = 19}, 0.3, true, emulated::kernels());
   expect_right({.n = 1, .h = 4, .w = 5, .in_blocks = 34, .out_blocks = 1}, 0.5, false, emulated::kernels());
 }
 
-// One thread block goes through many tiles, where it would otherwise have one.
+// A thread block processes many tiles, where it would otherwise have one.
 TEST_P(GpuBlockConvTest, AddsUpManyTiles) {
   expect_right({.n = 3, .h = 11, .w = 9, .in_blocks = 2, .out_blocks = 2}, 0.4, false, checked::kernels(),
                {.splits = 2});
@@ -103,8 +103,8 @@ TEST_P(GpuBlockConvTest, FinishesItsResults) {
   }
 }
 
-// Lists are made by the first pass, read by all others, and made anew in their places when the index changes; where there is no
-// room they are made by each pass.
+// The first pass builds the lists and all others read them; when the index changes, they are rebuilt in place. Without
+// room for them, each pass builds its own.
 TEST_P(GpuBlockConvTest, KeepsItsLists) {
   const KernelTable& kernels = kernels_on(device(), checked::kernels());
   Context ctx{.device = device(), .kernels = &kernels};

@@ -1,6 +1,5 @@
-// Convolution and linear layers of the GPU, on the emulated device and on CUDA: all passes and precisions against the CPU's
-// f64 loops, the same bits whatever the order of threads, copies and blocks, no race and no write outside of the
-// results.
+// Convolution and linear layers on the GPU, on the emulated device and on CUDA: all passes and precisions against the
+// CPU's f64 loops, the same bits in any order of threads, copies and blocks, no races, no writes outside the results.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -46,7 +45,7 @@ class Convolution {
 
   void expect_right(const LayerResults& r) const { expect_near(r, conv2d_reference(g_, operands_), precision_); }
 
-  // From a derived weight.
+  // Runs the passes with a derived weight.
   LayerResults run_derived(const KernelTable& kernels) const {
     Context ctx{.device = where_, .precision = precision_, .kernels = &kernels};
     const Tensor& weight = operands_.weight.device.tensor();
@@ -59,7 +58,7 @@ class Convolution {
     return run_with(kernels, {}, derived.tensor());
   }
 
-  // y becomes dy + y, and its ReLU stands beside it; dx becomes x + dx where x > 0, else x.
+  // y becomes dy + y, with its ReLU in a second output; dx becomes x + dx where x > 0, else x.
   void expect_finishes(const KernelTable& kernels, const GemmChoice& choice) const {
     Context ctx{.device = where_, .precision = precision_, .kernels = &kernels, .gemm = choice};
     const Tensor &x = operands_.x.device.tensor(), &dy = operands_.dy.device.tensor();
@@ -82,7 +81,7 @@ class Convolution {
       const std::vector<double> a = to_host(got.tensor()), b = to_host(sums.tensor()),
                                 c = to_host(there.device.tensor());
       for (size_t i = 0; i < a.size(); ++i) {
-        const double expected = finish(b[i], c[i]);  // of a sum that was rounded before
+        const double expected = finish(b[i], c[i]);  // from a sum that was already rounded
         const double limit = dtype_ == DType::f32 ? 0 : 0.01 * (std::abs(b[i]) + std::abs(expected));
         ASSERT_NEAR(a[i], dtype_ == DType::f32 ? static_cast<float>(expected) : expected, limit) << what << ' ' << i;
       }
@@ -128,12 +127,12 @@ const Case kCases[] = {
     {"to_images", {.n = 2, .h = 8, .w = 8, .c_in = 72, .c_out = 3, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
     {"few_channels", {.n = 2, .h = 6, .w = 5, .c_in = 3, .c_out = 2, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
     {"few_channels_1x1", {.n = 2, .h = 6, .w = 5, .c_in = 3, .c_out = 40}},
-    // In several tiles along k.
+    // Several tiles along k.
     {"few_channels_5x5", {.n = 1, .h = 6, .w = 7, .c_in = 3, .c_out = 24, .kh = 5, .kw = 5, .pad_h = 2, .pad_w = 2}},
     {"few_channels_stride_2",
      {.n = 1, .h = 7, .w = 6, .c_in = 2, .c_out = 3, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2, .pad_h = 1}},
     {"several_blocks", {.n = 1, .h = 12, .w = 13, .c_in = 136, .c_out = 152}},
-    // More tiles along k than two rounds of the ring and one: forward and input gradient, and weight gradient.
+    // More tiles along k than two rounds of the ring and one: many_channels for y and dx, many_pixels for dweight.
     {"many_channels", {.n = 1, .h = 7, .w = 8, .c_in = 80, .c_out = 72, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1}},
     {"many_pixels", {.n = 3, .h = 16, .w = 15, .c_in = 16, .c_out = 24}},
     {"stride_2",
@@ -150,7 +149,7 @@ const Case kCases[] = {
       .pad_w = 1}},
     {"stride_2_by_3",
      {.n = 1, .h = 11, .w = 13, .c_in = 8, .c_out = 16, .kh = 4, .kw = 5, .stride_h = 2, .stride_w = 3, .pad_w = 2}},
-    // Three classes of positions out of four have no tap at all.
+    // Three of the four classes of positions have no tap at all.
     {"stride_without_taps", {.n = 2, .h = 7, .w = 6, .c_in = 16, .c_out = 8, .stride_h = 2, .stride_w = 2}},
     {"enlarged_3x3",
      {.n = 2, .h = 5, .w = 3, .c_in = 40, .c_out = 24, .kh = 3, .kw = 3, .pad_h = 1, .pad_w = 1, .upsample = 2}},
@@ -216,7 +215,7 @@ TEST_P(GpuConvTest, GivesTheSameBitsInAnyOrder) {
   }
 }
 
-// Under the checker: no race, no read of uninitialised memory, no access outside of an allocation. It throws.
+// The checker throws at a race, a read of uninitialised memory, or an access outside an allocation.
 class CheckedConvTest : public testing::TestWithParam<Case> {};
 TEST_P(CheckedConvTest, FindsNothing) {
   for (const Precision precision : kAllPrecisions) {
@@ -238,7 +237,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, GpuConvTest,
                          });
 INSTANTIATE_TEST_SUITE_P(Cases, CheckedConvTest, testing::ValuesIn(kCases), [](const auto& p) { return p.param.name; });
 
-// Eight lanes move 128 bytes of shared memory at a time, if their 16-byte chunks lie in different groups of four banks.
+// Eight lanes access 128 bytes of shared memory at once if their 16-byte chunks are in different groups of four banks.
 template <class Chunk>
 void expect_no_conflict(const char* what, const Chunk& byte_of_lane) {
   for (int first_lane = 0; first_lane < 32; first_lane += 8) {
@@ -339,7 +338,7 @@ class OnDevice : public testing::TestWithParam<Device> {
 INSTANTIATE_TEST_SUITE_P(Devices, OnDevice, testing::ValuesIn(gpu_devices()),
                          [](const auto& p) { return std::string(name_of(p.param)); });
 
-// y, dx, dweight and dbias of a linear layer by our tiles and by the library (cuBLAS, or its twin), against the CPU.
+// y, dx, dweight and dbias of a linear layer by our tiles and by cuBLAS (or its counterpart), against the CPU.
 TEST_P(OnDevice, LinearLayersAgreeWithTheCpuByEitherMethod) {
   const KernelTable& kernels = kernels_on(GetParam(), emulated::kernels());
   for (const LinearGeometry g :
@@ -368,7 +367,7 @@ TEST_P(OnDevice, LinearLayersAgreeWithTheCpuByEitherMethod) {
   }
 }
 
-// The same bits as the CPU's conversion: ties, overflow to infinity, tails. NaN stays NaN, with whatever payload.
+// The same bits as the CPU's conversion: ties, overflow to infinity, tails. NaN stays NaN, with any payload.
 TEST_P(OnDevice, ConversionRoundsAsTheCpuDoes) {
   const std::vector<double> awkward = {0.0f,      -0.0f,    1.00390625f, 1.01171875f, -1.00390625f,
                                        3.4e38f,   INFINITY, NAN,         -INFINITY,   1e-40f,

@@ -1,5 +1,5 @@
-// GPU kernels that no op stands for (optimiser, random numbers, minibatches), and what the shapes of op_cases.h do not
-// reach: tensors that begin anywhere, tails, more rows than one block takes.
+// GPU kernels that belong to no op (optimiser, random numbers, minibatches), and cases that the shapes of op_cases.h do
+// not cover: unaligned tensors, tails, more rows than one block processes.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -14,7 +14,7 @@ namespace {
 constexpr double kLimit = 1e-5, kBf16Limit = 1e-2;
 using Values = std::vector<double>;
 
-// A device with a step of its own.
+// A device with its own StepState.
 class Machine {
  public:
   explicit Machine(const Target& target)
@@ -39,7 +39,7 @@ class Machine {
 
 Machine cpu() { return Machine({"cpu", Device::cpu, &cpu_reference_kernels()}); }
 
-// A guarded tensor that begins `offset` elements after a multiple of 16 bytes.
+// A guarded tensor that starts `offset` elements after a multiple of 16 bytes.
 class Placed {
  public:
   Placed(const Shape& shape, DType dtype, Device device, int64_t offset = 0)
@@ -143,7 +143,7 @@ TEST_P(GpuKernelTest, CopyMovesBytesOfAnyType) {
   }
 }
 
-// More rows than 256 chunks of 64 hold, a last chunk that is not full, and in bf16 rows that are no whole vectors.
+// More rows than 256 chunks of 64 hold, a partial last chunk, and in bf16 rows that are not a whole number of vectors.
 TEST_P(GpuKernelTest, BatchNormTakesManyRows) {
   constexpr int64_t rows = 17001, channels = 4;
   const BatchNormOptions options{.relu = true};
@@ -216,7 +216,7 @@ StepState some_step() {
   return state;
 }
 
-// Two optimiser steps of either network, with and without the average and a mask, on aligned and on other memory.
+// Two optimiser steps of either network, with and without the average and a mask, on aligned and unaligned memory.
 TEST_P(GpuKernelTest, AdamFollowsTheCpu) {
   // The second of the two updates has half the rate where there is a decay; the first copies into the average.
   const UpdateSchedule scheduled{.decay_begin = 0, .decay_end = 2, .ema_start = 1};
@@ -315,8 +315,7 @@ TEST_P(GpuKernelTest, LabelsAreThoseOfTheCpu) {
   }
 }
 
-// The same images and labels, mirrored alike, with the same bits; and the counter moves on. As a ring of five, the
-// first 20 of the images.
+// The same images, labels, flips and counter, bit for bit. With a ring of five minibatches, only the first 20 images.
 TEST_P(GpuKernelTest, MinibatchesAreThoseOfTheCpu) {
   constexpr int64_t n = 23, batch = 4;
   const Shape image{5, 7, 3};

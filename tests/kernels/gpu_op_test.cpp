@@ -1,4 +1,4 @@
-// The GPU kernels under every OpCase, against the CPU in f64, on every device of gpu_targets.h.
+// Every OpCase on the GPU kernels, against the CPU in f64, on every device of gpu_targets.h.
 #include <algorithm>
 #include <map>
 
@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kModelBatch = 2;
 
-// A real GPU runs everything; the host what takes it a fraction of a second, and less under the checker.
+// A real GPU runs every case; the host runs those that take a fraction of a second, and fewer under the checker.
 bool runs_here(const Target& target, const OpCase& c) {
   if (target.device == Device::cuda || !c.model_sized) return true;
   if (target.kernels == &emulated::kernels()) return c.forward_flops <= 1e7;
@@ -21,7 +21,7 @@ bool runs_here(const Target& target, const OpCase& c) {
   return c.forward_flops <= 1e6 && elements <= 200'000;
 }
 
-// Does the case mean something of its own in this precision? tf32 concerns matrix products alone, bf16 activations.
+// Whether the precision makes a difference to the case: tf32 affects only matrix products, bf16 only activations.
 bool concerns(Precision precision, const OpCase& c) {
   if (precision == Precision::tf32) return c.op == "conv2d" || c.op == "conv_transpose2d" || c.op == "linear";
   if (precision == Precision::fp32) return true;
@@ -68,7 +68,7 @@ class GpuOpTest : public testing::TestWithParam<std::tuple<Target, OpCase>> {
   }
 };
 
-// Value, gradients and states; nothing written out of bounds; the same bytes at other addresses.
+// Value, gradients and states agree, nothing is written out of bounds, and other addresses give the same bytes.
 TEST_P(GpuOpTest, MatchesTheCpu) {
   for (const Precision precision : kAllPrecisions) {
     if (!concerns(precision, op_case())) continue;
@@ -110,7 +110,7 @@ TEST_P(GpuOpTest, ANaNReachesTheOutput) {
   }
 }
 
-// A kernel is right only if nothing depends on who runs first: same bytes for random orders of blocks and threads.
+// A kernel must not depend on the execution order: random orders of blocks and threads give the same bytes.
 TEST_P(GpuOpTest, TheOrderOfThreadsDoesNotMatter) {
   if (op_case().model_sized) return;
   for (const Precision precision : kAllPrecisions) {

@@ -1,5 +1,5 @@
-// The GPU kernels of sparse training against the CPU's, bit for bit: masks hang on every one of these bits. Shapes,
-// cells, densities and ties are drawn; on the emulated device the order of threads and blocks is, too.
+// The GPU kernels of sparse training against the CPU's, bit for bit: masks depend on every one of these bits. Shapes,
+// cells, densities and ties are random, as is the order of threads and blocks on the emulated device.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 namespace poise {
 namespace {
 
-// Guarded memory on a device that begins `offset` elements after a multiple of 16 bytes.
+// Guarded memory on a device that starts `offset` elements after a multiple of 16 bytes.
 template <class T>
 class Placed {
  public:
@@ -40,7 +40,7 @@ class Placed {
   Tensor tensor;
 };
 
-// A NaN equals itself here.
+// Compares bits, so that a NaN equals itself.
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
@@ -88,7 +88,7 @@ class GpuSparseTest : public testing::TestWithParam<Target> {
   }
   Device device() const { return GetParam().device; }
 
-  // f(context) on the CPU and on the device: `f` returns what came out.
+  // Runs f(context) on the CPU and on the device, and returns both results.
   template <class F>
   auto on_both(const F& f) {
     StepState step{.seed = 0x123456789abcdef0, .step = 41};
@@ -99,7 +99,7 @@ class GpuSparseTest : public testing::TestWithParam<Target> {
         .device = device(), .kernels = GetParam().kernels, .step = static_cast<StepState*>(device_step.tensor().bytes)};
     return std::pair(f(cpu), f(gpu));
   }
-  // From now on another order of threads and blocks, if the device can.
+  // Uses another order of threads and blocks from now on, on devices that support it.
   void shuffle(uint64_t seed) {
     order_.reset();
     if (seed % 2 != 0) order_.emplace(seed);
@@ -152,7 +152,7 @@ Network some_network(Dice& dice, int64_t layers, int64_t longest, bool mixed, bo
   Network n;
   int64_t cells = 0;
   for (; layers > 0; --layers) {
-    cells += dice.pick(0, 3);  // cells of layers that are not asked for
+    cells += dice.pick(0, 3);  // cells of layers that are not selected from
     n.segments.push_back({cells, dice.pick(1, longest), mixed ? dice.pick(1, 9) : 4});
     cells += n.segments.back().cells;
     n.weights += n.segments.back().cells * n.segments.back().weights_per_cell;
@@ -173,7 +173,7 @@ Selected select_and_count(Context& ctx, Selection selection, const Network& n, i
   Tensor scratch = workspace.tensor;
   ctx.kernels->select_cells(ctx, selection, n.segments, budget, scores.tensor, scratch, alive.tensor);
   ctx.kernels->count_alive(ctx, n.segments, alive.tensor, counts.tensor);
-  workspace.values();  // for its guards
+  workspace.values();  // checks its guards
   return {alive.values(), counts.values()};
 }
 
@@ -182,7 +182,7 @@ TEST_P(GpuSparseTest, SelectionIsThatOfTheCpuForAnyTiesSizesAndBudgets) {
   const bool checked = GetParam().kernels == &checked::kernels();
   const int trials = checked ? 60 : 200;
   for (int trial = 0; trial < trials; ++trial) {
-    // Some trials have segments of several chunks, or more segments than one launch takes.
+    // Some trials have segments of several chunks, or more segments than one launch can process.
     const int64_t longest = trial % 20 == 0 ? (checked ? 5000 : 20000) : 60;
     const int64_t layers = trial % 20 == 7 ? 150 : dice.pick(1, 4);
     const Network n = some_network(dice, layers, longest, trial % 3 == 0, trial % 2 == 1, trial % 5 ? 1.0f : 1e-42f);
@@ -243,7 +243,7 @@ TEST_P(GpuSparseTest, AChangeOfAMaskHasTheBitsOfTheCpu) {
   }
 }
 
-// On each device for itself: without dead runs, sums have the same bits, for zeros add nothing to them.
+// On each device, leaving out dead runs does not change the bits of the sums, since zeros add nothing.
 TEST_P(GpuSparseTest, SpectralNormLeavesDeadRunsOut) {
   Dice dice(11);
   constexpr int64_t kOut = 32, kRest = 9 * 48, kN = kOut * kRest;
@@ -349,7 +349,7 @@ TEST_P(GpuSparseTest, TheBalanceQueueReadsAsOnTheCpu) {
       ctx.kernels->summarise_balance(ctx, queue, pushed.tensor, summary.tensor);
       std::vector<double> all = triples.values();
       for (const double x : summary.values()) all.push_back(x);
-      for (double& x : all) x = std::isnan(x) ? -std::numeric_limits<double>::infinity() : x;  // whatever its sign
+      for (double& x : all) x = std::isnan(x) ? -std::numeric_limits<double>::infinity() : x;  // of either sign
       all.push_back(static_cast<double>(pushed.values()[0]));
       return all;
     });
@@ -375,7 +375,7 @@ TEST_P(GpuSparseTest, TheListOfBlocksIsThatOfTheCpu) {
     const int64_t b = wide ? 2 : 16, out = dice.pick(1, 4), in = wide ? 40 : dice.pick(1, 4);
     const int64_t taps = trial % 3 == 2 ? 1 : 9;
     const std::vector<uint8_t> blocks = dice.coins(out * taps * in, 0.1 * static_cast<double>(trial % 11));
-    const int64_t in_bytes = b / (trial % 4 == 1 ? 2 : 1);  // of a block, a byte or two weights each
+    const int64_t in_bytes = b / (trial % 4 == 1 ? 2 : 1);  // mask bytes per block row, one or two weights each
     const Shape shape{out * b, 1, taps, in * in_bytes};
     std::vector<uint8_t> mask(static_cast<size_t>(shape.elements()));
     for (size_t i = 0; i < mask.size(); ++i) {

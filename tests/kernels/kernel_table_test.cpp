@@ -1,4 +1,4 @@
-// The tables of kernels that are made from the list (kernels/kernels.inc).
+// The kernel tables generated from the list (kernels/kernels.inc).
 #include <gtest/gtest.h>
 
 #include "tests/support/test_context.h"

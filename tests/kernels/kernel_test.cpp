@@ -55,7 +55,7 @@ TEST(Philox, PermuteIsABijectionAndDiffersByEpochAndKey) {
   }
 }
 
-// A shuffle must not keep neighbours together or images near their place.
+// A shuffle must not keep neighbours together or images near their original place.
 TEST(Philox, PermuteLeavesNoTraceOfTheOrder) {
   constexpr uint64_t n = 50000;
   double displacement = 0;
@@ -225,7 +225,7 @@ TEST(RandomLabels, AreUniformAndFunctionsOfSeedStreamAndStep) {
   EXPECT_TRUE(std::equal(few.begin(), few.end(), labels.begin())) << "a label depends on its index alone";
 }
 
-// Images whose pixels name the image and the column, so that a minibatch tells where it came from.
+// Images whose pixels encode the image and the column, so that a minibatch shows where its pixels come from.
 struct NamedImages {
   static constexpr int64_t n = 23, h = 2, w = 3, c = 2, batch = 4, per_epoch = 5;
   OwnedTensor images{{n, h, w, c}, DType::u8, Device::cpu}, labels{{n}, DType::i32, Device::cpu};
@@ -296,7 +296,7 @@ TEST(GatherImages, IsAFunctionOfSeedAndBatch) {
   for (size_t i = 1; i < plain.size(); i += 6) EXPECT_EQ(plain[i], -1);  // column 0 comes first: nothing is mirrored
 }
 
-// A ring of minibatches that were looked up before holds the same images as the set, minibatch b in place b % R.
+// A ring of minibatches gathered in advance holds the same images as the set, minibatch b at place b % R.
 TEST(GatherImages, TakesFromARingWhatItWouldTakeFromTheSet) {
   const NamedImages data;
   constexpr int64_t ring = 3, size = NamedImages::h * NamedImages::w * NamedImages::c;

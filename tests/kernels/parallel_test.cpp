@@ -1,4 +1,4 @@
-// The team of threads: every task once, whoever asks, and no loop that waits for ever.
+// The thread pool: every task runs exactly once, for any caller, and no loop waits forever.
 #include "kernels/core/parallel.h"
 
 #include <gtest/gtest.h>
@@ -39,7 +39,7 @@ TEST_F(ParallelTest, EveryTaskRunsOnceForAnyNumberOfThreadsAndTasks) {
   }
 }
 
-// Loops that follow each other at once, and after pauses in which the team falls asleep.
+// Loops in immediate succession, and loops after pauses in which the worker threads go to sleep.
 TEST_F(ParallelTest, WhatALoopWroteIsThereAfterIt) {
   set_thread_count(3);
   for (int loop = 0; loop < 20000; ++loop) {
@@ -65,7 +65,7 @@ TEST_F(ParallelTest, ASlowThreadDoesNotHoldUpTheOthersTasks) {
   std::mutex mutex;
   std::set<std::thread::id> threads;
   std::atomic<int> done = 0, done_by_others = 0;
-  for (int attempt = 0; attempt < 100 && threads.size() < 2; ++attempt) {  // until the member wakes up in time
+  for (int attempt = 0; attempt < 100 && threads.size() < 2; ++attempt) {  // until the worker thread wakes up in time
     threads.clear();
     done = 0;
     std::thread::id slow;
@@ -106,7 +106,7 @@ TEST_F(ParallelTest, LoopsInsideOfTasksAndBesideOtherLoopsRunToo) {
   EXPECT_EQ(runs, 2 * 100 * 64);
 }
 
-// A forked child has no threads besides its own.
+// A forked child has only its own thread.
 TEST_F(ParallelTest, AForkedChildDoesTheWorkItself) {
   set_thread_count(3);
   EXPECT_EQ(runs_of(9), std::vector<int>(9, 1));

@@ -1,4 +1,4 @@
-// The vendor facades on the emulated device: scan, sort, reduce, select, and block-sparse products.
+// The facades of vendor libraries: scan, sort, reduce, select, and block-sparse products.
 #include "kernels/gpu/prims.h"
 
 #include <gtest/gtest.h>
@@ -43,7 +43,7 @@ std::vector<T> download(const Tensor& tensor) {
 
 uint32_t bits(uint64_t i) { return philox4x32(3, i, static_cast<uint32_t>(RandomStream::test), 0).x[0]; }
 
-// The emulated device always, a CUDA device where there is one.
+// Runs on the emulated device, and on a CUDA device if there is one.
 class Prims : public testing::TestWithParam<Device> {
  protected:
   void SetUp() override {
@@ -138,7 +138,7 @@ TEST_P(Prims, SelectFlagged) {
   }
 }
 
-// A block matrix with an empty row of blocks, beside the dense matrix that it stands for.
+// A block-sparse matrix with an empty row of blocks, and the same matrix in dense form.
 struct BlockMatrix {
   int64_t rows, cols, block;
   std::vector<int32_t> offsets{0}, columns;
@@ -175,7 +175,7 @@ std::vector<float> grid(int64_t count) {
   return values;
 }
 
-// Small multiples of 1/8: every product and sum is exact in f32, so the order of summation does not show.
+// Small multiples of 1/8: every product and sum is exact in f32, so the order of summation does not matter.
 TEST_P(Prims, BlockSparseProductsEqualDenseOnes) {
   const gpu::SparseProducts& sparse = gpu::sparse_products(d->device);
   for (const int64_t block : {4, 16}) {

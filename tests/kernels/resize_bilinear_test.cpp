@@ -25,7 +25,7 @@ std::vector<double> enlarged(const KernelTable& kernels, Device device, DType dt
   return to_host(y.tensor());
 }
 
-// Weights of the pixels of an axis in output pixel p: 1 - t and t, both on the last pixel beyond it.
+// The weights of an axis's pixels in output pixel p: 1 - t and t; beyond the last pixel, both fall on it.
 std::vector<double> weights(int64_t p, int64_t from, int64_t to) {
   const float position = static_cast<float>(p) * (static_cast<float>(from) / static_cast<float>(to));
   const float low = std::floor(position);

@@ -65,7 +65,7 @@ TEST(Runtime, AStreamKeepsItsOrder) {
   }
 }
 
-// Two streams, one that writes and one that reads; the event between them is what makes it right.
+// One stream writes and another reads; only the event between them makes the result correct.
 int32_t read_in_another_stream(uint64_t seed, bool wait) {
   host().seed(seed);
   DeviceNumber from, to;
@@ -88,7 +88,7 @@ TEST(Runtime, AMissingWaitIsSeenAndAWaitIsEnough) {
   EXPECT_GE(wrong, 5) << "of " << kSeeds << " runs without the wait";
 }
 
-// Staging memory belongs to the copy until the copy is done. Ordinary memory is the caller's again at once.
+// Staging memory must not be changed until the copy is done. Ordinary memory may be reused at once.
 int32_t reuse_after_copy(uint64_t seed, bool staging, bool wait) {
   host().seed(seed);
   DeviceNumber number;
@@ -129,7 +129,7 @@ TEST(Runtime, ACopyToOrdinaryMemoryHasArrivedWhenItReturns) {
   }
 }
 
-// Asked, not waited for: nothing is counted and nothing runs.
+// A query does not wait: nothing is counted and nothing runs.
 TEST(Runtime, AnEventSaysWhetherItWasReached) {
   int early = 0;
   for (uint64_t seed = 0; seed < kSeeds; ++seed) {
@@ -179,7 +179,7 @@ TEST(Runtime, AnEventCountsItsRecords) {
     host().record(*event, *stream);
     submit(*stream, [=] { *x += 10; });
     host().record(*event, *stream);
-    host().wait(*other, *event);  // for the second record, behind the +10
+    host().wait(*other, *event);  // for the second record, after the +10
     submit(*other, [=] { *x *= 2; });
     EXPECT_EQ(number.value(), 22);
   }
@@ -201,7 +201,7 @@ TEST(Runtime, ACaptureKeepsWorkAndReplaysIt) {
     EXPECT_EQ(number.value(), 0) << "a capture runs nothing";
     host().replay(*graph, *stream);
     host().replay(*graph, *stream);
-    graph.reset();  // what was asked for still happens
+    graph.reset();  // the replays still run
     EXPECT_EQ(copy.value(), 256);
     EXPECT_EQ(number.value(), 0x1ff);
   }
@@ -232,14 +232,14 @@ TEST(Runtime, ACaptureRefusesWhatStalls) {
     const std::string message = message_of(call);
     EXPECT_NE(message.find("while a step is captured"), std::string::npos) << &call - calls << ": " << message;
   }
-  host().copy(*stream, CopyKind::to_device, number.at(), staging, sizeof x);  // in place: kept like any work
+  host().copy(*stream, CopyKind::to_device, number.at(), staging, sizeof x);  // allowed from staging memory
   host().cancel_capture(*stream);
   EXPECT_EQ(host().counts(), before) << "what was refused did not happen";
   host().release_staging(staging);
   EXPECT_EQ(number.value(), 0);
 }
 
-// A free waits for the device and cannot throw: it happens at the end of the capture, which says so.
+// Freeing memory waits for the device and cannot throw: it is postponed to the end of the capture, which reports it.
 TEST(Runtime, MemoryReleasedInACaptureIsReportedAtItsEnd) {
   const auto stream = host().make_stream();
   for (const bool staging : {false, true}) {
@@ -257,7 +257,7 @@ TEST(Runtime, MemoryReleasedInACaptureIsReportedAtItsEnd) {
       EXPECT_FALSE(host().capturing());
     }
   }
-  host().begin_capture(*stream);  // and nothing of it is left
+  host().begin_capture(*stream);  // the earlier errors have no effect on a new capture
   EXPECT_NE(host().end_capture(*stream), nullptr);
 }
 

@@ -1,9 +1,9 @@
-// Every seeded bug is found, by the means it says, and no correct kernel is accused. Prints who found what:
+// Every seeded bug is found in the way it states, and no correct kernel is reported. Prints what found each bug:
 //
 //   bug                             by        plain, in order   plain, 50 random   checked, in order   checked, 50
 //   random
 //
-// with "error" or "wrong" where a run ended with a report or with another result than the correct kernel's.
+// with "error" if a run ended with a report, or "wrong" if its result differs from the correct kernel's.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -59,12 +59,12 @@ bool contains_one_of(const std::string& text, const std::string& alternatives) {
   return false;
 }
 
-// What became of all runs of one kernel: [0] in order, then in random order.
+// The results of all runs of one kernel: the first in order, the others in random order.
 struct Runs {
-  int errors = 0, wrong = 0;  // of the random ones
+  int errors = 0, wrong = 0;  // of the random orders
   bool first_error = false, first_wrong = false;
-  bool all_reported = true;  // with the report that is due
-  bool all_wrong = true;     // and no report
+  bool all_reported = true;  // with the expected report
+  bool all_wrong = true;     // without a report
   std::string message;
 
   std::string first() const { return first_error ? "error" : first_wrong ? "wrong" : "-"; }
@@ -108,7 +108,7 @@ class SeededBugs : public testing::Test {
         EXPECT_FALSE(correct.first_error || correct.errors > 0) << correct.message;
         EXPECT_FALSE(correct.first_wrong || correct.wrong > 0);
       }
-      // AddressSanitizer would end the test where a plain kernel leaves its memory.
+      // AddressSanitizer would abort the test where a plain kernel accesses memory out of bounds.
       const bool survives = !kAddressSanitizer || std::strcmp(bug.report, "out of bounds") != 0;
       const Runs p = survives ? runs_of(plain[i], true, oracle.y) : Runs{};
       const Runs c = runs_of(checked[i], true, oracle.y);

@@ -27,7 +27,7 @@ const Case kCases[] = {{{6, 10}, {}},
                        {{32, 1, 1, 32}, {16, 16, false}},
                        {{1, 7}, {}}};
 
-// The cell of a weight, from the numbering in words: (output block, tap, input block).
+// The cell of a weight, from the documented numbering: (output block, tap, input block).
 int64_t cell_at(const Shape& s, const Cell& c, int64_t o, int64_t tap, int64_t i) {
   const int64_t taps = s.rank() == 4 ? s[1] * s[2] : 1, in_blocks = s.back() / c.in;
   if (c.all_taps) return o / c.out * in_blocks + i / c.in;
@@ -110,7 +110,7 @@ TEST(RandomScores, DependOnSeedStreamStepAndIndexAlone) {
   EXPECT_NE(shorter, draw(1, RandomStream::mask_g, 8, 50));
 }
 
-// The definition, slowly: rank, walk down, stop at the first that does not fit.
+// The definition, implemented naively: rank, walk down, stop at the first candidate that does not fit.
 std::vector<uint8_t> select_slowly(Selection selection, const std::vector<CellSegment>& segments, int64_t budget,
                                    const std::vector<float>& scores, std::vector<uint8_t> alive) {
   struct Candidate {
@@ -125,7 +125,7 @@ std::vector<uint8_t> select_slowly(Selection selection, const std::vector<CellSe
       const bool wanted = selection == Selection::keep ? alive[at] == 1 : alive[at] == 0 && scores[at] > 0;
       if (wanted) ranking.push_back({scores[at], cell, s.weights_per_cell});
     }
-    if (selection == Selection::keep && ranking.size() > first) {  // the best of a segment comes before all others
+    if (selection == Selection::keep && ranking.size() > first) {  // the best of each segment ranks before all others
       std::max_element(ranking.begin() + static_cast<int64_t>(first), ranking.end(), [](const auto& a, const auto& b) {
         return a.score < b.score;
       })->score = INFINITY;
@@ -150,7 +150,7 @@ TEST(SelectCells, AgreesWithTheDefinitionForAnyTiesSizesBudgetsAndThreads) {
   };
   const int threads = thread_count();
   for (int trial = 0; trial < 400; ++trial) {
-    // Some trials reach over several tasks of the kernel, most are small.
+    // Some trials span several tasks of the kernel; most are small.
     const int64_t longest = trial % 40 == 0 ? 150000 : 60;
     std::vector<CellSegment> segments;
     int64_t cells = 0, weights = 0;
@@ -360,7 +360,7 @@ TEST(BalanceQueue, SurvivesUnusableDenominatorsAndReportsThem) {
   const auto empty = summary_of(4, {});
   EXPECT_TRUE(std::isnan(empty[kLatestRatio]) && std::isnan(empty[kMeanOfRatios]) && std::isnan(empty[kRatioOfSums]));
   EXPECT_EQ(empty[kBalanceEntries], 0);
-  // A zero gap has no ratio; a negative one has, and counts, as in the paper's mean.
+  // A zero gap has no ratio; a negative gap has one, which counts, as in the paper's mean.
   const auto s = summary_of(4, {{0.5f, 0, 1}, {1, 0, 0}, {1, 0, -2}});
   EXPECT_NEAR(s[kMeanOfRatios], (0.5 - 0.5) / 2, 1e-6);
   EXPECT_EQ(s[kBalanceUnusable], 2);
@@ -371,7 +371,7 @@ TEST(BalanceQueue, SurvivesUnusableDenominatorsAndReportsThem) {
   EXPECT_EQ(broken[kBalanceUnusable], 1);
 }
 
-// A mask may kill exactly the rows that the power iteration has settled on; it has to find the others.
+// A mask may kill exactly the rows that the power iteration has converged to; it must then find the others.
 TEST(SpectralNorm, StartsAnewWhenAMaskHasTakenItsVectorAway) {
   TestContext c;
   const auto empty = [](const Shape& shape) { return OwnedTensor(shape, DType::f64, Device::cpu); };

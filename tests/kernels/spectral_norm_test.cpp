@@ -1,4 +1,4 @@
-// The spectral norm of a whole network in one kernel call means the same as layer by layer.
+// The spectral norm of a whole network in one kernel call gives the same results as layer by layer.
 #include <gtest/gtest.h>
 
 #include "engine/nn/init.h"
@@ -11,7 +11,7 @@ namespace {
 
 constexpr LayerOptions kSpectral{.spectral_norm = true};
 
-// Two layers under spectral norm, one of them inside a child, and one that is not.
+// Two layers with spectral norm, one of them inside a child, and one layer without.
 struct Child : Module {
   explicit Child(Module& parent) : Module(parent, "child"), conv(*this, "conv", 2, 6, same_padding(3), kSpectral) {}
   Var operator()(Var x) {
@@ -87,7 +87,7 @@ Result run(bool together, int passes, Mode mode = Mode::train, bool no_grad = fa
 
 TEST(SpectralNorm, OfAWholeNetworkIsThatOfItsLayers) {
   for (const Mode mode : {Mode::train, Mode::evaluate_batch}) {
-    for (const int passes : {1, 2}) {  // the second pass of a step moves u and v on, and needs weights of its own
+    for (const int passes : {1, 2}) {  // the second pass of a step updates u and v again, and needs its own weights
       const Result together = run(true, passes, mode), alone = run(false, passes, mode);
       EXPECT_EQ(together.calls, passes);
       EXPECT_EQ(alone.calls, 2 * passes);
@@ -99,7 +99,7 @@ TEST(SpectralNorm, OfAWholeNetworkIsThatOfItsLayers) {
   EXPECT_NE(run(true, 2).vectors, run(true, 1).vectors);
 }
 
-// Values are given back when a layer returns, but not those of the network's own scope.
+// Values are released when a layer returns, except for those of the network's own scope.
 TEST(SpectralNorm, OfAWholeNetworkNeedsNoGradient) {
   EXPECT_EQ(run(true, 2, Mode::train, true).output, run(true, 2).output);
 }

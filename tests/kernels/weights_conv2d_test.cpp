@@ -1,4 +1,4 @@
-// Convolution under masks of single weights against plain loops on the same masked weights.
+// Compares convolution under masks of single weights with plain loops on the same masked weights.
 #include "kernels/sparse/weights/weights_conv2d.h"
 
 #include <gtest/gtest.h>
@@ -84,7 +84,7 @@ class WeightsConv2dTest : public testing::TestWithParam<Form> {
  protected:
   void expect_right(int64_t n, int64_t h, int64_t w, int64_t c_in, int64_t c_out, int64_t cell_out, double density) {
     const Conv2dGeometry g = form_of(n, h, w, c_in, c_out);
-    if (!g.pooling_allowed()) return;  // of a single row or column
+    if (!g.pooling_allowed()) return;  // a single row or column cannot be pooled
     SCOPED_TRACE(text(g, cell_out, density));
     Layer(g, cell_out, density, ++seed_).expect_right();
   }
@@ -204,7 +204,7 @@ TEST_P(WeightsConv2dTest, NeedsNoMoreMemoryThanAtFullDensity) {
 
 TEST_P(WeightsConv2dTest, ComputesBf16) {
   const Conv2dGeometry g = form_of(3, 6, 8, 40, 32);
-  if (g.pool > 1) return;  // the reference pools nothing
+  if (g.pool > 1) return;  // the reference does not pool
   Layer layer(g, /*cell_out=*/1, 0.2, 5);
   const uint8_t* alive = layer.mask.tensor().data<uint8_t>();
   std::mt19937 rng(6);
@@ -336,7 +336,7 @@ TEST_P(WeightTileTest, EveryInstructionSetComputesTheSameSums) {
                       .sums = sums.data()};
       set->multiply(tile, outputs, job);
       job.first = false;
-      set->multiply(tile, outputs, job);  // the same once more, onto it
+      set->multiply(tile, outputs, job);  // adds the same once more
       const bool accumulates = static_cast<int>(tile) < kWeightTiles;
       if (accumulates)
         set->accumulate(tile, outputs,

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # gpu_bundle_rehearsal.sh BUILD STAND_IN
-# What a machine with a GPU will see: the bundle, moved away from where it was built, and its suite with small sizes in an
-# empty environment. CUDA's libraries are the stand-in's.
+# Tests what will happen on a machine with a GPU: moves the bundle away from where it was built, and runs its suite with
+# small sizes in an empty environment. CUDA's libraries are the stand-in's.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$1 stand_in=$2
@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 "$root/bench/gpu_bundle.sh" "$build" "$work/made"
 mv "$work/made/poise-gpu" "$work/moved"
 
-# All that a program loads comes from the bundle, from CUDA or is on every machine.
+# Every library that a program loads must come from the bundle or from CUDA, or exist on every machine.
 foreign=$(env -i LD_LIBRARY_PATH="$work/moved/lib:$stand_in" ldd "$work"/moved/bin/* |
   awk '$2 == "=>" && $3 ~ /^\// { print $1, $3 }' | sort -u |
   grep -vE "^lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+)[.]|$work/moved/lib|$stand_in" || true)
@@ -25,7 +25,7 @@ tar -tf "$work/results.tar.xz" | tee "$work/list"
 for file in test.log step.log step_bf16.json summary.json; do
   grep -q "results/$file" "$work/list" || { echo "$file is not in the archive" && exit 1; }
 done
-# And when there is no time: what was not done is named.
+# If there is no time, the parts that were not run are named.
 if env -i PATH=/usr/bin:/bin LD_LIBRARY_PATH="$stand_in" "$work/moved/gpu_suite.sh" --rehearse --seconds 0 step \
   "$work/late" >"$work/late.txt"; then
   echo "a suite without time succeeded" && exit 1

@@ -1,6 +1,6 @@
-// The interpreter of PTX on kernels written by hand: what every instruction computes, where divergent lanes meet again,
-// what a warp and a block do together, and that it refuses what it does not know and reports what a GPU would not
-// forgive.
+// Tests the PTX interpreter on hand-written kernels: what every instruction computes, where divergent lanes reconverge,
+// and the collective operations of warps and blocks. The interpreter must refuse unsupported instructions and report
+// accesses that are invalid on a GPU.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -13,7 +13,7 @@
 namespace poise::ptx {
 namespace {
 
-// Host memory that kernels may touch, at its own addresses.
+// Host memory that kernels may access, at its own addresses.
 class HostMemory final : public MemoryMap {
  public:
   template <class Values>  // a vector or a span
@@ -34,7 +34,7 @@ class HostMemory final : public MemoryMap {
   std::vector<Region> regions_;
 };
 
-// A module with one kernel k, whose parameters are addresses, called a, b, c.
+// A module with one kernel k whose parameters are addresses called a, b, c.
 std::string module_of(const std::string& body, int parameters = 1, const std::string& outside = "") {
   std::string text = ".version 9.0\n.target sm_90a\n.address_size 64\n" + outside + "\n.visible .entry k(";
   for (int i = 0; i < parameters; ++i) {
@@ -65,14 +65,14 @@ void run_module(const std::string& text, const HostMemory& memory, const std::ve
   run(launch);
 }
 
-// Runs `body`, which leaves one result per thread in %r0 and may use %r1 .. %r19 (%r1: the thread), %p, %rd, %f.
+// Runs `body`, which leaves one result per thread in %r0 and may use %r1 to %r19 (%r1: the thread), %p, %rd, %f.
 constexpr const char* kRegisters =
     ".reg .b32 %r<20>; .reg .b64 %rd<20>; .reg .pred %p<10>; .reg .f32 %f<10>; .reg .b16 %rs<10>;\n"
     "ld.param.u64 %rd10, [a]; cvta.to.global.u64 %rd11, %rd10; mov.u32 %r1, %tid.x;\n"
     "mov.u32 %r18, %ctaid.x; mov.u32 %r19, %ntid.x; mad.lo.s32 %r18, %r18, %r19, %r1;\n"
     "mul.wide.u32 %rd12, %r18, 4; add.s64 %rd13, %rd11, %rd12;\n";
 std::vector<uint32_t> results_of(const std::string& body, const Shape& shape = {}, const std::string& outside = "") {
-  // On a line of 128 bytes, as device memory is: what accesses cost depends on it.
+  // Aligned to a line of 128 bytes, as device memory is: the cost of accesses depends on it.
   constexpr size_t kLine = 128 / sizeof(uint32_t);
   const size_t count = shape.grid.count() * shape.block.count();
   std::vector<uint32_t> storage(count + kLine, 0xdeadbeef);
@@ -104,7 +104,7 @@ uint64_t f(float x) { return std::bit_cast<uint32_t>(x); }
 uint64_t d(double x) { return std::bit_cast<uint64_t>(x); }
 const uint64_t kNan = f(std::nanf("")), kInf = f(INFINITY);
 
-// Operands by letter, the destination first: w, l, h of 32, 64, 16 bits, p a predicate.
+// Operands by letter, the destination first: w, l and h have 32, 64 and 16 bits, p is a predicate.
 struct Case {
   const char* opcode;
   const char* letters;
@@ -147,7 +147,7 @@ uint64_t value_of(const Case& c) {
   std::vector<uint64_t> inputs = c.inputs, result = {0};
   HostMemory memory;
   const uint64_t from = memory.add(inputs), into = memory.add(result);
-  // Once for all lanes of a warp and once for some: each has its own code.
+  // Once for all lanes of a warp and once for some: these are separate code paths.
   for (const uint32_t threads : {32u, 5u}) {
     result[0] = 0;
     run_module(module_of(body, 2), memory, {from, into}, {.block = {threads, 1, 1}});
@@ -287,7 +287,7 @@ TEST(PtxInterpreter, KnowsWhereAThreadIs) {
 
 // --- divergence ----------------------------------------------------------------------------------------------------
 
-// Each lane goes round as often as its number says; behind the loop all are there for a shuffle.
+// Lane i runs i iterations; after the loop, all lanes take part in a shuffle.
 TEST(PtxInterpreter, LanesMeetAgainBehindALoop) {
   const std::string loop =
       "mov.u32 %r2, 0; mov.u32 %r3, 0;\n"
@@ -314,7 +314,7 @@ TEST(PtxInterpreter, NestedBranchesTakeEachLaneItsOwnWay) {
   }
 }
 
-// Half of a warp ends early; the others need not wait for it.
+// Half of a warp exits early; the other lanes need not wait for it.
 TEST(PtxInterpreter, LanesThatHaveEndedAreNotMissed) {
   const auto values = results_of(
       "mov.u32 %r2, %laneid; setp.lt.u32 %p1, %r2, 16; @%p1 ret; bar.sync 0;"
@@ -323,7 +323,7 @@ TEST(PtxInterpreter, LanesThatHaveEndedAreNotMissed) {
   for (uint32_t i = 0; i < 64; ++i) EXPECT_EQ(values[i], i % 32 < 16 ? 0xdeadbeef : i ^ 1);
 }
 
-// --- together ------------------------------------------------------------------------------------------------------
+// --- collectives ---------------------------------------------------------------------------------------------------
 
 TEST(PtxInterpreter, ShufflesReachTheirNeighbours) {
   const auto up = results_of("shfl.sync.up.b32 %r0, %r1, 3, 0, -1;");
@@ -365,7 +365,7 @@ TEST(PtxInterpreter, BarriersKeepWarpsTogether) {
 }
 
 TEST(PtxInterpreter, AtomicsAddUpOverBlocks) {
-  // The first thread's result is the counter; nobody stores over it.
+  // The first thread's result is the counter; no thread overwrites it.
   const auto counted = results_of(
       "atom.global.add.u32 %r2, [%rd11], 1; bar.sync 0; setp.ne.u32 %p1, %r1, 0; @%p1 ret;"
       "ret;",
@@ -400,7 +400,7 @@ TEST(PtxInterpreter, AsynchronousCopiesLandWhenTheyAreWaitedFor) {
   }
 }
 
-// What accesses cost: 32 lanes in a row touch four sectors; lanes 128 bytes apart meet in one bank.
+// 32 consecutive lanes touch four sectors; lanes 128 bytes apart all use the same bank.
 TEST(PtxInterpreter, CountsSectorsAndBankConflicts) {
   const auto counted = [](const std::string& place) {
     Profile profile;
@@ -416,15 +416,15 @@ TEST(PtxInterpreter, CountsSectorsAndBankConflicts) {
     return sum;
   };
   const InstructionCounts rows = counted("shl.b32 %r3, %r1, 2;"), columns = counted("shl.b32 %r3, %r1, 7;");
-  EXPECT_EQ(rows.sectors, 4u);  // the result's
+  EXPECT_EQ(rows.sectors, 4u);  // of the store of the result
   EXPECT_EQ(rows.wavefronts, 1u);
   EXPECT_EQ(rows.phases, 1u);
   EXPECT_EQ(columns.wavefronts, 32u);
   EXPECT_EQ(columns.phases, 1u);
 }
 
-// Blocks that do alike: a sample of them tells what all do, and what they touch together. One thread reads what all blocks
-// read, and each block writes its own four sectors.
+// If all blocks do the same, a sample gives the counts and touched sectors of the whole grid. Here one thread of each
+// block reads a sector that all blocks share, and each block writes four sectors of its own.
 TEST(PtxInterpreter, ASampleOfAlikeBlocksCountsAsAll) {
   const auto counted = [](uint64_t sample) {
     Profile profile;
@@ -445,7 +445,7 @@ TEST(PtxInterpreter, ASampleOfAlikeBlocksCountsAsAll) {
   }
 }
 
-// --- what is refused, and what goes wrong ----------------------------------------------------------------------------
+// --- refusals and faults ---------------------------------------------------------------------------------------------
 
 TEST(PtxInterpreter, RefusesByNameWhatItDoesNotKnow) {
   expect_fault("sin.approx.f32 %f1, %f2;", "sin.approx.f32 is not known to the interpreter");
@@ -479,7 +479,7 @@ TEST(PtxInterpreter, ReportsWhatAGpuWouldNotForgive) {
       "ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r3}, [%r2];",
       "misaligned: ldmatrix");
   expect_fault("trap;", "trap");
-  // A warp that waits at another barrier than the rest.
+  // One warp waits at a different barrier than the rest.
   expect_fault("setp.lt.u32 %p1, %r1, 32; @%p1 bra $first; bar.sync 1; bra.uni $end; $first: bar.sync 0; $end:",
                "deadlock", {.block = {64, 1, 1}});
 }

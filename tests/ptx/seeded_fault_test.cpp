@@ -1,6 +1,6 @@
-// Faults that the emulation on the host cannot see, since it compiles the kernels against headers of its own: each is
-// put into the PTX that nvcc made (operands of an asm string in the wrong order, a copy of the wrong size, a barrier that
-// is not there), and a test of the kernels, run on the stand-in, has to fail for the reason given.
+// Faults that the emulation on the host cannot detect, since it compiles the kernels against its own headers. Each is
+// inserted into the PTX that nvcc generates (operands of an asm string in the wrong order, a copy of the wrong size, a
+// missing barrier). A test of the kernels, run on the stand-in, must then fail for the given reason.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -11,12 +11,12 @@
 namespace poise {
 namespace {
 
-// In every kernel whose name contains `kernel`, instructions that match the regular expression `from` become `to`.
+// In every kernel whose name matches the regular expression `kernel`, matches of `from` are replaced with `to`.
 struct Fault {
   const char* name;
   const char *kernel, *from, *to;
   const char *program, *cases;  // the test that fails
-  const char* complaint;        // and what it says
+  const char* complaint;        // and its message
 };
 
 void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
@@ -28,14 +28,14 @@ constexpr const char* kFew = "*AgreesWithTheCpu/cuda_few_channels";
 constexpr const char* kSelects = "*Selection*/cuda";
 constexpr const char* kSelection = "best_kernel|histogram_kernel|choose_bucket_kernel|ties_kernel|apply_kernel";
 constexpr const char* kBlock = "*AddsUpManyTiles/cuda_kernel_3_upsample_1";
-// A product's operands: everything up to a list, and its four registers.
+// Patterns for the operands of mma: everything up to the list of A or B, and a list of four registers.
 #define UP_TO_A "(mma[^{]*\\{[^}]*\\}, \\{)"
 #define UP_TO_B "(mma[^{]*\\{[^}]*\\}, \\{[^}]*\\}, \\{)"
 #define GATHERED_ELEMENT "(ld.global[a-z0-9.]*\\.[ub]16 .*\\[%rd[0-9]*)\\]"
 #define FOUR "([^,]*), *([^,]*), *([^,]*), *([^}]*)"
 
 const Fault kFaults[] = {
-    // asm strings of the tensor cores: orders of operands
+    // tensor-core asm strings: order of operands
     {"bf16_a_registers_swapped", "implicit_gemm_kernelINS0_4Bf16", UP_TO_A FOUR, "$1$2,$4,$3,$5", kConv, kAgrees,
      "limit"},
     {"bf16_a_halves_swapped", "implicit_gemm_kernelINS0_4Bf16", UP_TO_A FOUR, "$1$3,$2,$5,$4", kConv, kAgrees, "limit"},
@@ -61,7 +61,7 @@ const Fault kFaults[] = {
      kAgrees, "limit"},
     {"a_row_that_is_not_aligned", "dsd_gemm_kernelINS0_4Bf16", "(ldmatrix.*\\[%r[0-9]*)", "$1+8", kBlocks, kBlock,
      "misaligned: ldmatrix"},
-    // few channels, which are gathered by element
+    // few channels, which are gathered element by element
     {"an_element_of_the_next_channel", "implicit_gemm_kernelINS0_4Bf16.*Lb1E", GATHERED_ELEMENT, "$1+2]", kConv, kFew,
      "limit"},
     {"an_element_of_the_next_channel_in_a_weight_gradient", "weight_gradient_gemm_kernelINS0_4Bf16.*Lb1E",
@@ -75,7 +75,7 @@ const Fault kFaults[] = {
      "error nan"},
     {"no_wait_at_all", "weight_gradient_gemm_kernel", "cp.async.wait_group [0-9];", "", kConv, kAgrees, "error nan"},
     {"groups_that_are_never_closed", "implicit_gemm_kernel", "cp.async.commit_group;", "", kConv, kAgrees, "error nan"},
-    // barriers and what lanes do together
+    // barriers and collectives of a warp
     {"no_barrier_in_a_ring", "implicit_gemm_kernel", "bar.sync 0;", "", kConv, kAgrees, "limit"},
     {"no_barrier_in_a_sum", "combine_moments_kernel|chunk_moments_kernel", "bar.sync 0;", "", kOp, "*cuda_batch_norm*",
      "is off by"},
@@ -124,7 +124,7 @@ TEST_P(SeededFault, IsCaught) {
 INSTANTIATE_TEST_SUITE_P(All, SeededFault, testing::ValuesIn(kFaults),
                          [](const auto& p) { return std::string(p.param.name); });
 
-// Without a fault the same tests pass.
+// Without a fault, the same tests pass.
 TEST(SeededFaults, AreWhatMakesTheTestsFail) {
   std::set<std::string> seen;
   for (const Fault& fault : kFaults) {

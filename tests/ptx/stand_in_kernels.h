@@ -1,4 +1,4 @@
-// A kernel for stand_in_test, launched as CUDA does it.
+// A kernel for stand_in_test, launched with <<<>>>.
 #pragma once
 #include <cuda_runtime_api.h>
 

@@ -1,4 +1,4 @@
-// The stand-in's NCCL, between the processes that mpirun starts: in a captured step, in a stream beside that of the step.
+// The stand-in's NCCL between the processes of mpirun: collectives in a captured step, on a second stream.
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 #include <mpi.h>

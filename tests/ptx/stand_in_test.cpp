@@ -1,5 +1,5 @@
-// The stand-in for CUDA's libraries is as strict as CUDA: what a driver would refuse, or what would break later, it
-// refuses and says so.
+// The stand-in for CUDA's libraries is as strict as CUDA: it refuses, with a message, whatever a driver would refuse or
+// what would fail later.
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <cusparse.h>
@@ -11,7 +11,7 @@
 
 #include "tests/ptx/stand_in_kernels.h"
 
-extern "C" void poise_stand_in_set_order(uint64_t seed);  // stand_in/policy.h
+extern "C" void poise_stand_in_set_order(uint64_t seed);  // see set_order() in stand_in/policy.h
 
 namespace poise {
 namespace {
@@ -26,7 +26,7 @@ class StandIn : public testing::Test {
     cudaFree(memory);
     cudaStreamDestroy(stream);
   }
-  // What `call` answers, and what it says on standard error.
+  // Checks what `call` returns, and that its message on standard error contains `part`.
   void expect_refusal(cudaError_t expected, const char* part, const std::function<cudaError_t()>& call) {
     testing::internal::CaptureStderr();
     const cudaError_t error = call();
@@ -44,7 +44,7 @@ class StandIn : public testing::Test {
 TEST_F(StandIn, CopiesKnowTheirEnds) {
   std::vector<char> host(4096, 7), back(4096);
   ASSERT_EQ(cudaMemcpyAsync(memory, host.data(), 4096, cudaMemcpyHostToDevice, stream), cudaSuccess);
-  std::fill(host.begin(), host.end(), 8);  // ordinary memory is the caller's again
+  std::fill(host.begin(), host.end(), 8);  // pageable memory may be reused at once
   ASSERT_EQ(cudaMemcpyAsync(back.data(), memory, 4096, cudaMemcpyDeviceToHost, stream), cudaSuccess);
   ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
   EXPECT_EQ(back, std::vector<char>(4096, 7));
@@ -69,13 +69,13 @@ TEST_F(StandIn, MemoryIsFreedOnceAndNotUsedAfterwards) {
   expect_refusal(cudaErrorInvalidValue, "no such memory", [&] { return cudaFreeHost(memory); });
 }
 
-// As with a GPU, memory of the device is none of the host's.
+// As with a GPU, the host cannot access device memory.
 TEST_F(StandIn, TheHostCannotReadTheDevice) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   EXPECT_DEATH(static_cast<volatile char*>(memory)[0] = 1, "");
 }
 
-// What a capture forbids makes the capture void, as the manual says; what it allows is kept and runs when it is replayed.
+// A call that is forbidden during a capture invalidates the capture, as the manual says.
 TEST_F(StandIn, CapturesForbidWhatStalls) {
   void *pinned = nullptr, *unused = nullptr;
   cudaEvent_t event = nullptr;
@@ -117,7 +117,7 @@ TEST_F(StandIn, AGraphRunsWhenItIsReplayed) {
   char first[4] = {}, second[4] = {};
   ASSERT_EQ(cudaMemcpyAsync(first, memory, 4, cudaMemcpyDeviceToHost, stream), cudaSuccess);
   ASSERT_EQ(cudaGraphLaunch(exec, stream), cudaSuccess);
-  EXPECT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);  // it still runs
+  EXPECT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);  // the launched graph still runs
   ASSERT_EQ(cudaMemcpyAsync(second, memory, 4, cudaMemcpyDeviceToHost, stream), cudaSuccess);
   ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
   EXPECT_EQ(first[0], 1);
@@ -128,7 +128,7 @@ TEST_F(StandIn, AGraphRunsWhenItIsReplayed) {
                  [] { return cudaStreamBeginCapture(nullptr, cudaStreamCaptureModeThreadLocal); });
 }
 
-// Work of two streams in one graph: in an order that its events allow, whatever that is.
+// The work of two streams in one graph runs in any order that its events allow.
 TEST_F(StandIn, ACaptureTakesInStreamsThatWaitForIt) {
   cudaStream_t other = nullptr;
   cudaEvent_t fork = nullptr, join = nullptr;
@@ -160,7 +160,7 @@ TEST_F(StandIn, ACaptureTakesInStreamsThatWaitForIt) {
     EXPECT_EQ(got[0], 2);
     EXPECT_EQ(got[8], 1);
   }
-  // An event that the capture knows nothing of.
+  // An event that was not recorded in the capture.
   ASSERT_EQ(cudaEventRecord(join, other), cudaSuccess);
   ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
   expect_refusal(cudaErrorStreamCaptureIsolation, "not recorded in this capture",
@@ -173,7 +173,8 @@ TEST_F(StandIn, ACaptureTakesInStreamsThatWaitForIt) {
   cudaStreamDestroy(other);
 }
 
-// Nothing runs before somebody waits, so that a missing wait is seen; but in random orders, where some work runs at once.
+// Nothing runs before the program waits for it, so that a missing wait is noticed. (In random orders some work runs at
+// once, hence the fixed order here.)
 TEST_F(StandIn, EventsAreReachedWhenTheirStreamIs) {
   constexpr uint64_t kDescending = 1, kOfTheEnvironment = 0;
   poise_stand_in_set_order(kDescending);
@@ -223,8 +224,8 @@ TEST_F(StandIn, LaunchesKeepWithinWhatTheHardwareHas) {
   for (int i = 0; i < 1024; ++i) EXPECT_EQ(counted[static_cast<size_t>(i)], i);
 }
 
-// A kernel that goes wrong is noticed at the next wait, or before, with its line, and the device is of no use from then on.
-// Which of its stores is the first that goes wrong depends on the order of warps.
+// The fault of a kernel is reported with its source line at the next wait or earlier, and the device is unusable from
+// then on. Which of the kernel's stores fails first depends on the order of warps.
 TEST_F(StandIn, AFaultOfAKernelStays) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   std::vector<int> host(64);
@@ -264,7 +265,7 @@ TEST_F(StandIn, CublasWantsItsWorkspaceAlignedAndOnTheDevice) {
   EXPECT_EQ(cublasSetWorkspace(handle, bytes() + 64, 1024), CUBLAS_STATUS_INVALID_VALUE);
   std::vector<char> host(4096);
   EXPECT_EQ(cublasSetWorkspace(handle, host.data(), 1024), CUBLAS_STATUS_INVALID_VALUE);
-  EXPECT_EQ(cublasSetWorkspace(handle, memory, 1 << 13), CUBLAS_STATUS_INVALID_VALUE);  // more than there is
+  EXPECT_EQ(cublasSetWorkspace(handle, memory, 1 << 13), CUBLAS_STATUS_INVALID_VALUE);  // exceeds the allocation
   const float one = 1, zero = 0;
   const auto product = [&](int leading) {
     return cublasGemmEx(handle, CUBLAS_OP_N, CUBLAS_OP_N, 4, 4, 4, &one, memory, CUDA_R_32F, leading, bytes() + 1024,

@@ -39,7 +39,7 @@ def text(x, y, words, anchor="middle", more=""):
 
 def mark(speed, values, colour, density, rewired):
     x, y = x_of(speed), y_of(statistics.mean(values))
-    fill, r = (colour, 6) if rewired else ("none", 9)  # a ring around what lies at the same place
+    fill, r = (colour, 6) if rewired else ("none", 9)  # a ring around the point at the same place
     shape = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r}"' if density == "0.1" else \
         f'<rect x="{x - r:.1f}" y="{y - r:.1f}" width="{2 * r}" height="{2 * r}"'
     bar = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y_of(min(values)):.1f}" y2="{y_of(max(values)):.1f}" stroke="{colour}" stroke-width="2"/>'

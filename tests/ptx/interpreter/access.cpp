@@ -181,7 +181,7 @@ void count_global(Warp& w, const Instruction& i, const uint64_t (&addresses)[kLa
   profile->touched.insert(sectors, sectors + n);
 }
 
-// 128 bytes per pass: 32 lanes of up to 4 bytes, 16 of 8, 8 of 16. In a pass each bank gives one word of 4 bytes.
+// A pass moves 128 bytes: 32 lanes of up to 4 bytes, 16 of 8, or 8 of 16. Each bank delivers one 4-byte word per pass.
 void count_shared(Warp& w, const Instruction& i, const uint64_t (&addresses)[kLanes], uint32_t lanes, uint32_t bytes) {
   Profile* profile = w.block->launch->options.profile;
   if (!profile) return;

@@ -1,5 +1,5 @@
-// cp.async: copies from global to shared memory that land when somebody waits for their group, not a moment earlier.
-// Until then the destination is full of ones, which is NaN.
+// cp.async: copies from global to shared memory that complete only when the warp waits for their group. Until then all
+// bits of the destination are ones, which is NaN.
 #include <algorithm>
 #include <cstring>
 
@@ -9,7 +9,7 @@
 namespace poise::ptx {
 namespace {
 
-// a: base of the destination. b: base of the source, with `list` its offset. c: how many bytes are valid.
+// a: base of the destination. b: base of the source; its offset is in `list`. c: number of valid bytes.
 void copy(Warp& w, const Instruction& i, uint32_t mask) {
   const uint32_t* more = &w.block->launch->program->operands[i.list];
   uint64_t to[kLanes], from[kLanes];
@@ -52,7 +52,7 @@ void land(Warp& w, const AsyncCopy& copy) {
   }
 }
 
-// Groups are counted per warp, which is what they are if all lanes come along.
+// PTX counts groups per thread. They are counted per warp here, which is the same if all lanes take part.
 void require_whole_warp(Warp& w, uint32_t mask, const char* what) {
   if (mask != w.living()) fault(std::string(what) + " in divergent code is not known");
 }
@@ -62,7 +62,7 @@ void commit(Warp& w, const Instruction&, uint32_t mask) {
   ++w.commits;
 }
 
-// b: how many of the latest groups may still be under way.
+// b: how many of the latest groups may still be in flight.
 void wait_group(Warp& w, const Instruction& i, uint32_t mask) {
   require_whole_warp(w, mask, "cp.async.wait_group");
   size_t kept = 0;

@@ -1,4 +1,4 @@
-// What lanes and warps do together: shuffles, votes, sums over a warp, barriers.
+// Operations of several lanes or warps together: shuffles, votes, reductions over a warp, barriers.
 #include <algorithm>
 
 #include "tests/ptx/interpreter/forms.h"
@@ -14,7 +14,7 @@ std::string lanes_text(uint32_t lanes) {
   return text;
 }
 
-// Calls f(group) for every set of lanes that name the same mask. All that are named, and have not ended, must be here.
+// Calls f(group) for every set of lanes that pass the same mask. All living lanes in the mask must take part.
 template <class F>
 void for_each_group(Warp& w, uint32_t mask_place, uint32_t lanes, const F& f) {
   const uint32_t* masks = w.lanes<uint32_t>(mask_place);
@@ -34,7 +34,7 @@ void for_each_group(Warp& w, uint32_t mask_place, uint32_t lanes, const F& f) {
 
 enum class Shuffle { up, down, butterfly, index };
 
-// d: result; e: predicate, if i.offset says so. a: value, b: lane or distance, c: segments.
+// d: result; e: predicate, if i.offset is not 0. a: value, b: lane or distance, c: segments.
 template <Shuffle kind>
 void shuffle(Warp& w, const Instruction& i, uint32_t lanes) {
   const uint32_t mask_place = w.block->launch->program->operands[i.list];
@@ -67,7 +67,7 @@ void shuffle(Warp& w, const Instruction& i, uint32_t lanes) {
       }
       if (!valid) source = static_cast<int>(lane);
       in_range |= valid ? uint32_t{1} << lane : 0;
-      results[lane] = has(group, source) ? values[source] : kAll;  // of a lane that takes no part: anything
+      results[lane] = has(group, source) ? values[source] : kAll;  // undefined if the source lane takes no part
     }
     uint32_t* to = w.lanes<uint32_t>(i.d);
     for (int lane = 0; lane < kLanes; ++lane) {
@@ -129,7 +129,7 @@ void warp_barrier(Warp& w, const Instruction& i, uint32_t lanes) {
   for_each_group(w, i.b, lanes, [](uint32_t) {});
 }
 
-// b: number of the barrier. With a predicate in a, a bar.red.
+// b: number of the barrier. If `list` is not 0, it is a bar.red with its predicate in a.
 void block_barrier(Warp& w, const Instruction& i, uint32_t lanes) {
   if (lanes != w.living()) {
     fault("a barrier of the block without lanes " + lanes_text(w.living() & ~lanes) + " of the warp");
@@ -195,7 +195,7 @@ void decode_barrier(Decoding& d, const Opcode& opcode, const InstructionText& te
   i.d = d.place(o[0], count ? 'w' : 'p');
   i.b = d.place(o[1], 'w');
   i.a = predicate_of(d, o[2], i);
-  i.list = count ? 1 : opcode.has("and") ? 2 : 3;  // what arrives at the end; see Block::arrive
+  i.list = count ? 1 : opcode.has("and") ? 2 : 3;  // the kind of result; see Block::release_barriers
 }
 
 }  // namespace
@@ -218,7 +218,7 @@ void Block::arrive(Warp& warp, const Instruction& i, uint32_t predicate) {
   release_barriers();
 }
 
-// Opens every barrier at which all warps stand that have not ended.
+// Releases every barrier at which all warps that have not exited are waiting.
 void Block::release_barriers() {
   uint32_t living = 0;
   for (const Warp& w : warps) living += w.state != Warp::State::done;

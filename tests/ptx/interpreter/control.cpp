@@ -1,4 +1,4 @@
-// Branches and ends, the paths of a warp, and where they meet again.
+// Branches and exits, the divergent paths of a warp, and where they reconverge.
 #include <algorithm>
 
 #include "tests/ptx/interpreter/forms.h"
@@ -17,7 +17,7 @@ void leave(Warp& w, const Instruction&, uint32_t lanes) { w.leave(lanes); }
 
 void trap(Warp&, const Instruction&, uint32_t) { fault("trap"); }
 
-// Packs parts into a register, or takes them out of it. a: the whole; list: parts, from the low end.
+// Pack parts into a register, or unpack them. a: the whole register; list: the parts, from the low end.
 template <class Whole, int kParts>
 void unpack(Warp& w, const Instruction& i, uint32_t lanes) {
   const uint32_t* places = &w.block->launch->program->operands[i.list];
@@ -98,13 +98,13 @@ void Warp::branch(const Instruction& i, uint32_t taken) {
   }
   if (Profile* profile = block->launch->options.profile) ++profile->divergent_branches;
   Path sides[2] = {{active & ~taken, pc, i.reconverge}, {taken, i.target, i.reconverge}};
-  // Which goes first is nobody's business.
+  // Kernels must not depend on which side goes first.
   const Order order = block->launch->options.order;
   if (order == Order::descending || (order == Order::random && block->draw() % 2 == 0)) std::swap(sides[0], sides[1]);
-  // All lanes go on together at the reconvergence point; where this path ends there anyway, the path below holds them.
+  // All lanes continue together at the reconvergence point. If this path ends there anyway, the path below covers that.
   if (i.reconverge != reconverge) waiting.push_back({active, i.reconverge, reconverge});
   for (const Path& side : sides) {
-    // A lane that goes there to end does so now: on the hardware too it would not wait.
+    // Lanes that branch to an unconditional exit leave now: the hardware would not make them wait either.
     const Instruction& first = block->launch->program->code[static_cast<size_t>(side.pc)];
     if (first.kind == Kind::branch && first.target < 0 && first.guard == Instruction::kNone) {
       exited |= side.lanes;
@@ -137,8 +137,8 @@ void Warp::pop_finished_paths() {
   }
 }
 
-// Immediate postdominators by iteration (Cooper, Harvey and Kennedy, 2001), on the graph of basic blocks backwards from
-// the end.
+// Computes immediate postdominators iteratively (Cooper, Harvey and Kennedy, 2001) on the reversed graph of basic
+// blocks, starting at the end.
 void find_reconvergence(Program& program) {
   auto& code = program.code;
   const int n = static_cast<int>(code.size());
@@ -157,7 +157,7 @@ void find_reconvergence(Program& program) {
     if (leader[static_cast<size_t>(pc)]) begins.push_back(pc);
     block_of[static_cast<size_t>(pc)] = static_cast<int>(begins.size()) - 1;
   }
-  const int blocks = static_cast<int>(begins.size()), end = blocks;  // `end` is no block: behind all
+  const int blocks = static_cast<int>(begins.size()), end = blocks;  // `end` is not a block: it follows all
   std::vector<std::vector<int>> next(static_cast<size_t>(blocks) + 1), before(static_cast<size_t>(blocks) + 1);
   for (int b = 0; b < blocks; ++b) {
     const int last = (b + 1 < blocks ? begins[static_cast<size_t>(b) + 1] : n) - 1;

@@ -1,5 +1,5 @@
-// The instructions that are known. Those that do the same in every lane are a table: opcode, operands, function. The
-// others have a decoder each.
+// The supported instructions. Those that work lane by lane are in a table: opcode, operands, function. Each group of
+// other instructions has a decoder.
 #pragma once
 #include "tests/ptx/interpreter/lanes.h"
 
@@ -25,7 +25,7 @@ class Forms {
     return found == forms_.end() ? nullptr : &found->second;
   }
 
-  // D and S: types of the destination and of the sources. F is a lambda without captures.
+  // D and S are the types of the destination and the sources. F is a lambda without captures.
   template <class D, class... S, class F>
   void add(Kind kind, const std::string& opcode, F) {
     Form form{each_lane<false, F, D, S...>, each_lane<true, F, D, S...>, kind, {}};
@@ -48,7 +48,7 @@ class Forms {
   std::unordered_map<std::string, Form> forms_;
 };
 
-// Behind the opcode of a conversion that reads the low part of a register of 64 bits.
+// Appended to the opcode of a conversion that reads the low part of a 64-bit register.
 constexpr const char* kFromWider = " from a wider register";
 
 void add_integer_forms(Forms& forms);
@@ -56,7 +56,7 @@ void add_real_forms(Forms& forms);
 void add_conversions(Forms& forms);
 void add_comparisons(Forms& forms);
 
-// What a decoder works with: the places of operands, made as they are asked for.
+// The interface that decoders use. It allocates the place of an operand on request.
 class Decoding {
  public:
   virtual ~Decoding() = default;
@@ -68,7 +68,7 @@ class Decoding {
   [[noreturn]] virtual void refuse(const std::string& why) const = 0;
 };
 
-// Each knows some opcodes, given whole and by their parts; false for others.
+// An opcode, whole and split into its parts. Each decoder below handles some opcodes and returns false for all others.
 struct Opcode {
   std::string whole;
   std::vector<std::string> parts;

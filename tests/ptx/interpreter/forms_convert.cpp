@@ -7,14 +7,14 @@
 namespace poise::ptx {
 namespace {
 
-// To the nearest, ties to the even one; NaN is the one NaN that the hardware makes.
+// Rounds to nearest, ties to even; every NaN becomes the one NaN that the hardware generates.
 uint16_t bf16_of(float x) {
   if (std::isnan(x)) return 0x7fff;
   const auto bits = std::bit_cast<uint32_t>(x);
   return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-// To the nearest number of 10 bits, ties away from zero.
+// Rounds to the nearest number with a 10-bit mantissa, ties away from zero.
 uint32_t tf32_of(float x) {
   const auto bits = std::bit_cast<uint32_t>(x);
   if (std::isnan(x)) return 0x7fffffff;
@@ -22,7 +22,7 @@ uint32_t tf32_of(float x) {
   return (bits + 0x1000) & ~0x1fffu;
 }
 
-// What does not fit becomes the nearest that does; NaN becomes zero, in 64 bits the number of one bit.
+// A value out of range becomes the nearest one in range; NaN becomes zero, or in 64 bits only the top bit is set.
 template <class To, class From>
 To saturated(From x) {
   if (std::isnan(x)) return sizeof(To) == 8 ? static_cast<To>(uint64_t{1} << 63) : To{0};
@@ -36,7 +36,7 @@ To saturated(From x) {
 template <class To, class From>
 void add_between_integers(Forms& f, const std::string& to, const std::string& from) {
   f.add<To, From>(Kind::conversion, "cvt." + to + "." + from, [](From a) { return static_cast<To>(a); });
-  // A register may be wider than what is read of it.
+  // A register may be wider than the part that is read.
   if constexpr (sizeof(From) < 8) {
     f.add<To, uint64_t>(Kind::conversion, "cvt." + to + "." + from + kFromWider,
                         [](uint64_t a) { return static_cast<To>(static_cast<From>(a)); });
@@ -98,7 +98,7 @@ void add_ordered(Forms& f, const std::string& type) {
 template <class T>
 void add_equality(Forms& f, const std::string& type) {
   f.add_comparison<T>("setp.eq." + type, [](T a, T b) { return a == b; });
-  // Of numbers, not of NaN: that is neu.
+  // False if either is NaN; setp.neu is true then.
   f.add_comparison<T>("setp.ne." + type, [](T a, T b) { return a < b || a > b; });
 }
 template <class T>
@@ -125,7 +125,7 @@ void select(Warp& w, const Instruction& i, uint32_t mask) {
   }
 }
 
-// On 32 predicates at once.
+// Applies F to the predicates of all 32 lanes at once.
 template <class F>
 void predicates(Warp& w, const Instruction& i, uint32_t mask) {
   uint32_t& to = w.predicate(i.d);

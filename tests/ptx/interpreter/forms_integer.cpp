@@ -1,4 +1,4 @@
-// Arithmetic and logic of integers. Sums wrap around; shifts by more than the width give zeros or signs, as PTX says.
+// Integer arithmetic and logic. Sums wrap around; shifts by more than the width yield zeros or sign bits, as PTX says.
 #include <algorithm>
 
 #include "tests/ptx/interpreter/forms.h"
@@ -9,7 +9,7 @@ namespace {
 template <class T>
 using Unsigned = std::make_unsigned_t<T>;
 
-// The upper half of a product of 64-bit numbers, and of smaller ones.
+// The upper half of a product.
 template <class T>
 T high_half(T a, T b) {
   if constexpr (sizeof(T) == 8) {
@@ -21,7 +21,7 @@ T high_half(T a, T b) {
   }
 }
 
-// By zero a GPU gives ones, and the largest quotient that does not fit wraps around.
+// As on a GPU, division by zero yields all ones, and the one quotient that does not fit (minimum / -1) wraps around.
 template <class T>
 T quotient(T a, T b) {
   if (b == 0) return static_cast<T>(-1);
@@ -62,7 +62,7 @@ void add_arithmetic(Forms& f, const std::string& type) {
   }
 }
 
-// Of twice the width: d = a b, d = a b + c.
+// With a destination of twice the width: d = a b, d = a b + c.
 template <class Wide, class T>
 void add_wide(Forms& f, const std::string& type) {
   using U = Unsigned<Wide>;
@@ -94,7 +94,7 @@ T reversed(T a) {
   return result;
 }
 
-// Puts the low `count` bits of a into b at `first`.
+// Inserts the low `count` bits of a into b at bit `first`.
 template <class T>
 T inserted(T a, T b, uint32_t first, uint32_t count) {
   constexpr uint32_t kBits = sizeof(T) * 8;

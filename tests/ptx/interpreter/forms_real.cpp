@@ -1,5 +1,5 @@
-// Arithmetic of floating-point numbers. What a GPU only approximates (ex2, rcp.approx) is exact here, to the last bit
-// or nearly: a kernel that needs more than the approximation promises would not be caught, one that is wrong is.
+// Floating-point arithmetic. Functions that a GPU only approximates (ex2, rcp.approx) are exact here, or nearly exact:
+// this catches wrong kernels, but not kernels that need more accuracy than the approximation guarantees.
 #include <cfenv>
 #include <cmath>
 #include <limits>
@@ -9,7 +9,7 @@
 namespace poise::ptx {
 namespace {
 
-// A NaN loses against a number.
+// If one argument is NaN, the result is the other.
 template <class T>
 T smaller(T a, T b) {
   return std::isnan(a) ? b : std::isnan(b) ? a : a < b || (a == b && std::signbit(a)) ? a : b;
@@ -21,7 +21,7 @@ T larger(T a, T b) {
 
 float flushed(float x) { return std::abs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x; }
 
-// F() rounded another way than to the nearest. Through volatile: the compiler must not compute before or after.
+// f(a, b, c) in another rounding mode. `volatile` keeps the compiler from moving the computation across the changes.
 template <class F>
 float rounded(int mode, float a, float b, float c, F f) {
   const int before = std::fegetround();

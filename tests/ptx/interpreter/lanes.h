@@ -1,4 +1,4 @@
-// Values of lanes in the register file, and instructions that do the same for each lane.
+// Lane values in the register file, and instructions that work lane by lane.
 #pragma once
 #include <bit>
 #include <type_traits>
@@ -8,7 +8,7 @@
 
 namespace poise::ptx {
 
-// A value of 8 or 16 bits lies in a register of 32, zero-extended.
+// An 8- or 16-bit value is stored zero-extended in a 32-bit register.
 template <class T>
 using Stored = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
 

@@ -1,4 +1,4 @@
-// The state of a grid that runs: launch, block, warp. Warps run in lockstep with a stack of divergent paths.
+// The state of a running grid: launch, block, warp. Lanes of a warp run in lockstep, with a stack of divergent paths.
 #pragma once
 #include <cstddef>
 #include <functional>
@@ -14,7 +14,7 @@ struct Dim3 {
   uint64_t count() const { return uint64_t{x} * y * z; }
 };
 
-// A piece of memory that kernels may touch: what they call `begin` lies at begin + to_host.
+// A range of memory that kernels may access: device address `begin` is host address begin + to_host.
 struct Region {
   uint64_t begin = 0, end = 0;
   ptrdiff_t to_host = 0;
@@ -28,15 +28,15 @@ class MemoryMap {
   virtual std::string describe(uint64_t address) const = 0;  // "8 bytes behind an allocation of 400"
 };
 
-// In which order warps and blocks run. A kernel is right only if nothing depends on it.
+// The order in which warps and blocks run. A kernel is correct only if its result does not depend on it.
 enum class Order : uint8_t { ascending, descending, random };
 
 struct LaunchOptions {
   Order order = Order::ascending;
   uint64_t seed = 1;
-  Profile* profile = nullptr;  // counts, if it is there
-  // Of a profiled launch of more blocks, so many run (at least 2), from the first to the last, and the counts are
-  // extrapolated. 0: all run.
+  Profile* profile = nullptr;  // if set, the launch is profiled
+  // If a profiled launch has more blocks than this, only this number of blocks (at least 2), spread over the grid, run,
+  // and the counts are extrapolated. 0: all blocks run.
   uint64_t sampled_blocks = 0;
 };
 
@@ -49,17 +49,17 @@ struct Launch {
   LaunchOptions options;
 };
 
-// Generic addresses below this window's end and above its begin are shared or local memory.
+// A generic address inside one of these windows refers to shared or local memory.
 constexpr uint64_t kSharedWindow = uint64_t{1} << 56, kLocalWindow = uint64_t{1} << 57;
 constexpr uint64_t kWindowBytes = uint64_t{1} << 32;
 
 class Block;
 
-// Copies that are under way; a group per commit. They land when somebody waits for them, and not before.
+// An asynchronous copy in flight; each commit closes a group. A copy completes only when the warp waits for its group.
 struct AsyncCopy {
   uint32_t lanes = 0;
   uint32_t bytes = 0;
-  uint32_t group = 0;  // how many commits came before
+  uint32_t group = 0;  // number of commits before it
   std::array<uint32_t, kLanes> to, valid_bytes;
   std::array<const unsigned char*, kLanes> from;
 };
@@ -79,7 +79,7 @@ class Warp {
   uint32_t& predicate(uint32_t place) { return *reinterpret_cast<uint32_t*>(file + place); }
 
   void branch(const Instruction& i, uint32_t taken);
-  void leave(uint32_t lanes);  // they are done
+  void leave(uint32_t lanes);  // these lanes have exited
   void pop_finished_paths();
   uint32_t living() const { return present & ~exited; }
 
@@ -88,18 +88,18 @@ class Warp {
   uint32_t active = 0, present = 0, exited = 0;
   int pc = 0, reconverge = -1, index = 0;
   State state = State::ready;
-  std::vector<Path> waiting;  // paths below the one that runs
+  std::vector<Path> waiting;  // paths below the running one on the stack
   std::vector<AsyncCopy> copies;
   uint32_t commits = 0;
   unsigned char* local = nullptr;
-  const Instruction* barrier = nullptr;  // at which it waits
+  const Instruction* barrier = nullptr;  // the one the warp waits at
 };
 
 class Block {
  public:
   struct Barrier {
     uint32_t warps = 0;
-    uint32_t threads_with = 0, threads = 0;  // of a bar.red
+    uint32_t threads_with = 0, threads = 0;  // for bar.red: threads whose predicate is true, and all threads
   };
   const Launch* launch = nullptr;
   Dim3 index;
@@ -107,22 +107,22 @@ class Block {
   unsigned char* shared = nullptr;
   size_t shared_bytes = 0;
   std::array<Barrier, 16> barriers;
-  Region latest;  // the last one that was found: most accesses go there again
+  Region latest;  // the last region found: most accesses go there again
   uint64_t random = 0;
 
   uint32_t draw();
-  // A warp has come to a barrier, or is done: whoever waits for that goes on.
+  // A warp has reached a barrier. Releases the barrier if that was the last warp.
   void arrive(Warp& warp, const Instruction& i, uint32_t predicate);
   void release_barriers();
 };
 
-// What went wrong in an instruction; the caller adds who and where.
+// Throws a Fault for an instruction; the caller adds kernel, block, warp and location.
 [[noreturn]] void fault(const std::string& what);
 
-// Runs all blocks. Fault with kernel, block, warp, instruction and source line if anything is wrong.
+// Runs all blocks. Throws a Fault that names kernel, block, warp, instruction and source line if anything goes wrong.
 void run(const Launch& launch);
 
-// What the machine has executed since the program began.
+// What the machine has executed since the program started.
 struct Totals {
   uint64_t launches = 0, warp_instructions = 0;
 };

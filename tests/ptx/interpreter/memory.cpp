@@ -8,7 +8,7 @@
 namespace poise::ptx {
 namespace {
 
-// E: in memory. D: in the register.
+// E is the element type in memory, D the type in the register.
 template <class E, class D>
 void load(Warp& w, const Instruction& i, uint32_t mask) {
   Places places;
@@ -42,7 +42,7 @@ void store(Warp& w, const Instruction& i, uint32_t mask) {
   }
 }
 
-// One lane after the other, in any order: the order of the hardware is nobody's business either.
+// One lane after the other. Kernels must not depend on the order, as the hardware does not guarantee one.
 template <class T, class F>
 void atomic(Warp& w, const Instruction& i, uint32_t mask) {
   Places places;
@@ -80,7 +80,7 @@ Handler atomic_handler(const std::string& operation, const std::string& type) {
   if (type == "u32" || type == "b32") return atomic_handler<uint32_t>(operation);
   if (type == "s64") return atomic_handler<int64_t>(operation);
   if (type == "u64" || type == "b64") return atomic_handler<uint64_t>(operation);
-  return nullptr;  // of floating-point numbers: their order would decide the bits
+  return nullptr;  // floating-point atomics are not supported: their order would decide the bits
 }
 
 void add_offset(Warp& w, const Instruction& i, uint32_t mask) {
@@ -118,7 +118,7 @@ uint32_t bytes_of(const std::string& type) { return static_cast<uint32_t>(std::a
 
 char letter_for(RegisterClass c) { return c == RegisterClass::b64 ? 'l' : c == RegisterClass::b32 ? 'w' : 'h'; }
 
-// Words that say who may see an access when. Here everybody sees everything at once.
+// Modifiers of the memory order, scope and caching of an access. Here every access is visible to all threads at once.
 bool is_about_order(const std::string& part) {
   for (const char* word : {"volatile", "relaxed", "acquire", "release", "acq_rel", "weak", "gpu", "cta", "sys", "nc",
                            "ca", "cg", "cs", "lu", "cv", "wb", "wt", "L1::no_allocate", "L2::128B"}) {

@@ -36,7 +36,7 @@ RegisterClass class_of(std::string_view type) {
   }
 }
 
-// [.align N] .type name[N] [= {..}], what follows .shared, .global, .local or .param.
+// Parses "[.align N] .type name[N] [= {...}]", which follows .shared, .global, .local or .param.
 Variable take_variable(Tokens& t) {
   Variable variable;
   size_t element = 0;
@@ -155,7 +155,7 @@ class KernelParser {
     }
   }
 
-  void location(std::string_view rest) {  // .loc FILE LINE COLUMN ..
+  void location(std::string_view rest) {  // .loc FILE LINE COLUMN ...
     std::sscanf(std::string(rest).c_str(), ".loc %d %d", &source_.file, &source_.line);
   }
 
@@ -188,7 +188,7 @@ class KernelParser {
     t_.expect(";");
   }
 
-  // A register's number, or -1. Special registers (%tid.x) come into being with their first use.
+  // A register's index, or -1. Special registers (%tid.x) are added at their first use.
   int register_of(std::string_view word) {
     const std::string name(word);
     size_t digits = name.size();

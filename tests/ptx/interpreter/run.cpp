@@ -10,14 +10,14 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 
-// A block that executes more than this does not end.
+// A block that executes more instructions than this is taken not to end.
 constexpr uint64_t kMostInstructions = uint64_t{1} << 32;
 
 Totals totals_so_far;
 
 class AlignedBytes {
  public:
-  // Zeros, the first time.
+  // Zero-filled only when first allocated.
   unsigned char* get(size_t bytes) {
     if (bytes + kAlignment > memory_.size()) memory_.assign(bytes + kAlignment, 0);
     const auto address = reinterpret_cast<uintptr_t>(memory_.data());
@@ -74,7 +74,7 @@ uint32_t value_of(Special special, const Launch& launch, const Dim3& block, uint
   return 0;
 }
 
-// From the first to the last of each instruction; what several instructions touch counts once.
+// Counts the sectors from the first to the last of each instruction; those of several instructions count once.
 uint64_t sectors_between(const std::vector<InstructionCounts>& counts) {
   std::vector<std::pair<uint64_t, uint64_t>> ranges;
   for (const InstructionCounts& c : counts) {
@@ -135,14 +135,14 @@ class Grid {
     }
   }
 
-  // Every block is taken to do what the sampled ones do on average.
+  // Assumes that every block does what the sampled ones do on average.
   void run_sample(uint64_t blocks, uint64_t sample) {
     Profile& profile = *launch_.options.profile;
     uint64_t of_blocks = 0, first = blocks, last = 0;
     std::unordered_set<uint64_t> all;
     for (uint64_t i = 0; i < sample; ++i) {
       profile.touched.clear();
-      // By the golden ratio, which keeps step with no period of the grid.
+      // Steps by the golden ratio, which does not align with any period of the grid.
       const double place = static_cast<double>(i) * 0.6180339887498949;
       const auto block = static_cast<uint64_t>((place - std::floor(place)) * static_cast<double>(blocks));
       run_block(block);
@@ -151,9 +151,9 @@ class Grid {
       of_blocks += profile.touched.size();
       all.insert(profile.touched.begin(), profile.touched.end());
     }
-    // Of the sectors that a block touches, some are its own, and some touched by all (weights, say): n blocks touch
-    // n own + shared different ones, n (own + shared) in all. Where neighbours share some, that is too many; but no more
-    // than lie between the first and the last sector of an instruction, of the part of the grid that blocks came from.
+    // Some of the sectors that a block touches are its own, and some are touched by all blocks (weights, for example):
+    // n blocks touch n own + shared distinct sectors, n (own + shared) in total. This overestimates if neighbours share
+    // sectors; the ranges from each instruction's first to last sector, scaled to the whole grid, give an upper bound.
     const double n = static_cast<double>(sample), each = static_cast<double>(of_blocks) / n;
     const double own = (static_cast<double>(all.size()) - each) / (n - 1), shared = each - own;
     const auto touched = static_cast<uint64_t>(std::llround(static_cast<double>(blocks) * own + shared));
@@ -177,7 +177,7 @@ class Grid {
     }
   }
 
-  // Those of the block alone, or all.
+  // Fills all special registers, or only those that depend on the block.
   void fill_specials(Warp& w, bool all) {
     for (const auto& [place, special] : program_.specials) {
       const bool of_block = special >= Special::ctaid_x && special <= Special::ctaid_z;
@@ -310,7 +310,7 @@ void run(const Launch& launch) {
     throw Fault(launch.program->name + ": expected " + std::to_string(launch.program->text->parameter_bytes) +
                 " bytes of parameters");
   }
-  // Blocks that wait for their predecessors (CUB's scans do) need to find them done.
+  // Blocks that wait for their predecessors (as in CUB's scans) must run after them.
   if (copy.program->name.find("3cub") != std::string::npos) copy.options.order = Order::ascending;
   if (copy.options.profile) copy.options.profile->counts.resize(copy.program->code.size());
   ++totals_so_far.launches;

@@ -1,10 +1,10 @@
-// ldmatrix and mma.sync. Fragments as the PTX ISA draws them ("Matrix Fragments for mma.m16n8k16 with floating point
-// type", "... mma.m16n8k8", "ldmatrix"): with g = lane / 4 and t = lane % 4,
+// ldmatrix and mma.sync. Fragments are laid out as in the PTX ISA ("Matrix Fragments for mma.m16n8k16 with floating
+// point type", "... mma.m16n8k8", "ldmatrix"): with g = lane / 4 and t = lane % 4,
 //   m16n8k16  a0..a3: two columns each of A at (g,2t) (g+8,2t) (g,2t+8) (g+8,2t+8);  b0, b1: rows 2t, 2t+8 of column g
 //   m16n8k8   a0..a3: (g,t) (g+8,t) (g,t+4) (g+8,t+4);                               b0, b1: (t,g) (t+4,g)
 //   c, d      (g,2t) (g,2t+1) (g+8,2t) (g+8,2t+1)
-// Products are exact; the sum of a product's k terms and the old value is rounded once, towards zero, which is the
-// harshest that tensor cores have been seen to do.
+// Products are exact; the sum of the k terms and the accumulator is rounded once, towards zero, which is the coarsest
+// rounding that tensor cores have been observed to do.
 #include <cstring>
 
 #include "tests/ptx/interpreter/access.h"
@@ -17,7 +17,7 @@ void require_all(uint32_t lanes, const char* what) {
   if (lanes != kAll) fault(std::string(what) + " without all 32 lanes of the warp");
 }
 
-// c: number of matrices. Lane l names row l % 8 of matrix l / 8.
+// c: number of matrices. Lane l holds the address of row l % 8 of matrix l / 8.
 template <bool kTransposed>
 void load_matrices(Warp& w, const Instruction& i, uint32_t lanes) {
   require_all(lanes, "ldmatrix");

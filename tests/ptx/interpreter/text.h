@@ -1,5 +1,5 @@
-// PTX as text, taken apart: modules, kernels, instructions and their operands, by name. Nothing here knows what an
-// instruction means; decoder.h does.
+// Parsed PTX text: modules, kernels, instructions and their operands, by name. The meaning of an instruction is not
+// handled here but in decoder.cpp.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -12,8 +12,8 @@
 
 namespace poise::ptx {
 
-// Everything that goes wrong: text that is not understood, an instruction that is not known, an access that a GPU would
-// not forgive. The message says where.
+// The exception for all errors: text that cannot be parsed, an unsupported instruction, an access that is invalid on a
+// GPU. The message says where.
 class Fault : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -26,21 +26,21 @@ struct Operand {
     none,
     reg,      // a register, or two: r|p
     integer,  // bits of a literal
-    real32,   // 0f..
-    real64,   // 0d..
+    real32,   // 0f...
+    real64,   // 0d...
     symbol,   // a variable, a parameter or a label
     address,  // [register or symbol + offset]
-    vector,   // {..}
+    vector,   // {...}
   };
   Kind kind = Kind::none;
   bool negated = false;       // !p
-  int reg = -1, second = -1;  // numbers in Kernel::registers; of an address: its base, if that is a register
-  uint64_t bits = 0;          // of a literal; of an address: the offset
+  int reg = -1, second = -1;  // indices in KernelText::registers; for an address: its base, if that is a register
+  uint64_t bits = 0;          // of a literal; for an address: the offset
   std::string symbol;
   std::vector<Operand> parts;  // of a vector
 };
 
-// A line of the source from which the compiler made an instruction (-lineinfo): the innermost one.
+// The source line from which the compiler generated an instruction (-lineinfo): the innermost one.
 struct SourceLine {
   int file = 0, line = 0;
 };
@@ -71,17 +71,17 @@ struct KernelText {
   std::string name;
   std::vector<Parameter> parameters;
   size_t parameter_bytes = 0;
-  int max_threads = 0;  // .maxntid, product; 0: not said
+  int max_threads = 0;  // .maxntid, product; 0: not given
   int min_blocks = 0;   // .minnctapersm
   std::vector<RegisterClass> registers;
   std::vector<std::string> register_names;
-  std::vector<int> undeclared;  // registers that nobody declares: the special ones, such as %tid.x
+  std::vector<int> undeclared;  // registers without a declaration: the special ones, such as %tid.x
   std::vector<Variable> shared, local;
   std::vector<InstructionText> instructions;
   std::unordered_map<std::string, int> labels;  // index of the instruction that follows
 };
 
-// The text of one compilation. Kernels are parsed when they are first asked for.
+// The text of one compilation unit. Kernels are parsed on first use.
 class Module {
  public:
   explicit Module(std::string text);
@@ -99,7 +99,7 @@ class Module {
 
  private:
   struct Body {
-    size_t begin = 0;  // of the text behind ".entry"
+    size_t begin = 0;  // of the text after ".entry"
     int line = 0;
   };
   std::string text_;

@@ -1,4 +1,4 @@
-// Words, numbers and signs of PTX, one after the other.
+// Splits PTX into words, numbers and punctuation.
 #pragma once
 #include <string>
 #include <string_view>
@@ -18,10 +18,10 @@ class Tokens {
   size_t position() const { return at_ - current_.size(); }
 
   std::string_view take();
-  bool skip(std::string_view what);  // takes it, if it is next
+  bool skip(std::string_view what);  // takes it if it is next
   void expect(std::string_view what);
   int64_t take_integer();
-  // The rest of the line, unread: what follows .loc and .file ends there.
+  // Takes the rest of the line unparsed: .loc and .file directives end with the line.
   std::string_view take_rest_of_line();
   [[noreturn]] void fail(const std::string& expected) const;
 
@@ -34,7 +34,7 @@ class Tokens {
   int line_, current_line_ = 0;
 };
 
-// A literal of PTX: decimal, 0x.., 0f.., 0d.., with a sign.
+// A PTX literal: decimal, 0x..., 0f..., 0d..., with a sign.
 bool is_number(std::string_view word);
 Operand number(std::string_view word, bool negative);
 

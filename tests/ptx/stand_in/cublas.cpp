@@ -1,4 +1,4 @@
-// libcublas for programs that run on the stand-in: one product, on the CPU, and the rules that its manual states.
+// libcublas for programs that run on the stand-in: cublasGemmEx on the CPU, with the checks that the manual states.
 #include <cublas_v2.h>
 
 #include <algorithm>
@@ -82,7 +82,7 @@ cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
-// A new stream brings the library's own workspace with it.
+// Setting a stream resets the workspace to the library's own.
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
   handle->stream = stream;
   handle->workspace = nullptr;
@@ -135,7 +135,7 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa, cub
       static_cast<unsigned char*>(poise_stand_in_memory(handle->workspace, handle->workspace_bytes));
   const size_t scratch_bytes = std::min<size_t>(handle->workspace_bytes, 4096);
   const bool done = submit(handle->stream, [=] {
-    std::fill_n(scratch, scratch_bytes, static_cast<unsigned char>(0xee));  // it is the library's
+    std::fill_n(scratch, scratch_bytes, static_cast<unsigned char>(0xee));  // the library may overwrite it
     multiply(m, n, k, x, first, second, y, result, c_type, ldc, tf32);
   });
   return done ? CUBLAS_STATUS_SUCCESS : refuse(CUBLAS_STATUS_INVALID_VALUE, kCall, "no such stream");

@@ -32,7 +32,7 @@ cusparseStatus_t refuse(cusparseStatus_t status, const char* call, const std::st
   return status;
 }
 
-// A dense matrix whose memory has been found.
+// A dense matrix with its host address.
 struct Dense {
   void* values;
   cudaDataType type;

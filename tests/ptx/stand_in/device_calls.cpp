@@ -1,4 +1,4 @@
-// What the device says of itself, and the names of errors.
+// Device properties, and the names of errors.
 #include <cstring>
 
 #include "tests/ptx/stand_in/device_memory.h"

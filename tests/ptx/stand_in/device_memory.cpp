@@ -21,7 +21,7 @@ uint64_t number(const void* p) { return reinterpret_cast<uint64_t>(p); }
 }  // namespace
 
 DeviceMemory& DeviceMemory::instance() {
-  static DeviceMemory& memory = *new DeviceMemory;  // never destroyed: buffers of static lifetime give back to it
+  static DeviceMemory& memory = *new DeviceMemory;  // never destroyed: buffers of static lifetime release to it
   return memory;
 }
 
@@ -46,12 +46,12 @@ void* DeviceMemory::allocate(size_t bytes) {
   } else {
     if (end_ + size + kGranule > kWindow) return nullptr;
     begin = visible_ + end_;
-    end_ += size + kGranule;  // never two side by side: running over the end of one does not look right in another
+    end_ += size + kGranule;  // a gap, so that an overrun does not reach another allocation unnoticed
   }
   const auto to_host = static_cast<ptrdiff_t>(number(real_) - visible_);
   allocations_[begin] = {begin, begin + std::max<size_t>(bytes, 1), to_host};
   used_ += size;
-  // What a GPU hands out holds anything at all.
+  // Fresh GPU memory has arbitrary contents.
   std::memset(real_ + (begin - visible_), 0xcb, std::min<size_t>(size, size_t{1} << 24));
   return reinterpret_cast<void*>(begin);
 }

@@ -37,8 +37,8 @@ T read(const unsigned char* at) {
   return value;
 }
 
-// ptxas says how many registers a kernel has in the attributes of .nv.info: entries of a format, a name, a size and, for
-// this one, the kernel's symbol and the number.
+// ptxas stores the register count of a kernel in the attributes of .nv.info. An entry consists of a format, an
+// attribute number, a size and, for register counts, the kernel's symbol and the count.
 void read_registers(const unsigned char* elf, std::map<std::string, int>& registers) {
   constexpr unsigned char kSizedValue = 4, kRegisterCount = 0x2f;
   const auto header = read<Elf64_Ehdr>(elf);

@@ -1,4 +1,4 @@
-// What nvcc puts into a program: a container with the PTX of a file and its machine code for some architectures.
+// Reads the container that nvcc embeds in a program: the PTX of a file and its machine code for some architectures.
 #pragma once
 #include <map>
 #include <string>
@@ -11,7 +11,7 @@ struct FatBinary {
   std::map<std::string, int> registers;  // per thread, by kernel, from the machine code for compute capability 9.0
 };
 
-// `wrapper` is what the program registers. Throws std::runtime_error if it is not understood.
+// `wrapper` is the pointer that the program registers. Throws std::runtime_error if the format is unknown.
 FatBinary read_fat_binary(const void* wrapper);
 
 }  // namespace poise::stand_in

@@ -1,5 +1,5 @@
-// Registration and launch. A launch is refused for what the hardware of compute capability 9.0 would refuse it for,
-// with the registers that ptxas gave to the kernel.
+// Registration and launch. A launch is refused if hardware of compute capability 9.0 would refuse it, given the
+// registers that ptxas assigned to the kernel.
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -55,7 +55,8 @@ cudaError_t error_of(const std::string& fault) {
   return cudaErrorLaunchFailure;
 }
 
-// Lists, which decide how much other kernels do, are made by launches of fewer blocks.
+// Launches of at most this many blocks run in full, except matrix products: some build lists that determine how much
+// work other kernels do.
 constexpr uint64_t kSmallLaunch = 300;
 
 bool may_be_sampled(const ptx::Launch& launch) {
@@ -238,7 +239,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const voi
   return cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, host, threads, dynamic, 0);
 }
 
-// For the libraries of the stand-in: work in a stream, and where device memory really lies.
+// For the stand-in's libraries: submits work to a stream, and returns the host address of device memory.
 int poise_stand_in_submit(void* handle, void (*work)(void*), void (*done)(void*), void* data) {
   const std::lock_guard lock(one_call_at_a_time());
   Stream* stream = Streams::instance().find(static_cast<cudaStream_t>(handle));

@@ -1,4 +1,4 @@
-// For the stand-ins of CUDA's libraries: work in the streams of the runtime's stand-in, on memory of its device.
+// Helpers for the stand-ins of CUDA's libraries: submit work to the runtime stand-in's streams and access its memory.
 #pragma once
 #include <cuda_runtime_api.h>
 #include <library_types.h>

@@ -1,4 +1,4 @@
-// Allocation, copies and fills. Pointers of the wrong kind, and ranges that leave their allocation, are refused.
+// Allocation, copies and fills. Refuses pointers of the wrong kind and ranges that exceed their allocation.
 #include <cstring>
 
 #include "tests/ptx/stand_in/device_memory.h"
@@ -11,7 +11,7 @@ namespace {
 
 DeviceMemory& memory() { return DeviceMemory::instance(); }
 
-// Where the bytes of one end of a copy lie; null, with a complaint, if that end is not what the copy says.
+// The host address of one end of a copy; null, with the reason in `why`, if that end is not of the kind the copy names.
 unsigned char* end_of_copy(const void* p, size_t bytes, bool on_device, std::string& why) {
   const char* expected = on_device ? "device memory" : "memory of the host";
   if ((memory().kind(p) == PointerKind::device) != on_device) {
@@ -88,7 +88,7 @@ cudaError_t cudaFree(void* p) {
   const std::lock_guard lock(one_call_at_a_time());
   if (!p) return answer(Streams::instance().broken);
   if (const auto error = unless_capturing("cudaFree")) return error;
-  Streams::instance().run_all();  // work that still waits may use it
+  Streams::instance().run_all();  // pending work may use it
   if (!memory().release(p)) return refuse(cudaErrorInvalidValue, "cudaFree", "this is no allocation");
   return answer(Streams::instance().broken);
 }

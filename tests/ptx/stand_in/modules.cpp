@@ -12,7 +12,7 @@ namespace poise::stand_in {
 
 struct LoadedModule {
   FatBinary binary;
-  std::unique_ptr<ptx::Module> text;  // once a kernel of it has been asked for
+  std::unique_ptr<ptx::Module> text;  // loaded when a kernel of the module is first used
   ptx::GlobalAddresses globals;
 };
 
@@ -23,7 +23,7 @@ struct Registry {
   std::unordered_map<const void*, std::unique_ptr<Kernel>> kernels;
 };
 Registry& registry() {
-  static Registry& all = *new Registry;  // modules register before main, and are asked for until the end
+  static Registry& all = *new Registry;  // never destroyed: used from before main() until the program ends
   return all;
 }
 
@@ -61,7 +61,7 @@ void register_kernel(void* module, const void* host_function, const char* name) 
   registry().kernels[host_function] = std::move(kernel);
 }
 
-void register_variable(void*, const void*, const char*, size_t) {}  // nobody copies to one by name
+void register_variable(void*, const void*, const char*, size_t) {}  // no supported call accesses one by name
 
 Kernel* find_kernel(const void* host_function) {
   const auto found = registry().kernels.find(host_function);
@@ -81,7 +81,7 @@ const ptx::Program& program_of(Kernel& kernel) {
   return *kernel.program;
 }
 
-// A warp gets registers in pieces of 256, a block warps in fours.
+// Registers are allocated to a warp in units of 256, and warps to a block in units of four.
 int registers_of_block(const Kernel& kernel, int threads) {
   const int per_warp = (kernel.registers * 32 + 255) / 256 * 256;
   const int warps = (threads + 31) / 32;

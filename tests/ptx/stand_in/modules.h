@@ -1,4 +1,4 @@
-// Kernels and variables that programs have registered, by the addresses of their host functions.
+// Registered kernels, by the addresses of their host functions, and the limits of the hardware.
 #pragma once
 #include <memory>
 
@@ -11,12 +11,12 @@ struct LoadedModule;
 struct Kernel {
   std::string name;
   LoadedModule* module = nullptr;
-  int registers = 0;                      // per thread; 0: not known
-  size_t dynamic_allowed = 0;             // bytes of dynamic shared memory that were asked for
-  std::unique_ptr<ptx::Program> program;  // once it has been asked for
+  int registers = 0;                      // per thread; 0: unknown
+  size_t dynamic_allowed = 0;             // dynamic shared memory requested with cudaFuncSetAttribute, in bytes
+  std::unique_ptr<ptx::Program> program;  // decoded on first use
 };
 
-// What a multiprocessor of compute capability 9.0 has, for its blocks together and for one.
+// Limits of compute capability 9.0, per multiprocessor and per block.
 constexpr size_t kSharedPerMultiprocessor = 228 << 10, kSharedPerBlock = 227 << 10, kSharedReserved = 1 << 10;
 constexpr size_t kSharedWithoutAsking = 48 << 10;
 constexpr int kRegistersPerMultiprocessor = 65536, kMostThreads = 2048, kMostBlocks = 32, kMultiprocessors = 132;
@@ -26,9 +26,9 @@ void register_kernel(void* module, const void* host_function, const char* name);
 void register_variable(void* module, const void* host_variable, const char* name, size_t bytes);
 
 Kernel* find_kernel(const void* host_function);
-// Its code. Fault if the PTX is missing or not understood.
+// The kernel's code. Throws a Fault if the PTX is missing or not supported.
 const ptx::Program& program_of(Kernel& kernel);
-// Registers of one block, as they are handed out.
+// Registers that one block occupies, rounded up to the hardware's allocation units.
 int registers_of_block(const Kernel& kernel, int threads);
 // How many blocks fit on a multiprocessor at once.
 int resident_blocks(Kernel& kernel, int threads, size_t dynamic_shared_bytes);

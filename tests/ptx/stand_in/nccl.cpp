@@ -1,6 +1,6 @@
-// libnccl for programs that run on the stand-in: the collectives that Poise calls, between all processes of mpirun, each of
-// which is taken for a GPU. They wait for each other by MPI when their stream gets there, and nothing else of the program
-// goes on meanwhile.
+// libnccl for programs that run on the stand-in: the collectives that Poise calls, between all processes of mpirun,
+// each of which acts as one GPU. The processes wait for each other through MPI when their stream reaches the
+// collective; meanwhile nothing else in the program runs.
 #include <mpi.h>
 #include <nccl.h>
 
@@ -25,7 +25,7 @@ ncclResult_t refuse(const char* call, const char* why) {
 
 cudaDataType type_of(ncclDataType_t type) { return type == ncclFloat ? CUDA_R_32F : CUDA_R_16BF; }
 
-// In the order of the ranks, in f32.
+// Averages in rank order, in f32.
 void average(const ncclComm& comm, const void* mine, void* mean, size_t count, cudaDataType type) {
   const size_t bytes = count * size_of(type);
   std::vector<char> all(bytes * static_cast<size_t>(comm.size));

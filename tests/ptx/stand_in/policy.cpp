@@ -43,7 +43,7 @@ Change change_of(const char* path) {
   return change;
 }
 
-// Line by line: an expression may not run on into the next instruction.
+// Works line by line, so that a match cannot extend into the next instruction.
 std::string changed(const std::string& body, const Change& change) {
   std::string result;
   for (size_t begin = 0; begin < body.size();) {

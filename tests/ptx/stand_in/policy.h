@@ -1,14 +1,14 @@
-// How the stand-in behaves, from the environment:
+// How the stand-in behaves, set by environment variables:
 //
-//   STAND_IN_ORDER=ascending | descending | random[:SEED]   of warps, blocks, and work in streams
+//   STAND_IN_ORDER=ascending | descending | random[:SEED]   order of warps, blocks, and work in streams
 //   STAND_IN_CHANGE=FILE       a seeded fault for the PTX: see below
-//   STAND_IN_PROFILE=FILE      what every kernel did, counted (profile.h)
-//   STAND_IN_RUN=sample:N      with a profile, for large sizes: between cudaProfilerStart and cudaProfilerStop, N blocks of
-//                              each large launch run, and counts are extrapolated; what copies bring to the host from then
-//                              on is zeros. After that nothing runs
+//   STAND_IN_PROFILE=FILE      counts of what every kernel did (profile.h)
+//   STAND_IN_RUN=sample:N      for profiles of large sizes: between cudaProfilerStart and cudaProfilerStop, N blocks of
+//                              each large launch run, and counts are extrapolated. From cudaProfilerStart on, copies to
+//                              the host copy zeros. After cudaProfilerStop no kernel runs
 //
-// A fault is lines of `kernel NAME`, `from TEXT` and `to TEXT`: in every kernel of whose name the regular expression NAME
-// matches a part, lines become what a replacement of TEXT makes of them.
+// A fault file has the lines `kernel NAME`, `from TEXT` and `to TEXT`. NAME and the first TEXT are regular expressions:
+// in every kernel whose name contains a match of NAME, matches of `from` in each line are replaced with `to`.
 #pragma once
 #include <string>
 
@@ -19,16 +19,16 @@ namespace poise::stand_in {
 struct Policy {
   ptx::Order order = ptx::Order::ascending;
   uint64_t seed = 1;
-  uint64_t sampled_blocks = 0;  // of a launch, while the program asks to be profiled. 0: all run
+  uint64_t sampled_blocks = 0;  // per launch, between cudaProfilerStart and cudaProfilerStop; 0: all blocks run
 };
 const Policy& policy();
 
-// From now on: 0 as the environment says, 1 descending, others random by this seed.
+// Sets the order from now on: 0 restores that of the environment, 1 is descending, other values seed a random order.
 void set_order(uint64_t seed);
 
 std::string changed_by_policy(std::string ptx);
 
-// Says on standard error what was done that CUDA forbids.
+// Reports a use that CUDA forbids on standard error.
 void complain(const char* call, const std::string& why);
 
 }  // namespace poise::stand_in

@@ -17,11 +17,11 @@ constexpr auto kKinds = static_cast<size_t>(ptx::Kind::count);
 struct Row {
   int registers = 0, resident_blocks = 0;
   uint64_t launches = 0, lanes = 0, requests = 0, sectors = 0, touched = 0, wavefronts = 0, phases = 0, divergent = 0;
-  uint64_t macs_16_bits = 0, macs_tf32 = 0;  // of tensor cores
+  uint64_t macs_16_bits = 0, macs_tf32 = 0;  // on tensor cores
   std::array<uint64_t, kKinds> warps = {};
 };
 
-// Kernel, blocks, threads of a block, bytes of shared memory.
+// Kernel, blocks, threads per block, bytes of shared memory.
 using Key = std::tuple<std::string, uint64_t, uint64_t, uint64_t>;
 
 struct Collected {

@@ -1,14 +1,14 @@
-// STAND_IN_PROFILE=FILE: what all launches of a program did, counted, is written there when it ends: a line of JSON for
-// each kernel and size of launch, and a last one about the interpreter. bench/kernels_profile prints it. Of a program that
-// calls cudaProfilerStart and cudaProfilerStop only what it launches between them is counted.
+// STAND_IN_PROFILE=FILE: when a program ends, the counts of all its launches are written to FILE: one line of JSON per
+// kernel and launch size, and a last one about the interpreter. bench/kernels_profile prints the file. If the program
+// calls cudaProfilerStart and cudaProfilerStop, only the launches between them are counted.
 #pragma once
 #include "tests/ptx/stand_in/modules.h"
 
 namespace poise::stand_in {
 
-bool profiling();  // now
+bool profiling();  // whether launches are counted now
 
-// Of cudaProfilerStart and cudaProfilerStop.
+// Relative to cudaProfilerStart and cudaProfilerStop.
 enum class Phase : uint8_t { before, between, after };
 Phase phase();
 void enter(Phase phase);

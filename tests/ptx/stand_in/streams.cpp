@@ -80,7 +80,7 @@ void Streams::enqueue(Stream& stream, Stream::Item item) {
 
 void Streams::submit(Stream& stream, Work work) {
   if (stream.capturing) return capture(stream, {.work = std::move(work)});
-  // The legacy stream and the blocking ones wait for each other.
+  // The legacy stream and the blocking streams wait for each other.
   if (&stream == &legacy_) {
     for (const auto& other : streams_) {
       if (other->blocking) wait(legacy_, other->tail);
@@ -144,7 +144,7 @@ bool Streams::wait_captured(Stream& stream, const EventState& event) {
     capture_.ends.push_back(0);
   }
   capture(stream, {.waits_for = found->second.number});
-  // All that the other lane has done so far is the first one's now: nothing of it is left over.
+  // If the event covers all work of the other lane, the first lane has now joined it: no unjoined work is left there.
   const auto& [number, lane, end] = found->second;
   if (stream.lane == 0 && lane != 0 && capture_.ends[lane] == end) capture_.ends[lane] = 0;
   return true;
@@ -154,7 +154,7 @@ void Streams::replay(const Graph& graph, Stream& stream) {
   while (lanes_.size() + 1 < graph.lanes) lanes_.push_back(make(/*blocking=*/false));
   std::vector<std::shared_ptr<EventState>> events;
   for (int i = 0; i < graph.events; ++i) events.push_back(std::make_shared<EventState>());
-  // Shared: a destroyed graph finishes what was asked of it.
+  // The work is shared, so that a graph that has been launched still finishes after it is destroyed.
   for (size_t i = 0; i < graph.work->size(); ++i) {
     const Captured& item = (*graph.work)[i];
     Stream& lane = item.lane == 0 ? stream : *lanes_[item.lane - 1];

@@ -1,5 +1,5 @@
-// Streams, events, captures and graphs. Nothing runs until somebody waits for it, and then in an order in which a GPU
-// might have run it.
+// Streams, events, captures and graphs. Work runs only when the program waits for it (in random orders, some runs
+// earlier), in an order in which a GPU might have run it.
 #pragma once
 #include <cuda_runtime_api.h>
 
@@ -23,18 +23,18 @@ struct EventState {
 struct Stream {
   struct Item {
     Work work;
-    std::shared_ptr<EventState> event;  // if set, work waits until the event has been reached this often
+    std::shared_ptr<EventState> event;  // if set, the work waits until event->reached >= needed
     uint64_t needed = 0;
   };
-  bool blocking = true;  // waits for the legacy stream, which waits for it
+  bool blocking = true;  // the stream and the legacy stream wait for each other
   std::deque<Item> queue;
   std::shared_ptr<EventState> tail = std::make_shared<EventState>();
-  // The first stream of a capture, or one that came to it by waiting for an event of it.
+  // Capturing: the first stream of a capture, or one that joined it by waiting for one of its events.
   bool capturing = false, invalidated = false;
   size_t lane = 0;
 };
 
-// What a capture keeps: work of its streams (lanes), and the events between them, by number.
+// An item of a capture: work in one of its streams (lanes), or an event between them, by number.
 struct Captured {
   size_t lane = 0;
   Work work;
@@ -44,12 +44,12 @@ struct Captured {
 struct Capture {
   struct Record {
     int number;
-    size_t lane, end;  // of the work of the lane before it
+    size_t lane, end;  // end: the amount of work in the lane before the record
   };
-  std::vector<Stream*> lanes;  // the first began it
-  std::vector<size_t> ends;    // how much work each has
+  std::vector<Stream*> lanes;  // the first one began the capture
+  std::vector<size_t> ends;    // amount of work per lane; 0 once the first lane has waited for all of it
   std::vector<Captured> work;
-  std::map<const EventState*, Record> records;  // of each event the latest
+  std::map<const EventState*, Record> records;  // the latest one of each event
   int events = 0;
 };
 
@@ -65,7 +65,7 @@ class Streams {
 
   Stream* make(bool blocking);
   Stream* find(cudaStream_t handle);  // null if there is none; 0 and 1 are the legacy stream
-  void destroy(Stream* stream);       // after what it has to do
+  void destroy(Stream* stream);       // after its queued work
 
   void submit(Stream& stream, Work work);
   void record(Stream& stream, const std::shared_ptr<EventState>& event);
@@ -74,16 +74,16 @@ class Streams {
   bool run_until(const std::function<bool()>& condition);  // false if nothing can run any more
   void run_all();
 
-  // The stream that this program captures, if any. Whatever is forbidden meanwhile invalidates the capture.
+  // The stream that began the current capture, if any. A call that is forbidden meanwhile invalidates the capture.
   Stream* capturing() const { return capturing_; }
   void begin_capture(Stream& stream);
   Capture end_capture();
   void capture(Stream& stream, Captured work);
   void record_captured(Stream& stream, const EventState& event);
-  // False if the event is none of the capture's.
+  // False if the event was not recorded in the capture.
   bool wait_captured(Stream& stream, const EventState& event);
 
-  // What the device answers from now on: an error of a kernel stays.
+  // The sticky error of the device: once a kernel has failed, calls return it.
   cudaError_t broken = cudaSuccess;
 
  private:
@@ -93,7 +93,7 @@ class Streams {
 
   Stream legacy_;
   std::vector<std::unique_ptr<Stream>> streams_;
-  std::vector<Stream*> lanes_;  // where work of graphs runs beside their stream
+  std::vector<Stream*> lanes_;  // extra streams for the further lanes of a graph
   Stream* capturing_ = nullptr;
   Capture capture_;
   uint64_t random_ = 0;
@@ -104,7 +104,7 @@ std::recursive_mutex& one_call_at_a_time();
 // Remembers the error for cudaGetLastError, and returns it.
 cudaError_t answer(cudaError_t error);
 cudaError_t refuse(cudaError_t error, const char* call, const std::string& why);
-// For calls that a thread must not make while it captures: cudaErrorStreamCaptureUnsupported, and the capture is void.
+// For calls that are forbidden during a capture: returns cudaErrorStreamCaptureUnsupported and invalidates the capture.
 cudaError_t unless_capturing(const char* call);
 
 }  // namespace poise::stand_in
