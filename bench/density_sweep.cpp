@@ -41,7 +41,7 @@ double milliseconds(Trainer& trainer) {
   trainer.iterate();
   trainer.synchronize();
   const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-  if (!trainer.report().finite()) fail(ErrorKind::runtime, "the losses are not finite any more");
+  if (!trainer.report().finite()) fail(ErrorKind::runtime, "the losses are no longer finite");
   return ms;
 }
 

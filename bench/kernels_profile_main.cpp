@@ -235,7 +235,7 @@ int run(int argc, char** argv) {
   CLI::App app("Prints what our kernels did, as the stand-in for CUDA counted it, with predicted times.");
   std::string file, budgets;
   size_t rows = 40;
-  app.add_option("FILE", file, "that STAND_IN_PROFILE named")->required();
+  app.add_option("FILE", file, "the file written through STAND_IN_PROFILE")->required();
   app.add_option("--rows", rows, "of the table")->capture_default_str();
   app.add_option("--budgets", budgets, "what kernels may need at most (JSON)");
   if (!parse_flags(app, argc, argv)) return 0;

@@ -61,7 +61,7 @@ class TrainStepBench {
     trainer_.iterate();
     trainer_.synchronize();
     const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-    if (!trainer_.report().finite()) fail(ErrorKind::runtime, "the losses are not finite any more");
+    if (!trainer_.report().finite()) fail(ErrorKind::runtime, "the losses are no longer finite");
     return ms;
   }
 

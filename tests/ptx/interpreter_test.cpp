@@ -467,9 +467,9 @@ TEST(PtxInterpreter, ReportsWhatAGpuWouldNotForgive) {
   expect_fault("mov.u64 %rd1, 0; ld.global.u32 %r0, [%rd1];", "out of bounds");
   expect_fault(".shared .b8 x[64]; mov.u32 %r2, x; ld.shared.u32 %r0, [%r2+64];", "64 bytes of shared memory");
   expect_fault("shfl.sync.idx.b32 %r0, %r1, 0, 31, 0xff;", "are not in the mask they name");
-  expect_fault(divergent + "shfl.sync.idx.b32 %r0, %r1, 0, 31, -1; $end:", "are named in a mask and are not here");
+  expect_fault(divergent + "shfl.sync.idx.b32 %r0, %r1, 0, 31, -1; $end:", "are in the mask but do not take part");
   expect_fault(divergent + "bar.sync 0; $end:", "a barrier of the block without lanes");
-  expect_fault(divergent + "bar.warp.sync -1; $end:", "are named in a mask and are not here");
+  expect_fault(divergent + "bar.warp.sync -1; $end:", "are in the mask but do not take part");
   expect_fault(divergent +
                    "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%f0,%f1,%f2,%f3}, {%r2,%r3,%r4,%r5}, "
                    "{%r6,%r7}, {%f0,%f1,%f2,%f3}; $end:",

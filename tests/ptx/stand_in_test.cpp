@@ -63,8 +63,8 @@ TEST_F(StandIn, MemoryIsFreedOnceAndNotUsedAfterwards) {
   void* other = nullptr;
   ASSERT_EQ(cudaMalloc(&other, 100), cudaSuccess);
   ASSERT_EQ(cudaFree(other), cudaSuccess);
-  expect_refusal(cudaErrorInvalidValue, "this is no allocation", [&] { return cudaFree(other); });
-  expect_refusal(cudaErrorInvalidValue, "this is no allocation", [&] { return cudaFree(bytes() + 512); });
+  expect_refusal(cudaErrorInvalidValue, "not an allocation", [&] { return cudaFree(other); });
+  expect_refusal(cudaErrorInvalidValue, "not an allocation", [&] { return cudaFree(bytes() + 512); });
   expect_refusal(cudaErrorInvalidValue, "expected device memory", [&] { return cudaMemsetAsync(other, 0, 8, stream); });
   expect_refusal(cudaErrorInvalidValue, "no such memory", [&] { return cudaFreeHost(memory); });
 }
@@ -242,7 +242,7 @@ TEST_F(StandIn, AFaultOfAKernelStays) {
       {host.data(), 1, 256, cudaErrorIllegalAddress, "memory of the host"},
       {static_cast<int*>(freed), 1, 256, cudaErrorIllegalAddress, "out of bounds: store to global memory of 4 bytes"},
       {static_cast<int*>(memory), 17, 256, cudaErrorIllegalAddress,
-       "[0-9]+ bytes behind the end of an allocation of 4096"},
+       "[0-9]+ bytes past the end of an allocation of 4096"},
       {static_cast<int*>(memory), 1, 128, cudaErrorIllegalAddress, "there are 128 bytes of shared memory"},
       {reinterpret_cast<int*>(bytes() + 2), 1, 256, cudaErrorMisalignedAddress, "stand_in_kernels.cu:"},
   };

@@ -79,7 +79,7 @@ class GoldenFile {
   // Largest difference relative to the largest expected entry. A NaN fails.
   void expect_near(const std::string& name, const Tensor& got, double limit) {
     compared_.insert(name);
-    ASSERT_TRUE(static_cast<bool>(got)) << name << ": there is no such result";
+    ASSERT_TRUE(static_cast<bool>(got)) << name << ": no such result";
     ASSERT_EQ(got.shape.to_string(), shape(name).to_string()) << name;
     const std::vector<double> expected = values(name);
     double difference = 0, scale = 0;

@@ -95,7 +95,7 @@ std::vector<double> to_host(const Tensor& tensor) {
 }
 
 void from_host(const Tensor& tensor, const std::vector<double>& values) {
-  require(static_cast<size_t>(tensor.elements()) == values.size(), "as many values as elements");
+  require(static_cast<size_t>(tensor.elements()) == values.size(), "expected one value per element");
   auto copy_as = [&]<class T>(auto convert) {
     std::vector<T> converted;
     for (const double value : values) converted.push_back(convert(value));

@@ -21,7 +21,7 @@ struct TestContext {
 template <class T>
 OwnedTensor tensor_of(const Shape& shape, const std::vector<T>& values) {
   OwnedTensor owned(shape, dtype_of<T>(), Device::cpu);
-  require(static_cast<size_t>(shape.elements()) == values.size(), "as many values as elements");
+  require(static_cast<size_t>(shape.elements()) == values.size(), "expected one value per element");
   copy_from_host(owned.tensor(), values.data());
   return owned;
 }

@@ -70,7 +70,8 @@ struct Layer {
 
   Layer(const Conv2dGeometry& geometry, const BlockIndex& index)
       : g(geometry), positions(positions_of(geometry)), repeats(g.upsample == 2 && g.kh == 1) {
-    require(block_conv2d_serves(g, kBlock) && index.block == kBlock, "the switch refuses other convolutions");
+    require(block_conv2d_serves(g, kBlock) && index.block == kBlock,
+            "unsupported convolution: the execution switch does not choose this path for it");
     constexpr int64_t kLimit = int64_t{1} << 30;
     for (const Shape& s : {g.x_shape(), g.weight_shape(), g.y_shape()}) {
       if (s.elements() >= kLimit) {

@@ -39,7 +39,8 @@ struct BlockJob {
                : geometry.kh == 1     ? BlockMethod::enlarge_output
                                       : BlockMethod::four_parities),
         regions(g.n, g.h, g.w, /*halo=*/geometry.upsample == 2 || geometry.kh == 3, /*whole_blocks=*/pools()) {
-    require(block_conv2d_serves(g, kBlock) && index.block == kBlock, "the switch refuses other convolutions");
+    require(block_conv2d_serves(g, kBlock) && index.block == kBlock,
+            "unsupported convolution: the execution switch does not choose this path for it");
     blocks = method == BlockMethod::four_parities ? index.alive_in_parities : index.alive;
     out_blocks = g.c_out / kBlock;
     in_blocks = g.c_in / kBlock;

@@ -115,8 +115,8 @@ Region::Region(const Regions& regions, int64_t index) : all(regions), number(ind
 template <class From, class To>
 void pack_region(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
                  bool add, const From* from, To* packed, const Normalisation& normalisation) {
-  require(!add || std::is_same_v<To, float>, "sums are f32");
-  require(!normalisation || (!add && !placement.pooled), "pixels are normalised one by one");
+  require(!add || std::is_same_v<To, float>, "sums are added in f32 only");
+  require(!normalisation || (!add && !placement.pooled), "only single pixels are normalised, not sums of pixels");
   const ChannelNorm norm = channel_norm(normalisation);
   simd([=, &region, &placement, &layout] {
     const int64_t blocks = placement.channels / kBlock, edge = neighbours ? 1 : 0;
@@ -155,7 +155,7 @@ void pack_region(const Region& region, const Placement& placement, const PackedL
 
 void pack_pairs(const Region& region, const Placement& placement, const PackedLayout& layout, bool neighbours,
                 const bf16* from, bf16* packed, const Normalisation& normalisation) {
-  require(!normalisation || !placement.pooled, "pixels are normalised one by one");
+  require(!normalisation || !placement.pooled, "only single pixels are normalised, not sums of pixels");
   const ChannelNorm norm = channel_norm(normalisation);
   const int64_t blocks = placement.channels / kBlock, edge = neighbours ? 1 : 0;
   const int64_t step = layout.frame ? 1 : 2, width = kBlock * (layout.frame ? 2 : 1);  // elements per column

@@ -95,7 +95,8 @@ struct Job {
 
   Job(Context ctx, const Conv2dGeometry& geometry, const BlockIndex& alive, DType type, Pass which, void* workspace)
       : g(geometry), index(alive), dtype(type), pass(which), gathers(g.kh == 3), repeats(!gathers && g.upsample == 2) {
-    require(block_conv2d_serves(g, index.block), "the switch refuses other convolutions");
+    require(block_conv2d_serves(g, index.block),
+            "unsupported convolution: the execution switch does not choose this path for it");
     const bool input = pass == Pass::backward_input, gradient = pass == Pass::backward_weight;
     const int64_t rows = input ? g.c_in : g.c_out, cols = g.kh * g.kw * (input ? g.c_out : g.c_in);
     const int64_t pixels = repeats ? g.h * g.w : g.out_h() * g.out_w();

@@ -48,7 +48,7 @@ __global__ void change_mask_kernel(MomentPolicy policy, Layout layout, int64_t r
 }  // namespace
 
 void change_mask(Context& ctx, MomentPolicy policy, const CellGrid& grid, const MaskOperands& o) {
-  require(grid.weights() < int64_t{1} << 32, "a layer has less than 2^32 weights");
+  require(grid.weights() < int64_t{1} << 32, "a layer has fewer than 2^32 weights");
   const auto narrow = [](int64_t extent) { return static_cast<uint32_t>(extent); };
   const Layout layout{.in = narrow(grid.in),
                       .taps = narrow(grid.taps),

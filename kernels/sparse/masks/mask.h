@@ -28,7 +28,7 @@ constexpr int64_t mask_run(int64_t cell_in, DType dtype) {
 // Weights per byte of `mask`, the mask of `weights`.
 inline int64_t run_of(const Tensor& mask, const Tensor& weights) {
   const int64_t run = weights.elements() / mask.elements();
-  require(run > 0 && kLongestRun % run == 0, "a byte of a mask stands for 1, 2, 4, 8 or 16 weights");
+  require(run > 0 && kLongestRun % run == 0, "a mask byte covers 1, 2, 4, 8 or 16 weights");
   return run;
 }
 

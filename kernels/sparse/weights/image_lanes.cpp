@@ -115,7 +115,8 @@ LaneImages::LaneImages(const WeightSide& side, int64_t images, const LaneRegions
       own_(own),
       normalisation_(normalisation),
       images_of_group_(kImages / regions.stripes) {
-  require(!normalisation || (copies() == 1 && side.share == 1), "pixels are normalised one by one");
+  require(!normalisation || (copies() == 1 && side.share == 1),
+          "only single pixels are normalised, not sums of pixels");
   for (int64_t lane = 0; lane < kImages; ++lane) {
     const int64_t stripe = lane / images_of_group_, image = lane % images_of_group_;
     const int64_t row = image * side.h + stripe * regions.h * side.scale_h;

@@ -131,7 +131,8 @@ size_t list_bytes(const WeightList& list, int64_t entries) {
 }  // namespace
 
 WeightIndex WeightIndex::full(const Conv2dGeometry& kind, int64_t cell_out) {
-  require(weights_conv2d_serves(kind), "the switch refuses other convolutions");
+  require(weights_conv2d_serves(kind),
+          "unsupported convolution: the execution switch does not choose this path for it");
   const WeightTerms terms(kind);
   WeightIndex index{.kind = kind, .cell_out = cell_out, .alive = kind.weight_shape().elements()};
   const ListView rows{terms, index.kind, true}, columns{terms, index.kind, false};

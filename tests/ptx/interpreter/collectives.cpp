@@ -26,7 +26,7 @@ void for_each_group(Warp& w, uint32_t mask_place, uint32_t lanes, const F& f) {
     }
     if ((group & ~mask) != 0) fault("lanes " + lanes_text(group & ~mask) + " are not in the mask they name");
     const uint32_t missing = mask & w.living() & ~group;
-    if (missing != 0) fault("lanes " + lanes_text(missing) + " are named in a mask and are not here");
+    if (missing != 0) fault("lanes " + lanes_text(missing) + " are in the mask but do not take part");
     f(group);
     rest &= ~group;
   }

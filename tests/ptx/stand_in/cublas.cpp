@@ -108,8 +108,7 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa, cub
                             cudaDataType b_type, int ldb, const void* beta, void* c, cudaDataType c_type, int ldc,
                             cublasComputeType_t compute, cublasGemmAlgo_t) {
   constexpr const char* kCall = "cublasGemmEx";
-  if (!known(a_type, b_type, c_type))
-    return refuse(CUBLAS_STATUS_NOT_SUPPORTED, kCall, "types that do not go together");
+  if (!known(a_type, b_type, c_type)) return refuse(CUBLAS_STATUS_NOT_SUPPORTED, kCall, "incompatible types");
   const bool tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
   if ((!tf32 && compute != CUBLAS_COMPUTE_32F) || (tf32 && a_type != CUDA_R_32F)) {
     return refuse(CUBLAS_STATUS_NOT_SUPPORTED, kCall, "this arithmetic is not known here");
@@ -119,7 +118,8 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t transa, cub
       ldc < std::max(1, m)) {
     return refuse(CUBLAS_STATUS_INVALID_VALUE, kCall, "sizes or leading dimensions");
   }
-  if (!handle->workspace) return refuse(CUBLAS_STATUS_ALLOC_FAILED, kCall, "expected a workspace of the caller's");
+  if (!handle->workspace)
+    return refuse(CUBLAS_STATUS_ALLOC_FAILED, kCall, "expected a workspace set with cublasSetWorkspace");
   const auto extent = [](int leading, int cols, cudaDataType type) {
     return static_cast<size_t>(leading) * static_cast<size_t>(cols) * size_of(type);
   };

@@ -72,7 +72,7 @@ cusparseStatus_t check(const char* call, cusparseOperation_t a, cusparseOperatio
 }
 cusparseStatus_t check_types(const char* call, cudaDataType a, cudaDataType b, cudaDataType result) {
   if (a != b || (result != CUDA_R_32F && result != a)) {
-    return refuse(CUSPARSE_STATUS_NOT_SUPPORTED, call, "types that do not go together");
+    return refuse(CUSPARSE_STATUS_NOT_SUPPORTED, call, "incompatible types");
   }
   return CUSPARSE_STATUS_SUCCESS;
 }
@@ -143,7 +143,7 @@ cusparseStatus_t cusparseSpMM(cusparseHandle_t handle, cusparseOperation_t op_a,
   if (const auto status = check(kCall, op_a, op_b, compute)) return status;
   if (const auto status = check_types(kCall, a->type, b->type, c->type)) return status;
   if (a->block_cols * a->block != b->rows || a->block_rows * a->block != c->rows || b->cols != c->cols) {
-    return refuse(CUSPARSE_STATUS_INVALID_VALUE, kCall, "sizes that do not go together");
+    return refuse(CUSPARSE_STATUS_INVALID_VALUE, kCall, "incompatible sizes");
   }
   Sparse sparse;
   Dense right, result;
@@ -194,7 +194,7 @@ cusparseStatus_t cusparseSDDMM(cusparseHandle_t handle, cusparseOperation_t op_a
   if (const auto status = check(kCall, op_a, op_b, compute)) return status;
   if (const auto status = check_types(kCall, a->type, b->type, c->type)) return status;
   if (c->block_rows * c->block != a->rows || c->block_cols * c->block != b->cols || a->cols != b->rows) {
-    return refuse(CUSPARSE_STATUS_INVALID_VALUE, kCall, "sizes that do not go together");
+    return refuse(CUSPARSE_STATUS_INVALID_VALUE, kCall, "incompatible sizes");
   }
   Sparse sparse;
   Dense left, right;

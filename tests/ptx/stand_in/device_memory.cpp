@@ -122,13 +122,13 @@ std::string DeviceMemory::describe(uint64_t address) const {
   if (after != allocations_.begin()) {
     const ptx::Region& before = std::prev(after)->second;
     if (address - before.end < size_t{1} << 20) {
-      return std::to_string(address - before.end) + " bytes behind the end of " + text(before);
+      return std::to_string(address - before.end) + " bytes past the end of " + text(before);
     }
   }
   if (after != allocations_.end() && after->first - address < size_t{1} << 20) {
     return std::to_string(after->first - address) + " bytes before " + text(after->second);
   }
-  return "which is memory of nobody; ordinary memory of the host, perhaps";
+  return "which is in no allocation; perhaps ordinary host memory";
 }
 
 }  // namespace poise::stand_in

@@ -41,7 +41,7 @@ cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, 
                         (kind == cudaMemcpyDeviceToHost && memory().kind(to) == PointerKind::ordinary);
   if (pageable && stream->capturing) {
     streams.capturing()->invalidated = true;
-    return refuse(cudaErrorStreamCaptureUnsupported, kCall, "a captured copy wants memory of cudaMallocHost");
+    return refuse(cudaErrorStreamCaptureUnsupported, kCall, "a captured copy needs memory from cudaMallocHost");
   }
   if (kind == cudaMemcpyHostToDevice && pageable) {
     const std::vector<unsigned char> taken(source, source + bytes);
@@ -89,7 +89,7 @@ cudaError_t cudaFree(void* p) {
   if (!p) return answer(Streams::instance().broken);
   if (const auto error = unless_capturing("cudaFree")) return error;
   Streams::instance().run_all();  // pending work may use it
-  if (!memory().release(p)) return refuse(cudaErrorInvalidValue, "cudaFree", "this is no allocation");
+  if (!memory().release(p)) return refuse(cudaErrorInvalidValue, "cudaFree", "not an allocation");
   return answer(Streams::instance().broken);
 }
 
@@ -105,7 +105,7 @@ cudaError_t cudaFreeHost(void* p) {
   if (!p) return answer(Streams::instance().broken);
   if (const auto error = unless_capturing("cudaFreeHost")) return error;
   Streams::instance().run_all();
-  if (!memory().release_pinned(p)) return refuse(cudaErrorInvalidValue, "cudaFreeHost", "this is no such memory");
+  if (!memory().release_pinned(p)) return refuse(cudaErrorInvalidValue, "cudaFreeHost", "not pinned memory");
   return answer(Streams::instance().broken);
 }
 

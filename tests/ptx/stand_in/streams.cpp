@@ -37,7 +37,8 @@ cudaError_t unless_capturing(const char* call) {
   Stream* stream = Streams::instance().capturing();
   if (!stream) return cudaSuccess;
   stream->invalidated = true;
-  return refuse(cudaErrorStreamCaptureUnsupported, call, "not while a stream is captured; the capture is void");
+  return refuse(cudaErrorStreamCaptureUnsupported, call,
+                "not permitted while a stream is capturing; the capture is invalidated");
 }
 
 Streams& Streams::instance() {
@@ -236,7 +237,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   Stream* stream = streams.find(handle);
   if (!stream) return refuse(cudaErrorInvalidResourceHandle, "cudaStreamSynchronize", "no such stream");
   if (!streams.run_until([&] { return stream->queue.empty(); })) {
-    return refuse(cudaErrorUnknown, "cudaStreamSynchronize", "a stream waits for what never comes");
+    return refuse(cudaErrorUnknown, "cudaStreamSynchronize", "a stream waits for work that will never run");
   }
   return answer(streams.broken);
 }
