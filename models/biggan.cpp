@@ -5,7 +5,7 @@
 namespace poise {
 namespace {
 
-constexpr double kEps64 = 1e-6;  // of biggan64's spectral norm
+constexpr double kEps64 = 1e-6;  // for biggan64's spectral norm
 constexpr BatchNormOptions kBatchNormRelu64{.eps = 1e-4, .relu = true};
 constexpr LayerOptions kUnmasked{.spectral_norm = true, .maskable = false};
 constexpr LayerOptions kSpectral64{.spectral_norm = true, .spectral_norm_eps = kEps64};
@@ -15,7 +15,7 @@ ConditionalNormOptions of_vector(int64_t size) {
   return {.vector_size = size, .batch_norm = kBatchNormRelu64, .spectral_norm_eps = kEps64};
 }
 
-// The head of a projection discriminator: how real `features` [N,H,W,C] look, and how much like their class.
+// The head of a projection discriminator scores how real `features` [N,H,W,C] look and how well they match their class.
 Var projection_head(Linear& linear, Embedding& embedding, Var features, const Tensor& labels) {
   Var h = sum_space(relu(features));
   return add(linear(h), row_dot(embedding(*h.tape, labels, h.dtype()), h));

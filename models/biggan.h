@@ -1,19 +1,19 @@
 // BigGAN (Brock et al. 2019) for small images, as the sparse-GAN papers train it: class-conditional batch norm in G, a
 // projection discriminator (Miyato and Koyama 2018), spectral norm in both.
 //
-//   biggan32   32x32. z as a whole enters the first layer; scales and shifts are tables of classes. No attention.
-//              Width 256: G 4,304,387 and D 4,207,361 parameters for 10 classes.
-//   biggan64   64x64. z is split: a fifth enters the first layer, and a fifth each block's batch norms, together
-//              with an embedding of the class that all blocks share; self-attention at 32x32 in G and D.
+//   biggan32   32x32. The first layer takes all of z; batch norm looks up scales and shifts in tables with a row per
+//              class. No attention. Width 256: G 4,304,387 and D 4,207,361 parameters for 10 classes.
+//   biggan64   64x64. z is split into five chunks: one for the first layer, and one for the batch norms of each of four
+//              blocks, together with a class embedding that all blocks share. Self-attention at 32x32 in G and D.
 //              Width 80: G 17,335,204 and D 30,796,722 parameters for 200 classes.
 //
-// Masks leave alone the tables and maps of conditional batch norm, embeddings, the gate of attention, and biggan32's
-// last linear layer.
+// Never masked: the tables and maps of conditional batch norm, embeddings, the attention gate, and biggan32's last
+// linear layer.
 //
 // Names in the papers' code (biggan.32 and big_resnet.64), for copying weights from there. Convolution weights there
-// are [out,in,kh,kw], ours [out,kh,kw,in]; the rows of the first linear layer go by (c,h,w) there, by (h,w,c) here; v
-// of spectral norm follows its weight. Under spectral norm, weight, u and v are weight_orig, weight_u and weight_v
-// there; gamma and beta of batch norm are weight and bias.
+// are [out,in,kh,kw], ours are [out,kh,kw,in]; the rows of the first linear layer are ordered by (c,h,w) there, by
+// (h,w,c) here; spectral norm's v has the order of its weight. Under spectral norm, weight, u and v are called
+// weight_orig, weight_u and weight_v there; batch norm's gamma and beta are called weight and bias.
 //
 //   biggan32           biggan.32                     biggan64            big_resnet.64
 //   G linear           linear                        G shared            shared
@@ -24,11 +24,11 @@
 //     bn_out           output: batch norm                .shortcut         .conv2d0
 //     conv_out         output: convolution             attention         attn: theta, phi, g, o and its gate
 //   D block1..4        blocks.0..3                     bn_out, conv_out  the last batch norm, conv2d5
-//     linear           classifier                    D block1..5         block0..4, within as in G
+//     linear           classifier                    D block1..5         block0..4, layers named as in G
 //     embedding        embedding                       attention         attn
 //                                                      linear, embedding linear1, embedding
 //
-// .gain and .bias of a conditional norm are called so in both.
+// The .gain and .bias of a conditional norm have the same names there.
 #pragma once
 #include "models/registry.h"
 #include "models/residual_blocks.h"
@@ -62,8 +62,8 @@ class BigGan32Discriminator : public Discriminator {
 
 class BigGan64Generator : public Generator {
  public:
-  static constexpr int64_t kChunks = 5;             // of the latent: the first layer, four blocks
-  static constexpr int64_t kSharedDimension = 128;  // of the class embedding
+  static constexpr int64_t kChunks = 5;             // parts of z: one for the first layer, one for each of four blocks
+  static constexpr int64_t kSharedDimension = 128;  // size of the class embedding
 
   BigGan64Generator(int64_t width, int64_t latent_size, int64_t classes);
   Var operator()(Var z, const Tensor& labels) override;

@@ -51,7 +51,7 @@ Var DcganDiscriminator::operator()(Var x, const Tensor&) {
   for (Conv2d* conv : {&conv1, &conv2, &conv3, &conv4, &conv5, &conv6, &conv7}) x = leaky_relu((*conv)(x), kSlope);
   const Shape s = x.shape();
   Var pixel = reshape(x, {s[0], 1, 1, s[1] * s[2] * s[3]});
-  return linear(sum_space(pixel));  // a sum of one: bf16 becomes f32
+  return linear(sum_space(pixel));  // over a single pixel: this only converts bf16 to f32
 }
 
 }  // namespace poise

@@ -4,9 +4,9 @@
 //   G  z -> linear [N,4,4,8w] -> bn, relu
 //      -> three times (4x4 transposed convolution of stride 2, bn, relu) to 4w, 2w, w
 //      -> conv3x3, tanh -> [N,32,32,3]
-//   D  (3x3, stride 1, then 4x4, stride 2) to w, again to 2w and 4w; 3x3 to 8w -> linear of all [N,4*4*8w] -> [N,1]
+//   D  three times (conv3x3, then conv4x4 of stride 2) to w, 2w, 4w; conv3x3 to 8w -> linear of [N,4*4*8w] -> [N,1]
 //
-// Width 64 in both. What stands in front of a batch norm has no bias there: the norm would remove it.
+// The paper uses width 64 in both. Layers followed by batch norm have no bias, because the norm would remove it.
 #pragma once
 #include "models/registry.h"
 

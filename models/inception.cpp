@@ -6,7 +6,7 @@ namespace {
 constexpr PoolWindow kReduce{.size = 3, .stride = 2};  // 35 -> 17
 constexpr PoolWindow kKeep{.size = 3, .stride = 1, .pad = 1};
 
-// Keeps the size. All convolutions end in a ReLU.
+// Keeps height and width. All convolutions end in a ReLU.
 constexpr Conv2dOptions same(int64_t kh, int64_t kw) {
   return {.kh = kh, .kw = kw, .pad_h = kh / 2, .pad_w = kw / 2, .relu = true};
 }
@@ -128,7 +128,7 @@ Inception::Inception(const InceptionOptions& o)
 std::array<Var, kInceptionTaps> Inception::operator()(Var x, InceptionTap last) {
   require(last <= last_tap(), "a truncated Inception has no taps behind Mixed_6e");
   std::array<Var, kInceptionTaps> taps;
-  // Each part in a scope, so that under NoGrad its values go when it returns; the taps stay.
+  // Each part runs in a scope of its own, so that under NoGrad its values are freed when it returns; the taps stay.
   const auto part = [&](Var in, const auto& f) {
     Scope scope(*in.tape, path());
     return f(in);

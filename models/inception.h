@@ -1,9 +1,9 @@
 // Inception-v3 as FID and the Inception Score use it (Szegedy et al. 2016; Heusel et al. 2017; Salimans et al. 2016):
-// the network "inception-2015-12-05", forward only, batch norm folded into the convolutions, a ReLU behind each.
-// Unlike most published Inception-v3s it averages over the cells inside of the image (window_pooling.h), takes the
+// the network "inception-2015-12-05", forward only, with batch norm folded into the convolutions and a ReLU after each.
+// Unlike most published Inception-v3s, it averages only over the cells inside the image (window_pooling.h), takes the
 // maximum instead of the mean in the pool of Mixed_7c, and has 1008 classes.
 //
-// Sizes for a 299x299 image; the names are those of the weights' files. Mixed blocks join their branches in the order
+// Sizes for a 299x299 image; the names are those in weight files. Mixed blocks concatenate their branches in the order
 // of declaration.
 //   Conv2d_1a_3x3 149 - 2a 147 - 2b 147 - max pool 73 [64] - 3b 73 - 4a 71 - max pool 35 [192] - Mixed_5b..5d 35
 //   - Mixed_6a..6e 17 [768] - Mixed_7a 8 - 7b, 7c 8 - mean over space [2048] - fc [logits]
@@ -18,12 +18,12 @@ namespace poise {
 struct InceptionOptions {
   bool complete = true;           // false: ends with Mixed_6e
   bool max_pool_in_7c = true;     // false: mean, as in other Inception-v3s
-  bool logits_have_bias = false;  // the Inception Score's have none
+  bool logits_have_bias = false;  // the Inception Score uses logits without bias
   int64_t classes = 1008;
-  int64_t narrowing = 1;  // every width is divided by it; for tests
+  int64_t narrowing = 1;  // divides every width; for tests
 };
 
-// Where features are taken: mean over space behind the first and second max pool, Mixed_6e and Mixed_7c; logits.
+// Where features are taken: the mean over space after the first and second max pool, Mixed_6e and Mixed_7c; the logits.
 enum class InceptionTap : uint8_t { pool64, pool192, pool768, pool2048, logits };
 constexpr int kInceptionTaps = 5;
 
@@ -72,14 +72,14 @@ class Inception : public Module {
  public:
   explicit Inception(const InceptionOptions& options);
 
-  // x [N,299,299,3] in [-1, 1) -> features [N,..] of all taps up to `last`; those behind it are empty. Meant for
+  // x [N,299,299,3] in [-1, 1) -> features [N,dims(tap)] of all taps up to `last`; later taps are empty. Meant for
   // Tape::NoGrad, under which activations between the taps are freed as soon as they have been read.
   std::array<Var, kInceptionTaps> operator()(Var x, InceptionTap last);
   int64_t dims(InceptionTap tap) const;
   InceptionTap last_tap() const { return options_.complete ? InceptionTap::logits : InceptionTap::pool768; }
 
  private:
-  // Everything behind Mixed_6e.
+  // Everything after Mixed_6e.
   struct End {
     End(Module& parent, const InceptionOptions& options);
     InceptionD mixed_7a;

@@ -12,7 +12,7 @@ namespace poise {
 namespace {
 
 constexpr const char* kCanonical = "inception-2015-12-05";
-constexpr const char* kOfficialWeights = "6726825d";  // the sha256 of pt_inception-2015-12-05-6726825d.pth begins so
+constexpr const char* kOfficialWeights = "6726825d";  // start of the sha256 of pt_inception-2015-12-05-6726825d.pth
 
 struct KnownFile {
   const char *hash, *name, *note;
@@ -30,7 +30,7 @@ std::string metadata(const SafetensorsFile& file, const std::string& key) {
 
 std::string text(const std::vector<int64_t>& shape) { return fmt::format("[{}]", fmt::join(shape, ",")); }
 
-// The shape that a parameter has in the file: [O,I,kh,kw] for our [O,kh,kw,I].
+// The shape of a parameter in the file: [O,I,kh,kw] for our [O,kh,kw,I].
 std::vector<int64_t> shape_in_file(const Shape& s) {
   if (s.rank() == 4) return {s[0], s[3], s[1], s[2]};
   std::vector<int64_t> shape;

@@ -1,4 +1,4 @@
-// Weights of Inception-v3 from a safetensors file: f32, convolutions OIHW, batch norm folded, named
+// Loads weights of Inception-v3 from a safetensors file: f32, convolutions in OIHW, batch norm folded, named
 // "<layer>.conv.weight" and "<layer>.conv.bias", "fc.weight" [classes,2048] and "fc.bias".
 #pragma once
 #include <vector>
@@ -8,18 +8,18 @@
 
 namespace poise {
 
-// What a file says it is. Numbers of different networks must never be compared, so the name goes with every number.
+// Which network a file contains. Scores of different networks must not be compared, so every score carries the name.
 struct InceptionIdentity {
   std::string name;  // "inception-2015-12-05", "iv3q"; "unrecognised-inception" for weights of unknown origin
   std::string hash;  // sha256 of the file
-  std::string note;  // one line about where the name comes from, and what the file cannot do
+  std::string note;  // one line: where the name comes from, and how far the scores are comparable
   bool recognised = false;
   InceptionOptions options;
 };
 
-// A file is known by its hash, or, if bench/convert_inception.py wrote it, by the hash of the official weights that it
-// was made of. Any other is taken for the network of 2015-12-05 unless its metadata says "pool_7c": "avg".
-// The width of the first convolution says whether all are narrower, as in the tests' files.
+// Recognises a file by its hash or, if bench/convert_inception.py wrote it, by the hash of the official weights that it
+// was converted from. Any other file gets the options of the 2015-12-05 network unless its metadata has "pool_7c":
+// "avg". The width of the first convolution determines the narrowing (tests use narrow files).
 InceptionIdentity identify_inception(const SafetensorsFile& file);
 
 // Copies the weights to the device and points the network's parameters at them; the result owns the memory. Weights

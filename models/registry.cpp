@@ -57,7 +57,7 @@ GanModel make_biggan64(const Options& o) {
           std::make_unique<BigGan64Discriminator>(o.width_d, o.classes)};
 }
 
-// Names, builders, the side of the images, and the sizes in which the papers train them.
+// A model's name, builder, image side, and the sizes in which the papers train it.
 struct Entry {
   const char* name;
   GanModel (*make)(const Options&);

@@ -1,4 +1,4 @@
-// The networks by name.
+// Looks up and builds networks by name.
 #pragma once
 #include <memory>
 #include <string>
@@ -27,14 +27,15 @@ class Discriminator : public Module {
   int64_t classes = 0;
 };
 
-// Widths: channels of every feature map of sngan32 and biggan32; of the largest feature map, whose channels the others
-// have multiples of, in all other models. Any will do; biggan64 needs multiples of 8, and of 5 in its latent size.
+// In sngan32 and biggan32 the width is the number of channels of every feature map. In all other models it is that of
+// the largest feature map; the others have multiples of it. Any positive width is allowed, except that biggan64 needs
+// widths that are multiples of 8 and a latent size that is a multiple of 5.
 struct ModelOptions {
   std::string name = "sngan32";
   int64_t width_g = 256, width_d = 128;
   int64_t latent_size = 128;
-  int64_t classes = 0;                    // that a conditional model tells apart; 0 for all others
-  InitScheme init = InitScheme::pytorch;  // how its weights are to start; make_model() leaves them unset
+  int64_t classes = 0;                    // of a conditional model; 0 for all others
+  InitScheme init = InitScheme::pytorch;  // for the caller: make_model() leaves the weights uninitialised
 };
 
 struct GanModel {
@@ -43,12 +44,12 @@ struct GanModel {
 };
 
 std::vector<std::string> model_names();
-// Height and width of the images that a model makes. Error(usage) for an unknown name.
+// Height and width of the images that a model generates. Error(usage) for an unknown name.
 int64_t image_side_of(const std::string& model);
 // The sizes in which the papers train a model. Error(usage) for an unknown name.
 ModelOptions published_model(const std::string& name);
-// Throws Error(usage) for an unknown name (listing the known ones), a width that the model cannot have, or
-// classes where there can be none.
+// Throws Error(usage) for an unknown name (listing the known ones), sizes that the model does not support, or a number
+// of classes that does not fit the model.
 GanModel make_model(const ModelOptions& options);
 
 }  // namespace poise

@@ -41,7 +41,7 @@ ConditionalGenBlock::ConditionalGenBlock(Module& parent, const std::string& name
 Var ConditionalGenBlock::operator()(Var x, const Condition& condition) {
   Scope scope(*x.tape, path());
   Var h = bn2(conv1(bn1(x, condition), Var{}, Next::batch_norm), condition);
-  return conv2(h, shortcut(x), Next::batch_norm);  // or attention, once, which leaves the moments alone
+  return conv2(h, shortcut(x), Next::batch_norm);  // before attention (biggan64's block3) the statistics go unused
 }
 
 DisBlock::DisBlock(Module& parent, const std::string& name, int64_t c_in, int64_t c_out, DisBlockKind kind,

@@ -1,19 +1,20 @@
-// SNGAN (Miyato et al. 2018) with residual blocks: G with batch norm, D with spectral norm on every layer, in the sizes
-// that the sparse-GAN papers train.
+// SNGAN (Miyato et al. 2018) with residual blocks, in the sizes that the sparse-GAN papers train. G has batch norm, D
+// has spectral norm on every layer.
 //
 //   sngan32         "lottery" (Chen et al. 2021, "GANs Can Play Lottery Tickets Too"), CIFAR-10. D ends in a sum over
 //                   space and a linear layer without bias. Widths 256, 128: G 4,276,739 and D 1,053,824 parameters.
-//   sngan32-resnet  the same, but D ends in a mean over space and a linear layer with bias (Chen et al. 2020, "GNGAN");
-//                   there initialised by kaiming.
-//   sngan48         STL-10 at 48x48. G halves its channels at each block, 8 times the width to once; D doubles them, to
-//                   16 times, and ends as that of sngan32-resnet. Width 64: G 4,878,083 and D 19,542,721 parameters.
-//   sngan64         64x64: sngan48 with one more block in G, whose channels go from 16 times the width to once, on a first
-//                   map of 4x4 (as the 64x64 network of Miyato and Koyama 2018). Width 64: G 12,220,675 and D 19,542,721
+//   sngan32-resnet  The same, but D ends in a mean over space and a linear layer with bias (Chen et al. 2020, "GNGAN",
+//                   which initialises it with the kaiming scheme).
+//   sngan48         STL-10 at 48x48. G's blocks halve its channels, from 8 times the width to the width. D's blocks
+//                   double them, up to 16 times. D ends as in sngan32-resnet. Width 64: G 4,878,083 and D 19,542,721
 //                   parameters.
+//   sngan64         64x64. Like sngan48, but G has one more block, from 16 times the width, and its first map is 4x4
+//                   (as in the network of Miyato and Koyama 2018). Width 64: G 12,220,675 and D 19,542,721 parameters.
 //
-// Names in the papers' code: sngan32's blocks are block2..4 in G and block1..4 in D there too, with layers b1, c1, b2,
-// c2 and c_sc for bn1, conv1, bn2, conv2 and shortcut, l1 and l5 for linear, c5 for conv_out; sngan48's block2..4 are
-// blocks.0..2, its D's block1..5 are block0..4, and so on for sngan64. Layouts and spectral norm: as models/biggan.h says.
+// Names in the papers' code: sngan32's blocks have the same names there (block2..4 in G, block1..4 in D); their layers
+// are called b1, c1, b2, c2 and c_sc for bn1, conv1, bn2, conv2 and shortcut. l1 and l5 are linear, c5 is conv_out.
+// sngan48's block2..4 are blocks.0..2 there, its D's block1..5 are block0..4, and so on for sngan64. models/biggan.h
+// describes the layouts and spectral norm.
 #pragma once
 #include "models/registry.h"
 #include "models/residual_blocks.h"
@@ -21,7 +22,7 @@
 namespace poise {
 
 // z [N,latent] -> linear -> [N,bottom,bottom,channels[0]]
-//   -> a block per further entry of `channels`, each doubling height and width
+//   -> one block for each further entry of `channels`; each doubles height and width
 //   -> bn, relu, conv3x3, tanh -> [N,size,size,3].
 class SnganGenerator : public Generator {
  public:
@@ -29,7 +30,7 @@ class SnganGenerator : public Generator {
   Var operator()(Var z, const Tensor& labels) override;
 
   Linear linear;
-  std::vector<std::unique_ptr<GenBlock>> blocks;  // "block2", "block3", ..
+  std::vector<std::unique_ptr<GenBlock>> blocks;  // "block2", "block3", ...
   BatchNorm2d bn_out;
   Conv2d conv_out;
 
@@ -50,7 +51,7 @@ class SnganDiscriminator : public Discriminator {
   SnganDiscriminator(const std::vector<DisStage>& stages, DisHead head);
   Var operator()(Var x, const Tensor& labels) override;
 
-  std::vector<std::unique_ptr<DisBlock>> blocks;  // "block1", "block2", ..
+  std::vector<std::unique_ptr<DisBlock>> blocks;  // "block1", "block2", ...
   Linear linear;
 
  private:

@@ -1,5 +1,5 @@
-// A model and a training loop of one's own on Poise's engine: a small GAN on 32x32 images.
-//   train_own_model FOLDER [ITERATIONS]        FOLDER: of CIFAR-10, or share/poise/cifar10_sample of an installation
+// A custom model and training loop on Poise's engine: a small GAN on 32x32 images.
+//   train_own_model FOLDER [ITERATIONS]        FOLDER: CIFAR-10, or share/poise/cifar10_sample of an installation
 #include <cstdio>
 #include <cstdlib>
 

@@ -14,7 +14,7 @@
 namespace poise {
 namespace {
 
-// The place of an option's source in the order in which later ones win.
+// The precedence of an option's source; higher ones win.
 size_t rank_of(const std::string& origin) {
   constexpr std::array sources = {"default", "preset", "file", "environment", "command line"};
   const auto found = std::find_if(sources.begin(), sources.end(), [&](const char* s) { return origin.starts_with(s); });
@@ -43,7 +43,7 @@ void complete_training_options(OptionSet& options) {
   }
 }
 
-// A sparse method that masks no weight, or never changes what it should.
+// Reports a sparse method that masks no weight, or whose masks never change although they should.
 void check_effect_of_masks(OptionSet& options) {
   const SparseOptions s = options.settings().scheduled_sparse();
   const MaskPolicies policies = policies_of(s);
@@ -70,7 +70,7 @@ void check_effect_of_masks(OptionSet& options) {
   never("br_window", s.br_window, "no decision has all the balance ratios it reads, and D's masks never change");
 }
 
-// A method that leaves a network dense, chosen over a preset or file that masks it: the density goes.
+// If a method without masks in a network overrides a preset or file with a density for it, sets that density to 1.
 void make_dense(OptionSet& options) {
   const SparseOptions& s = options.settings().sparse;
   const SparseMethod& method = sparse_method(s.method);
@@ -142,7 +142,8 @@ void complete_sparse_options(OptionSet& options) {
   }
 }
 
-// What a user set and nothing reads. A file or the environment may hold more than a run needs; a preset does.
+// Reports options that were set without effect: a problem from the command line, a warning from a file or the
+// environment, nothing from a preset, since presets often set more than a run needs.
 void check_effects(OptionSet& options) {
   for (const Option& option : option_table()) {
     const Effect& effect = option.effect;

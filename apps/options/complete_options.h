@@ -1,25 +1,25 @@
-// What options mean together.
+// Checks and completes options that depend on each other.
 #pragma once
 #include "apps/options/options.h"
 #include "data/image_set.h"
 
 namespace poise {
 
-// Fills in what 0 leaves to the method or to other options (density_d, band_low, band_high, update_every_d); notes what
-// does not fit together, and what somebody set on the command line without any effect, as problems; and warns of what
-// is likely to be a slip. The end of schedules that 0 leaves to iterations stays 0, so that it follows them.
+// Fills in options that are 0 because the method or other options determine them (density_d, band_low, band_high,
+// update_every_d). Options that do not fit together, or were set on the command line without effect, become problems;
+// likely mistakes become warnings. Ends of schedules that are 0 stay 0, so that they follow `iterations`.
 void complete_options(OptionSet& options);
 
-// Where --data names a folder, and neither a file nor the user says what it holds: dataset becomes what lies there, with
-// its default split, and a note says so.
+// If --data names a folder and no file, variable or flag sets dataset: sets it to what the folder contains, with its
+// default split, and adds a note.
 void complete_data_set(OptionSet& options);
 
-// Of a conditional model: classes = 0 becomes the number of classes of the data; another number that is not theirs is a
-// problem, as labels without images would be drawn, or images without a label; and so are data without classes. For a
-// folder of pictures, a note says what the model makes of them.
+// For a conditional model: if classes is 0, a default or from a preset, it becomes the number of classes in the data;
+// any other number that differs from it is a problem, because some labels would have no images or some images no label;
+// data without classes are a problem, too. For a folder of pictures, a note says how the model uses them.
 void complete_classes(OptionSet& options, const ImageSet& images);
 
-// Warns where schedules end before the iterations do, and where they have moved since `before`, of a resumed run.
+// Warns of schedules that end before the iterations do, or have moved since `before`, the settings of a resumed run.
 void warn_of_schedules(OptionSet& options, const Settings& before);
 
 }  // namespace poise

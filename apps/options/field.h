@@ -1,5 +1,5 @@
-// A field of Settings as options see it: a value that is read, checked and written in the same way for every C++ type.
-// Nothing here throws: set() says no.
+// Access to a field of Settings: reads, checks and writes its value in the same way for every C++ type. Nothing here
+// throws: set() returns false.
 #pragma once
 #include <string>
 #include <type_traits>
@@ -16,13 +16,13 @@ using Value = std::variant<int64_t, double, bool, std::string>;
 struct Field {
   enum class Type : uint8_t { integer, real, boolean, text };
   Type type = Type::text;
-  std::vector<std::string> choices;  // of an enum, all there are
-  std::string form;                  // what the text must look like, of a type that is written as text
+  std::vector<std::string> choices;  // for an enum, all its values
+  std::string form;                  // for a type that is written as text, the expected format
   Value (*get)(const Settings&) = nullptr;
-  bool (*set)(Settings&, const Value&) = nullptr;  // false, and nothing has changed, if it is no value of the field
+  bool (*set)(Settings&, const Value&) = nullptr;  // false, without a change, if the value is invalid for the field
 };
 
-// How a type is written.
+// How a type is represented as a Value.
 template <class T>
 struct Written {  // as itself: an integer, a real number, a boolean, text
   static constexpr Field::Type type = std::is_same_v<T, int64_t>  ? Field::Type::integer
@@ -34,7 +34,7 @@ struct Written {  // as itself: an integer, a real number, a boolean, text
   static Value value(const T& x) { return x; }
   static std::optional<T> read(const Value& value) {
     if (const T* x = std::get_if<T>(&value)) return *x;
-    if constexpr (std::is_same_v<T, double>) {  // "adam_beta1 = 0" is a real number
+    if constexpr (std::is_same_v<T, double>) {  // "adam_beta1 = 0" is also a real number
       if (const int64_t* x = std::get_if<int64_t>(&value)) return static_cast<double>(*x);
     }
     return std::nullopt;
@@ -96,7 +96,7 @@ struct Written<DiffAugmentOptions> {
   }
 };
 
-// `At` maps Settings, const or not, to the field: a lambda without captures.
+// `At`: a lambda without captures that maps Settings, const or not, to the field.
 template <class At>
 Field field_at(At) {
   using T = std::decay_t<decltype(At{}(std::declval<Settings&>()))>;

@@ -46,7 +46,7 @@ ReadProgress reading_bar(const std::string& unit, bool quiet) {
         .iteration = done, .total = total, .it_per_s = static_cast<double>(done) / seconds, .unit = unit.c_str()};
     const int columns = columns_of(STDERR_FILENO);
     const std::string bar = last ? std::string() : progress_bar_line(view, columns, style.colour);
-    // Blanks wipe what stood there; the cursor ends up behind the bar, or at the start of an empty line.
+    // Blanks erase the old text; the cursor ends up after the bar, or at the start of an empty line.
     std::fprintf(stderr, "\r%*s\r%s", columns - 1, "", bar.c_str());
   };
 }

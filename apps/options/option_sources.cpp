@@ -32,7 +32,7 @@ std::vector<std::string> groups() {
   return names;
 }
 
-// A configuration is a few hundred bytes; the limit keeps a wrong path (a data file) from filling memory.
+// A configuration has a few hundred bytes; the limit keeps a wrong path (a data file) from filling memory.
 constexpr size_t kLargestFile = 1 << 20;
 
 std::optional<std::string> read_text(const std::string& path, OptionSet& options) {
@@ -52,7 +52,7 @@ void read_table(const std::string& group, const toml::table& table, const std::s
     const Option* option = find_option(key);
     const auto value = value_of(node);
     if (!option) {
-      options.set(key, Value(), where);  // notes that there is no such option
+      options.set(key, Value(), where);  // adds the problem "unknown option"
     } else if (option->group != group) {
       options.add_problem(key + ": belongs in [" + option->group + "] but stands in [" + group + "] [" + where + "]");
     } else if (!value) {
@@ -89,7 +89,7 @@ std::string find_preset(const std::string& name) {
 
 namespace {
 
-// The presets that are being read, each the base of the one before.
+// The presets that are being read, each of which is the base of the previous one.
 using Bases = std::vector<std::string>;
 void read_file(const std::string& path, const std::string& origin, const Bases& above, OptionSet& options);
 

@@ -1,4 +1,4 @@
-// The table of options: key, help, limits, and whether a run that is resumed may have another value.
+// The table of options: key, limits, help, and whether a resumed run may have another value.
 #include "apps/console/flag_reader.h"
 #include "apps/evaluation/feature_metric.h"
 #include "apps/options/options.h"
@@ -13,7 +13,7 @@ using Rows = std::vector<Option>;
 constexpr bool younger = true;
 constexpr OnResume fixed = OnResume::fixed, free = OnResume::free, settled = OnResume::settled;
 
-// A field and, as its key, its name.
+// An option's key and its field, which have the same name.
 #define FIELD(group, name) #name, field_at([](auto& s) -> auto& { return s.group.name; })
 
 Limits from_to(double least, double most) { return {.least = least, .most = most}; }
@@ -26,10 +26,10 @@ Limits single(Limits limits) {
   limits.single = true;
   return limits;
 }
-// `word` is no path.
+// A path, or `word`, which is not a path.
 Limits path_or(const char* word) { return {.path = Limits::Path::absolute, .word = word}; }
 
-const Limits any;  // that its type can have
+const Limits any;  // any value of the type
 
 bool has_masks(const Settings& s) { return sparse_method(s.sparse.method).g || sparse_method(s.sparse.method).d; }
 const FeatureMetric* metric_of(const Settings& s) { return find_feature_metric(s.evaluation.eval_metric); }
@@ -37,8 +37,8 @@ const FeatureMetric* metric_of(const Settings& s) { return find_feature_metric(s
 const Effect masks{"a sparse method", has_masks};
 const Effect masks_d{"a method that masks D",
                      [](const Settings& s) { return sparse_method(s.sparse.method).d != nullptr; }};
-// Of an option that policies of masks read: which methods have such a policy is theirs to say. `what` they do, if there
-// are several.
+// The effect of an option that only mask policies read; the policies themselves say which. `what`: what their methods
+// do, if there are several.
 Effect read_by_policies(const std::string& key, const std::string& what = "method") {
   std::string names;
   for (const std::string& name : method_names()) {

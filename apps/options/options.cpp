@@ -31,7 +31,7 @@ std::string toml_string(const std::string& text) {
   return out + "\"";
 }
 
-// Of a file: its name may have any bytes, and a comment of TOML is UTF-8 on one line.
+// An origin as a TOML comment, which is UTF-8 on one line; the origin may contain a file name with any bytes.
 std::string comment(const std::string& origin) {
   std::string text = to_utf8(origin);
   for (char& c : text) {
@@ -57,13 +57,13 @@ bool inside(double x, const Limits& l) {
   return above && below;  // false for NaN
 }
 
-// A denormal number is none to kernels that flush it to 0.
+// Denormal numbers are rejected, because some kernels flush them to 0.
 bool inside_as_float(double x, const Limits& l) {
   const auto f = static_cast<float>(x);
   return inside(f, l) && (f == 0 || std::abs(f) >= std::numeric_limits<float>::min());
 }
 
-// A path as it is kept: from whatever folder and by whatever program it is read again, it names the same file.
+// Expands a path before it is stored, so that it names the same file regardless of the folder and program that read it.
 Value kept(const Option& option, const Value& value) {
   const auto* text = std::get_if<std::string>(&value);
   if (!text || option.limits.path == Limits::Path::none || *text == option.limits.word) return value;
@@ -73,7 +73,7 @@ Value kept(const Option& option, const Value& value) {
 bool fits(const Option& option, const Value& value) {
   const Limits& limits = option.limits;
   if (const auto* x = std::get_if<int64_t>(&value)) {
-    const auto real = static_cast<double>(*x);  // beyond 2^53 another number
+    const auto real = static_cast<double>(*x);  // may be another number above 2^53
     return inside(real, limits) && static_cast<int64_t>(real) == *x;
   }
   if (const auto* x = std::get_if<double>(&value)) {

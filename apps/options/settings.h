@@ -1,13 +1,13 @@
-// All that a user can set of a training run, in typed groups. An option is a field of one of them and a row of
-// apps/options/option_table.cpp; the two have the same name, which is also the key in files and checkpoints. Plain data:
-// nothing here throws, and nothing is checked before an OptionSet holds it (options.h).
+// Everything that a user can set for a training run, in typed groups. An option is a field of a group and a row of
+// apps/options/option_table.cpp; both have the same name, which is also the key in files and checkpoints. Plain data:
+// nothing here throws; OptionSet checks the values (options.h).
 #pragma once
 #include "apps/evaluation/evaluator.h"
 #include "apps/training/train_options.h"
 
 namespace poise {
 
-// Iterations whose losses are logged however large log_every is: signs of life, and of speed.
+// Iterations whose losses are logged regardless of log_every: an early indication of progress and speed.
 constexpr int64_t kAlwaysLogged[] = {1, 2, 5, 10};
 
 struct OutputOptions {

@@ -1,4 +1,4 @@
-// A scalar of a TOML file as a value of ours.
+// Converts a scalar of a TOML file to a Value.
 #pragma once
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
@@ -9,7 +9,7 @@
 
 namespace poise {
 
-// nullopt for dates, arrays and tables.
+// Returns nullopt for dates, times, arrays and tables.
 inline std::optional<Value> value_of(const toml::node& node) {
   if (const auto* x = node.as_integer()) return Value(x->get());
   if (const auto* x = node.as_floating_point()) return Value(x->get());

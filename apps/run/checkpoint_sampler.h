@@ -1,4 +1,4 @@
-// A trainer that will only sample, from a checkpoint: for programs that look at a finished or running training.
+// Makes a trainer for sampling only, from a checkpoint: for programs that inspect a finished or running training.
 #pragma once
 #include <memory>
 #include <string>
@@ -9,15 +9,15 @@
 
 namespace poise {
 
-// `source`: a run directory (its newest valid checkpoint; damaged newer ones are warned of on standard error in the
-// name of `program`), a checkpoint file, or a compact export (apps/run/compact_generator.h). Error(checkpoint) if it is
-// none of them, or nothing in it is whole.
+// `source`: a run directory (loads its newest valid checkpoint and warns of newer damaged ones on standard error, as
+// `program`), a checkpoint file, or a compact export (apps/run/compact_generator.h). Error(checkpoint) if it is none of
+// these, or has no undamaged checkpoint.
 SafetensorsFile load_checkpoint(const std::string& source, const std::string& program);
-// The files that load_checkpoint() may read, which no output may replace.
+// The files that load_checkpoint() may read, so that callers do not overwrite them.
 std::vector<std::string> checkpoint_files(const std::string& source);
 
-// The smallest batches and data set there can be. `device`: nothing chooses one, as the option does. Error(checkpoint) if
-// the file is of no training, or of another version's; Error(environment) if the device is not there.
+// The trainer has the smallest possible batches and data set. `device`: empty means automatic, as for the option.
+// Error(checkpoint) if the file is no training checkpoint or incompatible; Error(environment) if the device is missing.
 std::unique_ptr<Trainer> sampler_of(const SafetensorsFile& file, std::optional<Device> device);
 
 }  // namespace poise

@@ -17,7 +17,7 @@ constexpr std::string_view kMasks = "G.mask.", kAverages = "G.ema.", kExecution 
   fail(ErrorKind::checkpoint, fmt::format("{}: {}; export it again", file.source(), what));
 }
 
-// Of a checkpoint's tensors those that are G's own.
+// Is this tensor of a checkpoint a parameter or buffer of G?
 bool is_of_generator(const std::string& name) {
   if (!name.starts_with("G.") || name == kExecution) return false;
   for (const std::string_view other : {kMasks, kAverages, std::string_view("G.adam_m."), std::string_view("G.adam_v.")})

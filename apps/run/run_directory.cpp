@@ -31,11 +31,11 @@ namespace {
 void sync_folder(const std::string& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return;
-  (void)::fsync(descriptor);  // some file systems cannot; the rename has happened either way
+  (void)::fsync(descriptor);  // not supported by some file systems; the rename has happened either way
   ::close(descriptor);
 }
 
-// Folders that were made for this run, removed again (where empty) unless `keep` is called.
+// Folders that were created for this run; removed again (if empty) unless keep() is called.
 class MadeFolders {
  public:
   ~MadeFolders() {
@@ -59,7 +59,7 @@ class UnfinishedFolder {
       if (::mkdir(path_.c_str(), 0777) != 0) fail_with(parent, "cannot make a folder in it", errno);
       lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
       const int error = errno;
-      // Somebody who clears up may have come upon it before it was opened, or before it had its lock.
+      // Another process that cleans up may have removed the folder before it was opened or locked.
       if (lock_ < 0 && error == ENOENT) continue;
       if (lock_ < 0) {
         ::rmdir(path_.c_str());
@@ -80,7 +80,7 @@ class UnfinishedFolder {
   UnfinishedFolder& operator=(const UnfinishedFolder&) = delete;
 
   const std::string& path() const { return path_; }
-  // It has another name now, and another owner of its lock, which follows it through a rename.
+  // Call this after a rename: the folder is kept, and the caller owns its lock, which a rename preserves.
   int release_lock() { return std::exchange(lock_, -1); }
 
  private:
@@ -88,7 +88,7 @@ class UnfinishedFolder {
   int lock_ = -1;
 };
 
-// Removes what a killed process left of a run that it was making. Whoever makes one holds its lock.
+// Removes the unfinished runs of killed processes. A process that is still creating a run holds its lock.
 void remove_unfinished(const std::string& runs) {
   for (const std::string& name : names_in_folder(runs)) {
     const std::string path = join_path(runs, name);
@@ -101,7 +101,7 @@ void remove_unfinished(const std::string& runs) {
   }
 }
 
-// NNNNN of "NNNNN-label", or -1.
+// Returns NNNNN for "NNNNN-label", otherwise -1.
 int64_t number_of(const std::string& name) {
   const size_t digits = name.find_first_not_of("0123456789");
   if (digits == std::string::npos || digits < 5 || digits > 12 || name[digits] != '-') return -1;
@@ -114,7 +114,7 @@ int64_t next_number(const std::string& runs) {
   return largest + 1;
 }
 
-// One process at a time numbers its run; the lock vanishes with a process.
+// Only one process at a time may number its run; the lock is released when a process ends.
 class NumberLock {
  public:
   explicit NumberLock(const std::string& runs) : descriptor_(::open(runs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
@@ -137,12 +137,12 @@ std::string five_digits(int64_t number) {
   return text;
 }
 
-// A convenience: where links are not to be had, or `latest` is something else, it stays as it is (has_latest()).
+// The link is a convenience: nothing changes if links are not supported or `latest` is something else (has_latest()).
 void point_latest_at(const std::string& runs, const std::string& path) {
   const std::string link = join_path(runs, ".latest"), latest = join_path(runs, "latest");
   struct stat status {};
   if (::lstat(latest.c_str(), &status) == 0 && !S_ISLNK(status.st_mode)) return;
-  ::unlink(link.c_str());  // of a killed process
+  ::unlink(link.c_str());  // left by a killed process
   if (::symlink(split_path(path).name.c_str(), link.c_str()) != 0) return;
   if (::rename(link.c_str(), latest.c_str()) != 0) ::unlink(link.c_str());
 }
@@ -166,7 +166,7 @@ int lock_folder(const std::string& path) {
     fail(ErrorKind::checkpoint,
          path + ": not a run directory: " + errno_text(error) + "; give one that train_gan made");
   }
-  // Only "somebody holds it" counts: file systems without locks must not stop a run.
+  // Fails only if another process holds the lock: file systems without locks must not stop a run.
   if (!lock_if_free(descriptor)) {
     ::close(descriptor);
     fail(ErrorKind::runtime, path + ": another train_gan is writing to this run directory; wait for it or stop it");

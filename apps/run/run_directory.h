@@ -4,9 +4,9 @@
 //                           samples/
 //   runs/latest             a link to the newest
 //
-// A directory appears complete (first checkpoint included) or not at all: it is filled under a temporary name and then
-// renamed. While a program writes to it, under whichever name, it holds the directory's lock, which vanishes with the
-// process: what is unfinished and without an owner goes when the next run is made.
+// A directory appears complete (including the first checkpoint) or not at all: it is filled under a temporary name and
+// then renamed. While a program writes to a directory, under either name, it holds the directory's lock, which is
+// released when the process ends. Creating a run removes unfinished directories that are not locked.
 #pragma once
 #include <functional>
 #include <string>
@@ -15,12 +15,12 @@ namespace poise {
 
 class RunDirectory {
  public:
-  // Makes runs/NNNNN-label, NNNNN one above the largest there is, even if other runs start at the same moment. `fill`
-  // writes what a new directory holds into the path it gets. Error(runtime) if the directory cannot be made, or what
-  // `fill` throws; then nothing is left behind.
+  // Creates runs/NNNNN-label, where NNNNN is one above the largest existing number, even if other runs start at the
+  // same moment. `fill` writes the contents of the new directory to the path that it is given. Error(runtime) if the
+  // directory cannot be created, or what `fill` throws; in both cases nothing is left behind.
   static RunDirectory create(const std::string& runs, const std::string& label,
                              const std::function<void(const std::string& path)>& fill);
-  // An existing one (also through `latest`). Error(checkpoint) if it is none, Error(runtime) if it is in use.
+  // Opens an existing one (also through `latest`). Error(checkpoint) if it is not one, Error(runtime) if it is in use.
   static RunDirectory open(const std::string& path);
 
   RunDirectory(RunDirectory&& other) noexcept;
@@ -28,8 +28,8 @@ class RunDirectory {
 
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
-  // Is `latest` beside it a link, as each new run sets it? Not where a user has something else of that name, or where
-  // the file system has no links.
+  // Is `latest` next to it a link, as set by each new run? Not if something else has that name, or if the file system
+  // does not support links.
   bool has_latest() const;
 
  private:
@@ -38,9 +38,9 @@ class RunDirectory {
   int lock_ = -1;
 };
 
-// `runs/latest` resolved, and written relative to the working directory where that is shorter.
+// Resolves links such as `runs/latest`; the result is relative to the working directory if that is shorter.
 std::string readable_path(const std::string& path);
-// For a command line that a user copies into a shell.
+// Quotes a word for a command line that a user copies into a shell.
 std::string shell_word(const std::string& word);
 
 }  // namespace poise

@@ -1,4 +1,4 @@
-// The circumstances of a run: the program, the machine and the data.
+// The environment of a run: the program, the machine and the data.
 #pragma once
 #include <string>
 
@@ -8,7 +8,7 @@
 
 namespace poise {
 
-// The text of env.json: one object, one line. Throws nothing of its own.
+// The text of env.json: one object on one line. Throws nothing itself.
 std::string environment_json(const Settings& settings, const DeviceChoice& device, const ImageSet& images);
 
 }  // namespace poise

@@ -73,7 +73,7 @@ std::unique_ptr<RunFiles> RunFiles::resume(const Run& run, const std::string& pa
   return files;
 }
 
-// From here on the directory changes.
+// This is the first function of resume() that changes the directory.
 void RunFiles::continue_from(const CheckpointStore::Loaded& checkpoint) {
   for (const char* folder : {"", "samples"}) remove_stale_temporaries(directory_.file(folder));
   store_.discard_after(checkpoint.step);
@@ -93,7 +93,7 @@ void RunFiles::continue_from(const CheckpointStore::Loaded& checkpoint) {
     evaluated_at_ = std::max<int64_t>(evaluated_at_, std::llround(metric.points->back().first));
   }
   for (const RecordedExecution& e : record.executions) executions_.add(e.layer, e.pass, e.execution);
-  OptionSet options = run_.options;  // what this file has had from the start keeps its origin
+  OptionSet options = run_.options;  // values that come from this config.toml keep their recorded origin
   for (const RecordedOption& o : record.options) {
     if (options.origin(o.key).find("/config.toml, line ") != std::string::npos) options.set_origin(o.key, o.origin);
   }
@@ -115,8 +115,8 @@ void RunFiles::open() {
                   config_hash(fixed_settings(run_.settings)), crc_text(run_.images.crc)));
 }
 
-// What of dense-equivalent arithmetic the kernels would execute if every weight were alive: less where they fold
-// convolutions and what stands beside them, as those of this device do, which an earlier process may not have had.
+// The FLOP that kernels would execute if every weight were alive: fewer than dense-equivalent `flops` if they fold
+// convolutions. Scales only the work since the last call: an earlier process may have run on a device that folds less.
 double RunFiles::unmasked(double flops) {
   const TrainingPlan& plan = run_.trainer.training_plan();
   const double added = flops - counted_flops_;

@@ -1,4 +1,4 @@
-// What a run writes down while it goes. run_record.h reads it back.
+// The records that a run writes while it trains. run_record.h reads them back.
 #pragma once
 #include <string>
 #include <vector>
@@ -9,7 +9,7 @@
 
 namespace poise {
 
-// log.txt: plain lines, each with the time.
+// log.txt: plain lines, each beginning with the time.
 class TextLog {
  public:
   explicit TextLog(const std::string& path) : file_(path, "a line") {}
@@ -19,10 +19,10 @@ class TextLog {
   AppendFile file_;
 };
 
-// The last line of log.txt of a run that has reached its last iteration.
+// The last line of log.txt once a run has reached its last iteration.
 std::string finished_line(int64_t iteration);
 
-// A line of train.jsonl that tells of something else than losses, marked by "event": "execution", "mask_update".
+// Lines of train.jsonl that do not record losses have the key "event": "execution" or "mask_update".
 std::vector<JsonField> execution_event_fields(const ExecutionEvent& event);
 std::vector<JsonField> mask_event_fields(const MaskEvent& event);
 // "event": "speed".

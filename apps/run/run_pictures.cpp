@@ -19,7 +19,7 @@ std::vector<uint64_t> first_seeds(int64_t count) {
   return seeds;
 }
 
-// A folder that a copy of a run has lost is made anew.
+// Creates the folder if it is missing, for example in a copy of a run.
 void write_grid(const std::string& path, const std::vector<uint8_t>& pixels, int64_t count, const Trainer& trainer,
                 const OutputOptions& output, const ImageSet& images) {
   make_folders(split_path(path).folder);

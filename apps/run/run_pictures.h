@@ -8,9 +8,9 @@
 
 namespace poise {
 
-// What the averaged weights make of the same latents each time; returns the picture's name in the run's folder.
+// Draws images of the averaged weights, always from the same latents; returns the picture's name in the run's folder.
 std::string draw_fakes(const std::string& run, Trainer& trainer, const OutputOptions& output, const ImageSet& images);
-// Images of the training set, spread over it; returns the name.
+// Draws images from the training set, evenly spaced; returns the name.
 std::string draw_reals(const std::string& run, const Trainer& trainer, const OutputOptions& output,
                        const ImageSet& images);
 

@@ -25,7 +25,7 @@ double number_of(const Json& value) {
   if (value.is_number()) return value.get<double>();
   if (value == "inf") return INFINITY;
   if (value == "-inf") return -INFINITY;
-  return NAN;  // null, and "nan" of earlier versions
+  return NAN;  // null, and "nan" in files of earlier versions
 }
 
 double number_at(const Json& object, const char* key) {
@@ -84,7 +84,7 @@ SpeedComparison speed_of(const Json& object) {
 void read_lines(const std::string& path, RunRecord& run) {
   std::istringstream lines(text_of(path));
   for (std::string line; std::getline(lines, line);) {
-    const bool being_written = lines.eof();  // no end of line yet
+    const bool being_written = lines.eof();  // the line has no end yet
     const Json object = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!object.is_object() || !object.contains("iteration") || !object["iteration"].is_number_integer()) {
       run.unread_lines += !being_written;
@@ -110,8 +110,8 @@ std::string trimmed(const std::string& text) {
   return first == std::string::npos ? "" : text.substr(first, last - first + 1);
 }
 
-// As OptionSet::to_toml writes it. Not by way of the option table: a report of an older or newer version's run is
-// still a report.
+// Reads what OptionSet::to_toml writes. Does not use the option table, so that reports also work for runs of older and
+// newer versions.
 std::vector<RecordedOption> read_options(const std::string& path) {
   std::vector<RecordedOption> options;
   std::string group;
@@ -138,7 +138,7 @@ void read_environment(const std::string& path, RunRecord& run) {
   }
 }
 
-// Who reads a record later has nothing to expect from it: the run has ended, or gone on.
+// Removes the ETA, which is outdated when a record is read later.
 std::string without_eta(std::string line) {
   const size_t eta = line.find("  ETA ");
   if (eta != std::string::npos) line.erase(eta, line.find("  ", eta + 2) - eta);

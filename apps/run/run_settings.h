@@ -6,10 +6,10 @@
 
 namespace poise {
 
-// The run directory that `source` is, or in whose folder of checkpoints it lies; "" if there is none.
+// The run directory of `source`, which is that directory or a file in its checkpoints folder; "" if there is none.
 std::string run_of(const std::string& source);
 
-// What config.toml says; its problems are those of the set. Error(checkpoint) if `run` is no run directory.
+// The options in config.toml, whose problems become those of the set. Error(checkpoint) if `run` is no run directory.
 OptionSet stored_options(const std::string& run);
 
 }  // namespace poise

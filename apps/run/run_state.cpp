@@ -49,7 +49,7 @@ const std::string& metadata_text(const SafetensorsFile& file, const std::string&
   return found->second;
 }
 
-// "" for an option that is younger than the checkpoint, or had its default.
+// "" if the checkpoint has no value for a younger option, which then has its default.
 std::string stored_text(const SafetensorsFile& file, const Option& option) {
   const std::string key = "option." + option.key;
   return option.younger && !file.metadata().contains(key) ? "" : metadata_text(file, key);
@@ -119,7 +119,7 @@ bool is_finite(const Tensor& tensor, const char* bytes) {
 std::string crc_text(uint32_t crc) { return fmt::format("{:08x}", crc); }
 
 std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings& settings, const ImageSet& images) {
-  std::vector<std::vector<char>> copies;  // of what is not in host memory
+  std::vector<std::vector<char>> copies;  // of tensors that are not in host memory
   std::vector<TensorBytes> tensors;
   for (const auto& [name, tensor] : trainer.state()) {
     const void* bytes = tensor.bytes;
@@ -153,7 +153,7 @@ void check_same_run(const SafetensorsFile& file, const Settings& settings, uint3
     const std::string now = to_toml(value_of(settings, option));
     const std::string text = stored_text(file, option);
     if (!text.empty()) stored.emplace_back(&option, text);
-    if (value_of(then, option) == value_of(settings, option)) continue;  // however it is spelled
+    if (value_of(then, option) == value_of(settings, option)) continue;  // regardless of spelling
     refuse(file, fmt::format("it was made with {} = {} but the run's config.toml says {}; correct config.toml or "
                              "start a new run",
                              option.key, in_quotes(text.empty() ? to_toml(value_of(then, option)) : text), now));
@@ -169,7 +169,7 @@ void check_same_run(const SafetensorsFile& file, const Settings& settings, uint3
   }
 }
 
-// How layers compute is state where there is a choice, which depends on device and build; without, it is decided anew.
+// Execution paths are state if there is a choice, which depends on device and build; otherwise they are decided again.
 bool is_execution(const std::string& name) { return name.ends_with(".execution"); }
 
 void restore_state(const SafetensorsFile& file, Trainer& trainer) {
@@ -221,7 +221,7 @@ Settings settings_of_checkpoint(const SafetensorsFile& file) {
     if (option.on_resume != OnResume::fixed) continue;
     std::string text = stored_text(file, option);
     if (text.empty()) continue;
-    // Stored as in a config file; the words of the fixed options need no escapes.
+    // Values are stored as in a config file. Texts of fixed options contain no escapes.
     if (text.size() >= 2 && text.front() == '"' && text.back() == '"') text = text.substr(1, text.size() - 2);
     options.set_text(option.key, text, file.source());
   }

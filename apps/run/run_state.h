@@ -1,19 +1,19 @@
-// Between settings, the Trainer and a checkpoint file.
+// Saves a Trainer and its settings to a checkpoint file, and restores them.
 //
-// A checkpoint holds the tensors of Trainer::state() by name. In sparse runs, besides weights and moments:
+// A checkpoint holds the tensors of Trainer::state() by name. In sparse runs, in addition to weights and moments:
 //   G.mask.<parameter>, D.mask..  u8, one per cell: [out/cell, kh, kw, in/cell]; all taps: [out/cell, in/cell]
-//   sparse.counters               f64: alive weights asked for in G and in D, density asked for in D
+//   sparse.counters               f64: target numbers of alive weights in G and in D, requested density of D
 //   balance.triples, .pushed      the queue of the balance ratio (kernels/sparse/masks/balance.h)
-// As metadata (strings; numbers in decimal, doubles as C99 hexadecimal so that they are exact):
+// Metadata (strings; integers in decimal, doubles in C99 hexadecimal so that they are exact):
 //   iteration                     generator steps taken
 //   step_state.seed, .step, .d_batches
 //   step_state.G.t, .G.learning_rate, .G.beta1_power, .G.beta2_power, and the same for D
-//   option.<key>                  every setting that makes the run what it is (OnResume::fixed), as in a config file; a
+//   option.<key>                  every setting that identifies the run (OnResume::fixed), as in a config file; a
 //                                 younger one only if it is not the default
-//   config_hash                   of those
+//   config_hash                   of these settings
 //   data_crc                      of the images and labels, eight hexadecimal digits
-//   class_names                   of a conditional model: a JSON list, in the order of the labels
-// No time, path, thread count or number of restarts: the same state is the same file.
+//   class_names                   for a conditional model: a JSON list, in the order of the labels
+// There is no time, path, thread count or number of restarts, so equal states give identical files.
 #pragma once
 #include <string>
 
@@ -25,20 +25,20 @@ namespace poise {
 
 std::string crc_text(uint32_t crc);
 
-// Saves the trainer at its present iteration and returns the file's path. Error(runtime) naming a tensor instead if one
-// is not finite, for a broken state never replaces a good one; or if the file cannot be written.
+// Saves the trainer at its current iteration and returns the file's path. Error(runtime) if the file cannot be written,
+// or, naming the tensor, if a tensor is not finite: a broken state never replaces a good one.
 std::string save_state(CheckpointStore& store, Trainer& trainer, const Settings& settings, const ImageSet& images);
 
-// Error(checkpoint) that names the difference unless the checkpoint was made with these settings and this data.
+// Error(checkpoint) naming the difference unless the checkpoint was made with these settings and these data.
 void check_same_run(const SafetensorsFile& file, const Settings& settings, uint32_t data_crc);
-// Makes the trainer what it was. Error(checkpoint) that names the first tensor or number that is missing, of another
-// type or shape, or too many. All is checked before anything is written.
+// Restores the trainer's state. Error(checkpoint) for a tensor or number that is missing, of the wrong type or shape,
+// or surplus. All tensors are checked before any is copied.
 void restore_state(const SafetensorsFile& file, Trainer& trainer);
 
-// The names of the classes that a conditional model was trained on; empty if it is none, or of an earlier version.
+// The names of the classes on which a conditional model was trained; empty for other models and earlier versions.
 std::vector<std::string> class_names_of_checkpoint(const SafetensorsFile& file);
 
-// The settings in a checkpoint, over the defaults; what is missing or wrong is Error(checkpoint).
+// The settings in a checkpoint, and defaults for all others. Error(checkpoint) if one is missing or invalid.
 Settings settings_of_checkpoint(const SafetensorsFile& file);
 
 }  // namespace poise

@@ -21,8 +21,8 @@ void cut_earlier_files(const std::string& folder, int64_t iteration) {
   }
 }
 
-// The next free name. Readers take the files in the order of their names, and follow each as it grows: so none is begun
-// anew.
+// Uses the next free name. Readers take files in the order of their names and follow each as it grows, so an existing
+// file is never started over.
 EventFile begin_file(const std::string& folder, int64_t iteration) {
   if (iteration > 0) cut_earlier_files(folder, iteration);
   for (int number = 0;; ++number) {

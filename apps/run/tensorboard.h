@@ -1,10 +1,10 @@
-// A run as TensorBoard shows it: what train.jsonl and metrics.jsonl hold, the sample grids, and the layers' densities.
+// Writes a run for TensorBoard: the numbers in train.jsonl and metrics.jsonl, sample grids, and densities of layers.
 //
-//   train/KEY, metrics/KEY          each number of a line that is no event
-//   density_g/LAYER, density_d/..   after each change of the masks, and one histogram over the layers of a network
-//   samples/fakes, samples/reals    the grids of samples/
+//   train/KEY, metrics/KEY          each number of a line that is not an event
+//   density_g/LAYER, density_d/..   after each change of the masks, and a histogram over the layers of each network
+//   samples/fakes, samples/reals    the grids in samples/
 //
-// One file for each process that trains, events.out.tfevents.ITERATION.NUMBER.
+// Each training process writes one file, events.out.tfevents.ITERATION.NUMBER.
 #pragma once
 #include <map>
 #include <string>
@@ -18,19 +18,19 @@ namespace poise {
 
 class TensorBoardLog {
  public:
-  // Begins a file in a run's folder, for what comes after `iteration`. What earlier files hold beyond it is cut off: it
-  // will be written again. Error(runtime), as of all that follow.
+  // Begins a file in a run's folder, for events after `iteration`. Later events are removed from earlier files, because
+  // they will be written again. This and all functions below throw Error(runtime) if a file cannot be written.
   TensorBoardLog(const std::string& folder, int64_t iteration);
 
   void line(const std::string& group, const std::vector<JsonField>& fields);  // as JsonlWriter::write
   void masks(const MaskEvent& event);
-  // A PNG that stands in the run's folder; once for each iteration, which must not fall.
+  // Adds a PNG file. Ignored unless `iteration` is above that of the last picture of this name.
   void picture(const std::string& name, int64_t iteration, const std::string& path);
   void sync() { file_.sync(); }
 
  private:
   EventFile file_;
-  std::map<std::string, int64_t> shown_;  // the last iteration of a picture
+  std::map<std::string, int64_t> shown_;  // the last iteration of each picture
   int64_t earlier_ = -1;                  // the last iteration of earlier files
 };
 

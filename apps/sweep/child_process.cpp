@@ -52,9 +52,9 @@ ChildProcess::ChildProcess(const ChildCommand& command) {
   const pid_t parent = ::getpid();
   pid_ = ::fork();
   if (pid_ == 0) {    // the child: only calls that are safe between fork and exec
-    ::setpgid(0, 0);  // Ctrl-C reaches the sweep alone, which asks its runs to stop
+    ::setpgid(0, 0);  // so that Ctrl-C reaches only the sweep, which then stops its runs
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (::getppid() != parent) ::_exit(127);  // it died before it could be watched
+    if (::getppid() != parent) ::_exit(127);  // the parent died before prctl() took effect
     ::dup2(output, STDOUT_FILENO);
     ::dup2(errors, STDERR_FILENO);
     ::execve(words[0], words.data(), variables.data());

@@ -1,5 +1,5 @@
-// A program that runs beside this one and ends with it: when this process dies, however it dies, the system asks the
-// child to stop (SIGTERM).
+// A child program that does not outlive this process: when this process dies in any way, the system sends the child
+// SIGTERM.
 #pragma once
 #include <sys/types.h>
 
@@ -12,22 +12,22 @@ namespace poise {
 
 struct ChildCommand {
   std::vector<std::string> words;  // the program's path and its arguments
-  std::string output, errors;      // files of its standard streams, written anew; the same path: both in one
-  std::vector<std::pair<std::string, std::string>> environment;  // over that of this process
+  std::string output, errors;      // files for its standard streams, overwritten; may be the same path
+  std::vector<std::pair<std::string, std::string>> environment;  // overrides this process's variables
 };
 
-// The exit code, or minus the signal that ended it.
+// The exit code, or minus the signal that ended the child.
 using ChildExit = std::optional<int>;
 
 class ChildProcess {
  public:
-  // Descriptors without O_CLOEXEC are inherited. Error(runtime) if there can be no further process or file.
+  // Descriptors without O_CLOEXEC are inherited. Error(runtime) if the process or a file cannot be created.
   explicit ChildProcess(const ChildCommand& command);
-  ~ChildProcess();  // a child that still runs is killed
+  ~ChildProcess();  // kills a child that still runs
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
-  ChildExit exit();  // nothing while it runs; does not wait
+  ChildExit exit();  // empty while it runs; does not wait
   void ask_to_stop();
 
  private:

@@ -27,8 +27,8 @@ constexpr const char* kFailed = "sweep_gan: failed: ";
 
 std::string text_of(const std::string& path) { return read_text_if_exists(path, ErrorKind::runtime).value_or(""); }
 
-// As train_gan will find them: preset, environment, options.toml, whose variables it gets empty, and the cell's values on
-// its command line.
+// The options as train_gan will see them: preset, environment (without variables for options in options.toml),
+// options.toml, and the cell's values on its command line.
 OptionSet options_of_run(const SweepPlan& plan, const SweepCell& cell, int64_t seed) {
   OptionSet options;
   if (!plan.preset.empty()) read_options_preset(plan.preset, options);
@@ -41,7 +41,7 @@ OptionSet options_of_run(const SweepPlan& plan, const SweepCell& cell, int64_t s
   return options;
 }
 
-// The last line with anything in it, and the one before.
+// The last line that is not empty, and the one before it.
 std::pair<std::string, std::string> last_lines(const std::string& path) {
   std::istringstream stream(text_of(path));
   std::string last, before;
@@ -105,7 +105,7 @@ SweepFolder::SweepFolder(const std::string& path, const SweepPlan& plan, const s
 
 void SweepFolder::check() const {
   Problems problems;
-  for (const SweepRun& run : runs_) {  // the same for all, or of this cell
+  for (const SweepRun& run : runs_) {  // runs may share a problem, which is reported once
     for (const std::string& problem : run.options.problems()) {
       if (std::find(problems.begin(), problems.end(), problem) == problems.end()) problems.push_back(problem);
     }
@@ -122,7 +122,7 @@ void SweepFolder::check() const {
     const OptionSet stored = stored_options(directory);
     for (const Option& option : option_table()) {
       const Value was = value_of(stored.settings(), option), now = value_of(run.options.settings(), option);
-      const bool classes = option.key == "classes" && now == Value(int64_t{0});  // then the data said it
+      const bool classes = option.key == "classes" && now == Value(int64_t{0});  // was set from the data
       if (option.on_resume != OnResume::fixed || was == now || classes) continue;
       fail(ErrorKind::checkpoint,
            fmt::format("{}: {} is {} there but {} in the sweep; give the sweep another folder, or remove that run",

@@ -1,4 +1,4 @@
-// The charts of a sweep, and the page that shows them beside its tables.
+// The charts of a sweep, and the page that shows them with its tables.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 namespace poise {
 namespace {
 
-constexpr size_t kLinesOfAChart = 5;  // as many as there are colours
+constexpr size_t kLinesOfAChart = 5;  // the number of colours
 
 // "FID-768, last" -> "fid-768-last"
 std::string file_name_of(const std::string& title) {
@@ -36,7 +36,7 @@ std::string title_of(const std::string& key) {
   return key == "density_d" ? "density of D" : key;
 }
 
-// Cells of the same first varied option are a group: "dense", "static", "sdst-rigl".
+// Cells with the same value of the first varied option form a group: "dense", "static", "sdst-rigl".
 std::string group_of(const CellResult& cell) {
   return cell.varied.empty() ? cell.name : value_text(cell.varied[0].second);
 }
@@ -69,7 +69,7 @@ SweepFigure scatter(const SweepResults& results, const Quantity& metric) {
                              metric.name, metric.larger_is_better ? "higher" : "lower")};
 }
 
-// One chart for a few cells each, all with the same axes.
+// Adds charts with a few cells each, all with the same axes.
 void add_curves(const SweepResults& results, const std::string& key, std::vector<SweepFigure>& figures) {
   struct Line {
     const CellResult* cell;

@@ -20,9 +20,9 @@ namespace poise {
 namespace {
 
 constexpr size_t kLargestFile = 1 << 20;
-constexpr size_t kMostCells = 10000;  // a slip of the keyboard, not a sweep
+constexpr size_t kMostCells = 10000;  // more are a typing error, not a sweep
 
-// Options that the sweep itself gives to every run.
+// What sets this option, if the sweep itself sets it for every run.
 const char* giver_of(const std::string& key) {
   if (key == "seed") return "seeds";
   if (key == "threads") return "--threads-per-run";
@@ -30,7 +30,7 @@ const char* giver_of(const std::string& key) {
   return nullptr;
 }
 
-// The value as its option keeps it: 1 is 1.0 where a real number is wanted, and paths are absolute.
+// The value as its option stores it: 1 becomes 1.0 for a real number, and paths become absolute.
 std::optional<Value> kept_value(const std::string& key, const Value& given, const std::string& where,
                                 Problems& problems) {
   if (const char* giver = giver_of(key)) {
@@ -77,7 +77,7 @@ class Reader {
 
  private:
   using Entries = std::vector<std::pair<std::string, const toml::node*>>;
-  // A table's entries as they were written: which axis varies slowest is the writer's choice.
+  // A table's entries in the order of the file, which determines the axis that varies slowest.
   static Entries in_order(const toml::table& table) {
     Entries entries;
     for (const auto& [key, node] : table) entries.emplace_back(std::string(key.str()), &node);
@@ -160,7 +160,7 @@ std::string seeds_text(const std::vector<int64_t>& seeds) {
   return fmt::format("seeds = [{}]\n", fmt::join(seeds, ", "));
 }
 
-// "16x16-all-taps", "density_g-0.1": fit for a file name.
+// "16x16-all-taps", "density_g-0.1": suitable as a file name.
 std::string label_of(const Assignments& values) {
   std::string label;
   for (const auto& [key, value] : values) {
@@ -188,7 +188,7 @@ std::vector<int64_t> seeds_from_flag(const std::string& text, Problems& problems
   return seeds;
 }
 
-// `given`: the keys of other --vary, of which none is replaced; those of a file are.
+// Replaces an axis from a file. `given`: the keys of other --vary flags; their axes must not be replaced.
 void read_vary(const std::string& text, SweepGrid& grid, std::set<std::string>& given, Problems& problems) {
   const size_t equals = text.find('=');
   if (equals == std::string::npos) {
@@ -288,7 +288,7 @@ void read_sweep_flags(const CommandLine& args, SweepPlan& plan, Problems& proble
   plan.preset = args.get("preset", plan.preset);
   OptionSet options;
   CommandLine of_options = args;
-  of_options.values.erase("threads");  // a flag of sweep_gan's own
+  of_options.values.erase("threads");  // sweep_gan's own flag
   read_option_flags(of_options, options);
   problems.insert(problems.end(), options.problems().begin(), options.problems().end());
   for (const Option& option : option_table()) {

@@ -1,22 +1,21 @@
-// What a sweep trains: one or more grids over options, each with seeds, and how the finished runs are evaluated. Written
-// in TOML:
+// The plan of a sweep: one or more grids over options, each with seeds, and evaluations of the finished runs. In TOML:
 //
-//   preset = "cifar10-sngan32-dense"                 # what every run starts from (optional)
+//   preset = "cifar10-sngan32-dense"                 # the base of every run (optional)
 //   seeds = [1, 2]
 //   evaluate = ["--metrics fid-768 --images 5000"]   # arguments of evaluate_gan, for every finished run; $NAME is read
-//                                                    # from the environment, so that the file names no machine's paths
-//   [options]                                        # of every run
+//                                                    # from the environment, so that the file needs no machine's paths
+//   [options]                                        # for every run
 //   iterations = 1500
 //
-//   [[grid]]                                         # a list varies, and everything is combined with everything
+//   [[grid]]                                         # all combinations of the values in lists
 //   method = ["static", "sdst-rigl"]
 //   density_g = [0.1, 0.3]
 //
 //   [[grid]]
 //   method = "dense"
-//   seeds = [1, 2, 3]                                # of this grid
+//   seeds = [1, 2, 3]                                # for this grid
 //
-// Nothing here throws: what is wrong is added to `problems`.
+// Errors are added to `problems`; nothing here throws for them.
 #pragma once
 #include <string>
 #include <utility>
@@ -37,7 +36,7 @@ struct SweepAxis {
 
 struct SweepGrid {
   std::vector<SweepAxis> axes;
-  std::vector<int64_t> seeds;  // empty: those of the plan
+  std::vector<int64_t> seeds;  // empty: the plan's seeds
 };
 
 struct SweepPlan {
@@ -48,26 +47,26 @@ struct SweepPlan {
   std::vector<std::string> evaluations;
 };
 
-// One combination of a grid's values: what its seeds have in common.
+// One combination of a grid's values, shared by the runs with its seeds.
 struct SweepCell {
   std::string label;   // "sdst-rigl_16x16_density_g-0.1": part of the names of its runs
   Assignments values;  // one for each axis of its grid
   std::vector<int64_t> seeds;
 };
 
-std::string value_text(const Value& value);  // as on a command line: without quotes
+std::string value_text(const Value& value);  // as on a command line, without quotes
 
 SweepPlan read_sweep_plan(const std::string& path, Problems& problems);
 std::string to_toml(const SweepPlan& plan);
-// Without options that are paths, which are the machine's and not the sweep's.
+// Removes options that are paths, because they belong to the machine rather than to the sweep.
 Assignments without_paths(const Assignments& options);
 
-// The flags of sweep_gan that say what to train, and their values laid over a plan: an option replaces the plan's value,
-// --vary an axis of the same key, --seeds the seeds, --evaluate is added.
+// The flags of sweep_gan that define what to train. Their values override a plan: an option replaces the plan's value,
+// --vary an axis of the same key, --seeds the seeds; --evaluate is added.
 std::vector<Flag> sweep_plan_flags();
 void read_sweep_flags(const CommandLine& args, SweepPlan& plan, Problems& problems);
 
-// All cells, in the order of the file; the values that were written first vary slowest.
+// All cells, in the order of the file; the axes that come first vary slowest.
 std::vector<SweepCell> cells_of(const SweepPlan& plan, Problems& problems);
 
 // The arguments of evaluate_gan in one of the plan's evaluations: split at blanks, then $NAME replaced.

@@ -13,7 +13,7 @@
 namespace poise {
 namespace {
 
-// The middle of the values in the second half of a run: what a ratio settles at.
+// The median of the values in the second half of a run, at which a ratio has settled.
 double late_median(const Points& points) {
   std::vector<double> late;
   for (const auto& [iteration, value] : points) {
@@ -22,7 +22,7 @@ double late_median(const Points& points) {
   return quantile(late, 0.5);
 }
 
-// Differences from the first value are summed, so that equal values have exactly their mean and no deviation.
+// Sums differences from the first value, so that equal values have exactly that mean and deviation 0.
 Statistic statistic_of(const std::vector<double>& values) {
   if (values.empty()) return {.count = 0, .mean = NAN, .deviation = NAN};
   const auto n = static_cast<double>(values.size());
@@ -42,7 +42,7 @@ class Collector {
   SweepResults collect() {
     for (const SweepRun& run : folder_.runs()) add_run(run);
     add_cells();
-    // Metrics first, then what they cost, then what became of the masks.
+    // Metrics first, then costs, then the state of the masks.
     std::stable_sort(results_.quantities.begin(), results_.quantities.end(),
                      [](const Quantity& a, const Quantity& b) { return a.kind < b.kind; });
     const auto constant = [&](const std::string& key) {
@@ -78,7 +78,7 @@ class Collector {
     }
   }
 
-  // Two evaluations of the same metric differ in something that their arguments say.
+  // Two evaluations of the same metric differ in their arguments, which then become part of the name.
   std::string evaluated_name(const EvaluationRecord& record, const RunState& state) const {
     const auto same = [&](const EvaluationRecord& other) { return other.metric == record.metric; };
     const bool unique = std::count_if(state.results.begin(), state.results.end(), same) == 1;
@@ -174,10 +174,10 @@ class Collector {
   SweepResults results_;
 };
 
-// What should be one thing, by its name: what it was, and in which runs.
+// For each name of something that should be the same in all runs: its variants, and the runs that had each.
 using Sightings = std::map<std::string, std::map<std::string, std::vector<std::string>>>;
 
-// A line for each of which more than one was seen, with what to do about it.
+// A line for each name with more than one variant, with a remedy.
 std::vector<std::string> differences(const Sightings& sightings, const std::string& remedy) {
   std::vector<std::string> lines;
   for (const auto& [name, seen] : sightings) {
@@ -206,9 +206,9 @@ std::vector<std::string> changed_data(const SweepResults& results) {
   return differences(runs, "remove those of the old images from runs/ to train them again");
 }
 
-// $NAMES in the arguments of an evaluation may name other files in the next part of a sweep.
+// $NAMES in the arguments of an evaluation may refer to other files when a sweep is continued.
 std::vector<std::string> changed_evaluations(const SweepResults& results) {
-  Sightings runs;  // by metric, arguments and images, which may be the reference; and by what the number depends on
+  Sightings runs;  // by metric, arguments and training images (a possible reference); then by what the value depends on
   for (const RunResult& result : results.runs) {
     for (const EvaluationRecord& record : result.state.results) {
       const nlohmann::json all = nlohmann::json::parse(record.json);
@@ -226,7 +226,7 @@ std::vector<std::string> changed_evaluations(const SweepResults& results) {
   return differences(runs, "remove those of the old files from evaluations/ to do them again");
 }
 
-// Finished runs stay as long as they are when a sweep is started again with fewer iterations.
+// Finished runs keep their length when a sweep is restarted with fewer iterations.
 std::string longer_runs(const SweepResults& results) {
   std::vector<std::string> longer;
   for (const RunResult& result : results.runs) {

@@ -32,7 +32,7 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 void rest() { std::this_thread::sleep_for(kTick); }
 
-// A lock on a file, for as long as a process has the descriptor: those that inherit it count.
+// A lock on a file. It is held as long as any process has the descriptor, including processes that inherited it.
 class Lock {
  public:
   Lock(const std::string& path, bool inherited)
@@ -101,7 +101,7 @@ class Scheduler {
   };
   struct Work {
     size_t run = 0;
-    std::string evaluation;  // "": it trains
+    std::string evaluation;  // "": training
     double began = 0;
     std::unique_ptr<ChildProcess> child;
   };
@@ -111,12 +111,12 @@ class Scheduler {
     return path;
   }
 
-  // The first lock is this process's. The second is shared with the programs that it starts: where an earlier
-  // sweep_gan was killed, they are still saving.
+  // The first lock belongs to this process. The second is shared with the programs that it starts: if an earlier
+  // sweep_gan was killed, they may still be saving.
   void take_locks() {
     if (!sweep_lock_.take()) {
       fail(ErrorKind::runtime, folder_.path() +
-                                   ": another sweep_gan is at work in this folder; wait for it, stop it, or give "
+                                   ": another sweep_gan is running in this folder; wait for it, stop it, or give "
                                    "another folder");
     }
     bool said = false;
@@ -142,14 +142,14 @@ class Scheduler {
     working_.push_back(std::move(work));
   }
 
-  // What a run needs next: training, or the first evaluation that it has not had.
+  // Starts what a run needs next: training, or the first evaluation that is still to be done.
   void start(Work& work) {
     const SweepRun& run = folder_.runs()[work.run];
     const RunState& state = progress_[work.run].state;
     ChildCommand command{.words = {}, .output = folder_.output_of(run), .errors = folder_.output_of(run)};
     if (state.trained) {
       work.evaluation = state.unevaluated.front();
-      Problems none;  // sweep_gan has found them
+      Problems none;  // sweep_gan has already reported them
       command.words = {schedule_.programs + "/evaluate_gan", state.directory};
       for (const std::string& word : evaluation_words(work.evaluation, none)) command.words.push_back(word);
       command.words.insert(command.words.end(), {"--json", "--quiet"});
@@ -168,7 +168,7 @@ class Scheduler {
 
   std::string results_of(const SweepRun& run) const { return folder_.path() + "/output/" + run.name + ".jsonl"; }
 
-  // True if the run goes on with something else.
+  // Returns true if the run continues with a further program.
   bool ended(Work& work, int exit, bool stopping) {
     const SweepRun& run = folder_.runs()[work.run];
     std::string failure;
@@ -207,7 +207,7 @@ class Scheduler {
     return true;
   }
 
-  // Seconds that are left for one place after the other, from those that iterations of the same cell took, else of any.
+  // The remaining time, shared by all places. Estimated from iterations of the same cell or, without any, of all cells.
   std::string eta() {
     for (const auto& work : working_) {
       RunProgress& progress = progress_[work->run];
@@ -242,7 +242,7 @@ class Scheduler {
   void say_progress(const std::string& event) {
     said_at_ = now();
     if (schedule_.quiet) return;
-    const std::string left = eta();  // which also looks at how far runs are
+    const std::string left = eta();  // also updates the states of the active runs
     const auto finished = std::count_if(progress_.begin(), progress_.end(),
                                         [](const RunProgress& progress) { return progress.state.finished(); });
     std::string text = event.empty() ? "" : event + "; ";

@@ -1,4 +1,4 @@
-// Trains and evaluates what is missing of a sweep, several runs at a time.
+// Trains and evaluates the unfinished runs of a sweep, several at a time.
 #pragma once
 #include <string>
 
@@ -7,15 +7,15 @@
 namespace poise {
 
 struct SweepSchedule {
-  std::string programs;  // the folder of train_gan and evaluate_gan
+  std::string programs;  // folder of train_gan and evaluate_gan
   int64_t threads = 1, threads_per_run = 1;
   bool quiet = false;  // no progress on standard error
 };
 
 enum class SweepEnd : uint8_t { finished, failed, stopped };
 
-// Returns when every run is finished or has failed, or when a signal asks to stop: then after the runs have saved. Runs
-// that failed before are tried again. Error(runtime) if another process works on this folder.
+// Returns when every run has finished or failed or, after a signal, when the active runs have saved. Retries runs that
+// failed earlier. Error(runtime) if another process is working on this folder.
 SweepEnd run_sweep(const SweepFolder& folder, const SweepSchedule& schedule);
 
 }  // namespace poise

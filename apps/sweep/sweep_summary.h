@@ -1,5 +1,5 @@
-// What a sweep found, written into its folder: summary.md (tables), summary.json (every number, by run and by cell, and
-// the curves), summary.html (tables and charts on one page) and the charts alone, figures/*.svg.
+// Writes the results of a sweep into its folder: summary.md (tables), summary.json (every number, by run and by cell,
+// and the curves), summary.html (tables and charts on one page) and the charts as files, figures/*.svg.
 #pragma once
 #include <string>
 #include <utility>
@@ -9,10 +9,10 @@
 
 namespace poise {
 
-// Of whatever is finished by now; runs that are not are listed as such. Error(runtime) if a file cannot be written.
+// Summarises what is finished so far and lists the unfinished runs. Error(runtime) if a file cannot be written.
 void write_sweep_summary(const SweepFolder& folder);
 
-// The texts of which that consists.
+// The parts of the summary.
 std::string sweep_markdown(const SweepFolder& folder, const SweepResults& results);
 std::string sweep_json(const SweepFolder& folder, const SweepResults& results);
 struct SweepFigure {
@@ -24,12 +24,12 @@ std::string sweep_page(const SweepFolder& folder, const SweepResults& results, c
 std::string plan_text(const SweepFolder& folder);  // in TOML, without paths
 // "17 of 24 runs finished, 1 failed"
 std::string sweep_state_text(const SweepResults& results);
-// A line for each run that is not finished: its name, how far it is, and why it failed if it did.
+// A line for each unfinished run: its name, its progress, and why it failed if it did.
 std::vector<std::string> unfinished_runs(const SweepResults& results);
 
-// Rows of cells: the head, then a row for each cell.
+// The header row, then a row for each cell of the sweep.
 using TextTable = std::vector<std::vector<std::string>>;
-// One table for each kind of quantity that there is: metrics, costs, states.
+// One table for each kind of quantity with values: metrics, costs, states.
 std::vector<std::pair<std::string, TextTable>> sweep_tables(const SweepResults& results);
 
 }  // namespace poise

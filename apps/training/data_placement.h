@@ -1,6 +1,6 @@
-// Where training images are stored during a run: the whole set in the device's memory, or in the host's, from where
-// minibatches are streamed (apps/training/minibatch_stream.h). The numbers of a run do not depend on it. Never in silence:
-// `text` says what was chosen and why.
+// Decides where training images are stored during a run: the whole set in device memory, or in host memory, from where
+// minibatches are streamed (apps/training/minibatch_stream.h). The results of a run do not depend on it. The choice is
+// never silent: `text` says what was chosen and why.
 #pragma once
 #include <cstddef>
 #include <string>
@@ -17,18 +17,18 @@ struct EnumNames<DataPlacement> {
       {DataPlacement::automatic, "auto"}, {DataPlacement::device, "device"}, {DataPlacement::stream, "stream"}};
 };
 
-// What a run may fill: the free memory of a GPU; all of the machine's, where memory that files occupy is free too.
+// What a run may use: on a GPU its free memory; elsewhere the machine's memory, including file caches, or its limit.
 struct AvailableMemory {
   size_t bytes = 0;
-  std::string owner;  // "the GPU has left", "this machine has": a number follows
+  std::string owner;  // starts a message that continues with a number: "the GPU has left", "this machine has"
 };
 AvailableMemory memory_of(Device device);
 
-// Error(environment) unless a run that needs so much has it. Asking for more would not fail at once but later, by the
-// hand of the kernel's out-of-memory killer.
+// Error(environment) if a run needs more memory than is available. Allocating too much would not fail at once: the
+// kernel's out-of-memory killer would end the run later.
 void check_memory(Device device, size_t needed_bytes);
 
-// Bytes that a run needs on its device: for everything but the images, and for the images placed one way or the other.
+// Bytes that a run needs on its device: for everything but the images, and for either the whole set or the ring.
 struct PlacementNeeds {
   size_t others = 0, whole_set = 0, ring = 0;
 };
@@ -39,9 +39,9 @@ struct DataChoice {
   std::string text;  // "data on the device (auto: 586 MiB beside 1,400 MiB fit; the GPU has left 142,000 MiB)"
 };
 
-//   automatic   the CPU: device. Else device if 7/8 of the memory hold everything, which leaves the rest for what no
-//               plan counts: captured graphs, kernels loaded at first use, workspaces of libraries, an evaluation's
-//               network.
+//   automatic   On the CPU: device. Otherwise device if everything fits into 7/8 of the available memory. The rest is
+//               for what no plan counts: captured graphs, kernels loaded at first use, library workspaces, the network
+//               of an evaluation.
 //   device      Error(environment) if it does not fit.
 DataChoice place_data(DataPlacement asked, Device device, const PlacementNeeds& needs,
                       const AvailableMemory& available);

@@ -16,7 +16,7 @@ DeviceChoice choose_device(std::optional<Device> device, std::optional<Precision
   } else {
     why = gpu::why_unavailable(Device::cuda);
     choice.device = why.empty() ? Device::cuda : Device::cpu;
-    // The remedy is for those who asked for CUDA.
+    // Cuts off the remedy, which is only for users who requested CUDA.
     why = "auto: " + (why.empty() ? "a CUDA device is here" : why.substr(0, why.find(':')));
   }
   choice.name = choice.device == Device::cpu ? cpu_model() : gpu::runtime(choice.device).facts().name;

@@ -1,5 +1,5 @@
-// Where a run computes and how precisely, from its options and the machine. Never in silence: `text` says what was
-// chosen and why, and the run prints it first.
+// Chooses the device and the precision of a run from its options and the machine. The choice is never silent: `text`
+// says what was chosen and why, and the run prints it first.
 #pragma once
 #include <optional>
 #include <string>
@@ -12,14 +12,14 @@ struct DeviceChoice {
   Device device = Device::cpu;
   Precision precision = Precision::fp32;
   std::string name;  // "NVIDIA H200", "AMD EPYC ..."
-  std::string text;  // "device cuda (auto: NVIDIA H200 is here), precision tf32 (auto)"
+  std::string text;  // "device cuda (NVIDIA H200; auto: a CUDA device is here), precision tf32 (auto)"
 };
 
-// Where nothing is asked for (auto):
-//   device      cuda if this build and machine have it, else the CPU
-//   precision   tf32 on cuda, as PyTorch's convolutions compute by default; fp32 elsewhere
+// The defaults (auto):
+//   device      cuda if this build and this machine have it, otherwise the CPU
+//   precision   tf32 on cuda, the default of PyTorch's convolutions; fp32 elsewhere
 //
-// Error(environment) if the device is not there, Error(usage) for a precision that it does not compute in.
+// Error(environment) if the device is not available, Error(usage) for a precision that it does not support.
 DeviceChoice choose_device(std::optional<Device> device, std::optional<Precision> precision);
 
 }  // namespace poise

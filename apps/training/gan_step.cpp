@@ -13,7 +13,7 @@ void update(GanStep& s, Network network, const Module& module, ParameterSlab& sl
   const double parameters = static_cast<double>(slab.value.elements());
   AdamOptions adam = s.train.adam(network);
   adam.dead_moments = s.dead_moments;
-  const double words = slab.ema ? 9 : 7;  // value, m, v, ema read and written; grad read
+  const double words = slab.ema ? 9 : 7;  // value, m, v and ema are read and written, grad is read
   s.tape->launch(
       {.op = "adam",
        .pass = Pass::update,
@@ -38,12 +38,12 @@ Var generate(GanStep& s, const Labelled& z) {
   return images;
 }
 
-// The classes of a, then those of b; empty where the networks know none.
+// The classes of a, then those of b; empty if the networks are not conditional.
 Tensor concat_labels(Tape& tape, const Tensor& a, const Tensor& b) {
   return a ? concat_batch(tape.constant(a), tape.constant(b)).value() : Tensor{};
 }
 
-// x as D sees it; `first`: the index of its first image among all that this step augments.
+// Augments x for D. `first`: the index of its first image among all images that this step augments.
 Var augmented(GanStep& s, Var x, int64_t first) {
   if (!s.train.diff_augment.any()) return x;
   DiffAugmentOptions options = s.train.diff_augment;
@@ -51,7 +51,7 @@ Var augmented(GanStep& s, Var x, int64_t first) {
   return diff_augment(x, options);
 }
 
-// Part `index` of `count` equal ones, and of it the share of this process.
+// This process's share of part `index` of `count` equal parts of a batch.
 struct Part {
   int64_t index, count;
   BatchShare share;
@@ -63,13 +63,13 @@ struct Part {
   }
 };
 
-// f(part) for each part of a step. `results` [1] are what a part leaves, and in the end their means.
+// Calls f(part) for each part of a step. f writes to `results` [1], which in the end hold the means over the parts.
 template <class F>
 void for_each_part(GanStep& s, std::initializer_list<Tensor> results, const F& f) {
   Tape& tape = *s.tape;
   const KernelTable& kernels = *tape.ctx.kernels;
   const int64_t count = s.train.accumulate;
-  std::vector<Tensor> kept;  // of each result [count]
+  std::vector<Tensor> kept;  // [count] for each result
   for (const Tensor& result : results) {
     if (count > 1) kept.push_back(tape.alloc({count}, result.dtype));
   }
@@ -136,7 +136,7 @@ void balance_probe(GanStep& s, const Labelled& all_real, const Labelled& all_z, 
   Tape& tape = *s.tape;
   const Tape::NoGrad no_grad(tape);
   Discriminator& d = *s.model->discriminator;
-  s.slab_g->make_forms(tape, *s.model->generator);  // if they are kept: the G step has changed its weights
+  s.slab_g->make_forms(tape, *s.model->generator);  // the G step has changed the weights; no effect without kept forms
   for_each_part(s, {a_post}, [&](const Part& part) {
     const Labelled z = part.of(all_z);
     take_mean(tape, d(augmented(s, generate(s, z), part.first(all_z)), z.labels), a_post);

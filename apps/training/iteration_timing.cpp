@@ -10,7 +10,7 @@
 namespace poise {
 namespace {
 
-constexpr double kLong = 1;  // seconds: what an iteration needs once to warm up is nothing beside it
+constexpr double kLong = 1;  // seconds; in such a long iteration the warm-up is negligible
 constexpr int kFew = 3;
 
 }  // namespace

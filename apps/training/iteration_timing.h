@@ -1,4 +1,4 @@
-// What an iteration takes on this machine, measured, beside the same iteration without masks.
+// Measures how long an iteration takes on this machine, also in comparison with the same iteration without masks.
 #pragma once
 #include <functional>
 #include <memory>
@@ -9,17 +9,17 @@
 
 namespace poise {
 
-// The same training without masks.
+// Options of the same training without masks.
 TrainerOptions dense_options(TrainerOptions options);
 
-// Takes one iteration and waits for it.
+// Runs one iteration and waits for it.
 double seconds_of_iteration(Trainer& trainer);
 
-// What one iteration takes, as the trainer begins: the first one if it is long, else the fastest of a few.
+// The duration of an iteration of a new trainer: of the first one if it is long, otherwise of the fastest of a few.
 double typical_seconds(Trainer& trainer);
 
-// Trains on, `turns` iterations in turns with as many of a new dense trainer on the same images, each after one that is not
-// counted; the seconds are medians. Nothing if `stop` said so in between. Errors as for a Trainer: there must be memory for another one.
+// Trains on for `turns` iterations, alternating with a new dense trainer on the same images, after one warm-up of each.
+// The seconds are medians. Returns nothing once `stop` returns true. Errors as for a Trainer; needs memory for another.
 std::optional<SpeedComparison> compare_with_dense(Trainer& trainer, const std::shared_ptr<const ImageSet>& images,
                                                   int64_t turns, const std::function<bool()>& stop);
 

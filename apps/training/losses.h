@@ -1,5 +1,5 @@
-// The numbers that the steps of an iteration leave on the device, and those of the last iterations, kept there until
-// they are read (kernels/train/loss_ring.h). Error(runtime) if the device has no memory left or failed.
+// Losses and mean logits on the device: those of the current iteration, and a ring with those of the last iterations,
+// kept until they are read (kernels/train/loss_ring.h). Error(runtime) if the device is out of memory or failed.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace poise {
 
 class Ranks;  // kernels/ranks/ranks.h
 
-// What one iteration left, in the order in which the ring's rows have it: of the D steps, means; then of the G step.
+// One row of the ring: means over the D steps of an iteration, then the loss of its G step.
 struct LossRow {
   float loss_d = 0, mean_real = 0, mean_fake = 0, loss_g = 0;
 };
@@ -24,16 +24,16 @@ class Losses {
   explicit Losses(Device device)
       : now_({kColumns + kColumnsOfD}, DType::f32, device), ring_({kRows, kColumns}, DType::f32, device) {}
 
-  // Where the steps write.
+  // Where the steps write their results.
   Tensor loss_d() const { return column(offsetof(LossRow, loss_d), 1); }
   Tensor means_d() const { return column(offsetof(LossRow, mean_real), 2); }  // [2]: real, fake
   Tensor loss_g() const { return column(offsetof(LossRow, loss_g), 1); }
 
-  void add_d_step(Context& ctx);  // after each D step
-  // After the G step. Means over the ranks, unless null.
+  void add_d_step(Context& ctx);  // call this after each D step
+  // Call this after the G step. Records means over the ranks, unless null.
   void end_iteration(Context& ctx, int64_t n_critic, Ranks* ranks);
 
-  // Of iterations first .. last, counted from 1. Waits for the device.
+  // The rows of iterations first .. last, counted from 1. Waits for the device.
   std::vector<LossRow> rows(int64_t first, int64_t last) const;
 
  private:
@@ -44,7 +44,7 @@ class Losses {
   }
   Tensor sums() const { return now_.tensor().slice(kColumns, kColumnsOfD); }
 
-  OwnedTensor now_;  // the numbers of the last steps, as a row has them, and the sums over the D steps
+  OwnedTensor now_;  // the results of the last steps, laid out like a row, then the sums over the D steps
   OwnedTensor ring_;
 };
 

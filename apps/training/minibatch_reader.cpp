@@ -27,7 +27,7 @@ void MinibatchReader::stop() noexcept {
     stopping_ = true;
   }
   changed_.notify_all();
-  if (thread_.joinable()) thread_.join();  // after the minibatch that it is at
+  if (thread_.joinable()) thread_.join();  // it finishes its current minibatch first
 }
 
 bool MinibatchReader::ready(uint64_t batch) const {

@@ -6,7 +6,7 @@ namespace poise {
 namespace {
 
 constexpr uint64_t kCount = MinibatchStream::kSlots;
-// Of the staging slots, those that are the reader's at any time.
+// The number of staging slots that the reader always has to itself.
 constexpr uint64_t kReadersShare = kCount / 2;
 
 size_t slot_of(uint64_t batch) { return static_cast<size_t>(batch % kCount); }
@@ -32,7 +32,7 @@ struct MinibatchStream::Link {
   gpu::Stream& steps;
   std::unique_ptr<gpu::Stream> copies = runtime.make_stream();
   Staging images, labels;
-  // By slot: the copy into it is done; the step that took its minibatch is done.
+  // For each slot: the copy into it is done; the step that used its minibatch is done.
   std::vector<std::unique_ptr<gpu::Event>> arrived, taken;
 
   Link(gpu::Runtime& r, gpu::Stream& s, size_t image_bytes, size_t label_bytes)
@@ -43,7 +43,7 @@ struct MinibatchStream::Link {
     }
   }
 
-  // One slot's share of a ring, from the host to the device.
+  // Copies one slot of a ring from the host to the device.
   void copy(const Staging& from, const Tensor& to, size_t slot) {
     const size_t bytes = to.size_bytes() / kCount;
     runtime.copy(*copies, gpu::CopyKind::to_device, static_cast<char*>(to.bytes) + slot * bytes,
@@ -75,9 +75,9 @@ MinibatchStream::MinibatchStream(std::shared_ptr<const ImageSet> images, const M
 MinibatchStream::~MinibatchStream() {
   if (!link_) return;
   try {
-    link_->runtime.synchronize();  // copies under way read the staging slots
+    link_->runtime.synchronize();  // pending copies read the staging slots
   } catch (...) {
-    // A device that failed copies nothing more; the error was thrown where it was waited for.
+    // A failed device copies nothing more; its error was thrown by an earlier wait.
   }
 }
 
@@ -109,7 +109,7 @@ void MinibatchStream::before_step() {
   }
   reader_->give_back(returned_);
   if (sent_ == next_) wait_for_reader();
-  // A slot of the device is free for minibatch b when the step of b - kCount is done: that one has been launched.
+  // A device slot is free for minibatch b once the step of b - kCount is done. That step has already been launched.
   while (sent_ < next_ + kCount && reader_->ready(sent_)) send(sent_++);
   runtime.wait(link_->steps, *link_->arrived[slot_of(next_)]);
 }

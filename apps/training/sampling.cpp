@@ -13,8 +13,8 @@ namespace {
 constexpr int kRecalibrationBatches = 16;
 constexpr int64_t kRecalibrationBatch = 64;
 
-// G as it is, for as long as a sampler borrows it: afterwards the weights are the live ones again and the running
-// statistics what they were, whatever happened in between.
+// Borrows G for sampling. The destructor restores the live weights and all buffers, including the running statistics,
+// even if an exception was thrown in between.
 class BorrowedGenerator {
  public:
   BorrowedGenerator(ParameterSlab& slab, Context& ctx, Weights weights)
@@ -39,7 +39,7 @@ class BorrowedGenerator {
   std::vector<std::vector<char>> buffers_;
 };
 
-// Floats of the host as a tensor f32 or bf16, and back.
+// Copy floats on the host to a tensor of f32 or bf16, and back.
 void write_floats(const Tensor& to, const float* from) {
   if (to.dtype != DType::bf16) return copy_from_host(to, from);
   std::vector<bf16> rounded(static_cast<size_t>(to.elements()));
@@ -53,14 +53,14 @@ void read_floats(float* to, const Tensor& from) {
   std::transform(stored.begin(), stored.end(), to, [](bf16 x) { return to_float(x); });
 }
 
-// Some rows of latents and their classes, if G wants any.
+// Rows of latents, and their classes if G is conditional.
 struct Rows {
   int64_t count = 0;
   const float* latents = nullptr;
   const int32_t* labels = nullptr;
 };
 
-// One forward pass of G: images [N,H,W,C] of the rows, if anybody wants them. In a plan no row is read.
+// One forward pass of G: writes the rows' images [N,H,W,C] to `images` unless that is null. In a plan no row is read.
 void generate(Generator& generator, Context& ctx, const Rows& rows, Mode mode, double momentum, float* images) {
   ctx.arena->reset();
   Tape tape(ctx);
@@ -77,7 +77,7 @@ void generate(Generator& generator, Context& ctx, const Rows& rows, Mode mode, d
   if (images && !ctx.planning) read_floats(images, y.value());
 }
 
-// What generate() needs of an arena, for the largest of these numbers of rows.
+// The arena size that generate() needs for the most demanding of these passes.
 size_t arena_bytes(Generator& generator, const Context& ctx, std::initializer_list<std::pair<int64_t, Mode>> passes) {
   size_t most = 0;
   for (const auto& [count, mode] : passes) {
@@ -89,7 +89,7 @@ size_t arena_bytes(Generator& generator, const Context& ctx, std::initializer_li
   return most;
 }
 
-// A context for passes between the steps of `outer`: in its arena if that has `needed` bytes, else in one of its own.
+// A context for passes between the steps of `outer`: uses its arena if that has `needed` bytes, otherwise a new one.
 struct ContextBetweenSteps {
   ContextBetweenSteps(const Context& outer, size_t needed)
       : ctx(outer), own(needed <= outer.arena->capacity() ? 0 : needed, outer.device) {
@@ -110,13 +110,13 @@ void check_labels(const std::vector<int32_t>& labels, int64_t count, int64_t cla
   }
   for (const int32_t label : labels) {
     if (label >= 0 && label < classes) continue;
-    fail(ErrorKind::usage, "the generator knows classes 0 to " + std::to_string(classes - 1) + " but got " +
+    fail(ErrorKind::usage, "the generator has classes 0 to " + std::to_string(classes - 1) + " but got " +
                                std::to_string(label) + "; choose one of these");
   }
 }
 
-// Running statistics of training belong to live weights of the past. For the weights at hand: the plain average over
-// batches of fixed latents (and of each class in turn), which train-mode passes with momentum 1/(k+1) accumulate.
+// Running statistics from training belong to earlier live weights. This replaces them by plain averages for the current
+// weights over batches of fixed latents (classes in turn), which train-mode passes with momentum 1/(k+1) accumulate.
 void recalibrate(Generator& generator, Context& ctx) {
   std::vector<double> normal(static_cast<size_t>(kRecalibrationBatch * generator.latent_size));
   const std::vector<int32_t> labels = cycling_labels(kRecalibrationBatches * kRecalibrationBatch, generator.classes);
@@ -192,7 +192,7 @@ int64_t grid_columns(int64_t count, int64_t classes) {
 uint8_t to_byte(float x, Quantisation quantisation) {
   float scaled = x * 127.5f + 127.5f;
   if (quantisation == Quantisation::round) scaled = std::nearbyint(scaled);
-  if (!(scaled > 0)) return 0;  // NaN too: a broken network paints black, not undefined behaviour
+  if (!(scaled > 0)) return 0;  // also for NaN: a broken network gives black, not undefined behaviour
   return static_cast<uint8_t>(std::min(scaled, 255.0f));
 }
 
@@ -221,7 +221,7 @@ std::vector<float> interpolated_latents(const std::vector<float>& a, const std::
   }
   const double cosine = aa > 0 && bb > 0 ? std::clamp(ab / std::sqrt(aa * bb), -1.0, 1.0) : 1;
   const double angle = std::acos(cosine), sine = std::sin(angle);
-  constexpr double kParallel = 1e-6;  // then a straight line is the same, without 0/0
+  constexpr double kParallel = 1e-6;  // below this, a straight line is the same and avoids 0/0
   std::vector<float> rows;
   for (int64_t step = 0; step < steps; ++step) {
     const double t = static_cast<double>(step) / static_cast<double>(steps - 1);

@@ -26,8 +26,8 @@ Made prune_gradually_if_asked(const Options& o, Network n) {
   return density_of(o, n) < 1 ? prune_gradually(o, n) : nullptr;
 }
 
-// Those of "Balanced Training for Sparse GANs" (NeurIPS 2023), and below them those of others. Name, policy of G and
-// of D (nullptr: dense), defaults of the method's own.
+// The methods of "Balanced Training for Sparse GANs" (NeurIPS 2023), followed by others. A row has the name, the
+// policies for G and D (nullptr: dense), and defaults specific to the method.
 const std::vector<SparseMethod>& methods() {
   static const std::vector<SparseMethod> table = {
       {"dense"},
@@ -77,7 +77,7 @@ MaskPolicies policies_of(const SparseOptions& options) {
 }
 
 bool method_reads(SparseOptions options, const std::string& key) {
-  if (options.update_every_d == 0) options.update_every_d = 1;  // the method's, which completing fills in
+  if (options.update_every_d == 0) options.update_every_d = 1;  // any value above 0: 0 is not filled in here
   const MaskPolicies policies = policies_of(options);
   return (policies.g && policies.g->reads(key)) || (policies.d && policies.d->reads(key));
 }

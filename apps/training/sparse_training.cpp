@@ -13,18 +13,18 @@ namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
-// Those of the device; a plan may be for one that is not here.
+// The crossovers measured on the device; none if a plan is for a device that is not available.
 CrossoverTable measured_crossovers(const Context& ctx) {
   if (!gpu::why_unavailable(ctx.device).empty()) return {};
   CrossoverTable table = CrossoverTable::load(CrossoverTable::default_path(device_identity(ctx.device, ctx.precision)));
   const bool bf16_products = ctx.device == Device::cpu && ctx.precision == Precision::bf16 && has_bf16_products();
-  if (bf16_products) table.expect_slow_weights(2);  // which multiply in f32
+  if (bf16_products) table.expect_slow_weights(2);  // their kernels multiply in f32
   return table;
 }
 
 }  // namespace
 
-// One network under masks.
+// One network with masks.
 struct SparseTraining::Side {
   const Network which;
   const std::string name;  // "G", "D"
@@ -32,7 +32,7 @@ struct SparseTraining::Side {
   Module& module;
   MaskedNetwork masked;
   NetworkExecution execution;
-  bool dense_gradients = false;  // as prepared last
+  bool dense_gradients = false;  // as last prepared
 
   Side(Network network, const MaskPolicy& p, Module& m, ParameterSlab& slab, const SparseOptions& o,
        const CrossoverTable& crossovers, Memory memory)
@@ -224,7 +224,7 @@ void SparseTraining::append_state(std::vector<NamedTensor>& all) {
 void SparseTraining::restored() {
   double counters[3];
   copy_to_host(counters, counters_.tensor());
-  // Dead weights are zero already, so nothing but the bytes for Adam and the counts follows the masks here.
+  // Dead weights are already zero, so commit() changes only the bytes for Adam and the counts.
   for (const auto& side : sides_) {
     side->masked.target = static_cast<int64_t>(counters[side->which == Network::generator ? 0 : 1]);
     if (side->which == Network::discriminator) side->masked.density = counters[2];

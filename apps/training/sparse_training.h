@@ -1,12 +1,12 @@
-// The sparse part of a training run: the masks of both networks, the balance ratio, and when a policy (mask_policy.h)
-// gets its turn.
+// The sparse part of a training run: the masks of both networks, the balance ratio, and the calls of the policies
+// (mask_policy.h).
 //
-// One iteration t, after its D steps and its G step (Adam has applied the masks, the moving average has followed):
-//   1. t a multiple of br_every: the balance ratio is measured and queued
+// Iteration t, after its D steps and its G step (Adam has applied the masks and updated the moving average):
+//   1. if t is a multiple of br_every: the balance ratio is measured and queued
 //   2. G's policy, if it is due
 //   3. D's policy, if it is due
-// The moving average is multiplied by a new mask here although it was updated before; weights that stay alive are not
-// touched and all others are zero on both sides, so this equals averaging after the change.
+// Here the moving average is updated first and then multiplied by the new mask. This equals averaging after the change,
+// because weights that stay alive are not touched and all others are zero either way.
 #pragma once
 #include <memory>
 #include <string>
@@ -28,15 +28,15 @@ struct NamedTensor {
 struct MaskEvent {
   int64_t iteration = 0;
   std::string network;                                 // "G", "D"
-  std::string kind;                                    // "initial", or that of a MaskAction
+  std::string kind;                                    // "initial", or MaskAction::kind
   int64_t dropped = 0, grown = 0, alive = 0;           // weights
   double density = 1;                                  // alive / maskable
-  double drop_fraction = 0;                            // of drop_grow; the step of raise and lower
-  double balance_ratio = 0;                            // what the decision read; NaN: nothing
+  double drop_fraction = 0;                            // as in MaskAction
+  double balance_ratio = 0;                            // that the decision depended on; NaN: none
   std::vector<std::pair<std::string, double>> layers;  // densities of the masked layers
 };
 
-// What one pass of one layer computes with from an iteration on, and why.
+// The execution path of one pass of one layer, from an iteration on, and why.
 struct ExecutionEvent {
   int64_t iteration = 0;
   ExecutionDecision decision;
@@ -49,34 +49,34 @@ struct SparseReport {
 
 class SparseTraining {
  public:
-  // Masks for the networks of `model`, whose weights lie in the slabs, computed with `ctx`; all of them stay where they
-  // are. `real`: the shape of a minibatch of D, `activations` its type; labels if the model is conditional. Error(usage)
-  // for an unknown method, or for an execution that the masks, the layers or the device do not allow.
+  // Creates masks for the networks of `model`, whose weights are stored in the slabs, and computes with `ctx`; all of
+  // these must outlive this object. `real`: the shape of D's minibatch, `activations` its type. Error(usage) for an
+  // unknown method, or for an execution that the masks, the layers or the device do not allow.
   SparseTraining(const SparseOptions& options, GanModel& model, ParameterSlab& slab_g, ParameterSlab& slab_d,
                  Context& ctx, const Shape& real, DType activations, Memory memory);
   ~SparseTraining();
 
-  Tensor mask(Network network) const;  // what Adam multiplies by: u8 [parameters / run]; empty without a policy
-  void draw_masks();                   // once, when the weights have their initial values and a plan has run
+  Tensor mask(Network network) const;  // the mask that Adam applies: u8 [parameters / run]; empty without a policy
+  void draw_masks();                   // call once, after the weights are initialised and a plan has run
 
   bool has_masks() const { return policies_.masks(); }
   bool measures_balance() const { return policies_.masks() && options_.br_every > 0; }
   bool balance_due(int64_t t) const { return measures_balance() && t % options_.br_every == 0; }
   Labelled real() { return {real_.tensor(), real_labels_.tensor()}; }  // D's minibatch, if the ratio is measured
-  Tensor mean_g() const;  // [1]: where the G step leaves its images' mean logit; empty: not wanted
-  // z of the G step just taken. Means over the ranks, unless null.
+  Tensor mean_g() const;  // [1]: for the mean logit of the G step's images; empty: not needed
+  // `z`: the latents of the last G step. Measures means over the ranks, unless null.
   void measure_balance(GanStep& step, const Labelled& z, Ranks* ranks);
 
   const NetworkMasks* masks(Network network) const;  // null without a policy
-  // Does somebody read the gradients of dead weights in the iteration prepared last? Always without masks.
+  // Are the gradients of dead weights read in the iteration that was prepared last? Always true without masks.
   bool reads_dense_gradients(Network network) const;
 
-  // Before iteration t: turns the gradients of dead weights on or off, as t wants them. True if that is a change: what
-  // the steps of the iteration before were is then no plan for those of t.
+  // Call this before iteration t: turns gradients of dead weights on or off as t needs them. Returns true if that is a
+  // change, which invalidates captured steps.
   bool prepare(int64_t t);
-  // Steps 2 and 3 above. Takes the whole arena. True if a policy had its turn.
+  // Runs steps 2 and 3 above. Resets the arena. Returns true if a policy was due.
   bool update_masks(int64_t t);
-  void plan_updates();  // in a plan: the most that update_masks takes of the arena
+  void plan_updates();  // in a plan: takes the most that update_masks needs of the arena
 
   SparseReport report() const;  // waits for the device
   std::vector<MaskEvent> take_events() { return std::exchange(events_, {}); }
@@ -86,7 +86,7 @@ class SparseTraining {
   bool set_all_executions(Execution execution);              // in a plan; false if no layer may take it
 
   void append_state(std::vector<NamedTensor>& all);
-  void restored();  // what state tensors do not hold, after they were written
+  void restored();  // call after the state tensors were written: derives everything that depends on them
 
   size_t bytes() const;
 
@@ -94,18 +94,18 @@ class SparseTraining {
   struct Side;
   void decide_execution(Side& side, int64_t t);
   void note(const Side& side, const MaskAction& action, int64_t t, double balance_ratio);
-  double balance_ratio() const;  // that decisions read; NaN until the queue is full
+  double balance_ratio() const;  // for decisions; NaN until the queue is full
 
   const SparseOptions options_;
   const MaskPolicies policies_;
   Context& ctx_;
   const CrossoverTable crossovers_;
-  std::vector<std::unique_ptr<Side>> sides_;  // the networks under masks, G first
+  std::vector<std::unique_ptr<Side>> sides_;  // the networks with masks, G first
   BalanceQueue queue_;
   OwnedTensor real_, real_labels_;  // [B_D,H,W,C], [B_D] or empty
   OwnedTensor means_;               // a_pre, a_post, r
-  // On the host, what networks remember besides their masks: G's target, D's target, D's density asked for. (No method's
-  // policy for G goes by the density before.)
+  // On the host, the state of the networks in addition to their masks: G's target, D's target, D's requested density.
+  // (No policy for G depends on the previous density.)
   OwnedTensor counters_;
   std::vector<MaskEvent> events_;
   std::vector<ExecutionEvent> execution_events_;

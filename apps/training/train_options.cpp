@@ -34,7 +34,7 @@ int64_t TrainOptions::decay_ends() const {
 }
 
 AdamOptions TrainOptions::adam(Network network) const {
-  const int64_t updates = network == Network::generator ? 1 : n_critic;  // of this network, in one iteration
+  const int64_t updates = network == Network::generator ? 1 : n_critic;  // of this network per iteration
   return {.beta1 = adam_beta1,
           .beta2 = adam_beta2,
           .eps = adam_eps,

@@ -1,7 +1,6 @@
-// Options of a Trainer, in groups as a user knows them: [model], [data], [train] and [sparse]. Every field has the name of
-// its option, from the command line to where it is read; apps/options/option_table.cpp describes them. Plain data: nothing
-// here throws; Trainer::plan() refuses what cannot be.
-// Defaults: SNGAN-32 on CIFAR-10 as the paper trains it.
+// Options of a Trainer, in the groups that users see: [model], [data], [train] and [sparse]. A field has the same name
+// as its option everywhere; apps/options/option_table.cpp describes them. Plain data: nothing here throws;
+// Trainer::plan() rejects invalid values. Defaults: SNGAN-32 on CIFAR-10 as the paper trains it.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -44,7 +43,7 @@ struct EnumNames<Precision> {
                                                   {Precision::bf16, name_of(Precision::bf16)}};
 };
 
-// "none", or some of "color,translation,cutout"; nothing for any other text.
+// Parses "none" or a subset of "color,translation,cutout"; returns nothing for any other text.
 std::optional<DiffAugmentOptions> diff_augment_of(const std::string& text);
 std::string to_string(const DiffAugmentOptions& policies);
 
@@ -62,23 +61,23 @@ struct TrainOptions {
   GanLoss loss = GanLoss::hinge;
   double learning_rate_g = 2e-4, learning_rate_d = 2e-4;
   LearningRateDecay learning_rate_decay = LearningRateDecay::constant;
-  // In iterations: between them both learning rates fall linearly to 0. End 0: as iterations, see decay_ends().
+  // In iterations. Both learning rates fall linearly to 0 in between. decay_end 0: see decay_ends().
   int64_t decay_start = 0, decay_end = 0;
   double adam_beta1 = 0.0, adam_beta2 = 0.9, adam_eps = 1e-8, ema_decay = 0.999;
-  int64_t ema_start = 0;         // iterations during which the moving average is a copy
-  int64_t accumulate = 1;        // micro-batches of each step
-  bool sync_batch_norm = false;  // statistics of the micro-batches of all ranks together
+  int64_t ema_start = 0;         // for this many iterations the moving average is a copy
+  int64_t accumulate = 1;        // micro-batches per step
+  bool sync_batch_norm = false;  // batch statistics over the micro-batches of all ranks
   ExchangePrecision exchange_precision = ExchangePrecision::fp32;
   int64_t rank_timeout = 120;  // seconds
   DiffAugmentOptions diff_augment;
   int64_t seed = 1, threads = 0;
-  std::optional<Device> device;        // nothing: chosen by the machine (device_choice.h)
-  std::optional<Precision> precision;  // nothing: chosen by the device
-  bool graph = true;                   // replay captured steps; on the CPU there is nothing to capture
+  std::optional<Device> device;        // empty: depends on the machine (device_choice.h)
+  std::optional<Precision> precision;  // empty: depends on the device
+  bool graph = true;                   // replay captured steps; no effect on the CPU
 
-  // The iteration at which the learning rates reach 0; 0 if they stay.
+  // The iteration at which the learning rates reach 0; 0 if they are constant.
   int64_t decay_ends() const;
-  // Of one network; schedules count its updates.
+  // Adam's options for one network; schedules count its updates.
   AdamOptions adam(Network network) const;
 };
 
@@ -88,14 +87,14 @@ struct TrainerOptions {
   TrainOptions train;
   SparseOptions sparse;
 
-  // `sparse` with the end of its schedules as a number.
+  // `sparse` with schedule_iterations filled in.
   SparseOptions scheduled_sparse() const;
 
-  Ranks* ranks = nullptr;  // the processes that train together; null: this one alone
+  Ranks* ranks = nullptr;  // the processes that train together; null: a single process
 
   // For tests.
   const KernelTable* kernels = nullptr;       // instead of the device's own
-  MinibatchReader::BeforeBatch before_batch;  // of streamed data
+  MinibatchReader::BeforeBatch before_batch;  // for streamed data
 };
 
 }  // namespace poise

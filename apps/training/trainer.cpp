@@ -158,13 +158,13 @@ TrainingPlan Trainer::planned() {
   if (classes() > 0) {
     labels_ = {.bytes = images_.bytes, .shape = {image_count_}, .dtype = DType::i32, .device = memory_.device};
   }
-  // What is counted is dense. It comes first: it tells layers what they will be asked for.
+  // Counts the work of dense execution. This comes first because it shows the layers which convolutions they will run.
   plan.layers = work_by_layer();
   plan.execution = sparse_.predict_execution();
   Work balance;
   if (sparse_.measures_balance()) balance = profile_of([&] { balance_graph_.launch(); }).total().work;
   PlanningScope planning(ctx_);
-  // The workspaces of every path, at full density.
+  // Reserves the workspaces of every path, at full density.
   for (const Execution execution : {Execution::block, Execution::cusparse, Execution::weights, Execution::dense}) {
     if (sparse_.set_all_executions(execution)) take_steps();
   }
@@ -229,7 +229,7 @@ void Trainer::initialise_state() {
   start.clocks[static_cast<int>(Network::discriminator)].learning_rate = options_.train.learning_rate_d;
   copy_from_host(step_state_.tensor(), &start);
   if (feed_) feed_->restart(start);
-  count_work();  // layers learn what they will be asked for
+  count_work();  // shows the layers which convolutions they will run
   sparse_.draw_masks();
   follow_masks();
   if (sparse_.has_masks()) count_work();
@@ -274,7 +274,7 @@ void Trainer::run_g_step() {
 
 void Trainer::take_steps() {
   const bool fed = feed_ && !ctx_.planning;
-  slab_g_.make_forms(tape_, *model_.generator);  // here, for weights change between iterations, too: masks, checkpoints
+  slab_g_.make_forms(tape_, *model_.generator);  // masks and checkpoints may have changed weights since the last step
   for (int64_t i = 0; i < options_.train.n_critic; ++i) {
     if (fed) feed_->before_step();
     d_graph_.launch();
@@ -325,7 +325,7 @@ void Trainer::add_work(const WorkDone& work) {
   done[1] += work.executed_flops;
 }
 
-// Of the whole batch: work is that of a run, by however many processes.
+// Profiles the whole batch: work counts for the run, regardless of the number of processes.
 template <class F>
 Profile Trainer::profile_of(const F& f) {
   PlanningScope planning(ctx_);

@@ -1,5 +1,5 @@
-// The training iteration of a GAN: n_critic discriminator steps, one generator step, the moving average of G.
-// method.md calls this "one iteration"; every count and schedule of Poise is in these units.
+// The training loop of a GAN. An iteration, as method.md defines it, consists of n_critic discriminator steps, one
+// generator step and an update of G's moving average. Every count and schedule in Poise is in iterations.
 #pragma once
 #include <memory>
 #include <string>
@@ -18,20 +18,20 @@
 
 namespace poise {
 
-// What one iteration saw (means over its D steps for the D entries).
+// The losses and mean logits of one iteration; loss_d and the mean logits are means over its D steps.
 struct IterationReport {
   int64_t iteration = 0;
   double loss_d = 0, loss_g = 0, mean_real = 0, mean_fake = 0;
   bool finite() const;
 };
 
-// What an iteration will cost, found by running it against kernels that do nothing.
+// What an iteration will cost, determined by running it with kernels that do nothing.
 struct TrainingPlan {
   DeviceChoice device;
   int64_t parameters_g = 0, parameters_d = 0;
   size_t slab_bytes = 0, arena_bytes = 0;
-  DataChoice data;                                       // where images and labels lie
-  size_t mask_state_bytes = 0;                           // of a checkpoint: masks and what their controllers remember
+  DataChoice data;                                       // where images and labels are stored
+  size_t mask_state_bytes = 0;                           // in a checkpoint: masks and the state of their controllers
   double flops = 0, executed_flops = 0;                  // one iteration: n_critic D steps and one G step
   Profile layers;                                        // the same, by layer, op and pass
   std::vector<ExecutionDecision> execution;              // predicted for the first masks
@@ -40,26 +40,26 @@ struct TrainingPlan {
   size_t bytes() const { return slab_bytes + arena_bytes + data.bytes; }
 };
 
-// Work of a run so far, in FLOP: as dense layers would cost, and as the chosen kernels performed it.
+// The work of a run so far, in FLOP: the cost of dense layers, and what the chosen kernels executed.
 struct WorkDone {
   double flops = 0, executed_flops = 0;
 };
 
-// Of gradients that each rank contributes to one iteration's sums; `dense`: as it would be if all of them travelled.
+// The bytes of gradients that each rank contributes to the sums of one iteration; `dense`: if all gradients travelled.
 struct ExchangedBytes {
   size_t bytes = 0, dense = 0;
 };
 
 class Trainer {
  public:
-  // What training with these options on so many images will take. Touches no device. Error(usage) for batches that do
-  // not fit the data or the micro-batches; Error(environment) for a device that is not there, or if data_placement asks
-  // for more than it has.
+  // What training with these options on `image_count` images will cost. Runs nothing on the device. Error(usage) for
+  // batch sizes that do not fit the data or the micro-batches; Error(environment) for a device that is not available,
+  // or if data_placement requests more memory than it has.
   static TrainingPlan plan(const TrainerOptions& options, int64_t image_count);
 
-  // Builds and initialises both networks and allocates what `plan`, made for these options and images, says. The images
-  // are copied to the device and not needed any more, or streamed to it (plan.data) and kept alive. Error(data) if they
-  // do not fit the model in size or classes; Error(runtime) if memory does not suffice.
+  // Builds and initialises both networks and allocates memory according to `plan`, which was made for these options and
+  // images. Depending on plan.data, the images are copied to the device, or kept alive and streamed to it. Error(data)
+  // if they do not fit the model in size or classes; Error(runtime) if there is not enough memory.
   Trainer(const TrainerOptions& options, const TrainingPlan& plan, std::shared_ptr<const ImageSet> images);
   Trainer(const TrainerOptions& options, std::shared_ptr<const ImageSet> images)
       : Trainer(options, plan(options, images->count), images) {}
@@ -68,14 +68,14 @@ class Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  // n_critic D steps and one G step; then the balance ratio and the masks, where they are due. Returns once the
-  // iteration is under way; on a GPU it may not have begun. Unless masks change, allocates nothing, copies nothing to
-  // the host and waits for nothing. What a kernel or the device reports is thrown, here or in a later call: Error(runtime).
+  // Runs n_critic D steps and one G step; then measures the balance ratio and updates the masks, if due. Returns once
+  // the iteration is launched; on a GPU it may not have begun. Unless masks change, allocates nothing, copies nothing
+  // to the host and waits for nothing. Error(runtime) from kernels or the device is thrown here or in a later call.
   void iterate();
-  void synchronize() const;                          // waits until everything asked for is done
-  int64_t iteration() const { return iterations_; }  // asked for so far
-  // The last iterations since the start or the last set_step_state(), oldest first: at most `most`, and never more than
-  // kReportsKept. Waits for them.
+  void synchronize() const;                          // waits until everything launched is done
+  int64_t iteration() const { return iterations_; }  // launched so far
+  // Reports of the last iterations since the start or the last set_step_state(), oldest first: at most `most`, and
+  // never more than kReportsKept. Waits for them.
   static constexpr int64_t kReportsKept = Losses::kRows;
   std::vector<IterationReport> reports(int64_t most) const;
   IterationReport report() const { return reports(1).at(0); }
@@ -84,24 +84,24 @@ class Trainer {
   std::vector<MaskEvent> take_mask_events() { return sparse_.take_events(); }                      // since the
   std::vector<ExecutionEvent> take_execution_events() { return sparse_.take_execution_events(); }  // last call
   WorkDone work_done() const;
-  ExchangedBytes exchanged() const { return exchanged_; }  // in the last iteration; none by a process alone
-  // Error(ranks) naming the first tensor that is not on all ranks what it is on the first, of those that must be. Waits
-  // for the device; all ranks call it. iterate() does when masks have changed.
+  ExchangedBytes exchanged() const { return exchanged_; }  // in the last iteration; none in a single process
+  // Error(ranks) if a tensor that must be equal on all ranks is not; names the first such tensor. Waits for the device.
+  // All ranks must call it. iterate() calls it when masks have changed.
   void check_ranks_agree();
-  // All ranks continue from the state of the first.
+  // Makes all ranks continue from the state of the first.
   void take_state_of_first_rank();
   MinibatchStream::Waits data_waits() const;  // none unless data are streamed
-  Profile work_by_layer();                    // of one iteration, as masks and choices are now; no times
+  Profile work_by_layer();                    // of one iteration, with the current masks and choices; without times
 
-  // Everything that the future depends on, in a fixed order. Writing bytes into these tensors and calling
+  // The complete state of the run apart from step_state(), in a fixed order. Writing these tensors and then calling
   // set_step_state() restores a run exactly.
   std::vector<NamedTensor> state();
   StepState step_state() const;
   void set_step_state(const StepState& state);
 
-  // Images of latents [N, latent] (host, row-major) and their classes [N] (none unless classes() > 0) as uint8
-  // [N,H,W,C], in batches of at most `batch`. Leaves all state of training as it was. Mode::evaluate_batch or
-  // evaluate_running. Error(usage) for labels that do not fit.
+  // Returns images of latents [N, latent] (host, row-major) and their classes [N] (empty unless classes() > 0) as uint8
+  // [N,H,W,C], in batches of at most `batch`. `mode`: Mode::evaluate_batch or evaluate_running. Does not change the
+  // training state. Error(usage) for labels that do not fit.
   std::vector<uint8_t> sample(const std::vector<float>& latents, const std::vector<int32_t>& labels, Weights weights,
                               Mode mode, int64_t batch, Quantisation quantisation = Quantisation::round);
 
@@ -110,24 +110,24 @@ class Trainer {
   Profile* profile() const { return ctx_.profile; }               // null unless set
   void set_profile(Profile* profile) { ctx_.profile = profile; }  // times every launch from now on
   const TrainingPlan& training_plan() const { return plan_; }
-  size_t slab_bytes() const;  // parameters, moments, masks and lists; the plan's are of the densest lists
+  size_t slab_bytes() const;  // parameters, moments, masks and lists; in a plan, with lists at full density
   const TrainerOptions& options() const { return options_; }
   const DeviceChoice& device() const { return plan_.device; }
   int64_t latent_size() const { return model_.generator->latent_size; }
-  int64_t classes() const { return model_.generator->classes; }               // 0: the model is not conditional
+  int64_t classes() const { return model_.generator->classes; }               // 0: not conditional
   const Shape& image_shape() const { return model_.generator->image_shape; }  // [H,W,C]
 
  private:
-  // All but the images, and nothing is initialised.
+  // Sets up everything but the images; nothing is initialised.
   Trainer(const TrainerOptions& options, const TrainingPlan& plan, int64_t image_count, Memory memory);
 
   Context context();
   GanStep gan_step();
   BatchShare share() const;
-  std::unique_ptr<GradientExchange> exchange_of(Network network, ParameterSlab& slab) const;  // null alone
+  std::unique_ptr<GradientExchange> exchange_of(Network network, ParameterSlab& slab) const;  // null without ranks
   Shape real_shape() const;
   MinibatchOrder minibatch_order() const;
-  TrainingPlan planned();  // where memory_ is planned
+  TrainingPlan planned();  // requires planned memory_
   void take_images(const std::shared_ptr<const ImageSet>& images);
   void initialise_state();
 
@@ -135,14 +135,14 @@ class Trainer {
   void run_d_step();
   void run_g_step();
   Labelled latents(RandomStream stream, RandomStream label_stream, int64_t count);
-  Labelled latents_g();  // of the G step begun last: drawn again, they are the same
+  Labelled latents_g();  // of the last G step begun; drawing them again gives the same values
   Labelled new_minibatch();
   void follow_masks();
   ExchangedBytes exchange_bytes() const;
-  void invalidate();  // masks, or what a step computes, are not what they were
-  void count_work();  // of an iteration, as masks and choices are now
+  void invalidate();  // call this when masks, or what a step computes, have changed
+  void count_work();  // of an iteration, with the current masks and choices
   template <class F>
-  Profile profile_of(const F& f);  // what f costs, without doing it
+  Profile profile_of(const F& f);  // what f costs, without running it
   void add_work(const WorkDone& work);
 
   const TrainerOptions options_;
@@ -152,7 +152,7 @@ class Trainer {
   const KernelTable kernels_;
   const std::unique_ptr<gpu::Stream> queue_;
   OwnedTensor step_state_;
-  int64_t iterations_ = 0;       // what the step state will say once everything asked for is done
+  int64_t iterations_ = 0;       // launched; the step state agrees once everything launched is done
   int64_t first_iteration_ = 0;  // reports begin after it
   Arena arena_;
   Context ctx_;
@@ -161,15 +161,15 @@ class Trainer {
   ParameterSlab slab_g_, slab_d_;
   Losses losses_;
   SparseTraining sparse_;
-  std::unique_ptr<GradientExchange> exchange_g_, exchange_d_;  // null by a process alone
+  std::unique_ptr<GradientExchange> exchange_g_, exchange_d_;  // null without ranks
   ExchangedBytes exchanged_;
   GanStep step_;
-  std::unique_ptr<MinibatchStream> feed_;  // of streamed data
-  OwnedTensor own_images_, own_labels_;    // of data on the device
+  std::unique_ptr<MinibatchStream> feed_;  // for streamed data
+  OwnedTensor own_images_, own_labels_;    // for data on the device
   Tensor images_;                          // u8 [N,H,W,C]: the whole set, or the ring of the feed
-  Tensor labels_;                          // i32 [N] of a conditional model
+  Tensor labels_;                          // i32 [N] for a conditional model
   OwnedTensor work_done_;                  // WorkDone, on the host
-  WorkDone per_iteration_, per_balance_;   // as masks and choices are now
+  WorkDone per_iteration_, per_balance_;   // with the current masks and choices
   StepGraph d_graph_, g_graph_, balance_graph_;
 };
 

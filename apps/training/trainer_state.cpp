@@ -1,4 +1,4 @@
-// What a Trainer tells and takes besides iterating: reports, its state for checkpoints, images.
+// The parts of Trainer besides iterating: reports, its state for checkpoints, images.
 #include <algorithm>
 #include <cmath>
 
@@ -55,10 +55,10 @@ void Trainer::set_step_state(const StepState& state) {
   if (feed_) feed_->restart(state);
   iterations_ = first_iteration_ = static_cast<int64_t>(state.step) / (options_.train.n_critic + 1);
   sparse_.restored();
-  invalidate();  // what captured steps know of masks is that of another state
+  invalidate();  // captured steps hold the masks of another state
 }
 
-// Each rank has running statistics of its own, unless they are synchronised, and its own measurements of what is faster.
+// Each rank has its own running statistics (unless they are synchronised) and its own choice of execution paths.
 void Trainer::check_ranks_agree() {
   if (!options_.ranks) return;
   Ranks& ranks = *options_.ranks;

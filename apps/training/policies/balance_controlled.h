@@ -1,5 +1,5 @@
-// A density that follows the balance ratio (engine/sparse/density_control.h): DDA and DDST. Where the method is strict
-// it rises to d_max at most, and drops and grows there; else it rises to 1.
+// A density that follows the balance ratio (engine/sparse/density_control.h): DDA and DDST. With Limit::d_max (strict)
+// it rises at most to d_max, where weights are then dropped and grown; with Limit::one it may rise to 1.
 #pragma once
 #include "apps/training/policies/drop_and_grow.h"
 #include "engine/sparse/density_control.h"
@@ -23,7 +23,7 @@ class BalanceControlled : public MaskPolicy {
                  .density_limit = strict_ ? options.d_max : 1.0,
                  .rewire_at_limit = strict_} {}
 
-  // Nobody knows the ratio in advance.
+  // The ratio is not known in advance.
   double planned_density(int64_t) const override { return density_of(options_, network_); }
   bool due(int64_t t) const override { return at_limit_.due(t); }
   bool follows_balance() const override { return true; }

@@ -1,5 +1,5 @@
-// A constant density: every so many iterations a falling share of the alive weights, those of smallest magnitude, is
-// dropped, and as many grow, by gradient (RigL) or at random (SET).
+// Constant density. At regular intervals a decreasing share of the alive weights, those of smallest magnitude, is
+// dropped, and equally many grow, by gradient (RigL) or at random (SET).
 #pragma once
 #include <fmt/format.h>
 

@@ -1,13 +1,13 @@
 // Gradual pruning (Zhu and Gupta, "To prune, or not to prune", 2017): a dense network loses its weights of smallest
-// magnitude, network-wide, in n updates of which the first ones take the most. After iteration t
+// magnitude, network-wide, in n updates, of which the first ones prune the most. After iteration t
 //
-//   density(t) = d + (1 - d) (1 - (t - t0) / (n dt))^3         at t = t0 + dt, t0 + 2 dt, .. t0 + n dt, and between
-//                                                              them as after the one before
-//   d = density_g or density_d, t0 = prune_start, dt = update_every_g or .._d, n the most whose end is not after
-//   prune_end
+//   density(t) = d + (1 - d) (1 - (t - t0) / (n dt))^3         at t = t0 + dt, t0 + 2 dt, ..., t0 + n dt; constant
+//                                                              in between
+//   d = density_g or density_d, t0 = prune_start, dt = update_every_g or update_every_d, n the largest number with
+//   t0 + n dt <= prune_end
 //
-// Then the masks stay. No gradient of a dead weight is asked for, and the moving average keeps what it has of the
-// weights that stay alive.
+// Afterwards the masks stay. Gradients of dead weights are never needed. The moving average of weights that stay alive
+// is not changed.
 #pragma once
 #include <fmt/format.h>
 
@@ -24,7 +24,7 @@ class GradualPruning : public MaskPolicy {
       : network_(network),
         density_(density_of(options, network)),
         start_(options.prune_start),
-        // By default the last quarter of the run trains what is left.
+        // By default the last quarter of the run trains the remaining weights.
         end_(options.prune_end > 0 ? options.prune_end : options.schedule_iterations * 3 / 4),
         every_(update_every(options, network)),
         updates_(std::max<int64_t>(0, (end_ - start_) / every_)) {}

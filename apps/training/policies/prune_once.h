@@ -1,5 +1,5 @@
-// Dense training, then one pruning and fine-tuning (posthoc): the network becomes its moving average, loses all but its
-// weights of largest magnitude, and the average starts anew from there.
+// Dense training, then one pruning and fine-tuning (posthoc): the network takes over its moving average, keeps only the
+// weights of largest magnitude, and the average restarts from there.
 #pragma once
 #include <fmt/format.h>
 
@@ -17,7 +17,7 @@ class PruneOnce : public MaskPolicy {
   double planned_density(int64_t t) const override { return t < at_ ? 1 : density_; }
   bool due(int64_t t) const override { return t == at_ && t > 0; }
   MaskAction apply(Context& ctx, MaskedNetwork& network, int64_t, double) const override {
-    // A run that has pruned and is resumed for more iterations comes here again.
+    // A run that has already pruned reaches this point again if it is resumed for more iterations.
     if (network.target == weights_at(network.masks, density_)) return {};
     ParameterSlab& slab = network.slab;
     if (slab.ema) ctx.kernels->copy(ctx, slab.ema, slab.value);
