@@ -3,7 +3,7 @@
 //
 //   sngan32         "lottery" (Chen et al. 2021, "GANs Can Play Lottery Tickets Too"), CIFAR-10. D ends in a sum over
 //                   space and a linear layer without bias. Widths 256, 128: G 4,276,739 and D 1,053,824 parameters.
-//   sngan32-resnet  The same, but D ends in a mean over space and a linear layer with bias (Chen et al. 2020, "GNGAN",
+//   sngan32-resnet  The same, but D ends in a mean over space and a linear layer with bias (Wu et al. 2021, "GNGAN",
 //                   which initialises it with the kaiming scheme).
 //   sngan48         STL-10 at 48x48. G's blocks halve its channels, from 8 times the width to the width. D's blocks
 //                   double them, up to 16 times. D ends as in sngan32-resnet. Width 64: G 4,878,083 and D 19,542,721

@@ -41,7 +41,7 @@ std::optional<std::string> read_text(const std::string& path, OptionSet& options
   if (kind == PathKind::nothing) return complain("No such file or directory"), std::nullopt;
   if (kind == PathKind::folder) return complain("it is a folder, a TOML file was expected"), std::nullopt;
   auto text = read_short_text(path, kLargestFile);
-  if (!text) complain("it is no configuration file (larger than 1 MiB)");
+  if (!text) complain("not a configuration file (larger than 1 MiB)");
   return text;
 }
 
@@ -54,7 +54,7 @@ void read_table(const std::string& group, const toml::table& table, const std::s
     if (!option) {
       options.set(key, Value(), where);  // adds the problem "unknown option"
     } else if (option->group != group) {
-      options.add_problem(key + ": belongs in [" + option->group + "] but stands in [" + group + "] [" + where + "]");
+      options.add_problem(key + ": belongs in [" + option->group + "] but is in [" + group + "] [" + where + "]");
     } else if (!value) {
       options.add_problem(key + ": expected " + option->expected() + " but got an array, a table or a date [" + where +
                           "]");
@@ -141,7 +141,7 @@ void read_file(const std::string& path, const std::string& origin, const Bases& 
     } else if (node.is_table()) {
       options.add_problem("unknown table [" + key + "]" + did_you_mean(key, names) + " [" + where + "]");
     } else if (option) {
-      options.add_problem(key + ": belongs in [" + option->group + "] but stands before any table [" + where + "]");
+      options.add_problem(key + ": belongs in [" + option->group + "] but is before any table [" + where + "]");
     } else {
       options.add_problem("unknown option " + key + did_you_mean(key, option_keys()) + " [" + where + "]");
     }

@@ -147,7 +147,7 @@ Rows train_rows() {
       {"train", FIELD(train, device), free, any,
        "where to compute; auto: cuda if it is there; emulated: the CUDA kernels on the host, slowly"},
       {"train", FIELD(train, precision), free, any,
-       "of convolutions and matrix products; bf16 also stores activations so; auto: tf32 on cuda, else fp32"},
+       "of convolutions and matrix products; bf16 also stores activations in bf16; auto: tf32 on cuda, else fp32"},
       {"train", FIELD(train, graph), free, any, "on a GPU: replay captured steps instead of launching each kernel"},
   };
 }
@@ -185,8 +185,8 @@ Rows sparse_rows() {
        "Adam's moments of grown weights: v = g^2, kept as under dense gradients, or 0", masks},
       {"sparse", FIELD(sparse, band_low), fixed, from_to(0, 1000),
        "balance ratio from which D shrinks; 0: the method's", read_by_policies("band_low", kControls)},
-      {"sparse", FIELD(sparse, band_high), fixed, from_to(0, 1000),
-       "balance ratio above which D grows; 0: the method's", read_by_policies("band_high", kControls)},
+      {"sparse", FIELD(sparse, band_high), fixed, from_to(0, 1000), "balance ratio from which D grows; 0: the method's",
+       read_by_policies("band_high", kControls)},
       {"sparse", FIELD(sparse, density_step), fixed, above_to(0, 1), "change of D's density per decision",
        read_by_policies("density_step", kControls)},
       {"sparse", FIELD(sparse, density_floor), fixed, above_to(0, 1), "lower limit of D's density",

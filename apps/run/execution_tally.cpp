@@ -20,7 +20,7 @@ std::string ExecutionTally::text() const {
   }
   std::string text;
   for (const auto& [name, count] : kinds) text += fmt::format("{}{} {}", text.empty() ? " (" : ", ", count, name);
-  return fmt::format("{} of {} passes of masked layers are sparse{}; report.html has them by layer", sparse,
+  return fmt::format("{} of {} passes of masked layers are sparse{}; report.html lists them by layer", sparse,
                      latest_.size(), text.empty() ? "" : text + ")");
 }
 

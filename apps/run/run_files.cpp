@@ -65,7 +65,7 @@ std::unique_ptr<RunFiles> RunFiles::resume(const Run& run, const std::string& pa
   const CheckpointStore::Loaded loaded = files->store_.newest_valid();
   check_same_run(loaded.file, run.settings, run.images.crc);
   if (loaded.step > run.settings.train.iterations) {
-    fail(ErrorKind::usage, fmt::format("iterations: the run is at {} already but {} were asked for; ask for more",
+    fail(ErrorKind::usage, fmt::format("iterations: the run is already at {} but {} were requested; request more",
                                        loaded.step, run.settings.train.iterations));
   }
   restore_state(loaded.file, run.trainer);

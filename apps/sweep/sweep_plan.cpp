@@ -223,7 +223,7 @@ SweepPlan read_sweep_plan(const std::string& given, Problems& problems) {
   const std::string path = expand_home(given);
   if (!is_regular_file(path)) return problems.push_back(path + ": no such file; give a TOML file"), SweepPlan();
   const auto text = read_short_text(path, kLargestFile);
-  if (!text) return problems.push_back(path + ": larger than 1 MiB: it is no sweep"), SweepPlan();
+  if (!text) return problems.push_back(path + ": larger than 1 MiB: not a sweep file"), SweepPlan();
   try {
     const toml::table root = toml::parse(*text, path);
     return Reader(path, problems).read(root);
@@ -339,9 +339,9 @@ std::vector<SweepCell> cells_of(const SweepPlan& plan, Problems& problems) {
       }
       cell.label = label_of(cell.values);
       if (cell.label.empty()) cell.label = plan.preset.empty() ? "run" : plan.preset;
-      if (!labels.insert(cell.label).second) problems.push_back("twice the same combination: " + cell.label);
+      if (!labels.insert(cell.label).second) problems.push_back("duplicate combination: " + cell.label);
       if (std::set<int64_t>(cell.seeds.begin(), cell.seeds.end()).size() != cell.seeds.size())
-        problems.push_back(cell.label + ": twice the same seed");
+        problems.push_back(cell.label + ": duplicate seed");
       cells.push_back(std::move(cell));
     }
   }

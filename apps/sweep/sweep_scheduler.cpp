@@ -74,7 +74,7 @@ class Scheduler {
     while (!working_.empty() || (!waiting_.empty() && !stopping)) {
       if (signals_.stop_requested() && !stopping) {
         stopping = true;
-        say(fmt::format("{}: {} runs save and stop", signals_.stop_signal(), working_.size()));
+        say(fmt::format("{}: saving and stopping {} runs", signals_.stop_signal(), working_.size()));
         for (const auto& work : working_) work->child->ask_to_stop();
       }
       while (!stopping && !waiting_.empty() && working_.size() < places()) {
@@ -190,7 +190,7 @@ class Scheduler {
       state = folder_.state(run);
       progress_[work.run].failed = true;
       ++failed_;
-      say_progress(fmt::format("{} failed ({}): {}; all it said is in {}", run.name, failure, state.failure,
+      say_progress(fmt::format("{} failed ({}): {}; its full output is in {}", run.name, failure, state.failure,
                                folder_.output_of(run)));
       return false;
     }

@@ -36,7 +36,7 @@ struct PlacementNeeds {
 struct DataChoice {
   bool streamed = false;
   size_t bytes = 0;  // of images and labels on the device
-  std::string text;  // "data on the device (auto: 586 MiB beside 1,400 MiB fit; the GPU has left 142,000 MiB)"
+  std::string text;  // "data on the device (auto: 586.0 MiB beside ..; the GPU has left ..)"
 };
 
 //   automatic   On the CPU: device. Otherwise device if everything fits into 7/8 of the available memory. The rest is

@@ -17,7 +17,7 @@ DeviceChoice choose_device(std::optional<Device> device, std::optional<Precision
     why = gpu::why_unavailable(Device::cuda);
     choice.device = why.empty() ? Device::cuda : Device::cpu;
     // Cuts off the remedy, which is only for users who requested CUDA.
-    why = "auto: " + (why.empty() ? "a CUDA device is here" : why.substr(0, why.find(':')));
+    why = "auto: " + (why.empty() ? "found a CUDA device" : why.substr(0, why.find(':')));
   }
   choice.name = choice.device == Device::cpu ? cpu_model() : gpu::runtime(choice.device).facts().name;
   choice.precision = precision.value_or(choice.device == Device::cuda ? Precision::tf32 : Precision::fp32);

@@ -12,7 +12,7 @@ struct DeviceChoice {
   Device device = Device::cpu;
   Precision precision = Precision::fp32;
   std::string name;  // "NVIDIA H200", "AMD EPYC ..."
-  std::string text;  // "device cuda (NVIDIA H200; auto: a CUDA device is here), precision tf32 (auto)"
+  std::string text;  // "device cuda (NVIDIA H200; auto: found a CUDA device), precision tf32 (auto)"
 };
 
 // The defaults (auto):

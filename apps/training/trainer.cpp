@@ -21,8 +21,8 @@ void check_options(const TrainerOptions& o, int64_t image_count) {
       o.train.batch_size_g % (ranks * o.train.accumulate) != 0) {
     fail(ErrorKind::usage,
          "batch_size_d = " + std::to_string(o.train.batch_size_d) + " and batch_size_g = " +
-             std::to_string(o.train.batch_size_g) + " are those of all ranks together: " + std::to_string(ranks) +
-             " ranks" + (o.train.accumulate > 1 ? " times accumulate = " + std::to_string(o.train.accumulate) : "") +
+             std::to_string(o.train.batch_size_g) + " are totals over all ranks: " + std::to_string(ranks) + " ranks" +
+             (o.train.accumulate > 1 ? " times accumulate = " + std::to_string(o.train.accumulate) : "") +
              " must divide them");
   }
   if (image_count < o.train.n_critic * o.train.batch_size_d) {

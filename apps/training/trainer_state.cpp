@@ -86,9 +86,10 @@ void Trainer::check_ranks_agree() {
     for (size_t i = 0; i < names.size(); ++i) {
       if (first.compare(i * sizeof(uint64_t), sizeof(uint64_t), other, i * sizeof(uint64_t), sizeof(uint64_t)) == 0)
         continue;
-      fail(ErrorKind::ranks, "iteration " + std::to_string(iterations_) + ": " + names[i] + " differs between " +
-                                 ranks.name_of(0) + " and " + ranks.name_of(r) +
-                                 "; ranks must compute alike: use machines of one kind, with the same build");
+      fail(ErrorKind::ranks,
+           "iteration " + std::to_string(iterations_) + ": " + names[i] + " differs between " + ranks.name_of(0) +
+               " and " + ranks.name_of(r) +
+               "; all ranks must compute identical results: use machines of one kind, with the same build");
     }
   }
 }

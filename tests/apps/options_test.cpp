@@ -143,8 +143,8 @@ TEST(Options, FilesThatAreNoneAreProblems) {
   EXPECT_EQ(options.problems().size(), 2u);
   EXPECT_TRUE(contains(all_problems(options), "/nowhere/x.toml: No such file")) << all_problems(options);
   EXPECT_TRUE(contains(all_problems(from_file("[model\n")), "not TOML"));
-  EXPECT_TRUE(contains(all_problems(from_file("width_g = 3\n")), "belongs in [model] but stands before any table"));
-  EXPECT_TRUE(contains(all_problems(from_file("[train]\nwidth_g = 3\n")), "belongs in [model] but stands in [train]"));
+  EXPECT_TRUE(contains(all_problems(from_file("width_g = 3\n")), "belongs in [model] but is before any table"));
+  EXPECT_TRUE(contains(all_problems(from_file("[train]\nwidth_g = 3\n")), "belongs in [model] but is in [train]"));
 }
 
 TEST(Options, ConfigFileRoundTripsBitForBit) {

@@ -333,7 +333,7 @@ TEST(SweepGan, MistakesAreFoundBeforeAnythingIsTrained) {
   expect({"--vary", "method=static", "--vary", "density_g=0.1,7", "--vary", "seed=1,2"},
          {"density_g: expected", "seed: is given by seeds"});
   expect({"--vary", "method=static,dense", "--vary", "density_g=0.1"}, {"method dense has no masks"});
-  expect({"--vary", "density_g=0.1,0.10", "--vary", "method=static"}, {"twice the same combination"});
+  expect({"--vary", "density_g=0.1,0.10", "--vary", "method=static"}, {"duplicate combination"});
   expect({"--vary", "iterations=1", "--vary", "iterations=2"}, {"--vary: iterations is given twice"});
   expect({"--vary", "width_d=4,8", "--width-d", "9"}, {"width_d: is varied", "--width-d"});
   expect({"--vary", "iterations=1", "--evaluate", "--metrics fidd"}, {"fidd"});

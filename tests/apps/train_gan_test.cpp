@@ -254,7 +254,7 @@ TEST(TrainGan, FinishedRunsAreLeftAlone) {
   EXPECT_EQ(read_bytes(checkpoint(run, 5)), before);
   const auto fewer = train(folder, {"--resume", run, "--iterations", "3"});
   EXPECT_EQ(fewer.exit_code, 2);
-  EXPECT_NE(fewer.err.find("the run is at 5 already but 3 were asked for"), std::string::npos) << fewer.err;
+  EXPECT_NE(fewer.err.find("the run is already at 5 but 3 were requested"), std::string::npos) << fewer.err;
 }
 
 TEST(TrainGan, OnlySomeOptionsChangeOnResume) {

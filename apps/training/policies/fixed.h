@@ -11,7 +11,7 @@ class FixedMasks : public MaskPolicy {
   double planned_density(int64_t) const override { return density_; }
   bool due(int64_t) const override { return false; }
   MaskAction apply(Context&, MaskedNetwork&, int64_t, double) const override { return {}; }
-  std::string describe() const override { return "its masks stay"; }
+  std::string describe() const override { return "fixed masks"; }
 
  private:
   const double density_;
