@@ -91,7 +91,7 @@ TEST(EvaluationProtocol, StatisticsWithoutASizeAreNamed) {
       std::vector<NpyArray>{file.array("mu"), file.array("sigma"), {.name = "protocol", .text = protocol.dump()}});
   const ProgramResult result = evaluate(folder, {"a", "--image-size", "32", "--reference", "old.npz"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_NE(result.err.find("does not say of which size its images are"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("does not state the size of its images"), std::string::npos) << result.err;
 }
 
 TEST(EvaluationProtocol, ARunIsComparedWithItsOwnImages) {

@@ -175,7 +175,7 @@ TEST(Npy, RefusesDamagedHeaders) {
   expect_refused("{'descr': '<f8', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1)}", 8, {"dimensions"});
   expect_refused("{'descr': '<f8'" + rest + "x", 16, {"more text"});
   expect_refused("", 16, {"instead of {"});
-  expect_refused("{'descr': '<f8", 16, {"endless"});
+  expect_refused("{'descr': '<f8", 16, {"overlong name"});
 }
 
 }  // namespace

@@ -66,7 +66,7 @@ TEST_F(StandIn, MemoryIsFreedOnceAndNotUsedAfterwards) {
   expect_refusal(cudaErrorInvalidValue, "not an allocation", [&] { return cudaFree(other); });
   expect_refusal(cudaErrorInvalidValue, "not an allocation", [&] { return cudaFree(bytes() + 512); });
   expect_refusal(cudaErrorInvalidValue, "expected device memory", [&] { return cudaMemsetAsync(other, 0, 8, stream); });
-  expect_refusal(cudaErrorInvalidValue, "no such memory", [&] { return cudaFreeHost(memory); });
+  expect_refusal(cudaErrorInvalidValue, "not pinned memory", [&] { return cudaFreeHost(memory); });
 }
 
 // As with a GPU, the host cannot access device memory.
@@ -239,7 +239,7 @@ TEST_F(StandIn, AFaultOfAKernelStays) {
     cudaError_t error;
     const char* said;
   } faults[] = {
-      {host.data(), 1, 256, cudaErrorIllegalAddress, "memory of the host"},
+      {host.data(), 1, 256, cudaErrorIllegalAddress, "ordinary host memory"},
       {static_cast<int*>(freed), 1, 256, cudaErrorIllegalAddress, "out of bounds: store to global memory of 4 bytes"},
       {static_cast<int*>(memory), 17, 256, cudaErrorIllegalAddress,
        "[0-9]+ bytes past the end of an allocation of 4096"},
