@@ -1,9 +1,9 @@
-// Every kernel of a device, by name, made from one list (kernels.inc): no op exists on one device only and nothing falls
-// back in silence, since a kernel of the list that a device does not define is missing when the program is linked.
+// Every kernel of a device, by name, generated from one list (kernels.inc). No op exists on one device only, and
+// nothing falls back silently: if a device does not define a kernel of the list, linking fails.
 //
-// What every kernel throws, and its header does not repeat: Error(runtime), from a planner or a kernel, if the device or
-// a library it calls fails, or if an operand is larger than the device's kernel can address. Shapes and types are
-// checked by the ops (engine/ops); a kernel is given what its header describes.
+// Every kernel and planner throws Error(runtime) if the device or a library that it calls fails, or if an operand is
+// larger than the device's kernel can address; their headers do not repeat this. The ops (engine/ops) check shapes and
+// types: operands are always as a kernel's header describes them.
 #pragma once
 #include <string>
 
@@ -51,7 +51,7 @@ enum class KernelIndex : int {
 #include "kernels/kernels.inc"
 };
 
-// The default of every entry: Error(runtime) with the kernel's name when it is called.
+// The default of every entry: a call throws Error(runtime) with the kernel's name.
 template <KernelIndex index>
 struct MissingKernel {
   template <class R, class... Args>
@@ -70,8 +70,8 @@ struct KernelTable {
 #include "kernels/kernels.inc"
 };
 
-// Code that is the same for all kernels: for_each_kernel([&](auto kernel) { ... table.*kernel.entry ... }). The entry and
-// its kind are constants.
+// For code that is the same for all kernels: for_each_kernel([&](auto kernel) { ... table.*kernel.entry ... }). An
+// entry and its kind are compile-time constants.
 enum class KernelKind : uint8_t { compute, waiting, planner };
 template <auto Entry, KernelKind Kind>
 struct ListedKernel {
@@ -94,9 +94,9 @@ namespace cpu {
 #include "kernels/kernels.inc"
 }  // namespace cpu
 
-const KernelTable& cpu_reference_kernels();  // plain loops throughout, f32 and f64
-const KernelTable& cpu_kernels();            // the same, with f32 convolution and linear layers on oneDNN
-// The CUDA kernels: compiled by nvcc; on the host; and on the host under the checker (kernels/gpu/gpu.h).
+const KernelTable& cpu_reference_kernels();  // plain loops throughout: f32, f64 and bf16
+const KernelTable& cpu_kernels();            // the same, with products in f32 and most in bf16 on oneDNN
+// The CUDA kernels: compiled by nvcc; for the emulator; and for the emulator with the checker (kernels/gpu/gpu.h).
 namespace cuda {
 const KernelTable& kernels();
 }
@@ -106,9 +106,9 @@ const KernelTable& kernels();
 namespace checked {
 const KernelTable& kernels();
 }
-// Those that a device computes with: oneDNN's on the CPU. Error(environment) if this build has none for it.
+// The kernels that programs use on a device. Throws Error(environment) if this build has none for it.
 const KernelTable& kernels_of(Device device);
-// The planner of `device_kernels` and, for everything that would touch memory, nothing: see Context::planning.
+// The planners of `device_kernels`; all other entries do nothing. See Context::planning.
 KernelTable planning_kernels(const KernelTable& device_kernels);
 
 }  // namespace poise

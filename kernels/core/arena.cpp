@@ -9,8 +9,8 @@
 namespace poise {
 namespace {
 constexpr size_t kPlanningBytes = size_t{1} << 40;
-// Where no process has memory: x86-64 and AArch64 take no such address, or leave it to kernels. So a plan reserves
-// nothing (which ulimit -v and containers would count), and whoever touches its memory faults.
+// Addresses that no process can use: x86-64 and AArch64 do not support them or leave them to the OS kernel. So a plan
+// reserves no memory (which ulimit -v and containers would count), and any access to it faults.
 constexpr uintptr_t kPlanningBase = 0x00f0'0000'0000'0000, kPlanningArenas = 4096;
 }  // namespace
 
@@ -55,7 +55,7 @@ Tensor Arena::view(size_t offset, const Shape& shape, DType dtype) const {
 
 void Arena::note_peak() { peak_ = std::max(peak_, bottom_ + (capacity_ - top_)); }
 
-// Among recycled blocks the smallest that holds it, the lowest address among equals.
+// The smallest recycled block that is large enough; among equals, the one at the lowest address.
 std::vector<Arena::Block>::iterator Arena::best_fit(size_t bytes) {
   auto best = free_.end();
   for (auto it = free_.begin(); it != free_.end(); ++it) {
@@ -114,7 +114,7 @@ void Arena::recycle(const Tensor& tensor) {
       block = std::prev(free_.erase(block));
     }
   }
-  if (block->offset + block->bytes == bottom_) {  // the last block: the bottom end shrinks again
+  if (block->offset + block->bytes == bottom_) {  // the last block: lower the bottom end
     bottom_ = block->offset;
     free_.erase(block);
   }

@@ -1,8 +1,7 @@
-// The memory of one step. Values and gradients come from the bottom, scratch from the top, workspaces of kernels from
-// wherever there is room; a step that repeats gets the same addresses every time, which is what a captured graph needs.
-//
-// Blocks can be given back early (`recycle`): the backward pass returns every value and gradient after its last use
-// and takes new gradients from there, so the peak of a training step is about the peak of its forward pass.
+// The memory of one step. Values and gradients are allocated from the bottom, scratch from the top, and workspaces of
+// kernels wherever there is room. A repeated step gets the same addresses every time, as a captured graph requires.
+// Blocks can be returned early (`recycle`): the backward pass returns every value and gradient after its last use and
+// reuses the memory for new gradients, so the peak of a training step is about the peak of its forward pass.
 #pragma once
 #include <optional>
 #include <vector>
@@ -15,8 +14,8 @@ class Arena {
  public:
   // A working arena with `bytes` of memory on the device.
   Arena(size_t bytes, Device device);
-  // A planning arena: addresses without memory behind them, no limit. A plan runs a whole step against it to learn
-  // peak(); whatever touches such memory by mistake faults at once.
+  // A planning arena: addresses without memory behind them, of practically unlimited size. A plan runs a whole step
+  // against it to learn peak(); an access by mistake faults at once.
   static Arena for_planning(Device device);
   Arena(Arena&&) noexcept;
   ~Arena();
@@ -25,9 +24,9 @@ class Arena {
   // Throws Error(runtime) naming both sizes when the arena is full.
   Tensor alloc(const Shape& shape, DType dtype);
   void recycle(const Tensor& tensor);
-  void reset();  // every tensor of the arena is dead
+  void reset();  // invalidates every tensor of the arena
 
-  // Scratch of an op, from the top end; scopes nest.
+  // Scratch memory of an op, from the top end; scopes nest.
   class Scratch {
    public:
     Scratch(Arena& arena, size_t bytes);
@@ -44,8 +43,8 @@ class Arena {
     Tensor tensor_;
   };
 
-  // Scratch for the duration of one kernel call: nothing is allocated while it lives (which throws), so it may lie
-  // between tensors and leave no trace there.
+  // Scratch memory for the duration of one kernel call. While it lives, alloc() throws, so it may be placed between
+  // tensors without affecting where later ones go.
   class Workspace {
    public:
     Workspace(Arena& arena, size_t bytes);
@@ -63,7 +62,7 @@ class Arena {
 
   Device device() const { return device_; }
   size_t capacity() const { return capacity_; }
-  size_t peak() const { return peak_; }  // most bytes in use at once since construction, both ends together
+  size_t peak() const { return peak_; }  // largest size so far, both ends together, holes included
   size_t in_use() const { return in_use_; }
 
  private:

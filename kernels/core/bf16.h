@@ -28,7 +28,7 @@ POISE_HOST_DEVICE inline bf16 to_bf16(float x) {
 #endif
 }
 
-// from_float<T>(x): x as a stored element.
+// from_float<T>(x): x, rounded to the storage type T.
 template <class T>
 POISE_HOST_DEVICE inline T from_float(float x) {
   if constexpr (sizeof(T) == sizeof(bf16)) {

@@ -1,5 +1,5 @@
-// A batch normalisation as loops on the CPU compute it: one expression, wherever it stands, so that who reads a value and
-// who writes it agree to the bit.
+// Batch normalisation as CPU loops compute it. The same expression is used everywhere, so that a layer that reads a
+// normalised value and one that writes it agree bit for bit.
 #pragma once
 #include <limits>
 
@@ -7,7 +7,7 @@
 
 namespace poise::cpu {
 
-// The value before the activation. Not contracted, in files that allow it either.
+// The value before the activation. Never contracted to an FMA, even in files compiled with -ffp-contract=fast.
 template <class Number>
 [[gnu::always_inline]] inline Number normalised(Number x, Number mean, Number scale, Number beta) {
   return __builtin_assoc_barrier((x - mean) * scale) + beta;
@@ -19,7 +19,7 @@ constexpr Number activation_floor(bool relu) {
   return relu ? Number{0} : -std::numeric_limits<Number>::infinity();
 }
 
-// Of channels from some channel on, in f32.
+// The parameters of channels `first`, `first` + 1, ..., in f32.
 struct ChannelNorm {
   const float *gamma = nullptr, *beta = nullptr, *mean = nullptr, *inv_std = nullptr;
   float floor = 0;

@@ -1,5 +1,5 @@
-// All that a launch needs: the device and its kernels, the memory of the step, and the state that changes from step to
-// step. A plain bundle of pointers; the program that owns the parts outlives it.
+// Everything that a launch needs: the device and its kernels, the memory of the step, and the state that changes from
+// step to step. A plain bundle of pointers; the program that owns the parts outlives it.
 #pragma once
 #include "kernels/core/arena.h"
 #include "kernels/core/profile.h"
@@ -13,12 +13,12 @@ namespace gpu {
 class Stream;  // kernels/gpu/runtime.h
 }
 
-// How matrix products are done on a GPU. The defaults choose by shape; measurements and tests insist.
+// How matrix products are computed on a GPU. The defaults choose by shape; benchmarks and tests force a choice.
 enum class LinearMethod : uint8_t { by_shape, tiles, blas };  // our tiles, or the vendor's library (kernels/gpu/blas.h)
 struct GemmChoice {
   LinearMethod linear = LinearMethod::by_shape;
-  int block = 0;   // edge of a block of the output, 64 or 128
-  int splits = 0;  // parts of the sum
+  int block = 0;   // edge length of an output block, 64 or 128
+  int splits = 0;  // parts into which the sum is split
 };
 
 struct Context {

@@ -1,16 +1,16 @@
-// From an element type at run time to a type at compile time, for the CPU kernels:
+// Dispatch from a run-time element type to a compile-time type, for the CPU kernels:
 //   dispatch_stored(y.dtype, [&]<class T>() { T* out = y.data<T>(); ... });
 //
-// bf16 is a type of memory, not of arithmetic. A kernel that takes it reads computed(x[i]) and writes stored<T>(...);
-// for f32 and f64 both are the number itself.
+// bf16 is a storage type only. A kernel that accepts it reads computed(x[i]) and writes stored<T>(...); for f32 and f64
+// both return the number unchanged.
 #pragma once
 #include "kernels/core/dtype.h"
 #include "kernels/core/error.h"
 
 namespace poise {
 
-// What the CPU computes in where activations are stored as T; also the type of parameters, statistics and their
-// gradients beside them.
+// The type that the CPU computes in if activations are stored as T. Also the type of parameters, statistics and their
+// gradients in that case.
 template <class T>
 using Computed = std::conditional_t<std::is_same_v<T, bf16>, float, T>;
 
@@ -32,7 +32,7 @@ constexpr T stored(Number x) {
   }
 }
 
-// Of what is never bf16: parameters, statistics, losses.
+// For tensors that are never bf16: parameters, statistics, losses.
 template <class F>
 void dispatch_float(DType dtype, const F& f) {
   switch (dtype) {
@@ -47,7 +47,7 @@ void dispatch_float(DType dtype, const F& f) {
   }
 }
 
-// Of activations.
+// For activations.
 template <class F>
 void dispatch_stored(DType dtype, const F& f) {
   if (dtype == DType::bf16) {

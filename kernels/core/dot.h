@@ -1,5 +1,5 @@
-// Inner products whose order of summation depends on the length alone, and which vectorise all the same: sixteen
-// interleaved partial sums, in double for f32 too.
+// Inner products that vectorise although their order of summation depends on the length alone: sixteen interleaved
+// partial sums, in double even for f32.
 #pragma once
 #include <cstdint>
 

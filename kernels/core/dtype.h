@@ -13,7 +13,7 @@ enum class DType : uint8_t { f32, f64, u8, i32, u64, bf16 };
 enum class Device : uint8_t { cpu, cuda, emulated };
 enum class Precision : uint8_t { fp32, tf32, bf16 };
 
-// What activations and their gradients are stored as.
+// The storage type of activations and their gradients.
 constexpr DType activation_dtype(Precision precision) {
   return precision == Precision::bf16 ? DType::bf16 : DType::f32;
 }

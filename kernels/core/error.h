@@ -1,4 +1,4 @@
-// The one exception type of the engine. A message says where, what was expected, what was found and what to change:
+// The engine's only exception type. A message says where, what was expected, what was found and what to change:
 //   D.linear: linear expects input [N,128] for weight [1,128] but got [4,100]
 #pragma once
 #include <stdexcept>

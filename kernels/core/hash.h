@@ -1,4 +1,4 @@
-// FNV-1a, 64 bits: for keys that must not depend on the machine or the build, not for secrets.
+// 64-bit FNV-1a, for keys that must not depend on the machine or the build. Not cryptographic.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -13,7 +13,7 @@ constexpr uint64_t fnv1a(std::string_view text) {
   return hash;
 }
 
-// Of many bytes: eight at a time, the same on all little-endian machines.
+// For long inputs: hashes eight bytes at a time. The result is the same on all little-endian machines.
 inline uint64_t hash_of_bytes(const void* bytes, size_t size) {
   uint64_t hash = 0xcbf29ce484222325u ^ size;
   const auto mix = [&](uint64_t word) {

@@ -1,4 +1,4 @@
-// Functions that run on the host and in kernels alike.
+// Marks functions that run both on the host and in kernels.
 #pragma once
 
 #ifdef __CUDACC__

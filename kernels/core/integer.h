@@ -1,4 +1,4 @@
-// Whole numbers.
+// Integer arithmetic.
 #pragma once
 #include "kernels/core/host_device.h"
 

@@ -1,4 +1,4 @@
-// What a layer reads: a tensor, or one that it normalises on the way in.
+// The input of a layer: a tensor, optionally normalised as it is read.
 #pragma once
 #include <array>
 
@@ -7,7 +7,7 @@
 
 namespace poise {
 
-// y = act( gamma * (x - mean) * inv_std + beta ), per channel, as kernels/dense/norm/batch_norm.h says. Empty: x itself.
+// y = act( gamma * (x - mean) * inv_std + beta ), per channel (kernels/dense/norm/batch_norm.h). If empty, y is x.
 struct Normalisation {
   Tensor gamma, beta, mean, inv_std;
   bool relu = false;
@@ -16,8 +16,8 @@ struct Normalisation {
   auto tensors() const { return std::array{&gamma, &beta, &mean, &inv_std}; }
 };
 
-// What a layer reads: a tensor, or what a batch normalisation makes of it, which the layer computes while it reads, and
-// also leaves in `written`, if that is not empty. It may be x.
+// The input of a layer: x or, if `normalisation` is not empty, the normalised x. The layer computes the latter as it
+// reads x and, if `written` is not empty, also stores it there. `written` may be x.
 struct LayerInput {
   Tensor x;
   Normalisation normalisation;
@@ -31,7 +31,7 @@ struct LayerInput {
   }
 };
 
-// For kernels that compute no normalisation, which are asked for none.
+// For kernels that cannot normalise their input. Callers must not request it.
 inline const Tensor& read_directly(const LayerInput& in) {
   require(!in.normalisation, "the op writes what this kernel reads");
   return in.x;

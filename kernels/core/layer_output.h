@@ -1,4 +1,4 @@
-// What a layer writes, and sums of it for the batch normalisation that would have to read it again.
+// The output of a layer, and sums over it that save the next batch normalisation from reading it again.
 #pragma once
 #include <array>
 
@@ -6,8 +6,8 @@
 
 namespace poise {
 
-// A tensor [...,C]; and, if `moments` is not empty, f64 [2,C], the mean of each of its channels and the sum of squared
-// deviations from it.
+// A tensor [...,C]. If `moments` is not empty, it receives for each channel the mean and the sum of squared deviations
+// from it, f64 [2,C].
 struct LayerOutput {
   Tensor y;
   Tensor moments;
@@ -16,7 +16,7 @@ struct LayerOutput {
   auto tensors() const { return std::array{&y, &moments}; }
 };
 
-// The gradient of what a layer reads; and, if `sums` is not empty, of what it reads `from` a batch normalisation, f64 [2,C]:
+// The gradient of a layer's input. If that is batch-normalised (`from`), non-empty `sums` receive, f64 [2,C]:
 //
 //   sum g,  sum g (from.x - mean),   g = dx where the normalisation's activation passes, else 0
 struct InputGradient {
@@ -32,8 +32,8 @@ struct InputGradient {
   }
 };
 
-// For kernels that take no sums, which are asked for none.
-constexpr const char* kTakesNoSums = "this kernel takes no sums of what it writes";  // if they are
+// For kernels that do not compute these sums; callers must not request them.
+constexpr const char* kTakesNoSums = "this kernel takes no sums of what it writes";  // the error if they do
 inline Tensor written_alone(const LayerOutput& out) {
   require(!out.moments, kTakesNoSums);
   return out.y;

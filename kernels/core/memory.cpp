@@ -19,7 +19,7 @@ void* host_memory(size_t bytes) {
   return std::memset(p, 0, rounded);
 }
 
-// A copy that stalls the device, for what happens outside of steps. All streams have finished before and after it.
+// A copy that stalls the device, for use outside of steps. All streams are idle before and after it.
 void copy_and_wait(Device device, gpu::CopyKind kind, void* to, const void* from, size_t bytes) {
   gpu::Runtime& runtime = gpu::runtime(device);
   runtime.synchronize();

@@ -7,12 +7,12 @@
 
 namespace poise {
 
-constexpr size_t kAlignment = 64;  // one cache line, one AVX-512 register; every tensor starts at a multiple
-// The most weights that a byte of a mask stands for (kernels/sparse/masks/mask.h): loops may leave out dead runs of them.
+constexpr size_t kAlignment = 64;  // one cache line, one AVX-512 register; every tensor starts at a multiple of it
+// The most weights that one mask byte covers (kernels/sparse/masks/mask.h): loops may skip dead runs of this length.
 constexpr int64_t kLongestRun = kAlignment / sizeof(float);
 constexpr size_t align_up(size_t bytes) { return ceil_div(bytes, kAlignment) * kAlignment; }
 
-// Zero-filled memory on one device. Error(runtime), naming the size, if there is not that much.
+// Zero-filled memory on one device. Throws Error(runtime), naming the size, if there is not enough.
 class Buffer {
  public:
   Buffer() = default;

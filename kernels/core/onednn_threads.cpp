@@ -4,7 +4,7 @@
 
 namespace poise::cpu {
 
-// oneDNN asks OpenMP, which keeps an answer for each thread that is not its own.
+// oneDNN takes the number of threads from OpenMP, which keeps this setting per thread for threads it did not create.
 void use_one_onednn_thread() {
   thread_local const bool once = (omp_set_num_threads(1), true);
   static_cast<void>(once);

@@ -1,10 +1,10 @@
-// oneDNN, as we use it, runs inside of our tasks and on their thread alone: left to itself it splits sums by the number
-// of threads, and the bits of a result would depend on it.
+// We run oneDNN inside our own tasks, on the calling thread alone. With threads of its own, oneDNN splits sums by their
+// number, and the bits of a result would depend on it.
 #pragma once
 
 namespace poise::cpu {
 
-// Before a thread builds or runs something of oneDNN's. Costs nothing when asked again.
+// Call this before a thread creates or executes a oneDNN primitive. Repeated calls cost nothing.
 void use_one_onednn_thread();
 
 }  // namespace poise::cpu

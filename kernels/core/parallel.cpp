@@ -1,12 +1,12 @@
-// A team of threads. Every thread has a share of a loop's tasks, neighbours, so that loops over the same memory find it
-// in the same cache. It takes them one by one, and when it has none left it takes those of others.
+// A team of threads. Every thread has a contiguous share of a loop's tasks, so that loops over the same memory find it
+// in the same cache. It takes its tasks one by one, and when it has none left, it takes tasks from other shares.
 //
-// What makes it lose little beside other programs:
-//   - Nobody waits for a thread that has not begun. A loop is open between its first task and the moment when its caller
-//     finds none left. Who enters in between is waited for; who comes later finds it closed.
-//   - Waiting is spinning for a short time, because loops follow each other within microseconds, and then sleeping,
-//     because a thread that spins takes the time of other programs.
-//   - Members keep off the core of the caller. Wakened there, they would interrupt the only thread that makes progress
+// Why it loses little time when other programs run:
+//   - No loop waits for a thread that has not started. A loop is open from its first task until its caller finds none
+//     left. The caller waits for threads that enter in between; a thread that comes later finds the loop closed.
+//   - Waiting threads spin for a short time, because loops follow each other within microseconds, and then sleep,
+//     because a spinning thread takes processor time from other programs.
+//   - Worker threads avoid the caller's core. Woken there, they would interrupt the only thread that makes progress
 //     between loops.
 #include "kernels/core/parallel.h"
 
@@ -38,18 +38,18 @@ void pause() {
 #endif
 }
 
-// A number that threads wait for. Not std::atomic::wait: that yields before it sleeps and so gives away the rest of the
-// thread's turn, milliseconds beside another program.
+// A number whose changes threads wait for. Not std::atomic::wait, which yields before it sleeps and so gives up the
+// rest of the thread's time slice: milliseconds if another program runs.
 class Signal {
  public:
   std::atomic<uint32_t> value{0};
 
-  // After a change of the value.
+  // Call this after changing the value.
   void wake(int threads) {
     if (sleepers_.load() > 0) ::syscall(SYS_futex, &value, FUTEX_WAKE_PRIVATE, threads, nullptr, nullptr, 0);
   }
 
-  // Returns when the value is no longer `old`, with what it is.
+  // Waits until the value differs from `old`, and returns it.
   uint32_t wait(uint32_t old, std::chrono::microseconds spinning) {
     const auto start = Clock::now();
     do {
@@ -76,8 +76,8 @@ class Team {
  public:
   explicit Team(int threads) : shares_(static_cast<size_t>(threads)) {}
 
-  // The members besides the caller. They keep the team alive; none is ever joined, so that neither the end of the
-  // program nor a forked child waits for one.
+  // Starts the worker threads (member 0 is the caller). They keep the team alive. They are never joined, so that
+  // neither the end of the program nor a forked child waits for them.
   static std::shared_ptr<Team> assemble(int threads) {
     auto team = std::make_shared<Team>(threads);
     try {
@@ -85,7 +85,7 @@ class Team {
         std::thread([team, member] { team->serve(member); }).detach();
       }
     } catch (const std::system_error&) {
-      // No more threads to be had: the others do the work.
+      // No more threads are available: the existing ones do the work.
     }
     return team;
   }
@@ -96,7 +96,7 @@ class Team {
     loops_.wake(INT_MAX);
   }
 
-  // False if the team is busy with another loop.
+  // Returns false if the team is busy with another loop.
   bool run(int64_t tasks, void (*task)(const void*, int64_t), const void* f) {
     if (busy_.test_and_set(std::memory_order_acquire)) return false;
     thread_local const pid_t id = ::gettid();
@@ -126,15 +126,15 @@ class Team {
     int64_t end = 0;
   };
   static constexpr uint32_t kOpen = uint32_t{1} << 31;
-  // Longer than most tasks: a member that has none left waits for the caller's last one, and then the next loop follows.
-  // Members that slept after 20 us made small layers 5 to 15% slower (bench/NOTES.md).
+  // Longer than most tasks: a worker without tasks waits for the caller's last task, and then the next loop follows.
+  // Workers that slept after 20 us made small layers 5 to 15% slower (bench/NOTES.md).
   static constexpr std::chrono::microseconds kSpins{150};
 
   void work(size_t member) {
     inside_a_task = true;
     for (size_t i = 0; i < shares_.size(); ++i) {
       Share& share = shares_[(member + i) % shares_.size()];
-      // Looked at before taken, for the shares of others have mostly been emptied by their owners.
+      // Check before fetch_add: the other shares are usually empty by now, because their owners took all tasks.
       while (share.next.load(std::memory_order_relaxed) < share.end) {
         const int64_t mine = share.next.fetch_add(1, std::memory_order_relaxed);
         if (mine < share.end) task_(f_, mine);
@@ -143,7 +143,7 @@ class Team {
     inside_a_task = false;
   }
 
-  // Into a loop that is open.
+  // Enters the current loop if it is open.
   bool enter() {
     uint32_t inside = inside_.value.load(std::memory_order_relaxed);
     while (inside & kOpen) {
@@ -166,7 +166,7 @@ class Team {
     }
   }
 
-  // Where there are cores for everybody. Seldom more than a comparison.
+  // Leaves the caller's core if there are enough cores for the whole team. Usually costs only a comparison.
   void keep_off_the_caller() {
     const int core = ::sched_getcpu();
     if (core < 0 || core != caller_core_.load(std::memory_order_relaxed)) return;
@@ -177,14 +177,14 @@ class Team {
     ::sched_setaffinity(0, sizeof(cores), &cores);
   }
 
-  // One loop at a time: what it does, who has which tasks, ..
+  // The current loop (there is only one at a time): its function, and each thread's share of its tasks.
   void (*task_)(const void*, int64_t) = nullptr;
   const void* f_ = nullptr;
   std::vector<Share> shares_;
-  // .. and how many members are in it, with kOpen while more may come. The caller writes what stands above while there
-  // are none.
+  // The number of workers inside the loop, plus kOpen while more may enter. The caller changes the variables above only
+  // while this is 0.
   alignas(kCacheLine) Signal inside_;
-  alignas(kCacheLine) Signal loops_;  // so far
+  alignas(kCacheLine) Signal loops_;  // number of loops so far
   std::atomic<pid_t> caller_{0};
   std::atomic<int> caller_core_{-1};
   std::atomic<bool> disbanded_{false};
@@ -205,7 +205,7 @@ struct Threads {
   int count = first_thread_count();
   std::shared_ptr<Team> team = Team::assemble(count);
 };
-// Never destroyed: members outlive main().
+// Never destroyed: worker threads outlive main().
 Threads& threads() {
   static Threads& all = *new Threads;
   return all;

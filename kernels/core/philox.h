@@ -1,6 +1,6 @@
 // Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): a counter-based generator.
-// The key is the seed; the counter is {element, stream, step}. So latents, data order, flips and labels are functions
-// of the step, not of history: a resumed run draws what an uninterrupted one would have drawn, on any device.
+// The key is the seed; the counter is {element, stream, step}. Latents, data order, flips and labels are therefore
+// functions of the step, not of history: a resumed run draws what an uninterrupted run would have drawn, on any device.
 #pragma once
 #include <cstdint>
 
@@ -8,7 +8,7 @@
 
 namespace poise {
 
-// What a random number is for. The values are part of the checkpoint contract: never renumber, only append.
+// The purpose of a random number. The values are part of the checkpoint format: never renumber, only append.
 enum class RandomStream : uint32_t {
   initialisation = 0,
   latent_d = 1,
@@ -50,13 +50,13 @@ POISE_HOST_DEVICE constexpr Philox4 philox4x32(uint64_t key, uint64_t element, u
   return {{c0, c1, c2, c3}};
 }
 
-// Uniform in the open interval (0, 1): 23 bits and a half, never 0 and never 1, exactly representable in f32.
+// Uniform in the open interval (0, 1): (floor(bits / 2^9) + 1/2) / 2^23, never 0 or 1, exactly representable in f32.
 POISE_HOST_DEVICE constexpr float uniform_open(uint32_t bits) {
   return (static_cast<float>(bits >> 9) + 0.5f) * (1.0f / 8388608.0f);
 }
 
-// A pseudo-random permutation of 0..n-1, evaluated at one point: a balanced Feistel network over the next even power
-// of two, walked until it lands inside. This is the shuffle of an epoch, computed per image, with nothing to store.
+// A pseudo-random permutation of 0..n-1, evaluated at one point: a balanced Feistel network over the next power of
+// four, iterated until the value is below n. It shuffles an epoch image by image, without storing the order.
 POISE_HOST_DEVICE constexpr uint64_t permute(uint64_t index, uint64_t n, uint64_t key, uint64_t epoch) {
   if (n < 2) return 0;
   int half_bits = 1;

@@ -1,5 +1,5 @@
-// Where time and arithmetic go: one row per (layer, op, pass). The tape fills it at every kernel launch, in plans (no
-// time, only work) as well as in measured runs, so the FLOP table, --dry-run and the benchmarks count the same thing.
+// Where time and arithmetic go: one row per (layer, op, pass). The tape adds to it at every kernel launch, in plans
+// (work without time) as well as in measured runs, so the FLOP table, --dry-run and the benchmarks count the same work.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -25,8 +25,8 @@ constexpr const char* name_of(Pass pass) {
   return "?";
 }
 
-// The work of one launch. `flops` is what the textbook definition of the op costs on dense operands (a multiply-add is
-// 2); `executed_flops` what the chosen kernel really performs; `bytes` the operands and results, each counted once.
+// The work of one launch. `flops`: the cost of the op's textbook definition on dense operands (a multiply-add is 2).
+// `executed_flops`: what the chosen kernel really performs. `bytes`: operands and results, each counted once.
 struct Work {
   const char* op = "";
   Pass pass = Pass::forward;

@@ -1,11 +1,11 @@
-// Vector instructions on the CPU without writing any: f is compiled once for the baseline, once for AVX2 and once for
-// AVX-512, and runs in the best version that the machine has.
+// Vector instructions on the CPU without intrinsics: f is compiled for the baseline, for AVX2 and for AVX-512, and the
+// best version that the machine supports is run.
 //
 //   simd_chunks(n, kElementGrain, [=](int64_t begin, int64_t end) { for (...) y[i] = a[i] + b[i]; });
 //
 // All versions give the same bits, because the compiler may neither contract nor reassociate (no -ffast-math,
-// -ffp-contract=off); sums that shall vectorise spell out their order, as in dot.h. f is copied, so capture by value:
-// what it captures then lives in registers. Element-wise loops that may run in place carry `#pragma GCC ivdep`.
+// -ffp-contract=off). Sums that are to vectorise must spell out their order, as in dot.h. f is copied, so capture by
+// value: captured values then stay in registers. Element-wise loops that may run in place need `#pragma GCC ivdep`.
 #pragma once
 #include <cstdint>
 #include <utility>
@@ -14,8 +14,8 @@
 
 namespace poise {
 
-// Asks for n elements that a loop will read soon. Worth it where short inner loops read several streams: there the
-// hardware's own prefetching stops at every turn. May point past the end of a tensor.
+// Prefetches n elements that a loop will soon read. Worth it where short inner loops read several streams, because the
+// hardware prefetcher stops at the end of each inner loop. `from` may point past the end of a tensor.
 template <class T>
 void prefetch(const T* from, int64_t n) {
   constexpr int64_t kCacheLine = 64 / sizeof(T);
@@ -27,7 +27,7 @@ void prefetch(const T* from, int64_t n) {
 enum class InstructionSet { baseline, avx2, avx512 };
 
 inline InstructionSet instruction_set() {
-  // bw and vl: without, loops over bf16 do not vectorise. All of today's AVX-512 processors have them.
+  // Without bw and vl, loops over bf16 do not vectorise. All current AVX-512 processors have both.
   static const bool avx512 =
       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
   static const InstructionSet best = avx512                           ? InstructionSet::avx512
@@ -36,11 +36,11 @@ inline InstructionSet instruction_set() {
   return best;
 }
 
-// Products of bf16 with sums in f32; without, they take as long as products of f32 and the conversions.
+// Products of bf16 with sums in f32. Without them, bf16 products cost as much as f32 products plus the conversions.
 inline bool has_bf16_products() { return __builtin_cpu_supports("avx512bf16"); }
 
-// A function may be inlined into one with more instructions; `flatten` inlines f and all it calls, so its loops are
-// vectorised with the instructions of the function that it ends up in.
+// A function may be inlined into one compiled for more instructions. `flatten` inlines f and everything that it calls,
+// so that its loops are vectorised with the instructions of the enclosing function.
 template <class F>
 class simd {
  public:
@@ -86,7 +86,7 @@ F simd(F f) {
 
 #endif
 
-// parallel_for and parallel_chunks (parallel.h) with such an f.
+// parallel_for and parallel_chunks (parallel.h) with f compiled in this way.
 template <class F>
 void simd_for(int64_t tasks, F f) {
   parallel_for(tasks, simd(std::move(f)));

@@ -1,5 +1,5 @@
-// What changes from step to step. It lives in device memory and kernels read it there, so that a captured graph can be
-// replayed: nothing in here is ever passed to a kernel by value. Plain data: a checkpoint stores it as it is.
+// The state that changes from step to step. It is in device memory and kernels read it there, so that captured graphs
+// can be replayed: nothing here is ever passed to a kernel by value. A checkpoint stores it as it is (plain data).
 #pragma once
 #include <cstdint>
 
@@ -7,7 +7,7 @@ namespace poise {
 
 enum class Network : uint8_t { generator = 0, discriminator = 1 };
 
-// Adam's clock of one network.
+// Adam's step count, learning rate and bias corrections for one network.
 struct OptimizerClock {
   uint64_t t = 0;  // updates taken
   double learning_rate = 0;

@@ -5,8 +5,8 @@
 
 namespace poise {
 
-// What tasks need while they run, for instance scratch memory, one of `count` each: at least as many as there are tasks,
-// at most 64. A thread gets the one that it had last, if it is free, because that is in its cache.
+// Hands out `count` slots, for instance of scratch memory, to the tasks of a loop while they run. `count` is at least
+// the number of tasks, and at most 64. A thread gets its previous slot if it is free, because that is in its cache.
 class TaskSlots {
  public:
   explicit TaskSlots(int64_t count) : count_(count) {}

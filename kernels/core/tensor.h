@@ -1,5 +1,5 @@
-// A tensor is a view: an address, a shape, an element type, a device. It owns nothing and counts nothing; an Arena or
-// a Buffer (memory.h) owns the bytes. Always contiguous, last dimension fastest.
+// A tensor is a view: an address, a shape, an element type, a device. It neither owns memory nor counts references; an
+// Arena or a Buffer (memory.h) owns the bytes. Always contiguous, last dimension fastest.
 #pragma once
 #include "kernels/core/dtype.h"
 #include "kernels/core/shape.h"
@@ -12,7 +12,7 @@ struct Tensor {
   DType dtype = DType::f32;
   Device device = Device::cpu;
 #ifndef NDEBUG
-  // Debug builds notice a tensor that outlived its step: the arena counts its resets, the tensor remembers the count.
+  // Debug builds detect a tensor that outlives its step: the arena counts its resets, the tensor remembers the count.
   const uint64_t* arena_generation = nullptr;
   uint64_t born = 0;
 #endif
@@ -30,7 +30,7 @@ struct Tensor {
   int64_t elements() const { return shape.elements(); }
   size_t size_bytes() const { return static_cast<size_t>(elements()) * size_of(dtype); }
 
-  // The same bytes under another shape with as many elements.
+  // The same bytes with another shape of the same number of elements.
   Tensor reshaped(const Shape& to) const {
     require(to.elements() == elements(), "reshape keeps the number of elements");
     Tensor t = *this;

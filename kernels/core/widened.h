@@ -1,4 +1,4 @@
-// bf16 operands for CPU kernels that compute on f32 memory: copies in the workspace, before the kernel's own.
+// f32 copies of bf16 operands, for CPU kernels that compute on f32. They are at the start of the workspace.
 //
 //   Widened wide(ctx, workspace);
 //   const Tensor x32 = wide.in(x);
@@ -13,7 +13,7 @@
 
 namespace poise::cpu {
 
-// What copies of tensors of these shapes add to the workspace.
+// How much f32 copies of tensors of these shapes add to the workspace.
 inline size_t widened_bytes(std::initializer_list<Shape> shapes) {
   size_t bytes = 0;
   for (const Shape& shape : shapes) bytes += align_up(static_cast<size_t>(shape.elements()) * sizeof(float));
@@ -24,11 +24,11 @@ class Widened {
  public:
   Widened(Context& ctx, const Tensor& workspace) : ctx_(ctx), workspace_(workspace), layout_(workspace.bytes) {}
 
-  Tensor in(const Tensor& narrow);  // a copy
-  // Room for its elements, or with as_it_is a copy that the kernel changes. One per kernel.
+  Tensor in(const Tensor& narrow);  // an f32 copy
+  // An f32 result for `narrow`: uninitialised or, with as_it_is, a copy that the kernel updates. One per kernel.
   Tensor out(const Tensor& narrow, bool as_it_is = false);
-  Tensor rest();  // of the workspace
-  void finish();  // out() -> what it was asked for
+  Tensor rest();  // the rest of the workspace, for the kernel
+  void finish();  // rounds the tensor of out() to its bf16 original
 
  private:
   Context& ctx_;

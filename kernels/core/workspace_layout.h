@@ -1,5 +1,5 @@
 // Bump allocator over a kernel's workspace. With a null base it only measures: a planner carves the same arrays as the
-// kernel, to learn how many bytes there must be.
+// kernel, to learn how many bytes are needed.
 #pragma once
 #include "kernels/core/memory.h"
 
@@ -8,7 +8,7 @@ namespace poise {
 class WorkspaceLayout {
  public:
   explicit WorkspaceLayout(void* base) : base_(static_cast<char*>(base)) {}
-  // The next `count` elements, aligned to 64 bytes; their address means nothing with a null base.
+  // The next `count` elements, aligned to 64 bytes. With a null base the address is meaningless.
   template <class T>
   T* carve(size_t count) {
     T* array = reinterpret_cast<T*>(base_ + bytes_);

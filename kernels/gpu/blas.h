@@ -4,21 +4,21 @@
 
 namespace poise::blas {
 
-// c [m,n] = a b, row-major: a [m,k], or [k,m] if it is to be read transposed; b [k,n], or [n,k].
+// c [m,n] = a b, row-major. a is [m,k], or [k,m] if transposed; b is [k,n], or [n,k] if transposed.
 struct Gemm {
   int64_t m, n, k;
   bool transpose_a, transpose_b;
 };
 
-// What cuBLAS's manual recommends for Hopper, and the alignment that it asks for.
+// The workspace size that cuBLAS's manual recommends for Hopper, and the alignment that it requires.
 constexpr size_t kCublasWorkspace = size_t{32} << 20, kCublasAlignment = 256;
 
-// Bytes of workspace for any product; gemm() is given as much, at any address. Nothing else is allocated, so it can be
+// Bytes of workspace that gemm() needs for any product, at any address. gemm() allocates nothing else, so it can be
 // captured.
 size_t workspace_bytes(const Context& ctx);
 
-// a and b of one dtype, f32 or bf16; c of the same, or f32. Sums in f32; f32 operands are rounded to tf32 if the context's
-// precision is tf32.
+// a and b have the same dtype, f32 or bf16; c has that dtype or f32. Sums are in f32. If the context's precision is
+// tf32, f32 operands are rounded to tf32.
 void gemm(Context& ctx, const Gemm& shape, const Tensor& a, const Tensor& b, Tensor& workspace, Tensor& c);
 
 }  // namespace poise::blas

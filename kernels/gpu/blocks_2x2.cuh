@@ -1,7 +1,7 @@
-// A small image and one of twice its size: the two maps that pooling and nearest-neighbour enlargement share, each
-// being the other's gradient. One thread per 16 bytes of channels of a small pixel: the four large pixels it meets are
-// read or written in whole rows of channels, so all accesses are coalesced. Bound by memory: 5 elements moved per small
-// element. A last row or column of the large image beyond twice the small one belongs to no block.
+// A small image and one of twice its size: the two maps that pooling and nearest-neighbour enlargement share, each the
+// gradient of the other. One thread per 16 bytes of channels of a small pixel reads or writes the same channels of its
+// four large pixels, so all accesses are coalesced. Memory-bound: 5 elements moved per small element. A last row or
+// column of the large image beyond twice the small one belongs to no block.
 #pragma once
 #include "kernels/gpu/elementwise.cuh"
 
@@ -20,8 +20,8 @@ struct Blocks2x2 {
   __device__ int64_t large_row() const { return int64_t{large_w} * c; }
 };
 
-// f(small, large, p, q): the offset of each small vector, that of the upper left of its four large ones, and the small
-// pixel.
+// Calls f(small, large, p, q) with the offset of each small vector, the offset of the upper left of its four large
+// vectors, and the coordinates of the small pixel.
 template <int N, class F>
 __device__ inline void for_each_block_2x2(int64_t vectors, const Blocks2x2& blocks, const F& f) {
   const uint32_t vectors_per_pixel = blocks.c / N;
@@ -33,7 +33,7 @@ __device__ inline void for_each_block_2x2(int64_t vectors, const Blocks2x2& bloc
   });
 }
 
-// Writes zeros into what the blocks leave out next to small pixel (p,q), whose upper left large one is at `large`.
+// Writes zeros to the large pixels outside the blocks next to small pixel (p,q). `large`: its upper left large pixel.
 template <int N, class T>
 __device__ inline void clear_left_over(const Blocks2x2& blocks, uint32_t p, uint32_t q, T* large) {
   const Vector<float, N> zero{};

@@ -5,13 +5,13 @@
 
 namespace poise::POISE_GPU {
 
-// Blocks that it takes with vectors of N elements. None if no sums are wanted.
+// The number of blocks of the first pass with vectors of N elements. 0 if no sums are needed.
 template <int N>
 POISE_HOST_DEVICE inline int column_sum_blocks(const ColumnSums& s) {
   return s.partial ? s.ranges * ceil_div(s.channels, kTileColumns<N>) : 0;
 }
 
-// The part of block number `block` of these, which has 16 * rows threads. `from` and rows of it are aligned to N elements.
+// The work of block `block` of these, which has 16 * rows threads. The rows of `from` are aligned to N elements.
 template <class T, int N, int rows>
 __device__ inline void sum_columns(const ColumnSums& s, int block, TileShared<N, rows>& shared) {
   const TilePosition<N> at;

@@ -1,14 +1,14 @@
-// What a GPU offers: the numbers by which work is cut into thread blocks. They are those of the devices that the kernels
-// are tuned for, H100 and H200 (SXM, compute capability 9.0), and constants on purpose: how work is cut decides the
-// order of sums, which must not depend on the device that a run happens to be on. Smaller devices take more turns.
+// The limits of a GPU, by which work is cut into thread blocks: those of the devices that the kernels are tuned for,
+// H100 and H200 (SXM, compute capability 9.0). They are constants on purpose: how work is cut determines the order of
+// sums, which must not depend on the device of a run. Smaller devices need more waves of blocks.
 #pragma once
 #include <cstddef>
 
 namespace poise {
 
 constexpr int kMultiprocessors = 132;
-constexpr int kMaxThreads = 1024;                   // of a block
-constexpr size_t kMaxSharedBytes = 227 << 10;       // of a block
-constexpr size_t kMaxStaticSharedBytes = 48 << 10;  // of a block that has not asked for more
+constexpr int kMaxThreads = 1024;                   // per block
+constexpr size_t kMaxSharedBytes = 227 << 10;       // per block
+constexpr size_t kMaxStaticSharedBytes = 48 << 10;  // per block, unless more is requested
 
 }  // namespace poise

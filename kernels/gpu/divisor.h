@@ -1,10 +1,10 @@
-// Division by a number that a kernel's launch fixes, without a division.
+// Division by a number that is fixed for a kernel launch, without a division instruction.
 #pragma once
 #include "kernels/gpu/gpu.h"
 
 namespace poise::POISE_GPU {
 
-// n / d for 0 <= n < 2^31 by a multiplication.
+// n / d for 0 <= n < 2^31, computed by a multiplication.
 struct Divisor {
   uint32_t d = 1, multiplier = 0, shift = 0;
   Divisor() = default;

@@ -1,5 +1,5 @@
-// Kernels over all elements of a tensor, in any order: 16 bytes per thread and access where every tensor begins at a
-// multiple of 16 (all of an arena's do; slices may not), the tail element by element.
+// Kernels over all elements of a tensor, in any order. Threads access 16 bytes at a time if every tensor begins at a
+// multiple of 16 (all tensors of an arena do; slices may not), and the tail element by element.
 #pragma once
 #include <initializer_list>
 
@@ -8,14 +8,14 @@
 
 namespace poise::POISE_GPU {
 
-// f(i) for i in 0..n-1.
+// Calls f(i) for i in 0..n-1.
 template <class F>
 __device__ inline void for_each_element(int64_t n, const F& f) {
   const int64_t stride = int64_t{gridDim.x} * blockDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += stride) f(i);
 }
 
-// f<N>(i) for i = 0, N, 2N ... while N elements are left, then f<1>(i) for the others. At least N threads.
+// Calls f<N>(i) for i = 0, N, 2N ... while N elements are left, then f<1>(i) for the rest. Needs at least N threads.
 template <int N, class F>
 __device__ inline void for_each_vector(int64_t n, const F& f) {
   const int64_t vectors = n / N;
@@ -42,7 +42,7 @@ __device__ inline void store_floats(T* to, const Vector<float, N>& v) {
   store_vector(to, stored);
 }
 
-// y[i] = f(x[i]...), computed in f32. y may be any of x.
+// y[i] = f(x[i]...), computed in f32. y may be one of the x.
 template <int N, class T, class F, class... In>
 __device__ inline void map_elements(int64_t n, const F& f, T* y, const In*... x) {
   for_each_vector<N>(n, [&]<int Width>(int64_t i) {
@@ -59,7 +59,7 @@ __device__ inline void map_elements(int64_t n, const F& f, T* y, const In*... x)
 constexpr int kElementwiseThreads = 256;
 constexpr int64_t kElementwiseBlocks = kMultiprocessors * 8;  // fills every multiprocessor
 
-// The launch for `work` threads' worth of elements or vectors.
+// The launch shape for `work` elements or vectors, one per thread.
 inline LaunchShape elementwise(int64_t work) {
   const int64_t blocks = ceil_div<int64_t>(work, kElementwiseThreads);
   return {.grid = static_cast<uint32_t>(blocks < 1                    ? 1
@@ -68,7 +68,7 @@ inline LaunchShape elementwise(int64_t work) {
           .block = kElementwiseThreads};
 }
 
-// From the element type of an activation to a type: f<float>() or f<bf16>().
+// Dispatches on the element type of an activation: calls f<float>() or f<bf16>().
 template <class F>
 void dispatch_stored(DType dtype, const F& f) {
   if (dtype == DType::bf16) return f.template operator()<bf16>();
@@ -83,8 +83,8 @@ inline bool aligned_to_16_bytes(std::initializer_list<const Tensor*> tensors) {
   return true;
 }
 
-// f<N>() with the widest N that all accesses of T at multiples of N may have: those of tensors whose rows of
-// `row` elements are read row by row, or (row 0) as one long row with a tail.
+// Calls f<N>() with the widest N for which all accesses of T at multiples of N are aligned. Tensors are read row by
+// row, with rows of `row` elements, or (row 0) as one long row with a tail.
 template <class T, class F>
 void dispatch_width(int64_t row, std::initializer_list<const Tensor*> tensors, const F& f) {
   constexpr int kWide = 16 / sizeof(T);
@@ -92,7 +92,7 @@ void dispatch_width(int64_t row, std::initializer_list<const Tensor*> tensors, c
   f.template operator()<1>();
 }
 
-// Launches kernel = choose<T, N>() over the n elements of tensors of one dtype: f<T, N>() for an element-wise kernel.
+// Calls f<T, N>() for an element-wise kernel over tensors of one dtype: T is the element type, N the vector width.
 template <class F>
 void dispatch_elementwise(DType dtype, std::initializer_list<const Tensor*> tensors, const F& f) {
   dispatch_stored(dtype,

@@ -1,10 +1,10 @@
-// The end of the sums of a convolution, a few neighbours at a time.
+// Finishes the sums of a convolution (ending.h), a few neighbouring elements at a time.
 #pragma once
 #include "kernels/gpu/ending.h"
 
 namespace poise::POISE_GPU {
 
-// N neighbouring elements of a row, which are all there and aligned as one vector if `whole`; else the first `count`.
+// N neighbouring elements of a row: all exist and are aligned as one vector if `whole`; else only the first `count` do.
 template <int N>
 struct Neighbours {
   int64_t at;
@@ -31,7 +31,7 @@ struct Neighbours {
   }
 };
 
-// y = what becomes of these sums.
+// Applies `ending` to these sums and stores them in y.
 template <class T, int N>
 __device__ inline void store_ending(const Ending& ending, Vector<float, N> sums, const float (&biases)[N],
                                     const Neighbours<N>& place, T* y) {

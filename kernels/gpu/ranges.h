@@ -1,5 +1,5 @@
-// Named ranges on a profiler's time line (NVTX): one per module and one per launch, by layer, op and pass. Nothing in
-// builds without CUDA. A replayed graph launches from the device and shows none: profile with --no-graph.
+// Named ranges on a profiler's timeline (NVTX): one per module, and one per launch with layer, op and pass. They do
+// nothing in builds without CUDA. A replayed graph launches from the device and shows none: profile with --no-graph.
 #pragma once
 #include <string>
 

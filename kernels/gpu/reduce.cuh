@@ -1,17 +1,17 @@
-// Sums in a fixed order: the same bits on every run.
+// Sums in a fixed order, with the same bits on every run.
 #pragma once
 #include "kernels/gpu/gpu.h"
 
 namespace poise::POISE_GPU {
 
-// In every lane: the sum over the 32 lanes of the warp, as a balanced tree.
+// Returns in every lane the sum over the 32 lanes of the warp, computed as a balanced tree.
 __device__ inline float warp_sum(float v) {
 #pragma unroll
   for (int offset = kWarp / 2; offset > 0; offset /= 2) v += __shfl_xor_sync(kAllLanes, v, offset);
   return v;
 }
 
-// In every thread: the sum over the block. `shared` may be used again after the call.
+// Returns in every thread the sum over the block. `shared` may be reused after the call.
 template <int Warps>
 __device__ inline float block_sum(float v, float (&shared)[Warps]) {
   v = warp_sum(v);

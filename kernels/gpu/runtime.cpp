@@ -8,7 +8,7 @@
 namespace poise::gpu {
 namespace {
 
-// Before the backend of a device is chosen: is it one, and does it exist?
+// Called before the backend of a device is chosen: is it a GPU, and is it available?
 void check_device(Device device) {
   require(device != Device::cpu, "the CPU is no GPU");
   static const std::string why = why_unavailable(Device::cuda);

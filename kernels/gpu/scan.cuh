@@ -4,8 +4,8 @@
 
 namespace poise::POISE_GPU {
 
-// In each thread the sum of `value` over the threads before it; `total` over all. All threads of the block call it;
-// `shared` may be used again after the call.
+// Returns in each thread the sum of `value` over the threads before it; `total` receives the sum over all. All threads
+// of the block must call it; `shared` may be reused after the call.
 template <int Warps, class Integer>
 __device__ inline Integer block_exclusive_sum(Integer value, Integer (&shared)[Warps], Integer& total) {
   Integer inclusive = value;

@@ -1,6 +1,6 @@
-// One warp's part of a product of tiles in f32 on CUDA cores: --precision fp32. The lanes form a grid of 4 by
-// 8, each with Shape::warp_m / 4 rows and Shape::warp_n / 8 columns of the warp's part, and read 16 bytes of an operand
-// at a time: four summands of one row where k is fastest, four rows of one summand otherwise.
+// One warp's part of a product of tiles in f32 on CUDA cores, for --precision fp32. The lanes form a grid of 4 by 8.
+// Each has warp_m / 4 rows and warp_n / 8 columns of the warp's part (Shape), and reads 16 bytes of an operand at a
+// time: four summands of one row if k is fastest, otherwise four rows of one summand.
 #pragma once
 #include "kernels/gpu/tile.cuh"
 
@@ -10,7 +10,7 @@ template <Major major_a, Major major_b, class Shape>
 class SimtProduct {
   static constexpr int kLanesM = 4, kLanesN = 8;
   static constexpr int kM = Shape::warp_m / kLanesM, kN = Shape::warp_n / kLanesN;
-  static constexpr int kGroup = 4;  // summands at a time
+  static constexpr int kGroup = 4;  // summands per load
   using LayoutA = TileLayout<float, major_a, Shape::m>;
   using LayoutB = TileLayout<float, major_b, Shape::n>;
 
@@ -38,7 +38,7 @@ class SimtProduct {
     }
   }
 
-  // f(row, column, sum) for each.
+  // Calls f(row, column, sum) for each sum.
   template <class F>
   __device__ void for_each(const F& f) const {
 #pragma unroll
@@ -52,7 +52,7 @@ class SimtProduct {
   }
 
  private:
-  // The i-th row (column) of a lane: neighbours belong to neighbouring lanes, one by one or four by four.
+  // The i-th row (column) of a lane. Neighbouring rows belong to neighbouring lanes, one by one or four by four.
   template <Major major, int lanes>
   static __device__ int index(int i, int lane) {
     return major == Major::k ? i * lanes + lane : i / 4 * 4 * lanes + 4 * lane + i % 4;

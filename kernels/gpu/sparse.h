@@ -1,12 +1,12 @@
-// Products with block-sparse matrices through the vendor's library, in the block format that block-sparse layers use:
-// the baseline that our own kernels are measured against, and a choice of Execution. On CUDA cuSPARSE, on the emulated
-// device plain loops in the stream. f32, or bf16 with f32 accumulation.
+// Products with block-sparse matrices by the vendor's library, in the block format of block-sparse layers. They are the
+// baseline for our own kernels, and a choice of Execution. On CUDA cuSPARSE, on the emulated device plain loops in the
+// stream. f32, or bf16 with f32 accumulation.
 #pragma once
 #include "kernels/core/context.h"
 
 namespace poise::gpu {
 
-// Block compressed rows: row r of blocks holds blocks row_offsets[r] .. row_offsets[r+1]-1, block i stands in column
+// Block compressed rows: row r of blocks has the blocks row_offsets[r] .. row_offsets[r+1]-1. Block i is in column
 // columns[i] of blocks and has the values [block, block] (rows contiguous). rows and cols are multiples of block.
 struct BlockSparse {
   int64_t rows = 0, cols = 0, block = 1;
@@ -20,14 +20,14 @@ struct SparseProducts {
   // dsd:  c [n,rows] = b a^T,   b [n,cols].
   size_t (*spmm_workspace)(Context&, const BlockSparse& a, const Tensor& b, const Tensor& c);
   void (*spmm)(Context&, const BlockSparse& a, const Tensor& b, Tensor& workspace, Tensor& c);
-  // sdd:  a.values = those of x^T y at a's blocks, added to what they were if `add`.   x [n,rows], y [n,cols]; values
-  // f32, or of the type of x.
+  // sdd:  a.values = the entries of x^T y at a's blocks, plus the previous values if `add`.   x [n,rows], y [n,cols];
+  // values are f32 or of the type of x.
   size_t (*sddmm_workspace)(Context&, const Tensor& x, const Tensor& y, const BlockSparse& a);
   void (*sddmm)(Context&, const Tensor& x, const Tensor& y, bool add, Tensor& workspace, BlockSparse& a);
-  // Workspaces depend on shapes and types: those of tensors without memory serve as well.
+  // Workspaces depend on shapes and types only: they can be queried with tensors without memory.
 };
 
-// Of a device (not the CPU). Error(environment) if this build has none for it.
+// The products of a device (not the CPU). Throws Error(environment) if this build has none for it.
 const SparseProducts& sparse_products(Device device);
 
 }  // namespace poise::gpu

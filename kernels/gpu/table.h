@@ -1,4 +1,4 @@
-// The kernels of a GPU, declared from the list (kernels/kernels.inc). Each .cu file defines its own in this namespace.
+// Declares the kernels of a GPU, from the list (kernels/kernels.inc). Each .cu file defines its own in this namespace.
 #pragma once
 #include "kernels/gpu/gpu.h"
 #include "kernels/table.h"

@@ -1,8 +1,8 @@
 // One warp's part of a product of tiles on tensor cores: bf16 (m16n8k16) or f32 rounded to tf32 (m16n8k8), summed in
-// f32. Both instructions take 32 bytes of k, two chunks, and their fragments lie alike in units of chunks, so ldmatrix
-// serves both where k is fastest; where m or n is fastest, bf16 goes through the transposing ldmatrix. That does not
-// exist for f32: there each lane reads 16 bytes along m or n, four elements of one k, and uses them as the same element
-// of four fragments. Fragments then hold rows of the tile in another order, which only row() and column() have to know.
+// f32. Both instructions take 32 bytes (two chunks) of k, and have the same fragment layout in units of chunks, so
+// ldmatrix loads both if k is fastest. If m or n is fastest, bf16 is loaded by the transposing ldmatrix. There is none
+// for f32: each lane reads 16 bytes along m or n, four elements of one k, and uses them as the same element of four
+// fragments. Fragments then hold the tile's rows in another order, which concerns only row() and column().
 #pragma once
 #include "kernels/gpu/tile.cuh"
 
@@ -25,7 +25,7 @@ class TensorCoreProduct {
       : first_row_(warp_id() % Shape::warps_m * Shape::warp_m),
         first_column_(warp_id() / Shape::warps_m * Shape::warp_n) {}
 
-  // += a b over one tile of k. The fragments of the next step are on their way while this one multiplies.
+  // Adds a b over one tile of k. The fragments of the next step are loaded while this one multiplies.
   __device__ void add(const T* a, const T* b) {
     Fragments fragments[2];
     load(fragments[0], a, b, 0);
@@ -47,8 +47,8 @@ class TensorCoreProduct {
     }
   }
 
-  // f(row, column, sums) for pairs of sums in columns `column` and column + 1, or, without kNeighbouringColumns,
-  // f(row, column, sum) for each.
+  // Calls f(row, column, sums) for pairs of sums in columns `column` and `column` + 1 or, without kNeighbouringColumns,
+  // f(row, column, sum) for each sum.
   template <class F>
   __device__ void for_each(const F& f) const {
     const int group = lane_id() / 4, pair = lane_id() % 4;
@@ -76,7 +76,7 @@ class TensorCoreProduct {
     uint32_t a[kM][4], b[kN][2];
   };
 
-  // Where element `index` of the 8 rows (columns) of the slot-th 8x8 matrix is in the block.
+  // The row (column) of the block that row (column) `index` of the slot-th 8x8 matrix belongs to.
   __device__ int row(int slot, int index) const {
     return first_row_ + (kGatherA ? slot / 4 * 32 + 4 * index + slot % 4 : 8 * slot + index);
   }
@@ -135,7 +135,7 @@ class TensorCoreProduct {
     }
   }
 
-  // Elements first + 4 group .. + 3 of row k = 8 step + 4 high + (lane's place in its group).
+  // Loads elements first + 4 group .. + 3 of row k = 8 step + 4 high + (the lane's place in its group).
   template <class Layout>
   __device__ Vector<float, 4> gather(const T* tile, int step, int high, int first) const {
     return load_vector<4>(tile + Layout::at(8 * step + 4 * high + lane_id() % 4, first / 4 + lane_id() / 4));

@@ -1,6 +1,6 @@
-// The main loop of every dense product: D[m,n] = sum_k A[m,k] B[n,k] for one block of the output. Loaders bring tiles
-// of A and B into a ring of `stages` slots with cp.async while the tensor cores work on older ones; a sum leaves
-// through shared memory, so that it is written in whole rows of 16-byte accesses.
+// The main loop of every dense product: D[m,n] = sum_k A[m,k] B[n,k] for one block of the output. Loaders copy tiles of
+// A and B to a ring of `stages` slots with cp.async while older tiles are multiplied. Sums go through shared memory, so
+// that they are written in whole rows with 16-byte accesses.
 #pragma once
 #include "kernels/gpu/ending.cuh"
 #include "kernels/gpu/simt_product.cuh"
@@ -8,7 +8,7 @@
 
 namespace poise::POISE_GPU {
 
-// What multiplies, and the element in memory.
+// What multiplies, and the type of elements in memory.
 struct Bf16 {
   using Element = bf16;
   template <Major a, Major b, class Shape>
@@ -25,7 +25,7 @@ struct Fp32 {
   using Product = SimtProduct<a, b, Shape>;
 };
 
-// f<Math>() for the arithmetic of a tensor: that of its storage, and of the context for f32.
+// Calls f<Math>(): for bf16 tensors Bf16; for f32 tensors Tf32 or Fp32, by the context's precision.
 template <class F>
 void dispatch_math(const Context& ctx, DType dtype, const F& f) {
   if (dtype == DType::bf16) return f.template operator()<Bf16>();
@@ -35,7 +35,7 @@ void dispatch_math(const Context& ctx, DType dtype, const F& f) {
 
 template <class T, class Shape>
 struct GemmShared {
-  static constexpr int kRow = Shape::n + 8;  // of `sums`: 8 rows of pairs of f32 start in different banks
+  static constexpr int kRow = Shape::n + 8;  // row length of `sums`: 8 rows of pairs of f32 start in different banks
   struct Ring {
     T a[Shape::stages][Shape::m * kTileK<T>];
     T b[Shape::stages][Shape::n * kTileK<T>];
@@ -46,8 +46,8 @@ struct GemmShared {
   };
 };
 
-// Sums `tiles` tiles. load_a.next(slot) starts the copies of the next tile of A; the same for B. Afterwards the ring
-// is free.
+// Sums over `tiles` tiles. load_a.next(slot) starts the copies of the next tile of A; load_b does the same for B. The
+// ring is free afterwards.
 template <class T, class Shape, class Product, class LoadA, class LoadB>
 __device__ inline void sum_tiles(GemmShared<T, Shape>& shared, int tiles, LoadA& load_a, LoadB& load_b,
                                  Product& product) {
@@ -75,8 +75,8 @@ __device__ inline void sum_tiles(GemmShared<T, Shape>& shared, int tiles, LoadA&
   __syncthreads();
 }
 
-// Elements column .. column + kWidth - 1 of a row of sums, which the lanes of a warp read side by side. Of two vectors lanes
-// 4 to 7 of eight read the second first: so eight lanes, which get their 128 bytes at once, meet all banks.
+// Elements column .. column + kWidth - 1 of a row of sums, which the lanes of a warp read side by side. Of two vectors,
+// lanes 4 to 7 of eight read the second one first. So eight lanes, whose 128 bytes are read at once, use all banks.
 template <int kWidth>
 __device__ inline Vector<float, kWidth> read_sums(const float* from) {
   if constexpr (kWidth <= 4) {
@@ -95,8 +95,8 @@ __device__ inline Vector<float, kWidth> read_sums(const float* from) {
   }
 }
 
-// Writes columns 0 .. columns-1 of the block's sums. place(row) is the offset in `to` of column 0 of a row, or negative for
-// no such row. With `aligned`, every place and `columns` are multiples of 16 bytes.
+// Writes columns 0 .. columns-1 of the block's sums. place(row) is the offset in `to` of column 0 of a row, or negative
+// if there is no such row. `aligned`: every place and `columns` are multiples of 16 bytes.
 template <class Out, class T, class Shape, class Product, class Place>
 __device__ inline void store_sums(GemmShared<T, Shape>& shared, const Product& product, const Ending& ending, Out* to,
                                   int columns, bool aligned, const Place& place) {

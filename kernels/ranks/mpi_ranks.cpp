@@ -1,12 +1,10 @@
-// A mean over the ranks is a reduce-scatter and an all-gather, each rank adding one slice of all in the order of the
-// ranks: the traffic of a ring (each sends and receives 2 (P-1)/P n elements), in an order that no arrival changes. MPI
-// itself promises no order for MPI_Allreduce. Several means may be under way, one after the other in each of the two
-// halves: these have a communicator each, since the second half of one may begin on one rank before, on another after
-// the first half of the next.
-//
-// Every collective is started without blocking and tested until it is done, so that waiting can end: after limit()
-// seconds the waiting ranks tell each other that they are there, and those that tell nothing are named. Whoever waits
-// leaves its core to others.
+// A mean over the ranks is a reduce-scatter and an all-gather, where each rank adds up one slice of the vector in rank
+// order. This has the traffic of a ring (each rank sends and receives 2 (P-1)/P n elements), and an order that does not
+// depend on arrival, which MPI_Allreduce does not guarantee. Several means may be in progress, in order within each of
+// the two halves. Each half has its own communicator, because the second half of one mean may begin before the first
+// half of the next on one rank, and after it on another.
+// Every collective is non-blocking and is tested until it is done, so that waiting can time out: after limit() seconds
+// the waiting ranks send a message to each other, and those that send none are named. Waiting ranks yield their cores.
 #include "kernels/ranks/mpi_ranks.h"
 
 #include <mpi.h>
@@ -29,7 +27,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-MPI_Datatype mpi_type(DType dtype) {  // of what is moved: MPI adds nothing
+MPI_Datatype mpi_type(DType dtype) {  // for moving data only: MPI adds nothing
   return dtype == DType::f64 ? MPI_DOUBLE : dtype == DType::f32 ? MPI_FLOAT : MPI_UINT16_T;
 }
 
@@ -53,7 +51,7 @@ std::vector<std::string> hosts_in(MPI_Comm all) {
   return hosts;
 }
 
-// A vector in size() slices, as equal as may be: the slice of each rank.
+// A vector cut into one slice per rank, all of equal length except at the end of the vector.
 struct Slices {
   std::vector<int> counts, offsets;
   Slices(int64_t n, int ranks) {
@@ -66,7 +64,7 @@ struct Slices {
   }
 };
 
-// A mean under way. Where it lies does not change: MPI has addresses of it.
+// A mean in progress. It must not move in memory, because MPI holds addresses of its members.
 struct Mean {
   Mean(const Tensor& values, const Tensor& scratch, int rank, int ranks)
       : x(values),
@@ -77,12 +75,12 @@ struct Mean {
         counts(static_cast<size_t>(ranks), mine) {
     for (int r = 0; r < ranks; ++r) offsets.push_back(r * mine);
   }
-  Tensor x, parts;  // parts: of this rank's slice, those of all ranks
+  Tensor x, parts;  // parts: this rank's slice of x, from all ranks
   Slices slices;
   int first, mine;
   std::vector<int> counts, offsets;  // of parts
   bool added = false;
-  MPI_Request request = MPI_REQUEST_NULL;  // of the half under way
+  MPI_Request request = MPI_REQUEST_NULL;  // of the half in progress
 };
 
 void add_parts(const Mean& mean, int ranks) {
@@ -112,7 +110,7 @@ class MpiRanks final : public Ranks {
     for (int r = 0; r < rank(); ++r) local += host_of(r) == host_of(rank()) ? 1 : 0;
     use_gpu_of_local_rank(local);
   }
-  // The program ends without a word of farewell, on its way out of an error that others may not know of.
+  // Without leave(), the program is ending because of an error that other ranks may not know of.
   ~MpiRanks() override {
     if (!left_) MPI_Abort(all_, static_cast<int>(ErrorKind::ranks));
   }
@@ -151,7 +149,7 @@ class MpiRanks final : public Ranks {
     const auto start = Clock::now();
     while (!is_done(request)) {
       if (seconds_since(start) > limit()) fail_for_the_missing("a meeting of all ranks");
-      ::usleep(500);  // whoever is still busy needs the core
+      ::usleep(500);  // ranks that are still busy need the core
     }
   }
 
@@ -176,7 +174,7 @@ class MpiRanks final : public Ranks {
     host_advance_means();
   }
 
-  // As far as it goes without waiting: second halves begin in the order of the means.
+  // Proceeds as far as possible without waiting. Second halves begin in the order of the means.
   void host_advance_means() override {
     for (Mean& m : means_) {
       if (m.added) continue;
@@ -246,7 +244,7 @@ class MpiRanks final : public Ranks {
     fail_for_the_missing(what);
   }
 
-  // A short message to everybody, and a list of those from whom none came.
+  // Sends a short message to all other ranks and fails, naming those from which none arrives.
   [[noreturn]] void fail_for_the_missing(const char* what) {
     constexpr double kRollCallSeconds = 3;
     std::vector<bool> there(static_cast<size_t>(size()));
@@ -275,7 +273,7 @@ class MpiRanks final : public Ranks {
 
   const MPI_Comm all_;
   MPI_Comm roll_call_ = MPI_COMM_NULL, first_halves_ = MPI_COMM_NULL, second_halves_ = MPI_COMM_NULL;  // of means
-  std::deque<Mean> means_;  // under way, in the order in which they began
+  std::deque<Mean> means_;  // in progress, in the order in which they began
   std::unique_ptr<NcclLink> nccl_;
   bool left_ = false;
 };

@@ -39,9 +39,9 @@ struct NcclLink::State {
   ncclComm_t all = nullptr;
   std::unique_ptr<gpu::Stream> stream = cuda::runtime().make_stream();
   std::unique_ptr<gpu::Event> begin = cuda::runtime().make_event(), end = cuda::runtime().make_event();
-  bool means = false;  // begun, and not waited for
+  bool means = false;  // some have begun and not been waited for
 
-  cudaStream_t after(Context& ctx) {  // our stream, once the context's has come as far as now
+  cudaStream_t after(Context& ctx) {  // our stream, made to wait for the context's work so far
     cuda::runtime().record(*begin, *ctx.stream);
     cuda::runtime().wait(*stream, *begin);
     return static_cast<cuda::Stream&>(*stream).handle;
@@ -69,7 +69,7 @@ std::string NcclLink::new_id() {
 }
 
 NcclLink::NcclLink(const std::string& id, int rank, int size) : state_(std::make_unique<State>()) {
-  // The algorithms whose order of adding follows from the topology alone: not those that add inside of switches.
+  // Only algorithms whose order of addition depends on the topology alone, not those that add inside switches.
   ::setenv("NCCL_ALGO", "Ring,Tree", /*overwrite=*/0);
   ncclUniqueId unique;
   std::memcpy(unique.internal, id.data(), sizeof unique.internal);

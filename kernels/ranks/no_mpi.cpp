@@ -1,4 +1,4 @@
-// In a build without MPI.
+// Stubs for builds without MPI.
 #include "kernels/core/error.h"
 #include "kernels/ranks/mpi_ranks.h"
 

@@ -1,4 +1,4 @@
-// In a build with MPI but without NCCL.
+// Stubs for builds with MPI but without NCCL.
 #include "kernels/core/error.h"
 #include "kernels/ranks/mpi_ranks.h"
 #include "kernels/ranks/nccl_link.h"

@@ -15,7 +15,7 @@
 namespace poise {
 namespace {
 
-// The processes that the starter of this one says it started; 1 if none did.
+// The launcher of this process and how many processes it started, according to the environment; 1 without a launcher.
 struct Started {
   std::string by;
   int count = 1;
@@ -43,7 +43,7 @@ void require_mpi(const Started& start) {
                                    "process");
 }
 
-// On the emulated device, when its stream gets there.
+// Runs `work` at once on the CPU, and in stream order on the emulated device.
 void in_stream_order(const Context& ctx, std::function<void()> work) {
   if (!ctx.stream) return work();
   static_cast<emulator::Stream*>(ctx.stream)->submit(std::move(work));

@@ -1,11 +1,11 @@
-// The processes that train one network together, each on its share of every batch: ranks, as MPI counts them. mpirun or
-// srun starts them; MPI is the engine between CPUs and on the host, NCCL between GPUs. A process alone has no Ranks but a
-// null pointer, and nothing of this runs.
+// Ranks are the processes that train one network together, each on its share of every batch, numbered by MPI. mpirun or
+// srun starts them. They communicate by MPI for CPU tensors and host memory, and by NCCL between GPUs. A single process
+// has a null pointer instead of Ranks, and none of this code runs.
 //
-// Everything here is collective: all ranks call it, in the same order. Sums are taken in the order of the ranks, whoever
-// arrives first: all ranks have the same result, and as many ranks have the same bits on every run.
+// All operations are collective: all ranks call them, in the same order. Sums are added in a fixed order (on the host,
+// in rank order), so all ranks get the same result, and runs with the same number of ranks get the same bits.
 //
-// A collective throws Error(ranks) with the name of the rank that has not arrived within limit() seconds.
+// On the host, a collective throws Error(ranks), naming the ranks that have not arrived within limit() seconds.
 #pragma once
 #include <memory>
 #include <string>
@@ -33,24 +33,24 @@ class Ranks {
   double limit() const { return limit_; }
   void set_limit(double seconds) { limit_ = seconds; }
 
-  // In a step: tensors of the context's device, in the order of its stream; nothing in a plan.
+  // During a step, on tensors of the context's device, in the order of its stream. They do nothing in a plan.
   //   x <- (x_0 + x_1 + .. ) / size()            x [n] f32, bf16 or, not on GPUs, f64; scratch of mean_scratch(x) bytes
   void mean(Context& ctx, const Tensor& x, Tensor& scratch);
   size_t mean_scratch(const Tensor& x) const;
-  // The same beside other work: nobody touches x and scratch until finish_means(), which waits for all means begun. On a
-  // GPU they have a stream of their own. On the host MPI moves data only while it is called: advance_means() is a chance.
+  // The same, overlapped with other work that touches neither x nor scratch; finish_means() waits for all means begun.
+  // On a GPU they have their own stream. On the host MPI moves data only inside its calls, which advance_means() makes.
   void begin_mean(Context& ctx, const Tensor& x, Tensor& scratch);
   void advance_means(Context& ctx);
   void finish_means(Context& ctx);
   //   all <- x_0, x_1, ..                        all [size() * n]
   void gather(Context& ctx, const Tensor& x, const Tensor& all);
 
-  // Between steps, memory of the host.
-  virtual std::vector<std::string> gather_texts(const std::string& mine) = 0;  // by rank, of any lengths
-  virtual void broadcast(void* bytes, size_t size) = 0;                        // of rank 0
+  // Between steps, on host memory.
+  virtual std::vector<std::string> gather_texts(const std::string& mine) = 0;  // indexed by rank, of any lengths
+  virtual void broadcast(void* bytes, size_t size) = 0;                        // from rank 0
   virtual void wait_for_all() = 0;
 
-  // The end: after the last collective, or at once for all ranks. A rank that does neither holds up the others.
+  // The end: leave() after the last collective, or abort() to end all ranks at once. Without either, the others wait.
   virtual void leave() = 0;
   [[noreturn]] virtual void abort(int exit_code) = 0;
 
@@ -70,15 +70,15 @@ class Ranks {
   double limit_ = 120;
 };
 
-// What this build has for it: "Open MPI 4.1.4, NCCL 2.28.9", "no MPI".
+// The libraries of this build: "Open MPI 4.1.4, NCCL 2.28.9", "no MPI".
 std::string ranks_built_with();
 
-// The ranks that this process is one of; null if it was started alone. Error(environment) if it was started as one of
-// several and this build cannot, with what it lacks.
+// Returns the ranks that this process belongs to, or null if it was started alone. Throws Error(environment) if it was
+// started as one of several but this build lacks MPI, or if MPI reports a different number of ranks.
 std::unique_ptr<Ranks> join_ranks();
 
-// torchrun starts processes that MPI knows nothing of. If all of them are on this host, the first of them becomes mpirun
-// with as many ranks of this program and does not return; true for the others, which have nothing left to do. False if
+// torchrun starts processes that MPI does not know. If all of them are on this host, the first becomes mpirun with the
+// same number of ranks of this program and does not return; the others get true and have nothing left to do. False if
 // this process was started in another way. Error(environment) for several hosts, a build without MPI, or no mpirun.
 bool leave_torchrun_to_mpirun(const char* const* argv);
 

@@ -1,4 +1,4 @@
-// blas.h on cuBLAS.
+// Implements kernels/gpu/blas.h with cuBLAS.
 #include "kernels/gpu/cuda/blas.h"
 
 #include <cublas_v2.h>
@@ -11,7 +11,7 @@
 namespace poise::cuda {
 namespace {
 
-// Of the two that the header overloads, the library's own.
+// The header overloads cublasGemmEx; this is the version that the library exports.
 using GemmEx = cublasStatus_t(cublasHandle_t, cublasOperation_t, cublasOperation_t, int m, int n, int k,
                               const void* alpha, const void* a, cudaDataType, int lda, const void* b, cudaDataType,
                               int ldb, const void* beta, void* c, cudaDataType, int ldc, cublasComputeType_t,
@@ -35,8 +35,8 @@ void check(cublasStatus_t status, const char* call, const char* file = __builtin
                                ")");
 }
 
-// One handle for the program: it knows the device, and is told stream and workspace before each call. (A stream of its
-// own would bring cuBLAS's workspace with it.)
+// One handle for the program. It is bound to the device; stream and workspace are set before each call. (Setting a
+// stream resets the workspace to cuBLAS's own.)
 cublasHandle_t handle_for(const Context& ctx, const Tensor& workspace) {
   static cublasHandle_t handle = [] {
     cublasHandle_t h = nullptr;
@@ -58,7 +58,7 @@ cudaDataType type_of(const Tensor& t) {
 
 }  // namespace
 
-// cuBLAS reads matrices column by column: a row-major matrix is the transpose of what it sees, and c^T = b^T a^T.
+// cuBLAS is column-major: it reads a row-major matrix as its transpose, and c^T = b^T a^T.
 void gemm(Context& ctx, const blas::Gemm& shape, const Tensor& a, const Tensor& b, Tensor& workspace, Tensor& c) {
   constexpr float kOne = 1, kZero = 0;
   const auto m = static_cast<int>(shape.m), n = static_cast<int>(shape.n), k = static_cast<int>(shape.k);

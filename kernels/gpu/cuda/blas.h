@@ -1,4 +1,4 @@
-// cuBLAS. Only in builds with CUDA.
+// Matrix products on cuBLAS. Only in builds with CUDA.
 #pragma once
 #include "kernels/gpu/blas.h"
 

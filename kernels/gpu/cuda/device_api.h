@@ -1,4 +1,4 @@
-// gpu.h on CUDA: every line of PTX of the project.
+// Implements kernels/gpu/gpu.h on CUDA. All PTX of the project is in this file.
 #pragma once
 #include <cuda_runtime.h>
 

@@ -1,4 +1,4 @@
-// For the files that talk to CUDA and its libraries: the raw stream of a context, and errors that name the call.
+// For files that call CUDA and its libraries: the raw stream of a context, and errors that name the call.
 #pragma once
 #include <cuda_runtime_api.h>
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # keep_compiler_report.sh OBJECT COMMAND...
-# Runs a compiler. What ptxas says of each kernel goes to OBJECT.ptxas, where bench/kernels_report reads it; everything
-# else to standard error, as ever.
+# Runs a compiler. What ptxas reports about each kernel goes to OBJECT.ptxas, where bench/kernels_report reads it;
+# everything else goes to standard error as usual.
 object=$1
 shift
 "$@" 2>"$object.stderr"

@@ -9,8 +9,8 @@
 namespace poise::cuda {
 namespace {
 
-// More dynamic shared memory than any kernel may have needs this one's consent, once. A kernel that uses as much counts on
-// several blocks per multiprocessor: their sum has to fit, so shared memory gets all that the L1 cache can spare.
+// A kernel must opt in, once, to more dynamic shared memory than the default limit. A kernel that uses that much relies
+// on several blocks per multiprocessor, all of which must fit: shared memory gets as much as the L1 cache can give up.
 void allow_shared_bytes(const void* kernel, size_t bytes) {
   static std::unordered_map<const void*, size_t> allowed;
   size_t& most = allowed[kernel];

@@ -1,4 +1,4 @@
-// The launch of a kernel whose type is forgotten. Free of device code, so that both compilers can read it.
+// Launches a type-erased kernel. Contains no device code, so that both compilers can read it.
 #pragma once
 #include <cuda_runtime_api.h>
 

@@ -1,5 +1,5 @@
-// prims.h on CUB. For nvcc alone: CUB is the one library that exists only as device code. Every call has the same form:
-// asked with no workspace for its size, then with it for the work.
+// Implements kernels/gpu/prims.h with CUB. Compiled only by nvcc, because CUB exists only as device code. Every CUB
+// function is called first without a workspace, which returns the size, and then with one, which does the work.
 #include <cub/device/device_radix_sort.cuh>
 #include <cub/device/device_reduce.cuh>
 #include <cub/device/device_scan.cuh>
@@ -16,7 +16,7 @@ int count_of(const Tensor& x) {
   return static_cast<int>(x.elements());
 }
 
-// `call(workspace, bytes)` is one of CUB's. It may ask for a workspace even when there is no work.
+// `call(workspace, bytes)` calls CUB, which may need a workspace even if there is no work.
 template <class Call>
 size_t workspace_of(const Call& call) {
   size_t bytes = 0;

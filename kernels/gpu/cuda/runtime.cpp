@@ -46,7 +46,7 @@ class CudaRuntime final : public gpu::Runtime {
     const cudaError_t error = cudaMalloc(&p, bytes == 0 ? 1 : bytes);
     if (error != cudaSuccess) check(error, ("cudaMalloc of " + std::to_string(bytes >> 20) + " MiB").c_str());
     check(cudaMemset(p, 0, bytes), "cudaMemset");
-    check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");  // our streams do not wait for the one of cudaMemset
+    check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");  // our streams do not wait for cudaMemset's stream
     return p;
   }
   void release(void* bytes) noexcept override {
@@ -78,7 +78,7 @@ class CudaRuntime final : public gpu::Runtime {
     }
     constexpr cudaMemcpyKind kKinds[] = {cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice};
     check(cudaMemcpyAsync(to, from, bytes, kKinds[static_cast<int>(kind)], raw(stream)), "cudaMemcpyAsync");
-    // The runtime may still be reading or writing ordinary memory, however that is documented.
+    // The CUDA runtime may still be writing to ordinary memory, regardless of the documentation.
     if (kind == gpu::CopyKind::to_host && !is_staging(to)) wait_for(raw(stream));
   }
   void fill(gpu::Stream& stream, void* to, unsigned char byte, size_t bytes) override {
@@ -93,7 +93,7 @@ class CudaRuntime final : public gpu::Runtime {
   bool reached(gpu::Event& event) override {
     const cudaError_t answer = cudaEventQuery(raw(event));
     if (answer == cudaErrorNotReady) {
-      cudaGetLastError();  // "not yet" is an answer, no error for the next launch to find
+      cudaGetLastError();  // not an error; clear it, or the next launch would report it
       return false;
     }
     check(answer, "cudaEventQuery");
@@ -141,7 +141,7 @@ class CudaRuntime final : public gpu::Runtime {
   void cancel_capture(gpu::Stream& stream) noexcept override {
     cudaGraph_t recorded = nullptr;
     if (cudaStreamEndCapture(raw(stream), &recorded) == cudaSuccess && recorded) cudaGraphDestroy(recorded);
-    cudaGetLastError();  // an invalidated capture has done its complaining
+    cudaGetLastError();  // clears the error of an invalidated capture
     release_deferred();
   }
   void replay(gpu::Graph& graph, gpu::Stream& stream) override {
@@ -175,7 +175,7 @@ void fail_cuda(cudaError_t error, const char* call, const char* file, int line) 
 }
 
 gpu::Runtime& runtime() {
-  static CudaRuntime& cuda = *new CudaRuntime;  // never destroyed: buffers of static lifetime give back to it
+  static CudaRuntime& cuda = *new CudaRuntime;  // never destroyed: buffers of static lifetime release to it
   return cuda;
 }
 

@@ -1,5 +1,5 @@
-// Libraries that are opened when they are first needed: cuBLAS alone has half a million addresses to be filled in, so a
-// program that trains on the CPU would wait for it, and could not start without it.
+// Libraries that are opened when they are first needed. If they were linked, a program that trains on the CPU could not
+// start without them, and would wait for the relocations (half a million in cuBLAS alone).
 #pragma once
 #include <string>
 
@@ -7,10 +7,10 @@ namespace poise::cuda {
 
 class SharedLibrary {
  public:
-  // Error(environment) if there is none: "USE needs NAME, which was not found: install PACKAGE, ...".
+  // Throws Error(environment) if it is missing: "USE needs NAME, which was not found: install PACKAGE, ...".
   SharedLibrary(const char* use, std::string name, std::string package);
 
-  // A function of the library, as a pointer of any type. Error(environment) if it has none of this name.
+  // A function of the library, as a pointer of any type. Throws Error(environment) if there is none of this name.
   struct Function {
     void* address;
     template <class F>
@@ -22,10 +22,10 @@ class SharedLibrary {
 
  private:
   std::string name_, package_;
-  void* handle_;  // never closed: what it made may outlive everything of ours
+  void* handle_;  // never closed: objects of the library may outlive all of ours
 };
 
-// The functions of a library: a struct of a SharedLibrary and of pointers that it fills, made at the first call.
+// The functions of a library: a struct of a SharedLibrary and of function pointers, filled at the first call.
 template <class Functions>
 const Functions& opened() {
   static const Functions functions;

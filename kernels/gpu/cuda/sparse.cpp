@@ -1,5 +1,5 @@
-// sparse.h on cuSPARSE (BSR SpMM and SDDMM). Descriptors are made per call: they are a few words on the host, and calls
-// stand inside captured steps, where the host's time does not count.
+// Implements kernels/gpu/sparse.h with cuSPARSE (BSR SpMM and SDDMM). Descriptors are created for each call: they are a
+// few words on the host, and calls are part of captured steps, where host time does not matter.
 #include "kernels/gpu/sparse.h"
 
 #include <cusparse.h>
@@ -35,7 +35,7 @@ void check(cusparseStatus_t status, const char* call, const char* file = __built
                                ")");
 }
 
-// One handle for the program: it knows the device, and is told the stream before each call.
+// One handle for the program. It is bound to the device; the stream is set before each call.
 cusparseHandle_t handle_for(const Context& ctx) {
   static cusparseHandle_t handle = [] {
     cusparseHandle_t h = nullptr;
@@ -51,7 +51,7 @@ cudaDataType type_of(const Tensor& t) {
   return t.dtype == DType::f32 ? CUDA_R_32F : CUDA_R_16BF;
 }
 
-// A matrix that is only asked about has no memory, but must have an address.
+// For size queries: such a matrix has no memory, but must have an address.
 void* address_of(const Tensor& t) {
   static char somewhere[16];
   return t.bytes ? t.bytes : somewhere;
@@ -86,8 +86,8 @@ struct SparseMatrix {
 constexpr float kOne = 1, kZero = 0;
 constexpr auto kPlain = CUSPARSE_OPERATION_NON_TRANSPOSE;
 
-// call(handle, a, b^T, c^T) with the descriptors of c^T = a b^T: a tensor with contiguous rows is its transpose with
-// contiguous columns.
+// Calls call(handle, a, b^T, c^T) with the descriptors for c^T = a b^T: a tensor with contiguous rows is its transpose
+// with contiguous columns.
 template <class Call>
 void with_spmm(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, const Tensor& c, const Call& call) {
   const SparseMatrix sparse(a);

@@ -1,6 +1,6 @@
-// Each thread has a queue of copies. When a copy really happens is up to Options::async_copies; a kernel is right only
-// if it does not matter. In the meantime the destination is NaN, so a missing wait shows in the result, and a copy that
-// lands late destroys what a kernel that reuses the buffer too early has put there.
+// Each thread has a queue of copies. Options::async_copies determines when a copy really happens; a correct kernel does
+// not depend on it. Until then the destination is NaN, so a missing wait shows in the result, and a late copy
+// overwrites what a kernel that reuses the buffer too early has written there.
 #include "kernels/gpu/emulated/async_copy.h"
 
 #include <cstring>
@@ -19,7 +19,7 @@ struct Copy {
   const char* from;
   int bytes;
   bool valid;  // else zeros
-  bool moved;  // ahead of the wait
+  bool moved;  // before the wait
   int group;
   Site site;
 };

@@ -3,7 +3,7 @@
 
 namespace poise::emulator {
 
-void finish_copies();  // the running thread leaves: what it started and never waited for lands now
-void forget_copies();  // of all threads: the launch was broken off
+void finish_copies();  // the running thread exits: copies that it has not waited for are completed now
+void forget_copies();  // of all threads: the launch was aborted
 
 }  // namespace poise::emulator

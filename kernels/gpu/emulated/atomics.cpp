@@ -1,4 +1,4 @@
-// Atomics are plain arithmetic here: nothing interrupts them.
+// Atomics are plain arithmetic here, because nothing interrupts them.
 #include <algorithm>
 
 #include "kernels/gpu/emulated/checker.h"

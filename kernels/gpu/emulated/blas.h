@@ -1,4 +1,4 @@
-// The CPU's loops, as work of an emulated stream.
+// A matrix product with plain loops on the host, as work of an emulated stream.
 #pragma once
 #include "kernels/gpu/blas.h"
 

@@ -20,7 +20,7 @@ void Checker::start_launch(const Launch& launch) {
   }
   constexpr uint32_t kTimeToStartOver = 1u << 31;
   constexpr size_t kMaxSites = 1u << 15;
-  if (now_ > kTimeToStartOver || sites_.size() > kMaxSites) {  // what is long ago is ordered before everything anyhow
+  if (now_ > kTimeToStartOver || sites_.size() > kMaxSites) {  // old accesses happened before everything anyway
     memory_map.forget_accesses();
     shared_ = std::make_unique<Shadow>(shared_arena.begin(), shared_arena.capacity(), Contents::inaccessible);
     now_ = 1;
@@ -85,7 +85,7 @@ void Checker::publish_and_see(const void* address) {
   Publication mine{.block = scheduler.block(), .before = {}};
   bool fenced = false;
   for (int scope = 0; scope < kScopes; ++scope) {
-    const auto in_force = [&](int t) {  // a fence of this block that is over
+    const auto in_force = [&](int t) {  // has t passed a fence in this block, and before now?
       const uint32_t time = fences_[scope][t].time;
       return time > block_start_ && happened_before(t, time);
     };
@@ -96,7 +96,7 @@ void Checker::publish_and_see(const void* address) {
       mine.before[scope][static_cast<size_t>(t)] = fences_[scope][t].time;
     }
     if (!in_force(self)) continue;
-    // A fence also passes on what its thread knew of others.
+    // A fence also passes on what its thread knew about others.
     for (int t = 0; t < threads; ++t) {
       uint32_t& before = mine.before[scope][static_cast<size_t>(t)];
       before = std::max(before, fences_[scope][self].block_barrier);
@@ -112,7 +112,7 @@ void Checker::publish_and_see(const void* address) {
 
 // --- Order ---
 
-// Is what a thread of this block did at that time before all that the running thread does now?
+// Did what a thread of this block did at this time happen before everything that the running thread does now?
 bool Checker::happened_before(int thread, uint32_t time) const {
   const int self = scheduler.thread(), warp = self / kLanes;
   return thread == self || time < block_barrier_ ||
@@ -122,10 +122,10 @@ bool Checker::happened_before(int thread, uint32_t time) const {
 
 bool Checker::ordered(const Record& r, bool shared) const {
   if (r.time() >= block_start_) return happened_before(r.thread(), r.time()) || published(r);
-  return shared || r.time() < launch_start_ || published(r);  // another block's shared memory is other memory
+  return shared || r.time() < launch_start_ || published(r);  // each block has its own shared memory
 }
 
-// Did an atomic publish it, and has the running thread seen that?
+// Has an atomic published the access, and has the running thread seen that?
 bool Checker::published(const Record& r) const {
   if (relied_on_.empty()) return false;
   const int64_t block = block_at(r.time());
@@ -197,7 +197,7 @@ void Checker::check(Shadow& shadow, uintptr_t address, size_t bytes, Access kind
       cell = {.write = mine, .reads = {}};
       continue;
     }
-    // Keep the reads that are most likely to expose a later write: of different warps if there are.
+    // Keep the reads that are most likely to expose a later write: if possible, reads of different warps.
     const auto replaceable = [&](const Record& r) { return r.time() < oldest || r.thread() == self; };
     const auto same_warp = [&](const Record& r) { return r.thread() / kLanes == self / kLanes; };
     const int slot = replaceable(cell.reads[0])   ? 0

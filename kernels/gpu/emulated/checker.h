@@ -1,8 +1,8 @@
-// Finds what a GPU hides: data races, missing barriers and fences, reads of uninitialised memory, accesses
-// out of bounds. Kernels of namespace `checked` are compiled with -fsanitize=thread, which calls a function before
-// every access to memory; thread_sanitizer_hooks.cpp provides those functions in place of the sanitizer's own library.
+// Finds errors that a GPU hides: data races, missing barriers and fences, reads of uninitialised memory, accesses out
+// of bounds. Kernels in namespace `checked` are compiled with -fsanitize=thread, which inserts a call before every
+// memory access; thread_sanitizer_hooks.cpp provides the called functions in place of the sanitizer's own library.
 //
-// Two accesses to the same bytes, one of them a write and not both atomic, are a race unless one happens before the
+// Two accesses to the same bytes are a race if one is a write, not both are atomic, and neither happens before the
 // other. All threads of all blocks run on one processor, so a single counter serves as the clock: it ticks whenever
 // threads synchronise, and an access has the time at which it was made. Of two accesses by different threads the
 // earlier one happens before the later one if in between, by the counter,
@@ -10,11 +10,11 @@
 //   - their block passed a __syncthreads,
 //   - their warp passed a __syncwarp whose mask names both (shuffles and votes do not order memory), or
 //   - the first thread fenced (__threadfence) and then used an atomic on some address, and the second used an atomic on
-//     the same address after it and then fenced. What the first thread knew to have happened before its fence counts as
-//     well, and so does what the second passes on by barriers: the pattern of "the last block adds it all up".
-// Blocks have nothing else in common: whatever else two blocks share is a race.
+//     the same address after it and then fenced. This also covers what the first thread knew to have happened before
+//     its fence, and what the second passes on by barriers: the pattern of "the last block adds up all results".
+// Nothing else orders accesses of different blocks: any other sharing between them is a race.
 //
-// So a bug shows in any order of execution in which both accesses happen at all; it need not strike.
+// So a bug is found in any order of execution in which both accesses occur at all, even if the result is right.
 #pragma once
 #include <bit>
 #include <string>
@@ -31,15 +31,15 @@ enum class Access : uint8_t { read, write, atomic };
 
 class Checker {
  public:
-  bool watching() const { return watching_; }  // the running launch is to be checked
+  bool watching() const { return watching_; }  // the running launch is checked
 
   void start_launch(const Launch& launch);
   void end_launch() { watching_ = false; }
   void start_block();
 
-  // By the running thread.
+  // Events of the running thread.
   void access(const void* address, size_t bytes, Access kind, AccessSite site);
-  void mark_shared(const void* begin, size_t bytes);  // a new piece of the arena, uninitialised
+  void mark_shared(const void* begin, size_t bytes);  // a new, uninitialised piece of the arena
   void barrier();
   void warp_barrier(int warp, uint32_t lanes);
   void fence(bool device_wide);
@@ -47,25 +47,25 @@ class Checker {
   void copy_lands(void* shared, const void* global, size_t bytes, bool valid, Site site);
 
  private:
-  // A thread's last fence: what happened before it, by the facts that happened_before() knows of.
+  // A thread's last fence, and the barriers that it passed before, as happened_before() uses them.
   struct Fence {
     uint32_t time, block_barrier, warp_barrier;
   };
-  // What an atomic publishes: of thread u of its block all that u did before before[u]. Within the block any fence
-  // will do, for other blocks it must have been __threadfence.
+  // What an atomic publishes: for each thread u of its block, all that u did before before[u]. Within the block any
+  // fence counts; for other blocks it must be a __threadfence.
   enum Scope { kWithinBlock, kWithinDevice, kScopes };
   struct Publication {
     int64_t block;
     std::vector<uint32_t> before[kScopes];
   };
-  // By all atomics on one address so far; later ones are appended.
+  // The publications of all atomics on one address so far; new ones are appended.
   using Publications = std::vector<Publication>;
-  // A thread has seen the first `count` of them through an atomic and, if it has fenced since, may rely on them.
+  // A thread has seen the first `count` publications through an atomic and, if it has fenced since, may rely on them.
   struct Seen {
     const Publications* publications;
     size_t count;
     int thread;
-    uint32_t time;  // of the atomic; of the fence
+    uint32_t time;  // of the atomic; in relied_on_, of the fence
   };
 
   void check(Shadow& shadow, uintptr_t address, size_t bytes, Access kind, AccessSite site, bool shared);
@@ -85,8 +85,8 @@ class Checker {
   bool watching_ = false;
   uint32_t now_ = 1, launch_start_ = 0, block_start_ = 0;
   uint32_t block_barrier_ = 0;                        // time of the block's last barrier
-  uint32_t warp_barrier_[kMaxThreads / kLanes] = {};  // and of a warp's last __syncwarp of all lanes
-  // Barriers of a part of a warp: lane a knows all that lane b did before partial_[warp][a][b].
+  uint32_t warp_barrier_[kMaxThreads / kLanes] = {};  // and of each warp's last __syncwarp of all lanes
+  // Barriers of a part of a warp: lane a knows everything that lane b did before partial_[warp][a][b].
   uint32_t partial_[kMaxThreads / kLanes][kLanes][kLanes] = {};
   Fence fences_[kScopes][kMaxThreads] = {};
   std::unordered_map<const void*, Publications> publications_;  // by address of the atomic

@@ -1,4 +1,4 @@
-// What the checker says when it has found something.
+// The checker's error messages.
 #include "kernels/gpu/emulated/checker.h"
 #include "kernels/gpu/emulated/report.h"
 #include "kernels/gpu/emulated/shared_memory.h"

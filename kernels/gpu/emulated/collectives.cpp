@@ -1,5 +1,5 @@
-// Barriers and warp collectives, as kernels call them. Each lane brings a struct on its own stack; the last to arrive
-// computes the results of all (Scheduler::warp_collective).
+// Barriers and warp collectives that kernels call. Each lane brings a struct on its own stack; the last lane to arrive
+// computes the results of all lanes (Scheduler::warp_collective).
 #include <bit>
 
 #include "kernels/gpu/emulated/checker.h"
@@ -20,8 +20,8 @@ struct Shuffle {
   int operand, width;
 };
 
-// The lane that `lane` reads (PTX ISA, shfl.sync): segments of `width` lanes are separate, and who would read beyond
-// its own keeps its value. exclusive_or may read from a lower segment.
+// The lane that `lane` reads (PTX ISA, shfl.sync). Segments of `width` lanes are separate; a lane that would read
+// beyond its own segment keeps its value. exclusive_or may read from a lower segment.
 int source_lane(const Shuffle& s, int lane) {
   const int first = lane & ~(s.width - 1), last = first + s.width - 1;
   int source = lane;
@@ -74,7 +74,7 @@ const char* name_of(ShuffleKind kind) {
 struct Vote {
   bool predicate;
   uint32_t ballot;  // lanes whose predicate holds
-  uint32_t lanes;   // that voted
+  uint32_t lanes;   // lanes that voted
 };
 
 void run_vote(void** argument, uint32_t lanes) {
@@ -115,7 +115,7 @@ void __syncwarp(uint32_t mask, Site site) {
   scheduler.warp_collective("__syncwarp", run_syncwarp, mask, nullptr, site);
 }
 
-// Threads of one processor see each other's writes at once: only the checker needs to know.
+// Threads on one processor see each other's writes at once, so fences only concern the checker.
 void __threadfence() {
   if (checker.watching()) checker.fence(true);
 }

@@ -1,14 +1,14 @@
-// In assembly for x86-64; elsewhere with ucontext, which is twenty times slower (two system calls per switch) and
-// right.
+// x86-64 uses assembly. Other processors use ucontext, which works but is twenty times slower (two system calls per
+// switch).
 #include "kernels/gpu/emulated/context_switch.h"
 
 #include <cstdint>
 
 #if defined(__x86_64__) && !defined(POISE_UCONTEXT)
 
-// A caller expects six registers and its stack to survive a call, so nothing else needs saving; the stack pointer is
-// the context. The jump is a `ret`: all fibers leave through the same call, so the processor predicts it, as it does
-// not predict a `jmp`.
+// A caller expects six registers and its stack to survive a call, so nothing else must be saved; the stack pointer is
+// the context. The jump is a `ret`: all fibers leave through the same call, so the processor predicts it, which it
+// would not do for a `jmp`.
 asm(R"(
 .text
 .p2align 4
@@ -39,9 +39,9 @@ namespace poise::emulator {
 
 void* prepare_context(char* stack, size_t bytes, void (*entry)()) {
   auto* slot = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(stack + bytes) & ~uintptr_t{15});
-  *--slot = nullptr;  // entry's return address: none, where a debugger's backtrace ends
+  *--slot = nullptr;  // entry's return address: null ends a debugger's backtrace
   *--slot = reinterpret_cast<void*>(
-      entry);  // what `ret` takes; eight bytes off a multiple of 16 then, as any function starts
+      entry);  // popped by `ret`; then the stack is 8 bytes off a multiple of 16, as at any function's entry
   for (int i = 0; i < 6; ++i) *--slot = nullptr;
   return slot;
 }
@@ -58,7 +58,7 @@ void switch_context(void** save, void* to) { poise_switch_context(save, to); }
 
 namespace poise::emulator {
 
-// A stopped context is kept on its own stack.
+// A stopped context is stored on its own stack.
 void* prepare_context(char* stack, size_t bytes, void (*entry)()) {
   auto* context = new (stack) ucontext_t;
   constexpr size_t kUsed = (sizeof(ucontext_t) + 63) / 64 * 64;

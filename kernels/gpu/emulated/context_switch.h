@@ -1,10 +1,10 @@
-// The jump between two stacks.
+// Switches between two stacks.
 #pragma once
 #include <cstddef>
 
 namespace poise::emulator {
 
-// A context that starts `entry`, which never returns, on this empty stack.
+// Returns a context that will run `entry`, which must not return, on this empty stack.
 void* prepare_context(char* stack, size_t bytes, void (*entry)());
 
 // Stores the running context in *save and continues `to`. Returns when *save is continued.

@@ -1,9 +1,9 @@
-// What CUDA gives to every kernel, for emulated ones: indices, barriers, warp collectives, atomics, arithmetic. The
-// names and their meaning are CUDA's; the bodies are in scheduler.cpp, collectives.cpp, async_copy.cpp and
+// What CUDA provides to every kernel, for emulated ones: indices, barriers, warp collectives, atomics, arithmetic.
+// Names and meaning are CUDA's; the bodies are in scheduler.cpp, collectives.cpp, atomics.cpp, async_copy.cpp and
 // tensor_core.cpp.
 //
-// Where CUDA has no parameter `site`, ours is filled in by the compiler with the line of the call, so that every report
-// can name it.
+// The parameter `site`, which CUDA does not have, is filled in by the compiler with the line of the call, so that every
+// report can name it.
 #pragma once
 #include <math.h>
 
@@ -27,7 +27,7 @@ struct dim3 {
   constexpr dim3(unsigned nx = 1, unsigned ny = 1, unsigned nz = 1) : x(nx), y(ny), z(nz) {}
 };
 
-// Of the thread that runs.
+// The indices of the running thread.
 struct Indices {
   uint3 thread, block;
   dim3 block_extent, grid_extent;
@@ -53,7 +53,7 @@ void __threadfence_block();
 enum class ShuffleKind : uint8_t { index, up, down, exclusive_or };
 uint64_t shuffle(ShuffleKind kind, uint32_t mask, uint64_t value, int operand, int width, Site site);
 
-// Any plain value of up to eight bytes, like CUDA's overloads.
+// For any trivially copyable value of up to eight bytes, like CUDA's overloads.
 template <class T>
 T shuffle_value(ShuffleKind kind, uint32_t mask, T value, int operand, int width, Site site) {
   static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 8);
@@ -84,7 +84,7 @@ uint32_t __ballot_sync(uint32_t mask, int predicate, Site site = Site::current()
 int __any_sync(uint32_t mask, int predicate, Site site = Site::current());
 int __all_sync(uint32_t mask, int predicate, Site site = Site::current());
 
-// --- Atomics, on integers only: sums of floats would depend on the order of threads. Return the old value. ---
+// --- Atomics, on integers only: sums of floats would depend on the order of threads. They return the old value. ---
 
 int atomicAdd(int* address, int value, Site site = Site::current());
 unsigned atomicAdd(unsigned* address, unsigned value, Site site = Site::current());
@@ -124,7 +124,7 @@ uint32_t pack_bf16(float low, float high);
 // --- Memory ---
 
 [[noreturn]] void report_misaligned(const void* address, int bytes);
-// The address itself, of which the caller promises that it is a multiple of Bytes.
+// Returns the address, which must be a multiple of Bytes.
 template <int Bytes, class T>
 T* aligned(T* address) {
   if (reinterpret_cast<uintptr_t>(address) % Bytes != 0) report_misaligned(address, Bytes);
@@ -135,7 +135,7 @@ T __ldg(const T* address) {
   return *address;
 }
 
-// --- Arithmetic that C++ names otherwise ---
+// --- Arithmetic with other names in C++ ---
 
 inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 inline uint32_t __float_as_uint(float x) { return std::bit_cast<uint32_t>(x); }

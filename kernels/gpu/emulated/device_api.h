@@ -1,6 +1,6 @@
-// gpu.h on the host: the kernels of a .cu file compiled as C++ and run by the emulator. Where to read on: scheduler.h
-// (how threads of a block take turns on one processor), collectives.cpp, shared_memory.h, async_copy.cpp,
-// tensor_core.cpp, and checker.h for what namespace `checked` adds.
+// Implements kernels/gpu/gpu.h on the host: the kernels of a .cu file are compiled as C++ and run by the emulator. See
+// also scheduler.h (how the threads of a block take turns on one processor), collectives.cpp, shared_memory.h,
+// async_copy.cpp, tensor_core.cpp, and checker.h for what namespace `checked` adds.
 #pragma once
 #include <tuple>
 #include <utility>
@@ -17,7 +17,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 
-// One object per block. The static names the declaration: in a template there is one per instantiation, as in CUDA.
+// One object per block. The static represents the declaration: a template has one per instantiation, as in CUDA.
 #define GPU_SHARED(name, ...)                                                                                        \
   static constinit ::poise::emulator::SharedVariable gpu_shared_##name{                                              \
       #name, sizeof(::poise::POISE_GPU::SharedType<__VA_ARGS__>),                                                    \
@@ -38,8 +38,8 @@ using namespace emulator::device;
 template <class T>
 using SharedType = T;
 
-// The C library's has the same bits, but is a call, over which every sum of a product of tiles goes to memory: half of
-// the time of emulated training in fp32. Not for the checker, which would watch the read of the constant.
+// The C library's fmaf has the same bits, but is a call, for which all sums of a product of tiles are spilled: half of
+// the time of emulated fp32 training. Not used by the checker, which would check the read of has_fma.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(POISE_CHECKED)
 static const bool has_fma = __builtin_cpu_supports("fma");
 inline float fmaf(float a, float b, float c) {
@@ -54,7 +54,7 @@ struct LaunchShape {
   size_t shared_bytes = 0;  // dynamic
 };
 
-// A context together with the line that launches: an argument that converts at the call.
+// A context together with the line of the launch: the argument is converted at the call.
 struct LaunchContext {
   LaunchContext(Context& c, emulator::Site s = emulator::Site::current()) : ctx(c), site(s) {}
   Context& ctx;

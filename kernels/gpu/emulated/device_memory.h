@@ -1,5 +1,5 @@
-// Which memory kernels may touch, for the checker. Every allocation of the emulated device is registered here;
-// checked kernels then find accesses outside of it, of freed memory, and reads of uninitialised bytes.
+// Tells the checker which memory kernels may touch. Every allocation of the emulated device is registered here; checked
+// kernels then detect accesses outside of it and to freed memory, and reads of uninitialised bytes.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -7,17 +7,17 @@
 namespace poise::emulator {
 
 enum class Contents : uint8_t {
-  inaccessible,  // may not be touched
-  undefined,     // may be written; reading it before is an error
+  inaccessible,  // must not be accessed
+  undefined,     // may be written; must not be read before that
   defined,
 };
 
-// `bytes` exactly as many as the owner asked for: the checker reports the first byte behind them.
+// `bytes` is exactly what the owner requested: the checker reports an access to the first byte behind them.
 void register_memory(const void* begin, size_t bytes, Contents contents);
 void unregister_memory(const void* begin);
 
-// Says what a part of registered memory is now; nothing happens where memory is not registered. Checked kernels mark
-// what they write as defined; writes of the host need this (unless the memory is defined anyhow).
+// Sets the state of a part of registered memory; does nothing if the memory is not registered. Checked kernels mark
+// what they write as defined; writes by the host need this call (unless the memory is already defined).
 void mark_memory(const void* begin, size_t bytes, Contents contents);
 
 }  // namespace poise::emulator

@@ -15,13 +15,13 @@ namespace poise::emulator {
 namespace {
 
 #ifdef __SANITIZE_ADDRESS__
-constexpr size_t kStackBytes = 256 << 10;  // frames grow by their redzones
+constexpr size_t kStackBytes = 256 << 10;  // redzones enlarge frames
 #else
 constexpr size_t kStackBytes = 64 << 10;
 #endif
 constexpr size_t kGuardBytes = 4 << 10;
 constexpr size_t kSlotBytes = kGuardBytes + kStackBytes;
-constexpr size_t kMaxFibers = 1025;  // the largest block, and one more that its last thread may start on
+constexpr size_t kMaxFibers = 1025;  // for the threads of the largest block, and one for its last thread to start on
 
 }  // namespace
 
@@ -69,7 +69,7 @@ void FiberPool::create() {
   if (mprotect(stack, kStackBytes, PROT_READ | PROT_WRITE) != 0) {
     fail(ErrorKind::runtime, "the emulator could not allocate a stack");
   }
-  // Equal addresses modulo 4 KiB in all stacks would compete for the same few lines of the cache.
+  // If all stacks had the same addresses modulo 4 KiB, they would compete for the same few cache lines.
   const size_t stagger = index % 61 * 192;
   Fiber& fiber = fibers_.emplace_back();
   fiber.stack = stack;

@@ -1,8 +1,8 @@
 // Stacks for the threads of a block.
 //
-// A fiber is a thread without the operating system: it runs until it hands the processor to another fiber, which costs
-// some twenty instructions and no system call. That is what makes the emulator fast: a block of 256 threads meets at a
-// barrier in two to three microseconds.
+// A fiber is a thread without the operating system: it runs until it switches to another fiber, which costs some twenty
+// instructions and no system call. This makes the emulator fast: a barrier of a block of 256 threads takes two to three
+// microseconds.
 #pragma once
 #include <cstddef>
 #include <vector>
@@ -16,23 +16,23 @@ struct Fiber {
   void* fake_stack = nullptr;  // AddressSanitizer's
 };
 
-// Stops `from`, which runs, and continues `to`. Returns when control is switched back.
+// Stops the running fiber `from` and continues `to`. Returns when control is switched back.
 void switch_fiber(Fiber& from, Fiber& to);
 
-// The first thing that a fiber's entry does.
+// Must be the first call in a fiber's entry function.
 void fiber_starts();
 
-// What runs now outside the pool: a stack that the operating system gave.
+// The code that runs now, outside the pool, on a stack of the operating system.
 Fiber operating_system_fiber();
 
-// Fibers that run `entry`, which never returns. Their stacks lie in one range of addresses, each with a page below that
-// must not be touched, and are kept for the next launch.
+// Fibers that run `entry`, which never returns. Their stacks are in one range of addresses, each with an inaccessible
+// guard page below it, and are kept for the next launch.
 class FiberPool {
  public:
   explicit FiberPool(void (*entry)()) : entry_(entry) {}
   Fiber& acquire();
   void release(Fiber& fiber) { free_.push_back(&fiber); }
-  void restart();  // all fibers are free and start over, whatever they were doing
+  void restart();  // frees all fibers, regardless of their state; they start over
 
   bool owns(const void* address) const { return address >= begin_ && address < end_; }
   bool is_guard(const void* owned_address) const;

@@ -26,7 +26,7 @@ State& state() {
   return s;
 }
 
-// What the hardware would refuse (compute capability 8.0 to 9.0).
+// Why the hardware would reject the launch (compute capability 8.0 to 9.0); empty if it would not.
 std::string invalid(const Launch& launch) {
   const auto& [gx, gy, gz] = launch.grid;
   const auto& [bx, by, bz] = launch.block;

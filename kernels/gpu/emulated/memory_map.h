@@ -1,4 +1,4 @@
-// All memory that the checker knows: what device_memory.h registers, and the shared memory of the block that runs.
+// The memory that the checker knows: what device_memory.h registers. Shared memory is not in it (Checker::shared_).
 #pragma once
 #include <memory>
 #include <string>
@@ -14,9 +14,9 @@ class MemoryMap {
   void remove(const void* begin);
   // The registered memory that contains the address, or null.
   Shadow* find(uintptr_t address);
-  // Where an address outside of all registered memory is, in words.
+  // Describes the location of an address outside of all registered memory.
   std::string neighbourhood(uintptr_t address) const;
-  // Part of the program itself: code, constants, globals.
+  // Whether the address is in the program itself: code, constants, globals.
   bool in_program(uintptr_t address);
   void forget_accesses();
 

@@ -10,7 +10,7 @@
 namespace poise::emulated {
 namespace {
 
-// Nothing is needed; one byte, so that a caller who forgets the workspace is found here and not on a GPU.
+// No workspace is needed. One byte is required so that a missing workspace is found here and not only on a GPU.
 size_t one_byte(int64_t) { return 1; }
 
 template <class F>

@@ -12,7 +12,7 @@
 namespace poise::emulator {
 namespace {
 
-// The last two parts of a path.
+// The last two components of a path.
 std::string short_path(const std::string& path) {
   size_t cut = path.rfind('/');
   if (cut != std::string::npos && cut > 0) cut = path.rfind('/', cut - 1);
@@ -43,8 +43,8 @@ std::string count_and_list(const std::vector<int>& threads) {
   return std::to_string(threads.size()) + (threads.size() == 1 ? " thread [" : " threads [") + list + "]";
 }
 
-// What addr2line, which comes with every compiler here, says about an address in this process: function, then
-// file:line, innermost inlined function first.
+// The output of addr2line, which comes with every compiler that is used here, for an address in this process: function,
+// then file:line, innermost inlined function first.
 std::vector<std::string> ask_addr2line(const void* code) {
   Dl_info module{};
   if (dladdr(code, &module) == 0 || module.dli_fname == nullptr) return {};
@@ -64,7 +64,7 @@ std::vector<std::string> ask_addr2line(const void* code) {
 }
 
 const std::vector<std::string>& symbolise(const void* code) {
-  static std::map<const void*, std::vector<std::string>> known;  // asking takes milliseconds
+  static std::map<const void*, std::vector<std::string>> known;  // a query takes milliseconds
   const auto [at, added] = known.try_emplace(code);
   if (added) at->second = ask_addr2line(code);
   return at->second;
@@ -154,7 +154,7 @@ std::string function_at(const void* code) {
 }
 
 std::string line_at(const void* code) {
-  const std::vector<std::string>& lines = symbolise(code);  // function, line, and again for what it was inlined into
+  const std::vector<std::string>& lines = symbolise(code);  // function, line, and the same for each inlining caller
   std::string line;
   for (size_t i = 1; i < lines.size(); i += 2) {
     if (lines[i].starts_with("??")) continue;

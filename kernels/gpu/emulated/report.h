@@ -1,4 +1,4 @@
-// Words for reports: who, where, waiting for what.
+// Text for reports: which thread, where, and what it waits for.
 #pragma once
 #include <bit>
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace poise::emulator {
 
-// Where in the source an access is made: a line known to the compiler, or an address in the code.
+// The place in the source of an access: a line known at compile time, or an address in the code.
 struct AccessSite {
   const void* code = nullptr;
   Site site;
@@ -17,7 +17,7 @@ struct AccessSite {
   std::string text() const;
 };
 
-// Ends the launch unless the address is a multiple of `bytes`.
+// Aborts the launch unless the address is a multiple of `bytes`.
 void require_alignment(const void* address, size_t bytes, AccessSite site);
 
 bool same_text(const Site& a, const Site& b);
@@ -26,12 +26,12 @@ inline bool same_line(const Site& a, const Site& b) {
 }
 std::string place(const Site& site);                 // "dense/conv2d/conv2d.cu:17"
 std::string hexadecimal(uint32_t mask);              // "0x0000ffff"
-std::string describe(const Launch& launch);          // the kernel's name, who launched it, grid and block
+std::string describe(const Launch& launch);          // the kernel's name, the line of its launch, grid and block
 std::string thread_name(int thread, int64_t block);  // "thread 5 of block 2"; coordinates where there are several
-std::string this_thread();                           // the one that runs
+std::string this_thread();                           // the running thread
 std::string who_waits();                             // "127 threads [0..126] wait in __syncthreads at f.cu:17; ..."
 std::string threads_that_left();                     // "1 thread [3]"
 std::string function_at(const void* code);           // name of the function
-std::string line_at(const void* code);               // "dense/conv2d/conv2d.cu:17" where debug information is at hand
+std::string line_at(const void* code);               // "dense/conv2d/conv2d.cu:17" if there is debug information
 
 }  // namespace poise::emulator

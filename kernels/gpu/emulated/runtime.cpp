@@ -22,10 +22,10 @@ namespace {
 
 using Work = std::function<void()>;
 
-// How often an event was recorded, and up to which record the streams have come.
+// How often an event has been recorded, and which of these records have been reached.
 struct EventState {
   uint64_t recorded = 0, reached = 0;
-  std::chrono::steady_clock::time_point time;  // of the latest
+  std::chrono::steady_clock::time_point time;  // when the latest was reached
 };
 
 struct HostEvent : gpu::Event {
@@ -38,7 +38,7 @@ struct HostGraph : gpu::Graph {
 
 struct Item {
   Work work;
-  std::shared_ptr<EventState> event;  // if set, work runs only once the event has been reached this often
+  std::shared_ptr<EventState> event;  // if set, work runs only after record number `needed` has been reached
   uint64_t needed = 0;
 };
 
@@ -53,7 +53,7 @@ class LazyStream final : public Stream {
   std::deque<Item> queue;
   std::vector<Work> captured;
   bool capturing = false;
-  std::exception_ptr error;  // of work that ran, until the host waits for it
+  std::exception_ptr error;  // thrown by the stream's work; rethrown when the host waits
 
  private:
   HostRuntime& runtime_;
@@ -87,7 +87,7 @@ class HostRuntime final : public Runtime {
     if (defers(&Runtime::release, bytes)) return;
     const auto found = allocations_.find(bytes);
     if (found == allocations_.end()) return;
-    drain_all();  // as cudaFree does: work that still waits may use it
+    drain_all();  // as cudaFree does: pending work may use the memory
     unregister_memory(bytes);
     ::munmap(bytes, found->second);
     allocations_.erase(found);
@@ -187,7 +187,7 @@ class HostRuntime final : public Runtime {
   }
   void replay(gpu::Graph& graph, gpu::Stream& stream) override {
     refuse_in_capture(stream, "a graph was replayed");
-    const auto work = static_cast<HostGraph&>(graph).work;  // shared: a destroyed graph finishes what was asked of it
+    const auto work = static_cast<HostGraph&>(graph).work;  // shared: pending replays survive the graph
     for (size_t i = 0; i < work->size(); ++i) enqueue(lazy(stream), {.work = [work, i] { (*work)[i](); }});
   }
 
@@ -202,7 +202,7 @@ class HostRuntime final : public Runtime {
   void enqueue(LazyStream& stream, Item item) {
     stream.queue.push_back(std::move(item));
     if (late_) return;
-    // Half the time nothing runs yet; otherwise up to seven pieces of whatever can.
+    // Half of the time nothing runs yet; otherwise up to seven pieces of any work that can run.
     const uint32_t chance = draw();
     if (chance % 2 == 0) return;
     for (uint32_t i = 0; i < chance / 2 % 8 && run_one(); ++i) continue;
@@ -237,7 +237,7 @@ class HostRuntime final : public Runtime {
     const Item& next = stream.queue.front();
     return !next.event || next.event->reached >= next.needed;
   }
-  // Runs the next piece of a stream that chance chooses among those that can go on.
+  // Runs the next piece of work of a stream that is chosen at random among those that can continue.
   bool run_one() {
     std::vector<LazyStream*> candidates;
     for (LazyStream* stream : streams_) {
@@ -286,7 +286,7 @@ void LazyStream::submit(Work work) {
 }  // namespace
 
 Runtime& runtime() {
-  static HostRuntime& host = *new HostRuntime;  // never destroyed: buffers of static lifetime give back to it
+  static HostRuntime& host = *new HostRuntime;  // never destroyed: buffers of static lifetime release to it
   return host;
 }
 

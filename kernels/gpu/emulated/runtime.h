@@ -1,6 +1,6 @@
 // The stand-in for the CUDA runtime: device memory is host memory, and streams are lazy. Work waits in its stream until
-// something asks for its result, or until chance runs it; among streams chance chooses, and only events hold it back.
-// So a program that forgot to wait gets other numbers on some seed, as it would on some day on a GPU.
+// its result is needed or a random choice runs it. The order among streams is random, limited only by events. So a
+// program that forgets to wait gets different numbers with some seed, as it would on a GPU some day.
 #pragma once
 #include "kernels/gpu/runtime.h"
 
@@ -8,12 +8,12 @@ namespace poise::emulator {
 
 class Runtime : public gpu::Runtime {
  public:
-  // How work of several streams interleaves, and how soon it runs, from now on.
+  // Sets how the work of several streams interleaves, and how soon it runs, from now on.
   virtual void seed(uint64_t value) = 0;
-  // While on, nothing runs before the host waits for it: a device that is as late as it can be.
+  // While on, nothing runs until the host waits for it, as on a device that is as late as possible.
   virtual void run_late(bool on) = 0;
-  // While on, device memory can be read and written by work in streams and by copies alone: an engine that looks into
-  // it from the host dies of SIGSEGV, as it does on a GPU. Slow: two system calls per allocation and piece of work.
+  // While on, only work in streams and copies can access device memory: a program that accesses it from the host dies
+  // of SIGSEGV, as with a GPU. Slow: two system calls per allocation and piece of work.
   virtual void protect_memory(bool on) = 0;
 };
 

@@ -137,16 +137,16 @@ void Scheduler::thread_leaves() {
     running_ = nullptr;
     fibers.release(*self);
     switch_fiber(*self, launcher_);
-    return;  // in another launch
+    return;  // resumes here in another launch
   }
   become(next);
-  if (threads[next].fiber == nullptr) return;  // not started yet: it takes this stack
+  if (threads[next].fiber == nullptr) return;  // not started yet: it uses this stack
   running_ = threads[next].fiber;
   fibers.release(*self);
   switch_fiber(*self, *running_);
 }
 
-// The lowest thread that may run, or any if the order is random; -1 if there is none.
+// The lowest thread that can run or, if the order is random, any that can run; -1 if there is none.
 int Scheduler::pick() {
   if (runnable_warps_ == 0) return -1;
   int w, lane;
@@ -227,7 +227,7 @@ uint64_t Scheduler::random() {  // xorshift64* (Vigna, 2016)
   return random_state_ * 0x2545f4914f6cdd1dull;
 }
 
-// --- Meeting points ---
+// --- Barriers and collectives ---
 
 int Scheduler::barrier(const char* name, bool predicate, Site site) {
   BlockBarrier& b = block_barrier;
@@ -259,7 +259,7 @@ int Scheduler::barrier(const char* name, bool predicate, Site site) {
   if (warp.runnable == 0) runnable_warps_ &= ~(1u << (current_ / kLanes));
   if (checker.watching()) checker.barrier();
   if (random_order_) yield();
-  return b.result;  // of this barrier: the next one opens only when all threads have come out of here
+  return b.result;  // of this barrier: the next one cannot open before all threads have returned from here
 }
 
 void Scheduler::warp_collective(const char* name, WarpOperation* operation, uint32_t mask, void* argument, Site site) {

@@ -1,8 +1,8 @@
-// What the checker remembers about memory: for every two bytes who wrote them last, two of those who read them since,
-// and whether each byte may be touched and has been written. Two bytes, because tiles of bf16 are written half a word
-// at a time by different threads.
+// What the checker remembers about memory: for every two bytes the last write, two of the reads since, and whether each
+// byte may be accessed and has been written. Two bytes, because different threads write the halves of a word in tiles
+// of bf16.
 //
-// The shadow of a range is twelve times as large as the range, but only pages that a checked kernel touches become
+// The shadow of a range is about twelve times as large as the range, but only pages that a checked kernel touches use
 // memory.
 #pragma once
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace poise::emulator {
 
-// One access, in 64 bits. The time (checker.h) says in which block it was; zero is long ago.
+// One access, in 64 bits. The time (checker.h) also determines the block; zero means long ago.
 struct Record {
   uint64_t bits = 0;
 
@@ -33,7 +33,7 @@ struct Cell {
   Record reads[2];
 };
 
-// State of two bytes: one bit each. Zero, which costs no memory, is the usual: may be touched, has been written.
+// State of two bytes, one bit each. The usual state, zero, needs no memory: may be accessed, has been written.
 namespace state {
 constexpr uint8_t kUndefined = 3, kInaccessible = 3 << 2;
 constexpr uint8_t kInFlight = 3 << 4;  // a cp_async that has not been waited for will write them
@@ -58,7 +58,7 @@ class Shadow {
   uintptr_t end() const { return end_; }
   bool covers(uintptr_t address) const { return address >= begin_ && address < end_; }
 
-  // Of the two bytes that contain this address.
+  // The cell and the state of the two bytes that contain this address.
   Cell& cell(uintptr_t address) { return cells_[(address - base_) / 2]; }
   uint8_t& state(uintptr_t address) { return states_[(address - base_) / 2]; }
 

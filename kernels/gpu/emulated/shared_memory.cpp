@@ -30,7 +30,7 @@ void SharedArena::start_launch(size_t dynamic_bytes) {
 
 char* SharedArena::place(const char* name, size_t bytes, size_t alignment) {
   size_t begin = ceil_div(end_, alignment) * alignment;
-  if (begin / alignment % 2 == 0) begin += alignment;  // no multiple of twice the alignment
+  if (begin / alignment % 2 == 0) begin += alignment;  // not a multiple of twice the alignment
   end_ = begin + bytes + kGap;
   char* address = memory_ + begin;
   ASAN_UNPOISON_MEMORY_REGION(address, bytes);

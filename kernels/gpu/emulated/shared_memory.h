@@ -1,13 +1,13 @@
-// Shared memory of the block that runs: one arena, laid out as
+// The shared memory of the running block: one arena, laid out as
 //
-//   | dynamic, as many bytes as the launch asked for | gap | static variable | gap | static variable | gap ...
+//   | dynamic, as many bytes as the launch requests | gap | static variable | gap | static variable | gap ...
 //
-// Addresses are multiples of what is promised (16 for a variable, 128 for the dynamic part, more if its type asks for
-// more) and never of twice that, so that no kernel relies on luck.
+// Addresses are multiples of the guaranteed alignment (16 for a variable, 128 for the dynamic part, more if its type
+// requires it) and never of twice that, so that no kernel relies on luck.
 //
-// Everything is 0xff, NaN in every format, when a block starts. The gaps must not be touched: AddressSanitizer and the
-// checker know them. (`__shared__` as a plain static would leave room for neither, and would let an index that runs
-// over the end overwrite whatever follows.)
+// When a block starts, every byte is 0xff, which is NaN in every format. AddressSanitizer and the checker know that the
+// gaps must not be accessed. (`__shared__` as a plain static would allow neither, and an index that runs over the end
+// could overwrite what follows.)
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +17,7 @@
 
 namespace poise::emulator {
 
-// One GPU_SHARED declaration. Takes its place in the arena when the first thread of a launch comes by.
+// One GPU_SHARED declaration. Gets its place in the arena when the first thread of a launch reaches it.
 class SharedVariable {
  public:
   constexpr SharedVariable(const char* name, size_t bytes, size_t alignment)
@@ -27,7 +27,7 @@ class SharedVariable {
     return address_;
   }
 
-  static uint64_t current_launch;  // counts launches
+  static uint64_t current_launch;  // the number of launches
 
  private:
   void place();

@@ -12,7 +12,7 @@ namespace {
 size_t spmm_workspace(Context&, const gpu::BlockSparse&, const Tensor&, const Tensor&) { return 1; }
 size_t sddmm_workspace(Context&, const Tensor&, const Tensor&, const gpu::BlockSparse&) { return 1; }
 
-// f, in the stream; now where there is none.
+// Runs f in the stream, or now if there is none.
 template <class F>
 void submit(Context& ctx, const Tensor& workspace, const F& f) {
   require(workspace.elements() > 0, "a workspace comes with the call");
@@ -25,7 +25,7 @@ void dispatch_stored(DType dtype, const F& f) {
   dtype == DType::f32 ? f.template operator()<float>() : f.template operator()<bf16>();
 }
 
-// visit(block number, first row, first column) for every block.
+// Calls visit(block number, first row, first column) for every block.
 template <class Visit>
 void for_each_block(const gpu::BlockSparse& a, const Visit& visit) {
   const auto *offsets = a.row_offsets.data<int32_t>(), *columns = a.columns.data<int32_t>();
@@ -56,7 +56,7 @@ void spmm(Context& ctx, const gpu::BlockSparse& a, const Tensor& b, Tensor& work
   submit(ctx, workspace, [a, b, c] { dispatch_stored(b.dtype, [&]<class T>() { multiply<T>(a, b, c); }); });
 }
 
-// T: of x and y; V: of the values.
+// T is the type of x and y, V that of the values.
 template <class T, class V>
 void sample(const Tensor& x, const Tensor& y, bool add, const gpu::BlockSparse& a) {
   const int64_t n = x.shape[0], size = a.block;

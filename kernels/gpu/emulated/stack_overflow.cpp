@@ -15,7 +15,7 @@ namespace {
 struct sigaction previous_segv, previous_bus;
 
 void on_fault(int signal, siginfo_t* info, [[maybe_unused]] void* context) {
-  if (!scheduler.in_kernel()) {  // not ours: let it happen again under the previous handler
+  if (!scheduler.in_kernel()) {  // not ours: the fault recurs under the previous handler
     sigaction(signal, signal == SIGSEGV ? &previous_segv : &previous_bus, nullptr);
     return;
   }
@@ -26,8 +26,8 @@ void on_fault(int signal, siginfo_t* info, [[maybe_unused]] void* context) {
 #else
   const void* code = nullptr;
 #endif
-  // Back to the launching stack, out of the handler: it runs with no signal blocked (SA_NODEFER), so nothing is left
-  // to undo.
+  // Switch from the handler back to the launching stack. No signal is blocked in the handler (SA_NODEFER), so there is
+  // nothing to undo.
   scheduler.stop([=] {
     if (overflow) return this_thread() + " overflowed its stack: frames of kernels stay under 16 KiB";
     char text[32];
@@ -36,7 +36,7 @@ void on_fault(int signal, siginfo_t* info, [[maybe_unused]] void* context) {
   });
 }
 
-// The handler of a full stack needs one of its own, in every thread of the operating system.
+// A full stack cannot run the handler, so every thread of the operating system has an alternate stack for it.
 struct AlternateStack {
   static constexpr size_t kBytes = 64 << 10;
   AlternateStack() : memory(new char[kBytes]) {

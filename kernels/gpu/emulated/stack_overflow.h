@@ -1,10 +1,10 @@
-// A kernel thread that faults (its stack is full, or an address is wild) ends its launch with an Error that names it,
-// not the process.
+// When a kernel thread faults (stack overflow or an invalid address), its launch, not the process, ends, with an Error
+// that names the thread.
 #pragma once
 
 namespace poise::emulator {
 
-// While it lives, SIGSEGV and SIGBUS of this thread of the operating system are caught.
+// Once constructed, SIGSEGV and SIGBUS in kernels on this OS thread are caught; elsewhere the previous handlers act.
 class CatchStackOverflow {
  public:
   CatchStackOverflow();

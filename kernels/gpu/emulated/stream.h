@@ -8,8 +8,8 @@ namespace poise::emulator {
 
 class Stream : public gpu::Stream {
  public:
-  // Work in order: run at once, later, or recorded into a graph and run at each replay. Arguments are captured by
-  // value.
+  // Submits work in order: it is run at once, later, or recorded into a graph and run at each replay. Arguments must be
+  // captured by value.
   virtual void submit(std::function<void()> work) = 0;
 };
 

@@ -1,5 +1,5 @@
-// ldmatrix and mma.sync: how 32 lanes hold a matrix between them (PTX ISA, "Warp-level matrix instructions"). With
-// g = lane / 4 and t = lane % 4:
+// ldmatrix and mma.sync, with the distribution of a matrix over 32 lanes (PTX ISA, "Warp-level matrix instructions").
+// With g = lane / 4 and t = lane % 4:
 //
 //   ldmatrix           lane holds elements (g, 2t) and (g, 2t+1) of each 8x8 matrix; transposed: (2t, g) and (2t+1, g)
 //   m16n8k16 (16 bit)  a[0] (g, 2t..)   a[1] (g+8, 2t..)   a[2] (g, 2t+8..)   a[3] (g+8, 2t+8..)     of A [16,16]
@@ -8,7 +8,7 @@
 //                      b[0] (t, g)      b[1] (t+4, g)                                                of B [8,8]
 //   both               d[0] (g, 2t)     d[1] (g, 2t+1)     d[2] (g+8, 2t)     d[3] (g+8, 2t+1)       of D [16,8]
 //
-// Products are summed in f32 in the order of k. The hardware's order and rounding are not documented and differ, so
+// Products are summed in f32, in the order of k. The order and rounding of the hardware are undocumented and differ, so
 // results agree to a tolerance.
 #include <cstring>
 
@@ -159,7 +159,7 @@ void mma_m16n8k8_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)
   scheduler.warp_collective("mma_m16n8k8_tf32", run_mma_m16n8k8_tf32, kAllLanes, &operands, site);
 }
 
-// cvt.rna: to nearest, ties away from zero, on the 13 bits that go. Infinity and NaN stay.
+// cvt.rna: rounds to nearest, ties away from zero, dropping 13 bits. Infinity and NaN stay.
 uint32_t to_tf32(float x) {
   const auto bits = std::bit_cast<uint32_t>(x);
   if ((bits & 0x7f800000u) == 0x7f800000u) return bits;

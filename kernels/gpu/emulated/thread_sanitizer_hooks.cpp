@@ -1,5 +1,5 @@
-// What g++ -fsanitize=thread calls in checked kernels. The sanitizer's own library is not linked: the calls land here.
-// Code outside of kernels that was compiled the same way (a .cu file's host functions) returns at once.
+// The functions that g++ -fsanitize=thread calls in checked kernels, in place of the sanitizer's own library, which is
+// not linked. Calls from host code that was compiled the same way (in a .cu file) return at once.
 #include <cstddef>
 #include <cstdint>
 
@@ -8,11 +8,11 @@
 namespace poise::emulator {
 namespace {
 
-// Of any size, or aligned to less than its size.
+// An access of any size and alignment.
 void on_range(const void* address, size_t bytes, Access kind, const void* return_address) {
   if (!scheduler.in_checked_kernel()) return;
   scheduler.maybe_preempt();
-  // The access is the instruction before the one to return to.
+  // The access belongs to the instruction before the return address.
   if (checker.watching()) checker.access(address, bytes, kind, static_cast<const char*>(return_address) - 1);
 }
 
