@@ -73,7 +73,7 @@ size_t Arena::take(std::vector<Block>::iterator block, size_t bytes) {
 }
 
 Tensor Arena::alloc(const Shape& shape, DType dtype) {
-  require(!has_workspace_, "nothing is allocated while a kernel has its workspace");
+  require(!has_workspace_, "nothing can be allocated while a kernel uses its workspace");
   const size_t bytes = align_up(std::max<size_t>(1, static_cast<size_t>(shape.elements()) * size_of(dtype)));
   size_t offset;
   if (const auto block = best_fit(bytes); block != free_.end()) {
@@ -149,7 +149,7 @@ Arena::Scratch::Scratch(Arena& arena, const Shape& shape, DType dtype)
 Arena::Scratch::~Scratch() { arena_.top_ = saved_top_; }
 
 Arena::Workspace::Workspace(Arena& arena, size_t bytes) : arena_(arena) {
-  require(!arena.has_workspace_, "a kernel has one workspace");
+  require(!arena.has_workspace_, "a kernel may have only one workspace");
   const Shape shape{static_cast<int64_t>(bytes)};
   const size_t rounded = align_up(std::max<size_t>(1, bytes));
   if (const auto block = arena.best_fit(rounded); block != arena.free_.end()) {

@@ -19,7 +19,7 @@ struct Tensor {
 
   template <class T>
   T* data() const {
-    require(dtype == dtype_of<T>(), "a tensor was read as another element type than it holds");
+    require(dtype == dtype_of<T>(), "a tensor was accessed with the wrong element type");
 #ifndef NDEBUG
     require(!arena_generation || *arena_generation == born, "a tensor was used after its arena was reset");
 #endif

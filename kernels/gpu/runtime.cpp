@@ -10,7 +10,7 @@ namespace {
 
 // Called before the backend of a device is chosen: is it a GPU, and is it available?
 void check_device(Device device) {
-  require(device != Device::cpu, "the CPU is no GPU");
+  require(device != Device::cpu, "the CPU is not a GPU");
   static const std::string why = why_unavailable(Device::cuda);
   if (device == Device::cuda && !why.empty()) fail(ErrorKind::environment, why);
 }

@@ -268,7 +268,7 @@ class MpiRanks final : public Ranks {
     fail(ErrorKind::ranks, std::string(what) + " waited " + std::to_string(static_cast<int>(limit())) +
                                " seconds (rank_timeout) for " +
                                (missing.empty() ? "a message that was lost" : missing) +
-                               "; all ranks end, the last checkpoint is whole: continue with --resume");
+                               "; all ranks exit, the last checkpoint is intact: continue with --resume");
   }
 
   const MPI_Comm all_;

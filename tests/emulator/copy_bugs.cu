@@ -116,11 +116,11 @@ std::vector<SeededBug> copy_bugs() {
          launch(ctx, {4, kThreads}, bug ? pipeline_kernel<PipelineBug::no_commit> : pipeline_kernel<PipelineBug::none>,
                 d.x, d.y);
        }},
-      {"cp_async: misaligned", Caught::by_rules, "no multiple of 16",
+      {"cp_async: misaligned", Caught::by_rules, "not a multiple of 16",
        [](Context& ctx, bool bug, const BugData& d) {
          launch(ctx, {1, kThreads}, bug ? misaligned_copy_kernel<true> : misaligned_copy_kernel<false>, d.x, d.y);
        }},
-      {"ldmatrix: misaligned rows", Caught::by_rules, "no multiple of 16",
+      {"ldmatrix: misaligned rows", Caught::by_rules, "not a multiple of 16",
        [](Context& ctx, bool bug, const BugData& d) {
          launch(ctx, {1, kWarp}, bug ? product_kernel<FragmentBug::odd_stride> : product_kernel<FragmentBug::none>, d.x,
                 d.y);

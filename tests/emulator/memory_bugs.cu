@@ -182,7 +182,7 @@ std::vector<SeededBug> memory_bugs() {
        [](Context& ctx, bool bug, const BugData& d) {
          launch(ctx, {4, kThreads}, bug ? halo_kernel<true> : halo_kernel<false>, d.x, d.y);
        }},
-      {"vector load misaligned", Caught::by_rules, "no multiple of 16",
+      {"vector load misaligned", Caught::by_rules, "not a multiple of 16",
        [](Context& ctx, bool bug, const BugData& d) {
          launch(ctx, {4, kThreads}, bug ? misaligned_vector_kernel<true> : misaligned_vector_kernel<false>, d.x, d.y);
        }},

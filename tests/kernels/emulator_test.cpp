@@ -295,7 +295,7 @@ TEST_F(Emulator, CheckerKnowsWhatMemoryHolds) {
     return error_of([&] { checked::scale_and_add(ctx, 100, 2, x.data(), y.data()); });
   };
   DeviceArray<float> x(100, emulator::Contents::undefined), y(100);
-  EXPECT_NE(run(x, y).find("byte 0 of an allocation of 400, which no thread has written by then"), std::string::npos);
+  EXPECT_NE(run(x, y).find("byte 0 of an allocation of 400, which no thread has written yet"), std::string::npos);
   emulator::mark_memory(x.data(), 400, emulator::Contents::defined);
   EXPECT_EQ(run(x, y), "no error");
   emulator::mark_memory(x.data() + 50, 3, emulator::Contents::undefined);  // three of the four bytes

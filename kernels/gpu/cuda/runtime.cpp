@@ -169,7 +169,7 @@ void fail_cuda(cudaError_t error, const char* call, const char* file, int line) 
   if (error == cudaErrorMemoryAllocation)
     message += "; use a smaller batch or width (--dry-run shows what needs how much)";
   if (error == cudaErrorIllegalAddress || error == cudaErrorLaunchFailure || error == cudaErrorMisalignedAddress) {
-    message += "; some earlier launch did it: POISE_SYNC=1 names its layer, compute-sanitizer its line";
+    message += "; caused by an earlier launch: POISE_SYNC=1 names its layer, compute-sanitizer its line";
   }
   fail(ErrorKind::runtime, message);
 }

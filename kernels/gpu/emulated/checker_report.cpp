@@ -65,7 +65,7 @@ void Checker::report_undefined(uintptr_t address, size_t bytes, AccessSite site,
     return this_thread() + " reads " + std::to_string(bytes) + " bytes at " + site.text() + " from " +
            place_of(address, shared) +
            (in_flight ? ", which a cp_async writes that has not been waited for (cp_async_wait)"
-                      : ", which no thread has written by then");
+                      : ", which no thread has written yet");
   });
 }
 

@@ -15,7 +15,7 @@ size_t one_byte(int64_t) { return 1; }
 
 template <class F>
 void submit(Context& ctx, const Tensor& workspace, const F& work) {
-  require(workspace.elements() > 0, "a workspace comes with the call");
+  require(workspace.elements() > 0, "the call needs a workspace");
   static_cast<emulator::Stream&>(*ctx.stream).submit(work);
 }
 

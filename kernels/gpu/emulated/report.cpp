@@ -78,7 +78,7 @@ void require_alignment(const void* address, size_t bytes, AccessSite site) {
   if (reinterpret_cast<uintptr_t>(address) % bytes == 0) return;
   scheduler.stop([=] {
     return this_thread() + " accesses " + std::to_string(bytes) + " bytes at " + site.text() +
-           ", but the address is no multiple of " + std::to_string(bytes);
+           ", but the address is not a multiple of " + std::to_string(bytes);
   });
 }
 

@@ -1,5 +1,4 @@
 #include "kernels/gpu/emulated/runtime.h"
-#include "kernels/gpu/emulated/device_memory.h"
 
 #include <sys/mman.h>
 #include <unistd.h>

@@ -15,7 +15,7 @@ size_t sddmm_workspace(Context&, const Tensor&, const Tensor&, const gpu::BlockS
 // Runs f in the stream, or now if there is none.
 template <class F>
 void submit(Context& ctx, const Tensor& workspace, const F& f) {
-  require(workspace.elements() > 0, "a workspace comes with the call");
+  require(workspace.elements() > 0, "the call needs a workspace");
   ctx.stream ? static_cast<Stream&>(*ctx.stream).submit(f) : f();
 }
 

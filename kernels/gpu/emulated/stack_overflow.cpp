@@ -32,7 +32,7 @@ void on_fault(int signal, siginfo_t* info, [[maybe_unused]] void* context) {
     if (overflow) return this_thread() + " overflowed its stack: frames of kernels stay under 16 KiB";
     char text[32];
     std::snprintf(text, sizeof(text), "%p", address);
-    return this_thread() + " accessed address " + text + ", which is not there, at " + line_at(code);
+    return this_thread() + " accessed address " + text + ", which is not mapped, at " + line_at(code);
   });
 }
 
