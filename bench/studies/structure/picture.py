@@ -57,8 +57,8 @@ def main():
         fid = step / 10
         out += [f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y_of(fid):.1f}" y2="{y_of(fid):.1f}" stroke="#ddd"/>',
                 text(LEFT - 8, y_of(fid) + 4, f"{fid:.1f}", "end")]
-    out += [text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, "iterations per second (more is better)"),
-            text(18, HEIGHT / 2, "FID-768 (less is better)", more=f'transform="rotate(-90 18 {HEIGHT / 2})"')]
+    out += [text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, "iterations per second (higher is better)"),
+            text(18, HEIGHT / 2, "FID-768 (lower is better)", more=f'transform="rotate(-90 18 {HEIGHT / 2})"')]
     dense = fids("dense")
     out += [mark(DENSE_SPEED, dense, "black", "0.1", True),
             text(x_of(DENSE_SPEED) + 12, y_of(statistics.mean(dense)) + 4, "dense", "start")]
