@@ -35,7 +35,7 @@ void check_ending(const ExportRequest& request, FlagReader& reader) {
   const std::string& output = request.output;
   if (output.empty() || output.ends_with(ending) || is_standard_output(output)) return;
   if (kind_of_path(output) == PathKind::other) return;  // a pipe, a device
-  reader.add_problem(fmt::format("--output: the file is {}, but the name {} suggests otherwise; end it in {}",
+  reader.add_problem(fmt::format("--output: the file is {}, but the name {} does not say so; end it in {}",
                                  request.format == ExportFormat::onnx ? "ONNX" : "of safetensors", output, ending));
 }
 

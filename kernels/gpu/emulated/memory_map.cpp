@@ -46,7 +46,7 @@ std::string MemoryMap::neighbourhood(uintptr_t address) const {
   if (behind != shadows_.begin()) {
     const Shadow& before = **std::prev(behind);
     if (address - before.end() < kNear) {
-      return bytes(address - before.end()) + " behind the end of an allocation of " +
+      return bytes(address - before.end()) + " past the end of an allocation of " +
              bytes(before.end() - before.begin());
     }
   }
